@@ -1,0 +1,21 @@
+/* base: the words every room speaks.
+ *
+ * Promises: nothing here knows what an embedding is. No mutable globals. alloc.c alone calls malloc.
+ * The door opens onto small headers, one purpose each; other rooms include only this file. */
+#ifndef BASE_H
+#define BASE_H
+
+#include "alloc.h"
+#include "arena.h"
+#include "buf.h"
+#include "cache.h"
+#include "clock.h"
+#include "cur.h"
+#include "err.h"
+#include "io.h"
+#include "jsonx.h"
+#include "num.h"
+#include "pack.h"
+#include "utf8.h"
+
+#endif

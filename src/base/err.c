@@ -1,0 +1,59 @@
+/* err: writing down why something failed. Promises that the message is terminated and is never cut in
+ * the middle of a UTF-8 character. Does not know who reads it. */
+#include "err.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Steps back from a cut to the last character boundary: continuation bytes are 10xxxxxx. */
+static size_t whole_characters(const char *text, size_t bytes)
+{
+    size_t lead = bytes;
+    while (lead > 0 && bytes - lead < 3 && ((unsigned char)text[lead - 1] & 0xC0) == 0x80) {
+        lead--;
+    }
+    if (lead == 0) return bytes;
+    unsigned char first = (unsigned char)text[lead - 1];
+    size_t wants = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1;
+    return bytes - (lead - 1) < wants ? lead - 1 : bytes;
+}
+
+vecmill_status err_setv(vecmill_err *err, vecmill_status status, const char *format, va_list ap)
+{
+    if (!err) return status;
+    /* Built aside first, since an argument may be err->message itself. */
+    char message[sizeof(err->message)];
+    int n = vsnprintf(message, sizeof(message), format, ap);
+    if (n < 0) message[0] = '\0';
+    if (n >= (int)sizeof(message)) {
+        size_t keep = whole_characters(message, sizeof(message) - 4);
+        memcpy(message + keep, "...", 4);
+    }
+    err->status = status;
+    memcpy(err->message, message, sizeof(message));
+    return status;
+}
+
+vecmill_status err_set(vecmill_err *err, vecmill_status status, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    err_setv(err, status, format, ap);
+    va_end(ap);
+    return status;
+}
+
+vecmill_status err_sys(vecmill_err *err, vecmill_status status, int errno_value, const char *format,
+                       ...)
+{
+    if (!err) return status;
+    char what[sizeof(err->message)];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(what, sizeof(what), format, ap);
+    va_end(ap);
+    char text[96];
+    /* GNU's strerror_r: thread-safe, may return a static string. */
+    const char *reason = strerror_r(errno_value, text, sizeof(text));
+    return err_set(err, status, "%s: %s", what, reason);
+}

@@ -1,0 +1,29 @@
+/* err: writing down why something failed. */
+#ifndef BASE_ERR_H
+#define BASE_ERR_H
+
+#include <stdarg.h>
+
+#include "vecmill_status.h"
+
+/* Fills *err (may be NULL) with a status and one sentence without full stop; cut at a character
+ * boundary when too long. Returns status, so that `return err_set(...)` is the whole failure. */
+vecmill_status err_set(vecmill_err *err, vecmill_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same with ": <strerror(errno_value)>" appended. */
+vecmill_status err_sys(vecmill_err *err, vecmill_status status, int errno_value, const char *format,
+                       ...) __attribute__((format(printf, 4, 5)));
+
+/* The same as err_set, arguments as a list. */
+vecmill_status err_setv(vecmill_err *err, vecmill_status status, const char *format, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+
+/* Returns from the calling function when the call fails. Only where there is nothing to release. */
+#define VM_TRY(call)                                                                               \
+    do {                                                                                           \
+        vecmill_status vm_try_status_ = (call);                                                    \
+        if (vm_try_status_ != VECMILL_OK) return vm_try_status_;                                   \
+    } while (0)
+
+#endif

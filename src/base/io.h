@@ -1,0 +1,76 @@
+/* io: files and descriptors, whole or not at all.
+ *
+ * Promises: every call copes with EINTR and short transfers; every descriptor is CLOEXEC; messages
+ * name the path. A status is the caller's choice, since the same failure means other things to a
+ * model, an input and an output. */
+#ifndef BASE_IO_H
+#define BASE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "buf.h"
+#include "err.h"
+
+#define IO_PATH_MAX 4096 /* bytes with the NUL; Linux's PATH_MAX */
+
+/* dir + "/" + name into out[IO_PATH_MAX]; E_LIMIT when it does not fit. */
+vecmill_status io_join(const char *dir, const char *name, char *out, vecmill_err *err);
+
+/* Reads up to `bytes` (fewer only at the end of the file); *got tells how many. */
+vecmill_status io_read(int fd, void *data, size_t bytes, size_t *got, const char *path,
+                       vecmill_status failure, vecmill_err *err);
+
+/* Writes all. EPIPE, ENOSPC, EFBIG and the rest come back as `failure` with the path. SIGPIPE is the
+ * caller's to ignore. */
+vecmill_status io_write(int fd, const void *data, size_t bytes, const char *path,
+                        vecmill_status failure, vecmill_err *err);
+
+/* A whole regular file into b (cleared first), up to b->most. A missing file is `missing`, anything
+ * else `failure`. */
+vecmill_status io_read_file(const char *path, struct buf *b, vecmill_status missing,
+                            vecmill_status failure, vecmill_err *err);
+
+bool io_exists(const char *path);
+
+/* mkdir -p, mode 0777 less the umask. */
+vecmill_status io_make_dirs(const char *path, vecmill_status failure, vecmill_err *err);
+
+/* A file mapped read-only, shared. Truncation by others while mapped is SIGBUS: map only files that
+ * are replaced by rename. bytes == 0 maps nothing and data is NULL. Pair: io_unmap. */
+struct io_map {
+    const unsigned char *data;
+    size_t bytes;
+    struct stat stat; /* of the file, when it was opened */
+};
+vecmill_status io_map_file(const char *path, struct io_map *map, vecmill_status missing,
+                           vecmill_status failure, vecmill_err *err);
+void io_unmap(struct io_map *map);
+
+/* A file that appears under its name only when it is whole: written as `path` + ".part" in the same
+ * folder under an exclusive lock, then fsync, rename, fsync of the folder. A process that is killed
+ * leaves at most that one .part, which the next writer takes over. Symbolic links at `path` are
+ * resolved first, so that the link stays a link. */
+struct io_out {
+    int fd; /* -1: not open */
+    char path[IO_PATH_MAX];
+    char part[IO_PATH_MAX];
+    vecmill_status failure;
+};
+
+/* Creates (or takes over and empties) the part. Held by another live process: `failure`, "is being
+ * written by another process", after waiting up to wait_ms for it. */
+vecmill_status io_out_open(const char *path, unsigned wait_ms, vecmill_status failure,
+                           struct io_out *out, vecmill_err *err);
+vecmill_status io_out_write(struct io_out *out, const void *data, size_t bytes, vecmill_err *err);
+/* Writes at an offset without moving the end; for headers finished last. */
+vecmill_status io_out_write_at(struct io_out *out, const void *data, size_t bytes, uint64_t offset,
+                               vecmill_err *err);
+/* fsync, rename, fsync of the folder. On failure the part is removed. Closed in every case. */
+vecmill_status io_out_commit(struct io_out *out, vecmill_err *err);
+/* Removes the part and closes; nothing happens when already closed. */
+void io_out_drop(struct io_out *out);
+
+#endif

@@ -1,0 +1,162 @@
+/* io_out: a file that appears under its name only when it is whole.
+ *
+ * Promises: at most one writer (an exclusive flock on the part, given back by the kernel when a process
+ * dies); after any kill at most one `.part`, taken over by the next writer; data is on the medium before
+ * the name is. The first failed fsync is final: the kernel may have dropped the pages it failed on. */
+#include "clock.h"
+#include "io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOCK_POLL_MS 10
+
+_Static_assert(IO_PATH_MAX >= PATH_MAX, "realpath writes up to PATH_MAX bytes");
+
+/* Follows symbolic links, so that the link stays and the file behind it is replaced. */
+static vecmill_status resolve(const char *path, char out[IO_PATH_MAX], vecmill_status failure,
+                              vecmill_err *err)
+{
+    struct stat st;
+    if (realpath(path, out)) {
+        if (stat(out, &st) == 0 && !S_ISREG(st.st_mode)) {
+            return err_set(err, failure, "%s: exists and is not a regular file", path);
+        }
+    } else if (errno != ENOENT) {
+        return err_sys(err, failure, errno, "%s: cannot be written", path);
+    } else if (lstat(path, &st) == 0) {
+        return err_set(err, failure, "%s: is a symbolic link to nothing", path);
+    } else {
+        size_t n = strlen(path);
+        if (n == 0 || n >= IO_PATH_MAX) {
+            return err_set(err, failure, "a path of %zu bytes, outside 1 to %d", n,
+                           IO_PATH_MAX - 1);
+        }
+        memcpy(out, path, n + 1);
+    }
+    return VECMILL_OK;
+}
+
+/* Opens the part and locks it. The one who held it before may have renamed it away between our open
+ * and our lock, so what is locked must still be what the name says. */
+static vecmill_status lock_part(struct io_out *o, unsigned wait_ms, vecmill_err *err)
+{
+    const uint64_t deadline = clock_ns() + (uint64_t)wait_ms * 1000000u;
+    for (;;) {
+        int fd = open(o->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (fd < 0) return err_sys(err, o->failure, errno, "%s: cannot be created", o->part);
+        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        int reason = errno;
+        struct stat mine, named;
+        if (locked && fstat(fd, &mine) == 0 && stat(o->part, &named) == 0 &&
+            mine.st_dev == named.st_dev && mine.st_ino == named.st_ino) {
+            o->fd = fd;
+            return VECMILL_OK;
+        }
+        close(fd);
+        if (!locked && reason != EWOULDBLOCK && reason != EINTR) {
+            return err_sys(err, o->failure, reason, "%s: cannot be locked", o->part);
+        }
+        if (!locked && clock_ns() >= deadline) {
+            return err_set(err, o->failure, "%s: is being written by another process", o->path);
+        }
+        if (!locked) {
+            nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * 1000000L}, NULL);
+        }
+    }
+}
+
+vecmill_status io_out_open(const char *path, unsigned wait_ms, vecmill_status failure,
+                           struct io_out *out, vecmill_err *err)
+{
+    struct io_out o = {.fd = -1, .failure = failure};
+    VM_TRY(resolve(path, o.path, failure, err));
+    size_t n = strlen(o.path);
+    if (n > sizeof(o.part) - sizeof(".part")) {
+        return err_set(err, failure, "a path of %zu bytes leaves no room for .part, maximum %zu", n,
+                       sizeof(o.part) - sizeof(".part"));
+    }
+    memcpy(o.part, o.path, n);
+    memcpy(o.part + n, ".part", sizeof(".part"));
+    VM_TRY(lock_part(&o, wait_ms, err));
+    *out = o;
+    if (ftruncate(o.fd, 0) != 0) {
+        vecmill_status s = err_sys(err, failure, errno, "%s: cannot be emptied", o.part);
+        io_out_drop(out);
+        return s;
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status io_out_write(struct io_out *out, const void *data, size_t bytes, vecmill_err *err)
+{
+    return io_write(out->fd, data, bytes, out->path, out->failure, err);
+}
+
+vecmill_status io_out_write_at(struct io_out *out, const void *data, size_t bytes, uint64_t offset,
+                               vecmill_err *err)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t n =
+            pwrite(out->fd, (const char *)data + done, bytes - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return err_sys(err, out->failure, errno, "%s: cannot be written", out->path);
+        done += (size_t)n;
+    }
+    return VECMILL_OK;
+}
+
+/* The name is durable only when its folder is. */
+static vecmill_status sync_folder(const char *path, vecmill_status failure, vecmill_err *err)
+{
+    char dir[IO_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) : 0;
+    if (!slash) {
+        memcpy(dir, ".", 2);
+    } else if (n == 0) {
+        memcpy(dir, "/", 2);
+    } else {
+        memcpy(dir, path, n);
+        dir[n] = '\0';
+    }
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return err_sys(err, failure, errno, "%s: cannot be opened", dir);
+    /* EINVAL: a file system whose folders cannot be synced, and need not be. */
+    int e = fsync(fd) != 0 && errno != EINVAL ? errno : 0;
+    close(fd);
+    return e ? err_sys(err, failure, e, "%s: cannot be synced", dir) : VECMILL_OK;
+}
+
+vecmill_status io_out_commit(struct io_out *out, vecmill_err *err)
+{
+    vecmill_status status = VECMILL_OK;
+    if (fsync(out->fd) != 0) {
+        status = err_sys(err, out->failure, errno, "%s: cannot be synced", out->path);
+    } else if (rename(out->part, out->path) != 0) {
+        status = err_sys(err, out->failure, errno, "%s: cannot be renamed into place", out->path);
+    }
+    if (status != VECMILL_OK) {
+        io_out_drop(out);
+        return status;
+    }
+    close(out->fd);
+    out->fd = -1;
+    return sync_folder(out->path, out->failure, err);
+}
+
+void io_out_drop(struct io_out *out)
+{
+    if (out->fd < 0) return;
+    unlink(out->part); /* while still locked: a waiter sees that the name went and opens anew */
+    close(out->fd);
+    out->fd = -1;
+}

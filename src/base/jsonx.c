@@ -1,0 +1,143 @@
+/* jsonx: JSON by jansson under our limits. Promises that a message names file, line and column, and for
+ * a member its key. Does not know what a file is for. */
+#include "jsonx.h"
+
+#include "buf.h"
+#include "io.h"
+
+#include <string.h>
+
+vecmill_status jsonx_parse(const void *data, size_t bytes, const char *name, vecmill_status failure,
+                           json_t **value, vecmill_err *err)
+{
+    json_error_t e;
+    json_t *v =
+        json_loadb(data, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
+    if (!v) {
+        return err_set(err, failure, "%s: line %d column %d: not valid JSON, %s", name, e.line,
+                       e.column, e.text);
+    }
+    *value = v;
+    return VECMILL_OK;
+}
+
+vecmill_status jsonx_read_file(const char *path, size_t most, vecmill_status missing,
+                               vecmill_status failure, json_t **value, vecmill_err *err)
+{
+    struct buf b;
+    buf_init(&b, most, "of a JSON file");
+    vecmill_status status = io_read_file(path, &b, missing, failure, err);
+    if (status == VECMILL_OK) {
+        status = jsonx_parse(b.data ? b.data : "", b.bytes, path, failure, value, err);
+    }
+    buf_done(&b);
+    return status;
+}
+
+/* The member, or NULL when it is absent or null; *status tells whether that is a failure. */
+static const json_t *member(const json_t *object, const char *key, bool required, const char *name,
+                            vecmill_status failure, vecmill_status *status, vecmill_err *err)
+{
+    const json_t *v = json_object_get(object, key);
+    *status = VECMILL_OK;
+    if (v && !json_is_null(v)) return v;
+    if (required) *status = err_set(err, failure, "%s: \"%s\" is missing", name, key);
+    return NULL;
+}
+
+vecmill_status jsonx_u32(const json_t *object, const char *key, bool required, uint32_t least,
+                         uint32_t most, const char *name, vecmill_status failure, uint32_t *out,
+                         vecmill_err *err)
+{
+    vecmill_status status;
+    const json_t *v = member(object, key, required, name, failure, &status, err);
+    if (!v) return status;
+    if (!json_is_integer(v)) {
+        return err_set(err, failure, "%s: \"%s\" is not an integer", name, key);
+    }
+    json_int_t n = json_integer_value(v);
+    if (n < (json_int_t)least || n > (json_int_t)most) {
+        return err_set(err, failure, "%s: \"%s\" is %lld, outside %u to %u", name, key,
+                       (long long)n, least, most);
+    }
+    *out = (uint32_t)n;
+    return VECMILL_OK;
+}
+
+vecmill_status jsonx_double(const json_t *object, const char *key, bool required, double least,
+                            double most, const char *name, vecmill_status failure, double *out,
+                            vecmill_err *err)
+{
+    vecmill_status status;
+    const json_t *v = member(object, key, required, name, failure, &status, err);
+    if (!v) return status;
+    if (!json_is_number(v)) {
+        return err_set(err, failure, "%s: \"%s\" is not a number", name, key);
+    }
+    double n = json_number_value(v);
+    if (!(n >= least && n <= most)) {
+        return err_set(err, failure, "%s: \"%s\" is %g, outside %g to %g", name, key, n, least,
+                       most);
+    }
+    *out = n;
+    return VECMILL_OK;
+}
+
+vecmill_status jsonx_bool(const json_t *object, const char *key, bool required, const char *name,
+                          vecmill_status failure, bool *out, vecmill_err *err)
+{
+    vecmill_status status;
+    const json_t *v = member(object, key, required, name, failure, &status, err);
+    if (!v) return status;
+    if (!json_is_boolean(v)) {
+        return err_set(err, failure, "%s: \"%s\" is neither true nor false", name, key);
+    }
+    *out = json_is_true(v);
+    return VECMILL_OK;
+}
+
+vecmill_status jsonx_string(const json_t *object, const char *key, bool required, const char *name,
+                            vecmill_status failure, const char **out, vecmill_err *err)
+{
+    vecmill_status status;
+    const json_t *v = member(object, key, required, name, failure, &status, err);
+    if (!v) return status;
+    if (!json_is_string(v)) {
+        return err_set(err, failure, "%s: \"%s\" is not a string", name, key);
+    }
+    const char *text = json_string_value(v);
+    if (strlen(text) != json_string_length(v)) {
+        return err_set(err, failure, "%s: \"%s\" holds a NUL character", name, key);
+    }
+    *out = text;
+    return VECMILL_OK;
+}
+
+size_t jsonx_quote(const char *text, size_t bytes, char *out)
+{
+    static const char hex[] = "0123456789abcdef";
+    char *o = out;
+    *o++ = '"';
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char c = (unsigned char)text[i];
+        const char *shorthand = c == '"'    ? "\\\""
+                                : c == '\\' ? "\\\\"
+                                : c == '\n' ? "\\n"
+                                : c == '\r' ? "\\r"
+                                : c == '\t' ? "\\t"
+                                            : NULL;
+        if (shorthand) {
+            *o++ = shorthand[0];
+            *o++ = shorthand[1];
+        } else if (c < 0x20 || c == 0x7F) {
+            memcpy(o, "\\u00", 4);
+            o[4] = hex[c >> 4];
+            o[5] = hex[c & 15];
+            o += 6;
+        } else {
+            *o++ = (char)c;
+        }
+    }
+    *o++ = '"';
+    return (size_t)(o - out);
+}
