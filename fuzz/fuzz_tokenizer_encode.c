@@ -1,0 +1,124 @@
+/* needs: dep_text */
+/* Text from anywhere, over a small tokenizer with added tokens of each kind; and sections from
+ * anywhere. The first byte chooses: 'S': the rest is a section, which is refused or used; 'E': the rest
+ * is triples { u16 offset, u8 bits } that are turned over in a good section, which is then used so. Any
+ * other: its low five bits are the most tokens, and the rest is text, encoded in each configuration and
+ * again with room for all, of which the first has to be the beginning. */
+#include "text/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SECTION_BYTES_MAX (1u << 20)
+#define N_CONFIGURATIONS  4u
+#define ALL_TOKENS        (1u << 16)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+#define ADDED(id, content, single, normalized)                                                     \
+    "{\"id\":" #id ",\"content\":\"" content "\",\"single_word\":" #single                         \
+    ",\"lstrip\":false,\"rstrip\":false,\"normalized\":" #normalized ",\"special\":false}"
+#define TOKENIZER(clean, chinese, strip, lower, added)                                             \
+    "{\"added_tokens\":[" added                                                                    \
+    "],\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":" #clean                         \
+    ",\"handle_chinese_chars\":" #chinese ",\"strip_accents\":" #strip ",\"lowercase\":" #lower    \
+    "},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\"post_processor\":{\"type\":"            \
+    "\"BertProcessing\",\"sep\":[\"[SEP]\",2],\"cls\":[\"[CLS]\",1]},\"model\":{\"unk_token\":"    \
+    "\"[UNK]\",\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_word\":9,\"vocab\":{"    \
+    "\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2,\"a\":3,\"##b\":4,\"##c\":5,\"abc\":6,\"\xCC\x81\":7,"    \
+    "\"##\xE3\x80\xAE\":8,\"##\xD6\xB0\":9,\".\":10,\"[MASK]\":11,\"foo\":12,\"ff\":13,"           \
+    "\"fo of\":14,\"\xEF\xBF\xBD\":15}}}"
+
+static const char *const configurations[N_CONFIGURATIONS] = {
+    TOKENIZER(true, true, null, true, ADDED(11, "[MASK]", false, false)),
+    TOKENIZER(false, true, true, false,
+              ADDED(11, "[MASK]", true, false) "," ADDED(15, "\xEF\xBF\xBD", true, false)),
+    TOKENIZER(true, false, true, true,
+              ADDED(12, "foo", true, true) "," ADDED(13, "ff", false, true) "," ADDED(14, "fo of",
+                                                                                      false, true)),
+    TOKENIZER(false, false, false, false,
+              ADDED(12, "foo", true, false) "," ADDED(13, "ff", false, true)),
+};
+
+static struct {
+    struct buf section;
+    struct text text;
+} tokenizers[N_CONFIGURATIONS];
+
+static void compile_once(void)
+{
+    if (tokenizers[0].section.bytes) return;
+    for (size_t i = 0; i < N_CONFIGURATIONS; i++) {
+        const struct text_files files = {.json = configurations[i],
+                                         .json_bytes = strlen(configurations[i])};
+        struct buf *section = &tokenizers[i].section;
+        buf_init(section, SECTION_BYTES_MAX, "SECTION_BYTES_MAX");
+        if (text_compile_bytes(&files, section, NULL) != VECMILL_OK ||
+            text_open(section->data, section->bytes, &tokenizers[i].text, NULL) != VECMILL_OK)
+            abort();
+    }
+}
+
+static void encode(const struct text *text, const char *data, size_t bytes, uint32_t most)
+{
+    static int32_t all[ALL_TOKENS];
+    struct text_result whole, r;
+    int32_t ids[64];
+    text_encode(text, data, bytes, ALL_TOKENS, all, &whole);
+    text_encode(text, data, bytes, most, ids, &r);
+    uint32_t n = whole.n_ids < most ? whole.n_ids : most;
+    if (r.n_ids != n || r.truncated != (whole.n_ids > most || whole.truncated)) abort();
+    if (memcmp(ids, all, (n - 1) * sizeof ids[0]) != 0 || ids[n - 1] != all[whole.n_ids - 1])
+        abort();
+    if (whole.truncated) return;
+    if (whole.replaced_bytes > bytes || r.replaced_bytes > whole.replaced_bytes) abort();
+    if (utf8_valid(data, bytes) != (whole.replaced_bytes == 0)) abort();
+}
+
+static volatile char sink; /* bytes are read into it, so that they are read */
+
+static void use_section(const void *section, size_t bytes)
+{
+    static const char sample[] = "[MASK] foo ABC.\xCC\x81\xE4\xB8\xAD fo of \xFF";
+    struct text text;
+    vecmill_err err;
+    int32_t ids[64];
+    struct text_result r;
+    if (text_open(section, bytes, &text, &err) != VECMILL_OK || text.n_specials >= 64) return;
+    text_encode(&text, sample, sizeof sample - 1, 64, ids, &r);
+    for (uint32_t i = 0; i < r.n_ids; i++) {
+        size_t n = 0;
+        const char *t = text_token(&text, ids[i], &n);
+        for (size_t k = 0; t && k < n; k++)
+            sink = t[k];
+    }
+}
+
+static void use_edited(const uint8_t *edits, size_t bytes)
+{
+    static unsigned char copy[SECTION_BYTES_MAX];
+    const struct buf *good = &tokenizers[2].section;
+    memcpy(copy, good->data, good->bytes);
+    for (size_t i = 0; bytes - i >= 3; i += 3) {
+        size_t at = ((size_t)edits[i] | (size_t)edits[i + 1] << 8) % good->bytes;
+        copy[at] ^= edits[i + 2];
+    }
+    use_section(copy, good->bytes);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    compile_once();
+    if (bytes == 0) return 0;
+    if (data[0] == 'S') {
+        use_section(data + 1, bytes - 1);
+        return 0;
+    }
+    if (data[0] == 'E') {
+        use_edited(data + 1, bytes - 1);
+        return 0;
+    }
+    for (size_t i = 0; i < N_CONFIGURATIONS; i++)
+        encode(&tokenizers[i].text, (const char *)data + 1, bytes - 1, 3 + (data[0] & 31u));
+    return 0;
+}

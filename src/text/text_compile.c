@@ -1,0 +1,324 @@
+/* text_compile: a tokenizer's files to a section. */
+#include "text_normalize.h"
+#include "text_spec.h"
+
+#define SECTION_ALIGN 8u
+
+/* Token texts that end in the section, tries, tables: everything behind the head. */
+struct compiler {
+    const struct spec *spec;
+    struct buf *out;
+    size_t start; /* of the section in out */
+    uint32_t words[SECTION_WORDS];
+    uint32_t vocab_size;
+    unsigned char ascii[SECTION_ASCII][2];
+    unsigned char first[2][32];
+    struct trie_key *keys; /* room for tokens and added tokens */
+    struct buf normalized; /* texts of added tokens as they are matched */
+};
+
+/* Where the next table begins, aligned. */
+static vecmill_status begin_table(struct compiler *c, enum section_word word, vecmill_err *err)
+{
+    static const char zeros[SECTION_ALIGN];
+    size_t at = c->out->bytes - c->start;
+    VM_TRY(buf_add(c->out, zeros, num_up(at, SECTION_ALIGN) - at, err));
+    c->words[word] = (uint32_t)(c->out->bytes - c->start);
+    return VECMILL_OK;
+}
+
+static vecmill_status add_pair(struct compiler *c, uint32_t a, uint32_t b, vecmill_err *err)
+{
+    const uint32_t pair[2] = {a, b};
+    return buf_add(c->out, pair, sizeof pair, err);
+}
+
+/* The trie of words. Pieces that continue a word are those that begin with the prefix: their node is
+ * reached by walking the prefix, so one trie holds both. */
+static vecmill_status add_words(struct compiler *c, vecmill_err *err)
+{
+    const struct spec *s = c->spec;
+    VM_TRY(begin_table(c, SECTION_WORDS_AT, err));
+    VM_TRY(trie_build(s->tokens, s->n_tokens, c->out, &c->words[SECTION_WORDS_UNITS], err));
+    const struct trie words = {(unsigned char *)c->out->data + c->start +
+                                   c->words[SECTION_WORDS_AT],
+                               c->words[SECTION_WORDS_UNITS]};
+    c->words[SECTION_CONTINUATION] = trie_walk(&words, s->prefix, strlen(s->prefix));
+    return VECMILL_OK;
+}
+
+/* An added token's text as the normalizer leaves it, appended to c->normalized. */
+static vecmill_status normalize(struct compiler *c, const struct spec_added *a, bool *spaced,
+                                vecmill_err *err)
+{
+    struct norm_source source;
+    struct norm_cursor cursor;
+    const struct raw_cursor raw = {.previous = NORM_NO_CHAR};
+    norm_source_init(&source, a->text, a->bytes, c->spec->flags, NULL);
+    norm_begin(&cursor, &raw);
+    uint32_t cp;
+    while (norm_next(&source, &cursor, &cp)) {
+        unsigned char bytes[4];
+        *spaced = *spaced || unicode_space(cp);
+        VM_TRY(buf_add(&c->normalized, bytes, utf8_put(cp, bytes), err));
+    }
+    return VECMILL_OK;
+}
+
+/* One of the two tries of added tokens. Texts are equal when normalizing made them so. */
+static vecmill_status add_added_trie(struct compiler *c, bool normalized, vecmill_err *err)
+{
+    const struct spec *s = c->spec;
+    char quoted[SPEC_QUOTE_BYTES];
+    bool strips = false, spaced = false;
+    size_t n = 0;
+    buf_clear(&c->normalized);
+    for (uint32_t i = 0; i < s->n_added; i++)
+        strips = strips || (s->added[i].strips && !s->added[i].normalized);
+    for (uint32_t i = 0; i < s->n_added; i++) {
+        const struct spec_added *a = &s->added[i];
+        if (a->normalized != normalized) continue;
+        struct trie_key key = {.text = a->text, .bytes = a->bytes, .value = i};
+        size_t before = c->normalized.bytes;
+        if (normalized) {
+            VM_TRY(normalize(c, a, &spaced, err));
+            key.bytes = (uint32_t)(c->normalized.bytes - before);
+        }
+        spec_quote(a->text, a->bytes, quoted);
+        if (key.bytes == 0) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: nothing is left of added token %s when it is "
+                           "normalized",
+                           s->file, quoted);
+        }
+        if (strips && spaced) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: added token %s holds white space and is normalized while another "
+                           "strips white space, which is not understood together",
+                           s->file, quoted);
+        }
+        c->keys[n++] = key;
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < n && normalized; i++) { /* the buffer has stopped moving */
+        c->keys[i].text = c->normalized.data + at;
+        at += c->keys[i].bytes;
+    }
+    for (size_t i = 0; i < n; i++) {
+        unsigned char byte = (unsigned char)c->keys[i].text[0];
+        c->first[normalized][byte >> 3] |= (unsigned char)(1u << (byte & 7));
+    }
+    trie_sort(c->keys, n);
+    for (size_t i = 1; i < n; i++) {
+        const struct trie_key *a = &c->keys[i - 1], *b = &c->keys[i];
+        if (a->bytes != b->bytes || memcmp(a->text, b->text, a->bytes) != 0) continue;
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: added tokens %u and %u are both %s when normalized", s->file, a->value,
+                       b->value, spec_quote(a->text, a->bytes, quoted));
+    }
+    VM_TRY(begin_table(c, normalized ? SECTION_NORMALIZED_AT : SECTION_RAW_AT, err));
+    if (n == 0) return VECMILL_OK;
+    return trie_build(c->keys, n, c->out,
+                      &c->words[normalized ? SECTION_NORMALIZED_UNITS : SECTION_RAW_UNITS], err);
+}
+
+/* Token texts: a pair for each id, then the bytes. The keys are reused, ordered by id. */
+static vecmill_status add_texts(struct compiler *c, vecmill_err *err)
+{
+    const struct spec *s = c->spec;
+    for (uint32_t id = 0; id < c->vocab_size; id++)
+        c->keys[id] = (struct trie_key){.bytes = SECTION_HOLE};
+    for (size_t i = 0; i < s->n_tokens; i++)
+        c->keys[s->tokens[i].value] = s->tokens[i];
+    for (uint32_t i = 0; i < s->n_added; i++) {
+        const struct spec_added *a = &s->added[i];
+        c->keys[a->id] = (struct trie_key){.text = a->text, .bytes = a->bytes};
+    }
+    VM_TRY(begin_table(c, SECTION_TOKENS_AT, err));
+    uint32_t at = 0;
+    for (uint32_t id = 0; id < c->vocab_size; id++) {
+        bool hole = c->keys[id].bytes == SECTION_HOLE;
+        VM_TRY(add_pair(c, hole ? 0 : at, c->keys[id].bytes, err));
+        if (!hole) at += c->keys[id].bytes;
+    }
+    VM_TRY(begin_table(c, SECTION_BLOB_AT, err));
+    for (uint32_t id = 0; id < c->vocab_size; id++) {
+        if (c->keys[id].bytes == SECTION_HOLE) continue;
+        VM_TRY(buf_add(c->out, c->keys[id].text, c->keys[id].bytes, err));
+    }
+    c->words[SECTION_BLOB_BYTES] = at;
+    return VECMILL_OK;
+}
+
+/* What each ASCII byte does, worked out by the normalizer itself. */
+static void fill_ascii(struct compiler *c)
+{
+    for (unsigned char byte = 0; byte < SECTION_ASCII; byte++) {
+        struct norm_source source;
+        struct norm_cursor cursor;
+        const struct raw_cursor raw = {.previous = NORM_NO_CHAR};
+        norm_source_init(&source, &byte, 1, c->spec->flags, NULL);
+        norm_begin(&cursor, &raw);
+        uint32_t cp = 0;
+        enum ascii_class class = ASCII_DROP;
+        if (norm_next(&source, &cursor, &cp)) {
+            class = unicode_space(cp)         ? ASCII_SPACE
+                    : unicode_punctuation(cp) ? ASCII_PUNCTUATION
+                                              : ASCII_WORD;
+        }
+        bool raw_token = c->first[0][byte >> 3] >> (byte & 7) & 1;
+        bool normalized_token = cp < SECTION_ASCII && c->first[1][cp >> 3] >> (cp & 7) & 1;
+        if (raw_token || (normalized_token && class != ASCII_DROP)) class = ASCII_SLOW;
+        c->ascii[byte][0] = (unsigned char)class;
+        c->ascii[byte][1] = (unsigned char)cp;
+    }
+}
+
+/* The head, over the room that was left for it. */
+static void write_head(const struct compiler *c)
+{
+    char *head = c->out->data + c->start;
+    const uint32_t lead[3] = {SECTION_MAGIC, SECTION_VERSION, (uint32_t)(c->out->bytes - c->start)};
+    memcpy(head, lead, sizeof lead);
+    memcpy(head + sizeof lead, c->words, sizeof c->words);
+    memcpy(head + SECTION_SPECIALS_AT, c->spec->specials, sizeof c->spec->specials);
+    memcpy(head + SECTION_ASCII_AT, c->ascii, sizeof c->ascii);
+    memcpy(head + SECTION_FIRST_AT, c->first, sizeof c->first);
+}
+
+static vecmill_status add_section(struct compiler *c, vecmill_err *err)
+{
+    static const char head[SECTION_HEAD_BYTES];
+    const struct spec *s = c->spec;
+    VM_TRY(buf_add(c->out, head, sizeof head, err));
+    VM_TRY(add_words(c, err));
+    VM_TRY(add_added_trie(c, false, err));
+    VM_TRY(add_added_trie(c, true, err));
+    VM_TRY(begin_table(c, SECTION_ADDED_AT, err));
+    for (uint32_t i = 0; i < s->n_added; i++) {
+        uint32_t flags = s->added[i].single_word ? ADDED_SINGLE_WORD : 0;
+        VM_TRY(add_pair(c, s->added[i].id, flags, err));
+    }
+    VM_TRY(add_texts(c, err));
+    fill_ascii(c);
+    c->words[SECTION_FLAGS] = s->flags;
+    c->words[SECTION_VOCAB_SIZE] = c->vocab_size;
+    c->words[SECTION_UNK] = s->unk;
+    c->words[SECTION_WORD_CHARS] = s->word_chars;
+    c->words[SECTION_N_BEFORE] = s->n_before;
+    c->words[SECTION_N_AFTER] = s->n_after;
+    c->words[SECTION_N_ADDED] = s->n_added;
+    write_head(c);
+    return VECMILL_OK;
+}
+
+static vecmill_status compile_spec(const struct spec *s, struct buf *section, vecmill_err *err)
+{
+    struct compiler c = {.spec = s, .out = section, .start = section->bytes};
+    for (size_t i = 0; i < s->n_tokens; i++)
+        c.vocab_size = s->tokens[i].value >= c.vocab_size ? s->tokens[i].value + 1 : c.vocab_size;
+    for (uint32_t i = 0; i < s->n_added; i++)
+        c.vocab_size = s->added[i].id >= c.vocab_size ? s->added[i].id + 1 : c.vocab_size;
+    void *keys = NULL;
+    /* A code point becomes at most UNICODE_DECOMPOSE_MAX * UNICODE_LOWER_MAX, and two spaces. */
+    buf_init(&c.normalized, (size_t)TEXT_ADDED_MAX * TEXT_TOKEN_BYTES_MAX * 64,
+             "of normalized added tokens");
+    vecmill_status status = mem_new_array(c.vocab_size + TEXT_ADDED_MAX, sizeof *c.keys,
+                                          "the vocabulary by id", &keys, err);
+    if (status == VECMILL_OK) {
+        c.keys = keys;
+        status = add_section(&c, err);
+    }
+    if (status != VECMILL_OK) section->bytes = c.start;
+    mem_free(keys);
+    buf_done(&c.normalized);
+    return status;
+}
+
+vecmill_status text_compile_bytes(const struct text_files *files, struct buf *section,
+                                  vecmill_err *err)
+{
+    json_t *json = NULL, *config = NULL;
+    void *memory = NULL;
+    struct spec *spec = NULL;
+    vecmill_status status = mem_new(sizeof *spec, "a tokenizer's description", &memory, err);
+    if (status != VECMILL_OK) goto done;
+    spec = memory;
+    if (files->json) {
+        status = jsonx_parse(files->json, files->json_bytes, "tokenizer.json", VECMILL_E_MODEL,
+                             &json, err);
+        if (status == VECMILL_OK) status = spec_from_json(json, spec, err);
+    } else {
+        if (files->config) {
+            status = jsonx_parse(files->config, files->config_bytes, "tokenizer_config.json",
+                                 VECMILL_E_MODEL, &config, err);
+            if (status == VECMILL_OK && !json_is_object(config))
+                status = err_set(err, VECMILL_E_MODEL, "tokenizer_config.json is not an object");
+        }
+        if (status == VECMILL_OK)
+            status = spec_from_vocab(files->vocab, files->vocab_bytes, config, spec, err);
+    }
+    if (status == VECMILL_OK) status = compile_spec(spec, section, err);
+done:
+    if (spec) spec_done(spec);
+    mem_free(memory);
+    json_decref(config);
+    json_decref(json);
+    return status;
+}
+
+/* A file of the folder into b; *is_there tells whether there is one. */
+static vecmill_status read_file(const char *dir, const char *name, struct buf *b, bool *is_there,
+                                vecmill_err *err)
+{
+    char path[IO_PATH_MAX];
+    VM_TRY(io_join(dir, name, path, err));
+    *is_there = io_exists(path);
+    if (!*is_there) return VECMILL_OK;
+    VM_TRY(io_read_file(path, b, VECMILL_E_MODEL, VECMILL_E_MODEL, err));
+    return buf_terminate(b, err); /* data is a pointer, also of an empty file */
+}
+
+vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *err)
+{
+    struct text_files files = {0};
+    bool has_json, has_vocab = false, has_config = false;
+    struct buf text, config;
+    buf_init(&text, TEXT_FILE_MAX, "TEXT_FILE_MAX");
+    buf_init(&config, TEXT_FILE_MAX, "TEXT_FILE_MAX");
+    vecmill_status status = read_file(dir, "tokenizer.json", &text, &has_json, err);
+    if (status == VECMILL_OK && !has_json)
+        status = read_file(dir, "vocab.txt", &text, &has_vocab, err);
+    if (status == VECMILL_OK && has_vocab)
+        status = read_file(dir, "tokenizer_config.json", &config, &has_config, err);
+    if (status != VECMILL_OK) goto done;
+    if (!has_json && !has_vocab) {
+        status = err_set(err, VECMILL_E_MODEL, "%s has neither tokenizer.json nor vocab.txt", dir);
+        goto done;
+    }
+    if (has_json) {
+        files.json = text.data;
+        files.json_bytes = text.bytes;
+    } else {
+        files.vocab = text.data;
+        files.vocab_bytes = text.bytes;
+    }
+    if (has_config) {
+        files.config = config.data;
+        files.config_bytes = config.bytes;
+    }
+    vecmill_err inner;
+    status = text_compile_bytes(&files, section, &inner);
+    if (status == VECMILL_E_MODEL) /* the message begins with the file's name */
+        err_set(err, status, "%s/%s", dir, inner.message);
+    else if (status != VECMILL_OK)
+        err_set(err, status, "%s: %s", dir, inner.message);
+done:
+    if (status == VECMILL_E_LIMIT) { /* a file that reaches a maximum is a fault of the model */
+        status = VECMILL_E_MODEL;
+        if (err) err->status = status;
+    }
+    buf_done(&config);
+    buf_done(&text);
+    return status;
+}

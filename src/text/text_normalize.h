@@ -1,0 +1,87 @@
+/* text_normalize: raw bytes to normalized code points, one at a time, in bounded memory.
+ *
+ * BertNormalizer's order: clean_text, spaces around Chinese characters, canonical decomposition and
+ * reordering with the marks dropped, lower case. Reading stops where an added token matches the raw
+ * text. A cursor is a plain value: a copy looks ahead without disturbing the original.
+ *
+ * Reordering sorts each run of non-starters by class, stably; a run has no longest length. Dropping
+ * marks commutes with a stable sort, so only what survives is sorted, and that is done without
+ * storing it: the run is read once for each class that survives in it. */
+#ifndef TEXT_NORMALIZE_H
+#define TEXT_NORMALIZE_H
+
+#include "text_section.h"
+#include "text_unicode.h"
+
+#define NORM_NO_CHAR UINT32_MAX
+#define NORM_CLASSES 256u
+
+/* Where the raw text is read. */
+struct raw_cursor {
+    size_t pos;
+    size_t blocked;    /* no added token begins before here: a match over it was refused */
+    uint32_t previous; /* code point before pos, NORM_NO_CHAR at the start */
+};
+
+/* Where the cleaned, spaced and decomposed text is read. */
+struct decomposed_cursor {
+    struct raw_cursor raw;
+    uint8_t i, n; /* queue[i] .. queue[n - 1] are still to be read */
+    uint32_t queue[UNICODE_DECOMPOSE_MAX + 2];
+};
+
+/* Classes that survive in a run of non-starters, and where the run ends. */
+struct norm_run {
+    uint64_t classes[NORM_CLASSES / 64];
+    struct decomposed_cursor end;
+};
+
+struct norm_cursor {
+    struct decomposed_cursor next;        /* outside a run: what comes next */
+    unsigned class;                       /* inside a run: the class being read; 0: outside */
+    struct decomposed_cursor begin, scan; /* of the run */
+    struct norm_run run;
+    uint8_t i, n; /* lower[i] .. lower[n - 1] are still to be read */
+    uint32_t lower[UNICODE_LOWER_MAX];
+};
+
+/* One document. */
+struct norm_source {
+    const unsigned char *data;
+    size_t bytes;
+    uint32_t flags;
+    const struct added_set *raw; /* NULL: no added token on the raw text */
+    uint64_t replaced;           /* bad bytes read so far */
+    size_t counted;              /* bad bytes before here are in `replaced` */
+    size_t memo_pos;             /* a run that began here was read already ... */
+    uint8_t memo_i;
+    struct norm_run memo; /* ... and this was found; SIZE_MAX: none yet */
+};
+
+/* An added token found in the text. */
+struct norm_match {
+    uint32_t index; /* into the set's `added` */
+    size_t end;     /* raw text: offset behind it */
+    uint32_t last;  /* its last code point */
+};
+
+void norm_source_init(struct norm_source *s, const void *data, size_t bytes, uint32_t flags,
+                      const struct added_set *raw);
+
+/* A cursor for the text from `raw` on. */
+void norm_begin(struct norm_cursor *c, const struct raw_cursor *raw);
+
+/* The next normalized code point; false at the end of the text or before an added token, where
+ * c->next.raw stands then. */
+bool norm_next(struct norm_source *s, struct norm_cursor *c, uint32_t *cp);
+
+/* The added token that the raw text has at the cursor, with single_word looked at. */
+bool norm_match_raw(struct norm_source *s, const struct raw_cursor *at, struct norm_match *match);
+
+/* True when nothing is pending, so that the next code point comes straight from c->next.raw. */
+static inline bool norm_is_plain(const struct norm_cursor *c)
+{
+    return c->class == 0 && c->i == c->n && c->next.i == c->next.n;
+}
+
+#endif

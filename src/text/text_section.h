@@ -1,0 +1,89 @@
+/* text_section: the compiled tokenizer as bytes, and a view of them.
+ *
+ * Layout, little-endian words, offsets from the start of the section, sizes in the words named:
+ *      0  magic "VMTX"                  4  SECTION_VERSION
+ *      8  bytes of the whole section   12  SECTION_WORDS words: enum section_word
+ *   then  special ids of the template, those before the text first: TEXT_SPECIALS_MAX words
+ *   then  what each ASCII byte does: SECTION_ASCII pairs of bytes { enum ascii_class, byte }
+ *   then  first bytes of added tokens: 32 bytes of bits for raw text, 32 for normalized text
+ *   then  words, raw, normalized: units of three tries (text_trie.h)
+ *         added: pairs of words { id, flags }, the values of the tries raw and normalized
+ *         tokens: for each id a pair of words { offset in blob, bytes }; bytes SECTION_HOLE: no token
+ *         blob: the tokens' bytes
+ * Everything in it is checked by text_open before it is used. */
+#ifndef TEXT_SECTION_H
+#define TEXT_SECTION_H
+
+#include "text.h"
+#include "text_trie.h"
+
+#define SECTION_MAGIC   0x58544D56u
+#define SECTION_VERSION 1u
+#define SECTION_ASCII   128u
+#define SECTION_HOLE    UINT32_MAX
+
+enum section_word {
+    SECTION_FLAGS, /* NORM_... */
+    SECTION_VOCAB_SIZE,
+    SECTION_UNK,
+    SECTION_WORD_CHARS,   /* longer words are unknown */
+    SECTION_N_BEFORE,     /* special tokens before the text */
+    SECTION_N_AFTER,      /* and after */
+    SECTION_CONTINUATION, /* node of `words` that the prefix "##" leads to, or TRIE_NONE */
+    SECTION_WORDS_AT,
+    SECTION_WORDS_UNITS,
+    SECTION_RAW_AT,
+    SECTION_RAW_UNITS,
+    SECTION_NORMALIZED_AT,
+    SECTION_NORMALIZED_UNITS,
+    SECTION_ADDED_AT,
+    SECTION_N_ADDED,
+    SECTION_TOKENS_AT,
+    SECTION_BLOB_AT,
+    SECTION_BLOB_BYTES,
+    SECTION_WORDS
+};
+
+#define SECTION_SPECIALS_AT (12u + 4u * SECTION_WORDS)
+#define SECTION_ASCII_AT    (SECTION_SPECIALS_AT + 4u * TEXT_SPECIALS_MAX)
+#define SECTION_FIRST_AT    (SECTION_ASCII_AT + 2u * SECTION_ASCII)
+#define SECTION_HEAD_BYTES  (SECTION_FIRST_AT + 64u)
+
+/* What BertNormalizer does. */
+enum norm_flag { NORM_CLEAN = 1, NORM_CHINESE = 2, NORM_STRIP = 4, NORM_LOWER = 8, NORM_ALL = 15 };
+
+/* What an ASCII byte of the text does after normalization. */
+enum ascii_class { ASCII_SLOW, ASCII_WORD, ASCII_SPACE, ASCII_PUNCTUATION, ASCII_DROP, ASCII_LAST };
+
+enum added_flag { ADDED_SINGLE_WORD = 1, ADDED_ALL = 1 };
+
+/* Added tokens of one kind. */
+struct added_set {
+    struct trie trie;           /* n_units 0: none of this kind */
+    const unsigned char *first; /* 256 bits: bytes with which one begins */
+    const unsigned char *added; /* pairs of words, indexed by the trie's values */
+};
+
+/* A section taken apart; pointers into it. */
+struct section_view {
+    uint32_t flags, unk, word_chars, n_before, n_after, continuation;
+    struct trie words;
+    struct added_set raw, normalized;
+    const unsigned char *specials; /* words */
+    const unsigned char *ascii;    /* pairs of bytes */
+};
+void section_view(const struct text *text, struct section_view *view);
+
+static inline uint32_t section_u32(const unsigned char *at)
+{
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static inline bool added_may_begin(const struct added_set *set, unsigned char byte)
+{
+    return set->first[byte >> 3] >> (byte & 7) & 1;
+}
+
+#endif

@@ -1,0 +1,203 @@
+/* text_spec: what both readers need, and the rules that every tokenizer has to keep. */
+#include "text_spec.h"
+
+#include <stdlib.h>
+
+#define QUOTED_BYTES 24u /* of a token that a message shows; quoting makes six of one at most */
+
+vecmill_status spec_init(struct spec *s, const char *file, size_t n, vecmill_err *err)
+{
+    if (n > TEXT_VOCAB_MAX) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %zu tokens, the most is TEXT_VOCAB_MAX, %u", file,
+                       n, TEXT_VOCAB_MAX);
+    }
+    void *tokens;
+    VM_TRY(mem_new_array(n, sizeof *s->tokens, "the vocabulary", &tokens, err));
+    memset(s, 0, sizeof *s);
+    s->file = file;
+    s->tokens = tokens;
+    return VECMILL_OK;
+}
+
+void spec_done(struct spec *s)
+{
+    mem_free(s->tokens);
+    s->tokens = NULL;
+}
+
+const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOTE_BYTES])
+{
+    size_t n = bytes < QUOTED_BYTES ? bytes : QUOTED_BYTES;
+    while (n < bytes && n && ((unsigned char)text[n] & 0xC0) == 0x80)
+        n--;
+    size_t written = jsonx_quote(text, n, out);
+    out[written] = '\0';
+    return out;
+}
+
+vecmill_status spec_add_token(struct spec *s, const char *text, size_t bytes, int64_t id,
+                              vecmill_err *err)
+{
+    char quoted[SPEC_QUOTE_BYTES];
+    if (bytes > TEXT_TOKEN_BYTES_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: token %s has %zu bytes, the most is TEXT_TOKEN_BYTES_MAX, %u", s->file,
+                       spec_quote(text, bytes, quoted), bytes, TEXT_TOKEN_BYTES_MAX);
+    }
+    if (id < 0 || id >= TEXT_VOCAB_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: token %s has id %lld, the ids are 0 to TEXT_VOCAB_MAX - 1, %u", s->file,
+                       spec_quote(text, bytes, quoted), (long long)id, TEXT_VOCAB_MAX - 1);
+    }
+    s->tokens[s->n_tokens++] =
+        (struct trie_key){.text = text, .bytes = (uint32_t)bytes, .value = (uint32_t)id};
+    return VECMILL_OK;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const struct trie_key *x = a, *y = b;
+    return (x->value > y->value) - (x->value < y->value);
+}
+
+vecmill_status spec_index(struct spec *s, vecmill_err *err)
+{
+    char one[SPEC_QUOTE_BYTES], two[SPEC_QUOTE_BYTES];
+    if (s->n_tokens == 0)
+        return err_set(err, VECMILL_E_MODEL, "%s: the vocabulary is empty", s->file);
+    qsort(s->tokens, s->n_tokens, sizeof *s->tokens, compare_ids);
+    for (size_t i = 1; i < s->n_tokens; i++) {
+        const struct trie_key *a = &s->tokens[i - 1], *b = &s->tokens[i];
+        if (a->value == b->value) {
+            return err_set(err, VECMILL_E_MODEL, "%s: tokens %s and %s both have id %u", s->file,
+                           spec_quote(a->text, a->bytes, one), spec_quote(b->text, b->bytes, two),
+                           a->value);
+        }
+    }
+    trie_sort(s->tokens, s->n_tokens);
+    for (size_t i = 1; i < s->n_tokens; i++) {
+        const struct trie_key *a = &s->tokens[i - 1], *b = &s->tokens[i];
+        if (a->bytes == b->bytes && memcmp(a->text, b->text, a->bytes) == 0) {
+            return err_set(err, VECMILL_E_MODEL, "%s: token %s is there twice, with ids %u and %u",
+                           s->file, spec_quote(a->text, a->bytes, one), a->value, b->value);
+        }
+    }
+    return VECMILL_OK;
+}
+
+/* The id of a text in the vocabulary alone. */
+static bool find_token(const struct spec *s, const char *text, size_t bytes, uint32_t *id)
+{
+    size_t low = 0, high = s->n_tokens;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct trie_key *k = &s->tokens[middle];
+        int order = memcmp(k->text, text, k->bytes < bytes ? k->bytes : bytes);
+        if (order == 0) order = (k->bytes > bytes) - (k->bytes < bytes);
+        if (order == 0) {
+            *id = k->value;
+            return true;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+bool spec_find(const struct spec *s, const char *text, size_t bytes, uint32_t *id)
+{
+    for (uint32_t i = 0; i < s->n_added; i++) {
+        const struct spec_added *a = &s->added[i];
+        if (a->bytes == bytes && memcmp(a->text, text, bytes) == 0) {
+            *id = a->id;
+            return true;
+        }
+    }
+    return find_token(s, text, bytes, id);
+}
+
+vecmill_status spec_need(const struct spec *s, const char *what, const char *text, size_t bytes,
+                         uint32_t *id, vecmill_err *err)
+{
+    char quoted[SPEC_QUOTE_BYTES];
+    if (spec_find(s, text, bytes, id)) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL, "%s: %s is %s, which is not among the %zu tokens", s->file,
+                   what, spec_quote(text, bytes, quoted), s->n_tokens);
+}
+
+/* The id that the reference gives to an added token outside the vocabulary. */
+static uint32_t next_id(const struct spec *s)
+{
+    uint32_t id = (uint32_t)s->n_tokens, found;
+    for (uint32_t i = 0; i < s->n_added; i++) {
+        const struct spec_added *a = &s->added[i];
+        if (!find_token(s, a->text, a->bytes, &found)) id++;
+    }
+    return id;
+}
+
+vecmill_status spec_add_added(struct spec *s, const struct spec_added *added, int64_t claimed,
+                              vecmill_err *err)
+{
+    char quoted[SPEC_QUOTE_BYTES];
+    spec_quote(added->text, added->bytes, quoted);
+    if (added->bytes == 0 || added->bytes > TEXT_TOKEN_BYTES_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: added token %s has %u bytes, allowed are 1 to TEXT_TOKEN_BYTES_MAX, %u",
+                       s->file, quoted, added->bytes, TEXT_TOKEN_BYTES_MAX);
+    }
+    if (s->n_added == TEXT_ADDED_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: added token %s is one more than TEXT_ADDED_MAX, %u", s->file, quoted,
+                       TEXT_ADDED_MAX);
+    }
+    for (uint32_t i = 0; i < s->n_added; i++) {
+        const struct spec_added *a = &s->added[i];
+        if (a->bytes == added->bytes && memcmp(a->text, added->text, a->bytes) == 0)
+            return err_set(err, VECMILL_E_MODEL, "%s: added token %s is there twice", s->file,
+                           quoted);
+    }
+    uint32_t id;
+    if (!spec_find(s, added->text, added->bytes, &id)) {
+        id = next_id(s);
+        for (size_t i = 0; i < s->n_tokens; i++) {
+            if (s->tokens[i].value != id) continue;
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: added token %s is not in the vocabulary, and id %u, its number of "
+                           "tokens, is taken",
+                           s->file, quoted, id);
+        }
+    }
+    if (claimed >= 0 && claimed != id) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: added token %s says id %lld, by the vocabulary it is %u", s->file,
+                       quoted, (long long)claimed, id);
+    }
+    if (id >= TEXT_VOCAB_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: added token %s has id %u, the most is TEXT_VOCAB_MAX - 1, %u", s->file,
+                       quoted, id, TEXT_VOCAB_MAX - 1);
+    }
+    s->added[s->n_added] = *added;
+    s->added[s->n_added].id = id;
+    s->n_added++;
+    return VECMILL_OK;
+}
+
+vecmill_status spec_add_special(struct spec *s, uint32_t id, bool after, vecmill_err *err)
+{
+    uint32_t n = s->n_before + s->n_after;
+    if (n == TEXT_SPECIALS_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: the template has more than TEXT_SPECIALS_MAX, %u, special tokens",
+                       s->file, TEXT_SPECIALS_MAX);
+    }
+    s->specials[n] = id;
+    if (after)
+        s->n_after++;
+    else
+        s->n_before++;
+    return VECMILL_OK;
+}

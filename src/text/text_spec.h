@@ -1,0 +1,66 @@
+/* text_spec: a tokenizer as its files describe it, before it is compiled.
+ *
+ * Texts are borrowed from the files' bytes or their parsed JSON, which live as long as the spec. */
+#ifndef TEXT_SPEC_H
+#define TEXT_SPEC_H
+
+#include "text_section.h"
+
+#define SPEC_QUOTE_BYTES 160u
+
+struct spec_added {
+    const char *text;
+    uint32_t bytes;
+    uint32_t id;
+    bool single_word, strips, normalized;
+};
+
+struct spec {
+    const char *file;        /* said in messages */
+    struct trie_key *tokens; /* value: id; sorted by spec_index */
+    size_t n_tokens;
+    uint32_t flags; /* NORM_... */
+    uint32_t word_chars;
+    const char *prefix;
+    uint32_t unk;
+    struct spec_added added[TEXT_ADDED_MAX];
+    uint32_t n_added;
+    uint32_t specials[TEXT_SPECIALS_MAX]; /* before the text, then after */
+    uint32_t n_before, n_after;
+};
+
+/* Room for n tokens; pair: spec_done. */
+vecmill_status spec_init(struct spec *s, const char *file, size_t n, vecmill_err *err);
+void spec_done(struct spec *s);
+
+/* One more token, within the room. Refuses long ones and ids out of range. */
+vecmill_status spec_add_token(struct spec *s, const char *text, size_t bytes, int64_t id,
+                              vecmill_err *err);
+
+/* Sorts the tokens; refuses two of one text or one id. */
+vecmill_status spec_index(struct spec *s, vecmill_err *err);
+
+/* The id of a text among the tokens or added tokens. */
+bool spec_find(const struct spec *s, const char *text, size_t bytes, uint32_t *id);
+
+/* As spec_find; `what` names who asks. */
+vecmill_status spec_need(const struct spec *s, const char *what, const char *text, size_t bytes,
+                         uint32_t *id, vecmill_err *err);
+
+/* One more added token. Its id is the vocabulary's, or else the next behind it, as the reference
+ * counts; `claimed` is what the file says (negative: nothing) and has to agree. */
+vecmill_status spec_add_added(struct spec *s, const struct spec_added *added, int64_t claimed,
+                              vecmill_err *err);
+
+/* One more special token of the template. */
+vecmill_status spec_add_special(struct spec *s, uint32_t id, bool after, vecmill_err *err);
+
+/* A token's text for a message: quoted, control characters escaped, cut when long. Returns out. */
+const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOTE_BYTES]);
+
+/* The readers, which fill a fresh spec. */
+vecmill_status spec_from_json(const json_t *root, struct spec *s, vecmill_err *err);
+vecmill_status spec_from_vocab(const char *vocab, size_t bytes, const json_t *config,
+                               struct spec *s, vecmill_err *err);
+
+#endif

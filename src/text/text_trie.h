@@ -1,0 +1,64 @@
+/* text_trie: a set of byte strings with values, in flat bytes that are used in place.
+ *
+ * A double array (Aoe, "An Efficient Digital Search Algorithm by Using a Double-Array Structure",
+ * 1989): the child of node s over byte b is unit base[s] + b, if that unit's check says s. A step
+ * costs one unit and no comparison of strings; a longest match is one walk. Units are three
+ * little-endian words { base, check, value }; trie_check proves once that no step leaves them. */
+#ifndef TEXT_TRIE_H
+#define TEXT_TRIE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/base.h"
+
+#define TRIE_NONE       UINT32_MAX /* no such node; no value here */
+#define TRIE_ROOT       0u
+#define TRIE_UNIT_BYTES 12u
+
+struct trie {
+    const unsigned char *units; /* borrowed; any alignment */
+    uint32_t n_units;           /* 0: an empty set, in which nothing may be looked up */
+};
+
+struct trie_key {
+    const char *text;
+    uint32_t bytes;
+    uint32_t value;
+};
+
+static inline uint32_t trie_word(const struct trie *t, uint32_t node, uint32_t word)
+{
+    uint32_t value;
+    memcpy(&value, t->units + (size_t)node * TRIE_UNIT_BYTES + word * 4, sizeof value);
+    return value;
+}
+
+/* The child of a node over a byte, or TRIE_NONE. */
+static inline uint32_t trie_step(const struct trie *t, uint32_t node, unsigned char byte)
+{
+    uint32_t child = trie_word(t, node, 0) + byte;
+    return trie_word(t, child, 1) == node ? child : TRIE_NONE;
+}
+
+/* The value of the string that ends at a node, or TRIE_NONE. */
+static inline uint32_t trie_value(const struct trie *t, uint32_t node)
+{
+    return trie_word(t, node, 2);
+}
+
+/* The node that a string leads to, or TRIE_NONE. */
+uint32_t trie_walk(const struct trie *t, const char *text, size_t bytes);
+
+/* Sorts keys by their bytes; afterwards equal keys lie side by side. */
+void trie_sort(struct trie_key *keys, size_t n);
+
+/* Appends the units of n keys, sorted and without equals or empty ones, to `out`. */
+vecmill_status trie_build(const struct trie_key *keys, size_t n, struct buf *out, uint32_t *n_units,
+                          vecmill_err *err);
+
+/* Whether units are safe to walk and every value is below n_values. */
+bool trie_check(const struct trie *t, uint32_t n_values);
+
+#endif

@@ -1,0 +1,56 @@
+/* encode_stream MODEL_DIR: encodes texts from standard input for tools/diff_tokenizer.py.
+ *
+ * In: { u32 bytes, u32 max_tokens, text } for each text. Out: { u32 n_ids, u32 truncated,
+ * u64 replaced_bytes, i32 ids[n_ids] }. Little-endian. Ends with the input. */
+#include "text/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STREAM_TEXT_MAX   (64u << 20) /* bytes of one text */
+#define STREAM_TOKENS_MAX (1u << 20)  /* what max_tokens may be */
+
+static int run(const struct text *text)
+{
+    char *data = malloc(STREAM_TEXT_MAX);
+    int32_t *ids = malloc(STREAM_TOKENS_MAX * sizeof *ids);
+    uint32_t head[2];
+    bool good = data && ids;
+    while (good && fread(head, sizeof head, 1, stdin) == 1) {
+        good = head[0] <= STREAM_TEXT_MAX && head[1] <= STREAM_TOKENS_MAX &&
+               head[1] > text->n_specials && fread(data, 1, head[0], stdin) == head[0];
+        if (!good) break;
+        struct text_result r;
+        text_encode(text, data, head[0], head[1], ids, &r);
+        const uint32_t out[2] = {r.n_ids, r.truncated};
+        good = fwrite(out, sizeof out, 1, stdout) == 1 &&
+               fwrite(&r.replaced_bytes, sizeof r.replaced_bytes, 1, stdout) == 1 &&
+               fwrite(ids, sizeof *ids, r.n_ids, stdout) == r.n_ids;
+    }
+    good = good && fflush(stdout) == 0;
+    if (!good) fprintf(stderr, "encode_stream: bad input, output or memory\n");
+    free(ids);
+    free(data);
+    return good ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: encode_stream MODEL_DIR\n");
+        return 2;
+    }
+    struct buf section;
+    struct text text;
+    vecmill_err err;
+    buf_init(&section, TEXT_SECTION_MAX, "TEXT_SECTION_MAX");
+    int code = 9;
+    if (text_compile(argv[1], &section, &err) != VECMILL_OK ||
+        text_open(section.data, section.bytes, &text, &err) != VECMILL_OK) {
+        fprintf(stderr, "encode_stream: %s\n", err.message);
+    } else {
+        code = run(&text);
+    }
+    buf_done(&section);
+    return code;
+}
