@@ -1,0 +1,224 @@
+/* bench_kern: each kernel at one level, alone: nanoseconds, GFLOPS, share of the FMA peak.
+ *
+ *     VECMILL_ISA=avx2 bench_kern [seconds a line, default 0.2] [op]
+ *
+ * The best of many runs is printed, in time of the thread: noise only ever adds. Shapes are MiniLM's
+ * (12 heads of 32, hidden 384) unless the line says otherwise; inputs stay in the cache as in a pass. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kern/kern.h"
+
+static const struct kern *kern;
+static double peak, seconds = 0.2;
+static const char *only;
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static float *floats(size_t n)
+{
+    void *memory;
+    vecmill_err err;
+    if (mem_new_array(n, sizeof(float), "a benchmark's array", &memory, &err) != VECMILL_OK) {
+        fprintf(stderr, "bench_kern: %s\n", err.message);
+        exit(1);
+    }
+    float *x = memory;
+    uint32_t state = 1;
+    for (size_t i = 0; i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        x[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
+    }
+    return x;
+}
+
+/* One line of the table. */
+static void line(const char *op, const char *shape, double best_s, double operations, double bytes)
+{
+    printf("%-11s %-24s %12.0f ns", op, shape, best_s * 1e9);
+    if (operations > 0)
+        printf(" %8.1f GFLOPS  %5.3f of peak", operations / best_s * 1e-9,
+               operations / best_s / peak);
+    if (bytes > 0) printf(" %8.1f GB/s", bytes / best_s * 1e-9);
+    printf("\n");
+    fflush(stdout);
+}
+
+/* The best time of `statement` over the seconds of one line, at least three runs. */
+#define BEST(best, statement)                                                                      \
+    do {                                                                                           \
+        (best) = 1e9;                                                                              \
+        const double begin_ = now_s();                                                             \
+        for (int run_ = 0; run_ < 3 || now_s() - begin_ < seconds; run_++) {                       \
+            const double before_ = now_s();                                                        \
+            statement;                                                                             \
+            const double took_ = now_s() - before_;                                                \
+            if (took_ < (best)) (best) = took_;                                                    \
+        }                                                                                          \
+    } while (0)
+
+static bool wanted(const char *op)
+{
+    return !only || strcmp(only, op) == 0;
+}
+
+/* ---- own kernels: one function an op of kernels.def ---- */
+
+enum { H = 384, HEADS = 12 };
+
+static void bench_attention(void)
+{
+    static const struct {
+        uint32_t len, heads, d;
+    } shapes[] = {{5, 12, 32},  {11, 12, 32},  {16, 12, 32},  {24, 12, 32},
+                  {64, 12, 32}, {128, 12, 32}, {235, 12, 32}, {512, 12, 32},
+                  {11, 12, 64}, {64, 12, 64},  {235, 12, 64}, {512, 12, 64}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const uint32_t len = shapes[i].len, heads = shapes[i].heads, d = shapes[i].d;
+        const size_t h = (size_t)heads * d;
+        /* As many documents as fill a pass, so that the short ones are not timed one by one. */
+        const uint32_t n_docs = len < 512 ? 512 / len : 1;
+        float *qkv = floats(512 * 3 * h), *ctx = floats(512 * h);
+        float *scratch = floats(kern->attention_bytes(len, d) / sizeof(float) + 1);
+        double best;
+        BEST(best, for (uint32_t doc = 0; doc < n_docs; doc++) kern->attention(
+                       qkv + doc * len * 3 * h, len, heads, d, ctx + doc * len * h, scratch));
+        char shape[64];
+        snprintf(shape, sizeof shape, "%u tokens, %u x %u", len, heads, d);
+        line("attention", shape, best / n_docs, 4.0 * len * len * (double)h, 0);
+        mem_free(qkv);
+        mem_free(ctx);
+        mem_free(scratch);
+    }
+}
+
+static void bench_embed_norm(void)
+{
+    enum { N = 256, VOCAB = 2000 };
+    float *word = floats((size_t)VOCAB * H), *position = floats(N * H), *x = floats(N * H);
+    float *rows = floats(3 * H); /* type0, gamma, beta */
+    int32_t ids[N];
+    for (int i = 0; i < N; i++) {
+        ids[i] = i * 7919 % VOCAB;
+    }
+    double best;
+    BEST(best,
+         kern->embed_norm(ids, N, word, position, rows, rows + H, rows + 2 * H, 1e-12f, H, x));
+    line("embed_norm", "256 rows", best, 0, 3.0 * N * H * sizeof(float));
+    mem_free(word);
+    mem_free(position);
+    mem_free(x);
+    mem_free(rows);
+}
+
+static void bench_add_norm(void)
+{
+    enum { N = 256 };
+    float *x = floats(N * H), *y = floats(N * H), *rows = floats(2 * H);
+    double best;
+    BEST(best, kern->add_norm(x, y, rows, rows + H, 1e-12f, N, H));
+    line("add_norm", "256 rows", best, 0, 3.0 * N * H * sizeof(float));
+    mem_free(x);
+    mem_free(y);
+    mem_free(rows);
+}
+
+static void bench_pool_mean(void)
+{
+    enum { N = 256 };
+    float *x = floats(N * H), *out = floats(H);
+    double best;
+    BEST(best, kern->pool_mean(x, N, H, out));
+    line("pool_mean", "256 rows", best, 0, 1.0 * N * H * sizeof(float));
+    mem_free(x);
+    mem_free(out);
+}
+
+static void bench_normalize(void)
+{
+    float *v = floats(H);
+    double best;
+    BEST(best, kern->normalize(v, H));
+    line("normalize", "384", best, 0, 2.0 * H * sizeof(float));
+    mem_free(v);
+}
+
+/* ---- matrix products ---- */
+
+static vecmill_status products(struct gemm_shape shape, vecmill_err *err)
+{
+    static const uint32_t asked[] = {11, 48, 64, 235, 256, 480, 512};
+    struct gemm *gemm = NULL;
+    size_t bytes;
+    const double before = now_s();
+    VM_TRY(gemm_open(kern, shape, &gemm, err));
+    const double opened_s = now_s() - before;
+    VM_TRY(gemm_packed_bytes(kern, shape, &bytes, err));
+    float *w = floats((size_t)shape.n * shape.k), *packed = floats(bytes / sizeof(float));
+    float *bias = floats(shape.n), *scratch = floats(gemm_scratch_bytes(gemm) / sizeof(float) + 1);
+    float *x = floats((size_t)600 * shape.k), *y = floats((size_t)600 * shape.n);
+    VM_TRY(gemm_pack(kern, shape, w, packed, err));
+    char text[64];
+    snprintf(text, sizeof text, "%u -> %u", shape.k, shape.n);
+    line("gemm_open", text, opened_s, 0, 0);
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        const uint32_t rows = (uint32_t)num_up(asked[i], kern->row_step);
+        double best;
+        vecmill_status status = VECMILL_OK;
+        BEST(best, status = gemm_run(gemm, packed, bias, x, y, rows, scratch, err));
+        VM_TRY(status);
+        snprintf(text, sizeof text, "%u -> %u, %u rows%s", shape.k, shape.n, rows,
+                 shape.act == GEMM_NONE ? "" : ", gelu");
+        line("gemm", text, best, 2.0 * rows * shape.k * shape.n, 0);
+    }
+    gemm_close(gemm);
+    mem_free(w);
+    mem_free(packed);
+    mem_free(bias);
+    mem_free(scratch);
+    mem_free(x);
+    mem_free(y);
+    return VECMILL_OK;
+}
+
+static vecmill_status bench_gemm(vecmill_err *err)
+{
+    static const struct gemm_shape shapes[] = {{384, 1152, GEMM_NONE},
+                                               {384, 384, GEMM_NONE},
+                                               {384, 1536, GEMM_GELU_ERF},
+                                               {1536, 384, GEMM_NONE}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        VM_TRY(products(shapes[i], err));
+    }
+    return VECMILL_OK;
+}
+
+int main(int argc, char **argv)
+{
+    vecmill_err err;
+    if (argc > 1) seconds = strtod(argv[1], NULL);
+    if (argc > 2) only = argv[2];
+    if (kern_select(NULL, &kern, &err) != VECMILL_OK) {
+        fprintf(stderr, "bench_kern: %s\n", err.message);
+        return 2;
+    }
+    peak = kern_peak(kern, 0.5);
+    printf("level %s, peak %.1f GFLOPS, oneDNN %s\n", kern->name, peak * 1e-9, kern_dnnl_version());
+#define KERNEL(op, LEVEL, level_name, tolerance, file)                                             \
+    if (kern->level == KERN_##LEVEL && wanted(#op)) bench_##op();
+#include "kern/kernels.def"
+#undef KERNEL
+    if (wanted("gemm") && bench_gemm(&err) != VECMILL_OK) {
+        fprintf(stderr, "bench_kern: %s\n", err.message);
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,57 @@
+/* cpu: which level can this machine run?
+ *
+ * A level needs two things: instructions (CPUID) and an operating system that saves their registers
+ * (XCR0, read by XGETBV). A hypervisor or kernel may lack the second where the first is there. */
+#include "kernels.h"
+
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+
+#define BIT(n) (UINT32_C(1) << (n))
+
+/* Intel SDM vol. 2A, CPUID: leaf 1 ECX, leaf 7 EBX. */
+#define LEAF1_FMA      BIT(12)
+#define LEAF1_OSXSAVE  BIT(27)
+#define LEAF1_AVX      BIT(28)
+#define LEAF7_AVX2     BIT(5)
+#define LEAF7_AVX512F  BIT(16)
+#define LEAF7_AVX512DQ BIT(17)
+#define LEAF7_AVX512CD BIT(28)
+#define LEAF7_AVX512BW BIT(30)
+#define LEAF7_AVX512VL BIT(31)
+
+/* Intel SDM vol. 1, 13.3: state components that the system saves. */
+#define XCR0_YMM (BIT(1) | BIT(2))                     /* SSE, upper halves of YMM */
+#define XCR0_ZMM (XCR0_YMM | BIT(5) | BIT(6) | BIT(7)) /* and opmask, ZMM0-15, ZMM16-31 */
+
+static uint32_t saved_state(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+enum kern_level cpu_level(void)
+{
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return KERN_REF;
+    const uint32_t need1 = LEAF1_FMA | LEAF1_OSXSAVE | LEAF1_AVX;
+    if ((c & need1) != need1) return KERN_REF;
+    const uint32_t saved = saved_state();
+    if ((saved & XCR0_YMM) != XCR0_YMM) return KERN_REF;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & LEAF7_AVX2)) return KERN_REF;
+    const uint32_t need512 =
+        LEAF7_AVX512F | LEAF7_AVX512DQ | LEAF7_AVX512CD | LEAF7_AVX512BW | LEAF7_AVX512VL;
+    if ((b & need512) != need512 || (saved & XCR0_ZMM) != XCR0_ZMM) return KERN_AVX2;
+    return KERN_AVX512;
+}
+
+#else
+
+enum kern_level cpu_level(void)
+{
+    return KERN_REF;
+}
+
+#endif

@@ -1,0 +1,175 @@
+/* kern: which kernels does this process compute with?
+ *
+ * The tables are built out of kernels.def. One level is selected a process, by the first call; the
+ * selection and two lines of text about it are the only mutable globals, written once under a mutex. */
+#include "kern.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "gemm.h"
+#include "kernels.h"
+
+#define LAST_OF(a, b, c) (c)
+#define LAST(list)       LAST_OF(list)
+
+static const struct kern tables[KERN_LEVELS] = {
+#define KERNEL(name, LEVEL, level, tolerance, file) [KERN_##LEVEL].name = name##_f32_##level,
+#include "kernels.def"
+#undef KERNEL
+    [KERN_REF].level = KERN_REF,
+    [KERN_REF].name = "ref",
+    [KERN_REF].row_step = 1,
+    [KERN_REF].attention_bytes = attention_bytes_ref,
+#if defined(__x86_64__)
+    [KERN_AVX2].level = KERN_AVX2,
+    [KERN_AVX2].name = "avx2",
+    [KERN_AVX2].row_step = LAST(GEMM_ROWS_AVX2),
+    [KERN_AVX2].attention_bytes = attention_bytes_avx2,
+    [KERN_AVX512].level = KERN_AVX512,
+    [KERN_AVX512].name = "avx512",
+    [KERN_AVX512].row_step = LAST(GEMM_ROWS_AVX512),
+    [KERN_AVX512].attention_bytes = attention_bytes_avx512,
+#endif
+};
+
+const char *kern_level_name(enum kern_level level)
+{
+    static const char *const names[KERN_LEVELS] = {"ref", "avx2", "avx512"};
+    return names[level];
+}
+
+enum kern_level kern_machine_level(void)
+{
+    return cpu_level();
+}
+
+const struct kern *kern_table(enum kern_level level)
+{
+    return level <= cpu_level() ? &tables[level] : NULL;
+}
+
+/* "ref", "ref, avx2", ... */
+static const char *machine_levels(void)
+{
+    static const char *const lists[KERN_LEVELS] = {"ref", "ref and avx2", "ref, avx2 and avx512"};
+    return lists[cpu_level()];
+}
+
+static vecmill_status wanted_level(const char *cap, enum kern_level *level, vecmill_err *err)
+{
+    const char *from = "";
+    if (!cap) {
+        cap = getenv("VECMILL_ISA");
+        from = " (from VECMILL_ISA)";
+    }
+    if (!cap || !*cap) {
+        *level = cpu_level();
+        return VECMILL_OK;
+    }
+    for (int i = 0; i < KERN_LEVELS; i++) {
+        if (strcmp(cap, kern_level_name((enum kern_level)i)) != 0) continue;
+        if ((enum kern_level)i > cpu_level())
+            return err_set(err, VECMILL_E_USAGE,
+                           "instruction set %s%s is not on this machine, which has %s", cap, from,
+                           machine_levels());
+        *level = (enum kern_level)i;
+        return VECMILL_OK;
+    }
+    return err_set(err, VECMILL_E_USAGE,
+                   "instruction set \"%.32s\"%s is unknown: this machine has %s", cap, from,
+                   machine_levels());
+}
+
+vecmill_status kern_select(const char *cap, const struct kern **kern, vecmill_err *err)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static const struct kern *selected;
+    enum kern_level level = KERN_REF;
+    VM_TRY(wanted_level(cap, &level, err));
+    vecmill_status status = VECMILL_OK;
+    pthread_mutex_lock(&mutex);
+    if (selected && selected->level != level) {
+        status =
+            err_set(err, VECMILL_E_USAGE,
+                    "this process computes with instruction set %s already, and %s was asked for",
+                    selected->name, kern_level_name(level));
+    } else if (!selected) {
+        if (level != KERN_REF) status = dnnl_cap(level, err);
+        if (status == VECMILL_OK) selected = &tables[level];
+    }
+    if (status == VECMILL_OK) *kern = selected;
+    pthread_mutex_unlock(&mutex);
+    return status;
+}
+
+/* ---- words about it ---- */
+
+static char version_text[24];
+static char signature_text[KERN_LEVELS][48];
+
+static void write_texts(void)
+{
+    dnnl_describe(version_text, sizeof version_text);
+    for (int i = 0; i < KERN_LEVELS; i++) {
+        const char *name = kern_level_name((enum kern_level)i);
+        if (i == KERN_REF) {
+            snprintf(signature_text[i], sizeof signature_text[i], "%s", name);
+        } else {
+            snprintf(signature_text[i], sizeof signature_text[i], "%s dnnl %s", name, version_text);
+        }
+    }
+}
+
+static void write_texts_once(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, write_texts);
+}
+
+const char *kern_signature(const struct kern *kern)
+{
+    write_texts_once();
+    return signature_text[kern->level];
+}
+
+const char *kern_dnnl_version(void)
+{
+    write_texts_once();
+    return version_text;
+}
+
+/* ---- peak ---- */
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double kern_peak(const struct kern *kern, double seconds)
+{
+    static double (*const loops[KERN_LEVELS])(uint32_t, float *) = {
+        [KERN_REF] = peak_f32_ref,
+#if defined(__x86_64__)
+        [KERN_AVX2] = peak_f32_avx2,
+        [KERN_AVX512] = peak_f32_avx512,
+#endif
+    };
+    float sink[2] = {0.5f, 1.0f}; /* sums run to 2: no overflow, no denormal */
+    const double start = now_s();
+    double best = 0, before = start;
+    do {
+        sink[0] = 0.5f;
+        const double operations = loops[kern->level](64, sink);
+        const double after = now_s();
+        const double rate = operations / (after - before);
+        if (rate > best) best = rate;
+        before = after;
+    } while (before - start < seconds);
+    return best;
+}

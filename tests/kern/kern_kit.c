@@ -1,0 +1,132 @@
+/* kern_kit: see the header. */
+#include "kern_kit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+const struct kern *kit_kern(void)
+{
+    const struct kern *kern = NULL;
+    vecmill_err err;
+    const char *isa = getenv("VECMILL_ISA");
+    for (int i = 0; isa && i < KERN_LEVELS; i++) {
+        if (strcmp(isa, kern_level_name((enum kern_level)i)) == 0 &&
+            (enum kern_level)i > kern_machine_level()) {
+            printf("skipped: this machine has no %s\n", isa);
+            exit(77);
+        }
+    }
+    if (kern_select(NULL, &kern, &err) != VECMILL_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        exit(1);
+    }
+    return kern;
+}
+
+int kit_times(int n)
+{
+    if (!getenv("VECMILL_TEST_QUICK")) return n;
+    return n >= 10 ? n / 10 : 1;
+}
+
+static uint64_t next(struct kit_random *r)
+{
+    r->state ^= r->state >> 12;
+    r->state ^= r->state << 25;
+    r->state ^= r->state >> 27;
+    return r->state * UINT64_C(2685821657736338717);
+}
+
+uint32_t kit_below(struct kit_random *r, uint32_t n)
+{
+    return (uint32_t)((next(r) >> 32) * n >> 32);
+}
+
+float kit_unit(struct kit_random *r)
+{
+    return (float)(next(r) >> 40) * 0x1p-23f - 1.0f;
+}
+
+float kit_normal(struct kit_random *r)
+{
+    float sum = 0;
+    for (int i = 0; i < 12; i++) {
+        sum += kit_unit(r);
+    }
+    return sum * 0.5f; /* twelve variances of 1/3, halved values: variance 1 */
+}
+
+/* ---- guarded memory ---- */
+
+#define PAGE ((size_t)4096)
+
+static struct {
+    void *map;
+    size_t bytes;
+} maps[256];
+static size_t n_maps;
+
+void *kit_bytes(size_t bytes, size_t align)
+{
+    const size_t room = num_up(num_up(bytes, align), PAGE) + PAGE;
+    char *map = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED || n_maps == sizeof maps / sizeof *maps ||
+        mprotect(map + room - PAGE, PAGE, PROT_NONE) != 0) {
+        fail_msg("no guarded memory: %zu bytes, %zu maps", bytes, n_maps);
+    }
+    maps[n_maps].map = map;
+    maps[n_maps++].bytes = room;
+    return map + room - PAGE - num_up(bytes, align);
+}
+
+float *kit_floats(size_t n)
+{
+    return kit_bytes(n * sizeof(float), sizeof(float));
+}
+
+void kit_free(void)
+{
+    while (n_maps) {
+        n_maps--;
+        munmap(maps[n_maps].map, maps[n_maps].bytes);
+    }
+}
+
+float *kit_copy(const float *from, size_t n)
+{
+    float *to = kit_floats(n);
+    memcpy(to, from, n * sizeof *to);
+    return to;
+}
+
+/* ---- comparing ---- */
+
+double kit_distance(const float *got, const float *want, size_t n)
+{
+    double most = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = fabs((double)got[i] - (double)want[i]);
+        if (!(d <= most)) most = isnan(d) ? HUGE_VAL : d;
+    }
+    return most;
+}
+
+void kit_near(const char *what, const float *got, const float *want, size_t n, double bound)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabs((double)got[i] - (double)want[i]) <= bound)) {
+            fail_msg("%s: value %zu of %zu is %.9g, the reference says %.9g, allowed are %.3g",
+                     what, i, n, (double)got[i], (double)want[i], bound);
+        }
+    }
+}
+
+int kit_end(const char *name, int n_tests, int n_failed)
+{
+    kit_free();
+    printf("%s: %d passed, %d failed\n", name, n_tests - n_failed, n_failed);
+    return n_failed ? 1 : 0;
+}

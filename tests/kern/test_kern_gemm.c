@@ -1,0 +1,255 @@
+/* The matrix product of the level in VECMILL_ISA: right against sums in double; and a row's bits depend
+ * on neither the number of rows, nor the row's place, nor its neighbours; with read-only weights that
+ * end at a guard page, and with one thread. */
+#include "kern_kit.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { MOST_ROWS = 1024 };
+#define PRODUCT_TOLERANCE 1e-6 /* of 1 + sum of |terms|; docs/KERNELS.md */
+
+static const struct kern *kern;
+
+/* Products of real encoders (MiniLM, BERT base, distilled ones), and toys that fit no tile. */
+static const struct gemm_shape shapes[] = {
+    {384, 1152, GEMM_NONE},    {384, 384, GEMM_NONE},      {384, 1536, GEMM_GELU_ERF},
+    {1536, 384, GEMM_NONE},    {768, 768, GEMM_NONE},      {768, 3072, GEMM_GELU_ERF},
+    {3072, 768, GEMM_NONE},    {312, 1200, GEMM_GELU_ERF}, {1200, 312, GEMM_NONE},
+    {128, 512, GEMM_GELU_ERF}, {32, 96, GEMM_NONE},        {32, 128, GEMM_GELU_ERF},
+    {24, 72, GEMM_NONE},       {100, 36, GEMM_NONE},       {33, 57, GEMM_GELU_ERF},
+    {7, 5, GEMM_NONE},
+};
+
+static bool quick(void)
+{
+    return kit_times(10) == 1;
+}
+
+struct product {
+    struct gemm_shape shape;
+    struct gemm *gemm;
+    void *packed, *scratch;
+    float *w, *bias;
+};
+
+static void fill(struct kit_random *r, float *to, size_t n, float scale)
+{
+    for (size_t i = 0; i < n; i++) {
+        to[i] = kit_unit(r) * scale;
+    }
+}
+
+static struct product product_open(struct gemm_shape shape, struct kit_random *r)
+{
+    struct product p = {.shape = shape};
+    vecmill_err err = {.message = ""};
+    size_t bytes = 0;
+    p.w = kit_floats((size_t)shape.n * shape.k);
+    p.bias = kit_floats(shape.n);
+    fill(r, p.w, (size_t)shape.n * shape.k, 2.0f / sqrtf((float)shape.k));
+    fill(r, p.bias, shape.n, 1.0f);
+    if (gemm_packed_bytes(kern, shape, &bytes, &err) != VECMILL_OK) fail_msg("%s", err.message);
+    assert_true(bytes >= (size_t)shape.n * shape.k * sizeof(float));
+    p.packed = kit_bytes(bytes, 64);
+    if (gemm_pack(kern, shape, p.w, p.packed, &err) != VECMILL_OK) fail_msg("%s", err.message);
+    /* A pack is mapped read-only: a product that wrote to its weights would be killed here. */
+    void *page = (void *)((uintptr_t)p.packed & ~(uintptr_t)4095);
+    assert_int_equal(mprotect(page, (size_t)((char *)p.packed + bytes - (char *)page), PROT_READ),
+                     0);
+    if (gemm_open(kern, shape, &p.gemm, &err) != VECMILL_OK) fail_msg("%s", err.message);
+    const size_t scratch_bytes = gemm_scratch_bytes(p.gemm);
+    p.scratch = scratch_bytes ? kit_bytes(scratch_bytes, 64) : NULL;
+    return p;
+}
+
+static void product_close(struct product *p)
+{
+    gemm_close(p->gemm);
+    kit_free();
+}
+
+static void run(const struct product *p, const float *x, float *y, uint32_t rows)
+{
+    vecmill_err err;
+    if (gemm_run(p->gemm, p->packed, p->bias, x, y, rows, p->scratch, &err) != VECMILL_OK)
+        fail_msg("%s", err.message);
+}
+
+/* The right value in double, and in *scale the sum of the magnitudes that rounding errors come from. */
+static double expected(const struct product *p, const float *x, uint32_t column, double *scale)
+{
+    double v = (double)p->bias[column];
+    *scale = 1 + fabs(v);
+    for (uint32_t t = 0; t < p->shape.k; t++) {
+        const double term = (double)x[t] * (double)p->w[(size_t)column * p->shape.k + t];
+        v += term;
+        *scale += fabs(term);
+    }
+    return p->shape.act == GEMM_GELU_ERF ? v / 2 * (1 + erf(v / sqrt(2))) : v;
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    struct kit_random r = {20240601};
+    double most = 0;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        if (quick() && shapes[i].k * shapes[i].n > 384 * 384) continue;
+        struct product p = product_open(shapes[i], &r);
+        const uint32_t k = shapes[i].k, n = shapes[i].n,
+                       rows = (uint32_t)num_up(30, kern->row_step);
+        float *x = kit_floats((size_t)rows * k), *y = kit_floats((size_t)rows * n);
+        fill(&r, x, (size_t)rows * k, 1.7f);
+        /* Far tails of the activation too. */
+        for (uint32_t t = 0; t < k; t++) {
+            x[t] *= 12.0f;
+        }
+        run(&p, x, y, rows);
+        for (uint32_t row = 0; row < rows; row += 7) {
+            for (uint32_t c = 0; c<n; c += n> 200 ? 11 : 1) {
+                double scale;
+                const double want = expected(&p, x + (size_t)row * k, c, &scale);
+                const double off = fabs((double)y[(size_t)row * n + c] - want) / scale;
+                if (!(off <= PRODUCT_TOLERANCE))
+                    fail_msg("%u x %u, row %u, column %u: %.9g is not %.9g", k, n, row, c,
+                             (double)y[(size_t)row * n + c], want);
+                if (off > most) most = off;
+            }
+        }
+        product_close(&p);
+    }
+    printf("  %s: largest error of a product %.2g of its terms' magnitudes\n", kern->name, most);
+}
+
+/* Row counts to try, in row steps: at small shapes all up to MOST_ROWS; at big ones those that together
+ * hold every way to split a count into blocks, and some large ones; a few in a quick run, and at ref,
+ * where the loop knows no blocks but pairs of rows. */
+static bool counted(uint32_t steps, size_t weights)
+{
+    if (kern->level == KERN_REF) return steps <= 3 || steps == 48;
+    if (quick()) return steps <= 5 || steps % 16 < 2;
+    if (weights < 20000) return true;
+    return steps <= 21 || steps % 20 < 2;
+}
+
+/* Rows that are all alike come out alike, at every place, whatever their number; then the same row among
+ * others, at random places. */
+static void test_bits(void **state)
+{
+    (void)state;
+    struct kit_random r = {7};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const size_t k = shapes[i].k, n = shapes[i].n;
+        if (quick() && k * n > 384 * 384) continue;
+        struct product p = product_open(shapes[i], &r);
+        float *x = kit_floats(MOST_ROWS * k), *y = kit_floats(MOST_ROWS * n), *want = kit_floats(n);
+        fill(&r, x, k, 1.0f);
+        for (size_t row = 1; row < MOST_ROWS; row++) {
+            memcpy(x + row * k, x, k * sizeof *x);
+        }
+        run(&p, x, y, kern->row_step);
+        memcpy(want, y, n * sizeof *y);
+        for (uint32_t rows = kern->row_step; rows <= MOST_ROWS; rows += kern->row_step) {
+            if (!counted(rows / kern->row_step, k * n)) continue;
+            memset(y, 0x7f, rows * n * sizeof *y);
+            run(&p, x, y, rows);
+            for (size_t row = 0; row < rows; row++) {
+                if (memcmp(y + row * n, want, n * sizeof *want) != 0)
+                    fail_msg("%zu x %zu: row %zu of %u has other bits than row 0 of %u", k, n, row,
+                             rows, kern->row_step);
+            }
+        }
+        for (int turn = 0; turn < (quick() ? 2 : 6); turn++) {
+            const uint32_t rows =
+                kern->row_step *
+                (1 + kit_below(&r, (kern->level == KERN_REF ? 20 : 600) / kern->row_step));
+            const uint32_t row = kit_below(&r, rows);
+            float *own = kit_copy(x, k);
+            fill(&r, x, rows * k, 1.0f);
+            memcpy(x + row * k, own, k * sizeof *x);
+            run(&p, x, y, rows);
+            assert_memory_equal(y + row * n, want, n * sizeof *want);
+            memcpy(x, own, k * sizeof *x);
+        }
+        product_close(&p);
+    }
+}
+
+/* Runs on weights that differ only in where they lie. */
+static void test_place_of_memory(void **state)
+{
+    (void)state;
+    struct kit_random r = {99};
+    const struct gemm_shape shape = {384, 384, GEMM_GELU_ERF};
+    struct product p = product_open(shape, &r);
+    const uint32_t rows = (uint32_t)num_up(60, kern->row_step);
+    const size_t n_x = (size_t)rows * shape.k, n_y = (size_t)rows * shape.n;
+    float *want = kit_floats(n_y), *x = kit_floats(n_x + 16), *y = kit_floats(n_y + 16);
+    float *first = kit_floats(n_x);
+    fill(&r, first, n_x, 1.0f);
+    run(&p, first, want, rows);
+    for (size_t shift = 0; shift < 16; shift += 3) {
+        memcpy(x + shift, first, n_x * sizeof *x);
+        run(&p, x + shift, y + 16 - shift, rows);
+        assert_memory_equal(y + 16 - shift, want, n_y * sizeof *y);
+    }
+    product_close(&p);
+}
+
+static int n_threads(void)
+{
+    DIR *dir = opendir("/proc/self/task");
+    assert_non_null(dir);
+    int n = 0;
+    for (const struct dirent *e; (e = readdir(dir));) {
+        n += e->d_name[0] != '.';
+    }
+    closedir(dir);
+    return n;
+}
+
+static void test_one_thread(void **state)
+{
+    (void)state;
+    struct kit_random r = {5};
+    struct product p = product_open((struct gemm_shape){384, 1536, GEMM_NONE}, &r);
+    const uint32_t rows = (uint32_t)num_up(960, kern->row_step);
+    float *x = kit_floats((size_t)rows * 384), *y = kit_floats((size_t)rows * 1536);
+    run(&p, x, y, rows);
+    assert_int_equal(n_threads(), 1);
+    product_close(&p);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    vecmill_err err = {.message = ""};
+    struct gemm *gemm = NULL;
+    size_t bytes = 17;
+    assert_int_equal(gemm_open(kern, (struct gemm_shape){0, 8, GEMM_NONE}, &gemm, &err),
+                     VECMILL_E_MODEL);
+    assert_null(gemm);
+    assert_int_equal(gemm_packed_bytes(kern, (struct gemm_shape){8, 0, GEMM_NONE}, &bytes, &err),
+                     VECMILL_E_MODEL);
+    assert_int_equal(bytes, 17);
+    assert_non_null(strstr(err.message, "0 outputs"));
+    gemm_close(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),          cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_place_of_memory), cmocka_unit_test(test_one_thread),
+        cmocka_unit_test(test_refusals),
+    };
+    kern = kit_kern();
+    char name[32];
+    snprintf(name, sizeof name, "kern-gemm-%s", kern->name);
+    return kit_end(name, sizeof tests / sizeof *tests, cmocka_run_group_tests(tests, NULL, NULL));
+}
