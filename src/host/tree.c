@@ -1,0 +1,71 @@
+/* tree: reads files that tell no size beforehand, as those of /proc and /sys do. */
+#include "tree.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_BYTES 4096u /* at a time: most files here are smaller */
+
+void tree_init(struct tree *t, const char *root)
+{
+    t->root = root;
+    buf_init(&t->file, HOST_FILE_MAX, "HOST_FILE_MAX");
+}
+
+void tree_done(struct tree *t)
+{
+    buf_done(&t->file);
+}
+
+bool tree_read(struct tree *t, const char *folder, const char *name)
+{
+    char path[IO_PATH_MAX];
+    const int length = snprintf(path, sizeof(path), "%s%s%s", t->root, folder, name);
+    if (length < 0 || (size_t)length >= sizeof(path)) return false;
+
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return false;
+    bool whole = false;
+    buf_clear(&t->file);
+    while (!whole) {
+        size_t got;
+        if (buf_reserve(&t->file, READ_BYTES, NULL) != VECMILL_OK) break;
+        char *end = t->file.data + t->file.bytes;
+        if (io_read(fd, end, READ_BYTES, &got, path, VECMILL_E_IO, NULL) != VECMILL_OK) break;
+        for (size_t i = 0; i < got; i++) {
+            if (end[i] == '\0') end[i] = ' ';
+        }
+        t->file.bytes += got;
+        whole = got < READ_BYTES;
+    }
+    close(fd);
+    return whole && buf_terminate(&t->file, NULL) == VECMILL_OK;
+}
+
+char *tree_next(char **rest, char end)
+{
+    char *piece = *rest;
+    if (!piece) return NULL;
+    char *stop = strchr(piece, end);
+    if (stop) *stop++ = '\0';
+    *rest = stop;
+    return piece;
+}
+
+bool tree_number(const char *text, uint64_t *value)
+{
+    char digits[21]; /* UINT64_MAX has 20 */
+    const size_t n = strspn(text, "0123456789");
+    if (n == 0 || n >= sizeof(digits)) return false;
+    if (text[n] != '\0' && text[n] != ' ' && text[n] != '\n' && text[n] != '\t') return false;
+    memcpy(digits, text, n);
+    digits[n] = '\0';
+    return num_parse(digits, UINT64_MAX, value);
+}
+
+bool tree_read_number(struct tree *t, const char *folder, const char *name, uint64_t *value)
+{
+    return tree_read(t, folder, name) && tree_number(t->file.data, value);
+}
