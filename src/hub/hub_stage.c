@@ -1,0 +1,270 @@
+/* hub_stage: the staging folder of a pull, and the one rename that makes a model appear.
+ *
+ * Promises: one pull of a model at a time; what is published was flushed to the disk first; whatever
+ * moment the process is killed at, there is either no folder or a whole one, and what was fetched is
+ * found again by the next pull. Does not know where files come from. */
+#include "hub_fetch.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define LOCK_WAIT_S  3600 /* a pull of the largest model we know, 1.3 GB, at 400 kB/s */
+#define LOCK_POLL_MS 100
+#define TREE_FDS     8
+#define TREE_DEPTH   4 /* what is counted below a folder: pip makes two levels */
+
+static vecmill_status failed(vecmill_err *err, int errno_value, const char *path, const char *what)
+{
+    return err_sys(err, VECMILL_E_NOTFOUND, errno_value, "%s: %s", path, what);
+}
+
+/* Flushes a file or folder to the disk. */
+static vecmill_status flush(const char *path, int flags, vecmill_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+    if (fd < 0) return failed(err, errno, path, "cannot be opened");
+    int e = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
+    return e == 0 ? VECMILL_OK : failed(err, e, path, "cannot be flushed to the disk");
+}
+
+vecmill_status hub_stage_lock(struct hub_job *job, struct hub_stage *stage, vecmill_err *err)
+{
+    char path[IO_PATH_MAX];
+    uint64_t deadline = clock_ns() + (uint64_t)LOCK_WAIT_S * 1000000000u;
+    *stage = (struct hub_stage){.lock = -1};
+    VM_TRY(hub_home(job->cache, &job->ref, stage->home, err));
+    VM_TRY(io_make_dirs(stage->home, VECMILL_E_NOTFOUND, err));
+    VM_TRY(io_join(stage->home, ".lock", path, err));
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) return failed(err, errno, path, "cannot be opened");
+    vecmill_status status = VECMILL_OK;
+    while (status == VECMILL_OK && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EINTR) continue;
+        if (errno != EWOULDBLOCK) {
+            status = failed(err, errno, path, "cannot be locked");
+        } else if (clock_ns() > deadline) {
+            status =
+                err_set(err, VECMILL_E_NOTFOUND, "another process has been pulling %s for %d s",
+                        job->ref.name, LOCK_WAIT_S);
+        } else if (!hub_wait(&job->voice, "(another process is pulling it)", LOCK_POLL_MS)) {
+            status = err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
+        }
+    }
+    if (status != VECMILL_OK) {
+        close(fd);
+        return status;
+    }
+    stage->lock = fd;
+    return VECMILL_OK;
+}
+
+void hub_stage_close(struct hub_stage *stage)
+{
+    if (stage->lock >= 0) close(stage->lock);
+    stage->lock = -1;
+}
+
+vecmill_status hub_stage_open(struct hub_stage *stage, const char *revision, vecmill_err *err)
+{
+    char name[HUB_COMMIT_BYTES + 16];
+    snprintf(stage->revision, sizeof stage->revision, "%s", revision);
+    snprintf(name, sizeof name, ".%s.part", stage->revision);
+    VM_TRY(io_join(stage->home, name, stage->dir, err));
+    VM_TRY(io_join(stage->dir, "files", stage->files, err));
+    VM_TRY(io_join(stage->dir, "parts", stage->parts, err));
+    VM_TRY(io_make_dirs(stage->files, VECMILL_E_NOTFOUND, err));
+    return io_make_dirs(stage->parts, VECMILL_E_NOTFOUND, err);
+}
+
+vecmill_status hub_stage_room(const struct hub_stage *stage, uint64_t bytes, vecmill_err *err)
+{
+    struct statvfs fs;
+    if (statvfs(stage->dir, &fs) != 0) return VECMILL_OK; /* then the write itself will tell */
+    uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (bytes <= left) return VECMILL_OK;
+    return err_set(err, VECMILL_E_NOTFOUND, "%s: %llu bytes are needed and %llu are free",
+                   stage->home, (unsigned long long)bytes, (unsigned long long)left);
+}
+
+vecmill_status hub_stage_paths(const struct hub_stage *stage, const char *file, char *whole,
+                               char *part, vecmill_err *err)
+{
+    char flat[HUB_FILE_MAX + 8], folder[IO_PATH_MAX];
+    VM_TRY(io_join(stage->files, file, whole, err));
+    if (strchr(file, '/')) {
+        memcpy(folder, whole, strlen(whole) + 1);
+        *strrchr(folder, '/') = '\0';
+        VM_TRY(io_make_dirs(folder, VECMILL_E_NOTFOUND, err));
+    }
+    snprintf(flat, sizeof flat, "%s", file);
+    for (char *c = flat; (c = strchr(c, '/')) != NULL;)
+        *c = '+';
+    return io_join(stage->parts, flat, part, err);
+}
+
+vecmill_status hub_stage_keep(const char *part, const char *whole, vecmill_err *err)
+{
+    VM_TRY(flush(part, 0, err));
+    if (rename(part, whole) != 0) return failed(err, errno, whole, "cannot be put in place");
+    return VECMILL_OK;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+vecmill_status hub_remove_tree(const char *path, vecmill_err *err)
+{
+    if (nftw(path, remove_entry, TREE_FDS, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT) {
+        return failed(err, errno, path, "cannot be removed");
+    }
+    return VECMILL_OK;
+}
+
+static uint64_t tree_bytes(const char *path, int depth)
+{
+    uint64_t bytes = 0;
+    DIR *d = opendir(path);
+    if (!d) return 0;
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        char below[IO_PATH_MAX];
+        struct stat st;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        if (S_ISREG(st.st_mode)) bytes += (uint64_t)st.st_size;
+        if (!S_ISDIR(st.st_mode) || depth == TREE_DEPTH) continue;
+        if (io_join(path, e->d_name, below, NULL) == VECMILL_OK) {
+            bytes += tree_bytes(below, depth + 1);
+        }
+    }
+    closedir(d);
+    return bytes;
+}
+
+uint64_t hub_tree_bytes(const char *path)
+{
+    return tree_bytes(path, 0);
+}
+
+static vecmill_status put_string(struct buf *b, const char *key, const char *text,
+                                 const char *behind, vecmill_err *err)
+{
+    char quoted[6 * 1024 + 4];
+    size_t n = jsonx_quote(text, num_min(strlen(text), 1024), quoted);
+    VM_TRY(buf_add_string(b, "\"", err));
+    VM_TRY(buf_add_string(b, key, err));
+    VM_TRY(buf_add_string(b, "\": ", err));
+    VM_TRY(buf_add(b, quoted, n, err));
+    return buf_add_string(b, behind, err);
+}
+
+static vecmill_status put_manifest(struct buf *b, const struct hub_stage *stage, const char *name,
+                                   const char *source, const struct hub_file *files, size_t n_files,
+                                   vecmill_err *err)
+{
+    VM_TRY(buf_add_string(b, "{\n  ", err));
+    VM_TRY(put_string(b, "name", name, ",\n  ", err));
+    VM_TRY(put_string(b, "source", source, ",\n  ", err));
+    VM_TRY(put_string(b, "revision", stage->revision, ",\n  \"files\": [", err));
+    for (size_t i = 0; i < n_files; i++) {
+        char digest[96], bytes[48];
+        snprintf(digest, sizeof digest, "%s:%s", files[i].kind == HUB_SHA256 ? "sha256" : "git",
+                 files[i].digest);
+        snprintf(bytes, sizeof bytes, "\"bytes\": %llu, ", (unsigned long long)files[i].bytes);
+        VM_TRY(buf_add_string(b, i ? ",\n    {" : "\n    {", err));
+        VM_TRY(put_string(b, "name", files[i].name, ", ", err));
+        VM_TRY(buf_add_string(b, bytes, err));
+        VM_TRY(put_string(b, "digest", digest, "}", err));
+    }
+    return buf_add_string(b, "\n  ]\n}\n", err);
+}
+
+/* A small file, whole or not at all. */
+static vecmill_status write_file(const char *dir, const char *name, const void *data, size_t bytes,
+                                 vecmill_err *err)
+{
+    char path[IO_PATH_MAX];
+    struct io_out out;
+    VM_TRY(io_join(dir, name, path, err));
+    VM_TRY(io_out_open(path, 10000, VECMILL_E_NOTFOUND, &out, err));
+    vecmill_status status = io_out_write(&out, data, bytes, err);
+    if (status == VECMILL_OK) status = io_out_commit(&out, err);
+    io_out_drop(&out);
+    return status;
+}
+
+/* Folders below files/ (the pooling's), then files/ itself. */
+static vecmill_status flush_folders(const struct hub_stage *stage, const struct hub_file *files,
+                                    size_t n_files, vecmill_err *err)
+{
+    for (size_t i = 0; i < n_files; i++) {
+        char path[IO_PATH_MAX];
+        if (!strchr(files[i].name, '/')) continue;
+        VM_TRY(io_join(stage->files, files[i].name, path, err));
+        *strrchr(path, '/') = '\0';
+        VM_TRY(flush(path, O_DIRECTORY, err));
+    }
+    return flush(stage->files, O_DIRECTORY, err);
+}
+
+/* Staging of other revisions is no use any more once one is whole. */
+static void remove_stages(const char *home)
+{
+    DIR *d = opendir(home);
+    if (!d) return;
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        char path[IO_PATH_MAX];
+        size_t n = strlen(e->d_name);
+        bool staging = n > 6 && e->d_name[0] == '.' && strcmp(e->d_name + n - 5, ".part") == 0;
+        if (staging && io_join(home, e->d_name, path, NULL) == VECMILL_OK) {
+            hub_remove_tree(path, NULL);
+        }
+    }
+    closedir(d);
+}
+
+vecmill_status hub_stage_current(const struct hub_stage *stage, const char *revision,
+                                 vecmill_err *err)
+{
+    char line[HUB_COMMIT_BYTES + 2];
+    int n = snprintf(line, sizeof line, "%s\n", revision);
+    /* In this order: until `current` says so, the next pull looks at it again and comes here. */
+    remove_stages(stage->home);
+    return write_file(stage->home, HUB_CURRENT, line, (size_t)n, err);
+}
+
+vecmill_status hub_stage_publish(struct hub_stage *stage, const char *name, const char *source,
+                                 const struct hub_file *files, size_t n_files, char *dir,
+                                 vecmill_err *err)
+{
+    char place[IO_PATH_MAX];
+    struct buf b;
+    buf_init(&b, HUB_MANIFEST_MAX, "HUB_MANIFEST_MAX");
+    vecmill_status status = put_manifest(&b, stage, name, source, files, n_files, err);
+    if (status == VECMILL_OK) status = write_file(stage->files, HUB_MANIFEST, b.data, b.bytes, err);
+    buf_done(&b);
+    if (status != VECMILL_OK) return status;
+
+    VM_TRY(flush_folders(stage, files, n_files, err));
+    VM_TRY(io_join(stage->home, stage->revision, place, err));
+    /* What lies there was looked at before, and is damaged: else there would have been no pull. */
+    VM_TRY(hub_remove_tree(place, err));
+    if (rename(stage->files, place) != 0) {
+        return failed(err, errno, place, "cannot be put in place");
+    }
+    VM_TRY(flush(stage->home, O_DIRECTORY, err));
+    VM_TRY(hub_stage_current(stage, stage->revision, err));
+    memcpy(dir, place, strlen(place) + 1);
+    return VECMILL_OK;
+}

@@ -1,0 +1,431 @@
+/* hub: names, the registry, the cache's folders, the hub's answers. No network, no process. */
+#include "hub/hub_inner.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define COMMIT "0123456789abcdef0123456789abcdef01234567"
+#define SHA    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static vecmill_status parse_name(const char *text, struct hub_ref *ref, vecmill_err *err)
+{
+    err->message[0] = '\0';
+    return hub_ref_parse(text, ref, err);
+}
+
+static void registry_is_sound(void **state)
+{
+    (void)state;
+    size_t n, refused = 0;
+    const struct hub_model *m = hub_models(&n);
+    assert_int_equal(n, 15);
+    for (size_t i = 0; i < n; i++) {
+        struct hub_ref ref;
+        vecmill_err err;
+        assert_non_null(strchr(m[i].name, '/'));
+        assert_string_equal(strchr(m[i].name, '/') + 1, m[i].alias);
+        assert_true(m[i].dim >= 384 && m[i].dim <= 1024 && m[i].max_length >= 128);
+        if (m[i].refused) {
+            assert_int_equal(parse_name(m[i].alias, &ref, &err), VECMILL_E_MODEL);
+            assert_non_null(strstr(err.message, "Unigram"));
+            refused++;
+        } else {
+            assert_string_equal(m[i].tokenizer, "WordPiece");
+            assert_int_equal(parse_name(m[i].alias, &ref, &err), VECMILL_OK);
+            assert_string_equal(ref.name, m[i].name);
+            assert_ptr_equal(ref.model, &m[i]);
+        }
+    }
+    assert_int_equal(refused, 1);
+}
+
+static void names_are_taken_apart(void **state)
+{
+    (void)state;
+    struct hub_ref ref;
+    vecmill_err err;
+    assert_int_equal(parse_name("Org.1/na_me-2", &ref, &err), VECMILL_OK);
+    assert_string_equal(ref.folder, "Org.1--na_me-2");
+    assert_null(ref.model);
+    assert_string_equal(ref.commit, "");
+    assert_int_equal(parse_name("a/b@" COMMIT, &ref, &err), VECMILL_OK);
+    assert_string_equal(ref.name, "a/b");
+    assert_string_equal(ref.commit, COMMIT);
+    /* case does not count for what the registry knows */
+    assert_int_equal(parse_name("snowflake/Snowflake-Arctic-Embed-XS", &ref, &err), VECMILL_OK);
+    assert_string_equal(ref.name, "Snowflake/snowflake-arctic-embed-xs");
+}
+
+static void names_that_are_none(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",         "a/",
+        "/a",       "a//b",
+        "a/b/c",    "../x",
+        "a/..",     "a/.b",
+        "-a/b",     "a/b-",
+        "a--b/c",   "a/b c",
+        "a/b\n",    "a/b\\c",
+        "a/b@main", ("a/b@" COMMIT "0"),
+        "a/b@",     "a/\xc3\xa4",
+        "a/b?x=1",  "a/b#c",
+        "a/%2e%2e", ("all-MiniLM-L6-v2@" COMMIT),
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct hub_ref ref = {.name = "untouched"};
+        vecmill_err err;
+        assert_int_equal(parse_name(bad[i], &ref, &err), VECMILL_E_NOTFOUND);
+        assert_true(err.message[0] != '\0');
+        assert_string_equal(ref.name, "untouched");
+    }
+    char longest[300];
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    longest[100] = '/';
+    struct hub_ref ref;
+    vecmill_err err;
+    assert_int_equal(parse_name(longest, &ref, &err), VECMILL_E_NOTFOUND);
+}
+
+static void near_names_are_offered(void **state)
+{
+    (void)state;
+    struct hub_ref ref;
+    vecmill_err err;
+    assert_int_equal(parse_name("all-minilm-l6-v3", &ref, &err), VECMILL_E_NOTFOUND);
+    assert_non_null(strstr(err.message, "near: all-MiniLM-L6-v2"));
+    assert_int_equal(parse_name("gte", &ref, &err), VECMILL_E_NOTFOUND);
+    assert_non_null(strstr(err.message, "gte-base, gte-large"));
+    assert_int_equal(parse_name("zzzzzzzzzzzz", &ref, &err), VECMILL_E_NOTFOUND);
+    assert_null(strstr(err.message, "near"));
+}
+
+static void wanted_files(void **state)
+{
+    (void)state;
+    static const char *const yes[] = {"config.json", "vocab.txt", "1_Pooling/config.json",
+                                      "10_Pooling/config.json", "model.safetensors"};
+    static const char *const no[] = {"",
+                                     "Config.json",
+                                     "config.json ",
+                                     "../config.json",
+                                     "_Pooling/config.json",
+                                     "100_Pooling/config.json",
+                                     "1_Pooling/config.jsonx",
+                                     "onnx/model.onnx",
+                                     "model.safetensors.index.json"};
+    uint64_t most = 0;
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++)
+        assert_true(hub_file_wanted(yes[i], strlen(yes[i]), &most));
+    assert_int_equal(most, HUB_WEIGHTS_MAX);
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
+        assert_false(hub_file_wanted(no[i], strlen(no[i]), &most));
+    assert_false(hub_file_wanted("config.json\0x", 13, &most));
+}
+
+/* ---- the hub's answers ---- */
+
+#define SMALL(name) "{\"rfilename\":\"" name "\",\"size\":7,\"blobId\":\"" COMMIT "\"}"
+#define WEIGHTS                                                                                    \
+    "{\"rfilename\":\"model.safetensors\",\"size\":9,\"blobId\":\"" COMMIT                         \
+    "\",\"lfs\":{\"sha256\":\"" SHA "\",\"size\":9000000000,\"pointerSize\":134}}"
+#define ANSWER(list) "{\"sha\":\"" COMMIT "\",\"siblings\":[" list "]}"
+
+static vecmill_status parse_answer(const char *text, size_t bytes, struct hub_listing *l,
+                                   vecmill_err *err)
+{
+    err->message[0] = '\0';
+    return hub_api_parse(text, bytes, "org/name", l, err);
+}
+
+static void good_answer(void **state)
+{
+    (void)state;
+    struct hub_listing l;
+    vecmill_err err;
+    static const char text[] = ANSWER(SMALL("config.json") "," SMALL("vocab.txt") "," SMALL(
+        "onnx/model.onnx") "," WEIGHTS "," SMALL("1_Pooling/config.json"));
+    assert_int_equal(parse_answer(text, sizeof text - 1, &l, &err), VECMILL_OK);
+    assert_string_equal(l.commit, COMMIT);
+    assert_int_equal(l.n_files, 4);
+    assert_string_equal(l.files[2].name, "model.safetensors");
+    assert_int_equal(l.files[2].kind, HUB_SHA256);
+    assert_true(l.files[2].bytes == 9000000000u);
+    assert_string_equal(l.files[2].digest, SHA);
+    assert_int_equal(l.files[0].kind, HUB_GIT);
+    assert_string_equal(l.files[0].digest, COMMIT);
+}
+
+#define ALL SMALL("config.json") "," SMALL("vocab.txt") "," WEIGHTS
+
+static void bad_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"", "not valid JSON"},
+        {"{", "not valid JSON"},
+        {"[]", "sha"},
+        {"null", "sha"},
+        {"{\"sha\":1,\"siblings\":[]}", "sha"},
+        {"{\"sha\":\"../../../../../../../../../../../../../..\",\"siblings\":[]}", "sha"},
+        {"{\"sha\":\"" COMMIT "\"}", "siblings"},
+        {"{\"sha\":\"" COMMIT "\",\"siblings\":{}}", "siblings"},
+        {ANSWER(""), "model.safetensors"},
+        {ANSWER("1"), "rfilename"},
+        {ANSWER("{\"rfilename\":5}"), "rfilename"},
+        {ANSWER(ALL "," SMALL("../../x")), "'../../x'"},
+        {ANSWER(ALL "," SMALL("/etc/passwd")), "'/etc/passwd'"},
+        {ANSWER(ALL "," SMALL("a/./b")), "'a/./b'"},
+        {ANSWER(ALL "," SMALL("a//b")), "'a//b'"},
+        {ANSWER(ALL "," SMALL("a/")), "'a/'"},
+        {ANSWER(ALL "," SMALL("")), "''"},
+        {ANSWER(ALL "," SMALL("a\\\\b")), "'a\\b'"},
+        {ANSWER(ALL "," SMALL("config.json\\u0000x")), "'config.json?x'"},
+        {ANSWER(ALL "," SMALL("a\\nb")), "'a?b'"},
+        {ANSWER(ALL "," SMALL("config.json")), "twice"},
+        {ANSWER(ALL ",{\"rfilename\":\"modules.json\",\"blobId\":\"" COMMIT "\"}"), "size"},
+        {ANSWER(ALL ",{\"rfilename\":\"modules.json\",\"size\":-1,\"blobId\":\"" COMMIT "\"}"),
+         "size"},
+        {ANSWER(ALL ",{\"rfilename\":\"modules.json\",\"size\":1.5,\"blobId\":\"" COMMIT "\"}"),
+         "size"},
+        {ANSWER(ALL ",{\"rfilename\":\"modules.json\",\"size\":67108865,\"blobId\":\"" COMMIT
+                    "\"}"),
+         "67108865 bytes, HUB_SMALL_MAX is 67108864"},
+        {ANSWER(ALL ",{\"rfilename\":\"modules.json\",\"size\":1,\"blobId\":\"xyz\"}"), "blobId"},
+        {ANSWER(ALL ",{\"rfilename\":\"modules.json\",\"size\":1,\"lfs\":{\"size\":1,\"sha256\":"
+                    "\"" COMMIT "\"}}"),
+         "sha256"},
+        {ANSWER(SMALL("config.json") "," SMALL("vocab.txt") "," SMALL("pytorch_model.bin")),
+         "only pytorch_model.bin"},
+        {ANSWER(
+             SMALL("config.json") "," SMALL("vocab.txt") "," SMALL("model.safetensors.index.json")),
+         "several files"},
+        {ANSWER(SMALL("vocab.txt") "," WEIGHTS), "config.json"},
+        {ANSWER(SMALL("config.json") "," WEIGHTS), "neither tokenizer.json nor vocab.txt"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct hub_listing l = {.n_files = 77};
+        vecmill_err err;
+        assert_int_equal(parse_answer(bad[i].text, strlen(bad[i].text), &l, &err),
+                         VECMILL_E_NOTFOUND);
+        if (!strstr(err.message, bad[i].says)) {
+            fail_msg("answer %zu: '%s' does not say '%s'", i, err.message, bad[i].says);
+        }
+        assert_int_equal(l.n_files, 77);
+    }
+}
+
+static void too_many_files(void **state)
+{
+    (void)state;
+    static char text[8192];
+    struct hub_listing l;
+    vecmill_err err;
+    size_t n = (size_t)snprintf(text, sizeof text, "{\"sha\":\"" COMMIT "\",\"siblings\":[");
+    for (int i = 0; i <= HUB_FILES_MAX; i++) {
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "{\"rfilename\":\"%d_Pooling/config.json\",\"size\":7,\"blobId\":"
+                              "\"" COMMIT "\"},",
+                              i);
+    }
+    n += (size_t)snprintf(text + n, sizeof text - n, "1]}");
+    assert_int_equal(parse_answer(text, n, &l, &err), VECMILL_E_NOTFOUND);
+    assert_non_null(strstr(err.message, "HUB_FILES_MAX"));
+}
+
+/* ---- the cache ---- */
+
+struct cache {
+    char dir[64], home[160];
+};
+
+static void make_file(const char *dir, const char *name, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+/* A revision with two files of two bytes. */
+static void make_revision(const struct cache *c, const char *revision)
+{
+    char dir[300];
+    snprintf(dir, sizeof dir, "%s/%s", c->home, revision);
+    assert_int_equal(mkdir(dir, 0777), 0);
+    make_file(dir, "config.json", "{}");
+    make_file(dir, "vocab.txt", "a\n");
+    make_file(dir, "vecmill.json",
+              "{\"files\":[{\"name\":\"config.json\",\"bytes\":2},{\"name\":\"vocab.txt\","
+              "\"bytes\":2}]}");
+}
+
+static int cache_up(void **state)
+{
+    static struct cache c;
+    char models[100];
+    snprintf(c.dir, sizeof c.dir, "/tmp/hub-units-XXXXXX");
+    if (!mkdtemp(c.dir)) return -1;
+    snprintf(models, sizeof models, "%s/models", c.dir);
+    snprintf(c.home, sizeof c.home, "%s/org--name", models);
+    *state = &c;
+    return mkdir(models, 0777) | mkdir(c.home, 0777);
+}
+
+static int cache_down(void **state)
+{
+    const struct cache *c = *state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", c->dir);
+    return system(command);
+}
+
+static void expect_found(const struct cache *c, const char *name, const char *revision)
+{
+    char dir[IO_PATH_MAX], place[300];
+    vecmill_err err;
+    snprintf(place, sizeof place, "%s/%s", c->home, revision);
+    if (hub_find(c->dir, name, dir, &err) != VECMILL_OK) fail_msg("%s", err.message);
+    assert_string_equal(dir, place);
+}
+
+static void expect_missing(const struct cache *c, const char *name, const char *says)
+{
+    char dir[IO_PATH_MAX] = "untouched";
+    vecmill_err err;
+    assert_int_equal(hub_find(c->dir, name, dir, &err), VECMILL_E_NOTFOUND);
+    if (!strstr(err.message, says)) fail_msg("'%s' does not say '%s'", err.message, says);
+    assert_string_equal(dir, "untouched");
+}
+
+static void find_revisions(void **state)
+{
+    const struct cache *c = *state;
+    static const char other[] = "ffffffffffffffffffffffffffffffffffffffff";
+    expect_missing(c, "org/name", "`vecmill pull org/name`");
+    expect_missing(c, "all-MiniLM-L6-v2", "`vecmill pull all-MiniLM-L6-v2`");
+    make_revision(c, COMMIT);
+    expect_found(c, "org/name", COMMIT); /* the only one needs no `current` */
+    make_revision(c, other);
+    expect_missing(c, "org/name", "not on this machine"); /* two, and nothing says which */
+    make_file(c->home, "current", COMMIT "\n");
+    expect_found(c, "org/name", COMMIT);
+    expect_found(c, "org/name@ffffffffffffffffffffffffffffffffffffffff", other);
+    expect_missing(c, "org/name@0000000000000000000000000000000000000000", "not on this machine");
+    make_file(c->home, "current", "../../../etc\n");
+    expect_missing(c, "org/name", "not on this machine");
+    make_file(c->home, "current", "");
+    expect_missing(c, "org/name", "not on this machine");
+}
+
+static void damaged_revisions(void **state)
+{
+    const struct cache *c = *state;
+    char dir[300];
+    make_revision(c, COMMIT);
+    make_file(c->home, "current", COMMIT "\n");
+    snprintf(dir, sizeof dir, "%s/" COMMIT, c->home);
+
+    make_file(dir, "vocab.txt", "a\nb\n");
+    expect_missing(c, "org/name", "has 4 bytes, vecmill.json states 2");
+    make_file(dir, "vocab.txt", "a\n");
+    expect_found(c, "org/name", COMMIT);
+
+    char path[400];
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    assert_int_equal(unlink(path), 0);
+    expect_missing(c, "org/name", "config.json");
+    make_file(dir, "config.json", "{}");
+
+    static const char *const manifests[] = {
+        "",
+        "{",
+        "[]",
+        "{}",
+        "{\"files\":[]}",
+        "{\"files\":[1]}",
+        "{\"files\":[{\"name\":\"../x\",\"bytes\":1}]}",
+        "{\"files\":[{\"name\":\"config.json\"}]}",
+        "{\"files\":[{\"name\":\"config.json\",\"bytes\":\"2\"}]}",
+    };
+    for (size_t i = 0; i < sizeof manifests / sizeof manifests[0]; i++) {
+        make_file(dir, "vecmill.json", manifests[i]);
+        expect_missing(c, "org/name", "vecmill.json");
+    }
+}
+
+static void folders_are_models(void **state)
+{
+    const struct cache *c = *state;
+    char dir[IO_PATH_MAX], bare[IO_PATH_MAX];
+    vecmill_err err;
+    make_revision(c, COMMIT);
+    assert_int_equal(hub_find(c->dir, c->home, dir, &err), VECMILL_OK);
+    assert_string_equal(dir, c->home); /* a slash, and it exists */
+    assert_int_equal(chdir(c->home), 0);
+    assert_int_equal(hub_find(c->dir, COMMIT, bare, &err), VECMILL_OK); /* holds config.json */
+    assert_string_equal(bare, COMMIT);
+    assert_int_equal(chdir("/"), 0);
+    expect_missing(c, "/no/such/folder", "/no/such/folder");
+    expect_missing(c, "./nothing", "no such folder");
+    assert_int_equal(hub_find(c->dir, "paraphrase-multilingual-MiniLM-L12-v2", dir, &err),
+                     VECMILL_E_MODEL);
+}
+
+static void environment_is_read(void **state)
+{
+    (void)state;
+    struct hub_env env;
+    unsetenv("HF_ENDPOINT");
+    unsetenv("HF_TOKEN");
+    setenv("HF_HUB_OFFLINE", "0", 1);
+    hub_env_read(&env);
+    assert_string_equal(env.endpoint, "https://huggingface.co");
+    assert_null(env.token);
+    assert_false(env.offline);
+    static const char *const yes[] = {"1", "TRUE", "yes", "On"};
+    for (size_t i = 0; i < 4; i++) {
+        setenv("HF_HUB_OFFLINE", yes[i], 1);
+        hub_env_read(&env);
+        assert_true(env.offline);
+    }
+    setenv("HF_ENDPOINT", "http://mirror", 1);
+    setenv("HF_TOKEN", "secret", 1);
+    hub_env_read(&env);
+    assert_string_equal(env.endpoint, "http://mirror");
+    assert_string_equal(env.token, "secret");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(registry_is_sound),
+        cmocka_unit_test(names_are_taken_apart),
+        cmocka_unit_test(names_that_are_none),
+        cmocka_unit_test(near_names_are_offered),
+        cmocka_unit_test(wanted_files),
+        cmocka_unit_test(good_answer),
+        cmocka_unit_test(bad_answers),
+        cmocka_unit_test(too_many_files),
+        cmocka_unit_test_setup_teardown(find_revisions, cache_up, cache_down),
+        cmocka_unit_test_setup_teardown(damaged_revisions, cache_up, cache_down),
+        cmocka_unit_test_setup_teardown(folders_are_models, cache_up, cache_down),
+        cmocka_unit_test(environment_is_read),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    int n = (int)(sizeof tests / sizeof tests[0]);
+    printf("hub-units: %d passed, %d failed\n", n - failed, failed);
+    return failed != 0;
+}
