@@ -1,0 +1,21 @@
+/* needs: dep_job */
+/* fuzz_npy: the header of a .npy file. Whatever is accepted must lie inside the file, to the byte. */
+#include "job/npy.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct npy npy;
+    vecmill_err err;
+    if (npy_read(data, size, "x.npy", &npy, &err) != VECMILL_OK) {
+        if (err.status != VECMILL_E_INPUT || err.message[0] == '\0') abort();
+        return 0;
+    }
+    if (npy.dim == 0 || npy.offset % 4 != 0 || npy.offset > size) abort();
+    const size_t left = size - npy.offset;
+    if (left % 4 != 0 || left / 4 % npy.dim != 0 || left / 4 / npy.dim != npy.n) abort();
+    return 0;
+}

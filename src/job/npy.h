@@ -1,0 +1,31 @@
+/* npy: NumPy's array file format, as far as rows of float32 need it.
+ *
+ * The format is numpy/lib/format.py's docstring: magic, version, length of the header, the header (a
+ * Python dictionary), the data. Promises: what is written is byte for byte what numpy.save writes;
+ * what is read is checked in every number against the file before a pointer is made of it. */
+#ifndef JOB_NPY_H
+#define JOB_NPY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+#define NPY_HEADER_BYTES 128u   /* of what is written, for any number of rows */
+#define NPY_HEADER_MAX   10000u /* of what is read; numpy's own limit (max_header_size) */
+
+/* The header of [n, dim] '<f4' in C order. Its size does not depend on n, so that rows are streamed
+ * behind it and it is written again when n is known. */
+void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES]);
+
+struct npy {
+    uint64_t n;
+    uint32_t dim;
+    size_t offset; /* of the first row, a multiple of 4 */
+};
+
+/* Reads the header at the front of a whole file in memory. `name` is said in messages. E_INPUT. */
+vecmill_status npy_read(const void *data, size_t bytes, const char *name, struct npy *npy,
+                        vecmill_err *err);
+
+#endif

@@ -1,0 +1,71 @@
+/* reader: an input as records, whatever its format.
+ *
+ * Promises: one record at a time into memory of the caller's; a record that cannot be read costs
+ * itself only and says why; nothing is allocated after opening, and nothing depends on how long the
+ * input or a line of it is. Does not know what becomes of a record. */
+#ifndef JOB_READER_H
+#define JOB_READER_H
+
+#include "csv.h"
+#include "intake.h"
+#include "job.h"
+
+/* A piece of memory that is filled from the front and emptied at once. */
+struct area {
+    char *data;
+    size_t capacity, used;
+};
+
+enum reader_format { READER_TXT, READER_JSONL, READER_CSV };
+
+struct record {
+    uint64_t line; /* from 1, where it begins */
+    const char *text;
+    size_t bytes;       /* 0 when it failed */
+    const char *id;     /* JSON, terminated; NULL: none */
+    const char *reason; /* NULL, or why it could not be read; terminated */
+    uint64_t replaced_bytes;
+};
+
+struct reader {
+    struct intake intake;
+    enum reader_format format;
+    const char *field, *id_field;
+    uint64_t max_document;
+    uint64_t line;  /* of the next record */
+    char *id_raw;   /* [JOB_ID_BYTES_MAX], a CSV id as it stands in the file */
+    char *id_valid; /* [3 * JOB_ID_BYTES_MAX], the same as valid UTF-8 */
+    char
+        *id_json; /* [18 * JOB_ID_BYTES_MAX + 2], the same quoted; at most JOB_ID_BYTES_MAX count */
+    size_t id_bytes; /* in id_json */
+    struct csv csv;
+    void *memory;
+    size_t memory_bytes;
+};
+
+/* Bytes of area that must be free before each record. */
+size_t reader_room(const struct job_options *options);
+
+/* Checks options and that the input is there to be read; reads nothing. E_USAGE, E_INPUT. */
+vecmill_status reader_check(const struct job_options *options, vecmill_err *err);
+
+/* Opens options->input, and for CSV reads its header. Strings of options are borrowed. E_USAGE, E_INPUT,
+ * E_STOPPED. */
+vecmill_status reader_open(struct reader *r, const struct job_options *options,
+                           const atomic_int *stop, vecmill_err *err);
+void reader_close(struct reader *r);
+
+/* The next record, its pointers into area (whose used grows), or *end. A record with a reason is one
+ * that failed; not OK only when nothing more can be read. */
+vecmill_status reader_next(struct reader *r, struct area *area, struct record *record, bool *end,
+                           vecmill_err *err);
+
+/* For reader.c and csv.c. A reason into the area: err's message. */
+void reader_fail(struct area *area, struct record *record, const vecmill_err *err);
+/* id_raw[bytes] into id_json. E_LIMIT. */
+vecmill_status reader_quote_id(struct reader *r, size_t bytes, struct record *record,
+                               vecmill_err *err);
+/* id_json into the area. */
+void reader_keep_id(struct reader *r, struct area *area, struct record *record);
+
+#endif

@@ -1,0 +1,113 @@
+/* job_kit: see job_kit.h. */
+#include "job_kit.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/vecmill-job-XXXXXX";
+
+int kit_init(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) != NULL ? 0 : -1;
+}
+
+int kit_done(void **state)
+{
+    (void)state;
+    DIR *dir = opendir(folder);
+    if (dir == NULL) return -1;
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        const char *path = kit_path(entry->d_name);
+        if (unlink(path) != 0 && entry->d_name[0] != '.') rmdir(path);
+    }
+    closedir(dir);
+    return rmdir(folder);
+}
+
+const char *kit_path(const char *name)
+{
+    static char paths[64][512];
+    static unsigned turn;
+    char *path = paths[turn++ % 64];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+void kit_write(const char *path, const void *data, size_t bytes)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(bytes > 0 ? fwrite(data, 1, bytes, file) : 0, bytes);
+    assert_int_equal(fclose(file), 0);
+}
+
+void kit_write_gzip(const char *path, const void *data, size_t bytes, size_t piece)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    const unsigned char *from = data;
+    size_t done = 0;
+    do {
+        z_stream z = {0};
+        unsigned char out[4096];
+        assert_int_equal(deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+        const size_t n = bytes - done < piece ? bytes - done : piece;
+        z.next_in = (unsigned char *)(uintptr_t)(from + done);
+        z.avail_in = (unsigned)n;
+        int status;
+        do {
+            z.next_out = out;
+            z.avail_out = sizeof out;
+            status = deflate(&z, Z_FINISH);
+            const size_t made = sizeof out - z.avail_out;
+            assert_int_equal(fwrite(out, 1, made, file), made);
+        } while (status == Z_OK);
+        assert_int_equal(status, Z_STREAM_END);
+        assert_int_equal(deflateEnd(&z), Z_OK);
+        done += n;
+    } while (done < bytes);
+    assert_int_equal(fclose(file), 0);
+}
+
+char *kit_read(const char *path, size_t *bytes)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return NULL;
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    const long size = ftell(file);
+    assert_true(size >= 0);
+    rewind(file);
+    char *data = malloc((size_t)size + 1);
+    assert_non_null(data);
+    assert_int_equal(fread(data, 1, (size_t)size, file), size);
+    data[size] = 0;
+    if (bytes != NULL) *bytes = (size_t)size;
+    assert_int_equal(fclose(file), 0);
+    return data;
+}
+
+bool kit_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+size_t kit_count(void)
+{
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    size_t n = 0;
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
+        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(dir);
+    return n;
+}

@@ -1,0 +1,25 @@
+/* job_kit: files and folders for the tests of job. Failures end the test. */
+#ifndef JOB_KIT_H
+#define JOB_KIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A new folder of this program's own; kit_done removes it with all it holds. */
+int kit_init(void **state);
+int kit_done(void **state);
+
+/* The path of a name in the folder; one of 64 buffers that take turns. */
+const char *kit_path(const char *name);
+
+void kit_write(const char *path, const void *data, size_t bytes);
+/* gzip with `piece` bytes of data a member, so that a reader gets it in such pieces. */
+void kit_write_gzip(const char *path, const void *data, size_t bytes, size_t piece);
+
+/* A whole file with a NUL behind it; NULL when there is none. Pair: free. */
+char *kit_read(const char *path, size_t *bytes);
+bool kit_exists(const char *path);
+/* How many names the folder holds. */
+size_t kit_count(void);
+
+#endif

@@ -1,0 +1,658 @@
+/* Whole runs against a fake engine: bytes of the outputs, what stands beside them, and what is left
+ * behind by every kind of failure. */
+#include "fake_engine.h"
+#include "job_kit.h"
+
+#include "job/job.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define DIM 3u /* floats a vector */
+
+/* What the hooks were told. */
+struct told {
+    uint64_t n_failed, n_progress;
+    uint64_t index;
+    char place[512], reason[256];
+    struct job_progress last;
+};
+
+static void on_failed(void *context, uint64_t index, const char *place, const char *reason)
+{
+    struct told *told = context;
+    told->n_failed++;
+    told->index = index;
+    snprintf(told->place, sizeof told->place, "%s", place);
+    snprintf(told->reason, sizeof told->reason, "%s", reason);
+}
+
+static void on_progress(void *context, const struct job_progress *progress)
+{
+    struct told *told = context;
+    assert_true(progress->documents >= told->last.documents);
+    assert_true(progress->bytes_read >= told->last.bytes_read);
+    told->n_progress++;
+    told->last = *progress;
+}
+
+static vecmill_status run(const struct job_options *options, struct told *told,
+                          struct job_progress *summary, vecmill_err *err)
+{
+    vecmill_session session = {.dim = DIM};
+    struct told nobody = {.n_failed = 0};
+    const struct job_hooks hooks = {
+        .progress = on_progress, .failed = on_failed, .context = told != NULL ? told : &nobody};
+    struct job_progress ignored;
+    err->message[0] = 0;
+    return job_run(options, &session, &hooks, summary != NULL ? summary : &ignored, err);
+}
+
+static void assert_message(const vecmill_err *err, const char *part)
+{
+    if (strstr(err->message, part) == NULL)
+        fail_msg("got \"%s\", expected \"%s\"", err->message, part);
+}
+
+static void assert_text_file(const char *path, const char *text)
+{
+    char *data = kit_read(path, NULL);
+    if (data == NULL) fail_msg("%s is missing", path);
+    assert_string_equal(data, text);
+    free(data);
+}
+
+/* The rows of a .npy of these texts, NULL for a zero row. */
+static void assert_npy(const char *path, const char *const *texts, size_t n)
+{
+    size_t bytes;
+    char *data = kit_read(path, &bytes);
+    assert_non_null(data);
+    assert_int_equal(bytes, 128 + n * DIM * sizeof(float));
+    char header[129];
+    const int head =
+        snprintf(header, sizeof header,
+                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %u), }", n, DIM);
+    memset(header + head, ' ', sizeof header - (size_t)head);
+    header[117] = '\n';
+    assert_memory_equal(data, "\x93NUMPY\x01\x00\x76\x00", 10);
+    assert_memory_equal(data + 10, header, 118);
+    for (size_t i = 0; i < n; i++) {
+        float row[DIM] = {0};
+        if (texts[i] != NULL) fake_vector(texts[i], strlen(texts[i]), DIM, row);
+        assert_memory_equal(data + 128 + i * sizeof row, row, sizeof row);
+    }
+    free(data);
+}
+
+static void input(const char *name, const char *text)
+{
+    kit_write(kit_path(name), text, strlen(text));
+}
+
+static void clean(void)
+{
+    static const char *const names[] = {"in.jsonl",
+                                        "in.txt",
+                                        "out.npy",
+                                        "out.npy.ids.jsonl",
+                                        "out.npy.errors.jsonl",
+                                        "out.jsonl",
+                                        "out.jsonl.errors.jsonl",
+                                        "errors.jsonl",
+                                        "out.npy.part"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unlink(kit_path(names[i]));
+    assert_int_equal(kit_count(), 0);
+}
+
+static void npy_with_ids_and_errors(void **state)
+{
+    (void)state;
+    input("in.jsonl", "{\"text\":\"a\"}\n{\"id\":\"x\",\"text\":\"b\"}\n{\"id\":3,\"body\":1}\n"
+                      "not JSON \"quoted\"\n\n\"TOO LONG\"\n\"TRUNCATE ME\"\n\"c\xFF\xFF\"\n"
+                      "{\"id\":\"\\u00e4\",\"text\":\"\\ud800\"}\n");
+    const struct job_options options = {.input = kit_path("in.jsonl"),
+                                        .output = kit_path("out.npy")};
+    struct told told = {.n_failed = 0};
+    struct job_progress summary;
+    vecmill_err err;
+    assert_int_equal(job_check(&options, &err), VECMILL_OK);
+    assert_int_equal(kit_count(), 1);
+    assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_PARTIAL);
+    assert_message(&err, "3 of 8 documents of /tmp/");
+    assert_message(&err, "out.npy.errors.jsonl");
+    assert_npy(kit_path("out.npy"),
+               (const char *const[]){"a", "b", NULL, NULL, NULL, "TRUNCATE ME", "c\xFF\xFF",
+                                     "\xEF\xBF\xBD"},
+               8);
+    assert_text_file(kit_path("out.npy.ids.jsonl"),
+                     "null\n\"x\"\n3\nnull\nnull\nnull\nnull\n\"\\u00e4\"\n");
+    assert_text_file(
+        kit_path("out.npy.errors.jsonl"),
+        "{\"index\":2,\"line\":3,\"id\":3,\"reason\":\"the object has no \\\"text\\\"\"}\n"
+        "{\"index\":3,\"line\":4,\"id\":null,\"reason\":\"bad JSON at byte 2: expected true, false "
+        "or "
+        "null\"}\n"
+        "{\"index\":4,\"line\":6,\"id\":null,\"reason\":\"the document has more tokens than the "
+        "maximum (--max-length) of 256\"}\n");
+    assert_int_equal(summary.documents, 8);
+    assert_int_equal(summary.failed, 3);
+    assert_int_equal(summary.tokens, 10);
+    assert_int_equal(summary.truncated, 1);
+    assert_int_equal(summary.replaced_bytes, 2 + 6);
+    assert_int_equal(summary.bytes_read, summary.bytes_total);
+    assert_memory_equal(&told.last, &summary, sizeof summary);
+    assert_int_equal(told.n_failed, 3);
+    assert_int_equal(told.index, 4);
+    assert_non_null(strstr(told.place, "in.jsonl line 6"));
+    assert_int_equal(kit_count(), 4);
+
+    /* A later run that has neither ids nor errors takes the old ones away. */
+    input("in.jsonl", "\"a\"\n");
+    assert_int_equal(run(&options, NULL, NULL, &err), VECMILL_OK);
+    assert_npy(kit_path("out.npy"), (const char *const[]){"a"}, 1);
+    assert_int_equal(kit_count(), 2);
+    clean();
+}
+
+static void nothing_in_nothing_out(void **state)
+{
+    (void)state;
+    input("in.txt", "");
+    struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
+    struct job_progress summary;
+    vecmill_err err;
+    assert_int_equal(run(&options, NULL, &summary, &err), VECMILL_OK);
+    assert_int_equal(summary.documents, 0);
+    assert_npy(kit_path("out.npy"), NULL, 0);
+    options.output = kit_path("out.jsonl");
+    assert_int_equal(run(&options, NULL, &summary, &err), VECMILL_OK);
+    assert_text_file(options.output, "");
+    clean();
+}
+
+/* {"id":ID,"embedding":[...]} with numbers that read back as the floats of text. */
+static const char *assert_json_line(const char *line, const char *id, const char *text)
+{
+    char front[128];
+    snprintf(front, sizeof front, "{\"id\":%s,\"embedding\":[", id);
+    assert_memory_equal(line, front, strlen(front));
+    line += strlen(front);
+    float row[DIM] = {0};
+    if (text != NULL) fake_vector(text, strlen(text), DIM, row);
+    for (unsigned i = 0; i < DIM; i++) {
+        char *end;
+        assert_true(strtof(line, &end) == row[i]);
+        assert_int_equal(*end, i + 1 < DIM ? ',' : ']');
+        line = end + 1;
+    }
+    assert_memory_equal(line, "}\n", 2);
+    return line + 2;
+}
+
+static void jsonl_output(void **state)
+{
+    (void)state;
+    input("in.jsonl", "\"a\"\n{\"id\":\"x\",\"text\":\"b\"}\n5\n{\"id\":null,\"text\":\"c\"}\n");
+    const struct job_options options = {.input = kit_path("in.jsonl"),
+                                        .output = kit_path("out.jsonl"),
+                                        .errors = kit_path("errors.jsonl")};
+    vecmill_err err;
+    assert_int_equal(run(&options, NULL, NULL, &err), VECMILL_E_PARTIAL);
+    char *data = kit_read(kit_path("out.jsonl"), NULL);
+    const char *line = assert_json_line(data, "0", "a");
+    line = assert_json_line(line, "\"x\"", "b");
+    line = assert_json_line(line, "2", NULL);
+    line = assert_json_line(line, "null", "c");
+    assert_int_equal(*line, 0);
+    free(data);
+    assert_text_file(kit_path("errors.jsonl"),
+                     "{\"index\":2,\"line\":3,\"id\":null,\"reason\":\"the line is a number, an "
+                     "object or a string is needed\"}\n");
+    assert_int_equal(kit_count(), 3);
+    clean();
+}
+
+/* Runs with standard output led to fd, in a child; its status. */
+static int run_standard(const struct job_options *options, int fd)
+{
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGPIPE, SIG_IGN);
+        dup2(fd, STDOUT_FILENO);
+        vecmill_err err;
+        const vecmill_status status = run(options, NULL, NULL, &err);
+        if (status == VECMILL_E_OUTPUT && strstr(err.message, "standard output") == NULL) _exit(99);
+        _exit((int)status);
+    }
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how));
+    return WEXITSTATUS(how);
+}
+
+static void standard_output(void **state)
+{
+    (void)state;
+    input("in.txt", "a\nb\n");
+    struct job_options options = {.input = kit_path("in.txt"), .output = "-"};
+    int fd = open(kit_path("out.jsonl"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    assert_int_equal(run_standard(&options, fd), VECMILL_OK);
+    close(fd);
+    char *data = kit_read(kit_path("out.jsonl"), NULL);
+    assert_int_equal(*assert_json_line(assert_json_line(data, "0", "a"), "1", "b"), 0);
+    free(data);
+
+    fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(run_standard(&options, fd), VECMILL_E_OUTPUT);
+    close(fd);
+
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    close(ends[0]);
+    assert_int_equal(run_standard(&options, ends[1]), VECMILL_E_OUTPUT);
+    close(ends[1]);
+
+    /* Rows in front of the one that stops the run were written, whole. */
+    input("in.jsonl", "\"a\"\n\"b\"\n5\n\"c\"\n");
+    options =
+        (struct job_options){.input = kit_path("in.jsonl"), .output = "-", .stop_on_error = true};
+    fd = open(kit_path("out.jsonl"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    assert_int_equal(run_standard(&options, fd), VECMILL_E_INPUT);
+    close(fd);
+    data = kit_read(kit_path("out.jsonl"), NULL);
+    assert_int_equal(*assert_json_line(assert_json_line(data, "0", "a"), "1", "b"), 0);
+    free(data);
+    clean();
+}
+
+static void the_first_failure_stops(void **state)
+{
+    (void)state;
+    struct job_options options = {
+        .input = kit_path("in.jsonl"), .output = kit_path("out.npy"), .stop_on_error = true};
+    struct told told = {.n_failed = 0};
+    struct job_progress summary = {.documents = 77};
+    vecmill_err err;
+    input("in.jsonl", "\"a\"\n5\n\"TOO LONG\"\n");
+    assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_INPUT);
+    assert_message(&err, "in.jsonl line 2: the line is a number");
+    assert_int_equal(summary.documents, 77);
+    /* A failure of the engine that comes first is the one that is told. */
+    input("in.jsonl", "\"a\"\n\"TOO LONG\"\n5\n");
+    assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_INPUT);
+    assert_message(&err, "in.jsonl line 2: the document has more tokens");
+    assert_int_equal(told.n_failed, 0);
+    assert_int_equal(kit_count(), 1);
+    input("in.jsonl", "\"a\"\n");
+    assert_int_equal(run(&options, &told, &summary, &err), VECMILL_OK);
+    clean();
+}
+
+static void order_and_windows(void **state)
+{
+    (void)state;
+    enum { N = 5000 };
+    FILE *file = fopen(kit_path("in.txt"), "w");
+    assert_non_null(file);
+    for (int i = 0; i < N; i++)
+        fprintf(file, "document %d\n", i);
+    fclose(file);
+    vecmill_session session = {.dim = DIM};
+    struct told told = {.n_failed = 0};
+    const struct job_hooks hooks = {.progress = on_progress, .context = &told};
+    const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
+    struct job_progress summary;
+    assert_int_equal(job_run(&options, &session, &hooks, &summary, NULL), VECMILL_OK);
+    assert_int_equal(summary.documents, N);
+    assert_int_equal(session.n_docs, N);
+    assert_true(session.most_docs <= JOB_WINDOW_DOCS);
+    assert_int_equal(told.n_progress, session.n_calls + 1);
+    size_t bytes;
+    char *data = kit_read(kit_path("out.npy"), &bytes);
+    for (int i = 0; i < N; i++) {
+        char text[32];
+        float row[DIM];
+        const int n = snprintf(text, sizeof text, "document %d", i);
+        fake_vector(text, (size_t)n, DIM, row);
+        assert_memory_equal(data + 128 + (size_t)i * sizeof row, row, sizeof row);
+    }
+    free(data);
+    /* Without hooks, too. */
+    assert_int_equal(job_run(&options, &session, NULL, &summary, NULL), VECMILL_OK);
+    clean();
+}
+
+static void large_documents_end_a_window(void **state)
+{
+    (void)state;
+    enum { N = 24, BYTES = 1 << 20 };
+    FILE *file = fopen(kit_path("in.txt"), "w");
+    assert_non_null(file);
+    for (int i = 0; i < N; i++) {
+        for (int k = 0; k < BYTES; k++)
+            fputc('a' + i, file);
+        fputc('\n', file);
+    }
+    fclose(file);
+    vecmill_session session = {.dim = DIM};
+    const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
+    struct job_progress summary;
+    assert_int_equal(job_run(&options, &session, NULL, &summary, NULL), VECMILL_OK);
+    assert_int_equal(summary.documents, N);
+    assert_int_equal(session.most_docs, JOB_WINDOW_BYTES / BYTES);
+    clean();
+}
+
+static void a_stop_leaves_nothing(void **state)
+{
+    (void)state;
+    FILE *file = fopen(kit_path("in.jsonl"), "w");
+    assert_non_null(file);
+    for (int i = 0; i < 500; i++)
+        fprintf(file, "{\"id\":%d,\"text\":\"t\"}\n%d\n", i, i);
+    fclose(file);
+    atomic_int stop = 0;
+    vecmill_session session = {.dim = DIM, .stop = &stop, .stop_at = 2};
+    const struct job_hooks hooks = {.stop = &stop};
+    const struct job_options options = {.input = kit_path("in.jsonl"),
+                                        .output = kit_path("out.npy")};
+    struct job_progress summary;
+    vecmill_err err;
+    kit_write(kit_path("out.npy"), "old", 3);
+    assert_int_equal(job_run(&options, &session, &hooks, &summary, &err), VECMILL_E_STOPPED);
+    assert_message(&err, "stopped after 96 documents of");
+    assert_int_equal(session.n_calls, 2);
+    assert_text_file(kit_path("out.npy"), "old");
+    assert_int_equal(kit_count(), 2);
+    clean();
+}
+
+static atomic_int stop_by_alarm;
+
+static void on_alarm(int number)
+{
+    (void)number;
+    atomic_store(&stop_by_alarm, 1);
+}
+
+/* A pipe whose writer says nothing: the stop flag is obeyed all the same. */
+static void a_stop_ends_waiting(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "a\nb", 3), 3);
+    char path[64];
+    snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+    const struct job_hooks hooks = {.stop = &stop_by_alarm};
+    const struct job_options options = {
+        .input = path, .input_format = "txt", .output = kit_path("out.npy")};
+    struct job_progress summary;
+    vecmill_session session = {.dim = DIM};
+    vecmill_err err;
+    signal(SIGALRM, on_alarm);
+    ualarm(200000, 0);
+    assert_int_equal(job_run(&options, &session, &hooks, &summary, &err), VECMILL_E_STOPPED);
+    assert_message(&err, "stopped while reading /dev/fd/");
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(kit_count(), 0);
+}
+
+static void the_engine_breaks(void **state)
+{
+    (void)state;
+    input("in.jsonl", "{\"id\":1,\"text\":\"a\"}\n5\n\"BREAK\"\n");
+    const struct job_options options = {.input = kit_path("in.jsonl"),
+                                        .output = kit_path("out.npy")};
+    vecmill_err err;
+    assert_int_equal(run(&options, NULL, NULL, &err), VECMILL_E_MODEL);
+    assert_string_equal(err.message, "the fake model broke");
+    assert_int_equal(kit_count(), 1);
+    clean();
+}
+
+static void bad_input_leaves_nothing(void **state)
+{
+    (void)state;
+    kit_write_gzip(kit_path("in.txt"), "some words to be cut off\n", 25, 100);
+    size_t bytes;
+    char *gzip = kit_read(kit_path("in.txt"), &bytes);
+    kit_write(kit_path("in.txt"), gzip, bytes - 4);
+    free(gzip);
+    const struct job_options options = {
+        .input = kit_path("in.txt"), .input_format = "txt.gz", .output = kit_path("out.npy")};
+    vecmill_err err;
+    assert_int_equal(run(&options, NULL, NULL, &err), VECMILL_E_INPUT);
+    assert_message(&err, "in.txt: is cut off, it ends at byte");
+    assert_int_equal(kit_count(), 1);
+    clean();
+}
+
+/* Refused by job_check already, and by job_run if nobody asked it. */
+static void assert_refused(const struct job_options *options, vecmill_status status,
+                           const char *message)
+{
+    vecmill_err err = {.message = ""};
+    assert_int_equal(job_check(options, &err), status);
+    assert_message(&err, message);
+    assert_int_equal(run(options, NULL, NULL, &err), status);
+    assert_message(&err, message);
+}
+
+static void outputs_that_cannot_be(void **state)
+{
+    (void)state;
+    input("in.jsonl", "\"a\"\n");
+    struct job_options options = {.input = kit_path("in.jsonl")};
+    options.output = kit_path("out.csv");
+    assert_refused(&options, VECMILL_E_USAGE, "out.csv: ends in neither .npy nor .jsonl");
+    options.output = kit_path(".npy/");
+    assert_refused(&options, VECMILL_E_USAGE, "ends in neither");
+    options.output = kit_path("missing/out.npy");
+    assert_refused(&options, VECMILL_E_OUTPUT, "missing/out.npy: its folder cannot be used");
+    options.output = kit_path("in.jsonl/out.npy");
+    assert_refused(&options, VECMILL_E_OUTPUT, "Not a directory");
+    options.output = kit_path("in.jsonl");
+    assert_refused(&options, VECMILL_E_OUTPUT, "in.jsonl: is the input of this run");
+    assert_int_equal(symlink(kit_path("in.jsonl"), kit_path("out.npy")), 0);
+    options.output = kit_path("out.npy");
+    assert_refused(&options, VECMILL_E_OUTPUT, "out.npy: is the input of this run");
+    unlink(kit_path("out.npy"));
+    assert_int_equal(link(kit_path("in.jsonl"), kit_path("out.npy.ids.jsonl")), 0);
+    assert_refused(&options, VECMILL_E_OUTPUT, "out.npy.ids.jsonl: is the input of this run");
+    unlink(kit_path("out.npy.ids.jsonl"));
+    assert_int_equal(mkdir(kit_path("out.npy"), 0777), 0);
+    assert_refused(&options, VECMILL_E_OUTPUT, "out.npy: is a directory");
+    rmdir(kit_path("out.npy"));
+    assert_int_equal(mkfifo(kit_path("out.npy"), 0666), 0);
+    assert_refused(&options, VECMILL_E_OUTPUT, "out.npy: exists and is not a regular file");
+    unlink(kit_path("out.npy"));
+    options.errors = kit_path("out.npy");
+    assert_refused(&options, VECMILL_E_USAGE, "cannot be the file of errors too");
+    options.errors = NULL;
+    char path[IO_PATH_MAX + 64];
+    memset(path, '/', sizeof path);
+    snprintf(path + IO_PATH_MAX - 10, 20, "/out.npy");
+    options.output = path;
+    assert_refused(&options, VECMILL_E_OUTPUT, "leaves no room for .ids.jsonl");
+    options.output = kit_path("out.npy");
+    options.input = kit_path("missing.txt");
+    assert_refused(&options, VECMILL_E_INPUT, "missing.txt: cannot be opened: No such file");
+    options.input = kit_path("");
+    options.input_format = "txt";
+    assert_refused(&options, VECMILL_E_INPUT, "is a directory, not an input");
+    assert_int_equal(kit_count(), 1);
+    clean();
+}
+
+static void a_folder_without_permission(void **state)
+{
+    (void)state;
+    input("in.txt", "a\n");
+    assert_int_equal(mkdir(kit_path("shut"), 0555), 0);
+    char output[600];
+    snprintf(output, sizeof output, "%s/out.npy", kit_path("shut"));
+    const struct job_options options = {.input = kit_path("in.txt"), .output = output};
+    chmod(kit_path("in.txt"), 0444);
+    chmod(kit_path(""), 0755);
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        /* Root may write anywhere. */
+        if (getuid() == 0 && setuid(65534) != 0) _exit(99);
+        vecmill_err err = {.message = ""};
+        const bool named = job_check(&options, &err) == VECMILL_E_OUTPUT &&
+                           strstr(err.message, "its folder cannot be written") != NULL;
+        _exit(named ? 0 : 1);
+    }
+    int how;
+    waitpid(child, &how, 0);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 0);
+    rmdir(kit_path("shut"));
+    clean();
+}
+
+static void a_second_writer_is_refused(void **state)
+{
+    (void)state;
+    input("in.txt", "a\n");
+    const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
+    struct io_out first;
+    vecmill_err err;
+    assert_int_equal(io_out_open(options.output, 0, VECMILL_E_OUTPUT, &first, &err), VECMILL_OK);
+    assert_int_equal(run(&options, NULL, NULL, &err), VECMILL_E_OUTPUT);
+    assert_message(&err, "out.npy: is being written by another process");
+    assert_int_equal(kit_count(), 2);
+    io_out_drop(&first);
+    assert_int_equal(run(&options, NULL, NULL, &err), VECMILL_OK);
+    clean();
+}
+
+/* As many rows as fill a window of 1,024, so that files grow past any small limit. */
+static void many_lines(const char *name, int n)
+{
+    FILE *file = fopen(kit_path(name), "w");
+    assert_non_null(file);
+    for (int i = 0; i < n; i++)
+        fprintf(file, "{\"id\":%d,\"text\":\"t %d\"}\n", i, i);
+    fclose(file);
+}
+
+static void a_limit_of_file_size(void **state)
+{
+    (void)state;
+    many_lines("in.jsonl", 20000);
+    static const char *const outputs[] = {"out.npy", "out.jsonl"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct job_options options = {.input = kit_path("in.jsonl"),
+                                            .output = kit_path(outputs[i])};
+        fflush(NULL);
+        const pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            signal(SIGXFSZ, SIG_IGN);
+            const struct rlimit limit = {.rlim_cur = 100000, .rlim_max = 100000};
+            setrlimit(RLIMIT_FSIZE, &limit);
+            vecmill_err err;
+            const vecmill_status status = run(&options, NULL, NULL, &err);
+            _exit(status == VECMILL_E_OUTPUT && strstr(err.message, "File too large") != NULL &&
+                          strstr(err.message, options.output) != NULL
+                      ? 0
+                      : 1);
+        }
+        int how;
+        waitpid(child, &how, 0);
+        assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+        assert_int_equal(kit_count(), 1);
+    }
+    clean();
+}
+
+static void a_full_disk(void **state)
+{
+    (void)state;
+    char *disk = strdup(kit_path("disk"));
+    assert_int_equal(mkdir(disk, 0777), 0);
+    if (mount("tmpfs", disk, "tmpfs", 0, "size=128k") != 0) {
+        rmdir(disk);
+        free(disk);
+        print_message("skipped: a small tmpfs cannot be mounted here\n");
+        skip();
+    }
+    many_lines("in.jsonl", 40000);
+    char output[600], beside[700];
+    snprintf(output, sizeof output, "%s/out.npy", disk);
+    struct job_options options = {.input = kit_path("in.jsonl"), .output = output};
+    vecmill_err err;
+    const vecmill_status full = run(&options, NULL, NULL, &err);
+    const bool named = strstr(err.message, "out.npy") != NULL &&
+                       strstr(err.message, "No space left on device") != NULL;
+    /* What is beside the output may be what does not fit: 48 kB of rows, more of errors. */
+    FILE *file = fopen(kit_path("in.jsonl"), "w");
+    for (int i = 0; i < 4000; i++)
+        fprintf(file, "not JSON\n");
+    fclose(file);
+    const vecmill_status beside_full = run(&options, NULL, NULL, &err);
+    const bool beside_named = strstr(err.message, "out.npy.errors.jsonl") != NULL;
+    snprintf(beside, sizeof beside, "%s.part", output);
+    const bool left = kit_exists(output) || kit_exists(beside);
+    snprintf(beside, sizeof beside, "%s.errors.jsonl", output);
+    const bool errors_left = kit_exists(beside);
+    snprintf(beside, sizeof beside, "%s.errors.jsonl.part", output);
+    const bool errors_part_left = kit_exists(beside);
+    umount(disk);
+    rmdir(disk);
+    free(disk);
+    assert_int_equal(full, VECMILL_E_OUTPUT);
+    assert_true(named);
+    assert_int_equal(beside_full, VECMILL_E_OUTPUT);
+    assert_true(beside_named);
+    assert_false(left || errors_left || errors_part_left);
+    clean();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(npy_with_ids_and_errors),
+        cmocka_unit_test(nothing_in_nothing_out),
+        cmocka_unit_test(jsonl_output),
+        cmocka_unit_test(standard_output),
+        cmocka_unit_test(the_first_failure_stops),
+        cmocka_unit_test(order_and_windows),
+        cmocka_unit_test(large_documents_end_a_window),
+        cmocka_unit_test(a_stop_leaves_nothing),
+        cmocka_unit_test(a_stop_ends_waiting),
+        cmocka_unit_test(the_engine_breaks),
+        cmocka_unit_test(bad_input_leaves_nothing),
+        cmocka_unit_test(outputs_that_cannot_be),
+        cmocka_unit_test(a_folder_without_permission),
+        cmocka_unit_test(a_second_writer_is_refused),
+        cmocka_unit_test(a_limit_of_file_size),
+        cmocka_unit_test(a_full_disk),
+    };
+    const int n = sizeof tests / sizeof *tests;
+    const int failed = cmocka_run_group_tests(tests, kit_init, kit_done);
+    printf("job-run: %d passed, %d failed\n", n - failed, failed);
+    return failed;
+}
