@@ -1,6 +1,8 @@
-/* err: writing down why something failed. Promises that the message is terminated and is never cut in
- * the middle of a UTF-8 character. Does not know who reads it. */
+/* err: writing down why something failed. Promises that the message is terminated, printable UTF-8, and
+ * never cut in the middle of a character. Does not know who reads it. */
 #include "err.h"
+
+#include "utf8.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +20,19 @@ static size_t whole_characters(const char *text, size_t bytes)
     return bytes - (lead - 1) < wants ? lead - 1 : bytes;
 }
 
+/* A message may quote hostile bytes, or cut them in the middle of a character: what is no UTF-8, and
+ * what a terminal would act on, becomes a question mark, byte for byte. */
+static void make_printable(char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes;) {
+        uint32_t cp;
+        bool bad;
+        size_t took = utf8_next((const unsigned char *)text + i, bytes - i, &cp, &bad);
+        if (bad || cp < 0x20 || (cp >= 0x7F && cp < 0xA0)) memset(text + i, '?', took);
+        i += took;
+    }
+}
+
 vecmill_status err_setv(vecmill_err *err, vecmill_status status, const char *format, va_list ap)
 {
     if (!err) return status;
@@ -29,6 +44,7 @@ vecmill_status err_setv(vecmill_err *err, vecmill_status status, const char *for
         size_t keep = whole_characters(message, sizeof(message) - 4);
         memcpy(message + keep, "...", 4);
     }
+    make_printable(message, strlen(message));
     err->status = status;
     memcpy(err->message, message, sizeof(message));
     return status;

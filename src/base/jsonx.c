@@ -7,18 +7,30 @@
 
 #include <string.h>
 
-vecmill_status jsonx_parse(const void *data, size_t bytes, const char *name, vecmill_status failure,
-                           json_t **value, vecmill_err *err)
+static vecmill_status parse(const void *data, size_t bytes, size_t flags, const char *name,
+                            vecmill_status failure, json_t **value, vecmill_err *err)
 {
     json_error_t e;
-    json_t *v =
-        json_loadb(data, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
+    json_t *v = json_loadb(data, bytes,
+                           JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY | flags, &e);
     if (!v) {
         return err_set(err, failure, "%s: line %d column %d: not valid JSON, %s", name, e.line,
                        e.column, e.text);
     }
     *value = v;
     return VECMILL_OK;
+}
+
+vecmill_status jsonx_parse(const void *data, size_t bytes, const char *name, vecmill_status failure,
+                           json_t **value, vecmill_err *err)
+{
+    return parse(data, bytes, 0, name, failure, value, err);
+}
+
+vecmill_status jsonx_parse_wide(const void *data, size_t bytes, const char *name,
+                                vecmill_status failure, json_t **value, vecmill_err *err)
+{
+    return parse(data, bytes, JSON_DECODE_INT_AS_REAL, name, failure, value, err);
 }
 
 vecmill_status jsonx_read_file(const char *path, size_t most, vecmill_status missing,

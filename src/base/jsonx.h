@@ -16,6 +16,11 @@
 vecmill_status jsonx_parse(const void *data, size_t bytes, const char *name, vecmill_status failure,
                            json_t **value, vecmill_err *err);
 
+/* The same, but every integer becomes a double, and one past 63 bits is no error: tokenizers' files hold
+ * 1000000000000000019884624838656 for "no limit". */
+vecmill_status jsonx_parse_wide(const void *data, size_t bytes, const char *name,
+                                vecmill_status failure, json_t **value, vecmill_err *err);
+
 /* Reads and parses a file of at most `most` bytes. */
 vecmill_status jsonx_read_file(const char *path, size_t most, vecmill_status missing,
                                vecmill_status failure, json_t **value, vecmill_err *err);

@@ -250,8 +250,8 @@ vecmill_status text_compile_bytes(const struct text_files *files, struct buf *se
         if (status == VECMILL_OK) status = spec_from_json(json, spec, err);
     } else {
         if (files->config) {
-            status = jsonx_parse(files->config, files->config_bytes, "tokenizer_config.json",
-                                 VECMILL_E_MODEL, &config, err);
+            status = jsonx_parse_wide(files->config, files->config_bytes, "tokenizer_config.json",
+                                      VECMILL_E_MODEL, &config, err);
             if (status == VECMILL_OK && !json_is_object(config))
                 status = err_set(err, VECMILL_E_MODEL, "tokenizer_config.json is not an object");
         }

@@ -51,6 +51,15 @@ static void err_may_quote_itself_and_be_null(void **state)
     assert_string_equal(err.message, "file 7: No such file or directory");
 }
 
+static void err_is_printable_whatever_it_quotes(void **state)
+{
+    (void)state;
+    vecmill_err err;
+    err_set(&err, VECMILL_E_INPUT, "a %s b", "x\n\x1b[2J\xff\xe6\xbc\x7f\xc2\x85\xc3\xa9");
+    assert_string_equal(err.message, "a x??[2J??????\xc3\xa9 b");
+    assert_true(utf8_valid(err.message, strlen(err.message)));
+}
+
 static void num_refuses_what_does_not_fit(void **state)
 {
     (void)state;
@@ -248,6 +257,15 @@ static void json_says_where(void **state)
     assert_string_equal(s, "x");
     assert_int_equal(jsonx_string(v, "nul", true, "f", VECMILL_E_MODEL, &s, &err), VECMILL_E_MODEL);
     json_decref(v);
+    static const char wide[] = "{\"n\": 1000000000000000019884624838656}";
+    assert_int_equal(jsonx_parse(wide, strlen(wide), "f", VECMILL_E_INPUT, &v, &err),
+                     VECMILL_E_INPUT);
+    assert_int_equal(jsonx_parse_wide(wide, strlen(wide), "f", VECMILL_E_INPUT, &v, &err),
+                     VECMILL_OK);
+    assert_int_equal(jsonx_double(v, "n", true, 0, 1e31, "f", VECMILL_E_MODEL, &d, &err),
+                     VECMILL_OK);
+    assert_true(d > 9e29);
+    json_decref(v);
 }
 
 static void json_quotes_every_byte(void **state)
@@ -296,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_is_cut_at_a_character),
         cmocka_unit_test(err_may_quote_itself_and_be_null),
+        cmocka_unit_test(err_is_printable_whatever_it_quotes),
         cmocka_unit_test(num_refuses_what_does_not_fit),
         cmocka_unit_test(arena_plans_what_it_carves),
         cmocka_unit_test(arena_overflow_sticks),
