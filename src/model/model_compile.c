@@ -1,0 +1,257 @@
+/* model_compile: a model folder into the pack's sections.
+ *
+ * Memory is one product's matrix, plain and packed, or one chunk of a table, whichever is larger:
+ * every tensor is read, checked, written and forgotten. */
+#include "config.h"
+#include "folder.h"
+#include "layout.h"
+#include "safetensors.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CHUNK_FLOATS 65536u /* of a table that is streamed: 256 KiB */
+
+struct compiler {
+    const struct kern *kern;
+    struct pack_writer *out;
+    struct safetensors st;
+    struct config config;
+    struct layout layout;
+    const char *prefix; /* before every tensor's name: "" or "bert." */
+    bool *used;         /* [n_tensors]: tensors that became a part */
+    float *floats;      /* a product's matrix, or a chunk */
+    size_t floats_n;
+    void *packed; /* a product's matrix, packed */
+};
+
+/* ---- finding tensors ---- */
+
+/* Room for "bert.encoder.layer.63.attention.output.LayerNorm.weight". */
+#define NAME_BYTES 96
+
+static void tensor_name(const struct compiler *c, enum layout_part part, uint32_t layer,
+                        const char *tail, char name[NAME_BYTES])
+{
+    if (part < PARTS_ONCE) {
+        snprintf(name, NAME_BYTES, "%sembeddings.%s", c->prefix, tail);
+    } else {
+        snprintf(name, NAME_BYTES, "%sencoder.layer.%u.%s", c->prefix, layer, tail);
+    }
+}
+
+/* The tensor, which must have this shape (columns == 0: a vector) and a dtype that can be read. */
+static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t rows,
+                                  uint32_t columns, const struct safetensor **tensor,
+                                  vecmill_err *err)
+{
+    const struct safetensor *t = safetensors_find(&c->st, name);
+    if (!t) {
+        return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing (%u tensors, %u layers)",
+                       c->st.shown, name, c->st.n_tensors, c->config.model.n_layers);
+    }
+    const uint64_t want[2] = {rows, columns};
+    uint32_t rank = columns ? 2 : 1;
+    if (t->rank != rank || t->shape[0] != rows || (columns && t->shape[1] != columns)) {
+        char is[SAFETENSORS_SHAPE_TEXT], wanted[SAFETENSORS_SHAPE_TEXT];
+        safetensors_shape_text(t->shape, t->rank, is);
+        safetensors_shape_text(want, rank, wanted);
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%s\" has shape %.48s, config.json asks for %s", c->st.shown,
+                       name, is, wanted);
+    }
+    if (t->dtype > SAFETENSORS_BF16) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%s\" is %s; weights are read as F32, F16 or BF16", c->st.shown,
+                       name, safetensors_dtype_name(t->dtype));
+    }
+    c->used[t - c->st.tensors] = true;
+    *tensor = t;
+    return VECMILL_OK;
+}
+
+/* Rows of a table, which the weights decide and config.json must agree with. */
+static vecmill_status check_rows(const struct compiler *c, const char *tail, const char *key,
+                                 uint32_t rows, vecmill_err *err)
+{
+    char name[NAME_BYTES];
+    tensor_name(c, PART_WORD, 0, tail, name);
+    const struct safetensor *t = safetensors_find(&c->st, name);
+    if (!t || t->rank != 2 || t->shape[0] == rows)
+        return VECMILL_OK; /* find_tensor tells the rest */
+    return err_set(err, VECMILL_E_MODEL,
+                   "%s: tensor \"%s\" has %llu rows, \"%s\" of config.json is %u", c->st.shown,
+                   name, (unsigned long long)t->shape[0], key, rows);
+}
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* Tensors that a BERT checkpoint carries and no vector needs: the pooler (a tanh layer over CLS that
+ * sentence-transformers does not use), the pre-training heads, and position_ids, a constant 0, 1, 2... */
+static bool ignored(const char *name)
+{
+    if (begins(name, "bert.")) name += 5;
+    return begins(name, "pooler.") || begins(name, "cls.") ||
+           strcmp(name, "embeddings.position_ids") == 0;
+}
+
+static vecmill_status check_all_used(const struct compiler *c, vecmill_err *err)
+{
+    for (uint32_t i = 0; i < c->st.n_tensors; i++) {
+        if (c->used[i] || ignored(c->st.tensors[i].name)) continue;
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%.64s\" is no part of a BERT encoder of %u layers",
+                       c->st.shown, c->st.tensors[i].name, c->config.model.n_layers);
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status find_prefix(struct compiler *c, vecmill_err *err)
+{
+    bool plain = safetensors_find(&c->st, "embeddings.word_embeddings.weight") != NULL;
+    bool bert = safetensors_find(&c->st, "bert.embeddings.word_embeddings.weight") != NULL;
+    if (plain == bert) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"embeddings.word_embeddings.weight\" is %s", c->st.shown,
+                       plain ? "there twice, with and without \"bert.\"" : "missing");
+    }
+    c->prefix = bert ? "bert." : "";
+    return VECMILL_OK;
+}
+
+/* Every tensor is there, with its shape and dtype, and nothing else is: before anything is written. */
+static vecmill_status check_tensors(struct compiler *c, vecmill_err *err)
+{
+    const struct model_config *m = &c->config.model;
+    VM_TRY(find_prefix(c, err));
+    VM_TRY(check_rows(c, "word_embeddings.weight", "vocab_size", m->vocab, err));
+    VM_TRY(check_rows(c, "position_embeddings.weight", "max_position_embeddings", m->max_positions,
+                      err));
+    VM_TRY(check_rows(c, "token_type_embeddings.weight", "type_vocab_size", c->config.types, err));
+    for (uint32_t layer = 0; layer < m->n_layers; layer++) {
+        int first = layer == 0 ? 0 : PARTS_ONCE;
+        for (int part = first; part < PARTS; part++) {
+            struct layout_source s = layout_source(m, c->config.types, (enum layout_part)part);
+            for (uint32_t i = 0; i < LAYOUT_SOURCES_MAX && s.tensors[i]; i++) {
+                char name[NAME_BYTES];
+                const struct safetensor *t;
+                tensor_name(c, (enum layout_part)part, layer, s.tensors[i], name);
+                VM_TRY(find_tensor(c, name, s.tensor_rows, s.columns, &t, err));
+            }
+        }
+    }
+    return check_all_used(c, err);
+}
+
+/* ---- writing parts ---- */
+
+static vecmill_status write_plain(struct compiler *c, const struct layout_source *s,
+                                  const struct safetensor *t, vecmill_err *err)
+{
+    uint64_t n = (uint64_t)s->rows * (s->columns ? s->columns : 1);
+    for (uint64_t first = 0; first < n;) {
+        size_t chunk = (size_t)(n - first < c->floats_n ? n - first : c->floats_n);
+        VM_TRY(safetensors_read(&c->st, t, first, chunk, c->floats, err));
+        VM_TRY(pack_write(c->out, c->floats, chunk * sizeof(float), err));
+        first += chunk;
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status write_part(struct compiler *c, enum layout_part part, uint32_t layer,
+                                 vecmill_err *err)
+{
+    struct layout_source s = layout_source(&c->config.model, c->config.types, part);
+    size_t matrix = (size_t)s.rows * s.columns;
+    for (uint32_t i = 0; i < LAYOUT_SOURCES_MAX && s.tensors[i]; i++) {
+        char name[NAME_BYTES];
+        const struct safetensor *t;
+        tensor_name(c, part, layer, s.tensors[i], name);
+        VM_TRY(find_tensor(c, name, s.tensor_rows, s.columns, &t, err));
+        if (s.gemm == LAYOUT_PLAIN) {
+            VM_TRY(write_plain(c, &s, t, err));
+        } else {
+            VM_TRY(safetensors_read(&c->st, t, 0, matrix, c->floats + i * matrix, err));
+        }
+    }
+    if (s.gemm != LAYOUT_PLAIN) {
+        struct gemm_shape shape = layout_gemm_shape(&c->config.model, s.gemm);
+        memset(c->packed, 0,
+               c->layout.bytes[part]); /* what packing leaves out is the same each time */
+        VM_TRY(gemm_pack(c->kern, shape, c->floats, c->packed, err));
+        VM_TRY(pack_write(c->out, c->packed, c->layout.bytes[part], err));
+    }
+    return pack_pad(c->out, LAYOUT_ALIGN, err);
+}
+
+static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
+{
+    struct layout_config head = {.version = LAYOUT_CONFIG_VERSION,
+                                 .bytes = sizeof head,
+                                 .total = c->layout.total,
+                                 .model = c->config.model};
+    snprintf(head.kern, sizeof head.kern, "%s", kern_signature(c->kern));
+    VM_TRY(pack_begin(c->out, LAYOUT_CONFIG_SECTION, err));
+    VM_TRY(pack_write(c->out, &head, sizeof head, err));
+    VM_TRY(pack_end(c->out, err));
+
+    VM_TRY(pack_begin(c->out, LAYOUT_WEIGHTS_SECTION, err));
+    for (int part = 0; part < PARTS_ONCE; part++) {
+        VM_TRY(write_part(c, (enum layout_part)part, 0, err));
+    }
+    for (uint32_t layer = 0; layer < c->config.model.n_layers; layer++) {
+        for (int part = PARTS_ONCE; part < PARTS; part++) {
+            VM_TRY(write_part(c, (enum layout_part)part, layer, err));
+        }
+    }
+    return pack_end(c->out, err);
+}
+
+/* The largest product's matrix, plain and packed. */
+static vecmill_status take_buffers(struct compiler *c, vecmill_err *err)
+{
+    size_t packed = 0;
+    c->floats_n = CHUNK_FLOATS;
+    for (int part = PARTS_ONCE; part < PARTS; part++) {
+        struct layout_source s =
+            layout_source(&c->config.model, c->config.types, (enum layout_part)part);
+        if (s.gemm == LAYOUT_PLAIN) continue;
+        struct gemm_shape shape = layout_gemm_shape(&c->config.model, s.gemm);
+        c->floats_n = num_max(c->floats_n, (size_t)shape.k * shape.n);
+        packed = num_max(packed, c->layout.bytes[part]);
+    }
+    VM_TRY(mem_new_array(c->floats_n, sizeof(float), "a weight matrix", (void **)&c->floats, err));
+    return mem_new(packed, "a packed weight matrix", &c->packed, err);
+}
+
+/* ---- the folder ---- */
+
+vecmill_status model_compile(const char *dir, const struct kern *kern, struct pack_writer *w,
+                             vecmill_err *err)
+{
+    struct compiler c = {.kern = kern, .out = w, .prefix = "", .st = {.fd = -1}};
+    struct model_config *m = &c.config.model;
+    char path[IO_PATH_MAX];
+    vecmill_status status = config_read(dir, &c.config, err);
+    if (status == VECMILL_OK) status = folder_weights(dir, path, err);
+    if (status == VECMILL_OK) status = safetensors_open(path, &c.st, err);
+    if (status == VECMILL_OK) {
+        status = mem_new_array(c.st.n_tensors, sizeof *c.used, "the list of tensors",
+                               (void **)&c.used, err);
+    }
+    if (status == VECMILL_OK) status = check_tensors(&c, err);
+    if (status == VECMILL_OK) {
+        status = config_max_length(&c.config, m->max_positions, &m->max_length, err);
+    }
+    if (status == VECMILL_OK) status = layout_make(m, kern, &c.layout, err);
+    if (status == VECMILL_OK) status = take_buffers(&c, err);
+    if (status == VECMILL_OK) status = write_sections(&c, err);
+    mem_free(c.packed);
+    mem_free(c.floats);
+    mem_free(c.used);
+    safetensors_close(&c.st);
+    return status;
+}

@@ -1,0 +1,455 @@
+/* safetensors: the header is checked whole, in this order: the frame (length, first byte, UTF-8, number
+ * of values), the JSON, each tensor by itself, then all of them against the data's size. */
+#include "safetensors.h"
+
+#include "model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SHOWN_MAX 96 /* bytes of a path in a message of 251 */
+
+static const struct {
+    const char *name;
+    uint32_t bits;
+} dtypes[] = {
+#define DTYPE_ROW(name, bits) {#name, bits},
+    SAFETENSORS_DTYPES(DTYPE_ROW)
+#undef DTYPE_ROW
+};
+
+const char *safetensors_dtype_name(enum safetensors_dtype dtype)
+{
+    return dtypes[dtype].name;
+}
+
+const char *model_path_shown(const char *path)
+{
+    size_t bytes = strlen(path);
+    if (bytes <= SHOWN_MAX) return path;
+    const char *slash = strchr(path + bytes - SHOWN_MAX, '/');
+    return slash && slash[1] ? slash + 1 : path + bytes - SHOWN_MAX;
+}
+
+void safetensors_shape_text(const uint64_t *shape, uint32_t rank, char *text)
+{
+    char *at = text;
+    *at++ = '[';
+    for (uint32_t i = 0; i < rank; i++) {
+        at += sprintf(at, i ? ", %" PRIu64 : "%" PRIu64, shape[i]);
+    }
+    *at++ = ']';
+    *at = '\0';
+}
+
+/* ---- one tensor ---- */
+
+/* A JSON integer that is no less than zero. */
+static bool natural(const json_t *value, uint64_t *out)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < 0) return false;
+    *out = (uint64_t)json_integer_value(value);
+    return true;
+}
+
+static vecmill_status read_shape(const json_t *shape, const char *shown, struct safetensor *t,
+                                 vecmill_err *err)
+{
+    if (!json_is_array(shape)) {
+        return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\": \"shape\" is not an array",
+                       shown, t->name);
+    }
+    size_t rank = json_array_size(shape);
+    if (rank > SAFETENSORS_RANK_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%.64s\" has %zu dimensions, SAFETENSORS_RANK_MAX is %u", shown,
+                       t->name, rank, SAFETENSORS_RANK_MAX);
+    }
+    t->rank = (uint32_t)rank;
+    t->elements = 1;
+    for (uint32_t i = 0; i < t->rank; i++) {
+        if (!natural(json_array_get(shape, i), &t->shape[i])) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: tensor \"%.64s\": dimension %u is not an integer from 0", shown,
+                           t->name, i);
+        }
+        if (__builtin_mul_overflow(t->elements, t->shape[i], &t->elements)) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: tensor \"%.64s\": the number of elements passes 64 bits", shown,
+                           t->name);
+        }
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status read_offsets(const json_t *offsets, const char *shown, struct safetensor *t,
+                                   vecmill_err *err)
+{
+    if (json_array_size(offsets) != 2 || !natural(json_array_get(offsets, 0), &t->begin) ||
+        !natural(json_array_get(offsets, 1), &t->end)) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%.64s\": \"data_offsets\" is not two integers from 0", shown,
+                       t->name);
+    }
+    if (t->begin > t->end) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%.64s\" begins at %" PRIu64 " and ends before, at %" PRIu64,
+                       shown, t->name, t->begin, t->end);
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status read_tensor(const json_t *entry, const char *shown, struct safetensor *t,
+                                  vecmill_err *err)
+{
+    if (!json_is_object(entry)) {
+        return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\" is not an object", shown,
+                       t->name);
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)entry, key, value)
+    {
+        if (strcmp(key, "dtype") != 0 && strcmp(key, "shape") != 0 &&
+            strcmp(key, "data_offsets") != 0) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: tensor \"%.64s\": \"%.32s\" is not understood", shown, t->name,
+                           key);
+        }
+    }
+    const json_t *dtype = json_object_get(entry, "dtype");
+    if (!json_is_string(dtype)) {
+        return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\": \"dtype\" is not a string",
+                       shown, t->name);
+    }
+    int found = 0;
+    while (found < SAFETENSORS_DTYPES_COUNT &&
+           strcmp(dtypes[found].name, json_string_value(dtype)) != 0) {
+        found++;
+    }
+    if (found == SAFETENSORS_DTYPES_COUNT) {
+        return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\": dtype \"%.16s\" is not known",
+                       shown, t->name, json_string_value(dtype));
+    }
+    t->dtype = (enum safetensors_dtype)found;
+    VM_TRY(read_shape(json_object_get(entry, "shape"), shown, t, err));
+    VM_TRY(read_offsets(json_object_get(entry, "data_offsets"), shown, t, err));
+
+    uint64_t bits;
+    if (__builtin_mul_overflow(t->elements, (uint64_t)dtypes[found].bits, &bits)) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%.64s\": the number of bits passes 64 bits", shown, t->name);
+    }
+    if (bits % 8 != 0) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%.64s\" ends inside a byte: %" PRIu64 " bits", shown, t->name,
+                       bits);
+    }
+    if (bits / 8 != t->end - t->begin) {
+        char shape[SAFETENSORS_SHAPE_TEXT];
+        safetensors_shape_text(t->shape, t->rank, shape);
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%.64s\": %s of shape %.60s is %" PRIu64
+                       " bytes, data_offsets span %" PRIu64,
+                       shown, t->name, dtypes[found].name, shape, bits / 8, t->end - t->begin);
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status check_metadata(const json_t *metadata, const char *shown, vecmill_err *err)
+{
+    if (!json_is_object(metadata)) {
+        return err_set(err, VECMILL_E_MODEL, "%s: \"__metadata__\" is not an object", shown);
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)metadata, key, value)
+    {
+        if (!json_is_string(value)) {
+            return err_set(err, VECMILL_E_MODEL, "%s: \"__metadata__\": \"%.64s\" is not a string",
+                           shown, key);
+        }
+    }
+    return VECMILL_OK;
+}
+
+/* ---- all tensors ---- */
+
+/* By begin, then end, so that empty tensors come before the one that shares their place. */
+static int by_place(const void *a, const void *b)
+{
+    const struct safetensor *x = (const struct safetensor *)a, *y = (const struct safetensor *)b;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    if (x->end != y->end) return x->end < y->end ? -1 : 1;
+    return 0;
+}
+
+/* Sorted by place, each begins where the one before ends, and the last ends with the data. */
+static vecmill_status check_cover(const struct safetensors *st, uint64_t data_bytes,
+                                  vecmill_err *err)
+{
+    uint64_t pos = 0;
+    for (uint32_t i = 0; i < st->n_tensors; i++) {
+        const struct safetensor *t = &st->tensors[i];
+        if (t->begin != pos) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: tensor \"%.64s\" begins at %" PRIu64
+                           ", the data before it ends at %" PRIu64 " (%s)",
+                           st->shown, t->name, t->begin, pos, t->begin > pos ? "hole" : "overlap");
+        }
+        pos = t->end;
+    }
+    if (pos != data_bytes) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: the tensors take %" PRIu64 " bytes, the file holds %" PRIu64 " (%s)",
+                       st->shown, pos, data_bytes,
+                       pos > data_bytes ? "cut short" : "bytes left over");
+    }
+    return VECMILL_OK;
+}
+
+/* Bounds what the JSON parser will allocate before it runs: values are counted by the commas and
+ * opening brackets outside strings. */
+static bool few_values(const unsigned char *json, size_t bytes)
+{
+    uint32_t n = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char c = json[i];
+        if (in_string) {
+            if (c == '\\') i++;
+            if (c == '"') in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == ',' || c == '{' || c == '[') {
+            if (++n > SAFETENSORS_VALUES_MAX) return false;
+        }
+    }
+    return true;
+}
+
+static vecmill_status read_tensors(struct safetensors *st, uint64_t data_bytes, vecmill_err *err)
+{
+    json_t *metadata = json_object_get(st->header, "__metadata__");
+    if (metadata) VM_TRY(check_metadata(metadata, st->shown, err));
+    size_t n = json_object_size(st->header) - (metadata ? 1 : 0);
+    if (n > MODEL_TENSORS_MAX) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %zu tensors, MODEL_TENSORS_MAX is %u", st->shown,
+                       n, MODEL_TENSORS_MAX);
+    }
+    VM_TRY(
+        mem_new_array(n, sizeof *st->tensors, "the list of tensors", (void **)&st->tensors, err));
+    const char *key;
+    json_t *entry;
+    json_object_foreach(st->header, key, entry)
+    {
+        if (entry == metadata) continue;
+        struct safetensor *t = &st->tensors[st->n_tensors];
+        t->name = key;
+        VM_TRY(read_tensor(entry, st->shown, t, err));
+        st->n_tensors++;
+    }
+    if (n > 1) qsort(st->tensors, n, sizeof *st->tensors, by_place);
+    return check_cover(st, data_bytes, err);
+}
+
+/* N, checked against the file and the maximum. */
+static vecmill_status header_bytes(const unsigned char *head, size_t head_bytes,
+                                   uint64_t file_bytes, const char *shown, size_t *bytes,
+                                   vecmill_err *err)
+{
+    struct cur c;
+    cur_init(&c, head, head_bytes);
+    uint64_t n = cur_u64(&c);
+    if (c.failed || file_bytes < 8) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: %" PRIu64 " bytes, a safetensors file has 8 or more", shown,
+                       file_bytes);
+    }
+    if (n > file_bytes - 8) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: the header says %" PRIu64 " bytes, the file holds %" PRIu64
+                       " after it begins",
+                       shown, n, file_bytes - 8);
+    }
+    if (n > MODEL_HEADER_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: a header of %" PRIu64 " bytes, MODEL_HEADER_MAX is %u", shown, n,
+                       MODEL_HEADER_MAX);
+    }
+    *bytes = (size_t)n;
+    return VECMILL_OK;
+}
+
+vecmill_status safetensors_parse(const void *head, size_t head_bytes, uint64_t file_bytes,
+                                 const char *path, struct safetensors *st, vecmill_err *err)
+{
+    *st = (struct safetensors){.fd = -1};
+    snprintf(st->path, sizeof st->path, "%s", path);
+    st->shown = model_path_shown(st->path);
+
+    size_t n = 0;
+    VM_TRY(header_bytes((const unsigned char *)head, head_bytes, file_bytes, st->shown, &n, err));
+    if (n > head_bytes - 8) {
+        return err_set(err, VECMILL_E_MODEL, "%s: the header is %zu bytes, only %zu could be read",
+                       st->shown, n, head_bytes - 8);
+    }
+    const unsigned char *json = (const unsigned char *)head + 8;
+    st->data_at = 8 + n;
+    if (n == 0 || json[0] != '{') {
+        return err_set(err, VECMILL_E_MODEL, "%s: the header of %zu bytes does not begin with '{'",
+                       st->shown, n);
+    }
+    if (!utf8_valid(json, n)) {
+        return err_set(err, VECMILL_E_MODEL, "%s: the header of %zu bytes is not valid UTF-8",
+                       st->shown, n);
+    }
+    if (!few_values(json, n)) {
+        return err_set(
+            err, VECMILL_E_MODEL,
+            "%s: the header of %zu bytes holds more values than SAFETENSORS_VALUES_MAX, %u",
+            st->shown, n, SAFETENSORS_VALUES_MAX);
+    }
+    vecmill_status status = jsonx_parse(json, n, st->shown, VECMILL_E_MODEL, &st->header, err);
+    if (status == VECMILL_OK) status = read_tensors(st, file_bytes - st->data_at, err);
+    if (status != VECMILL_OK) safetensors_close(st);
+    return status;
+}
+
+/* ---- the file ---- */
+
+/* The file's first bytes, up to the end of the header, into b. */
+static vecmill_status read_head(int fd, uint64_t file_bytes, const char *path, struct buf *b,
+                                vecmill_err *err)
+{
+    unsigned char first[8];
+    size_t got = 0, n = 0;
+    VM_TRY(io_read(fd, first, sizeof first, &got, path, VECMILL_E_MODEL, err));
+    VM_TRY(header_bytes(first, got, file_bytes, model_path_shown(path), &n, err));
+    VM_TRY(buf_add(b, first, sizeof first, err));
+    VM_TRY(buf_reserve(b, n, err));
+    VM_TRY(io_read(fd, b->data + sizeof first, n, &got, path, VECMILL_E_MODEL, err));
+    b->bytes += got;
+    return VECMILL_OK;
+}
+
+vecmill_status safetensors_open(const char *path, struct safetensors *st, vecmill_err *err)
+{
+    const char *shown = model_path_shown(path);
+    struct buf b;
+    buf_init(&b, MODEL_HEADER_MAX + 8, "MODEL_HEADER_MAX");
+    struct stat file;
+    vecmill_status status = VECMILL_OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
+    if (fd < 0 || fstat(fd, &file) != 0) {
+        status = err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", shown);
+    } else if (!S_ISREG(file.st_mode)) {
+        status = err_set(err, VECMILL_E_MODEL, "%s: not a regular file", shown);
+    } else {
+        status = read_head(fd, (uint64_t)file.st_size, path, &b, err);
+    }
+    if (status == VECMILL_OK) {
+        status = safetensors_parse(b.data, b.bytes, (uint64_t)file.st_size, path, st, err);
+    }
+    if (status == VECMILL_OK) {
+        st->fd = fd;
+    } else if (fd >= 0) {
+        close(fd);
+    }
+    buf_done(&b);
+    return status;
+}
+
+void safetensors_close(struct safetensors *st)
+{
+    if (st->fd >= 0) close(st->fd);
+    json_decref(st->header);
+    mem_free(st->tensors);
+    st->fd = -1;
+    st->header = NULL;
+    st->tensors = NULL;
+    st->n_tensors = 0;
+}
+
+const struct safetensor *safetensors_find(const struct safetensors *st, const char *name)
+{
+    for (uint32_t i = 0; i < st->n_tensors; i++) {
+        if (strcmp(st->tensors[i].name, name) == 0) return &st->tensors[i];
+    }
+    return NULL;
+}
+
+/* ---- values ---- */
+
+static float from_bits(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits. */
+static float widen_f16(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h >> 15) << 31, exponent = (h >> 10) & 31, fraction = h & 1023;
+    if (exponent == 31) return from_bits(sign | 0x7f800000u | fraction << 13);
+    if (exponent != 0) return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    float subnormal = (float)fraction * 0x1p-24f;
+    return sign ? -subnormal : subnormal;
+}
+
+void safetensors_widen(enum safetensors_dtype dtype, const void *data, size_t n, float *out)
+{
+    /* Value i is read before anything at or behind it is overwritten: out[i] ends at byte 4i + 4, and
+     * value i + 1 begins at 2n + 2i + 2 or later when data is the end of out. */
+    const unsigned char *p = (const unsigned char *)data;
+    for (size_t i = 0; i < n; i++) {
+        if (dtype == SAFETENSORS_F32) {
+            uint32_t bits = (uint32_t)p[4 * i] | (uint32_t)p[4 * i + 1] << 8 |
+                            (uint32_t)p[4 * i + 2] << 16 | (uint32_t)p[4 * i + 3] << 24;
+            out[i] = from_bits(bits);
+        } else {
+            uint16_t h = (uint16_t)(p[2 * i] | p[2 * i + 1] << 8);
+            out[i] = dtype == SAFETENSORS_F16 ? widen_f16(h) : from_bits((uint32_t)h << 16);
+        }
+    }
+}
+
+vecmill_status safetensors_read(const struct safetensors *st, const struct safetensor *tensor,
+                                uint64_t first, size_t n, float *out, vecmill_err *err)
+{
+    if (tensor->dtype > SAFETENSORS_BF16) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%.64s\" is %s; weights are read as F32, F16 or BF16",
+                       st->shown, tensor->name, safetensors_dtype_name(tensor->dtype));
+    }
+    size_t width = dtypes[tensor->dtype].bits / 8, got = 0;
+    uint64_t at = st->data_at + tensor->begin + first * width;
+    char *raw = (char *)(out + n) - n * width;
+    if (lseek(st->fd, (off_t)at, SEEK_SET) < 0) {
+        return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot seek to %" PRIu64, st->shown, at);
+    }
+    VM_TRY(io_read(st->fd, raw, n * width, &got, st->path, VECMILL_E_MODEL, err));
+    if (got != n * width) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: the file was cut while it was read: %zu bytes at %" PRIu64
+                       ", %zu expected",
+                       st->shown, got, at, n * width);
+    }
+    safetensors_widen(tensor->dtype, raw, n, out);
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(out[i])) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: tensor \"%.64s\": element %" PRIu64 " of %" PRIu64
+                           " is not a finite number",
+                           st->shown, tensor->name, first + i, tensor->elements);
+        }
+    }
+    return VECMILL_OK;
+}

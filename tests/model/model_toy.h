@@ -1,0 +1,58 @@
+/* model_toy: tiny model folders for tests, made by tools/make_toy_model.py in a folder of their own. */
+#ifndef TESTS_MODEL_TOY_H
+#define TESTS_MODEL_TOY_H
+
+#include "model/model.h"
+
+#include <stddef.h>
+
+#define TOY_PATH 512
+
+/* A new folder /tmp/vecmill-test-XXXXXX; pair: toy_remove. */
+struct toy {
+    char root[TOY_PATH];  /* removed at the end */
+    char model[TOY_PATH]; /* root/model */
+    char pack[TOY_PATH];  /* root/model.pack, once it was compiled */
+};
+void toy_open(struct toy *toy);
+void toy_remove(struct toy *toy);
+
+/* Runs the tool with these arguments into toy->model; fails the test when it cannot. */
+void toy_make(const struct toy *toy, const char *arguments);
+
+/* A whole file on the heap (free), NUL behind it; fails the test when it cannot be read. */
+char *toy_read(const char *path, size_t *bytes);
+void toy_write(const char *path, const void *data, size_t bytes);
+
+/* Replaces the first `from` in a file of the model folder by `to`, anywhere in it; in
+ * model.safetensors within the header, whose length follows. Fails the test when it is not there. */
+void toy_edit(const struct toy *toy, const char *file, const char *from, const char *to);
+
+/* Compiles toy->model into toy->pack. */
+vecmill_status toy_compile(const struct toy *toy, const struct kern *kern, vecmill_err *err);
+
+/* A compiled model, mapped; fails the test when it does not open. Pair: toy_unload. */
+struct toy_loaded {
+    struct pack pack;
+    struct model *model;
+    void *memory;
+    size_t memory_bytes;
+    uint32_t tokens, longest;
+};
+void toy_load(const struct toy *toy, const struct kern *kern, struct toy_loaded *loaded);
+void toy_unload(struct toy_loaded *loaded);
+
+/* Working memory for passes of `tokens`; instead of what was there. */
+void toy_plan(struct toy_loaded *loaded, uint32_t tokens, uint32_t longest);
+
+/* One pass over documents end to end; fails the test when it fails. */
+void toy_forward(struct toy_loaded *loaded, const int32_t *ids, const uint32_t *starts,
+                 uint32_t n_docs, float *vectors);
+
+/* False when $VECMILL_ISA names a level that this machine lacks. */
+bool toy_level(void);
+
+/* The kernels of $VECMILL_ISA, or the best; fails the test when there are none. */
+const struct kern *toy_kern(void);
+
+#endif

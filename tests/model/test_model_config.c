@@ -1,0 +1,401 @@
+/* The rules of the small JSON files, one lie at a time. */
+#include "model/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SHOWN "folder/the.json"
+
+/* The config.json that the cases below differ from. */
+#define SIZES                                                                                      \
+    "\"num_hidden_layers\":2,\"hidden_size\":32,\"num_attention_heads\":4,"                        \
+    "\"intermediate_size\":64,\"vocab_size\":160,\"max_position_embeddings\":64"
+#define BERT "{\"model_type\":\"bert\"," SIZES
+
+struct config_case {
+    enum config_file file;
+    const char *name, *json;
+    const char *says; /* what the message must hold besides the file's name; NULL: accepted */
+};
+
+#define MODULE(idx, path, type)                                                                    \
+    "{\"idx\":" idx ",\"name\":\"" idx "\",\"path\":\"" path "\",\"type\":\"" type "\"}"
+#define ST     "sentence_transformers.models."
+#define FIRST  MODULE("0", "", ST "Transformer")
+#define SECOND MODULE("1", "1_Pooling", ST "Pooling")
+#define THIRD  MODULE("2", "2_Normalize", ST "Normalize")
+#define DIM    "{\"word_embedding_dimension\":32"
+
+static const struct config_case cases[] = {
+    /* config.json: accepted */
+    {CONFIG_MODEL, "the least", BERT "}", NULL},
+    {CONFIG_MODEL, "known architectures",
+     BERT ",\"architectures\":[\"BertModel\",\"BertForMaskedLM\"]}", NULL},
+    {CONFIG_MODEL, "architectures of null", BERT ",\"architectures\":null}", NULL},
+    {CONFIG_MODEL, "gelu and absolute",
+     BERT ",\"hidden_act\":\"gelu\",\"position_embedding_type\":\"absolute\"}", NULL},
+    {CONFIG_MODEL, "unknown members", BERT ",\"use_cache\":true,\"torch_dtype\":\"float32\"}",
+     NULL},
+    {CONFIG_MODEL, "switched off", BERT ",\"is_decoder\":false,\"pruned_heads\":{}}", NULL},
+
+    /* config.json: refused */
+    {CONFIG_MODEL, "empty file", "", "not valid JSON"},
+    {CONFIG_MODEL, "an array", "[]", "not a JSON object"},
+    {CONFIG_MODEL, "a number", "7", "not a JSON object"},
+    {CONFIG_MODEL, "cut short", BERT, "line 1"},
+    {CONFIG_MODEL, "an error in line 3", "{\n\"model_type\":\"bert\",\n oops}", "line 3"},
+    {CONFIG_MODEL, "duplicate key", BERT ",\"vocab_size\":161}", "duplicate"},
+    {CONFIG_MODEL, "invalid UTF-8", "{\"a\":\"\xFF\"}", "not valid JSON"},
+    {CONFIG_MODEL, "no model_type", "{" SIZES "}", "\"model_type\" is missing"},
+    {CONFIG_MODEL, "another model_type", "{\"model_type\":\"roberta\"," SIZES "}", "\"roberta\""},
+    {CONFIG_MODEL, "model_type is a number", "{\"model_type\":3," SIZES "}", "model_type"},
+    {CONFIG_MODEL, "another architecture", BERT ",\"architectures\":[\"RobertaModel\"]}",
+     "\"RobertaModel\""},
+    {CONFIG_MODEL, "one of two architectures",
+     BERT ",\"architectures\":[\"BertModel\",\"JinaBertForMaskedLM\"]}", "\"JinaBertForMaskedLM\""},
+    {CONFIG_MODEL, "architectures is a string", BERT ",\"architectures\":\"BertModel\"}",
+     "architectures"},
+    {CONFIG_MODEL, "architectures holds a number", BERT ",\"architectures\":[1]}", "architectures"},
+    {CONFIG_MODEL, "gelu_new", BERT ",\"hidden_act\":\"gelu_new\"}", "\"gelu_new\""},
+    {CONFIG_MODEL, "relu", BERT ",\"hidden_act\":\"relu\"}", "\"relu\""},
+    {CONFIG_MODEL, "silu", BERT ",\"hidden_act\":\"silu\"}", "\"silu\""},
+    {CONFIG_MODEL, "gelu_pytorch_tanh", BERT ",\"hidden_act\":\"gelu_pytorch_tanh\"}",
+     "\"gelu_pytorch_tanh\""},
+    {CONFIG_MODEL, "hidden_act is a list", BERT ",\"hidden_act\":[\"gelu\"]}", "hidden_act"},
+    {CONFIG_MODEL, "relative positions", BERT ",\"position_embedding_type\":\"relative_key\"}",
+     "\"relative_key\""},
+    {CONFIG_MODEL, "alibi", BERT ",\"position_embedding_type\":\"alibi\"}", "\"alibi\""},
+    {CONFIG_MODEL, "a decoder", BERT ",\"is_decoder\":true}", "is_decoder"},
+    {CONFIG_MODEL, "cross attention", BERT ",\"add_cross_attention\":true}", "add_cross_attention"},
+    {CONFIG_MODEL, "its own code", BERT ",\"auto_map\":{\"AutoModel\":\"x.y\"}}", "auto_map"},
+    {CONFIG_MODEL, "pruned heads", BERT ",\"pruned_heads\":{\"0\":[1]}}", "pruned_heads"},
+    {CONFIG_MODEL, "quantized", BERT ",\"quantization_config\":{\"bits\":4}}",
+     "quantization_config"},
+    {CONFIG_MODEL, "no types", BERT ",\"type_vocab_size\":0}", "type_vocab_size"},
+    {CONFIG_MODEL, "types past the maximum", BERT ",\"type_vocab_size\":1025}", "CONFIG_TYPES_MAX"},
+    {CONFIG_MODEL, "eps of zero", BERT ",\"layer_norm_eps\":0}", "layer_norm_eps"},
+    {CONFIG_MODEL, "eps below zero", BERT ",\"layer_norm_eps\":-1e-12}", "layer_norm_eps"},
+    {CONFIG_MODEL, "eps of 2", BERT ",\"layer_norm_eps\":2}", "layer_norm_eps"},
+    {CONFIG_MODEL, "eps in words", BERT ",\"layer_norm_eps\":\"1e-12\"}", "layer_norm_eps"},
+
+    /* modules.json */
+    {CONFIG_MODULES, "all three", "[" FIRST "," SECOND "," THIRD "]", NULL},
+    {CONFIG_MODULES, "no normalisation", "[" FIRST "," SECOND "]", NULL},
+    {CONFIG_MODULES, "names of later versions",
+     "[" MODULE("0", "", "sentence_transformers.base.modules.transformer.Transformer") "," MODULE(
+         "1", "1_Pooling",
+         "sentence_transformers.sentence_transformer.modules.pooling.Pooling") "]",
+     NULL},
+    {CONFIG_MODULES, "another folder", "[" FIRST "," MODULE("1", "7_Pooling", ST "Pooling") "]",
+     NULL},
+    {CONFIG_MODULES, "an object", "{}", "not an array"},
+    {CONFIG_MODULES, "no module", "[]", "0 modules"},
+    {CONFIG_MODULES, "no pooling", "[" FIRST "]", "1 modules"},
+    {CONFIG_MODULES, "four modules", "[" FIRST "," SECOND "," THIRD "," THIRD "]", "4 modules"},
+    {CONFIG_MODULES, "a module is a string", "[\"a\",\"b\"]", "module 0"},
+    {CONFIG_MODULES, "no type", "[{\"idx\":0,\"path\":\"\"}," SECOND "]", "\"type\" is missing"},
+    {CONFIG_MODULES, "Dense", "[" FIRST "," SECOND "," MODULE("2", "2_Dense", ST "Dense") "]",
+     "\"Dense\""},
+    {CONFIG_MODULES, "LayerNorm", "[" FIRST "," SECOND "," MODULE("2", "", ST "LayerNorm") "]",
+     "\"LayerNorm\""},
+    {CONFIG_MODULES, "StaticEmbedding", "[" MODULE("0", "", ST "StaticEmbedding") "," SECOND "]",
+     "\"StaticEmbedding\""},
+    {CONFIG_MODULES, "someone else's module",
+     "[" MODULE("0", "", "custom.Transformer") "," SECOND "]", "\"custom.Transformer\""},
+    {CONFIG_MODULES, "pooling first",
+     "[" MODULE("0", "1_Pooling", ST "Pooling") "," MODULE("1", "", ST "Transformer") "]",
+     "module 0 is Pooling"},
+    {CONFIG_MODULES, "normalised before pooling",
+     "[" FIRST "," MODULE("1", "", ST "Normalize") "," MODULE("2", "1_Pooling", ST "Pooling") "]",
+     "module 1 is Normalize"},
+    {CONFIG_MODULES, "pooled twice",
+     "[" FIRST "," SECOND "," MODULE("2", "2_Pooling", ST "Pooling") "]", "module 2 is Pooling"},
+    {CONFIG_MODULES, "an idx out of order",
+     "[" FIRST "," MODULE("2", "1_Pooling", ST "Pooling") "]", "\"idx\" 2"},
+    {CONFIG_MODULES, "a transformer elsewhere",
+     "[" MODULE("0", "0_Transformer", ST "Transformer") "," SECOND "]", "\"0_Transformer\""},
+    {CONFIG_MODULES, "a path upwards", "[" FIRST "," MODULE("1", "../1_Pooling", ST "Pooling") "]",
+     "\"../1_Pooling\""},
+    {CONFIG_MODULES, "a path to the root", "[" FIRST "," MODULE("1", "/etc", ST "Pooling") "]",
+     "\"/etc\""},
+    {CONFIG_MODULES, "kwargs",
+     "[" FIRST ",{\"type\":\"" ST "Pooling\",\"path\":\"1_Pooling\",\"kwargs\":[\"task\"]}]",
+     "kwargs"},
+
+    /* N_Pooling/config.json */
+    {CONFIG_POOLING, "mean", DIM ",\"pooling_mode_mean_tokens\":true}", NULL},
+    {CONFIG_POOLING, "nothing said", DIM "}", NULL},
+    {CONFIG_POOLING, "cls",
+     DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_cls_token\":true}", NULL},
+    {CONFIG_POOLING, "by name", "{\"embedding_dimension\":32,\"pooling_mode\":\"cls\"}", NULL},
+    {CONFIG_POOLING, "include_prompt", DIM ",\"include_prompt\":true}", NULL},
+    {CONFIG_POOLING, "cls and mean", DIM ",\"pooling_mode_cls_token\":true}", "both true"},
+    {CONFIG_POOLING, "no mode", DIM ",\"pooling_mode_mean_tokens\":false}", "no pooling mode"},
+    {CONFIG_POOLING, "max",
+     DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_max_tokens\":true}",
+     "pooling_mode_max_tokens"},
+    {CONFIG_POOLING, "mean over the root",
+     DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_mean_sqrt_len_tokens\":true}",
+     "pooling_mode_mean_sqrt_len_tokens"},
+    {CONFIG_POOLING, "weighted mean",
+     DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_weightedmean_tokens\":true}",
+     "pooling_mode_weightedmean_tokens"},
+    {CONFIG_POOLING, "last token",
+     DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_lasttoken\":true}",
+     "pooling_mode_lasttoken"},
+    {CONFIG_POOLING, "max by name", DIM ",\"pooling_mode\":\"max\"}", "\"max\""},
+    {CONFIG_POOLING, "several by name", DIM ",\"pooling_mode\":[\"mean\",\"cls\"]}",
+     "pooling_mode"},
+    {CONFIG_POOLING, "a flag of 1", DIM ",\"pooling_mode_cls_token\":1}", "pooling_mode_cls_token"},
+    {CONFIG_POOLING, "an unknown mode", DIM ",\"pooling_mode_attention\":false}",
+     "pooling_mode_attention"},
+    {CONFIG_POOLING, "another dimension", "{\"word_embedding_dimension\":33}", "is 33"},
+    {CONFIG_POOLING, "dimensions that disagree", DIM ",\"embedding_dimension\":64}", "is 64"},
+    {CONFIG_POOLING, "no dimension", "{\"pooling_mode_mean_tokens\":true}", "is missing"},
+    {CONFIG_POOLING, "a dimension of null", "{\"word_embedding_dimension\":null}", "is missing"},
+    {CONFIG_POOLING, "an array", "[32]", "not a JSON object"},
+
+    /* sentence_bert_config.json */
+    {CONFIG_SENTENCE, "a length", "{\"max_seq_length\":48,\"do_lower_case\":false}", NULL},
+    {CONFIG_SENTENCE, "a length of null", "{\"max_seq_length\":null}", NULL},
+    {CONFIG_SENTENCE, "empty", "{}", NULL},
+    {CONFIG_SENTENCE, "later members",
+     "{\"transformer_task\":\"feature-extraction\",\"module_output_name\":\"token_embeddings\"}",
+     NULL},
+    {CONFIG_SENTENCE, "a length of zero", "{\"max_seq_length\":0}", "max_seq_length"},
+    {CONFIG_SENTENCE, "a length below zero", "{\"max_seq_length\":-1}", "max_seq_length"},
+    {CONFIG_SENTENCE, "a length of two", "{\"max_seq_length\":2}", "max_seq_length"},
+    {CONFIG_SENTENCE, "a length in words", "{\"max_seq_length\":\"256\"}", "max_seq_length"},
+    {CONFIG_SENTENCE, "a fractional length", "{\"max_seq_length\":256.5}", "max_seq_length"},
+    {CONFIG_SENTENCE, "an unknown member", "{\"max_seq_len\":256}", "max_seq_len"},
+    {CONFIG_SENTENCE, "another task", "{\"transformer_task\":\"fill-mask\"}", "\"fill-mask\""},
+    {CONFIG_SENTENCE, "another output", "{\"module_output_name\":\"logits\"}", "\"logits\""},
+
+    /* tokenizer_config.json */
+    {CONFIG_TOKENIZER, "a length", "{\"model_max_length\":512}", NULL},
+    {CONFIG_TOKENIZER, "no length", "{}", NULL},
+    {CONFIG_TOKENIZER, "a length in words", "{\"model_max_length\":\"512\"}", NULL},
+    {CONFIG_TOKENIZER, "do_lower_case in words", "{\"do_lower_case\":\"yes\"}", "do_lower_case"},
+    {CONFIG_TOKENIZER, "cut short", "{\"model_max_length\":", "line 1"},
+    {CONFIG_TOKENIZER, "duplicate", "{\"a\":1,\"a\":2}", "duplicate"},
+
+    /* config_sentence_transformers.json */
+    {CONFIG_PROMPTS, "versions", "{\"__version__\":{\"pytorch\":\"2\"}}", NULL},
+    {CONFIG_PROMPTS, "prompts, none by default",
+     "{\"prompts\":{\"query\":\"query: \"},\"default_prompt_name\":null}", NULL},
+    {CONFIG_PROMPTS, "an empty default prompt",
+     "{\"prompts\":{\"document\":\"\"},\"default_prompt_name\":\"document\"}", NULL},
+    {CONFIG_PROMPTS, "a default prompt",
+     "{\"prompts\":{\"query\":\"query: \"},\"default_prompt_name\":\"query\"}", "\"query\""},
+    {CONFIG_PROMPTS, "a default prompt that is missing", "{\"default_prompt_name\":\"query\"}",
+     "\"query\" is missing"},
+    {CONFIG_PROMPTS, "another kind of model", "{\"model_type\":\"SparseEncoder\"}",
+     "\"SparseEncoder\""},
+};
+
+static void config_lies(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        const struct config_case *c = &cases[i];
+        struct config config, before;
+        vecmill_err err = {0};
+        config_init(&config);
+        config.model.hidden = 32;
+        before = config;
+        vecmill_status status =
+            config_parse(c->file, c->json, strlen(c->json), SHOWN, &config, &err);
+        if (!c->says) {
+            if (status != VECMILL_OK) fail_msg("%s: refused: %s", c->name, err.message);
+            continue;
+        }
+        if (status != VECMILL_E_MODEL || err.status != VECMILL_E_MODEL) {
+            fail_msg("%s: status %d, expected E_MODEL", c->name, (int)status);
+        }
+        if (!strstr(err.message, SHOWN) || !strstr(err.message, c->says)) {
+            fail_msg("%s: the message does not say \"%s\": %s", c->name, c->says, err.message);
+        }
+        assert_memory_equal(&config, &before, sizeof(config));
+    }
+}
+
+/* Every count of config.json with every bad value. */
+static void count_lies(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"num_hidden_layers",   "hidden_size",
+                                       "num_attention_heads", "intermediate_size",
+                                       "vocab_size",          "max_position_embeddings"};
+    static const char *const values[] = {"0",      "-1",         "-9223372036854775808",
+                                         "2.5",    "1e3",        "null",
+                                         "\"12\"", "4294967295", "[1]",
+                                         "true",   "4294967296"};
+    enum { KEYS = sizeof(keys) / sizeof(*keys), VALUES = sizeof(values) / sizeof(*values) };
+    for (int key = 0; key < KEYS; key++) {
+        for (int value = -1; value < VALUES; value++) { /* -1: the key is left out */
+            char json[1024], *at = json + sprintf(json, "{\"model_type\":\"bert\"");
+            for (int k = 0; k < KEYS; k++) {
+                if (k == key && value < 0) continue;
+                at += sprintf(at, ",\"%s\":%s", keys[k], k == key ? values[value] : "4");
+            }
+            *at++ = '}';
+            struct config config;
+            vecmill_err err = {0};
+            config_init(&config);
+            vecmill_status status =
+                config_parse(CONFIG_MODEL, json, (size_t)(at - json), SHOWN, &config, &err);
+            if (status != VECMILL_E_MODEL || !strstr(err.message, keys[key])) {
+                fail_msg("%.*s: status %d, message \"%s\"", (int)(at - json), json, (int)status,
+                         err.message);
+            }
+        }
+    }
+}
+
+static void parse_text(enum config_file file, const char *json, struct config *config)
+{
+    vecmill_err err;
+    if (config_parse(file, json, strlen(json), SHOWN, config, &err) != VECMILL_OK) {
+        fail_msg("%s: %s", json, err.message);
+    }
+}
+
+static void heads_must_divide(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{\"model_type\":\"bert\",\"num_hidden_layers\":1,\"hidden_size\":32,"
+        "\"num_attention_heads\":5,\"intermediate_size\":4,\"vocab_size\":4,"
+        "\"max_position_embeddings\":4}";
+    struct config config;
+    vecmill_err err;
+    config_init(&config);
+    assert_int_equal(config_parse(CONFIG_MODEL, json, strlen(json), SHOWN, &config, &err),
+                     VECMILL_E_MODEL);
+    assert_non_null(strstr(err.message, "32"));
+    assert_non_null(strstr(err.message, "5"));
+}
+
+static void values_are_read(void **state)
+{
+    (void)state;
+    struct config c;
+    config_init(&c);
+    assert_int_equal(c.model.pooling, MODEL_POOL_MEAN);
+    assert_int_equal(c.model.normalize, 0);
+    parse_text(CONFIG_MODEL, BERT ",\"layer_norm_eps\":1e-5}", &c);
+    assert_int_equal(c.model.n_layers, 2);
+    assert_int_equal(c.model.hidden, 32);
+    assert_int_equal(c.model.n_heads, 4);
+    assert_int_equal(c.model.intermediate, 64);
+    assert_int_equal(c.model.vocab, 160);
+    assert_int_equal(c.model.max_positions, 64);
+    assert_int_equal(c.types, 2);
+    assert_true(c.model.eps == 1e-5f);
+    parse_text(CONFIG_MODULES, "[" FIRST "," MODULE("1", "3_Pooling", ST "Pooling") "," THIRD "]",
+               &c);
+    assert_true(c.has_pooling_file);
+    assert_int_equal(c.pooling_dir, 3);
+    assert_int_equal(c.model.normalize, 1);
+    parse_text(CONFIG_MODULES, "[" FIRST "," SECOND "]", &c);
+    assert_int_equal(c.model.normalize, 0);
+    parse_text(CONFIG_POOLING, "{\"embedding_dimension\":32,\"pooling_mode\":\"cls\"}", &c);
+    assert_int_equal(c.model.pooling, MODEL_POOL_CLS);
+    parse_text(CONFIG_POOLING, DIM "}", &c);
+    assert_int_equal(c.model.pooling, MODEL_POOL_MEAN);
+    parse_text(CONFIG_POOLING,
+               DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_cls_token\":true}", &c);
+    assert_int_equal(c.model.pooling, MODEL_POOL_CLS);
+}
+
+/* sentence_bert_config.json, else the smallest usable of tokenizer_config.json, else the table. */
+static void default_length(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sentence, *tokenizer;
+        uint32_t want; /* of a table of 512; 0: refused */
+    } lengths[] = {
+        {"{\"max_seq_length\":256}", "{\"model_max_length\":128}", 256},
+        {"{\"max_seq_length\":null}", "{\"model_max_length\":128}", 128},
+        {"{}", "{\"model_max_length\":384,\"max_length\":128}", 128},
+        {"{}", "{\"model_max_length\":128,\"max_length\":384}", 128},
+        {"{}", "{\"model_max_length\":128,\"max_length\":null}", 128},
+        {"{}", "{\"model_max_length\":1000000000000000019884624838656}", 512},
+        {"{}", "{\"model_max_length\":1e30,\"max_length\":200}", 200},
+        {"{}", "{\"model_max_length\":-1,\"max_length\":0}", 512},
+        {"{}", "{\"model_max_length\":2147483648}", 512},
+        {"{}", "{\"model_max_length\":300.5}", 512},
+        {"{}", "{\"model_max_length\":1024}", 512},
+        {"{}", "{}", 512},
+        {"{\"max_seq_length\":512}", "{}", 512},
+        {"{\"max_seq_length\":513}", "{}", 0},
+    };
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+        struct config c;
+        uint32_t length = 7;
+        vecmill_err err;
+        config_init(&c);
+        parse_text(CONFIG_SENTENCE, lengths[i].sentence, &c);
+        parse_text(CONFIG_TOKENIZER, lengths[i].tokenizer, &c);
+        vecmill_status status = config_max_length(&c, 512, &length, &err);
+        if (lengths[i].want) {
+            assert_int_equal(status, VECMILL_OK);
+            assert_int_equal(length, lengths[i].want);
+        } else {
+            assert_int_equal(status, VECMILL_E_MODEL);
+            assert_int_equal(length, 7);
+            assert_non_null(strstr(err.message, "513"));
+            assert_non_null(strstr(err.message, "512"));
+        }
+    }
+}
+
+/* Every file, cut after each byte: refused or accepted, never read beyond. */
+static void cut_anywhere(void **state)
+{
+    (void)state;
+    static const char *const whole[CONFIG_FILES] = {
+        [CONFIG_MODEL] = BERT ",\"hidden_act\":\"gelu\"}",
+        [CONFIG_MODULES] = "[" FIRST "," SECOND "," THIRD "]",
+        [CONFIG_POOLING] = DIM ",\"pooling_mode_mean_tokens\":true}",
+        [CONFIG_SENTENCE] = "{\"max_seq_length\":48}",
+        [CONFIG_TOKENIZER] = "{\"model_max_length\":512}",
+        [CONFIG_PROMPTS] = "{\"default_prompt_name\":null}",
+    };
+    for (int file = 0; file < CONFIG_FILES; file++) {
+        for (size_t bytes = 0; bytes < strlen(whole[file]); bytes++) {
+            struct config c;
+            vecmill_err err = {0};
+            char *copy = (char *)malloc(bytes + 1); /* exact, so that ASan sees a read beyond */
+            assert_non_null(copy);
+            memcpy(copy, whole[file], bytes);
+            config_init(&c);
+            c.model.hidden = 32;
+            assert_int_equal(config_parse((enum config_file)file, copy, bytes, SHOWN, &c, &err),
+                             VECMILL_E_MODEL);
+            assert_non_null(strstr(err.message, SHOWN));
+            free(copy);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(config_lies),       cmocka_unit_test(count_lies),
+        cmocka_unit_test(heads_must_divide), cmocka_unit_test(values_are_read),
+        cmocka_unit_test(default_length),    cmocka_unit_test(cut_anywhere),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    printf("model-config: %d named cases, and 72 counts\n", (int)(sizeof(cases) / sizeof(*cases)));
+    printf("model-config: %d passed, %d failed\n", (int)(sizeof(tests) / sizeof(*tests)) - failed,
+           failed);
+    return failed;
+}

@@ -1,0 +1,507 @@
+/* Passes through toy models: against vectors computed in double precision by tools/make_toy_model.py,
+ * against themselves in other company, and with packs and passes that are wrong. The level is
+ * VECMILL_ISA's. */
+#include "model/layout.h"
+#include "model_toy.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SECTION_BYTES (1u << 20) /* more than any section of a toy */
+
+static const struct kern *kern;
+
+/* ---- against double precision ---- */
+
+/* Largest |difference| to the golden vectors, and the largest of their elements. */
+static void compare_golden(struct toy_loaded *loaded, const char *golden, double *worst,
+                           double *largest)
+{
+    json_t *root = NULL;
+    vecmill_err err = {0};
+    if (jsonx_read_file(golden, 1 << 24, VECMILL_E_IO, VECMILL_E_IO, &root, &err) != VECMILL_OK) {
+        fail_msg("%s", err.message);
+    }
+    uint32_t h = model_describe(loaded->model)->hidden;
+    const json_t *sequences = json_object_get(root, "sequences"), *sequence;
+    size_t i;
+    *worst = *largest = 0;
+    assert_true(json_array_size(sequences) > 3);
+    json_array_foreach(sequences, i, sequence)
+    {
+        const json_t *ids = json_object_get(sequence, "ids"),
+                     *want = json_object_get(sequence, "vector");
+        uint32_t n = (uint32_t)json_array_size(ids), starts[2] = {0, n};
+        int32_t *array = (int32_t *)malloc(n * sizeof(*array));
+        float *vector = (float *)malloc(h * sizeof(*vector));
+        assert_non_null(array);
+        assert_non_null(vector);
+        assert_int_equal(json_array_size(want), h);
+        for (uint32_t k = 0; k < n; k++) {
+            array[k] = (int32_t)json_integer_value(json_array_get(ids, k));
+        }
+        toy_forward(loaded, array, starts, 1, vector);
+        for (uint32_t k = 0; k < h; k++) {
+            double value = json_number_value(json_array_get(want, k));
+            *worst = fmax(*worst, fabs((double)vector[k] - value));
+            *largest = fmax(*largest, fabs(value));
+        }
+        free(array);
+        free(vector);
+    }
+    json_decref(root);
+}
+
+static void golden_vectors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arguments;
+        enum model_pooling pooling;
+        uint32_t normalize;
+    } toys[] = {
+        {"--seed 1", MODEL_POOL_MEAN, 1},
+        {"--seed 2 --pooling cls --prefix --extras", MODEL_POOL_CLS, 1},
+        {"--seed 3 --no-normalize --dtype F16", MODEL_POOL_MEAN, 0},
+        {"--seed 4 --pooling cls --no-normalize --dtype BF16 --extras", MODEL_POOL_CLS, 0},
+        {"--seed 5 --pooling none --layers 1 --heads 1 --hidden 48 --intermediate 40",
+         MODEL_POOL_MEAN, 0},
+        {"--seed 6 --layers 3 --heads 3 --hidden 33 --intermediate 7 --vocab 97 --positions 50",
+         MODEL_POOL_MEAN, 1},
+        {"--seed 8 --layers 1 --heads 1 --hidden 300 --intermediate 16 --positions 12",
+         MODEL_POOL_MEAN, 1},
+        {"--seed 9 --layers 1 --heads 20 --hidden 20 --intermediate 1 --positions 12",
+         MODEL_POOL_MEAN, 1},
+        {"--seed 7 --layers 1 --heads 2 --hidden 128 --intermediate 200 --positions 20",
+         MODEL_POOL_MEAN, 1},
+    };
+    for (size_t i = 0; i < sizeof(toys) / sizeof(*toys); i++) {
+        struct toy toy;
+        struct toy_loaded loaded;
+        char arguments[2 * TOY_PATH], golden[2 * TOY_PATH];
+        vecmill_err err = {0};
+        toy_open(&toy);
+        snprintf(golden, sizeof(golden), "%s/golden.json", toy.root);
+        snprintf(arguments, sizeof(arguments), "%.256s --golden '%.500s'", toys[i].arguments,
+                 golden);
+        toy_make(&toy, arguments);
+        if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s", err.message);
+        toy_load(&toy, kern, &loaded);
+        assert_int_equal(model_describe(loaded.model)->pooling, toys[i].pooling);
+        assert_int_equal(model_describe(loaded.model)->normalize, toys[i].normalize);
+        double worst, largest;
+        compare_golden(&loaded, golden, &worst, &largest);
+        printf("toy %s: largest difference %.2e of %.2f\n", toys[i].arguments, worst, largest);
+        /* 24 bits, some tens of roundings a sum, a few layers */
+        if (!(worst <= 5e-6 * fmax(1.0, largest))) fail_msg("%s: %g", toys[i].arguments, worst);
+        toy_unload(&loaded);
+        toy_remove(&toy);
+    }
+}
+
+/* ---- in other company ---- */
+
+static struct toy toy;
+static struct toy_loaded toy_model;
+
+enum { DOCS = 60, LONGEST = 64 };
+
+static struct {
+    int32_t ids[DOCS][LONGEST];
+    uint32_t n[DOCS];
+    float *alone; /* [DOCS, hidden]: each document in a pass of its own */
+} docs;
+
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed ^= *seed << 13; /* xorshift32 (Marsaglia 2003) */
+    *seed ^= *seed >> 17;
+    return *seed ^= *seed << 5;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    uint32_t seed = 12345;
+    vecmill_err err = {0};
+    kern = toy_kern();
+    toy_open(&toy);
+    toy_make(&toy, "--seed 9");
+    if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s", err.message);
+    toy_load(&toy, kern, &toy_model);
+    uint32_t h = model_describe(toy_model.model)->hidden;
+    docs.alone = (float *)malloc(DOCS * h * sizeof(float));
+    assert_non_null(docs.alone);
+    for (uint32_t d = 0; d < DOCS; d++) {
+        docs.n[d] = d < 4 ? (uint32_t[]){1, LONGEST, 48, 47}[d] : 1 + next_random(&seed) % LONGEST;
+        for (uint32_t i = 0; i < docs.n[d]; i++) {
+            docs.ids[d][i] = (int32_t)(next_random(&seed) % 160);
+        }
+        const uint32_t starts[2] = {0, docs.n[d]};
+        toy_forward(&toy_model, docs.ids[d], starts, 1, docs.alone + d * h);
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    free(docs.alone);
+    toy_unload(&toy_model);
+    toy_remove(&toy);
+    return 0;
+}
+
+/* Computes the documents in this order, in passes of at most `tokens`; every row must have the bits it
+ * has alone. */
+static void expect_same_bits(const uint32_t *order, uint32_t tokens)
+{
+    uint32_t h = model_describe(toy_model.model)->hidden;
+    static int32_t ids[DOCS * LONGEST];
+    uint32_t starts[DOCS + 1] = {0};
+    float *vectors = (float *)malloc(DOCS * h * sizeof(float));
+    assert_non_null(vectors);
+    toy_plan(&toy_model, tokens, LONGEST);
+    for (uint32_t first = 0; first < DOCS;) {
+        uint32_t n = 0;
+        while (first + n < DOCS && (n == 0 || starts[n] + docs.n[order[first + n]] <= tokens)) {
+            uint32_t d = order[first + n];
+            memcpy(ids + starts[n], docs.ids[d], docs.n[d] * sizeof(*ids));
+            starts[n + 1] = starts[n] + docs.n[d];
+            n++;
+        }
+        toy_forward(&toy_model, ids, starts, n, vectors);
+        for (uint32_t i = 0; i < n; i++) {
+            const float *want = docs.alone + order[first + i] * h;
+            if (memcmp(vectors + i * h, want, h * sizeof(float)) != 0) {
+                fail_msg("document %u of %u tokens: other bits in passes of %u tokens, place %u",
+                         order[first + i], docs.n[order[first + i]], tokens, i);
+            }
+        }
+        first += n;
+    }
+    free(vectors);
+}
+
+static void same_bits_in_any_company(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {1, 64, 65, 100, 239, 240, 241, 512, 777, 4096};
+    uint32_t order[DOCS], seed = 99;
+    for (uint32_t d = 0; d < DOCS; d++) {
+        order[d] = d;
+    }
+    for (uint32_t round = 0; round < 4; round++) {
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+            expect_same_bits(order, sizes[i]);
+        }
+        for (uint32_t d = DOCS - 1; d > 0; d--) {
+            uint32_t other = next_random(&seed) % (d + 1), keep = order[d];
+            order[d] = order[other];
+            order[other] = keep;
+        }
+    }
+    for (uint32_t d = 0; d < DOCS; d++) { /* one document, many times */
+        order[d] = 2;
+    }
+    expect_same_bits(order, 4096);
+    toy_plan(&toy_model, 256, LONGEST);
+}
+
+/* ---- wrong passes ---- */
+
+static void wrong_passes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int32_t ids[4];
+        uint32_t starts[4], n_docs, longest;
+    } passes[] = {
+        {"an id below zero", {0, -1, 2, 3}, {0, 4}, 1, 64},
+        {"an id past the vocabulary", {0, 1, 2, 160}, {0, 4}, 1, 64},
+        {"the largest id", {INT32_MAX, 1, 2, 3}, {0, 4}, 1, 64},
+        {"the smallest id", {0, 1, 2, INT32_MIN}, {0, 4}, 1, 64},
+        {"an empty document", {0, 1, 2, 3}, {0, 2, 2, 4}, 3, 64},
+        {"starts that go back", {0, 1, 2, 3}, {0, 3, 2, 4}, 3, 64},
+        {"a first start of one", {0, 1, 2, 3}, {1, 4}, 1, 64},
+        {"more tokens than planned", {0, 1, 2, 3}, {0, 257}, 1, 64},
+        {"a document longer than planned", {0, 1, 2, 3}, {0, 4}, 1, 3},
+        {"documents longer than the table", {0, 1, 2, 3}, {0, 4}, 1, 65},
+    };
+    uint32_t h = model_describe(toy_model.model)->hidden;
+    float *vectors = (float *)calloc(3 * h, sizeof(float));
+    assert_non_null(vectors);
+    toy_plan(&toy_model, 256, LONGEST);
+    for (size_t i = 0; i < sizeof(passes) / sizeof(*passes); i++) {
+        vecmill_err err = {0};
+        vecmill_status status =
+            model_forward(toy_model.model, toy_model.memory, 256, passes[i].longest, passes[i].ids,
+                          passes[i].starts, passes[i].n_docs, vectors, &err);
+        if (status != VECMILL_E_INTERNAL || err.message[0] == '\0') {
+            fail_msg("%s: status %d", passes[i].name, (int)status);
+        }
+        for (uint32_t k = 0; k < 3 * h; k++) {
+            assert_true(vectors[k] == 0.0f);
+        }
+    }
+    vecmill_err err = {0};
+    const uint32_t none[1] = {0};
+    assert_int_equal(model_forward(toy_model.model, toy_model.memory, 256, 64, passes[0].ids, none,
+                                   0, vectors, &err),
+                     VECMILL_OK);
+    free(vectors);
+}
+
+/* A workspace is as large as is said: a full pass writes nothing behind it. */
+static void workspace_is_kept(void **state)
+{
+    (void)state;
+    static const uint32_t plans[][2] = {{1, 1}, {1, 64}, {47, 3}, {64, 64}, {500, 64}, {1024, 10}};
+    uint32_t h = model_describe(toy_model.model)->hidden;
+    for (size_t i = 0; i < sizeof(plans) / sizeof(*plans); i++) {
+        uint32_t tokens = plans[i][0], longest = plans[i][1],
+                 most = tokens > longest ? tokens : longest;
+        size_t bytes = model_workspace_bytes(toy_model.model, tokens, longest);
+        unsigned char *memory = (unsigned char *)aligned_alloc(4096, num_up(bytes + 4096, 4096));
+        int32_t *ids = (int32_t *)calloc(most, sizeof(*ids));
+        uint32_t *starts = (uint32_t *)calloc(most + 1, sizeof(*starts)), n = 0;
+        float *vectors = (float *)calloc((size_t)most * h, sizeof(*vectors));
+        assert_true(memory && ids && starts && vectors);
+        while (starts[n] < most) {
+            starts[n + 1] = starts[n] + (uint32_t)num_min(longest, most - starts[n]);
+            n++;
+        }
+        memset(memory + bytes, 0x5a, 4096);
+        vecmill_err err = {0};
+        assert_int_equal(
+            model_forward(toy_model.model, memory, tokens, longest, ids, starts, n, vectors, &err),
+            VECMILL_OK);
+        for (size_t k = 0; k < 4096; k++) {
+            assert_int_equal(memory[bytes + k], 0x5a);
+        }
+        free(memory);
+        free(ids);
+        free(starts);
+        free(vectors);
+    }
+    for (uint32_t tokens = 1; tokens < 1000; tokens++) {
+        uint32_t rows = model_rows(toy_model.model, tokens);
+        assert_true(rows >= tokens && rows - tokens < kern->row_step && rows % kern->row_step == 0);
+        assert_true(model_workspace_bytes(toy_model.model, tokens, 64) <=
+                    model_workspace_bytes(toy_model.model, tokens + 1, 64));
+    }
+}
+
+/* Finite weights whose vectors are not. */
+static void weights_that_overflow(void **state)
+{
+    (void)state;
+    struct toy large;
+    struct toy_loaded loaded;
+    vecmill_err err = {0};
+    char path[2 * TOY_PATH];
+    size_t bytes;
+    uint64_t n;
+    unsigned long begin = 0;
+    toy_open(&large);
+    toy_make(&large, "");
+    snprintf(path, sizeof(path), "%s/model.safetensors", large.model);
+    char *data = toy_read(path, &bytes);
+    memcpy(&n, data, sizeof(n));
+    const char *entry = strstr(data + 8, "encoder.layer.1.output.LayerNorm.weight");
+    assert_non_null(entry);
+    assert_int_equal(sscanf(strstr(entry, "data_offsets"), "data_offsets\":[%lu", &begin), 1);
+    for (int i = 0; i < 32; i++) {
+        const float huge = 3e38f;
+        memcpy(data + 8 + n + begin + 4 * i, &huge, 4);
+    }
+    toy_write(path, data, bytes);
+    free(data);
+    assert_int_equal(toy_compile(&large, kern, &err), VECMILL_OK);
+    toy_load(&large, kern, &loaded);
+    const int32_t ids[3] = {2, 40, 3};
+    const uint32_t starts[2] = {0, 3};
+    float vector[32];
+    assert_int_equal(model_forward(loaded.model, loaded.memory, loaded.tokens, loaded.longest, ids,
+                                   starts, 1, vector, &err),
+                     VECMILL_E_MODEL);
+    assert_non_null(strstr(err.message, "not finite"));
+    toy_unload(&loaded);
+    toy_remove(&large);
+}
+
+/* ---- wrong packs ---- */
+
+static vecmill_status open_pack(const char *path, vecmill_err *err)
+{
+    struct pack pack;
+    struct model *model = NULL;
+    VM_TRY(pack_open(path, &pack, err));
+    vecmill_status status = model_open(&pack, kern, &model, err);
+    if (status != VECMILL_OK) assert_null(model);
+    model_close(model);
+    pack_close(&pack);
+    return status;
+}
+
+/* Every byte of header, table and configuration, changed in two ways. */
+static void flipped_bytes(void **state)
+{
+    (void)state;
+    vecmill_err err = {0};
+    struct pack pack;
+    assert_int_equal(pack_open(toy.pack, &pack, &err), VECMILL_OK);
+    size_t config_at = 0;
+    for (uint32_t i = 0; i < pack.n_sections; i++) {
+        if (strcmp(pack.sections[i].name, LAYOUT_CONFIG_SECTION) == 0) {
+            config_at = pack.sections[i].offset;
+        }
+    }
+    pack_close(&pack);
+    assert_true(config_at >= 4096);
+    int fd = open(toy.pack, O_RDWR);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < 4096 + sizeof(struct layout_config); i++) {
+        off_t at = (off_t)(i < 4096 ? i : config_at + i - 4096);
+        unsigned char was, now;
+        assert_int_equal(pread(fd, &was, 1, at), 1);
+        for (int k = 0; k < 2; k++) {
+            now = k ? (unsigned char)~was : was ^ 1;
+            assert_int_equal(pwrite(fd, &now, 1, at), 1);
+            if (open_pack(toy.pack, &err) != VECMILL_E_MODEL)
+                fail_msg("byte %ld was not missed", (long)at);
+        }
+        assert_int_equal(pwrite(fd, &was, 1, at), 1);
+    }
+    close(fd);
+    assert_int_equal(open_pack(toy.pack, &err), VECMILL_OK);
+}
+
+/* Writes a pack of these sections; bytes == 0 leaves one out. */
+static vecmill_status try_sections(const void *config, size_t config_bytes, const void *weights,
+                                   size_t weights_bytes, vecmill_err *err)
+{
+    char path[2 * TOY_PATH];
+    struct pack_writer *w = (struct pack_writer *)calloc(1, sizeof(*w));
+    assert_non_null(w);
+    snprintf(path, sizeof(path), "%s/other.pack", toy.root);
+    assert_int_equal(pack_writer_open(path, "a toy", 0, w, err), VECMILL_OK);
+    if (config_bytes) {
+        assert_int_equal(pack_begin(w, LAYOUT_CONFIG_SECTION, err), VECMILL_OK);
+        assert_int_equal(pack_write(w, config, config_bytes, err), VECMILL_OK);
+        assert_int_equal(pack_end(w, err), VECMILL_OK);
+    }
+    if (weights_bytes) {
+        assert_int_equal(pack_begin(w, LAYOUT_WEIGHTS_SECTION, err), VECMILL_OK);
+        assert_int_equal(pack_write(w, weights, weights_bytes, err), VECMILL_OK);
+        assert_int_equal(pack_end(w, err), VECMILL_OK);
+    }
+    assert_int_equal(pack_commit(w, err), VECMILL_OK);
+    free(w);
+    vecmill_status status = open_pack(path, err);
+    assert_int_equal(unlink(path), 0);
+    return status;
+}
+
+#define U32_FIELDS(X)                                                                              \
+    X(version, 0)                                                                                  \
+    X(version, 2)                                                                                  \
+    X(bytes, 0)                                                                                    \
+    X(model.n_layers, 0) X(model.n_layers, 1) X(model.n_layers, 3) X(model.n_layers, UINT32_MAX)   \
+        X(model.hidden, 0) X(model.hidden, 64) X(model.hidden, MODEL_HIDDEN_MAX + 1)               \
+            X(model.n_heads, 0) X(model.n_heads, 5) X(model.n_heads, 33) X(model.intermediate, 0)  \
+                X(model.intermediate, 1000) X(model.vocab, 0) X(model.vocab, 161)                  \
+                    X(model.vocab, UINT32_MAX) X(model.max_positions, 0)                           \
+                        X(model.max_positions, 63) X(model.max_positions, MODEL_LENGTH_MAX + 1)    \
+                            X(model.max_length, 0) X(model.max_length, 65) X(model.pooling, 2)     \
+                                X(model.normalize, 2) X(model.eps, 0) X(model.eps, 2) X(total, 0)  \
+                                    X(kern[0], 'x')
+
+static void sections_that_disagree(void **state)
+{
+    (void)state;
+    vecmill_err err = {0};
+    struct pack pack;
+    const void *config, *weights;
+    size_t config_bytes, weights_bytes;
+    assert_int_equal(pack_open(toy.pack, &pack, &err), VECMILL_OK);
+    assert_int_equal(pack_find(&pack, LAYOUT_CONFIG_SECTION, &config, &config_bytes, &err),
+                     VECMILL_OK);
+    assert_int_equal(pack_find(&pack, LAYOUT_WEIGHTS_SECTION, &weights, &weights_bytes, &err),
+                     VECMILL_OK);
+    assert_int_equal(config_bytes, sizeof(struct layout_config));
+    assert_true(weights_bytes < SECTION_BYTES);
+    struct layout_config good, bad;
+    memcpy(&good, config, sizeof(good));
+    assert_int_equal(try_sections(&good, sizeof(good), weights, weights_bytes, &err), VECMILL_OK);
+
+#define TRY_FIELD(field, value)                                                                    \
+    bad = good;                                                                                    \
+    bad.field = value;                                                                             \
+    if (try_sections(&bad, sizeof(bad), weights, weights_bytes, &err) != VECMILL_E_MODEL) {        \
+        fail_msg("%s = %s was accepted", #field, #value);                                          \
+    }
+    U32_FIELDS(TRY_FIELD)
+#undef TRY_FIELD
+
+    assert_int_equal(try_sections(&good, sizeof(good) - 1, weights, weights_bytes, &err),
+                     VECMILL_E_MODEL);
+    assert_int_equal(try_sections(&good, sizeof(good), weights, weights_bytes - 64, &err),
+                     VECMILL_E_MODEL);
+    assert_int_equal(try_sections(&good, 0, weights, weights_bytes, &err), VECMILL_E_MODEL);
+    assert_int_equal(try_sections(&good, sizeof(good), weights, 0, &err), VECMILL_E_MODEL);
+    pack_close(&pack);
+}
+
+/* Compiling twice gives the same bytes. */
+static void same_pack_twice(void **state)
+{
+    (void)state;
+    size_t first_bytes, second_bytes;
+    vecmill_err err = {0};
+    char *first = toy_read(toy.pack, &first_bytes);
+    assert_int_equal(toy_compile(&toy, kern, &err), VECMILL_OK);
+    char *second = toy_read(toy.pack, &second_bytes);
+    assert_int_equal(first_bytes, second_bytes);
+    assert_memory_equal(first, second, first_bytes);
+    free(first);
+    free(second);
+}
+
+/* The sum of docs/MODEL.md, "Operations", for all-MiniLM-L6-v2. */
+static void operations(void **state)
+{
+    (void)state;
+    const struct model_config minilm = {
+        .n_layers = 6, .hidden = 384, .n_heads = 12, .intermediate = 1536};
+    assert_true(model_flops(&minilm, 1) == 21233664.0 + 9216.0);
+    assert_true(model_flops(&minilm, 512) == 512 * 21233664.0 + 512.0 * 512.0 * 9216.0);
+}
+
+int main(void)
+{
+    if (!toy_level()) {
+        printf("skipped: this machine has no %s\n", getenv("VECMILL_ISA"));
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_vectors),  cmocka_unit_test(same_bits_in_any_company),
+        cmocka_unit_test(wrong_passes),    cmocka_unit_test(workspace_is_kept),
+        cmocka_unit_test(flipped_bytes),   cmocka_unit_test(sections_that_disagree),
+        cmocka_unit_test(same_pack_twice), cmocka_unit_test(weights_that_overflow),
+        cmocka_unit_test(operations),
+    };
+    int failed = cmocka_run_group_tests(tests, set_up, tear_down);
+    printf("model-forward: %d passed, %d failed\n", (int)(sizeof(tests) / sizeof(*tests)) - failed,
+           failed);
+    return failed;
+}

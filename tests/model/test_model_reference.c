@@ -1,0 +1,198 @@
+/* all-MiniLM-L6-v2 against sentence-transformers' vectors, by the reference's own token ids.
+ *
+ * Data: VECMILL_SHARED/data/reference: texts.jsonl ({"text", "ids"}; PyPI tokenizers, limit 256) and
+ * minilm-l6-v2.npy (sentence-transformers 6.2, torch 2.15, fp32, normalised); the model's folder is in
+ * VECMILL_TEST_MODEL. Without either it says so and is skipped. The level is VECMILL_ISA's.
+ *
+ * Arguments: the most tokens to compute (0: all). Longer texts are then left out evenly, since plain C
+ * takes minutes for all of them. */
+#include "model_toy.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define N_MOST     1000
+#define DIM        384
+#define COSINE     0.999999
+#define DIFFERENCE 1e-5
+#define PASS       2048 /* tokens */
+
+static struct {
+    uint32_t n, n_used;
+    uint32_t used[N_MOST];
+    int32_t *ids[N_MOST];
+    uint32_t n_ids[N_MOST];
+    float *want;    /* [n, DIM] */
+    float *vectors; /* [n_used, DIM] */
+} data;
+
+static struct toy toy;
+static struct toy_loaded loaded;
+
+static int skipped(const char *why, const char *which)
+{
+    printf("skipped: %s %s\n", why, which);
+    return 77;
+}
+
+static void read_texts(const char *path)
+{
+    size_t bytes;
+    char *all = toy_read(path, &bytes), *line = all, *end;
+    for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        json_t *value = json_loadb(line, (size_t)(end - line), JSON_ALLOW_NUL, NULL);
+        const json_t *ids = json_object_get(value, "ids");
+        assert_true(json_is_array(ids) && data.n < N_MOST);
+        uint32_t n = (uint32_t)json_array_size(ids);
+        data.ids[data.n] = (int32_t *)malloc(n * sizeof(int32_t));
+        assert_non_null(data.ids[data.n]);
+        for (uint32_t i = 0; i < n; i++) {
+            data.ids[data.n][i] = (int32_t)json_integer_value(json_array_get(ids, i));
+        }
+        data.n_ids[data.n++] = n;
+        json_decref(value);
+    }
+    free(all);
+}
+
+static void read_vectors(const char *path)
+{
+    size_t bytes, want = (size_t)data.n * DIM * sizeof(float);
+    char *all = toy_read(path, &bytes);
+    assert_true(bytes > want && strstr(all + 10, "'<f4'") && strstr(all + 10, "384"));
+    data.want = (float *)malloc(want);
+    assert_non_null(data.want);
+    memcpy(data.want, all + bytes - want, want);
+    free(all);
+}
+
+/* All texts, or those whose tokens fit `most`: every k-th. */
+static void choose_texts(uint32_t most)
+{
+    for (uint32_t step = 1;; step++) {
+        uint32_t tokens = 0;
+        data.n_used = 0;
+        for (uint32_t i = 0; i < data.n; i += step) {
+            data.used[data.n_used++] = i;
+            tokens += data.n_ids[i];
+        }
+        if (most && tokens > most && step < data.n) continue;
+        printf("%u of %u texts, %u tokens\n", data.n_used, data.n, tokens);
+        return;
+    }
+}
+
+/* Computes data.used from `first`, as many as fit a pass; returns how many. */
+static uint32_t compute_pass(uint32_t first, uint32_t most, float *vectors)
+{
+    static int32_t ids[PASS];
+    uint32_t starts[PASS + 1] = {0}, n = 0;
+    while (first + n < data.n_used && n < most) {
+        uint32_t i = data.used[first + n];
+        if (starts[n] + data.n_ids[i] > PASS) break;
+        memcpy(ids + starts[n], data.ids[i], data.n_ids[i] * sizeof(*ids));
+        starts[n + 1] = starts[n] + data.n_ids[i];
+        n++;
+    }
+    toy_forward(&loaded, ids, starts, n, vectors);
+    return n;
+}
+
+static void equals_the_reference(void **state)
+{
+    (void)state;
+    double worst = 0, lowest = 1;
+    for (uint32_t first = 0; first < data.n_used;) {
+        first += compute_pass(first, PASS, data.vectors + (size_t)first * DIM);
+    }
+    for (uint32_t i = 0; i < data.n_used; i++) {
+        const float *is = data.vectors + (size_t)i * DIM,
+                    *want = data.want + (size_t)data.used[i] * DIM;
+        double dot = 0, a = 0, b = 0, delta = 0;
+        for (int k = 0; k < DIM; k++) {
+            dot += (double)is[k] * (double)want[k];
+            a += (double)is[k] * (double)is[k];
+            b += (double)want[k] * (double)want[k];
+            delta = fmax(delta, fabs((double)is[k] - (double)want[k]));
+        }
+        double cosine = dot / sqrt(a * b);
+        if (!(cosine >= COSINE && delta <= DIFFERENCE)) {
+            fail_msg("text %u of %u tokens: cosine %.9f, difference %.3e", data.used[i],
+                     data.n_ids[data.used[i]], cosine, delta);
+        }
+        worst = fmax(worst, delta);
+        lowest = fmin(lowest, cosine);
+    }
+    printf("lowest cosine %.9f, largest difference %.3e\n", lowest, worst);
+}
+
+/* Some texts alone, and in other places of other passes: the same bits. */
+static void same_bits_in_any_company(void **state)
+{
+    (void)state;
+    float *row = (float *)malloc((size_t)PASS * DIM * sizeof(float));
+    assert_non_null(row);
+    for (uint32_t i = 0; i < data.n_used; i += 1 + data.n_used / 8) {
+        for (uint32_t most = 1; most <= 3; most += 2) {
+            uint32_t n = compute_pass(i, most, row);
+            assert_memory_equal(row, data.vectors + (size_t)i * DIM, n * DIM * sizeof(float));
+        }
+    }
+    free(row);
+}
+
+int main(int argc, char **argv)
+{
+    const char *shared = getenv("VECMILL_SHARED"), *model = getenv("VECMILL_TEST_MODEL");
+    char texts[2 * TOY_PATH], vectors[2 * TOY_PATH];
+    if (!shared) shared = "../shared";
+    snprintf(texts, sizeof(texts), "%.500s/data/reference/texts.jsonl", shared);
+    snprintf(vectors, sizeof(vectors), "%.500s/data/reference/minilm-l6-v2.npy", shared);
+    if (!model) return skipped("VECMILL_TEST_MODEL does not name", "all-MiniLM-L6-v2's folder");
+    if (!io_exists(texts)) return skipped("there is no", texts);
+    if (!toy_level()) return skipped("this machine has no", getenv("VECMILL_ISA"));
+    toy_open(&toy);
+    snprintf(toy.model, sizeof(toy.model), "%.500s", model);
+    read_texts(texts);
+    read_vectors(vectors);
+    choose_texts(argc > 1 ? (uint32_t)atoi(argv[1]) : 0);
+    data.vectors = (float *)malloc((size_t)data.n_used * DIM * sizeof(float));
+
+    vecmill_err err = {0};
+    const struct kern *kern = toy_kern();
+    uint64_t begin = clock_ns();
+    if (toy_compile(&toy, kern, &err) != VECMILL_OK) {
+        printf("model-reference: %s\n", err.message);
+        toy_remove(&toy);
+        return 1;
+    }
+    printf("level %s, pack built in %.2f s\n", kern->name, (double)(clock_ns() - begin) * 1e-9);
+    toy_load(&toy, kern, &loaded);
+    assert_int_equal(model_describe(loaded.model)->max_length, 256);
+    assert_int_equal(model_describe(loaded.model)->max_positions, 512);
+    assert_int_equal(model_describe(loaded.model)->hidden, DIM);
+    toy_plan(&loaded, PASS, 256);
+
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_the_reference),
+        cmocka_unit_test(same_bits_in_any_company),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    toy_unload(&loaded);
+    toy_remove(&toy);
+    for (uint32_t i = 0; i < data.n; i++) {
+        free(data.ids[i]);
+    }
+    free(data.want);
+    free(data.vectors);
+    printf("model-reference: %d passed, %d failed\n",
+           (int)(sizeof(tests) / sizeof(*tests)) - failed, failed);
+    return failed;
+}

@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+"""Writes a tiny BERT embedding model in Hugging Face layout, and what it must compute.
+
+    tools/make_toy_model.py DIR [--layers 2] [--hidden 32] [--heads 4] [--intermediate 64]
+        [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling mean|cls|none]
+        [--no-normalize] [--prefix] [--extras] [--max-length N] [--seed 1] [--golden FILE]
+
+DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_config.json and, unless
+--pooling none, modules.json, 1_Pooling/config.json and sentence_bert_config.json. The same arguments
+give the same bytes. --prefix writes "bert." before the tensors' names; --extras adds tensors that a
+checkpoint may carry and a vector does not need.
+
+--golden writes {"sequences": [{"ids": [...], "vector": [...]}]}: the vectors of a few sequences of ids,
+computed here in double precision from the weights as stored, by the formulas of docs/MODEL.md and by
+none of the project's code. Standard library only."""
+import argparse
+import json
+import math
+import os
+import random
+import struct
+
+WORDS = ('the of and a to in is it that for was on are as with his they at be this from have or by one '
+         'had not but what all were when we there can an your which their said if do will each about '
+         'how up out them then she many some so these would other into has more her two like him see '
+         'time could no make than first been its who now people my made over did down only way find '
+         'use may water long little very after words called just where most know').split()
+
+
+WIDTH = {'I64': 8, 'F32': 4, 'F16': 2, 'BF16': 2}  # bytes of an element; wider tensors come first
+
+
+def vocabulary(size):
+    letters = [chr(c) for c in range(ord('a'), ord('z') + 1)]
+    digits = [str(d) for d in range(10)]
+    tokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+    tokens += letters + ['##' + c for c in letters] + digits + ['##' + d for d in digits]
+    tokens += list('.,!?\'"-:;()') + [w for w in WORDS if len(w) > 1]
+    tokens = list(dict.fromkeys(tokens))[:size]
+    return tokens + ['[unused%d]' % i for i in range(size - len(tokens))]
+
+
+def tokenizer_json(tokens):
+    def special(i):
+        return {'id': i, 'content': tokens[i], 'single_word': False, 'lstrip': False, 'rstrip': False,
+                'normalized': False, 'special': True}
+
+    def piece(i, type_id):
+        return {'SpecialToken': {'id': tokens[i], 'type_id': type_id}}
+
+    def sequence(name, type_id):
+        return {'Sequence': {'id': name, 'type_id': type_id}}
+
+    return {
+        'version': '1.0', 'truncation': None, 'padding': None,
+        'added_tokens': [special(i) for i in range(5)],
+        'normalizer': {'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': True,
+                       'strip_accents': None, 'lowercase': True},
+        'pre_tokenizer': {'type': 'BertPreTokenizer'},
+        'post_processor': {
+            'type': 'TemplateProcessing',
+            'single': [piece(2, 0), sequence('A', 0), piece(3, 0)],
+            'pair': [piece(2, 0), sequence('A', 0), piece(3, 0), sequence('B', 1), piece(3, 1)],
+            'special_tokens': {t: {'id': t, 'ids': [i], 'tokens': [t]}
+                               for i, t in ((2, '[CLS]'), (3, '[SEP]'))}},
+        'decoder': {'type': 'WordPiece', 'prefix': '##', 'cleanup': True},
+        'model': {'type': 'WordPiece', 'unk_token': '[UNK]', 'continuing_subword_prefix': '##',
+                  'max_input_chars_per_word': 100, 'vocab': {t: i for i, t in enumerate(tokens)}}}
+
+
+def to_bytes(values, dtype):
+    if dtype == 'F32':
+        return struct.pack('<%df' % len(values), *values)
+    if dtype == 'F16':
+        return struct.pack('<%de' % len(values), *values)
+    bits = struct.unpack('<%dI' % len(values), struct.pack('<%df' % len(values), *values))
+    return struct.pack('<%dH' % len(values), *[(b + 0x8000) >> 16 & 0xffff for b in bits])
+
+
+def from_bytes(data, dtype):
+    if dtype == 'F32':
+        return list(struct.unpack('<%df' % (len(data) // 4), data))
+    if dtype == 'F16':
+        return list(struct.unpack('<%de' % (len(data) // 2), data))
+    halves = struct.unpack('<%dH' % (len(data) // 2), data)
+    return list(struct.unpack('<%df' % len(halves), struct.pack('<%dI' % len(halves),
+                                                                 *[h << 16 for h in halves])))
+
+
+class Tensor:
+    """Stored bytes, and the values that they are."""
+
+    def __init__(self, shape, values, dtype):
+        self.shape, self.dtype, self.data = shape, dtype, to_bytes(values, dtype)
+        self.values = from_bytes(self.data, dtype)
+
+    def rows(self):
+        n = self.shape[1]
+        return [self.values[i:i + n] for i in range(0, len(self.values), n)]
+
+
+def make_weights(a, rng):
+    h, inter = a.hidden, a.intermediate
+    weights = {}
+
+    def matrix(name, rows, columns, scale):
+        weights[name] = Tensor([rows, columns],
+                               [rng.gauss(0, scale) for _ in range(rows * columns)], a.dtype)
+
+    def linear(name, outputs, inputs):
+        matrix(name + '.weight', outputs, inputs, 1.5 / math.sqrt(inputs))
+        weights[name + '.bias'] = Tensor([outputs], [rng.gauss(0, 0.1) for _ in range(outputs)], a.dtype)
+
+    def norm(name):
+        weights[name + '.weight'] = Tensor([h], [rng.gauss(1, 0.1) for _ in range(h)], a.dtype)
+        weights[name + '.bias'] = Tensor([h], [rng.gauss(0, 0.1) for _ in range(h)], a.dtype)
+
+    matrix('embeddings.word_embeddings.weight', a.vocab, h, 0.5)
+    matrix('embeddings.position_embeddings.weight', a.positions, h, 0.2)
+    matrix('embeddings.token_type_embeddings.weight', 2, h, 0.1)
+    norm('embeddings.LayerNorm')
+    for i in range(a.layers):
+        layer = 'encoder.layer.%d.' % i
+        for part in ('query', 'key', 'value'):
+            linear(layer + 'attention.self.' + part, h, h)
+        linear(layer + 'attention.output.dense', h, h)
+        norm(layer + 'attention.output.LayerNorm')
+        linear(layer + 'intermediate.dense', inter, h)
+        linear(layer + 'output.dense', h, inter)
+        norm(layer + 'output.LayerNorm')
+    if a.extras:
+        linear('pooler.dense', h, h)
+    return weights
+
+
+def write_safetensors(path, weights, a):
+    tensors = {('bert.' if a.prefix else '') + k: (t.dtype, t.shape, t.data) for k, t in weights.items()}
+    if a.extras:
+        ids = struct.pack('<%dq' % a.positions, *range(a.positions))
+        tensors[('bert.' if a.prefix else '') + 'embeddings.position_ids'] = ('I64', [1, a.positions], ids)
+        tensors['cls.predictions.bias'] = ('F32', [3], struct.pack('<3f', 1, 2, 3))
+    header, data = {'__metadata__': {'format': 'pt'}}, b''
+    for name in sorted(tensors, key=lambda n: (-WIDTH[tensors[n][0]], n)):
+        dtype, shape, raw = tensors[name]
+        header[name] = {'dtype': dtype, 'shape': shape, 'data_offsets': [len(data), len(data) + len(raw)]}
+        data += raw
+    head = json.dumps(header, separators=(',', ':')).encode()
+    head += b' ' * (-len(head) % 8)
+    with open(path, 'wb') as f:
+        f.write(struct.pack('<Q', len(head)) + head + data)
+
+
+# ---- the formulas, in double precision ----
+
+def layer_norm(v, gamma, beta, eps):
+    mean = math.fsum(v) / len(v)
+    var = math.fsum((x - mean) ** 2 for x in v) / len(v)
+    return [(x - mean) / math.sqrt(var + eps) * g + b for x, g, b in zip(v, gamma, beta)]
+
+
+def apply(x, rows, bias):
+    return [[math.fsum(p * q for p, q in zip(v, row)) + b for row, b in zip(rows, bias)] for v in x]
+
+
+def attention(q, k, v, heads):
+    n, h = len(q), len(q[0])
+    d = h // heads
+    out = [[0.0] * h for _ in range(n)]
+    for head in range(heads):
+        cut = slice(head * d, (head + 1) * d)
+        for i in range(n):
+            scores = [math.fsum(a * b for a, b in zip(q[i][cut], k[j][cut])) / math.sqrt(d)
+                      for j in range(n)]
+            top = max(scores)
+            e = [math.exp(s - top) for s in scores]
+            total = math.fsum(e)
+            for c in range(cut.start, cut.stop):
+                out[i][c] = math.fsum(e[j] * v[j][c] for j in range(n)) / total
+    return out
+
+
+def gelu(x):
+    return 0.5 * x * (1.0 + math.erf(x / math.sqrt(2.0)))
+
+
+def add(x, y):
+    return [[p + q for p, q in zip(a, b)] for a, b in zip(x, y)]
+
+
+def embed(ids, weights, a):
+    eps = 1e-12
+
+    def values(name):
+        return weights[name].values
+
+    def linear(x, name):
+        return apply(x, weights[name + '.weight'].rows(), values(name + '.bias'))
+
+    def norm(x, name):
+        return [layer_norm(v, values(name + '.weight'), values(name + '.bias'), eps) for v in x]
+
+    word = weights['embeddings.word_embeddings.weight'].rows()
+    position = weights['embeddings.position_embeddings.weight'].rows()
+    kind = weights['embeddings.token_type_embeddings.weight'].rows()[0]
+    x = [[p + q + r for p, q, r in zip(word[t], position[i], kind)] for i, t in enumerate(ids)]
+    x = norm(x, 'embeddings.LayerNorm')
+    for i in range(a.layers):
+        layer = 'encoder.layer.%d.' % i
+        q, k, v = (linear(x, layer + 'attention.self.' + p) for p in ('query', 'key', 'value'))
+        context = attention(q, k, v, a.heads)
+        x = norm(add(x, linear(context, layer + 'attention.output.dense')),
+                 layer + 'attention.output.LayerNorm')
+        up = [[gelu(u) for u in row] for row in linear(x, layer + 'intermediate.dense')]
+        x = norm(add(x, linear(up, layer + 'output.dense')), layer + 'output.LayerNorm')
+    pooled = x[0] if a.pooling == 'cls' else [math.fsum(c) / len(x) for c in zip(*x)]
+    if normalizes(a):
+        length = max(math.sqrt(math.fsum(p * p for p in pooled)), 1e-12)
+        pooled = [p / length for p in pooled]
+    return pooled
+
+
+def normalizes(a):
+    return a.pooling != 'none' and not a.no_normalize
+
+
+def golden(weights, a, rng):
+    lengths = sorted({1, 2, 3, 9, min(33, a.positions), a.positions})
+    sequences = []
+    for n in lengths:
+        ids = [rng.randrange(a.vocab) for _ in range(n)]
+        sequences.append({'ids': ids, 'vector': embed(ids, weights, a)})
+    return {'sequences': sequences}
+
+
+def write_json(path, value):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'w', encoding='utf-8') as f:
+        json.dump(value, f, indent=1)
+        f.write('\n')
+
+
+def write_model(a):
+    rng = random.Random(a.seed)
+    weights = make_weights(a, rng)
+    tokens = vocabulary(a.vocab)
+    architecture = 'BertForMaskedLM' if a.prefix else 'BertModel'
+    write_json(os.path.join(a.dir, 'config.json'), {
+        'architectures': [architecture], 'model_type': 'bert', 'hidden_act': 'gelu',
+        'hidden_size': a.hidden, 'intermediate_size': a.intermediate, 'layer_norm_eps': 1e-12,
+        'max_position_embeddings': a.positions, 'num_attention_heads': a.heads,
+        'num_hidden_layers': a.layers, 'pad_token_id': 0, 'position_embedding_type': 'absolute',
+        'type_vocab_size': 2, 'vocab_size': a.vocab})
+    write_json(os.path.join(a.dir, 'tokenizer_config.json'), {
+        'do_lower_case': True, 'tokenize_chinese_chars': True, 'strip_accents': None,
+        'model_max_length': a.positions, 'tokenizer_class': 'BertTokenizer'})
+    write_json(os.path.join(a.dir, 'tokenizer.json'), tokenizer_json(tokens))
+    with open(os.path.join(a.dir, 'vocab.txt'), 'w', encoding='utf-8') as f:
+        f.write(''.join(t + '\n' for t in tokens))
+    write_safetensors(os.path.join(a.dir, 'model.safetensors'), weights, a)
+    if a.pooling != 'none':
+        kinds = ['Transformer', 'Pooling'] + ([] if a.no_normalize else ['Normalize'])
+        paths = ['', '1_Pooling', '2_Normalize']
+        write_json(os.path.join(a.dir, 'modules.json'), [
+            {'idx': i, 'name': str(i), 'path': paths[i], 'type': 'sentence_transformers.models.' + k}
+            for i, k in enumerate(kinds)])
+        write_json(os.path.join(a.dir, '1_Pooling', 'config.json'), {
+            'word_embedding_dimension': a.hidden, 'pooling_mode_cls_token': a.pooling == 'cls',
+            'pooling_mode_mean_tokens': a.pooling == 'mean', 'pooling_mode_max_tokens': False,
+            'pooling_mode_mean_sqrt_len_tokens': False})
+        write_json(os.path.join(a.dir, 'sentence_bert_config.json'), {
+            'max_seq_length': a.max_length or a.positions, 'do_lower_case': False})
+    if a.golden:
+        write_json(os.path.abspath(a.golden), golden(weights, a, rng))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    p.add_argument('dir')
+    for name, default in (('layers', 2), ('hidden', 32), ('heads', 4), ('intermediate', 64),
+                          ('vocab', 160), ('positions', 64), ('max-length', 0), ('seed', 1)):
+        p.add_argument('--' + name, type=int, default=default)
+    p.add_argument('--dtype', choices=('F32', 'F16', 'BF16'), default='F32')
+    p.add_argument('--pooling', choices=('mean', 'cls', 'none'), default='mean')
+    p.add_argument('--no-normalize', action='store_true')
+    p.add_argument('--prefix', action='store_true')
+    p.add_argument('--extras', action='store_true')
+    p.add_argument('--golden')
+    write_model(p.parse_args())
+
+
+if __name__ == '__main__':
+    main()
