@@ -1,0 +1,122 @@
+/* build: has a pack built by a child process, whose memory ends with it.
+ *
+ * Promises: the child dies with us; the wait has a deadline; the child's bytes are judged as hostile;
+ * nobody else's children are waited for, and a host that ignores SIGCHLD is coped with: the answer
+ * comes through the pipe, the wait status only names a death. Answer: one byte of status, then the
+ * message. */
+#include "engine/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A model of 1.3 GB from a disk of 10 MB/s takes two minutes. */
+#define BUILD_DEADLINE_MS (10u * 60u * 1000u)
+
+extern char **environ;
+
+static vecmill_status spawn(const char *worker, char *const argv[], int answer, pid_t *pid,
+                            vecmill_err *err)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attr;
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&files);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigdefault(&attr, &all);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int e = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    if (e == 0) e = posix_spawn_file_actions_adddup2(&files, answer, 1);
+    if (e == 0) e = posix_spawn(pid, worker, &files, &attr, argv, environ);
+    posix_spawnattr_destroy(&attr);
+    posix_spawn_file_actions_destroy(&files);
+    return e ? err_sys(err, VECMILL_E_INTERNAL, e, "%s cannot be started", worker) : VECMILL_OK;
+}
+
+/* Reads the answer to its end; false when the deadline passed. */
+static bool read_answer(int fd, char *answer, size_t room, size_t *got)
+{
+    const uint64_t deadline = clock_ns() + (uint64_t)BUILD_DEADLINE_MS * 1000000u;
+    *got = 0;
+    for (;;) {
+        const uint64_t now = clock_ns();
+        if (now >= deadline) return false;
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int ready = poll(&p, 1, (int)((deadline - now) / 1000000u) + 1);
+        if (ready < 0 && errno == EINTR) continue;
+        if (ready <= 0) return false;
+        char spill[64]; /* what does not fit is read and let go */
+        bool full = *got == room;
+        ssize_t n = read(fd, full ? spill : answer + *got, full ? sizeof(spill) : room - *got);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return true;
+        if (!full) *got += (size_t)n;
+    }
+}
+
+/* Reaps our child; false when somebody else did (SIGCHLD ignored). */
+static bool reap(pid_t pid, int *wait_status)
+{
+    pid_t r;
+    do {
+        r = waitpid(pid, wait_status, 0);
+    } while (r < 0 && errno == EINTR);
+    return r == pid;
+}
+
+vecmill_status source_build(const struct engine_source *source, const char *worker, const char *isa,
+                            vecmill_err *err)
+{
+    char parent[24], answer[sizeof(((vecmill_err *)0)->message)];
+    size_t got = 0;
+    int ends[2], wait_status = 0;
+    pid_t pid;
+    snprintf(parent, sizeof(parent), "%ld", (long)getpid());
+    char *const argv[] = {(char *)"vecmill-worker",
+                          (char *)"pack",
+                          parent,
+                          (char *)(uintptr_t)isa,
+                          (char *)(uintptr_t)source->dir,
+                          (char *)(uintptr_t)source->path,
+                          (char *)(uintptr_t)source->key,
+                          NULL};
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return err_sys(err, VECMILL_E_INTERNAL, errno, "no pipe for building a pack");
+    }
+    vecmill_status status = spawn(worker, argv, ends[1], &pid, err);
+    close(ends[1]);
+    if (status != VECMILL_OK) {
+        close(ends[0]);
+        return status;
+    }
+    bool in_time = read_answer(ends[0], answer, sizeof(answer) - 1, &got);
+    close(ends[0]);
+    if (!in_time) kill(pid, SIGKILL);
+    bool reaped = reap(pid, &wait_status);
+    if (!in_time) {
+        return err_set(err, VECMILL_E_INTERNAL, "building %s took more than %u s", source->path,
+                       BUILD_DEADLINE_MS / 1000u);
+    }
+    if (got == 0 && reaped && WIFSIGNALED(wait_status)) {
+        return err_set(err, VECMILL_E_INTERNAL, "building %s was ended by signal %d (%s)",
+                       source->path, WTERMSIG(wait_status), sigabbrev_np(WTERMSIG(wait_status)));
+    }
+    if (got == 0) {
+        return err_set(err, VECMILL_E_INTERNAL, "building %s: %s ended without an answer",
+                       source->path, worker);
+    }
+    unsigned said = (unsigned char)answer[0];
+    if (said == VECMILL_OK) return VECMILL_OK;
+    answer[got] = '\0';
+    return err_set(err, said < VECMILL_STATUS_COUNT ? (vecmill_status)said : VECMILL_E_INTERNAL,
+                   "%s", answer + 1);
+}

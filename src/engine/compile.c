@@ -1,0 +1,45 @@
+/* compile: a model's folder into a pack: text's section beside model's, neither knowing the other.
+ * Runs in the worker program. Promises that a builder who comes second uses the first one's pack. */
+#include "engine/engine.h"
+#include "engine/source.h"
+
+#include "kern/kern.h"
+#include "model/model.h"
+#include "text/text.h"
+
+static bool is_there(const struct engine_source *source)
+{
+    struct pack pack;
+    if (source_open(source, &pack, NULL) != VECMILL_OK) return false;
+    pack_close(&pack);
+    return true;
+}
+
+vecmill_status engine_compile(const struct engine_source *source, const char *isa, unsigned wait_ms,
+                              vecmill_err *err)
+{
+    const struct kern *kern;
+    struct buf section;
+    struct pack_writer w;
+    VM_TRY(kern_select(isa, &kern, err));
+    VM_TRY(pack_writer_open(source->path, source->key, wait_ms, &w, err));
+    buf_init(&section, TEXT_SECTION_MAX, "TEXT_SECTION_MAX");
+    vecmill_status status = VECMILL_OK;
+    if (is_there(source)) {
+        pack_drop(&w);
+        goto done;
+    }
+    status = text_compile(source->dir, &section, err);
+    if (status == VECMILL_OK) status = pack_begin(&w, ENGINE_TEXT_SECTION, err);
+    if (status == VECMILL_OK) status = pack_write(&w, section.data, section.bytes, err);
+    if (status == VECMILL_OK) status = pack_end(&w, err);
+    if (status == VECMILL_OK) status = model_compile(source->dir, kern, &w, err);
+    if (status == VECMILL_OK) {
+        status = pack_commit(&w, err);
+    } else {
+        pack_drop(&w);
+    }
+done:
+    buf_done(&section);
+    return status;
+}

@@ -1,0 +1,47 @@
+/* machine: vecmill_machine_describe, host's and kern's facts in one struct. */
+#include "host/host.h"
+#include "kern/kern.h"
+#include "vecmill.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The level a session would get; "" when $VECMILL_ISA names none that this machine has. */
+static const char *level_in_use(void)
+{
+    const enum kern_level best = kern_machine_level();
+    const char *cap = getenv("VECMILL_ISA");
+    if (!cap || !*cap) return kern_level_name(best);
+    for (int level = 0; level <= (int)best; level++) {
+        if (strcmp(cap, kern_level_name((enum kern_level)level)) == 0) {
+            return kern_level_name((enum kern_level)level);
+        }
+    }
+    return "";
+}
+
+vecmill_status vecmill_machine_describe(vecmill_machine *machine, vecmill_err *err)
+{
+    struct host_facts h;
+    VM_TRY(host_describe("", &h, err));
+    vecmill_machine m = {
+        .struct_bytes = machine->struct_bytes,
+        .cpus_online = h.cpus_online,
+        .cpus_allowed = h.cpus_allowed,
+        .cpus_quota = h.cpus_quota,
+        .memory_total = h.memory_total,
+        .memory_available = h.memory_available,
+        .memory_limit = h.memory_limit,
+        .cgroup_version = h.cgroup_version,
+        .oom_group = h.oom_group,
+        .psi = h.psi,
+        .huge_pages_always = h.transparent_huge_pages,
+    };
+    snprintf(m.memory_limit_source, sizeof(m.memory_limit_source), "%s", h.memory_limit_source);
+    snprintf(m.isa_best, sizeof(m.isa_best), "%s", kern_level_name(kern_machine_level()));
+    snprintf(m.isa, sizeof(m.isa), "%s", level_in_use());
+    snprintf(m.dnnl_version, sizeof(m.dnnl_version), "%s", kern_dnnl_version());
+    memcpy(machine, &m, num_min(machine->struct_bytes, sizeof(m)));
+    return VECMILL_OK;
+}

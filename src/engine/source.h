@@ -1,0 +1,29 @@
+/* source: from a model's folder to the place and key of its pack; private to engine. */
+#ifndef ENGINE_SOURCE_H
+#define ENGINE_SOURCE_H
+
+#include "engine/engine.h"
+#include "kern/kern.h"
+
+/* Resolves the folder, takes the identity of its files, and names the pack:
+ *   CACHE/packs/<folder's last two names>-<hash of its path>-<level>-fp32.pack
+ * One pack for each folder, level and precision: a changed model replaces its pack, so that the cache
+ * does not grow with every change. Makes the packs' folder. */
+vecmill_status source_describe(const char *model_dir, const char *cache_or_null,
+                               const struct kern *kern, struct engine_source *source,
+                               vecmill_err *err);
+
+/* Maps the source's pack if it is there, made of the same files, and its tokenizer undamaged (the
+ * weights, a hundred times as large, are checked against their own bounds only). E_NOTFOUND or E_MODEL
+ * else: it wants building. */
+vecmill_status source_open(const struct engine_source *source, struct pack *pack, vecmill_err *err);
+
+/* The program vecmill-worker: `given`, else beside the running program, else beside the library this
+ * code lies in, else the libexec folder it was built for. Never by PATH. */
+vecmill_status source_worker(const char *given, char path[IO_PATH_MAX], vecmill_err *err);
+
+/* Runs `worker pack ...` for the source and waits for it. */
+vecmill_status source_build(const struct engine_source *source, const char *worker, const char *isa,
+                            vecmill_err *err);
+
+#endif

@@ -1,0 +1,227 @@
+/* The default model against sentence-transformers' vectors, through vecmill.h alone.
+ *
+ * Data: VECMILL_SHARED (else ../shared) /data/reference: texts.jsonl ({"text", "ids"}; PyPI tokenizers, limit 256) and
+ * minilm-l6-v2.npy (sentence-transformers 6.2, torch 2.15, fp32, normalised). Needs the model's folder
+ * in VECMILL_TEST_MODEL. Without either it says so and is skipped.
+ *
+ * Shows: token ids equal; cosine >= 0.999999 and |delta| <= 1e-5; and that a row's bits do not depend
+ * on order, neighbours or batch_tokens. The level is VECMILL_ISA's. */
+#include "base/base.h"
+#include "vecmill.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define N_MOST     1000
+#define DIM        384
+#define LENGTH     256
+#define COSINE     0.999999
+#define DIFFERENCE 1e-5
+
+static struct {
+    size_t n;
+    json_t *lines[N_MOST];
+    vecmill_doc docs[N_MOST];
+    struct io_map npy;
+    const float *rows; /* [n, DIM] */
+} reference;
+
+static int n_passed, n_failed;
+
+static void check(bool ok, const char *what)
+{
+    printf("%s: %s\n", ok ? "passed" : "FAILED", what);
+    if (ok) {
+        n_passed++;
+    } else {
+        n_failed++;
+    }
+}
+
+static int skip(const char *why)
+{
+    printf("skipped: %s\n", why);
+    return 77;
+}
+
+/* Reads texts and vectors; false with a word when they are not there. */
+static bool load(const char *shared, vecmill_err *err)
+{
+    char texts[IO_PATH_MAX], vectors[IO_PATH_MAX];
+    struct buf b;
+    snprintf(texts, sizeof(texts), "%s/data/reference/texts.jsonl", shared);
+    snprintf(vectors, sizeof(vectors), "%s/data/reference/minilm-l6-v2.npy", shared);
+    buf_init(&b, 16 << 20, "TEST");
+    if (io_read_file(texts, &b, VECMILL_E_NOTFOUND, VECMILL_E_IO, err) != VECMILL_OK ||
+        io_map_file(vectors, &reference.npy, VECMILL_E_NOTFOUND, VECMILL_E_IO, err) != VECMILL_OK) {
+        buf_done(&b);
+        return false;
+    }
+    for (char *line = b.data, *end = b.data + b.bytes; line < end && reference.n < N_MOST;) {
+        char *stop = memchr(line, '\n', (size_t)(end - line));
+        if (!stop) stop = end;
+        json_t *v = NULL;
+        if (jsonx_parse(line, (size_t)(stop - line), texts, VECMILL_E_INPUT, &v, err) !=
+            VECMILL_OK) {
+            buf_done(&b);
+            return false;
+        }
+        const json_t *text = json_object_get(v, "text");
+        reference.docs[reference.n] =
+            (vecmill_doc){json_string_value(text), json_string_length(text)};
+        reference.lines[reference.n++] = v;
+        line = stop + 1;
+    }
+    buf_done(&b);
+    /* The header of this one file is 128 bytes; its size proves it. */
+    size_t bytes = 128 + reference.n * DIM * sizeof(float);
+    if (reference.npy.bytes != bytes) {
+        err_set(err, VECMILL_E_INPUT, "%s: holds %zu bytes, %zu texts need %zu", vectors,
+                reference.npy.bytes, reference.n, bytes);
+        return false;
+    }
+    reference.rows = (const float *)(const void *)(reference.npy.data + 128);
+    return true;
+}
+
+static vecmill_session *open_session(const char *model, uint32_t batch_tokens)
+{
+    vecmill_options o;
+    vecmill_session *s;
+    vecmill_err err;
+    vecmill_options_init(&o);
+    o.model_dir = model;
+    o.batch_tokens = batch_tokens;
+    o.worker_path = getenv("VECMILL_TEST_WORKER");
+    if (vecmill_session_open(&o, &s, &err) == VECMILL_OK) return s;
+    printf("FAILED: open: %s\n", err.message);
+    exit(1);
+}
+
+static void check_ids(vecmill_session *s)
+{
+    size_t different = 0;
+    for (size_t i = 0; i < reference.n; i++) {
+        const json_t *want = json_object_get(reference.lines[i], "ids");
+        int32_t ids[LENGTH];
+        size_t n = 0;
+        if (vecmill_tokenize(s, reference.docs[i], ids, LENGTH, &n, NULL, NULL) != VECMILL_OK)
+            n = 0;
+        bool same = n == json_array_size(want);
+        for (size_t k = 0; same && k < n; k++) {
+            same = ids[k] == json_integer_value(json_array_get(want, k));
+        }
+        if (!same) {
+            different++;
+            printf("  text %zu: %zu ids, the reference has %zu\n", i, n, json_array_size(want));
+        }
+    }
+    printf("  %zu texts, %zu with other ids\n", reference.n, different);
+    check(different == 0 && reference.n > 0, "token ids equal the reference's");
+}
+
+static void check_vectors(const float *got)
+{
+    double least_cosine = 2, most_difference = 0;
+    for (size_t i = 0; i < reference.n; i++) {
+        const float *a = got + i * DIM, *b = reference.rows + i * DIM;
+        double ab = 0, aa = 0, bb = 0;
+        for (size_t k = 0; k < DIM; k++) {
+            ab += (double)a[k] * (double)b[k];
+            aa += (double)a[k] * (double)a[k];
+            bb += (double)b[k] * (double)b[k];
+            most_difference = fmax(most_difference, fabs((double)a[k] - (double)b[k]));
+        }
+        double cosine = ab / sqrt(aa * bb);
+        /* Written so that a NaN counts as the worst. */
+        if (!(cosine >= least_cosine)) least_cosine = cosine;
+    }
+    printf("  smallest cosine %.9f, largest difference %.3g\n", least_cosine, most_difference);
+    check(least_cosine >= COSINE, "cosine with the reference >= 0.999999");
+    check(most_difference <= DIFFERENCE, "difference to the reference <= 1e-5");
+}
+
+/* Embeds documents order[0 .. n) and compares each row's bits with those of `want`. */
+static void check_bits(const char *model, uint32_t batch_tokens, const size_t *order, size_t n,
+                       const float *want, const char *what)
+{
+    vecmill_session *s = open_session(model, batch_tokens);
+    vecmill_doc *docs = calloc(n, sizeof(*docs));
+    float *got = calloc(n * DIM, sizeof(*got));
+    for (size_t i = 0; i < n; i++) {
+        docs[i] = reference.docs[order[i]];
+    }
+    bool ok = vecmill_embed(s, docs, n, got, NULL, NULL) == VECMILL_OK;
+    for (size_t i = 0; ok && i < n; i++) {
+        ok = memcmp(got + i * DIM, want + order[i] * DIM, DIM * sizeof(*got)) == 0;
+        if (!ok) printf("  text %zu has other bits\n", order[i]);
+    }
+    check(ok, what);
+    free(docs);
+    free(got);
+    vecmill_session_close(s);
+}
+
+static void check_independence(const char *model, const float *want, size_t n)
+{
+    size_t order[N_MOST];
+    uint32_t seed = 1;
+    for (size_t i = 0; i < n; i++) {
+        order[i] = i;
+    }
+    for (size_t i = n; i > 1; i--) {
+        seed = seed * 1664525u + 1013904223u;
+        size_t k = (seed >> 8) % i, kept = order[i - 1];
+        order[i - 1] = order[k];
+        order[k] = kept;
+    }
+    check_bits(model, 0, order, n, want, "same bits in another order");
+    check_bits(model, 1, order, n / 8, want, "same bits with batch_tokens 1, each alone");
+    check_bits(model, 300, order, n / 4, want, "same bits with batch_tokens 300");
+    check_bits(model, 5000, order, n / 2, want, "same bits with batch_tokens 5000");
+}
+
+int main(int argc, char **argv)
+{
+    const char *shared = getenv("VECMILL_SHARED"), *model = getenv("VECMILL_TEST_MODEL");
+    vecmill_err err;
+    if (!model || !*model) return skip("VECMILL_TEST_MODEL is not set");
+    if (!shared || !*shared) shared = "../shared"; /* beside the checkout, where the test runs */
+    if (!load(shared, &err)) return skip(err.message);
+    vecmill_machine machine = {.struct_bytes = sizeof(machine)};
+    if (vecmill_machine_describe(&machine, &err) == VECMILL_OK && machine.isa[0] == '\0') {
+        return skip("this machine lacks the level VECMILL_ISA names");
+    }
+    /* argv[1]: at most so many texts, for a build under sanitizers. */
+    const size_t most = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+    if (most && most < reference.n) {
+        printf("  the first %zu of %zu texts\n", most, reference.n);
+        reference.n = most;
+    }
+    vecmill_session *s = open_session(model, 0);
+    float *got = calloc(reference.n * DIM, sizeof(*got));
+    vecmill_result *results = calloc(reference.n, sizeof(*results));
+    check(vecmill_embed(s, reference.docs, reference.n, got, results, &err) == VECMILL_OK, "embed");
+    uint64_t tokens = 0;
+    for (size_t i = 0; i < reference.n; i++) {
+        tokens += results[i].n_tokens;
+    }
+    printf("  %zu texts, %llu tokens, level %s\n", reference.n, (unsigned long long)tokens,
+           machine.isa);
+    check_ids(s);
+    check_vectors(got);
+    vecmill_session_close(s);
+    /* The plain-C product is slow; every text was compared above. */
+    bool slow = strcmp(machine.isa, "ref") == 0;
+    check_independence(model, got, slow && reference.n > 40 ? 40 : reference.n);
+    free(results);
+    free(got);
+    for (size_t i = 0; i < reference.n; i++) {
+        json_decref(reference.lines[i]);
+    }
+    io_unmap(&reference.npy);
+    printf("engine-reference: %d passed, %d failed\n", n_passed, n_failed);
+    return n_failed != 0;
+}
