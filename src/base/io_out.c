@@ -31,9 +31,9 @@ static vecmill_status resolve(const char *path, char out[IO_PATH_MAX], vecmill_s
         }
     } else if (errno != ENOENT) {
         return err_sys(err, failure, errno, "%s: cannot be written", path);
-    } else if (lstat(path, &st) == 0) {
+    } else if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
         return err_set(err, failure, "%s: is a symbolic link to nothing", path);
-    } else {
+    } else { /* not there, or not until a moment ago */
         size_t n = strlen(path);
         if (n == 0 || n >= IO_PATH_MAX) {
             return err_set(err, failure, "a path of %zu bytes, outside 1 to %d", n,
