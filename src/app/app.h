@@ -1,0 +1,59 @@
+/* app: what the commands of the program share.
+ *
+ * A command gets the checked options and an output, returns a status and one sentence; main prints
+ * the sentence and turns the status into the exit code. E_PARTIAL says that all was written, and
+ * what of it failed. */
+#ifndef APP_H
+#define APP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app_out.h"
+#include "job/job.h"
+#include "options.h"
+#include "vecmill.h"
+
+struct app {
+    const struct options *options;
+    struct app_out out; /* standard output */
+};
+
+vecmill_status cmd_embed(struct app *app, vecmill_err *err);
+vecmill_status cmd_tokenize(struct app *app, vecmill_err *err);
+vecmill_status cmd_search(struct app *app, vecmill_err *err);
+vecmill_status cmd_models(struct app *app, vecmill_err *err);
+vecmill_status cmd_pull(struct app *app, vecmill_err *err);
+vecmill_status cmd_doctor(struct app *app, vecmill_err *err);
+vecmill_status cmd_bench(struct app *app, vecmill_err *err);
+
+/* The part of the options that says how documents are read; output is standard output. */
+struct job_options app_job_options(const struct options *o);
+
+/* The folder of a model into dir[IO_PATH_MAX]: found on this machine, else fetched when the name is
+ * of the registry or has the form org/name, with a note on stderr. */
+vecmill_status app_model_find(const struct options *o, const char *name, char *dir,
+                              vecmill_err *err);
+
+/* Makes a model present: what `pull` does. */
+vecmill_status app_model_pull(const struct options *o, const char *name, char *dir,
+                              vecmill_err *err);
+
+/* Finds the model and opens a session by the options; closed with vecmill_session_close. */
+vecmill_status app_session_open(const struct options *o, vecmill_session **session,
+                                vecmill_err *err);
+
+/* Facts about a session, struct_bytes set. */
+vecmill_facts app_facts(const vecmill_session *session);
+
+/* signals.c. SIGPIPE and SIGXFSZ are ignored, so that a write tells of them; SIGTERM, SIGINT and
+ * SIGHUP end the program with the exit code of E_STOPPED: at once, or, from signals_defer on, by the
+ * flag it returns; a second signal ends it at once in any case. */
+void signals_init(void);
+const atomic_int *signals_defer(void);
+
+/* A figure of this process in bytes out of /proc/self/status ("VmRSS", "VmHWM"); 0: unknown. */
+uint64_t app_memory(const char *figure);
+
+#endif

@@ -1,0 +1,179 @@
+/* app_model: from the name on the command line to a folder, and from there to a session. */
+#include "app.h"
+
+#include "hub/hub.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STATUS_FILE_MAX 8192u /* bytes read of /proc/self/status; it is below 2,000 */
+
+struct fetch {
+    const struct options *options;
+    struct app_out out; /* standard error */
+    bool is_terminal;
+    bool is_line_open;
+    uint64_t said_ns; /* when progress was last told */
+};
+
+struct job_options app_job_options(const struct options *o)
+{
+    return (struct job_options){
+        .input = o->input ? o->input : "-",
+        .output = "-",
+        .input_format = options_input_format(o->input_format),
+        .field = o->field,
+        .id_field = o->id_field,
+        .stop_on_error = o->on_error == ON_ERROR_STOP,
+        .max_document = o->max_document,
+    };
+}
+
+static void on_fetch(void *context, const char *file, uint64_t bytes, uint64_t total)
+{
+    struct fetch *f = context;
+    const uint64_t now_ns = clock_ns();
+    const bool is_end = total > 0 && bytes == total;
+    if (!is_end && now_ns - f->said_ns < 200000000u) return;
+    f->said_ns = now_ns;
+
+    if (f->options->progress == PROGRESS_JSON) {
+        app_json_open(&f->out, '{');
+        app_json_key(&f->out, "event");
+        app_json_string(&f->out, "fetch");
+        app_json_key(&f->out, "file");
+        app_json_string(&f->out, file);
+        app_json_key(&f->out, "bytes");
+        app_json_u64(&f->out, bytes);
+        app_json_key(&f->out, "total");
+        if (total > 0)
+            app_json_u64(&f->out, total);
+        else
+            app_json_raw(&f->out, "null");
+        app_json_close(&f->out, '}');
+        app_json_line(&f->out);
+    } else if (f->is_terminal) {
+        char have[APP_NUMBER_BYTES], all[APP_NUMBER_BYTES];
+        app_print(&f->out, "\r%.40s %s%s%s\033[K", file, app_megabytes(bytes, have),
+                  total > 0 ? " of " : "", total > 0 ? app_megabytes(total, all) : "");
+        f->is_line_open = true;
+    }
+    (void)app_out_flush(&f->out, NULL);
+}
+
+vecmill_status app_model_pull(const struct options *o, const char *name, char *dir,
+                              vecmill_err *err)
+{
+    char cache[IO_PATH_MAX];
+    VM_TRY(hub_cache_dir(cache, err));
+    struct fetch f = {
+        .options = o,
+        .is_terminal = o->progress == PROGRESS_AUTO && isatty(STDERR_FILENO) == 1,
+    };
+    app_out_init(&f.out, STDERR_FILENO, "standard error");
+    struct hub_env env;
+    hub_env_read(&env);
+    env.stop = signals_defer();
+    const vecmill_status status = hub_pull(cache, name, &env, on_fetch, &f, dir, err);
+    if (f.is_line_open) {
+        app_print(&f.out, "\n");
+        (void)app_out_flush(&f.out, NULL);
+    }
+    app_out_done(&f.out);
+    return status;
+}
+
+static bool is_in_registry(const char *name)
+{
+    size_t n;
+    const struct hub_model *models = hub_models(&n);
+    for (size_t i = 0; i < n; i++) {
+        const char *slash = strchr(models[i].name, '/');
+        if (strcmp(name, models[i].name) == 0) return true;
+        if (models[i].alias && strcmp(name, models[i].alias) == 0) return true;
+        if (slash && strcmp(name, slash + 1) == 0) return true;
+    }
+    return false;
+}
+
+/* org/name: two parts of letters, digits, '-', '_' and '.', not beginning with a dot. */
+static bool is_org_name(const char *name)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    const size_t org = strspn(name, allowed);
+    if (org == 0 || name[0] == '.' || name[org] != '/' || name[org + 1] == '.') return false;
+    const size_t rest = strspn(name + org + 1, allowed);
+    return rest > 0 && name[org + 1 + rest] == 0;
+}
+
+vecmill_status app_model_find(const struct options *o, const char *name, char *dir,
+                              vecmill_err *err)
+{
+    char cache[IO_PATH_MAX];
+    VM_TRY(hub_cache_dir(cache, err));
+    vecmill_err missing;
+    const vecmill_status status = hub_find(cache, name, dir, &missing);
+    if (status == VECMILL_OK) return VECMILL_OK;
+
+    const bool is_fetchable = is_in_registry(name) || is_org_name(name);
+    if (status != VECMILL_E_NOTFOUND || !is_fetchable) {
+        if (err) *err = missing;
+        return status;
+    }
+    struct hub_env env;
+    hub_env_read(&env);
+    env.stop = signals_defer();
+    if (o->progress == PROGRESS_AUTO && !env.offline) {
+        char note[512];
+        (void)snprintf(note, sizeof(note), "fetching the model %.300s, which is not here yet",
+                       name);
+        app_complain(note);
+    }
+    return app_model_pull(o, name, dir, err);
+}
+
+vecmill_status app_session_open(const struct options *o, vecmill_session **session,
+                                vecmill_err *err)
+{
+    char dir[IO_PATH_MAX];
+    VM_TRY(app_model_find(o, o->model, dir, err));
+    vecmill_options options;
+    vecmill_options_init(&options);
+    options.model_dir = dir;
+    options.precision = (vecmill_precision)o->precision;
+    options.long_policy = (vecmill_long)o->long_policy;
+    options.batch_tokens = (uint32_t)o->batch_tokens;
+    options.max_length = (uint32_t)o->max_length;
+    return vecmill_session_open(&options, session, err);
+}
+
+vecmill_facts app_facts(const vecmill_session *session)
+{
+    vecmill_facts facts = {.struct_bytes = sizeof(facts)};
+    vecmill_session_describe(session, &facts);
+    return facts;
+}
+
+uint64_t app_memory(const char *figure)
+{
+    char text[STATUS_FILE_MAX];
+    size_t got = 0;
+    const int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    const vecmill_status status =
+        io_read(fd, text, sizeof(text) - 1, &got, "/proc/self/status", VECMILL_E_IO, NULL);
+    (void)close(fd);
+    if (status != VECMILL_OK) return 0;
+    text[got] = 0;
+    const size_t name_bytes = strlen(figure);
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, figure, name_bytes) == 0 && line[name_bytes] == ':')
+            return strtoull(line + name_bytes + 1, NULL, 10) * 1024u;
+    }
+    return 0;
+}

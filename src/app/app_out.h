@@ -1,0 +1,62 @@
+/* app_out: text and JSON written to a descriptor.
+ *
+ * Promises: what is written between two flushes goes out in one write where it fits; the first
+ * failure sticks and is told by app_out_flush; text of any bytes becomes valid JSON (invalid UTF-8 is
+ * replaced). Does not know what the lines mean. */
+#ifndef APP_OUT_H
+#define APP_OUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+#define APP_OUT_MAX   (64u << 20) /* bytes held before a flush: one line at most */
+#define APP_OUT_FLUSH (64u << 10) /* from so many bytes on, a finished line is written */
+
+struct app_out {
+    int fd;
+    const char *name; /* said in messages: a path, or "standard output" */
+    struct buf buf;
+    bool comma; /* the next JSON value is not the first of its array or object */
+    vecmill_status status;
+    vecmill_err err;
+};
+
+/* In place; pair: app_out_done, which flushes nothing and closes nothing. */
+void app_out_init(struct app_out *out, int fd, const char *name);
+void app_out_done(struct app_out *out);
+
+void app_put(struct app_out *out, const void *data, size_t bytes);
+void app_print(struct app_out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* JSON: a key before each value of an object; commas are set by themselves. */
+void app_json_open(struct app_out *out, char bracket);  /* '{' or '[' */
+void app_json_close(struct app_out *out, char bracket); /* '}' or ']' */
+void app_json_key(struct app_out *out, const char *key);
+void app_json_text(struct app_out *out, const char *text, size_t bytes);
+void app_json_string(struct app_out *out, const char *text); /* NULL: null */
+void app_json_u64(struct app_out *out, uint64_t value);
+void app_json_i64(struct app_out *out, int64_t value);
+void app_json_real(struct app_out *out, double value, int decimals); /* not finite: null */
+void app_json_bool(struct app_out *out, bool value);
+void app_json_raw(struct app_out *out, const char *value); /* is JSON already */
+
+/* Ends a line of JSON, and writes when enough has come together. */
+void app_json_line(struct app_out *out);
+
+/* Writes all that is held. E_OUTPUT: this or an earlier write failed; then nothing more is written. */
+vecmill_status app_out_flush(struct app_out *out, vecmill_err *err);
+
+/* 1234567 as "1,234,567" into text[APP_NUMBER_BYTES], which is returned. */
+#define APP_NUMBER_BYTES 28
+const char *app_number(uint64_t value, char *text);
+
+/* Bytes as "21.7 MB" (powers of 1,000) into text[APP_NUMBER_BYTES], which is returned. */
+const char *app_megabytes(uint64_t bytes, char *text);
+
+/* "vecmill: MESSAGE" on stderr in one write; control characters become '?'. */
+void app_complain(const char *message);
+
+#endif

@@ -1,0 +1,246 @@
+/* doctor: what this machine allows, and whether a run would start.
+ *
+ * Changes nothing: it makes no folder, fetches nothing and builds no pack. Ends with 1 when something
+ * it saw would stop a run. */
+#include "app.h"
+
+#include "hub/hub.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WORKER_NAME "vecmill-worker" /* builds packs */
+#define PULL_NAME   "vecmill-pull"   /* downloads models */
+
+struct facts {
+    vecmill_machine machine;
+    bool is_machine_known;
+    char cache[IO_PATH_MAX];
+    bool is_cache_writable;
+    char worker[IO_PATH_MAX], pull[IO_PATH_MAX];
+    bool is_worker_there, is_pull_there;
+    char model[IO_PATH_MAX];
+    bool is_model_there, is_offline;
+    char problems[8][512];
+    unsigned n_problems;
+};
+
+static void add_problem(struct facts *f, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void add_problem(struct facts *f, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    (void)vsnprintf(f->problems[f->n_problems++], sizeof(f->problems[0]), format, ap);
+    va_end(ap);
+}
+
+/* Can the folder be written, or made in the nearest one that exists? */
+static bool is_writable(const char *dir)
+{
+    char path[IO_PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s", dir);
+    while (!io_exists(path)) {
+        char *slash = strrchr(path, '/');
+        if (!slash) return access(".", W_OK | X_OK) == 0;
+        if (slash == path) return access("/", W_OK | X_OK) == 0;
+        *slash = 0;
+    }
+    return access(path, W_OK | X_OK) == 0;
+}
+
+/* A program of ours: beside this one, or where an installation puts it, bin/../libexec/vecmill. */
+static bool find_program(const char *name, char *path)
+{
+    static const char *const folders[] = {"", "/../libexec/vecmill"};
+    char self[IO_PATH_MAX];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (n <= 0) return false;
+    self[n] = 0;
+    char *slash = strrchr(self, '/');
+    if (!slash) return false;
+    *slash = 0;
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        const int bytes = snprintf(path, IO_PATH_MAX, "%s%s/%s", self, folders[i], name);
+        if (bytes < IO_PATH_MAX && access(path, X_OK) == 0) return true;
+    }
+    return false;
+}
+
+static void gather(struct facts *f)
+{
+    vecmill_err err;
+    f->machine.struct_bytes = sizeof(f->machine);
+    f->is_machine_known = vecmill_machine_describe(&f->machine, &err) == VECMILL_OK;
+    if (!f->is_machine_known)
+        add_problem(f, "%s", err.message);
+    else if (!f->machine.isa[0])
+        add_problem(f, "VECMILL_ISA names no instruction set that this machine has; the best is %s",
+                    f->machine.isa_best);
+
+    if (hub_cache_dir(f->cache, &err) != VECMILL_OK) {
+        f->cache[0] = 0;
+        add_problem(f, "%s", err.message);
+    } else {
+        f->is_cache_writable = is_writable(f->cache);
+        if (!f->is_cache_writable)
+            add_problem(f, "the cache folder %.300s cannot be written, so no pack can be made",
+                        f->cache);
+    }
+    f->is_worker_there = find_program(WORKER_NAME, f->worker);
+    if (!f->is_worker_there)
+        add_problem(f, "the program " WORKER_NAME
+                       " is neither beside vecmill nor in its libexec folder, so no "
+                       "pack can be made");
+
+    f->is_pull_there = find_program(PULL_NAME, f->pull);
+
+    struct hub_env env;
+    hub_env_read(&env);
+    f->is_offline = env.offline;
+    f->is_model_there =
+        f->cache[0] && hub_find(f->cache, OPTIONS_DEFAULT_MODEL, f->model, NULL) == VECMILL_OK;
+    if (!f->is_model_there && f->is_offline)
+        add_problem(f,
+                    "the default model " OPTIONS_DEFAULT_MODEL " is not here, and HF_HUB_OFFLINE "
+                    "forbids to fetch it");
+    else if (!f->is_model_there && !f->is_pull_there)
+        add_problem(f, "the default model " OPTIONS_DEFAULT_MODEL
+                       " is not here, and the program " PULL_NAME
+                       " that fetches models is neither beside vecmill nor in its libexec folder");
+}
+
+static void json_bytes(struct app_out *out, const char *key, uint64_t bytes)
+{
+    app_json_key(out, key);
+    if (bytes == UINT64_MAX)
+        app_json_raw(out, "null");
+    else
+        app_json_u64(out, bytes);
+}
+
+static void print_json(struct app_out *out, const struct facts *f)
+{
+    const vecmill_machine *m = &f->machine;
+    app_json_open(out, '{');
+    app_json_key(out, "version");
+    app_json_string(out, vecmill_version());
+    if (f->is_machine_known) {
+        app_json_key(out, "dnnl_version");
+        app_json_string(out, m->dnnl_version);
+        app_json_key(out, "isa_best");
+        app_json_string(out, m->isa_best);
+        app_json_key(out, "isa");
+        app_json_string(out, m->isa);
+        app_json_key(out, "cpus_online");
+        app_json_u64(out, m->cpus_online);
+        app_json_key(out, "cpus_allowed");
+        app_json_u64(out, m->cpus_allowed);
+        app_json_key(out, "cpus_quota");
+        if (m->cpus_quota > 0)
+            app_json_real(out, m->cpus_quota, 3);
+        else
+            app_json_raw(out, "null");
+        json_bytes(out, "memory_total", m->memory_total);
+        json_bytes(out, "memory_available", m->memory_available);
+        json_bytes(out, "memory_limit", m->memory_limit);
+        app_json_key(out, "memory_limit_source");
+        app_json_string(out, m->memory_limit_source);
+        app_json_key(out, "cgroup_version");
+        app_json_i64(out, m->cgroup_version);
+        app_json_key(out, "oom_group");
+        app_json_bool(out, m->oom_group != 0);
+        app_json_key(out, "psi");
+        app_json_bool(out, m->psi != 0);
+        app_json_key(out, "huge_pages_always");
+        app_json_bool(out, m->huge_pages_always != 0);
+    }
+    app_json_key(out, "cache");
+    app_json_string(out, f->cache);
+    app_json_key(out, "cache_writable");
+    app_json_bool(out, f->is_cache_writable);
+    app_json_key(out, "worker");
+    app_json_string(out, f->is_worker_there ? f->worker : NULL);
+    app_json_key(out, "pull");
+    app_json_string(out, f->is_pull_there ? f->pull : NULL);
+    app_json_key(out, "default_model");
+    app_json_string(out, f->is_model_there ? f->model : NULL);
+    app_json_key(out, "offline");
+    app_json_bool(out, f->is_offline);
+    app_json_key(out, "problems");
+    app_json_open(out, '[');
+    for (unsigned i = 0; i < f->n_problems; i++)
+        app_json_string(out, f->problems[i]);
+    app_json_close(out, ']');
+    app_json_close(out, '}');
+    app_json_line(out);
+}
+
+static const char *memory_text(uint64_t bytes, char *text)
+{
+    return bytes == UINT64_MAX ? "unknown" : app_megabytes(bytes, text);
+}
+
+static void print_machine(struct app_out *out, const vecmill_machine *m)
+{
+    char a[APP_NUMBER_BYTES], b[APP_NUMBER_BYTES];
+    app_print(out, "oneDNN            %s\n", m->dnnl_version);
+    app_print(out, "instruction set   %s (the best here: %s)\n", m->isa[0] ? m->isa : "none",
+              m->isa_best);
+    app_print(out, "processors        %u online, %u allowed, ", m->cpus_online, m->cpus_allowed);
+    if (m->cpus_quota > 0)
+        app_print(out, "a quota of %.2f\n", m->cpus_quota);
+    else
+        app_print(out, "no quota\n");
+    app_print(out, "memory            %s, available %s\n", memory_text(m->memory_total, a),
+              memory_text(m->memory_available, b));
+    if (m->memory_limit == UINT64_MAX)
+        app_print(out, "memory limit      none\n");
+    else
+        app_print(out, "memory limit      %s (%s)\n", app_megabytes(m->memory_limit, a),
+                  m->memory_limit_source);
+    if (m->cgroup_version == 0)
+        app_print(out, "cgroup            no memory controller is visible\n");
+    else
+        app_print(out, "cgroup            version %d\n", m->cgroup_version);
+    app_print(out, "oom group         %s\n",
+              m->oom_group ? "on: an out-of-memory kill takes every process of the group, this "
+                             "program too"
+                           : "off: an out-of-memory kill takes one process");
+    app_print(out, "memory pressure   %s\n",
+              m->psi ? "reported by the kernel (PSI)" : "not reported by the kernel (no PSI)");
+    app_print(out, "huge pages        %s\n",
+              m->huge_pages_always ? "always: resident memory grows in steps of 2 MiB"
+                                   : "only where asked for");
+}
+
+static void print_text(struct app_out *out, const struct facts *f)
+{
+    app_print(out, "vecmill           %s\n", vecmill_version());
+    if (f->is_machine_known) print_machine(out, &f->machine);
+    app_print(out, "cache             %s (%s)\n", f->cache[0] ? f->cache : "none",
+              f->is_cache_writable ? "writable" : "not writable");
+    app_print(out, "worker program    %s\n", f->is_worker_there ? f->worker : "not found");
+    app_print(out, "pull program      %s\n", f->is_pull_there ? f->pull : "not found");
+    app_print(out, "default model     %s\n",
+              f->is_model_there ? f->model
+              : f->is_offline   ? "not here"
+                                : "not here; `vecmill pull " OPTIONS_DEFAULT_MODEL "` fetches it");
+    for (unsigned i = 0; i < f->n_problems; i++)
+        app_print(out, "problem           %s\n", f->problems[i]);
+}
+
+vecmill_status cmd_doctor(struct app *app, vecmill_err *err)
+{
+    struct facts f = {0};
+    gather(&f);
+    if (app->options->json)
+        print_json(&app->out, &f);
+    else
+        print_text(&app->out, &f);
+    if (f.n_problems == 0) return VECMILL_OK;
+    return err_set(err, VECMILL_E_INTERNAL, "%u problem%s would stop a run; the first: %.180s",
+                   f.n_problems, f.n_problems == 1 ? "" : "s", f.problems[0]);
+}

@@ -1,0 +1,87 @@
+/* models, pull: the registry, and making a model present. */
+#include "app.h"
+
+#include "hub/hub.h"
+
+struct row {
+    const struct hub_model *model;
+    bool is_here;
+    char dir[IO_PATH_MAX];
+};
+
+static void print_json(struct app_out *out, const struct row *row)
+{
+    const struct hub_model *m = row->model;
+    app_json_open(out, '{');
+    app_json_key(out, "name");
+    app_json_string(out, m->name);
+    app_json_key(out, "alias");
+    app_json_string(out, m->alias);
+    app_json_key(out, "dim");
+    app_json_u64(out, m->dim);
+    app_json_key(out, "max_length");
+    app_json_u64(out, m->max_length);
+    app_json_key(out, "pooling");
+    app_json_string(out, m->pooling);
+    app_json_key(out, "normalize");
+    app_json_bool(out, m->normalize);
+    app_json_key(out, "tokenizer");
+    app_json_string(out, m->tokenizer);
+    app_json_key(out, "bytes");
+    if (m->bytes > 0)
+        app_json_u64(out, m->bytes);
+    else
+        app_json_raw(out, "null");
+    app_json_key(out, "licence");
+    app_json_string(out, m->licence);
+    app_json_key(out, "source");
+    app_json_string(out, m->source == HUB_PYPI ? "pypi" : "huggingface");
+    app_json_key(out, "refused");
+    app_json_string(out, m->refused);
+    app_json_key(out, "folder");
+    app_json_string(out, row->is_here ? row->dir : NULL);
+    app_json_close(out, '}');
+    app_json_line(out);
+}
+
+static void print_row(struct app_out *out, const struct row *row)
+{
+    const struct hub_model *m = row->model;
+    char size[APP_NUMBER_BYTES] = "?";
+    if (m->bytes > 0) (void)app_megabytes(m->bytes, size);
+    app_print(out, "%-58s %5u %6u  %-5s %10s  %s%s\n", m->name, m->dim, m->max_length, m->pooling,
+              size,
+              m->refused     ? "refused: "
+              : row->is_here ? "here"
+                             : "vecmill pull",
+              m->refused ? m->refused : "");
+}
+
+vecmill_status cmd_models(struct app *app, vecmill_err *err)
+{
+    char cache[IO_PATH_MAX];
+    VM_TRY(hub_cache_dir(cache, err));
+    size_t n;
+    const struct hub_model *models = hub_models(&n);
+    const bool json = app->options->json;
+    if (!json)
+        app_print(&app->out, "%-58s %5s %6s  %-5s %10s  %s\n", "name", "dim", "tokens", "pool",
+                  "size", "state");
+    for (size_t i = 0; i < n; i++) {
+        struct row row = {.model = &models[i]};
+        row.is_here = hub_find(cache, models[i].name, row.dir, NULL) == VECMILL_OK;
+        if (json)
+            print_json(&app->out, &row);
+        else
+            print_row(&app->out, &row);
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status cmd_pull(struct app *app, vecmill_err *err)
+{
+    char dir[IO_PATH_MAX];
+    VM_TRY(app_model_pull(app->options, app->options->operand, dir, err));
+    app_print(&app->out, "%s\n", dir);
+    return VECMILL_OK;
+}

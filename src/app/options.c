@@ -1,0 +1,509 @@
+/* options: the tables of commands and options, and the one parser that reads them. A new option is a
+ * line of `lines`; nothing else here knows an option by its name. */
+#include "options.h"
+
+#include "job/job.h"
+#include "vecmill.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+struct command_line {
+    enum command command;
+    const char *name;
+    const char *usage;
+    const char *help;
+    bool later; /* not in this version */
+};
+
+static const struct command_line commands[] = {
+    {COMMAND_EMBED, "embed", "-i INPUT -o OUTPUT", "turn documents into vectors", false},
+    {COMMAND_TOKENIZE, "tokenize", "[-i INPUT]", "show the token ids of documents", false},
+    {COMMAND_SEARCH, "search", "-i VECTORS.npy -q TEXT", "find the nearest rows to a text", false},
+    {COMMAND_MODELS, "models", "", "list the models known by name", false},
+    {COMMAND_PULL, "pull", "MODEL", "fetch a model into the cache", false},
+    {COMMAND_DOCTOR, "doctor", "", "say what this machine allows and whether a run would start",
+     false},
+    {COMMAND_BENCH, "bench", "-i INPUT", "measure speed, memory and start on a corpus", false},
+    {COMMAND_PLAN, "plan", "", "tell the memory of a run before it starts", true},
+};
+
+enum kind { KIND_FLAG, KIND_TEXT, KIND_LIST, KIND_NUMBER, KIND_BYTES, KIND_CHOICE };
+
+struct option_line {
+    const char *name; /* without the two dashes */
+    char letter;      /* 0: none */
+    enum kind kind;
+    const char *value;    /* what the help calls its value; NULL for a flag */
+    const char *choices;  /* KIND_CHOICE: the words, the first is 0 */
+    uint64_t least, most; /* KIND_NUMBER, KIND_BYTES */
+    bool automatic;       /* "auto" is a value too, and is kept as 0 */
+    unsigned commands;    /* that take it */
+    unsigned required;    /* commands that cannot do without; of texts and lists */
+    size_t offset;        /* in struct options */
+    const char *later;   /* what of it is not in this version: "*" all but auto, words of `choices`,
+                             or the most a number may be; NULL: nothing */
+    const char *instead; /* what this version does, for the refusal */
+    const char *help;
+};
+
+#define RUNS       (COMMAND_EMBED | COMMAND_PLAN)
+#define MODEL      (RUNS | COMMAND_TOKENIZE | COMMAND_SEARCH | COMMAND_BENCH)
+#define READS      (RUNS | COMMAND_TOKENIZE | COMMAND_SEARCH | COMMAND_BENCH)
+#define AT(member) .offset = offsetof(struct options, member)
+
+static const struct option_line lines[] = {
+    {"model", 'm', KIND_TEXT, "MODEL", .commands = MODEL, AT(model),
+     .help =
+         "a name of `vecmill models`, a folder, or org/name (default " OPTIONS_DEFAULT_MODEL ")"},
+    {"input", 'i', KIND_TEXT, "FILE", .commands = READS, AT(input),
+     .required = COMMAND_EMBED | COMMAND_SEARCH | COMMAND_BENCH,
+     .help = "documents: .txt, .jsonl, .csv, each also .gz; - is stdin; for search a .npy"},
+    {"output", 'o', KIND_TEXT, "FILE", .commands = RUNS, .required = COMMAND_EMBED, AT(output),
+     .help = ".npy (float32 rows), .jsonl, or - for JSONL on stdout"},
+    {"query", 'q', KIND_LIST, "TEXT", .commands = COMMAND_SEARCH, .required = COMMAND_SEARCH,
+     AT(queries), .help = "what to look for; may be given again; - reads lines of stdin"},
+    {"top", 'k', KIND_NUMBER, "N", .least = 1, .most = OPTIONS_TOP_MAX, .commands = COMMAND_SEARCH,
+     AT(top), .help = "rows to show for each query (default 10)"},
+    {"texts", 0, KIND_TEXT, "FILE", .commands = COMMAND_SEARCH, AT(texts),
+     .help = "the documents the vectors were made of, to show beside the rows"},
+    {"workers", 0, KIND_NUMBER, "N|auto", .least = 1, .most = 4096, .automatic = true,
+     .commands = RUNS | COMMAND_BENCH, AT(workers), .later = "1",
+     .instead = "one process computes: use auto or 1", .help = "worker processes (default auto)"},
+    {"precision", 0, KIND_CHOICE, "NAME", .choices = "fp32 bf16 int8", .commands = RUNS,
+     AT(precision), .later = "bf16 int8", .instead = "use fp32", .help = "of the arithmetic"},
+    {"batch-tokens", 0, KIND_NUMBER, "N|auto", .least = 1, .most = VECMILL_MAX_BATCH_TOKENS,
+     .automatic = true, .commands = RUNS | COMMAND_BENCH, AT(batch_tokens),
+     .help = "tokens computed in one pass; changes speed and memory, never a bit of the result"},
+    {"memory", 0, KIND_BYTES, "BYTES|auto", .least = 1, .most = 1ull << 50, .automatic = true,
+     .commands = RUNS, AT(memory_bytes), .later = "*", .instead = "use auto",
+     .help = "the most memory the run may take (default auto)"},
+    {"max-length", 0, KIND_NUMBER, "N", .least = 3, .most = VECMILL_MAX_BATCH_TOKENS,
+     .commands = MODEL, AT(max_length),
+     .help = "tokens kept of a document, special ones included (default: the model's own)"},
+    {"long", 0, KIND_CHOICE, "POLICY", .choices = "truncate error split", .commands = RUNS,
+     AT(long_policy), .later = "split", .instead = "use truncate or error",
+     .help = "what happens to a document over --max-length"},
+    {"on-error", 0, KIND_CHOICE, "POLICY", .choices = "skip stop", .commands = RUNS, AT(on_error),
+     .help = "a document that fails: skip it with a zero row, or stop with exit 8"},
+    {"field", 0, KIND_TEXT, "NAME", .commands = READS, AT(field),
+     .help = "the text's key in JSONL (default text); the column's name or number in CSV"},
+    {"id-field", 0, KIND_TEXT, "NAME", .commands = READS, AT(id_field),
+     .help = "the id's key or column (default id)"},
+    {"input-format", 0, KIND_CHOICE, "NAME", .choices = "auto txt jsonl csv", .commands = READS,
+     AT(input_format), .help = "auto goes by the file's ending; stdin is txt"},
+    {"max-document", 0, KIND_BYTES, "BYTES", .least = 1, .most = JOB_MAX_DOCUMENT_MOST,
+     .commands = READS, AT(max_document),
+     .help = "the most bytes of one line or record; a longer one fails (default 16M)"},
+    {"resume", 0, KIND_FLAG, .commands = RUNS, AT(resume), .later = "*",
+     .instead = "run again without it", .help = "go on where a stopped run ended"},
+    {"force", 0, KIND_FLAG, .commands = RUNS, AT(force), .later = "*",
+     .instead = "no run keeps a journal, so there is none to override",
+     .help = "start afresh over another run's journal"},
+    {"repeat", 0, KIND_NUMBER, "N", .least = 1, .most = 1000, .commands = COMMAND_BENCH, AT(repeat),
+     .help = "times the corpus is embedded; the median counts (default 1)"},
+    {"accuracy", 0, KIND_FLAG, .commands = COMMAND_BENCH, AT(accuracy), .later = "*",
+     .instead = "bench measures speed", .help = "measure accuracy instead of speed"},
+    {"try", 0, KIND_FLAG, .commands = COMMAND_PLAN, AT(try_out), .later = "*",
+     .instead = "nothing is planned yet", .help = "run a pressure test against the plan"},
+    {"json", 0, KIND_FLAG,
+     .commands = COMMAND_PLAN | COMMAND_SEARCH | COMMAND_MODELS | COMMAND_DOCTOR | COMMAND_BENCH,
+     AT(json), .help = "answer in JSON"},
+    {"progress", 0, KIND_CHOICE, "HOW", .choices = "auto json none",
+     .commands = MODEL | COMMAND_PULL, AT(progress),
+     .help = "auto: a line on a terminal; json: objects on stderr; none: nothing but errors"},
+    {"events", 0, KIND_TEXT, "FILE", .commands = RUNS, AT(events),
+     .help = "write what happens as JSON lines, each flushed at once"},
+    {"help", 'h', KIND_FLAG, .commands = ~0u, AT(help), .help = "say this"},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define N_LINES    (sizeof(lines) / sizeof(lines[0]))
+
+static const struct command_line *command_of(enum command command)
+{
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (commands[i].command == command) return &commands[i];
+    return NULL;
+}
+
+const char *options_command_name(enum command command)
+{
+    const struct command_line *line = command_of(command);
+    return line ? line->name : "";
+}
+
+const char *options_input_format(uint32_t input_format)
+{
+    static const char *const words[] = {NULL, "txt", "jsonl", "csv"};
+    assert(input_format < sizeof(words) / sizeof(words[0]));
+    return words[input_format];
+}
+
+/* Edit distance with transposition of neighbours (optimal string alignment); names over NEAR_MAX
+ * bytes are far from everything. */
+#define NEAR_MAX 32u
+
+static unsigned distance(const char *a, const char *b)
+{
+    const size_t na = strlen(a), nb = strlen(b);
+    if (na > NEAR_MAX || nb > NEAR_MAX) return NEAR_MAX;
+    unsigned rows[3][NEAR_MAX + 1];
+    for (size_t j = 0; j <= nb; j++)
+        rows[0][j] = (unsigned)j;
+    for (size_t i = 1; i <= na; i++) {
+        unsigned *now = rows[i % 3];
+        const unsigned *up = rows[(i - 1) % 3], *up2 = rows[(i + 1) % 3];
+        now[0] = (unsigned)i;
+        for (size_t j = 1; j <= nb; j++) {
+            unsigned best = up[j - 1] + (a[i - 1] != b[j - 1]);
+            if (up[j] + 1 < best) best = up[j] + 1;
+            if (now[j - 1] + 1 < best) best = now[j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                up2[j - 2] + 1 < best)
+                best = up2[j - 2] + 1;
+            now[j] = best;
+        }
+    }
+    return rows[na % 3][nb];
+}
+
+/* A slip of the fingers: at most a third of the letters, and at least two may differ. */
+static bool is_near(unsigned d, const char *name)
+{
+    const size_t third = strlen(name) / 3;
+    return d <= (third > 2 ? third : 2);
+}
+
+static vecmill_status unknown_command(const char *word, vecmill_err *err)
+{
+    const char *best = NULL;
+    unsigned best_distance = NEAR_MAX;
+    for (size_t i = 0; i < N_COMMANDS + 2; i++) {
+        const char *name = i < N_COMMANDS    ? commands[i].name
+                           : i == N_COMMANDS ? "--help"
+                                             : "--version";
+        const unsigned d = distance(word, name);
+        if (d < best_distance) best = name, best_distance = d;
+    }
+    if (best && is_near(best_distance, best))
+        return err_set(err, VECMILL_E_USAGE, "unknown command %s; did you mean %s?", word, best);
+    return err_set(err, VECMILL_E_USAGE, "unknown command %s; vecmill --help lists the commands",
+                   word);
+}
+
+static vecmill_status unknown_option(const struct command_line *command, const char *word,
+                                     const char *name, vecmill_err *err)
+{
+    const char *best = NULL;
+    unsigned best_distance = NEAR_MAX;
+    for (size_t i = 0; i < N_LINES; i++) {
+        if (!(lines[i].commands & (unsigned)command->command)) continue;
+        const unsigned d = distance(name, lines[i].name);
+        if (d < best_distance) best = lines[i].name, best_distance = d;
+    }
+    if (best && is_near(best_distance, best))
+        return err_set(err, VECMILL_E_USAGE, "unknown option %s; did you mean --%s?", word, best);
+    return err_set(err, VECMILL_E_USAGE, "unknown option %s; vecmill %s --help lists the options",
+                   word, command->name);
+}
+
+/* Word i of a list "a b c"; false behind the last. */
+static bool word_at(const char *list, unsigned i, const char **word, size_t *bytes)
+{
+    for (;; i--) {
+        *bytes = strcspn(list, " ");
+        *word = list;
+        if (i == 0) return *bytes > 0;
+        list += *bytes;
+        if (!*list) return false;
+        list++;
+    }
+}
+
+static bool has_word(const char *list, const char *wanted)
+{
+    const char *word;
+    size_t bytes;
+    for (unsigned i = 0; word_at(list, i, &word, &bytes); i++)
+        if (strlen(wanted) == bytes && memcmp(word, wanted, bytes) == 0) return true;
+    return false;
+}
+
+static vecmill_status refuse(const struct option_line *line, const char *value, vecmill_err *err)
+{
+    return err_set(err, VECMILL_E_UNSUPPORTED, "--%s%s%s is not in this version: %s", line->name,
+                   value ? " " : "", value ? value : "", line->instead);
+}
+
+static vecmill_status take_number(const struct option_line *line, const char *value, uint64_t *out,
+                                  vecmill_err *err)
+{
+    if (line->automatic && strcmp(value, "auto") == 0) {
+        *out = 0;
+        return VECMILL_OK;
+    }
+    uint64_t number = 0;
+    const bool is_bytes = line->kind == KIND_BYTES;
+    const bool is_read =
+        is_bytes ? num_parse_bytes(value, &number) : num_parse(value, UINT64_MAX, &number);
+    if (!is_read || number < line->least || number > line->most)
+        return err_set(err, VECMILL_E_USAGE, "--%s %s is not a number%s from %llu to %llu%s%s",
+                       line->name, value, is_bytes ? " of bytes" : "",
+                       (unsigned long long)line->least, (unsigned long long)line->most,
+                       is_bytes ? ", K, M or G behind it allowed" : "",
+                       line->automatic ? ", or auto" : "");
+    if (line->later) {
+        uint64_t most_now = 0; /* "*": no number yet */
+        (void)num_parse(line->later, UINT64_MAX, &most_now);
+        if (number > most_now) return refuse(line, value, err);
+    }
+    *out = number;
+    return VECMILL_OK;
+}
+
+static vecmill_status take_choice(const struct option_line *line, const char *value, uint32_t *out,
+                                  vecmill_err *err)
+{
+    const char *word;
+    size_t bytes;
+    for (unsigned i = 0; word_at(line->choices, i, &word, &bytes); i++) {
+        if (strlen(value) != bytes || memcmp(word, value, bytes) != 0) continue;
+        if (line->later && has_word(line->later, value)) return refuse(line, value, err);
+        *out = i;
+        return VECMILL_OK;
+    }
+    return err_set(err, VECMILL_E_USAGE, "--%s %s is not one of: %s", line->name, value,
+                   line->choices);
+}
+
+/* value is NULL for a flag. */
+static vecmill_status take(struct options *o, const struct option_line *line, const char *value,
+                           vecmill_err *err)
+{
+    void *member = (char *)o + line->offset;
+    switch (line->kind) {
+    case KIND_FLAG:
+        if (line->later) return refuse(line, NULL, err);
+        *(bool *)member = true;
+        return VECMILL_OK;
+    case KIND_TEXT:
+        if (!*value)
+            return err_set(err, VECMILL_E_USAGE, "--%s is given an empty value", line->name);
+        *(const char **)member = value;
+        return VECMILL_OK;
+    case KIND_LIST:
+        if (o->n_queries == OPTIONS_QUERIES_MAX)
+            return err_set(err, VECMILL_E_USAGE,
+                           "--%s is given more than %u times (OPTIONS_QUERIES_MAX); give - and "
+                           "write them to stdin",
+                           line->name, OPTIONS_QUERIES_MAX);
+        ((const char **)member)[o->n_queries++] = value;
+        return VECMILL_OK;
+    case KIND_NUMBER:
+    case KIND_BYTES:
+        return take_number(line, value, member, err);
+    case KIND_CHOICE:
+        return take_choice(line, value, member, err);
+    }
+    return err_set(err, VECMILL_E_INTERNAL, "--%s has no kind", line->name);
+}
+
+/* Finds the option that `word` ("-m", "--model", "--model=X") names; *value is what stands behind
+ * the equals sign, or NULL. */
+static vecmill_status find_option(const struct command_line *command, const char *word,
+                                  const struct option_line **found, const char **value,
+                                  vecmill_err *err)
+{
+    char name[64];
+    const bool is_long = word[1] == '-';
+    const char *start = word + (is_long ? 2 : 1);
+    const size_t bytes = strcspn(start, "=");
+    if (bytes < sizeof(name)) {
+        memcpy(name, start, bytes);
+        name[bytes] = 0;
+        for (size_t i = 0; i < N_LINES; i++) {
+            const bool is_it = is_long ? strcmp(name, lines[i].name) == 0
+                                       : bytes == 1 && !start[1] && *start == lines[i].letter;
+            if (!is_it) continue;
+            if (!(lines[i].commands & (unsigned)command->command))
+                return err_set(err, VECMILL_E_USAGE, "%s has no option --%s", command->name,
+                               lines[i].name);
+            *found = &lines[i];
+            *value = start[bytes] ? start + bytes + 1 : NULL;
+            return VECMILL_OK;
+        }
+    } else {
+        name[0] = 0;
+    }
+    return unknown_option(command, word, name, err);
+}
+
+static vecmill_status check_required(const struct options *o, const struct command_line *command,
+                                     vecmill_err *err)
+{
+    for (size_t i = 0; i < N_LINES; i++) {
+        if (!(lines[i].required & (unsigned)command->command)) continue;
+        const void *member = (const char *)o + lines[i].offset;
+        const bool is_given = *(const char *const *)member != NULL;
+        if (!is_given)
+            return err_set(err, VECMILL_E_USAGE, "%s needs --%s %s (-%c)", command->name,
+                           lines[i].name, lines[i].value, lines[i].letter);
+    }
+    if (command->command == COMMAND_PULL && !o->operand)
+        return err_set(err, VECMILL_E_USAGE, "pull needs the name of a MODEL");
+    return VECMILL_OK;
+}
+
+/* Words behind the command. Sets o->help and stops there when it is asked for. */
+static vecmill_status parse_words(int argc, char *const *argv, const struct command_line *command,
+                                  struct options *o, vecmill_err *err)
+{
+    bool only_operands = false;
+    for (int i = 2; i < argc; i++) {
+        const char *word = argv[i];
+        if (!only_operands && strcmp(word, "--") == 0) {
+            only_operands = true;
+            continue;
+        }
+        if (only_operands || word[0] != '-' || !word[1]) {
+            if (command->command != COMMAND_PULL || o->operand)
+                return err_set(err, VECMILL_E_USAGE, "%s takes no argument %s", command->name,
+                               word);
+            o->operand = word;
+            continue;
+        }
+        const struct option_line *line = NULL;
+        const char *value = NULL;
+        VM_TRY(find_option(command, word, &line, &value, err));
+        if (line->kind == KIND_FLAG && value)
+            return err_set(err, VECMILL_E_USAGE, "--%s takes no value, and %s was given",
+                           line->name, value);
+        if (line->kind != KIND_FLAG && !value) {
+            if (i + 1 == argc)
+                return err_set(err, VECMILL_E_USAGE, "--%s needs a value: %s", line->name,
+                               line->value);
+            value = argv[++i];
+        }
+        VM_TRY(take(o, line, value, err));
+        if (o->help) return VECMILL_OK;
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status options_parse(int argc, char *const *argv, struct options *options, vecmill_err *err)
+{
+    static_assert(VECMILL_BF16 == 1 && VECMILL_INT8 == 2, "order of --precision");
+    static_assert(VECMILL_LONG_ERROR == 1 && VECMILL_LONG_SPLIT == 2, "order of --long");
+
+    struct options o = {.model = OPTIONS_DEFAULT_MODEL, .top = 10, .repeat = 1};
+    if (argc < 2)
+        return err_set(err, VECMILL_E_USAGE, "no command is given; vecmill --help lists them");
+    const char *word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        o.help = true;
+        *options = o;
+        return VECMILL_OK;
+    }
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+        o.version = true;
+        *options = o;
+        return VECMILL_OK;
+    }
+    const struct command_line *command = NULL;
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strcmp(word, commands[i].name) == 0) command = &commands[i];
+    if (!command) return unknown_command(word, err);
+    o.command = command->command;
+
+    VM_TRY(parse_words(argc, argv, command, &o, err));
+    if (!o.help) {
+        if (command->later)
+            return err_set(err, VECMILL_E_UNSUPPORTED, "the command %s is not in this version",
+                           command->name);
+        VM_TRY(check_required(&o, command, err));
+    }
+    *options = o;
+    return VECMILL_OK;
+}
+
+static vecmill_status add_line(struct buf *text, vecmill_err *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static vecmill_status add_line(struct buf *text, vecmill_err *err, const char *format, ...)
+{
+    char line[256];
+    va_list ap;
+    va_start(ap, format);
+    const int n = vsnprintf(line, sizeof(line), format, ap);
+    va_end(ap);
+    assert(n > 0 && (size_t)n < sizeof(line));
+    return buf_add(text, line, (size_t)n, err);
+}
+
+static vecmill_status help_program(struct buf *text, vecmill_err *err)
+{
+    VM_TRY(buf_add_string(text,
+                          "vecmill turns text into vectors.\n\n"
+                          "usage: vecmill COMMAND [OPTIONS]\n"
+                          "       vecmill COMMAND --help\n"
+                          "       vecmill --help | --version\n\ncommands:\n",
+                          err));
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        VM_TRY(add_line(text, err, "  %-10s%s%s\n", commands[i].name, commands[i].help,
+                        commands[i].later ? " (not in this version)" : ""));
+    VM_TRY(buf_add_string(text, "\nexit codes:\n", err));
+
+    /* Two statuses may share a code: the first in the list names it. */
+    static const struct {
+        int code;
+        const char *words;
+    } codes[] = {
+#define STATUS_LINE(name, code, words) {code, words},
+        VECMILL_STATUS_LIST(STATUS_LINE)
+#undef STATUS_LINE
+    };
+    int last = -1;
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        if (codes[i].code <= last) continue;
+        last = codes[i].code;
+        VM_TRY(add_line(text, err, "  %-4d%s\n", codes[i].code, codes[i].words));
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status help_option(const struct option_line *line, struct buf *text,
+                                  vecmill_err *err)
+{
+    char left[48], letter[8] = "    ";
+    if (line->letter) (void)snprintf(letter, sizeof(letter), "-%c, ", line->letter);
+    (void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, line->name, line->value ? " " : "",
+                   line->value ? line->value : "");
+    VM_TRY(add_line(text, err, "  %-28s%s\n", left, line->help));
+    const char *indent = "                              ";
+    if (line->choices) {
+        VM_TRY(add_line(text, err, "%sone of: %s", indent, line->choices));
+        if (line->later) VM_TRY(add_line(text, err, "; not in this version: %s", line->later));
+        return buf_add_string(text, "\n", err);
+    }
+    if (line->kind == KIND_NUMBER || line->kind == KIND_BYTES)
+        VM_TRY(add_line(text, err, "%s%llu to %llu%s\n", indent, (unsigned long long)line->least,
+                        (unsigned long long)line->most,
+                        line->kind == KIND_BYTES ? ", K, M or G behind it allowed" : ""));
+    if (line->later)
+        VM_TRY(add_line(text, err, "%snot in this version: %s\n", indent, line->instead));
+    return VECMILL_OK;
+}
+
+vecmill_status options_help(enum command command, struct buf *text, vecmill_err *err)
+{
+    const struct command_line *c = command_of(command);
+    if (!c) return help_program(text, err);
+    VM_TRY(add_line(text, err, "vecmill %s: %s%s\n\nusage: vecmill %s%s%s [OPTIONS]\n\n", c->name,
+                    c->help, c->later ? " (not in this version)" : "", c->name,
+                    *c->usage ? " " : "", c->usage));
+    for (size_t i = 0; i < N_LINES; i++)
+        if (lines[i].commands & (unsigned)command) VM_TRY(help_option(&lines[i], text, err));
+    return VECMILL_OK;
+}

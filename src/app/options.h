@@ -1,0 +1,69 @@
+/* options: the command line, read by one table.
+ *
+ * Every command, option, value and range that exists, or will exist, is one line of the tables in
+ * options.c; parsing, checking, refusing and the --help text all come from them. What the tables
+ * name but this version cannot do is refused by name with E_UNSUPPORTED. Does not know what a
+ * command does. */
+#ifndef APP_OPTIONS_H
+#define APP_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+#define OPTIONS_DEFAULT_MODEL "all-MiniLM-L6-v2"
+#define OPTIONS_QUERIES_MAX   64u   /* -q on one command line; more come through -q - */
+#define OPTIONS_TOP_MAX       1000u /* -k */
+#define OPTIONS_HELP_MAX      16384u
+
+enum command {
+    COMMAND_NONE = 0, /* only --help or --version was asked for */
+    COMMAND_EMBED = 1 << 0,
+    COMMAND_TOKENIZE = 1 << 1,
+    COMMAND_SEARCH = 1 << 2,
+    COMMAND_MODELS = 1 << 3,
+    COMMAND_PULL = 1 << 4,
+    COMMAND_DOCTOR = 1 << 5,
+    COMMAND_BENCH = 1 << 6,
+    COMMAND_PLAN = 1 << 7
+};
+
+enum progress_mode { PROGRESS_AUTO, PROGRESS_JSON, PROGRESS_NONE };
+enum on_error { ON_ERROR_SKIP, ON_ERROR_STOP };
+enum input_format { INPUT_AUTO, INPUT_TXT, INPUT_JSONL, INPUT_CSV };
+
+/* What the command line said. All text is borrowed from argv. Numbers: 0 is "auto" or "the default". */
+struct options {
+    enum command command;
+    bool help, version;
+    const char *operand; /* of pull: MODEL */
+    const char *model, *input, *output, *field, *id_field, *events, *texts;
+    const char *queries[OPTIONS_QUERIES_MAX];
+    uint32_t n_queries;
+    bool json, resume, force, try_out, accuracy;
+    uint32_t precision;   /* enum vecmill_precision */
+    uint32_t long_policy; /* enum vecmill_long */
+    uint32_t on_error;    /* enum on_error */
+    uint32_t progress;    /* enum progress_mode */
+    uint32_t input_format;
+    uint64_t workers, batch_tokens, memory_bytes, max_length, max_document, top, repeat;
+};
+
+/* Reads the command line. E_USAGE: an unknown command or option (the nearest name is offered), a
+ * value out of its range (the range is said), something missing. E_UNSUPPORTED: exists in the
+ * contract and not in this version. With --help or --version nothing else is checked. */
+vecmill_status options_parse(int argc, char *const *argv, struct options *options,
+                             vecmill_err *err);
+
+/* The help text for a command, or for the whole program (COMMAND_NONE), appended to `text`. */
+vecmill_status options_help(enum command command, struct buf *text, vecmill_err *err);
+
+/* "embed"; "" for COMMAND_NONE. */
+const char *options_command_name(enum command command);
+
+/* "txt", "jsonl" or "csv"; NULL for INPUT_AUTO: what job_options wants. */
+const char *options_input_format(uint32_t input_format);
+
+#endif

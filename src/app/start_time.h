@@ -1,0 +1,22 @@
+/* start_time: from the start of a process to its first vector.
+ *
+ * Runs this very program again as `embed` of one line, several times one after another, and takes the
+ * time from just before the spawn to the first byte of the vector on its standard output. */
+#ifndef APP_START_TIME_H
+#define APP_START_TIME_H
+
+#include "app.h"
+
+#define START_TIME_RUNS_MAX 64u
+#define START_TIME_WAIT_MS  60000 /* a start that takes longer is killed, and is an error */
+
+struct start_time {
+    uint32_t n;
+    uint64_t least_ns, median_ns;
+};
+
+/* n runs, at most START_TIME_RUNS_MAX. The pack is warm already when a session was opened before. */
+vecmill_status start_time_measure(const struct options *o, uint32_t n, struct start_time *t,
+                                  vecmill_err *err);
+
+#endif

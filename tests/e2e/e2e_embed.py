@@ -1,0 +1,251 @@
+"""embed: formats in and out, what becomes of odd and bad documents, what is told about a run."""
+
+import array
+import gzip
+import json
+import math
+import os
+import pty
+import subprocess
+
+import harness
+
+TEXTS = ["a cat sits", "", "   ", "the quick brown fox", "nul \0 inside", "ümläut and 漢字", "a cat sits"]
+
+
+class Formats(harness.Case):
+    def vectors(self, name, content, *args, code=0):
+        """Rows of a file's documents, through .npy."""
+        self.file(name, content)
+        self.embed("-i", name, "-o", "out.npy", *args, code=code)
+        npy = harness.Npy(self.path("out.npy"))
+        return [npy.raw(i) for i in range(npy.n)]
+
+    def test_the_same_texts_in_every_format(self):
+        lines = [text for text in TEXTS if "\0" not in text]
+        want = self.vectors("a.txt", "\n".join(lines) + "\n")
+        self.assertEqual(len(want), len(lines))
+        self.assertEqual(len(set(want)), 4, "empty and blank are the same, and so are the two cats")
+        self.assertEqual(self.vectors("a.jsonl", [{"text": text} for text in lines]), want)
+        self.assertEqual(self.vectors("b.jsonl", lines), want, "bare strings")
+        self.assertEqual(self.vectors("c.jsonl", [{"x": [1], "body": text} for text in lines],
+                                      "--field", "body"), want)
+        csv = 'number,text\r\n' + "".join(f'{i},"{text}"\r\n' for i, text in enumerate(lines))
+        self.assertEqual(self.vectors("a.csv", csv), want)
+        self.assertEqual(self.vectors("b.csv", csv, "--field", "2"), want)
+        for name, content in (("a.txt.gz", "\n".join(lines)), ("a.csv.gz", csv),
+                              ("a.jsonl.gz", "\n".join(map(json.dumps, lines)))):
+            self.assertEqual(self.vectors(name, gzip.compress(content.encode())), want, name)
+
+    def test_stdin(self):
+        self.embed("-i", "-", "-o", "a.npy", stdin=b"one\ntwo")
+        self.embed("-i", "-", "-o", "b.npy", "--input-format", "jsonl", stdin=b'"one"\n{"text":"two"}\n')
+        one, two = harness.Npy(self.path("a.npy")), harness.Npy(self.path("b.npy"))
+        self.assertEqual((one.n, one.bytes), (2, two.bytes))
+
+    def test_jsonl_and_stdout_hold_the_rows_of_npy(self):
+        self.file("in.jsonl", [{"id": i * 10, "text": text} for i, text in enumerate(TEXTS)])
+        self.embed("-i", "in.jsonl", "-o", "out.npy")
+        self.embed("-i", "in.jsonl", "-o", "out.jsonl")
+        out = self.embed("-i", "in.jsonl", "-o", "-").objects()
+        npy = harness.Npy(self.path("out.npy"))
+        self.assertEqual(out, self.lines("out.jsonl"))
+        self.assertEqual([line["id"] for line in out], [i * 10 for i in range(len(TEXTS))])
+        for i, line in enumerate(out):
+            self.assertEqual(array.array("f", line["embedding"]).tobytes(), npy.raw(i), i)
+
+    def test_ids(self):
+        ids = ["x", 7, 7, None, "quote \" and \n", 1.5, True]
+        self.file("in.jsonl", [{"id": value, "text": "a"} for value in ids] + [{"text": "none"}])
+        self.embed("-i", "in.jsonl", "-o", "out.npy")
+        self.assertEqual(self.lines("out.npy.ids.jsonl"), ids + [None])
+        self.embed("-i", "in.jsonl", "-o", "key.npy", "--id-field", "text")
+        self.assertEqual(self.lines("key.npy.ids.jsonl"), ["a"] * len(ids) + ["none"])
+        self.file("in.csv", "id,text\na1,one\nb2,two\n")
+        self.embed("-i", "in.csv", "-o", "csv.npy")
+        self.assertEqual(self.lines("csv.npy.ids.jsonl"), ["a1", "b2"])
+        self.file("in.txt", "one\n")
+        self.embed("-i", "in.txt", "-o", "plain.npy")
+        self.assertFalse(self.exists("plain.npy.ids.jsonl"))
+
+    def test_no_documents(self):
+        for name in ("in.txt", "in.jsonl"):
+            self.file(name, "")
+            self.embed("-i", name, "-o", "out.npy")
+            self.assertEqual(harness.Npy(self.path("out.npy")).n, 0)
+        self.assertEqual(self.embed("-i", "in.txt", "-o", "-").out, b"")
+
+    def test_rows_have_length_one_or_are_the_models_own(self):
+        rows = self.embed("-i", "-", "-o", "-", stdin="\n".join(TEXTS).encode()).objects()
+        for row in rows:
+            self.assertAlmostEqual(math.fsum(x * x for x in row["embedding"]), 1, places=5)
+        folder = harness.toy(self.path("raw"), "--no-normalize")
+        rows = self.embed("-i", "-", "-o", "-", model=folder, stdin=b"a cat\n").objects()
+        self.assertNotAlmostEqual(math.fsum(x * x for x in rows[0]["embedding"]), 1, places=3)
+
+    def test_an_output_that_is_a_link_stays_one(self):
+        self.file("real.npy", "old")
+        os.symlink("real.npy", self.path("link.npy"))
+        self.embed("-i", "-", "-o", "link.npy", stdin=b"a\n")
+        self.assertTrue(os.path.islink(self.path("link.npy")))
+        self.assertEqual(harness.Npy(self.path("real.npy")).n, 1)
+
+    def test_text_files_as_they_come(self):
+        want = self.vectors("a.txt", "one\ntwo\n")
+        self.assertEqual(self.vectors("b.txt", "one\r\ntwo"), want)
+        self.assertEqual(self.vectors("c.txt", "\ufeffone\ntwo\n"), want)
+        self.embed("-i", self.file("d.txt", "one\ntwo\n".encode("utf-16")), "-o", "no.npy", code=8)
+        self.assertFalse(self.exists("no.npy"))
+
+
+class BadDocuments(harness.Case):
+    BAD = ['{"id": 1, "text": "good"}', '{"id": 2, "text": ', '{"id": 3}', '{"id": 4, "text": 5}',
+           "[1]", '{"id": 6, "text": "good too"}', '{"text": "a", "text": "b"}', "nonsense"]
+
+    def test_a_zero_row_and_a_line(self):
+        self.file("in.jsonl", "\n".join(self.BAD) + "\n")
+        run = self.embed("-i", "in.jsonl", "-o", "out.npy", code=3)
+        self.assertIn("out.npy.errors.jsonl", run.err)
+        npy = harness.Npy(self.path("out.npy"))
+        self.assertEqual(npy.n, len(self.BAD))
+        errors = self.lines("out.npy.errors.jsonl")
+        failed = [error["index"] for error in errors]
+        self.assertTrue({1, 2, 3, 4, 7} <= set(failed), failed)
+        for error in errors:
+            self.assertEqual(error["line"], error["index"] + 1)
+            self.assertTrue(error["reason"])
+        for i in range(npy.n):
+            self.assertEqual(npy.is_zero(i), i in failed, i)
+        self.assertIn(f"{len(failed)} of {len(self.BAD)} documents of in.jsonl failed", run.err)
+
+    def test_errors_on_stdout_runs_go_to_stderr(self):
+        run = self.embed("-i", "-", "-o", "-", "--input-format", "jsonl", "--progress", "none", code=3,
+                         stdin="\n".join(self.BAD[:3]).encode())
+        self.assertEqual(len(run.objects()), 3)
+        self.assertRegex(run.err, r"vecmill: .*line 2: ")
+        self.assertRegex(run.err, r"vecmill: .*line 3: ")
+
+    def test_an_old_errors_file_goes(self):
+        self.file("in.jsonl", "\n".join(self.BAD))
+        self.embed("-i", "in.jsonl", "-o", "out.npy", code=3)
+        self.assertTrue(self.exists("out.npy.errors.jsonl"))
+        self.file("in.jsonl", self.BAD[0])
+        self.embed("-i", "in.jsonl", "-o", "out.npy")
+        self.assertFalse(self.exists("out.npy.errors.jsonl"))
+
+    def test_stop_at_the_first(self):
+        self.file("in.jsonl", "\n".join(self.BAD))
+        self.file("out.npy", "as it was")
+        self.refused("line 2", "embed", "-m", harness.toy_model(), "-i", "in.jsonl", "-o", "out.npy",
+                     "--on-error", "stop", code=8)
+        with open(self.path("out.npy"), "rb") as file:
+            self.assertEqual(file.read(), b"as it was")
+        self.assertEqual(sorted(os.listdir(self.dir)), ["in.jsonl", "out.npy"])
+
+    def test_over_max_document(self):
+        self.file("in.txt", "short\n" + "x" * 5000 + "\nshort again\n")
+        self.embed("-i", "in.txt", "-o", "out.npy", "--max-document", "1K", code=3)
+        error, = self.lines("out.npy.errors.jsonl")
+        self.assertEqual((error["index"], error["line"]), (1, 2))
+        self.assertIn("1024", error["reason"])
+        npy = harness.Npy(self.path("out.npy"))
+        self.assertEqual([npy.is_zero(i) for i in range(3)], [False, True, False])
+
+    def test_over_max_length_is_an_error_when_asked(self):
+        self.file("in.txt", "short\n" + "word " * 500 + "\n")
+        self.embed("-i", "in.txt", "-o", "out.npy", "--long", "error", "--max-length", "16", code=3)
+        error, = self.lines("out.npy.errors.jsonl")
+        self.assertEqual(error["index"], 1)
+        self.assertIn("16", error["reason"])
+
+    def test_bad_csv(self):
+        self.file("in.csv", "id,text\n1,one\n2\n3,three\n")
+        self.embed("-i", "in.csv", "-o", "out.npy", code=3)
+        self.assertEqual([error["index"] for error in self.lines("out.npy.errors.jsonl")], [1])
+        run = self.embed("-i", "in.csv", "-o", "out.npy", "--field", "body", code=8)
+        self.assertIn("body", run.err)
+
+    def test_truncated_gzip(self):
+        data = gzip.compress(("word " * 50 + "\n").encode() * 200)
+        self.file("in.txt.gz", data[:len(data) // 2])
+        self.embed("-i", "in.txt.gz", "-o", "out.npy", code=8)
+        self.file("in.txt.gz", b"no gzip at all")
+        self.embed("-i", "in.txt.gz", "-o", "out.npy", code=8)
+        self.assertEqual(os.listdir(self.dir), ["in.txt.gz"])
+
+    def test_invalid_utf8_and_truncation_are_counted(self):
+        self.file("in.txt", b"good\nbad \xff\xfe here\n" + b"word " * 500 + b"\n")
+        run = self.embed("-i", "in.txt", "-o", "out.npy", "--max-length", "16", "--progress", "json")
+        summary = [line for line in map(json.loads, run.err.splitlines())
+                   if line["event"] == "summary"][0]
+        self.assertEqual((summary["documents"], summary["failed"], summary["truncated"],
+                          summary["replaced_bytes"]), (3, 0, 1, 2))
+
+
+class Telling(harness.Case):
+    def test_summary(self):
+        run = self.embed("-i", "-", "-o", "out.npy", stdin=b"one\ntwo\n")
+        self.assertRegex(run.err, r"2 documents \(0 failed, 0 truncated, 0 bytes replaced\), [\d,]+ tokens")
+        self.assertEqual(run.err.count("\n"), 1)
+        self.assertNotIn("\r", run.err)
+
+    def test_none_says_nothing(self):
+        run = self.embed("-i", "-", "-o", "out.npy", "--progress", "none", stdin=b"one\n")
+        self.assertEqual((run.out, run.err), (b"", ""))
+
+    def test_json(self):
+        run = self.embed("-i", "-", "-o", "out.npy", "--progress=json", stdin=b"one\n" * 3000)
+        lines = [json.loads(line) for line in run.err.splitlines()]
+        self.assertEqual([line["event"] for line in lines[:-1]], ["progress"] * (len(lines) - 1))
+        last = lines[-1]
+        self.assertEqual((last["event"], last["documents"], last["outcome"]), ("summary", 3000, "complete"))
+        self.assertGreater(last["peak_rss_bytes"], 1 << 20)
+
+    def test_terminal(self):
+        """On a terminal a line is rewritten and removed before the summary."""
+        main, side = pty.openpty()
+        self.file("in.txt", "one word and another\n" * 20000)
+        process = subprocess.Popen([harness.VECMILL, "embed", "-m", harness.toy_model(), "-i", "in.txt",
+                                    "-o", "out.npy"], cwd=self.dir, env=harness.environment(), stderr=side)
+        os.close(side)
+        text = b""
+        while True:
+            try:
+                data = os.read(main, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            text += data
+        os.close(main)
+        self.assertEqual(process.wait(harness.SECONDS_MAX), 0)
+        self.assertIn(b"\r", text)
+        self.assertRegex(text.decode(), r"20,000 documents \(0 failed")
+        if b"tokens/s  " in text:
+            self.assertIn(b"MB", text)
+
+    def test_events(self):
+        self.file("in.jsonl", "\n".join(BadDocuments.BAD))
+        self.embed("-i", "in.jsonl", "-o", "out.npy", "--events", "events.jsonl", code=3)
+        events = self.lines("events.jsonl")
+        self.assertEqual(events[0]["event"], "run_started")
+        self.assertEqual(events[0]["dim"], harness.Npy(self.path("out.npy")).dim)
+        self.assertEqual(events[-1]["event"], "run_finished")
+        self.assertEqual(events[-1]["exit"], 3)
+        failed = [event["index"] for event in events if event["event"] == "document_failed"]
+        self.assertEqual(failed, [error["index"] for error in self.lines("out.npy.errors.jsonl")])
+        self.assertEqual(events[-1]["failed"], len(failed))
+        times = [event["t_ms"] for event in events]
+        self.assertEqual(times, sorted(times))
+
+    def test_events_of_a_run_that_fails(self):
+        self.file("in.txt", "a\n")
+        self.run_vecmill("embed", "-m", "org/name", "-i", "in.txt", "-o", "x.npy", "--events", "e.jsonl",
+                         code=10)
+        event, = self.lines("e.jsonl")
+        self.assertEqual((event["event"], event["exit"]), ("run_finished", 10))
+        self.assertIn("org/name", event["reason"])
+
+
+if __name__ == "__main__":
+    harness.main()

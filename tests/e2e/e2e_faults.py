@@ -1,0 +1,246 @@
+"""Signals, full disks, closed pipes: the exit code says it, and nothing half-written is left."""
+
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import time
+import unittest
+
+import harness
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Faults(harness.Case):
+    def start(self, *args, **more):
+        return subprocess.Popen([harness.VECMILL, "embed", "-m", harness.toy_model(), *args],
+                                cwd=self.dir, env=harness.environment(), stderr=subprocess.PIPE, **more)
+
+    def wait_for(self, what, condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"waited in vain for {what}")
+            time.sleep(0.005)
+
+    def started(self):
+        """True when the run has told of its start, so that its signals are deferred."""
+        try:
+            with open(self.path("events.jsonl"), encoding="utf-8") as file:
+                return "run_started" in file.read()
+        except OSError:
+            return False
+
+
+class Signals(Faults):
+    def stop_a_run(self, number):
+        """A run whose input never ends: a pipe that is written as fast as it is read."""
+        process = self.start("-i", "-", "-o", "out.npy", "--events", "events.jsonl",
+                             stdin=subprocess.PIPE)
+        try:
+            self.wait_for("the start", self.started)
+            os.set_blocking(process.stdin.fileno(), False)
+            text, sent = b"some words of a document\n" * 1000, 0
+            while sent < 200000:
+                sent += os.write(process.stdin.fileno(), text) if self.writable(process) else 0
+            process.send_signal(number)
+            _, err = self.finish(process)
+        finally:
+            process.kill()
+            process.wait()
+        self.assertEqual(process.returncode, 4, err)
+        self.assertIn(b"vecmill: ", err)
+        self.assertEqual(os.listdir(self.dir), ["events.jsonl"])
+        last = self.lines("events.jsonl")[-1]
+        self.assertEqual((last["event"], last["exit"]), ("run_finished", 4))
+
+    def writable(self, process):
+        return bool(select.select([], [process.stdin], [], 5)[1])
+
+    def finish(self, process):
+        """Waits while stdin stays open."""
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertIsNotNone(process.poll(), "the run does not end")
+        err = process.stderr.read()
+        process.stderr.close()
+        try:
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+        return None, err
+
+    def test_sigterm(self):
+        self.stop_a_run(signal.SIGTERM)
+
+    def test_sigint(self):
+        self.stop_a_run(signal.SIGINT)
+
+    def test_sighup(self):
+        self.stop_a_run(signal.SIGHUP)
+
+    def test_sigterm_while_stdin_is_silent(self):
+        process = self.start("-i", "-", "-o", "out.npy", "--events", "events.jsonl",
+                             stdin=subprocess.PIPE)
+        try:
+            self.wait_for("the start", self.started)
+            process.send_signal(signal.SIGTERM)
+            self.finish(process)
+        finally:
+            process.kill()
+            process.wait()
+        self.assertEqual(process.returncode, 4)
+        self.assertEqual(os.listdir(self.dir), ["events.jsonl"])
+
+    def test_an_ignored_sigint_stays_ignored(self):
+        """As a shell does it for jobs in the background."""
+        process = self.start("-i", "-", "-o", "out.npy", "--events", "events.jsonl",
+                             stdin=subprocess.PIPE,
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        self.wait_for("the start", self.started)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(b"one\n", timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(harness.Npy(self.path("out.npy")).n, 1)
+
+    def test_a_signal_before_the_model_is_open(self):
+        """While the pack is built: ends at once, and the builder with it."""
+        folder = harness.toy(self.path("model"), "--hidden", "384", "--layers", "6", "--vocab", "3000")
+        for delay in (0.0, 0.02, 0.05, 0.1, 0.2):
+            env = harness.environment(VECMILL_CACHE=self.path("cache"))
+            process = subprocess.Popen([harness.VECMILL, "embed", "-m", folder, "-i", "-", "-o", "out.npy"],
+                                       cwd=self.dir, env=env, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+            time.sleep(delay)
+            process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.kill()
+            process.communicate()
+            # Before its handler is set, a program dies by the signal itself.
+            self.assertIn(process.returncode, (4, -signal.SIGTERM))
+            self.wait_for("the builder's end", lambda: not harness.processes())
+            self.assertFalse(self.exists("out.npy"))
+        env = harness.environment(VECMILL_CACHE=self.path("cache"))
+        self.embed("-i", "-", "-o", "out.npy", model=folder, stdin=b"one\n", env=env)
+        packs = os.listdir(self.path("cache/packs"))
+        self.assertEqual([name for name in packs if not name.endswith(".pack")], [])
+
+    def test_a_killed_run_leaves_the_old_output(self):
+        self.file("out.npy", "as it was")
+        process = self.start("-i", "-", "-o", "out.npy", "--events", "events.jsonl",
+                             stdin=subprocess.PIPE)
+        self.wait_for("the start", self.started)
+        process.stdin.write(b"a document\n" * 5000)
+        process.stdin.flush()
+        process.kill()
+        process.communicate(timeout=60)
+        with open(self.path("out.npy"), "rb") as file:
+            self.assertEqual(file.read(), b"as it was")
+        # The next run takes over what is left of the killed one.
+        self.embed("-i", "-", "-o", "out.npy", stdin=b"one\ntwo\n")
+        self.assertEqual(harness.Npy(self.path("out.npy")).n, 2)
+        self.assertEqual(sorted(os.listdir(self.dir)), ["events.jsonl", "out.npy"])
+
+
+class Output(Faults):
+    def test_a_closed_pipe(self):
+        read, write = os.pipe()
+        process = self.start("-i", "-", "-o", "-", stdin=subprocess.PIPE, stdout=write)
+        os.close(write)
+        os.close(read)
+        _, err = process.communicate(b"a document\n" * 3000, timeout=60)
+        self.assertEqual(process.returncode, 7, err)
+        self.assertIn(b"vecmill: ", err)
+
+    def test_head(self):
+        """The reader takes a line and goes."""
+        self.file("in.txt", "a document\n" * 5000)
+        subprocess.run(["/bin/sh", "-c",
+                        '{ "$0" embed -m "$1" -i in.txt -o - 2>err; echo $? >code; } | head -1 >line',
+                        harness.VECMILL, harness.toy_model()], cwd=self.dir, env=harness.environment(),
+                       check=True, timeout=120)
+        with open(self.path("code"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "7\n")
+        with open(self.path("line"), encoding="utf-8") as file:
+            self.assertIn("embedding", json.loads(file.read()))
+
+    def test_a_full_device(self):
+        with open("/dev/full", "wb") as full:
+            self.embed("-i", "-", "-o", "-", stdin=b"a\n", code=7, stdout=full)
+
+    def test_a_file_size_limit(self):
+        self.file("in.txt", "a document\n" * 5000)
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+        run = subprocess.run([harness.VECMILL, "embed", "-m", harness.toy_model(), "-i", "in.txt", "-o",
+                              "out.npy"], cwd=self.dir, env=harness.environment(), preexec_fn=limit,
+                             stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(run.returncode, 7, run.stderr)
+        self.assertIn(b"out.npy", run.stderr)
+        self.assertEqual(os.listdir(self.dir), ["in.txt"])
+
+    def test_a_full_disk(self):
+        disk = self.path("disk")
+        os.mkdir(disk)
+        if LIBC.mount(b"none", os.fsencode(disk), b"tmpfs", 0, b"size=64k") != 0:
+            self.skipTest(f"no tmpfs can be mounted here: {os.strerror(ctypes.get_errno())}")
+        try:
+            self.file("in.txt", "a document\n" * 5000)
+            for name in ("out.npy", "out.jsonl"):
+                run = self.embed("-i", "in.txt", "-o", "disk/" + name, code=7)
+                self.assertIn(name, run.err)
+                self.assertIn("No space", run.err)
+                self.assertEqual(os.listdir(disk), [])
+        finally:
+            LIBC.umount(os.fsencode(disk))
+
+    def test_two_runs_on_one_output(self):
+        first = self.start("-i", "-", "-o", "out.npy", "--events", "events.jsonl", stdin=subprocess.PIPE)
+        try:
+            self.wait_for("the start", self.started)
+            self.wait_for("the part", lambda: self.exists("out.npy.part"))
+            run = self.embed("-i", "-", "-o", "out.npy", stdin=b"second\n", code=7)
+            self.assertIn("out.npy", run.err)
+            _, err = first.communicate(b"one\ntwo\nthree\n", timeout=60)
+        finally:
+            first.kill()
+            first.wait()
+        self.assertEqual(first.returncode, 0, err)
+        self.assertEqual(harness.Npy(self.path("out.npy")).n, 3)
+
+    @unittest.skipIf(os.geteuid() == 0, "root may write everywhere")
+    def test_a_folder_that_cannot_be_written(self):
+        os.mkdir(self.path("closed"), 0o500)
+        self.embed("-i", "-", "-o", "closed/out.npy", stdin=b"a\n", code=7)
+
+    def test_where_not_even_root_can_write(self):
+        self.embed("-i", "-", "-o", "/proc/out.npy", stdin=b"a\n", code=7)
+
+    def test_events_on_a_full_disk(self):
+        run = self.embed("-i", "-", "-o", "out.npy", "--events", "/dev/full", stdin=b"a\n", code=7)
+        self.assertIn("out.npy is whole", run.err)
+        self.assertEqual(harness.Npy(self.path("out.npy")).n, 1)
+
+    def test_slow_reader_gets_all(self):
+        """Back-pressure: a reader that takes its time loses nothing."""
+        self.file("in.txt", "".join(f"document {i}\n" for i in range(1000)))
+        read, write = os.pipe()
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+        process = self.start("-i", "in.txt", "-o", "-", stdout=write)
+        os.close(write)
+        lines = 0
+        while data := os.read(read, 3000):
+            lines += data.count(b"\n")
+        os.close(read)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(lines, 1000)
+
+
+if __name__ == "__main__":
+    harness.main()

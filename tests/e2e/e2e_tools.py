@@ -1,0 +1,233 @@
+"""search, tokenize, models, pull, doctor, bench."""
+
+import array
+import json
+import math
+import os
+import struct
+import subprocess
+
+import harness
+
+
+def write_npy(path, rows, dim, version=1, header=None):
+    head = header or "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }" % (len(rows), dim)
+    size = struct.calcsize("<H" if version == 1 else "<I")
+    head = head.encode()
+    head += b" " * (-(len(head) + 1 + 8 + size) % 64) + b"\n"
+    with open(path, "wb") as file:
+        file.write(b"\x93NUMPY" + bytes([version, 0]))
+        file.write(struct.pack("<H" if version == 1 else "<I", len(head)) + head)
+        for row in rows:
+            file.write(array.array("f", row).tobytes())
+
+
+class Search(harness.Case):
+    DOCUMENTS = ["a cat sits on the mat", "rivers run to the sea", "mail servers", "", "a cat sits",
+                 "a cat sits on the mat", "bad"]
+
+    def search(self, *args, **more):
+        return self.run_vecmill("search", "-m", harness.toy_model(), "-i", "v.npy", *args, **more)
+
+    def make(self):
+        lines = [{"id": f"d{i}", "text": text} for i, text in enumerate(self.DOCUMENTS)]
+        del lines[6]["text"]  # a zero row
+        self.file("in.jsonl", lines)
+        self.embed("-i", "in.jsonl", "-o", "v.npy", code=3)
+        npy = harness.Npy(self.path("v.npy"))
+        return [npy.row(i) for i in range(npy.n)]
+
+    def test_the_best_first_by_cosine(self):
+        rows = self.make()
+        answer, = self.search("-q", self.DOCUMENTS[1], "--json").objects()
+        self.assertEqual(answer["query"], self.DOCUMENTS[1])
+        hits = answer["hits"]
+        self.assertEqual(hits[0]["row"], 1)
+        self.assertAlmostEqual(hits[0]["score"], 1, places=5)
+        self.assertEqual(hits[0]["id"], "d1")
+        self.assertEqual([hit["rank"] for hit in hits], list(range(1, 7)))
+        self.assertNotIn(6, [hit["row"] for hit in hits], "a zero row is never shown")
+        for hit in hits:
+            want = math.fsum(x * y for x, y in zip(rows[hit["row"]], rows[1]))
+            self.assertAlmostEqual(hit["score"], want, places=4)
+        self.assertEqual(hits, sorted(hits, key=lambda hit: (-hit["score"], hit["row"])))
+
+    def test_equal_scores_by_row(self):
+        self.make()
+        answer, = self.search("-q", self.DOCUMENTS[0], "-k", "2", "--json").objects()
+        self.assertEqual([hit["row"] for hit in answer["hits"]], [0, 5])
+
+    def test_several_queries_and_stdin(self):
+        self.make()
+        both = self.search("-q", "mail", "-q", "cat", "--json", "-k", "3").out
+        self.assertEqual(self.search("-q", "-", "--json", "-k", "3", stdin=b"mail\ncat\n").out, both)
+        self.assertEqual(len(both.splitlines()), 2)
+
+    def test_table(self):
+        self.make()
+        out = self.search("-q", "mail servers", "-k", "1", "--texts", "in.jsonl").out.decode()
+        self.assertRegex(out, r"^query: mail servers\n +1 +1\.0000  row 2  \"d2\"  mail servers\n$")
+
+    def test_texts(self):
+        self.make()
+        answer, = self.search("-q", "cat", "--texts", "in.jsonl", "--json").objects()
+        for hit in answer["hits"]:
+            self.assertEqual(hit["text"], self.DOCUMENTS[hit["row"]])
+            self.assertFalse(hit["cut"])
+        self.search("-q", "cat", "--texts", "missing.jsonl", code=8)
+
+    def test_without_ids(self):
+        self.embed("-i", "-", "-o", "v.npy", stdin=b"one\ntwo\n")
+        answer, = self.search("-q", "two", "--json", "-k", "1").objects()
+        self.assertEqual((answer["hits"][0]["row"], answer["hits"][0]["id"]), (1, None))
+
+    def test_many_rows_through_the_heap(self):
+        dim = len(self.make()[0])
+        query = harness.Npy(self.path("v.npy")).row(1)
+        rows = [[((i * 7919 + j * 104729) % 1009) / 1009 - 0.5 for j in range(dim)] for i in range(3000)]
+        rows[17] = [float("nan")] * dim
+        rows[18] = [float("inf")] * dim
+        rows[19] = [0.0] * dim
+        os.remove(self.path("v.npy.ids.jsonl"))
+        write_npy(self.path("v.npy"), rows, dim)
+        answer, = self.search("-q", self.DOCUMENTS[1], "-k", "1000", "--json").objects()
+
+        def cosine(row):
+            return math.fsum(x * y for x, y in zip(row, query)) / math.sqrt(
+                math.fsum(x * x for x in row) * math.fsum(x * x for x in query))
+        want = sorted(((cosine(row), i) for i, row in enumerate(rows) if not 17 <= i <= 19), reverse=True)
+        self.assertEqual(len(answer["hits"]), 1000)
+        for hit, (score, _) in zip(answer["hits"], want):
+            self.assertAlmostEqual(hit["score"], score, places=5)
+
+    def test_another_dimension(self):
+        write_npy(self.path("v.npy"), [[1.0, 2.0, 3.0]], 3)
+        run = self.search("-q", "a", code=8)
+        self.assertRegex(run.err, r"v\.npy holds rows of 3 floats, the model .* makes \d+")
+
+    def test_bad_files(self):
+        self.refused("v.npy", "search", "-i", "v.npy", "-q", "a", code=8)
+        for content in (b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff{", b"no numbers at all" * 50):
+            self.file("v.npy", content)
+            self.refused("v.npy", "search", "-i", "v.npy", "-q", "a", code=8)
+        for header in ("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2), }",
+                       "{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2), }",
+                       "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 99999999999), }",
+                       "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }"):
+            write_npy(self.path("v.npy"), [[1.0, 2.0]], 2, header=header)
+            self.refused("v.npy", "search", "-i", "v.npy", "-q", "a", code=8)
+
+    def test_empty_file_of_vectors(self):
+        dim = len(self.make()[0])
+        write_npy(self.path("v.npy"), [], dim)
+        answer, = self.search("-q", "a", "--json").objects()
+        self.assertEqual(answer["hits"], [])
+
+
+class Tokenize(harness.Case):
+    def tokenize(self, *args, **more):
+        return self.run_vecmill("tokenize", "-m", harness.toy_model(), *args, **more)
+
+    def test_lines_of_stdin(self):
+        lines = self.tokenize(stdin=b"the cat\n\n").objects()
+        self.assertEqual(len(lines), 2)
+        for line in lines:
+            self.assertEqual(set(line), {"ids", "tokens", "truncated"})
+            self.assertEqual(len(line["ids"]), len(line["tokens"]))
+            self.assertEqual((line["tokens"][0], line["tokens"][-1]), ("[CLS]", "[SEP]"))
+            self.assertFalse(line["truncated"])
+        self.assertEqual(lines[1]["tokens"], ["[CLS]", "[SEP]"])
+
+    def test_max_length(self):
+        line, = self.tokenize("--max-length", "3", stdin=b"the cat sits there and waits\n").objects()
+        self.assertEqual(len(line["ids"]), 3)
+        self.assertTrue(line["truncated"])
+
+    def test_files_and_bad_documents(self):
+        self.file("in.jsonl", '{"body": "cat"}\n{"body": 5}\n')
+        lines = self.tokenize("-i", "in.jsonl", "--field", "body", code=3).objects()
+        self.assertIn("ids", lines[0])
+        self.assertEqual(set(lines[1]), {"error"})
+
+    def test_any_bytes_give_valid_json(self):
+        lines = self.tokenize(stdin=bytes(b for b in range(256) if b != 10) + b"\n").objects()
+        self.assertEqual(len(lines), 1)
+
+
+class Models(harness.Case):
+    def test_models(self):
+        models = self.run_vecmill("models", "--json").objects()
+        by_name = {model["name"]: model for model in models}
+        default = by_name["sentence-transformers/all-MiniLM-L6-v2"]
+        self.assertEqual((default["dim"], default["max_length"], default["folder"]), (384, 256, None))
+        self.assertGreaterEqual(sum(model["refused"] is None for model in models), 14)
+        self.assertTrue(any("Unigram" in (model["refused"] or "") for model in models))
+        text = self.run_vecmill("models").out.decode()
+        self.assertEqual(len(text.splitlines()), len(models) + 1)
+
+    def test_pull_offline(self):
+        self.refused("all-MiniLM-L6-v2", "pull", "all-MiniLM-L6-v2", code=10)
+        self.refused("nonesuch", "pull", "nonesuch", code=10)
+
+    def test_pull_of_a_folder(self):
+        run = self.run_vecmill("pull", harness.toy_model())
+        self.assertEqual(os.path.realpath(run.out.decode().strip()), os.path.realpath(harness.toy_model()))
+
+
+class Doctor(harness.Case):
+    def test_json(self):
+        run = subprocess.run([harness.VECMILL, "doctor", "--json"], env=harness.environment(),
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        facts = json.loads(run.stdout)
+        for key in ("version", "dnnl_version", "isa", "isa_best", "cpus_online", "cpus_allowed",
+                    "cpus_quota", "memory_total", "memory_available", "memory_limit",
+                    "memory_limit_source", "cgroup_version", "oom_group", "psi", "huge_pages_always",
+                    "cache", "cache_writable", "worker", "pull", "default_model", "offline", "problems"):
+            self.assertIn(key, facts)
+        self.assertTrue(facts["cache_writable"])
+        self.assertTrue(facts["worker"])
+        # Offline and without the default model: said, and a problem.
+        self.assertEqual(run.returncode, 1)
+        self.assertEqual(len(facts["problems"]), 1)
+        self.assertFalse(os.path.exists(facts["cache"] + "/models"), "doctor changes nothing")
+
+    def test_online_without_a_model_is_no_problem(self):
+        run = self.run_vecmill("doctor", env=harness.environment(HF_HUB_OFFLINE="0"))
+        self.assertRegex(run.out.decode(), r"(?m)^default model +not here; `vecmill pull")
+
+    def test_a_cache_that_cannot_be(self):
+        self.file("file", "x")
+        env = harness.environment(VECMILL_CACHE=self.path("file/cache"), HF_HUB_OFFLINE="0")
+        run = self.run_vecmill("doctor", env=env, code=1)
+        self.assertIn("problem", run.out.decode())
+
+    def test_an_unknown_instruction_set(self):
+        env = harness.environment(VECMILL_ISA="mmx", HF_HUB_OFFLINE="0")
+        self.assertIn("VECMILL_ISA", self.run_vecmill("doctor", env=env, code=1).err)
+
+
+class Bench(harness.Case):
+    def test_bench(self):
+        self.file("in.txt", "".join(f"document number {i} of the corpus\n" for i in range(200)))
+        figures, = self.run_vecmill("bench", "-m", harness.toy_model(), "-i", "in.txt", "--json",
+                                    "--repeat", "3").objects()
+        self.assertEqual((figures["documents"], figures["rounds"]), (200, 3))
+        self.assertFalse(figures["corpus_cut"])
+        self.assertGreater(figures["tokens"], 400)
+        self.assertGreater(figures["flops"], 0)
+        self.assertGreaterEqual(figures["peak"], figures["peak_before"])
+        self.assertGreaterEqual(figures["seconds"], figures["seconds_best"])
+        self.assertGreater(figures["start_ms_least"], 0)
+        self.assertGreaterEqual(figures["start_ms_median"], figures["start_ms_least"])
+        self.assertEqual(figures["starts"], 11)
+        text = self.run_vecmill("bench", "-m", harness.toy_model(), "-i", "in.txt").out.decode()
+        self.assertRegex(text, r"(?m)^ratio +0\.\d{3} of the peak")
+
+    def test_nothing_to_measure(self):
+        self.file("in.jsonl", "nonsense\n")
+        self.refused("in.jsonl", "bench", "-m", harness.toy_model(), "-i", "in.jsonl", code=8)
+        self.refused("missing.txt", "bench", "-i", "missing.txt", code=8)
+
+
+if __name__ == "__main__":
+    harness.main()

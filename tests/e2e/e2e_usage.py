@@ -1,0 +1,230 @@
+"""The command line from outside: help, versions, what is refused, which check comes first."""
+
+import os
+import re
+import subprocess
+
+import harness
+
+COMMANDS = ["embed", "tokenize", "search", "models", "pull", "doctor", "bench", "plan"]
+
+
+class Help(harness.Case):
+    def test_version(self):
+        run = self.run_vecmill("--version")
+        self.assertRegex(run.out.decode(), r"^vecmill \d+\.\d+\.\d+\n$")
+        self.assertEqual(run.err, "")
+
+    def test_help_lists_the_commands(self):
+        text = self.run_vecmill("--help").out.decode()
+        for command in COMMANDS:
+            self.assertRegex(text, rf"(?m)^  {command} ")
+
+    def test_help_of_every_command(self):
+        for command in COMMANDS:
+            text = self.run_vecmill(command, "--help").out.decode()
+            self.assertIn(f"usage: vecmill {command}", text)
+
+    def test_the_handbook_has_every_option_and_no_other(self):
+        with open(os.path.join(harness.ROOT, "docs", "CLI.md"), encoding="utf-8") as file:
+            handbook = set(re.findall(r"--([a-z-]+[a-z])", file.read()))
+        program = {"version"}
+        for command in COMMANDS:
+            program.update(re.findall(r"--([a-z-]+[a-z])",
+                                      self.run_vecmill(command, "--help").out.decode()))
+        # --try belongs to a command that is not in this version; --option is the handbook's own word.
+        self.assertEqual(program - handbook, {"try"})
+        self.assertEqual(handbook - program, {"option"})
+
+    def test_no_command(self):
+        self.refused("no command is given")
+
+    def test_exit_codes_are_in_the_help(self):
+        text = self.run_vecmill("--help").out.decode()
+        for code in range(11):
+            self.assertRegex(text, rf"(?m)^  {code}\s+\S")
+
+
+class Refused(harness.Case):
+    def embed_args(self, *args):
+        return ["embed", "-m", harness.toy_model(), "-i", self.file("in.txt", "a\n"), "-o", "out.npy",
+                *args]
+
+    def test_what_is_not_in_this_version(self):
+        cases = [("--workers", "2"), ("--workers=4096",), ("--precision", "bf16"), ("--precision=int8",),
+                 ("--memory", "1G"), ("--memory=500M",), ("--long", "split"), ("--resume",), ("--force",)]
+        for case in cases:
+            name = case[0].split("=")[0]
+            self.refused([name, "is not in this version"], *self.embed_args(*case))
+            self.assertFalse(self.exists("out.npy"))
+
+    def test_plan(self):
+        self.refused("plan is not in this version", "plan")
+        self.refused("plan is not in this version", "plan", "-m", "x", "--json")
+        self.refused("--try is not in this version", "plan", "--try")
+
+    def test_bench_accuracy(self):
+        self.refused("--accuracy is not in this version", "bench", "-i", "x.txt", "--accuracy")
+
+    def test_what_is_accepted_though_it_changes_nothing(self):
+        self.run_vecmill(*self.embed_args("--workers", "auto", "--precision", "fp32", "--memory", "auto",
+                                          "--batch-tokens", "auto", "--progress", "none"))
+        self.run_vecmill(*self.embed_args("--workers=1", "--long=truncate", "--on-error=skip"))
+
+    def test_unknown(self):
+        self.refused("did you mean embed?", "embedd")
+        self.refused("did you mean --batch-tokens?", *self.embed_args("--batch-token", "5"))
+        self.refused("unknown option --zzzzzzzz", *self.embed_args("--zzzzzzzz"))
+
+    def test_ranges_are_said(self):
+        self.refused("from 1 to 65536", *self.embed_args("--batch-tokens", "0"))
+        self.refused("from 3 to", *self.embed_args("--max-length", "2"))
+        self.refused("from 1 to 1073741824", *self.embed_args("--max-document", "2G"))
+
+    def test_max_length_over_the_models_table(self):
+        self.refused("60000", *self.embed_args("--max-length", "60000"))
+        self.assertFalse(self.exists("out.npy"))
+
+    def test_an_unknown_instruction_set(self):
+        self.refused("mmx", *self.embed_args(), env=harness.environment(VECMILL_ISA="mmx"))
+
+
+class Order(harness.Case):
+    """Usage first, then input and output, then the model; nothing is created on the way."""
+
+    def test_usage_before_input(self):
+        self.refused("--batch-tokens", "embed", "-i", "missing.txt", "-o", "x.npy", "--batch-tokens", "0")
+
+    def test_endings(self):
+        self.file("in.pdf", "x")
+        self.file("in.txt", "x")
+        self.refused("in.pdf", "embed", "-i", "in.pdf", "-o", "x.npy")
+        self.refused("x.bin", "embed", "-i", "in.txt", "-o", "x.bin")
+
+    def test_input_before_model(self):
+        self.refused("missing.txt", "embed", "-i", "missing.txt", "-o", "x.npy", "-m", "no/such", code=8)
+
+    def test_output_before_model(self):
+        self.file("in.txt", "a\n")
+        self.refused("nowhere", "embed", "-i", "in.txt", "-o", "nowhere/x.npy", "-m", "no/such", code=7)
+        os.mkdir(self.path("dir.npy"))
+        self.refused("dir.npy", "embed", "-i", "in.txt", "-o", "dir.npy", "-m", "no/such", code=7)
+
+    def test_input_is_output(self):
+        self.file("in.jsonl", '{"text": "a"}\n')
+        self.refused("in.jsonl", "embed", "-i", "in.jsonl", "-o", "in.jsonl", "-m", "no/such", code=7)
+        self.assertEqual(self.lines("in.jsonl"), [{"text": "a"}])
+
+    def test_events_are_not_input_or_output(self):
+        self.file("in.txt", "a\n")
+        self.refused("in.txt", "embed", "-i", "in.txt", "-o", "x.npy", "--events", "in.txt")
+        self.refused("x.npy", "embed", "-i", "in.txt", "-o", "x.npy", "--events", "x.npy")
+        self.assertEqual(os.listdir(self.dir), ["in.txt"])
+
+    def test_events_that_cannot_be_written(self):
+        self.file("in.txt", "a\n")
+        self.refused("no/e.jsonl", "embed", "-i", "in.txt", "-o", "x.npy", "--events", "no/e.jsonl", code=7)
+        self.assertEqual(os.listdir(self.dir), ["in.txt"])
+
+
+class Model(harness.Case):
+    def embed_with(self, model, **more):
+        self.file("in.txt", "a\n")
+        return self.run_vecmill("embed", "-m", model, "-i", "in.txt", "-o", "x.npy", **more)
+
+    def test_unknown_names(self):
+        self.assertIn("all-MiniLM-L6-v2", self.embed_with("all-minilm-l6", code=10).err)
+        self.embed_with("org/name", code=10)
+        self.embed_with("./nothing-here", code=10)
+        self.embed_with("../../etc", code=10)
+
+    def test_offline(self):
+        run = self.embed_with("BAAI/bge-small-en-v1.5", code=10)
+        self.assertRegex(run.err, r"bge-small-en-v1\.5 .*HF_HUB_OFFLINE")
+        self.assertFalse(os.path.exists(os.path.join(harness.home(), "cache", "models")))
+        self.assertFalse(self.exists("x.npy"))
+
+    def test_refused_by_its_tokenizer(self):
+        self.assertIn("Unigram",
+                      self.embed_with("paraphrase-multilingual-MiniLM-L12-v2", code=9).err)
+
+    def test_broken_folders(self):
+        folder = harness.toy(self.path("model"))
+        for name in ("config.json", "model.safetensors"):
+            whole = self.path("model/" + name)
+            with open(whole, "rb") as file:
+                data = file.read()
+            for content in (b"", data[:len(data) // 2], b"\x00" * 64):
+                with open(whole, "wb") as file:
+                    file.write(content)
+                self.assertIn(name, self.embed_with(folder, code=9).err)
+            os.remove(whole)
+            self.assertIn(name, self.embed_with(folder, code=9).err)
+            with open(whole, "wb") as file:
+                file.write(data)
+        self.embed_with(folder)
+
+    def test_unknown_architecture_is_named(self):
+        folder = harness.toy(self.path("model"))
+        config = self.path("model/config.json")
+        with open(config, encoding="utf-8") as file:
+            text = file.read()
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(re.sub(r'"model_type":\s*"bert"', '"model_type": "mamba"', text))
+        self.assertIn("mamba", self.embed_with(folder, code=9).err)
+
+    def test_a_changed_model_is_compiled_again(self):
+        first = harness.toy(self.path("one"), "--seed", "1")
+        self.embed_with(first)
+        before = harness.Npy(self.path("x.npy")).raw(0)
+        harness.toy(first, "--seed", "2")
+        self.embed_with(first)
+        self.assertNotEqual(before, harness.Npy(self.path("x.npy")).raw(0))
+
+    def test_a_broken_pack_is_refused_or_made_again(self):
+        folder = harness.toy(self.path("model"), "--seed", "7")
+        env = harness.environment(VECMILL_CACHE=self.path("cache"))
+        self.embed_with(folder, env=env)
+        before = harness.Npy(self.path("x.npy")).raw(0)
+        packs = [os.path.join(root, name) for root, _, names in os.walk(self.path("cache"))
+                 for name in names if name.endswith(".pack")]
+        self.assertEqual(len(packs), 1)
+        with open(packs[0], "r+b") as file:
+            file.truncate(5000)
+        run = subprocess.run([harness.VECMILL, "embed", "-m", folder, "-i", "in.txt", "-o", "x.npy"],
+                             cwd=self.dir, env=env, stderr=subprocess.PIPE)
+        self.assertIn(run.returncode, (0, 9))
+        self.assertEqual(before, harness.Npy(self.path("x.npy")).raw(0))
+
+
+class Streams(harness.Case):
+    def test_standard_output_is_full(self):
+        with open("/dev/full", "wb") as full:
+            for args in (["--version"], ["--help"], ["models"], ["doctor"],
+                         ["tokenize", "-m", harness.toy_model()]):
+                run = subprocess.run([harness.VECMILL, *args], stdout=full, stderr=subprocess.PIPE,
+                                     input=b"a\n", env=harness.environment(HF_HUB_OFFLINE="0"))
+                self.assertEqual(run.returncode, 7, (args, run.stderr))
+                self.assertIn(b"standard output", run.stderr)
+
+    def test_standard_output_is_closed(self):
+        for args in (["--version"], ["embed", "-m", harness.toy_model(), "-i", "-", "-o", "-"]):
+            run = subprocess.run(["/bin/sh", "-c", 'exec "$@" >&-', "sh", harness.VECMILL, *args],
+                                 stderr=subprocess.PIPE, input=b"a\n", env=harness.environment())
+            self.assertEqual(run.returncode, 7, (args, run.stderr))
+
+    def test_standard_input_is_closed(self):
+        run = subprocess.run(["/bin/sh", "-c", 'exec "$@" <&-', "sh", harness.VECMILL, "embed", "-m",
+                              harness.toy_model(), "-i", "-", "-o", self.path("x.npy")],
+                             stderr=subprocess.PIPE, env=harness.environment())
+        self.assertEqual(run.returncode, 8, run.stderr)
+        self.assertFalse(self.exists("x.npy"))
+
+    def test_control_characters_do_not_reach_the_terminal(self):
+        run = self.refused("unknown command", "\033[2Jboo\n")
+        self.assertNotIn("\033", run.err)
+        self.assertEqual(run.err.count("\n"), 1)
+
+
+if __name__ == "__main__":
+    harness.main()

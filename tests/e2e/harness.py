@@ -1,0 +1,188 @@
+"""What the end-to-end tests share: the program, a toy model, running, reading outputs.
+
+A test file makes a subclass of Case and ends with `harness.main()`. It gets the build folder from
+VECMILL_BUILD. Everything happens in a temporary folder of its own with an empty cache in it, offline.
+A real model is used where VECMILL_TEST_MODEL names its folder, and VECMILL_SANITIZED is not set.
+"""
+
+import array
+import ast
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.abspath(os.environ.get("VECMILL_BUILD", os.path.join(ROOT, "build")))
+VECMILL = os.path.join(BUILD, "vecmill")
+WORKER = os.path.join(BUILD, "vecmill-worker")
+SHARED = os.environ.get("VECMILL_SHARED", os.path.join(ROOT, "..", "shared"))
+REAL_MODEL = os.environ.get("VECMILL_TEST_MODEL")
+NO_REAL_MODEL = "VECMILL_TEST_MODEL does not name a model"
+if os.environ.get("VECMILL_SANITIZED"):
+    REAL_MODEL, NO_REAL_MODEL = None, "the real model is for the optimised build"
+SECONDS_MAX = 300
+
+_home = None
+
+
+def home():
+    """The temporary folder of this program, with the toy model in it."""
+    global _home
+    if _home is None:
+        _home = tempfile.mkdtemp(prefix="vecmill-e2e-")
+        toy(os.path.join(_home, "toy"))
+    return _home
+
+
+def toy(folder, *options):
+    tool = os.path.join(ROOT, "tools", "make_toy_model.py")
+    subprocess.run([sys.executable, tool, folder, *options], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def toy_model():
+    return os.path.join(home(), "toy")
+
+
+def environment(**more):
+    """A known environment: nothing of the caller's that vecmill reads, but the instruction set."""
+    keep = {name: value for name, value in os.environ.items()
+            if not name.startswith(("VECMILL_", "HF_", "XDG_"))}
+    if "VECMILL_ISA" in os.environ:
+        keep["VECMILL_ISA"] = os.environ["VECMILL_ISA"]
+    keep.update(HOME=home(), VECMILL_CACHE=os.path.join(home(), "cache"), HF_HUB_OFFLINE="1",
+                LC_ALL="C")
+    keep.update(more)
+    return keep
+
+
+class Run:
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err.decode("utf-8", "replace")
+
+    def objects(self):
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def processes():
+    """Ids of live processes that run a program of this build."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.path.realpath(os.readlink(f"/proc/{name}/exe")).startswith(BUILD + "/vecmill"):
+                    with open(f"/proc/{name}/environ", "rb") as file:
+                        if os.fsencode(home()) in file.read():
+                            found.add(int(name))
+            except OSError:
+                pass
+    return found
+
+
+class Npy:
+    """A .npy of float32 rows, read without numpy."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            data = file.read()
+        assert data[:6] == b"\x93NUMPY" and data[6:8] == b"\x01\x00", data[:8]
+        size, = struct.unpack("<H", data[8:10])
+        assert (10 + size) % 64 == 0
+        head = ast.literal_eval(data[10:10 + size].decode("latin-1"))
+        assert head["descr"] == "<f4" and head["fortran_order"] is False, head
+        self.n, self.dim = head["shape"]
+        self.bytes = data[10 + size:]
+        assert len(self.bytes) == self.n * self.dim * 4, (head, len(self.bytes))
+
+    def raw(self, i):
+        return self.bytes[i * self.dim * 4:(i + 1) * self.dim * 4]
+
+    def row(self, i):
+        row = array.array("f")
+        row.frombytes(self.raw(i))
+        return row
+
+    def is_zero(self, i):
+        return not any(self.raw(i))
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(dir=home())
+
+    def tearDown(self):
+        left = processes()
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        self.assertEqual(left, set(), "processes were left")
+        parts = [name for name in os.listdir(self.dir) if name.endswith(".part")]
+        self.assertEqual(parts, [], "parts are left")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def file(self, name, content):
+        """Writes a file of the test's folder: bytes, text, or a list of objects as JSON lines."""
+        if isinstance(content, list):
+            content = "".join(json.dumps(line) + "\n" for line in content)
+        if isinstance(content, str):
+            content = content.encode()
+        with open(self.path(name), "wb") as file:
+            file.write(content)
+        return self.path(name)
+
+    def lines(self, name):
+        with open(self.path(name), encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def exists(self, name):
+        return os.path.exists(self.path(name))
+
+    def run_vecmill(self, *args, code=0, stdin=b"", env=None, **more):
+        run = subprocess.run([VECMILL, *args], input=stdin, stdout=more.pop("stdout", subprocess.PIPE),
+                             stderr=subprocess.PIPE, cwd=self.dir, timeout=SECONDS_MAX,
+                             env=env or environment(), **more)
+        result = Run(run.returncode, run.stdout, run.stderr)
+        self.assertEqual(result.code, code, f"{args}: {result.err}")
+        if code not in (0, 3):
+            sentence = [line for line in result.err.splitlines() if line.startswith("vecmill: ")]
+            self.assertTrue(sentence, f"{args}: no sentence on stderr: {result.err!r}")
+        return result
+
+    def embed(self, *args, code=0, model=None, **more):
+        """embed with the toy model."""
+        return self.run_vecmill("embed", "-m", model or toy_model(), *args, code=code, **more)
+
+    def refused(self, words, *args, code=2, **more):
+        """Runs, wants this exit code, and every one of `words` in the sentence."""
+        run = self.run_vecmill(*args, code=code, **more)
+        for word in [words] if isinstance(words, str) else words:
+            self.assertIn(word, run.err)
+        return run
+
+
+def main():
+    """Runs the tests of the calling file, prints the count, and ends."""
+    for program in (VECMILL, WORKER):
+        if not os.access(program, os.X_OK):
+            print(f"skipped: {program} is not built")
+            sys.exit(77)
+    name = os.path.basename(sys.argv[0]).removesuffix(".py").replace("_", "-")
+    try:
+        suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+        result = unittest.TextTestRunner(verbosity=2, stream=sys.stdout).run(suite)
+    finally:
+        if _home:
+            shutil.rmtree(_home, ignore_errors=True)
+    for test, reason in result.skipped:
+        print(f"skipped: {test.id()}: {reason}")
+    failed = len(result.failures) + len(result.errors)
+    print(f"{name}: {result.testsRun - failed - len(result.skipped)} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
