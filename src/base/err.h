@@ -6,8 +6,9 @@
 
 #include "vecmill_status.h"
 
-/* Fills *err (may be NULL) with a status and one sentence without full stop; cut at a character
- * boundary when too long; control characters and invalid UTF-8 become question marks. Returns status, so that `return err_set(...)` is the whole failure. */
+/* Fills *err (may be NULL) with a status and one sentence without full stop, cut at a character
+ * boundary when too long; control characters and invalid UTF-8 become question marks. Returns status,
+ * so that `return err_set(...)` is the whole failure. */
 vecmill_status err_set(vecmill_err *err, vecmill_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

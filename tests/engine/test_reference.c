@@ -1,8 +1,8 @@
 /* The default model against sentence-transformers' vectors, through vecmill.h alone.
  *
- * Data: VECMILL_SHARED (else ../shared) /data/reference: texts.jsonl ({"text", "ids"}; PyPI tokenizers, limit 256) and
- * minilm-l6-v2.npy (sentence-transformers 6.2, torch 2.15, fp32, normalised). Needs the model's folder
- * in VECMILL_TEST_MODEL. Without either it says so and is skipped.
+ * Data, in VECMILL_SHARED (else ../shared) under data/reference: texts.jsonl ({"text", "ids"}; PyPI
+ * tokenizers, limit 256) and minilm-l6-v2.npy (sentence-transformers 6.2, torch 2.15, fp32,
+ * normalised). Needs the model's folder in VECMILL_TEST_MODEL. Without either it says so and is skipped.
  *
  * Shows: token ids equal; cosine >= 0.999999 and |delta| <= 1e-5; and that a row's bits do not depend
  * on order, neighbours or batch_tokens. The level is VECMILL_ISA's. */

@@ -393,7 +393,7 @@ static void test_spoiled_trees(void **state)
     uint64_t random = 88172645463325252ull;
     for (size_t i = 0; i < N; i++)
         put(files[i].path, files[i].text);
-    for (unsigned round = 0; round < 2000; round++) {
+    for (unsigned round = 0; round < 700; round++) {
         char text[512];
         const size_t which = round % N;
         size_t n = strlen(files[which].text);

@@ -412,19 +412,17 @@ static vecmill_status try_sections(const void *config, size_t config_bytes, cons
     return status;
 }
 
-#define U32_FIELDS(X)                                                                              \
-    X(version, 0)                                                                                  \
-    X(version, 2)                                                                                  \
-    X(bytes, 0)                                                                                    \
-    X(model.n_layers, 0) X(model.n_layers, 1) X(model.n_layers, 3) X(model.n_layers, UINT32_MAX)   \
-        X(model.hidden, 0) X(model.hidden, 64) X(model.hidden, MODEL_HIDDEN_MAX + 1)               \
-            X(model.n_heads, 0) X(model.n_heads, 5) X(model.n_heads, 33) X(model.intermediate, 0)  \
-                X(model.intermediate, 1000) X(model.vocab, 0) X(model.vocab, 161)                  \
-                    X(model.vocab, UINT32_MAX) X(model.max_positions, 0)                           \
-                        X(model.max_positions, 63) X(model.max_positions, MODEL_LENGTH_MAX + 1)    \
-                            X(model.max_length, 0) X(model.max_length, 65) X(model.pooling, 2)     \
-                                X(model.normalize, 2) X(model.eps, 0) X(model.eps, 2) X(total, 0)  \
-                                    X(kern[0], 'x')
+/* clang-format off */
+#define U32_FIELDS(X) \
+    X(version, 0) X(version, 2) X(bytes, 0) X(model.n_layers, 0) X(model.n_layers, 1) X(model.n_layers, 3) \
+    X(model.n_layers, UINT32_MAX) X(model.hidden, 0) X(model.hidden, 64) \
+    X(model.hidden, MODEL_HIDDEN_MAX + 1) X(model.n_heads, 0) X(model.n_heads, 5) \
+    X(model.n_heads, 33) X(model.intermediate, 0) X(model.intermediate, 1000) \
+    X(model.vocab, 0) X(model.vocab, 161) X(model.vocab, UINT32_MAX) X(model.max_positions, 0) \
+    X(model.max_positions, 63) X(model.max_positions, MODEL_LENGTH_MAX + 1) \
+    X(model.max_length, 0) X(model.max_length, 65) X(model.pooling, 2) X(model.normalize, 2) \
+    X(model.eps, 0) X(model.eps, 2) X(total, 0) X(kern[0], 'x')
+/* clang-format on */
 
 static void sections_that_disagree(void **state)
 {
