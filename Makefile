@@ -1,0 +1,69 @@
+# Verbs in front of Meson. `make` builds build/vecmill and build/vecmill-worker, optimised; the rest is
+# for working on it. Nothing here decides how anything is compiled: that is meson.build's.
+
+FUZZ_SECONDS ?= 60
+C_FILES = find src include tests fuzz bench tools -name '*.[ch]' | sort
+
+all: build/build.ninja
+	ninja -C build programs
+
+build/build.ninja:
+	meson setup build
+
+build-asan/build.ninja:
+	CC=clang meson setup build-asan --buildtype=debugoptimized -Dwerror=true \
+	    -Db_sanitize=address,undefined -Db_lundef=false
+
+build-fuzz/build.ninja:
+	CC=clang meson setup build-fuzz --buildtype=debugoptimized -Dlibfuzzer=true \
+	    -Db_sanitize=address,undefined -Db_lundef=false
+
+# All tests, optimised; those that need a model want VECMILL_TEST_MODEL or a pulled default model.
+test: build/build.ninja
+	ninja -C build
+	meson test -C build --no-rebuild --print-errorlogs
+
+# The same under AddressSanitizer and UndefinedBehaviorSanitizer.
+asan: build-asan/build.ninja
+	ninja -C build-asan
+	meson test -C build-asan --no-rebuild --print-errorlogs
+
+# Each kernel at each level; with CORPUS=FILE (.jsonl, .txt, .csv) the whole program on it too.
+bench: all
+	ninja -C build bench/bench_kern
+	build/bench/bench_kern
+	[ -z "$(CORPUS)" ] || build/vecmill bench -i "$(CORPUS)" --repeat 3
+
+# Each fuzz target for FUZZ_SECONDS, from its corpus; what it finds new stays in build-fuzz/grown.
+fuzz: build-fuzz/build.ninja
+	ninja -C build-fuzz
+	for program in build-fuzz/fuzz/fuzz_*; do \
+	    [ -f "$$program" ] || continue; \
+	    name=$${program##*/fuzz_}; mkdir -p build-fuzz/grown/$$name; echo "== $$name"; \
+	    $$program -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -verbosity=0 \
+	        -print_final_stats=1 -artifact_prefix=build-fuzz/ build-fuzz/grown/$$name \
+	        fuzz/corpus/$$name || exit 1; \
+	done
+
+fmt:
+	$(C_FILES) | xargs clang-format -i
+
+fmt-check:
+	$(C_FILES) | xargs clang-format --dry-run -Werror
+
+layers:
+	python3 tools/check_layers.py
+	python3 tools/check_taste.py
+
+tidy: build/build.ninja
+	ninja -C build
+	find src/base src/model src/text src/job src/host -name '*.c' | sort | \
+	    xargs -n 8 clang-tidy --quiet -p build
+
+install: all
+	meson install -C build --no-rebuild
+
+clean:
+	rm -rf build build-asan build-fuzz
+
+.PHONY: all test asan bench fuzz fmt fmt-check layers tidy install clean

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""The checks of layers and taste, each run on a small tree that breaks one rule on purpose."""
+
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parent.parent.parent / 'tools'
+
+CLEAN = {
+    'src/LAYERS': '# a table\nbase:\ntext: base\nhub:  base\napp:  base vecmill hub\n',
+    'src/base/base.h': '/* base */\n#include "vecmill_status.h"\n#include "num.h"\n',
+    'src/base/num.h': '/* num */\n#include <stddef.h>\nstatic inline size_t num_one(void)\n'
+                      '{\n    return 1;\n}\n',
+    'src/base/alloc.c': '/* alloc */\n#include <stdlib.h>\nvoid *p(void) { return malloc(1); }\n',
+    'src/text/text.h': '/* text */\n#include "base/base.h"\n',
+    'src/text/trie.c': '/* trie: "malloc(1)" and http://x in text are no faults */\n#include "text.h"\n'
+                       'const char *url = "http://free(x)";\n',
+    'src/hub/hub.h': '/* hub */\n#include "base/base.h"\n',
+    'src/hub/registry.def': 'X(1)\n',
+    'src/app/main.c': '/* main */\n#include "hub/hub.h"\n#include "vecmill.h"\n',
+    'include/vecmill.h': '/* vecmill */\n#include "vecmill_status.h"\n',
+    'include/vecmill_status.h': '/* status */\nenum vecmill_status { VECMILL_OK };\n',
+    'tests/text/trie_test.c': '/* test */\n#include "text/text.h"\n#include "hub/hub.h"\n',
+    'bench/bench_text.c': '/* bench */\n#include "text/text.h"\n',
+    'fuzz/fuzz_trie.c': '/* fuzz; needs: dep_text */\n#include "text/text.h"\n',
+    'fuzz/corpus/trie/one': 'TO' 'DO \t //',
+    'fuzz/meson.build': "fuzz_targets = {\n  'trie': dep_text,\n}\n",
+    'tools/a.py': '# a\n',
+    'docs/A.md': '# A\n',
+}
+
+
+class Tree(unittest.TestCase):
+    def run_tool(self, tool, changes):
+        with tempfile.TemporaryDirectory(prefix='vecmill-rules-') as folder:
+            for name, text in {**CLEAN, **changes}.items():
+                if text is None:
+                    continue
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+            return subprocess.run([sys.executable, str(TOOLS / tool), '--root', folder],
+                                  capture_output=True, text=True)
+
+    def expect(self, tool, changes, *sentences):
+        done = self.run_tool(tool, changes)
+        lines = done.stdout.splitlines()
+        self.assertEqual(done.returncode, 1 if sentences else 0, done.stdout + done.stderr)
+        self.assertEqual(len(lines) - 1, len(sentences), done.stdout)
+        for line, sentence in zip(lines, sentences):
+            self.assertIn(sentence, line)
+
+
+class Layers(Tree):
+    def expect_layers(self, changes, *sentences):
+        self.expect('check_layers.py', changes, *sentences)
+
+    def test_clean(self):
+        self.expect_layers({})
+
+    def test_door_not_in_the_table(self):
+        self.expect_layers({'src/text/trie.c': '/* t */\n\n#include "hub/hub.h"\n'},
+                           'src/text/trie.c:3: text may not open hub')
+
+    def test_upwards(self):
+        self.expect_layers({'src/base/alloc.c': '/* a */\n#include "text/text.h"\n'},
+                           'base may not open text')
+
+    def test_past_the_door(self):
+        self.expect_layers({'src/text/trie.c': '/* t */\n#include "base/num.h"\n'},
+                           'inside base, whose door is base/base.h')
+
+    def test_past_the_door_by_a_detour(self):
+        self.expect_layers({'src/text/trie.c': '/* t */\n#  include "../base/num.h"\n'},
+                           'inside base, whose door is base/base.h')
+
+    def test_public_header(self):
+        self.expect_layers({'src/text/trie.c': '/* t */\n#include "vecmill.h"\n'},
+                           'text may not open vecmill.h')
+
+    def test_angle_brackets_hide_nothing(self):
+        self.expect_layers({'src/text/trie.c': '/* t */\n#include <hub/hub.h>\n'}, 'wants quotes')
+
+    def test_macro_include(self):
+        self.expect_layers({'src/text/trie.c': '/* t */\n#define H "hub/hub.h"\n#include H\n'},
+                           'includes by a macro')
+
+    def test_missing_header(self):
+        self.expect_layers({'src/text/trie.c': '/* t */\n#include "gone.h"\n'}, 'neither beside it')
+
+    def test_tests_stay_outside(self):
+        self.expect_layers({'tests/text/trie_test.c': '/* t */\n#include "base/num.h"\n'},
+                           'tests/text/trie_test.c:2: "base/num.h" is inside base')
+
+    def test_tests_may_enter_their_own_room(self):
+        self.expect_layers({'tests/base/num_test.c': '/* t */\n#include "base/num.h"\n'})
+
+    def test_fuzz_may_enter_what_it_needs(self):
+        self.expect_layers({'src/text/inner.h': '/* i */\n',
+                            'fuzz/fuzz_trie.c': '/* needs: dep_text */\n#include "text/inner.h"\n'})
+        self.expect_layers({'fuzz/fuzz_trie.c': '/* needs: dep_text */\n#include "base/num.h"\n'},
+                           'inside base')
+
+    def test_source_does_not_include_tests(self):
+        self.expect_layers({'src/text/trie.c': '/* t */\n#include "../../tests/text/x.h"\n',
+                            'tests/text/x.h': '/* x */\n'}, 'outside src/ and include/')
+
+    def test_header_alone(self):
+        self.expect_layers({'src/text/text.h': '/* t */\n#include "base/base.h"\nsize_t f(FILE *f);\n'},
+                           'does not compile alone with -std=gnu17')
+
+    def test_public_header_in_other_languages(self):
+        self.expect_layers({'include/vecmill.h': '/* v */\nstruct v { int class; };\n'},
+                           'does not compile alone with -std=c++11')
+        self.expect_layers({'include/vecmill.h': '/* v */\nstatic inline int f(void) { return _Generic(1, '
+                            'int: 1); }\n'},
+                           'alone with -std=c99', 'alone with -std=c++11')
+
+    def test_file_name_twice(self):
+        self.expect_layers({'tests/text/trie.c': '/* t */\n'},
+                           'src/text/trie.c: has the name of tests/text/trie.c')
+
+    def test_table(self):
+        self.expect_layers({'src/LAYERS': CLEAN['src/LAYERS'] + 'crew: base\n'},
+                           'crew has no folder')
+        self.expect_layers({'src/crew/crew.h': '/* c */\n'}, 'src/crew: has no line')
+        self.expect_layers({'src/LAYERS': CLEAN['src/LAYERS'].replace('text: base', 'text: base hub')},
+                           'text may not open hub, which does not stand above it')
+        self.expect_layers({'src/LAYERS': CLEAN['src/LAYERS'] + 'hub: base\n'}, 'no new line')
+
+
+class Taste(Tree):
+    def expect_taste(self, changes, *sentences):
+        self.expect('check_taste.py', changes, *sentences)
+
+    def test_clean(self):
+        self.expect_taste({})
+
+    def test_heap(self):
+        for call in ('malloc(1)', 'free(p)', 'strdup(s)', 'getline(&p, &n, f)', 'asprintf(&p, "x")',
+                     'set(malloc, 0)', '__builtin_malloc(1)', 'free (p)'):
+            with self.subTest(call=call):
+                self.expect_taste({'src/text/trie.c': f'/* t */\nvoid f(void) {{ {call}; }}\n'},
+                                  'base/alloc.c alone uses the heap')
+
+    def test_no_heap(self):
+        self.expect_taste({'src/text/trie.c': '/* t: free() */\nint f(void) { return a.free(1) + '
+                           'b->malloc(2) + my_free(3) + _exit(127) + \'"\' + g("malloc(\\"1\\")"); }\n',
+                           'tests/text/trie_test.c': '/* t */\nvoid *f(void) { return malloc(1); }\n'})
+
+    def test_alloca(self):
+        self.expect_taste({'src/text/trie.c': '/* t */\nvoid f(int n) { g(alloca(n)); }\n'}, 'alloca')
+
+    def test_library_ends_nothing(self):
+        for call in ('exit(1)', 'abort()', 'printf("x")', 'fputs("x", stderr)', 'perror("x")'):
+            with self.subTest(call=call):
+                self.expect_taste({'src/text/trie.c': f'/* t */\nvoid f(void) {{ {call}; }}\n'},
+                                  'the library never exits, aborts or prints')
+                self.expect_taste({'src/app/main.c': f'/* m */\nvoid f(void) {{ {call}; }}\n'})
+
+    def test_slashes(self):
+        self.expect_taste({'src/text/trie.c': '/* t */\n\nint x; // why\n'}, 'src/text/trie.c:3: //')
+
+    def test_first_comment(self):
+        self.expect_taste({'src/text/trie.c': 'int x;\n'}, 'does not open with a comment')
+
+    def test_form(self):
+        self.expect_taste({'src/text/trie.c': '/* t */\n\tint x;\n'}, ':2: has a tab')
+        self.expect_taste({'src/text/trie.c': '/* ' + 'x' * 120 + ' */\n'}, 'has 126 columns')
+        self.expect_taste({'src/text/trie.c': '/* t */\n' * 901}, 'has 901 lines, over 900')
+        self.expect_taste({'tools/a.py': 'if 1:\n\tpass\n'}, 'tools/a.py:2: has a tab')
+
+    def test_later(self):
+        for word in ('TO' 'DO', 'FIX' 'ME'):
+            self.expect_taste({'docs/A.md': f'# A\n{word}: write\n'}, f'{word} is left for later')
+
+    def test_fuzz_is_registered(self):
+        self.expect_taste({'fuzz/fuzz_more.c': '/* m */\n'}, 'not listed', 'has no corpus')
+        self.expect_taste({'fuzz/fuzz_trie.c': '/* needs: dep_base */\n'}, 'does not say "needs: dep_text"')
+        self.expect_taste({'fuzz/corpus/trie/one': None}, 'has no corpus')
+        self.expect_taste({'fuzz/fuzz_trie.c': None}, 'there is no fuzz_trie.c')
+
+
+if __name__ == '__main__':
+    result = unittest.main(exit=False, verbosity=1).result
+    bad = len(result.failures) + len(result.errors)
+    print(f'meta-rules: {result.testsRun - bad} passed, {bad} failed')
+    sys.exit(1 if bad else 0)

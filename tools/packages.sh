@@ -1,0 +1,48 @@
+# packages.sh: Debian packages for `try` and `check`, sourced by both.
+#
+#     need_packages NAME...
+#
+# Installs the packages that are missing, as root or through sudo; says which, and does nothing when
+# all are there. Where it cannot install it says what to install and fails. On a system without dpkg
+# it names the packages and leaves it to the build to find what it needs.
+
+packages_build='gcc libc6-dev make meson ninja-build pkg-config python3 python3-pip ca-certificates
+  libdnnl-dev libjansson-dev libutf8proc-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libzip-dev
+  zlib1g-dev libcmocka-dev'
+packages_check='clang libclang-rt-14-dev clang-format python3-venv binutils strace openssl'
+
+as_root()
+{
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "This needs root, and there is no sudo. As root, run: $*" >&2
+        return 1
+    fi
+}
+
+apt_update()
+{
+    echo "== reading the package index (apt-get update)"
+    as_root apt-get -qq update
+}
+
+need_packages()
+{
+    local name missing=()
+    if ! command -v dpkg-query >/dev/null; then
+        echo "== this is no Debian; the build wants what Debian calls: $*"
+        return 0
+    fi
+    for name in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] ||
+            missing+=("$name")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    echo "== installing Debian packages: ${missing[*]}"
+    apt_update &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+            "${missing[@]}" >/dev/null
+}
