@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,6 +25,14 @@ vecmill_status io_join(const char *dir, const char *name, char *out, vecmill_err
     return VECMILL_OK;
 }
 
+/* True for an interruption; and, after waiting for it to pass, for a descriptor that another process
+ * made non-blocking (a pipe or terminal is shared with its mode). */
+static bool passing(int fd, short events, int reason)
+{
+    if (reason == EAGAIN) (void)poll(&(struct pollfd){.fd = fd, .events = events}, 1, -1);
+    return reason == EINTR || reason == EAGAIN;
+}
+
 vecmill_status io_read(int fd, void *data, size_t bytes, size_t *got, const char *path,
                        vecmill_status failure, vecmill_err *err)
 {
@@ -31,7 +40,7 @@ vecmill_status io_read(int fd, void *data, size_t bytes, size_t *got, const char
     while (done < bytes) {
         size_t left = bytes - done;
         ssize_t n = read(fd, (char *)data + done, left < IO_CHUNK ? left : IO_CHUNK);
-        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && passing(fd, POLLIN, errno)) continue;
         if (n < 0) return err_sys(err, failure, errno, "%s: cannot be read", path);
         if (n == 0) break;
         done += (size_t)n;
@@ -47,7 +56,7 @@ vecmill_status io_write(int fd, const void *data, size_t bytes, const char *path
     while (done < bytes) {
         size_t left = bytes - done;
         ssize_t n = write(fd, (const char *)data + done, left < IO_CHUNK ? left : IO_CHUNK);
-        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && passing(fd, POLLOUT, errno)) continue;
         if (n < 0) return err_sys(err, failure, errno, "%s: cannot be written", path);
         done += (size_t)n;
     }

@@ -68,7 +68,8 @@ vecmill_status io_out_write(struct io_out *out, const void *data, size_t bytes, 
 /* Writes at an offset without moving the end; for headers finished last. */
 vecmill_status io_out_write_at(struct io_out *out, const void *data, size_t bytes, uint64_t offset,
                                vecmill_err *err);
-/* fsync, rename, fsync of the folder. On failure the part is removed. Closed in every case. */
+/* fsync, rename, fsync of the folder. On failure the part is removed; when only the folder's fsync
+ * failed the file is in place already, whole but not yet durable. Closed in every case. */
 vecmill_status io_out_commit(struct io_out *out, vecmill_err *err);
 /* Removes the part and closes; nothing happens when already closed. */
 void io_out_drop(struct io_out *out);

@@ -33,6 +33,25 @@ vecmill_status jsonx_parse_wide(const void *data, size_t bytes, const char *name
     return parse(data, bytes, JSON_DECODE_INT_AS_REAL, name, failure, value, err);
 }
 
+bool jsonx_few_values(const void *data, size_t bytes, size_t most)
+{
+    const unsigned char *json = data;
+    size_t n = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char c = json[i];
+        if (in_string) {
+            if (c == '\\') i++;
+            if (c == '"') in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == ',' || c == '{' || c == '[') {
+            if (++n > most) return false;
+        }
+    }
+    return true;
+}
+
 vecmill_status jsonx_read_file(const char *path, size_t most, vecmill_status missing,
                                vecmill_status failure, json_t **value, vecmill_err *err)
 {

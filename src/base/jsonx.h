@@ -21,6 +21,10 @@ vecmill_status jsonx_parse(const void *data, size_t bytes, const char *name, vec
 vecmill_status jsonx_parse_wide(const void *data, size_t bytes, const char *name,
                                 vecmill_status failure, json_t **value, vecmill_err *err);
 
+/* Bounds what a parse will allocate before it runs, about 100 bytes a value: false when there are more
+ * than `most` values, counted by the commas and opening brackets outside strings. */
+bool jsonx_few_values(const void *data, size_t bytes, size_t most);
+
 /* Reads and parses a file of at most `most` bytes. */
 vecmill_status jsonx_read_file(const char *path, size_t most, vecmill_status missing,
                                vecmill_status failure, json_t **value, vecmill_err *err);

@@ -252,6 +252,15 @@ vecmill_status pack_verify(const struct pack *pack, const char *name, vecmill_er
     return VECMILL_OK;
 }
 
+vecmill_status pack_verify_small(const struct pack *pack, size_t most, vecmill_err *err)
+{
+    for (uint32_t i = 0; i < pack->n_sections; i++) {
+        if (pack->sections[i].bytes > most) continue;
+        VM_TRY(pack_verify(pack, pack->sections[i].name, err));
+    }
+    return VECMILL_OK;
+}
+
 void pack_close(struct pack *pack)
 {
     io_unmap(&pack->map);

@@ -68,6 +68,8 @@ vecmill_status pack_find(const struct pack *pack, const char *name, const void *
                          size_t *bytes, vecmill_err *err);
 /* Hashes a section and compares: reads all of it. */
 vecmill_status pack_verify(const struct pack *pack, const char *name, vecmill_err *err);
+/* The same for every section of at most `most` bytes. */
+vecmill_status pack_verify_small(const struct pack *pack, size_t most, vecmill_err *err);
 void pack_close(struct pack *pack);
 
 #endif

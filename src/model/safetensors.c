@@ -214,26 +214,6 @@ static vecmill_status check_cover(const struct safetensors *st, uint64_t data_by
     return VECMILL_OK;
 }
 
-/* Bounds what the JSON parser will allocate before it runs: values are counted by the commas and
- * opening brackets outside strings. */
-static bool few_values(const unsigned char *json, size_t bytes)
-{
-    uint32_t n = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char c = json[i];
-        if (in_string) {
-            if (c == '\\') i++;
-            if (c == '"') in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == ',' || c == '{' || c == '[') {
-            if (++n > SAFETENSORS_VALUES_MAX) return false;
-        }
-    }
-    return true;
-}
-
 static vecmill_status read_tensors(struct safetensors *st, uint64_t data_bytes, vecmill_err *err)
 {
     json_t *metadata = json_object_get(st->header, "__metadata__");
@@ -310,7 +290,7 @@ vecmill_status safetensors_parse(const void *head, size_t head_bytes, uint64_t f
         return err_set(err, VECMILL_E_MODEL, "%s: the header of %zu bytes is not valid UTF-8",
                        st->shown, n);
     }
-    if (!few_values(json, n)) {
+    if (!jsonx_few_values(json, n, SAFETENSORS_VALUES_MAX)) {
         return err_set(
             err, VECMILL_E_MODEL,
             "%s: the header of %zu bytes holds more values than SAFETENSORS_VALUES_MAX, %u",

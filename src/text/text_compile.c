@@ -245,8 +245,14 @@ vecmill_status text_compile_bytes(const struct text_files *files, struct buf *se
     if (status != VECMILL_OK) goto done;
     spec = memory;
     if (files->json) {
-        status = jsonx_parse(files->json, files->json_bytes, "tokenizer.json", VECMILL_E_MODEL,
-                             &json, err);
+        if (!jsonx_few_values(files->json, files->json_bytes, TEXT_VALUES_MAX)) {
+            status = err_set(err, VECMILL_E_MODEL,
+                             "tokenizer.json holds more values than TEXT_VALUES_MAX, %u",
+                             TEXT_VALUES_MAX);
+        } else {
+            status = jsonx_parse(files->json, files->json_bytes, "tokenizer.json", VECMILL_E_MODEL,
+                                 &json, err);
+        }
         if (status == VECMILL_OK) status = spec_from_json(json, spec, err);
     } else {
         if (files->config) {
