@@ -28,7 +28,7 @@ struct kern {
      * last block); 12 on AVX2, where oneDNN's bits depend on the row count: see gemm_dnnl.c. */
     uint32_t row_step;
 
-    /* x[i] = LayerNorm(word[ids[i]] + position[pos0 + i] + type0) for i < n.
+    /* x[i] = LayerNorm(word[ids[i]] + position[i] + type0) for i < n.
      *   ids [n], each < rows of word (the caller checked); word [vocab, h]; position [positions, h]
      *   from its first row; type0, gamma, beta [h]; x [n, h].
      * LayerNorm (Ba et al. 2016, eq. 4; biased variance): (v - mean) / sqrt(var + eps) * gamma + beta */
@@ -43,7 +43,7 @@ struct kern {
     /* Bidirectional attention of one document, all heads (Vaswani et al. 2017, eq. 1):
      *   ctx[i, head] = sum_j softmax_j(q[i, head] . k[j, head] / sqrt(d)) v[j, head]
      * qkv [len, 3 * n_heads * d]: a row is all heads' queries, then keys, then values;
-     * ctx [len, n_heads * d]; scratch kern_attention_bytes(kern, longest >= len, d), aligned to 64.
+     * ctx [len, n_heads * d]; scratch attention_bytes(longest >= len, d), aligned to 64.
      * No len * len matrix exists: scores live for a few query rows of one head at a time. */
     void (*attention)(const float *qkv, uint32_t len, uint32_t n_heads, uint32_t d, float *ctx,
                       void *scratch);
@@ -84,7 +84,7 @@ struct gemm_shape {
 };
 
 /* Bytes of W packed for this level; one layout whatever the number of rows; same for the same shape
- * and oneDNN version. 0 and *err when oneDNN refuses the shape. */
+ * and oneDNN version. E_INTERNAL when oneDNN refuses the shape. */
 vecmill_status gemm_packed_bytes(const struct kern *kern, struct gemm_shape shape, size_t *bytes,
                                  vecmill_err *err);
 

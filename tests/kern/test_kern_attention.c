@@ -37,6 +37,23 @@ static void test_one_key(void **state)
     }
 }
 
+/* Scores that overflow must show: a softmax that came out uniform would be finite and wrong. */
+static void test_overflow(void **state)
+{
+    (void)state;
+    enum { LEN = 37, D = 32 };
+    struct kit_random r = {9};
+    float *qkv = kit_floats(LEN * 3 * D), *ctx = kit_floats(LEN * D);
+    fill(&r, qkv, LEN * 3 * D);
+    for (int t = 0; t < D; t++) {
+        qkv[5 * 3 * D + t] = 1e30f;      /* a query */
+        qkv[33 * 3 * D + D + t] = 1e30f; /* and a key */
+    }
+    kern->attention(qkv, LEN, 1, D, ctx, scratch_of(LEN, D, 0xff));
+    assert_false(isfinite(ctx[5 * D]));
+    kit_free();
+}
+
 /* Equal scores: the mean of the values. */
 static void test_equal_scores(void **state)
 {
@@ -187,7 +204,7 @@ int main(void)
         cmocka_unit_test(test_one_key),      cmocka_unit_test(test_equal_scores),
         cmocka_unit_test(test_large_scores), cmocka_unit_test(test_exponential),
         cmocka_unit_test(test_bits),         cmocka_unit_test(test_rows_alike),
-        cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_scratch),      cmocka_unit_test(test_overflow),
     };
     kern = kit_kern();
     char name[40];
