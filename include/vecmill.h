@@ -12,7 +12,9 @@
  *  - On failure out-parameters are untouched, unless said otherwise.
  *
  * Threads: a session belongs to one thread at a time; different sessions are independent. All
- * sessions of a process share one instruction set, fixed by the first that is opened.
+ * sessions of a process share one instruction set, fixed by the first call that opens one, also when
+ * that call then fails. A pack that somebody truncates while it is mapped ends the process by SIGBUS;
+ * vecmill itself only ever replaces one by rename.
  * This header is clean C99 and C++11. Structs begin with struct_bytes = sizeof(struct), so that they
  * can grow without breaking callers. */
 #ifndef VECMILL_H
@@ -69,8 +71,9 @@ typedef struct vecmill_options {
     vecmill_long long_policy;    /* default VECMILL_LONG_TRUNCATE */
     uint32_t batch_tokens;       /* tokens computed in one pass, 1 to VECMILL_MAX_BATCH_TOKENS; a
                                     document longer than it forms a pass alone; 0: chosen */
-    uint32_t max_length;         /* tokens kept of a document, special ones included; 3 to the
-                                    model's position table; 0: the model's own default */
+    uint32_t max_length;         /* tokens kept of a document, special ones included: one more
+                                    than those (3 for BERT) to the model's position table; 0: the
+                                    model's own default */
 } vecmill_options;
 
 #define VECMILL_MAX_BATCH_TOKENS 65536u
@@ -114,10 +117,12 @@ typedef struct vecmill_doc {
 } vecmill_doc;
 
 typedef struct vecmill_result {
-    vecmill_status status;   /* OK, or E_LIMIT (longer than max_length under LONG_ERROR) */
-    uint32_t n_tokens;       /* computed, special ones included */
-    uint32_t truncated;      /* 1: tokens were cut off */
-    uint64_t replaced_bytes; /* bytes of invalid UTF-8, each maximal bad part read as U+FFFD */
+    vecmill_status status; /* OK, or E_LIMIT (longer than max_length under LONG_ERROR) */
+    uint32_t n_tokens;     /* computed, special ones included */
+    uint32_t truncated;    /* 1: tokens were cut off */
+    uint64_t
+        replaced_bytes; /* bytes of invalid UTF-8 in what was read before a cut, each maximal bad
+                                part read as U+FFFD */
 } vecmill_result;
 
 /* Embeds n_docs documents. Empty and blank ones are documents like any other.
@@ -126,8 +131,8 @@ typedef struct vecmill_result {
  *            document's row is zero
  *   results  [n_docs], caller's, or NULL
  * Returns OK also when single documents failed: see results[i].status. Allocates nothing.
- * Errors: E_USAGE, E_INTERNAL, E_MODEL (a file mapped underneath was changed); then the contents of
- * vectors and results are unspecified. Cost: linear in tokens, plus length squared for attention. */
+ * Errors: E_INTERNAL, E_MODEL (weights whose vectors overflow); then the contents of vectors and
+ * results are unspecified. Cost: linear in tokens, plus length squared for attention. */
 VECMILL_API vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs,
                                          size_t n_docs, float *vectors, vecmill_result *results,
                                          vecmill_err *err);

@@ -7,12 +7,27 @@
 #include "model/model.h"
 #include "text/text.h"
 
+#include <string.h>
+
 static bool is_there(const struct engine_source *source)
 {
     struct pack pack;
     if (source_open(source, &pack, NULL) != VECMILL_OK) return false;
     pack_close(&pack);
     return true;
+}
+
+/* The key was taken before the files were read. Another key now: somebody changed them meanwhile, or
+ * the session that asked is of another version than this program. */
+static vecmill_status check_unchanged(const struct engine_source *source, const struct kern *kern,
+                                      vecmill_err *err)
+{
+    char key[PACK_KEY_BYTES];
+    VM_TRY(source_key(source->dir, kern, key, err));
+    if (strcmp(key, source->key) == 0) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL,
+                   "%s: changed while its pack was built, or vecmill-worker is of another version",
+                   source->dir);
 }
 
 vecmill_status engine_compile(const struct engine_source *source, const char *isa, unsigned wait_ms,
@@ -34,6 +49,7 @@ vecmill_status engine_compile(const struct engine_source *source, const char *is
     if (status == VECMILL_OK) status = pack_write(&w, section.data, section.bytes, err);
     if (status == VECMILL_OK) status = pack_end(&w, err);
     if (status == VECMILL_OK) status = model_compile(source->dir, kern, &w, err);
+    if (status == VECMILL_OK) status = check_unchanged(source, kern, err);
     if (status == VECMILL_OK) {
         status = pack_commit(&w, err);
     } else {

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Smallest pass within 2 % of full speed on MiniLM-L6 (docs/SPEED.md). */
-#define BATCH_TOKENS_AUTO 1920u
+/* Smallest pass at full speed on MiniLM-L6 (docs/SPEED.md). */
+#define BATCH_TOKENS_AUTO 960u
 
 struct vecmill_session {
     const struct kern *kern;
@@ -33,7 +33,7 @@ struct vecmill_session {
     size_t arena_bytes;
     uint32_t pass_tokens; /* most tokens of a pass: the larger of batch_tokens and max_length */
     int32_t *ids;     /* [pass_tokens + max_length]: the pass, and the document that may not fit */
-    uint32_t *starts; /* [pass_tokens + 1]; a document has at least one token */
+    uint32_t *starts; /* [pass_tokens + 1]; a document has its special tokens at least */
     void *workspace;
 };
 
@@ -81,7 +81,9 @@ static vecmill_status open_pack(const vecmill_options *o, vecmill_session *s, ve
     if (source_open(&source, &s->pack, NULL) == VECMILL_OK) return VECMILL_OK;
     VM_TRY(source_worker(o->worker_path, worker, err));
     VM_TRY(source_build(&source, worker, s->kern->name, err));
-    return source_open(&source, &s->pack, err);
+    if (source_open(&source, &s->pack, NULL) == VECMILL_OK) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL,
+                   "%s: is missing or of other files right after it was built", source.path);
 }
 
 static vecmill_status open_parts(vecmill_session *s, const char *dir, vecmill_err *err)
@@ -90,6 +92,11 @@ static vecmill_status open_parts(vecmill_session *s, const char *dir, vecmill_er
     size_t bytes;
     VM_TRY(pack_find(&s->pack, ENGINE_TEXT_SECTION, &section, &bytes, err));
     VM_TRY(text_open(section, bytes, &s->text, err));
+    if (s->text.n_specials == 0) {
+        return err_set(
+            err, VECMILL_E_MODEL,
+            "%s: the tokenizer adds no special token, so an empty document would have none", dir);
+    }
     VM_TRY(model_open(&s->pack, s->kern, &s->model, err));
     const uint32_t rows = model_describe(s->model)->vocab;
     if (s->text.vocab_size != rows) {

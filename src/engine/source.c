@@ -16,6 +16,10 @@
 /* Of the sections taken together: changes with any of their layouts, within a version too. */
 #define FORMAT 1
 
+/* Sections up to this size are read and checked at each start, in well under a millisecond: the
+ * tokenizer's and the configuration's, not the weights'. */
+#define VERIFY_BYTES ((size_t)4 << 20)
+
 /* What text reads; model adds its own. */
 static const char *const text_files[] = {"tokenizer.json", "vocab.txt", "tokenizer_config.json"};
 
@@ -38,17 +42,27 @@ static void short_name(const char *path, char out[81])
     out[i] = '\0';
 }
 
+vecmill_status source_key(const char *dir, const struct kern *kern, char key[PACK_KEY_BYTES],
+                          vecmill_err *err)
+{
+    char identity[33];
+    VM_TRY(
+        model_identity(dir, text_files, sizeof(text_files) / sizeof(*text_files), identity, err));
+    snprintf(key, PACK_KEY_BYTES, "vecmill %s, format %d, files %s, %s, fp32", VECMILL_VERSION,
+             FORMAT, identity, kern_signature(kern));
+    return VECMILL_OK;
+}
+
 vecmill_status source_describe(const char *model_dir, const char *cache_or_null,
                                const struct kern *kern, struct engine_source *source,
                                vecmill_err *err)
 {
-    char cache[IO_PATH_MAX], packs[IO_PATH_MAX], name[81], file[192], identity[33];
+    char cache[IO_PATH_MAX], packs[IO_PATH_MAX], name[81], file[192];
     struct engine_source s;
     if (!realpath(model_dir, s.dir)) {
         return err_sys(err, VECMILL_E_MODEL, errno, "%s: no such model folder", model_dir);
     }
-    VM_TRY(
-        model_identity(s.dir, text_files, sizeof(text_files) / sizeof(*text_files), identity, err));
+    VM_TRY(source_key(s.dir, kern, s.key, err));
     if (cache_or_null) {
         int n = snprintf(cache, sizeof(cache), "%s", cache_or_null);
         if (n >= (int)sizeof(cache)) {
@@ -64,8 +78,6 @@ vecmill_status source_describe(const char *model_dir, const char *cache_or_null,
     snprintf(file, sizeof(file), "%s-%016llx-%s-fp32.pack", name,
              (unsigned long long)XXH3_64bits(s.dir, strlen(s.dir)), kern->name);
     VM_TRY(io_join(packs, file, s.path, err));
-    snprintf(s.key, sizeof(s.key), "vecmill %s, format %d, files %s, %s, fp32", VECMILL_VERSION,
-             FORMAT, identity, kern_signature(kern));
     *source = s;
     return VECMILL_OK;
 }
@@ -78,7 +90,7 @@ vecmill_status source_open(const struct engine_source *source, struct pack *pack
     if (strcmp(p.key, source->key) != 0) {
         status = err_set(err, VECMILL_E_NOTFOUND, "%s: is of other files", source->path);
     } else {
-        status = pack_verify(&p, ENGINE_TEXT_SECTION, err);
+        status = pack_verify_small(&p, VERIFY_BYTES, err);
     }
     if (status == VECMILL_OK) {
         *pack = p;

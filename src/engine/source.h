@@ -13,8 +13,12 @@ vecmill_status source_describe(const char *model_dir, const char *cache_or_null,
                                const struct kern *kern, struct engine_source *source,
                                vecmill_err *err);
 
-/* Maps the source's pack if it is there, made of the same files, and its tokenizer undamaged (the
- * weights, a hundred times as large, are checked against their own bounds only). E_NOTFOUND or E_MODEL
+/* What a pack of the folder's files, as they are now, is keyed by. */
+vecmill_status source_key(const char *dir, const struct kern *kern, char key[PACK_KEY_BYTES],
+                          vecmill_err *err);
+
+/* Maps the source's pack if it is there, made of the same files, and undamaged as far as its small
+ * sections go (the weights, a hundred times as large, are checked against their own bounds only). E_NOTFOUND or E_MODEL
  * else: it wants building. */
 vecmill_status source_open(const struct engine_source *source, struct pack *pack, vecmill_err *err);
 

@@ -221,13 +221,17 @@ static void a_damaged_pack_is_built_anew(void **state)
     vecmill_options o = options_for("toy", "damaged");
     vecmill_session_close(open_ok(&o));
     assert_int_equal(count_packs("damaged", pack), 1);
-    /* The header, the tokenizer's section, and the length. */
-    static const off_t places[] = {40, 4096 + 10};
-    for (size_t i = 0; i < 3; i++) {
+    /* The header, the tokenizer's section, the configuration's, and the length. */
+    struct pack p;
+    assert_int_equal(pack_open(pack, &p, NULL), VECMILL_OK);
+    assert_string_equal(p.sections[1].name, "model.config");
+    const off_t places[] = {40, 4096 + 10, (off_t)p.sections[1].offset + 5};
+    pack_close(&p);
+    for (size_t i = 0; i < 4; i++) {
         ino_t before = inode(pack);
         int fd = open(pack, O_RDWR | O_CLOEXEC);
         assert_true(fd >= 0);
-        if (i < 2) {
+        if (i < 3) {
             char c;
             assert_int_equal(pread(fd, &c, 1, places[i]), 1);
             c ^= 1;
@@ -289,7 +293,7 @@ static void a_builder_that_dies_is_named(void **state)
     write_script("garbage.sh", "#!/bin/sh\nhead -c 100000 /dev/zero | tr '\\0' '\\377'\n", path);
     open_fails(&o, VECMILL_E_INTERNAL, "????");
     write_script("liar.sh", "#!/bin/sh\nprintf '\\0'\n", path);
-    open_fails(&o, VECMILL_E_NOTFOUND, ".pack");
+    open_fails(&o, VECMILL_E_MODEL, "right after it was built");
     write_script("noexec", "not a program", path);
     open_fails(&o, VECMILL_E_INTERNAL, "cannot be started");
 }
@@ -331,6 +335,20 @@ static void a_vocabulary_of_another_size_is_refused(void **state)
     vecmill_options o = options_for("mixed", "cache");
     open_fails(&o, VECMILL_E_MODEL,
                "the tokenizer has 150 tokens, the word embeddings have 160 rows");
+}
+
+static void a_tokenizer_without_special_tokens_is_refused(void **state)
+{
+    (void)state;
+    char command[4 * IO_PATH_MAX];
+    make_model("bare", "--vocab 160");
+    snprintf(command, sizeof(command),
+             "cd '%s/bare' && python3 -c \"import json; t = json.load(open('tokenizer.json')); "
+             "t['post_processor'] = None; json.dump(t, open('tokenizer.json', 'w'))\"",
+             folder);
+    assert_int_equal(system(command), 0);
+    vecmill_options o = options_for("bare", "cache");
+    open_fails(&o, VECMILL_E_MODEL, "adds no special token");
 }
 
 static void nothing_is_left_open(void **state)
@@ -543,6 +561,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_host_that_ignores_children_is_coped_with),
         cmocka_unit_test(the_worker_alone_does_nothing),
         cmocka_unit_test(a_vocabulary_of_another_size_is_refused),
+        cmocka_unit_test(a_tokenizer_without_special_tokens_is_refused),
         cmocka_unit_test(nothing_is_left_open),
         cmocka_unit_test(bits_depend_on_the_text_alone),
         cmocka_unit_test(long_documents_are_counted_or_fail),
