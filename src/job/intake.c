@@ -42,6 +42,11 @@ static void intake_z_free(voidpf arena, voidpf memory)
     (void)memory;
 }
 
+static bool intake_stopped(const struct intake *s)
+{
+    return s->stop != NULL && atomic_load(s->stop) != 0;
+}
+
 vecmill_status intake_open(struct intake *s, const char *path, const atomic_int *stop,
                            vecmill_err *err)
 {
@@ -49,7 +54,13 @@ vecmill_status intake_open(struct intake *s, const char *path, const atomic_int 
     s->stop = stop;
     s->owns_fd = strcmp(path, "-") != 0;
     s->name = s->owns_fd ? path : "standard input";
-    s->fd = s->owns_fd ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    if (!s->owns_fd) s->fd = STDIN_FILENO;
+    while (s->fd < 0) { /* a FIFO without a writer is waited for, until a signal */
+        s->fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (s->fd >= 0 || errno != EINTR) break;
+        if (intake_stopped(s))
+            return err_set(err, VECMILL_E_STOPPED, "stopped while opening %s", s->name);
+    }
     if (s->fd < 0) return err_sys(err, VECMILL_E_INPUT, errno, "%s: cannot be opened", s->name);
 
     struct stat st;
@@ -82,11 +93,6 @@ void intake_close(struct intake *s)
     if (s->owns_fd && s->fd >= 0) close(s->fd);
     s->owns_fd = false;
     s->fd = -1;
-}
-
-static bool intake_stopped(const struct intake *s)
-{
-    return s->stop != NULL && atomic_load(s->stop) != 0;
 }
 
 /* One read of the file itself. *got == 0 at its end. */

@@ -39,7 +39,8 @@ struct intake {
 /* Takes the buffers; the first half of opening, so that memory is counted and carved in one place. */
 void intake_layout(struct intake *s, struct arena *a, bool gzip);
 
-/* Opens `path`, or standard input for "-". Reads nothing yet. stop may be NULL. E_INPUT. */
+/* Opens `path`, or standard input for "-". Reads nothing yet. stop may be NULL. E_INPUT, or E_STOPPED
+ * when a signal came with the stop flag set while a FIFO was waited for. */
 vecmill_status intake_open(struct intake *s, const char *path, const atomic_int *stop,
                            vecmill_err *err);
 void intake_close(struct intake *s);

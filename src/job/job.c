@@ -151,11 +151,16 @@ static vecmill_status run_write(struct run *run, vecmill_err *err)
     return sink_flush(&run->sink, err);
 }
 
-static void run_report(struct run *run)
+static void run_measure(struct run *run)
 {
     run->progress.bytes_read = run->reader.intake.bytes_read;
     run->progress.bytes_total = run->reader.intake.bytes_total;
     run->progress.elapsed_ns = clock_ns() - run->started_ns;
+}
+
+static void run_report(struct run *run)
+{
+    run_measure(run);
     if (run->hooks->progress != NULL) run->hooks->progress(run->hooks->context, &run->progress);
 }
 
@@ -204,10 +209,10 @@ vecmill_status job_run(const struct job_options *options, vecmill_session *sessi
                       .window_docs = WINDOW_DOCS_FIRST};
     bool open = false;
     vecmill_status status = reader_open(&run.reader, options, run.hooks->stop, err);
-    if (status != VECMILL_OK) return status;
+    if (status != VECMILL_OK) goto done;
     status = run_memory(&run, err);
     if (status != VECMILL_OK) goto done;
-    status = sink_open(&run.sink, options, run.dim, err);
+    status = sink_open(&run.sink, options, run.dim, run.hooks->stop, err);
     if (status != VECMILL_OK) goto done;
     open = true;
     status = run_windows(&run, err);
@@ -216,13 +221,14 @@ vecmill_status job_run(const struct job_options *options, vecmill_session *sessi
     status = sink_commit(&run.sink, err);
     if (status != VECMILL_OK) goto done;
     run_report(&run);
-    *summary = run.progress;
     if (run.progress.failed > 0)
         status = err_set(err, VECMILL_E_PARTIAL, "%llu of %llu documents of %s failed%s%s",
                          (unsigned long long)run.progress.failed,
                          (unsigned long long)run.progress.documents, run.reader.intake.name,
                          run.sink.errors.path[0] != 0 ? ": see " : "", run.sink.errors.path);
 done:
+    if (status != VECMILL_OK && status != VECMILL_E_PARTIAL) run_measure(&run);
+    *summary = run.progress;
     if (open) sink_drop(&run.sink);
     if (run.memory != NULL) mem_unmap(run.memory, run.memory_bytes);
     reader_close(&run.reader);

@@ -51,7 +51,8 @@ struct job_hooks {
     void (*failed)(void *context, uint64_t index, const char *place, const char *reason);
     void *context;
     /* NULL, or nonzero when the run is to end: after the window that is being computed, or at once
-     * while input is waited for; the output is dropped and the status is E_STOPPED. */
+     * while input, or the reader of standard output, is waited for; the output is dropped and the
+     * status is E_STOPPED. Standard output may then end inside a line. */
     const atomic_int *stop;
 };
 
@@ -59,8 +60,16 @@ struct job_hooks {
  * can be written. E_USAGE, E_INPUT, E_OUTPUT. Creates nothing. */
 vecmill_status job_check(const struct job_options *options, vecmill_err *err);
 
+/* Whether `path` names one of the files that the run of options which job_check accepted reads, writes,
+ * renames or removes, by name or by being the same file: the input and, also while they are missing,
+ * the output, what stands beside it, and each of them + ".part". Devices are nobody's. */
+bool job_is_own_path(const struct job_options *options, const char *path);
+
 /* Runs. OK, or E_PARTIAL when documents failed (the output is complete all the same, *summary counts
- * them); E_INPUT, E_OUTPUT, E_STOPPED and the session's errors leave no output behind. */
+ * them); E_INPUT, E_OUTPUT, E_STOPPED and the session's errors leave no output behind, but for an
+ * E_OUTPUT that came after the output was renamed into place (a folder that cannot be synced, an
+ * earlier run's file that cannot be removed). *summary is filled whatever the status: with what had
+ * been done until then, zeros where nothing had. */
 vecmill_status job_run(const struct job_options *options, vecmill_session *session,
                        const struct job_hooks *hooks, struct job_progress *summary,
                        vecmill_err *err);
@@ -77,7 +86,8 @@ vecmill_status job_vectors_open(const char *path, struct job_vectors *v, vecmill
 void job_vectors_close(struct job_vectors *v);
 
 /* Line i (from 0) of `path` + ".ids.jsonl" for each of n wanted rows, streamed in one reading: out[k]
- * is a heap string (mem_free), or NULL where the file or the line is missing. */
+ * is a heap string (mem_free), one JSON scalar, or NULL where the file or the line is missing. E_INPUT
+ * names a wanted line that is anything else. */
 vecmill_status job_ids_find(const char *path, const uint64_t *rows, size_t n, char **out,
                             vecmill_err *err);
 

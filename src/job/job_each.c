@@ -2,13 +2,14 @@
  * reading alone. Apart from job.c, so that who only reads need not link an engine. */
 #include "job.h"
 
+#include "paths.h"
 #include "reader.h"
-#include "sink.h"
 
 vecmill_status job_check(const struct job_options *options, vecmill_err *err)
 {
     VM_TRY(reader_check(options, err));
-    return sink_check(options, err);
+    struct paths paths;
+    return paths_check(options, &paths, err);
 }
 
 vecmill_status job_each(const struct job_options *options, job_each_fn each, void *context,

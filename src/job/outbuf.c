@@ -3,15 +3,45 @@
 
 #include "base/base.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+/* How long a wait for a slow reader lasts before the stop flag is looked at again. */
+#define OUTBUF_WAIT_MS 100
+
+/* Whatever the flags of the descriptor, which other processes may share. A pipe that is ready takes
+ * PIPE_BUF bytes without blocking; once stopped, a reader gets what it has room for. */
+static vecmill_status write_patiently(struct outbuf *o, size_t bytes, vecmill_err *err)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        const bool stopped = o->stop != NULL && atomic_load(o->stop) != 0;
+        struct pollfd p = {.fd = o->fd, .events = POLLOUT};
+        const int ready = poll(&p, 1, stopped ? 0 : OUTBUF_WAIT_MS);
+        if (ready == 0 && stopped)
+            return err_set(err, VECMILL_E_STOPPED, "stopped while waiting for the reader of %s",
+                           o->name);
+        if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+        const ssize_t n = write(o->fd, o->data + done, num_min(bytes - done, PIPE_BUF));
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR && errno != EAGAIN)
+            return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be written", o->name);
+    }
+    return VECMILL_OK;
+}
 
 vecmill_status outbuf_flush(struct outbuf *o, vecmill_err *err)
 {
     const size_t bytes = o->used;
     o->used = 0;
     if (bytes == 0) return VECMILL_OK;
+    if (o->waits) return write_patiently(o, bytes, err);
     return io_write(o->fd, o->data, bytes, o->name, VECMILL_E_OUTPUT, err);
 }
 

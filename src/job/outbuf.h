@@ -1,10 +1,13 @@
 /* outbuf: bytes on their way out, collected in a fixed piece of memory.
  *
- * Promises: memory is the caller's and never grows; a failed write names the file and sticks to it.
+ * Promises: memory is the caller's and never grows; a failed write names the file; a wait for a slow
+ * reader ends when the stop flag is set, and what the reader would not take is dropped.
  * Knows numbers as text, but not what a line means. */
 #ifndef JOB_OUTBUF_H
 #define JOB_OUTBUF_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,8 +21,11 @@ struct outbuf {
     const char *name; /* of the file, for messages; borrowed */
     char *data;       /* [OUTBUF_BYTES] */
     size_t used;
+    bool waits;             /* no regular file: its reader may stall */
+    const atomic_int *stop; /* NULL, or nonzero when such a reader is waited for no longer */
 };
 
+/* All of these: E_OUTPUT, or E_STOPPED when the reader stalls and the stop flag is set. */
 vecmill_status outbuf_put(struct outbuf *o, const void *data, size_t bytes, vecmill_err *err);
 vecmill_status outbuf_text(struct outbuf *o, const char *text, vecmill_err *err);
 vecmill_status outbuf_u64(struct outbuf *o, uint64_t value, vecmill_err *err);

@@ -2,8 +2,8 @@
  *
  * OUTPUT.npy comes with OUTPUT.npy.ids.jsonl where an id occurs; every file output comes with
  * OUTPUT.errors.jsonl when a document failed. Promises: nothing appears under its name before the run
- * is whole; errors, ids and output are renamed in that order; files of that name from an earlier run
- * that do not belong to this one are removed; a failure leaves nothing new. */
+ * is whole; errors, ids and output are renamed in that order; then files of those names from an
+ * earlier run that do not belong to this one are removed; a failure leaves nothing new. */
 #ifndef JOB_SINK_H
 #define JOB_SINK_H
 
@@ -11,8 +11,6 @@
 #include "outbuf.h"
 
 #include "base/base.h"
-
-enum sink_format { SINK_NPY, SINK_JSONL };
 
 /* Everything about one document that is written. */
 struct sink_row {
@@ -31,7 +29,7 @@ struct sink_side {
 };
 
 struct sink {
-    enum sink_format format;
+    bool npy;      /* else lines of JSON */
     bool standard; /* standard output */
     uint32_t dim;
     uint64_t n_rows;
@@ -41,15 +39,12 @@ struct sink {
     char *scratch; /* a reason repaired and quoted */
 };
 
-/* Checks the names: endings, folders, that none of them is the input. Creates nothing. E_USAGE,
- * E_OUTPUT. */
-vecmill_status sink_check(const struct job_options *options, vecmill_err *err);
-
 void sink_layout(struct sink *s, struct arena *a);
 
-/* Opens the output. Checks as sink_check does. E_USAGE, E_OUTPUT. */
+/* Opens the output. Checks as paths_check does. stop, which may be NULL, ends a wait for the reader
+ * of standard output. E_USAGE, E_OUTPUT. */
 vecmill_status sink_open(struct sink *s, const struct job_options *options, uint32_t dim,
-                         vecmill_err *err);
+                         const atomic_int *stop, vecmill_err *err);
 
 /* The next row; rows come in order. */
 vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err *err);
@@ -57,7 +52,8 @@ vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err 
 /* Between windows: a reader of standard output gets what there is. */
 vecmill_status sink_flush(struct sink *s, vecmill_err *err);
 
-/* Places all files, or none. Closed in every case. */
+/* Places all files, or none; a failure behind the last rename leaves them in place. Closed in every
+ * case. E_OUTPUT; E_STOPPED while the reader of standard output is waited for. */
 vecmill_status sink_commit(struct sink *s, vecmill_err *err);
 void sink_drop(struct sink *s);
 

@@ -1,5 +1,7 @@
 /* vectors: what a run wrote, read again: rows from OUTPUT.npy, ids from beside it. */
 #include "job.h"
+
+#include "jline.h"
 #include "npy.h"
 
 #include <errno.h>
@@ -71,12 +73,32 @@ static void ids_part(struct ids *ids, const char *data, size_t bytes)
     ids->bytes += bytes;
 }
 
+/* The line as it is goes where JSON is written, so it has to be one value and nothing else. */
+static vecmill_status ids_check(const struct ids *ids, vecmill_err *err)
+{
+    struct jline line;
+    vecmill_err why;
+    if (jline_scan(ids->line, ids->bytes, "", "", &line, &why) != VECMILL_OK)
+        return err_set(err, VECMILL_E_INPUT, "%s: line %llu is no id: %s", ids->name,
+                       (unsigned long long)ids->row + 1, why.message);
+    if (line.top.kind == JLINE_ARRAY || line.top.kind == JLINE_OBJECT)
+        return err_set(err, VECMILL_E_INPUT, "%s: line %llu is no id: it is %s", ids->name,
+                       (unsigned long long)ids->row + 1, jline_kind_words(line.top.kind));
+    if (line.top.bytes != ids->bytes)
+        return err_set(err, VECMILL_E_INPUT,
+                       "%s: line %llu is no id: %zu of its %zu bytes are blanks around one",
+                       ids->name, (unsigned long long)ids->row + 1, ids->bytes - line.top.bytes,
+                       ids->bytes);
+    return VECMILL_OK;
+}
+
 static vecmill_status ids_end_line(struct ids *ids, vecmill_err *err)
 {
     if (ids_wants(ids) && ids->bytes > sizeof ids->line)
         return err_set(err, VECMILL_E_INPUT,
                        "%s: line %llu holds %zu bytes, the maximum is %u (JOB_ID_BYTES_MAX)",
                        ids->name, (unsigned long long)ids->row + 1, ids->bytes, JOB_ID_BYTES_MAX);
+    if (ids_wants(ids)) VM_TRY(ids_check(ids, err));
     for (; ids_wants(ids); ids->next++) {
         void *copy;
         VM_TRY(mem_new(ids->bytes + 1, "an id", &copy, err));

@@ -106,6 +106,11 @@ def main():
             assert n_failed > 0, call
             print("%s %s: %d runs failed as they should" % (call, error, n_failed))
             passed += 1
+        fresh(folder)
+        before = contents(folder)
+        run(folder, "-e", "inject=rename:error=EIO:when=1")
+        assert contents(folder) == before, "a rename that failed took files of an earlier run"
+        passed += 1
         files = [os.path.join(folder, name) for name in ("in.jsonl", "out.npy.part")]
         fresh(folder)
         watched = [part for path in files for part in ("-P", path)]

@@ -288,12 +288,14 @@ static void the_first_failure_stops(void **state)
     struct job_options options = {
         .input = kit_path("in.jsonl"), .output = kit_path("out.npy"), .stop_on_error = true};
     struct told told = {.n_failed = 0};
-    struct job_progress summary = {.documents = 77};
+    struct job_progress summary = {.failed = 77};
     vecmill_err err;
     input("in.jsonl", "\"a\"\n5\n\"TOO LONG\"\n");
     assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_INPUT);
     assert_message(&err, "in.jsonl line 2: the line is a number");
-    assert_int_equal(summary.documents, 77);
+    assert_int_equal(summary.documents, 1);
+    assert_int_equal(summary.failed, 0);
+    assert_int_equal(summary.bytes_read, summary.bytes_total);
     /* A failure of the engine that comes first is the one that is told. */
     input("in.jsonl", "\"a\"\n\"TOO LONG\"\n5\n");
     assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_INPUT);
@@ -373,11 +375,13 @@ static void a_stop_leaves_nothing(void **state)
     const struct job_hooks hooks = {.stop = &stop};
     const struct job_options options = {.input = kit_path("in.jsonl"),
                                         .output = kit_path("out.npy")};
-    struct job_progress summary;
+    struct job_progress summary = {.documents = 77};
     vecmill_err err;
     kit_write(kit_path("out.npy"), "old", 3);
     assert_int_equal(job_run(&options, &session, &hooks, &summary, &err), VECMILL_E_STOPPED);
     assert_message(&err, "stopped after 96 documents of");
+    assert_int_equal(summary.documents, 96);
+    assert_true(summary.failed == 48 && summary.tokens == 96 && summary.bytes_read > 0);
     assert_int_equal(session.n_calls, 2);
     assert_text_file(kit_path("out.npy"), "old");
     assert_int_equal(kit_count(), 2);

@@ -231,7 +231,7 @@ static void what_is_written_is_read(void **state)
 static void ids_by_row(void **state)
 {
     (void)state;
-    kit_write(kit_path("v.npy.ids.jsonl"), "\"zero\"\n1\nnull\n\n\"four\"", 21);
+    kit_write(kit_path("v.npy.ids.jsonl"), "\"zero\"\n1\nnull\n-0.50\n\"four\"", 26);
     const uint64_t rows[] = {4, 0, 2, 0, 99, 1, 3};
     char *out[7];
     assert_int_equal(job_ids_find(kit_path("v.npy"), rows, 7, out, NULL), VECMILL_OK);
@@ -241,7 +241,7 @@ static void ids_by_row(void **state)
     assert_string_equal(out[3], "\"zero\"");
     assert_null(out[4]);
     assert_string_equal(out[5], "1");
-    assert_string_equal(out[6], "");
+    assert_string_equal(out[6], "-0.50");
     for (int i = 0; i < 7; i++)
         mem_free(out[i]);
 
@@ -279,13 +279,50 @@ static void ids_by_row(void **state)
     assert_null(out[0]);
 }
 
+/* A line that is wanted is one scalar, or the file is refused with its number. */
+static void ids_that_are_none(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *message;
+    } cases[] = {
+        {"", "line 2 is no id: bad JSON: it ends after 0 bytes, expected a value"},
+        {"x", "line 2 is no id: bad JSON at byte 1: expected a value"},
+        {"\"open", "line 2 is no id: bad JSON: it ends after 5 bytes"},
+        {"1,\"score\":9", "line 2 is no id: bad JSON at byte 2: expected nothing behind the value"},
+        {"1 2", "line 2 is no id: bad JSON at byte 3"},
+        {"[1]", "line 2 is no id: it is an array"},
+        {"{\"id\":1}", "line 2 is no id: it is an object"},
+        {" 7\r", "line 2 is no id: 2 of its 3 bytes are blanks around one"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        FILE *file = fopen(kit_path("v.npy.ids.jsonl"), "w");
+        assert_non_null(file);
+        fprintf(file, "\"good\"\n%s\ntrue\n", cases[i].line);
+        fclose(file);
+        char *out[2] = {NULL, NULL};
+        vecmill_err err;
+        assert_int_equal(job_ids_find(kit_path("v.npy"), (const uint64_t[]){0, 1}, 2, out, &err),
+                         VECMILL_E_INPUT);
+        if (strstr(err.message, "v.npy.ids.jsonl: ") == NULL ||
+            strstr(err.message, cases[i].message) == NULL)
+            fail_msg("case %zu: %s", i, err.message);
+        assert_null(out[0]);
+        assert_int_equal(job_ids_find(kit_path("v.npy"), (const uint64_t[]){0, 2}, 2, out, &err),
+                         VECMILL_OK);
+        assert_string_equal(out[0], "\"good\"");
+        assert_string_equal(out[1], "true");
+        mem_free(out[0]);
+        mem_free(out[1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(headers_case_by_case),
-        cmocka_unit_test(every_cut_is_refused),
-        cmocka_unit_test(what_is_written_is_read),
-        cmocka_unit_test(ids_by_row),
+        cmocka_unit_test(headers_case_by_case),    cmocka_unit_test(every_cut_is_refused),
+        cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(ids_by_row),
+        cmocka_unit_test(ids_that_are_none),
     };
     const int n = sizeof tests / sizeof *tests;
     const int failed = cmocka_run_group_tests(tests, kit_init, kit_done);

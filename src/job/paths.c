@@ -1,0 +1,185 @@
+/* paths: see paths.h. */
+#include "paths.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+static bool ends_with(const char *path, const char *ending)
+{
+    const size_t path_bytes = strlen(path), n = strlen(ending);
+    return path_bytes > n && strcasecmp(path + path_bytes - n, ending) == 0;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool is_at(const char *path, const struct stat *file)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && same_file(&st, file);
+}
+
+/* a, then b, into out[IO_PATH_MAX]; false when they do not fit. */
+static bool put_together(const char *a, const char *b, char *out)
+{
+    const int bytes = snprintf(out, IO_PATH_MAX, "%s%s", a, b);
+    return bytes >= 0 && bytes < IO_PATH_MAX;
+}
+
+/* The folder of path, as it is written there. */
+static void folder_of(const char *path, char folder[IO_PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        snprintf(folder, IO_PATH_MAX, ".");
+    else
+        snprintf(folder, IO_PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+static vecmill_status place_find(struct place *p, const char *path, const char *ending,
+                                 vecmill_err *err)
+{
+    bool fits = put_together(path, ending, p->given);
+    if (!fits) goto done;
+    char folder[IO_PATH_MAX], real[IO_PATH_MAX];
+    folder_of(p->given, folder);
+    memcpy(p->name, p->given, sizeof p->name);
+    if (realpath(folder, real) != NULL) {
+        const char *slash = strrchr(p->given, '/');
+        if (strcmp(real, "/") == 0) real[0] = 0;
+        fits = snprintf(p->name, sizeof p->name, "%s/%s", real,
+                        slash != NULL ? slash + 1 : p->given) < IO_PATH_MAX;
+    }
+    memcpy(p->real, p->name, sizeof p->real);
+    if (realpath(p->given, real) != NULL) memcpy(p->real, real, sizeof p->real);
+    fits = fits && put_together(p->real, ".part", p->part);
+done:
+    return fits
+               ? VECMILL_OK
+               : err_set(err, VECMILL_E_OUTPUT, "an output path of %zu bytes leaves no room for %s",
+                         strlen(path), ending[0] != 0 ? ending : ".part");
+}
+
+/* Whether `name` is one that p has on the way. */
+static bool place_has(const struct place *p, const char *name)
+{
+    return p->given[0] != 0 &&
+           (strcmp(p->name, name) == 0 || strcmp(p->real, name) == 0 || strcmp(p->part, name) == 0);
+}
+
+static bool places_meet(const struct place *a, const struct place *b)
+{
+    return place_has(a, b->name) || place_has(a, b->real) || place_has(a, b->part);
+}
+
+vecmill_status paths_find(const struct job_options *options, struct paths *p, vecmill_err *err)
+{
+    const char *output = options->output;
+    *p = (struct paths){.npy = ends_with(output, ".npy"), .standard = strcmp(output, "-") == 0};
+    if (!p->npy && !p->standard && !ends_with(output, ".jsonl"))
+        return err_set(err, VECMILL_E_USAGE, "%s: ends in neither .npy nor .jsonl", output);
+    if (p->npy) VM_TRY(place_find(&p->ids, output, ".ids.jsonl", err));
+    if (options->errors != NULL)
+        VM_TRY(place_find(&p->errors, options->errors, "", err));
+    else if (!p->standard)
+        VM_TRY(place_find(&p->errors, output, ".errors.jsonl", err));
+    return p->standard ? VECMILL_OK : place_find(&p->output, output, "", err);
+}
+
+/* Whether a file can come to be there: over an existing regular file, or as a new name in a folder
+ * that can be written. input is NULL where it is not known. */
+static vecmill_status check_place(const struct place *p, const char *input_path,
+                                  const struct stat *input, vecmill_err *err)
+{
+    const char *path = p->given;
+    struct stat st;
+    if (path[0] == 0) return VECMILL_OK;
+    if (stat(path, &st) == 0) {
+        if (S_ISDIR(st.st_mode))
+            return err_set(err, VECMILL_E_OUTPUT, "%s: is a directory, not an output", path);
+        if (!S_ISREG(st.st_mode))
+            return err_set(err, VECMILL_E_OUTPUT, "%s: exists and is not a regular file", path);
+        if (input != NULL && same_file(&st, input))
+            return err_set(err, VECMILL_E_OUTPUT, "%s: is the input of this run, %s", path,
+                           input_path);
+    } else if (errno != ENOENT) {
+        return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be written", path);
+    }
+    if (input != NULL && is_at(p->part, input))
+        return err_set(err, VECMILL_E_OUTPUT, "%s: is the input of this run, %s", p->part,
+                       input_path);
+    char folder[IO_PATH_MAX];
+    folder_of(p->real, folder);
+    if (stat(folder, &st) != 0)
+        return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: its folder cannot be used", path);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(err, VECMILL_E_OUTPUT, "%s: %s is not a folder", path, folder);
+    if (access(folder, W_OK | X_OK) != 0)
+        return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: its folder cannot be written", path);
+    return VECMILL_OK;
+}
+
+/* Appending to the input while it is read would never end. */
+static vecmill_status check_standard(const char *input_path, const struct stat *input,
+                                     vecmill_err *err)
+{
+    struct stat st;
+    if (fstat(STDOUT_FILENO, &st) != 0)
+        return err_sys(err, VECMILL_E_OUTPUT, errno, "standard output cannot be written");
+    if (input != NULL && S_ISREG(st.st_mode) && same_file(&st, input))
+        return err_set(err, VECMILL_E_OUTPUT, "standard output: is the input of this run, %s",
+                       input_path);
+    return VECMILL_OK;
+}
+
+static bool input_stat(const struct job_options *options, struct stat *st)
+{
+    const bool standard = strcmp(options->input, "-") == 0;
+    return (standard ? fstat(STDIN_FILENO, st) : stat(options->input, st)) == 0;
+}
+
+vecmill_status paths_check(const struct job_options *options, struct paths *p, vecmill_err *err)
+{
+    VM_TRY(paths_find(options, p, err));
+    struct stat st;
+    const struct stat *input = input_stat(options, &st) ? &st : NULL;
+    const char *name = strcmp(options->input, "-") == 0 ? "standard input" : options->input;
+    if (p->standard) VM_TRY(check_standard(name, input, err));
+    VM_TRY(check_place(&p->output, name, input, err));
+    if (p->errors.given[0] != 0 &&
+        (places_meet(&p->output, &p->errors) || places_meet(&p->ids, &p->errors)))
+        return err_set(err, VECMILL_E_USAGE, "%s: cannot be the file of errors too",
+                       p->errors.given);
+    VM_TRY(check_place(&p->errors, name, input, err));
+    return check_place(&p->ids, name, input, err);
+}
+
+bool job_is_own_path(const struct job_options *options, const char *path)
+{
+    struct paths p;
+    struct place asked;
+    if (paths_find(options, &p, NULL) != VECMILL_OK ||
+        place_find(&asked, path, "", NULL) != VECMILL_OK)
+        return false;
+    struct stat st, other;
+    const bool exists = stat(path, &st) == 0;
+    if (exists && S_ISCHR(st.st_mode)) return false;
+    if (exists && input_stat(options, &other) && same_file(&st, &other)) return true;
+    if (exists && p.standard && fstat(STDOUT_FILENO, &other) == 0 && same_file(&st, &other))
+        return true;
+    const struct place *own[] = {&p.output, &p.ids, &p.errors};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        if (place_has(own[i], asked.name) || place_has(own[i], asked.real)) return true;
+        if (exists && own[i]->given[0] != 0 &&
+            (is_at(own[i]->given, &st) || is_at(own[i]->part, &st)))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,33 @@
+/* paths: every name in the file system that a run writes, renames or removes.
+ *
+ * Promises: a run that passed the check replaces no file of its own by another and never touches its
+ * input. Does not know what the files hold. */
+#ifndef JOB_PATHS_H
+#define JOB_PATHS_H
+
+#include "job.h"
+
+#include "base/base.h"
+
+/* One file to be written, by each of the names it has on the way. */
+struct place {
+    char given[IO_PATH_MAX]; /* as it was asked for; "": there is none */
+    char name[IO_PATH_MAX];  /* in its folder's real path; given where the folder is missing */
+    char real[IO_PATH_MAX];  /* with a link at name followed */
+    char part[IO_PATH_MAX];  /* while it is being written, see base/io.h */
+};
+
+struct paths {
+    bool npy;      /* OUTPUT.npy; else lines of JSON */
+    bool standard; /* to standard output */
+    struct place output, ids, errors;
+};
+
+/* Creates and checks nothing but the endings. E_USAGE; E_OUTPUT for a path too long. */
+vecmill_status paths_find(const struct job_options *options, struct paths *p, vecmill_err *err);
+
+/* Finds them, and checks that files can come to be there and that none is the input or another's.
+ * Creates nothing. E_USAGE, E_OUTPUT. */
+vecmill_status paths_check(const struct job_options *options, struct paths *p, vecmill_err *err);
+
+#endif
