@@ -32,7 +32,7 @@ vecmill_status cmd_bench(struct app *app, vecmill_err *err);
 struct job_options app_job_options(const struct options *o);
 
 /* The folder of a model into dir[IO_PATH_MAX]: found on this machine, else fetched when the name is
- * of the registry or has the form org/name, with a note on stderr. */
+ * of the registry or has the form org/name[@commit], with a note on stderr. */
 vecmill_status app_model_find(const struct options *o, const char *name, char *dir,
                               vecmill_err *err);
 
@@ -48,10 +48,12 @@ vecmill_status app_session_open(const struct options *o, vecmill_session **sessi
 vecmill_facts app_facts(const vecmill_session *session);
 
 /* signals.c. SIGPIPE and SIGXFSZ are ignored, so that a write tells of them; SIGTERM, SIGINT and
- * SIGHUP end the program with the exit code of E_STOPPED: at once, or, from signals_defer on, by the
- * flag it returns; a second signal ends it at once in any case. */
+ * SIGHUP end the program with the exit code of E_STOPPED: at once, or, from signals_defer to
+ * signals_undefer, by the flag it returns; a second signal ends it at once in any case.
+ * signals_undefer is true when a signal has come by then: the caller ends with E_STOPPED. */
 void signals_init(void);
 const atomic_int *signals_defer(void);
+bool signals_undefer(void);
 
 /* A figure of this process in bytes out of /proc/self/status ("VmRSS", "VmHWM"); 0: unknown. */
 uint64_t app_memory(const char *figure);

@@ -77,37 +77,16 @@ vecmill_status app_model_pull(const struct options *o, const char *name, char *d
     struct hub_env env;
     hub_env_read(&env);
     env.stop = signals_defer();
-    const vecmill_status status = hub_pull(cache, name, &env, on_fetch, &f, dir, err);
+    vecmill_status status = hub_pull(cache, name, &env, on_fetch, &f, dir, err);
+    if (signals_undefer() && status != VECMILL_E_STOPPED)
+        status =
+            err_set(err, VECMILL_E_STOPPED, "stopped by a signal while %.120s was fetched", name);
     if (f.is_line_open) {
         app_print(&f.out, "\n");
         (void)app_out_flush(&f.out, NULL);
     }
     app_out_done(&f.out);
     return status;
-}
-
-static bool is_in_registry(const char *name)
-{
-    size_t n;
-    const struct hub_model *models = hub_models(&n);
-    for (size_t i = 0; i < n; i++) {
-        const char *slash = strchr(models[i].name, '/');
-        if (strcmp(name, models[i].name) == 0) return true;
-        if (models[i].alias && strcmp(name, models[i].alias) == 0) return true;
-        if (slash && strcmp(name, slash + 1) == 0) return true;
-    }
-    return false;
-}
-
-/* org/name: two parts of letters, digits, '-', '_' and '.', not beginning with a dot. */
-static bool is_org_name(const char *name)
-{
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-    const size_t org = strspn(name, allowed);
-    if (org == 0 || name[0] == '.' || name[org] != '/' || name[org + 1] == '.') return false;
-    const size_t rest = strspn(name + org + 1, allowed);
-    return rest > 0 && name[org + 1 + rest] == 0;
 }
 
 vecmill_status app_model_find(const struct options *o, const char *name, char *dir,
@@ -119,14 +98,12 @@ vecmill_status app_model_find(const struct options *o, const char *name, char *d
     const vecmill_status status = hub_find(cache, name, dir, &missing);
     if (status == VECMILL_OK) return VECMILL_OK;
 
-    const bool is_fetchable = is_in_registry(name) || is_org_name(name);
-    if (status != VECMILL_E_NOTFOUND || !is_fetchable) {
+    if (status != VECMILL_E_NOTFOUND || !hub_is_fetchable(name)) {
         if (err) *err = missing;
         return status;
     }
     struct hub_env env;
     hub_env_read(&env);
-    env.stop = signals_defer();
     if (o->progress == PROGRESS_AUTO && !env.offline) {
         char note[512];
         (void)snprintf(note, sizeof(note), "fetching the model %.300s, which is not here yet",

@@ -91,6 +91,16 @@ static void tell_finished(struct events *events, const struct job_progress *tota
     events_end(events);
 }
 
+/* Events are an aside: what is missing of them is told, and never decides the run. */
+static void close_events(struct events *events)
+{
+    vecmill_err err;
+    if (events_close(events, &err) == VECMILL_OK) return;
+    char message[sizeof(err.message) + 64];
+    (void)snprintf(message, sizeof(message), "warning: not all events were kept: %s", err.message);
+    app_complain(message);
+}
+
 vecmill_status cmd_embed(struct app *app, vecmill_err *err)
 {
     const struct options *o = app->options;
@@ -101,7 +111,7 @@ vecmill_status cmd_embed(struct app *app, vecmill_err *err)
     vecmill_session *session = NULL;
     struct job_progress total = {0};
     struct run run = {.says_failures = strcmp(o->output, "-") == 0};
-    VM_TRY(events_open(&run.events, o->events, o->input, o->output, err));
+    VM_TRY(events_open(&run.events, o->events, &job, err));
     progress_init(&run.progress, (enum progress_mode)o->progress);
 
     vecmill_err why;
@@ -115,19 +125,12 @@ vecmill_status cmd_embed(struct app *app, vecmill_err *err)
             .stop = signals_defer(),
         };
         status = job_run(&job, session, &hooks, &total, &why);
-        if (status == VECMILL_OK || status == VECMILL_E_PARTIAL)
-            progress_summary(&run.progress, &total,
-                             status == VECMILL_OK ? "complete" : vecmill_status_words(status));
     }
+    progress_summary(&run.progress, &total, status);
     tell_finished(&run.events, &total, status, &why);
     if (status != VECMILL_OK && err) *err = why;
-
-    vecmill_err events_err;
-    const vecmill_status events_status = events_close(&run.events, &events_err);
-    if (status == VECMILL_OK && events_status != VECMILL_OK)
-        status = err_set(err, events_status, "%s is whole, but of its events: %.150s", o->output,
-                         events_err.message);
     progress_done(&run.progress);
+    close_events(&run.events);
     vecmill_session_close(session);
     return status;
 }

@@ -239,7 +239,10 @@ static void print_table(struct search *s, vecmill_doc query)
     for (size_t i = 0; i < s->n_hits; i++) {
         const struct hit *hit = &s->hits[i];
         app_print(out, "%4zu  %7.4f  row %llu", i + 1, hit->score, (unsigned long long)hit->row);
-        if (hit->id) app_print(out, "  %s", hit->id);
+        if (hit->id) {
+            app_print(out, "  ");
+            print_line(out, hit->id, strlen(hit->id), JOB_ID_BYTES_MAX);
+        }
         if (hit->text) {
             app_print(out, "  ");
             print_line(out, hit->text, hit->text_bytes, SEARCH_TEXT_SHOWN);

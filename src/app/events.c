@@ -3,34 +3,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* The longest line is a failed document: its place and reason are at most IO_PATH_MAX and 252 bytes,
  * each byte six when escaped. Taken once, before the run. */
 #define EVENTS_LINE_MAX 32768u
 
-static bool is_same_file(const struct stat *a, const char *path)
-{
-    struct stat b;
-    return path && stat(path, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
-}
-
-vecmill_status events_open(struct events *events, const char *path, const char *input,
-                           const char *output, vecmill_err *err)
+vecmill_status events_open(struct events *events, const char *path, const struct job_options *job,
+                           vecmill_err *err)
 {
     struct events e = {.start_ns = clock_ns()};
     if (!path) {
         *events = e;
         return VECMILL_OK;
     }
-    struct stat st;
-    const bool exists = stat(path, &st) == 0;
-    if ((exists && S_ISREG(st.st_mode) &&
-         (is_same_file(&st, input) || is_same_file(&st, output))) ||
-        (output && strcmp(path, output) == 0))
-        return err_set(err, VECMILL_E_USAGE, "--events %s is also the input or the output", path);
+    if (job_is_own_path(job, path))
+        return err_set(err, VECMILL_E_USAGE,
+                       "--events %s is also a file that the run itself reads or writes", path);
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
     if (fd < 0) return err_sys(err, VECMILL_E_OUTPUT, errno, "%s cannot be written", path);
     app_out_init(&e.out, fd, path);

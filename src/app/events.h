@@ -13,9 +13,9 @@ struct events {
     uint64_t start_ns;
 };
 
-/* Opens `path` (NULL: none) and empties it. E_USAGE when it is the input or the output itself. */
-vecmill_status events_open(struct events *events, const char *path, const char *input,
-                           const char *output, vecmill_err *err);
+/* Opens `path` (NULL: none) and empties it. E_USAGE when it is one of the job's own files. */
+vecmill_status events_open(struct events *events, const char *path, const struct job_options *job,
+                           vecmill_err *err);
 
 /* Begins a line; the caller adds keys and values to events->out, then ends it. False: none is kept. */
 bool events_begin(struct events *events, const char *event);

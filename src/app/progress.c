@@ -114,14 +114,18 @@ void progress_tell(struct progress *p, const struct job_progress *now)
     (void)app_out_flush(&p->out, NULL);
 }
 
-void progress_summary(struct progress *p, const struct job_progress *total, const char *outcome)
+void progress_summary(struct progress *p, const struct job_progress *total, vecmill_status status)
 {
-    if (p->mode == PROGRESS_NONE) return;
+    const bool is_written = status == VECMILL_OK || status == VECMILL_E_PARTIAL;
+    const char *outcome = status == VECMILL_OK ? "complete" : vecmill_status_words(status);
+    if (p->mode == PROGRESS_NONE || (p->mode != PROGRESS_JSON && !is_written)) return;
     progress_clear(p);
     if (p->mode == PROGRESS_JSON) {
         tell_json(&p->out, "summary", total);
         app_json_key(&p->out, "outcome");
         app_json_string(&p->out, outcome);
+        app_json_key(&p->out, "exit");
+        app_json_i64(&p->out, vecmill_status_exit(status));
         app_json_key(&p->out, "peak_rss_bytes");
         app_json_u64(&p->out, app_memory("VmHWM"));
         app_json_close(&p->out, '}');

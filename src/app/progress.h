@@ -26,7 +26,8 @@ void progress_tell(struct progress *p, const struct job_progress *now);
 /* Removes the line that is being rewritten, so that a message can be printed. */
 void progress_clear(struct progress *p);
 
-/* The last word about a run. `outcome` is "complete", "complete, but some documents failed", ... */
-void progress_summary(struct progress *p, const struct job_progress *total, const char *outcome);
+/* The last word about a run, with the counters it reached: as JSON however it ended, as text only when
+ * the output is there (else the sentence that says why it is not comes in its place). */
+void progress_summary(struct progress *p, const struct job_progress *total, vecmill_status status);
 
 #endif

@@ -38,3 +38,10 @@ const atomic_int *signals_defer(void)
     atomic_store(&is_deferred, 1);
     return &stop_wanted;
 }
+
+bool signals_undefer(void)
+{
+    /* In this order: a signal before the store has set the flag, one behind it ends the program. */
+    atomic_store(&is_deferred, 0);
+    return atomic_load(&stop_wanted) != 0;
+}

@@ -51,6 +51,10 @@ vecmill_status hub_cache_dir(char *out, vecmill_err *err);
  * E_UNSUPPORTED becomes E_MODEL: a registry entry that is refused, by its reason. */
 vecmill_status hub_find(const char *cache, const char *name, char *dir, vecmill_err *err);
 
+/* True when hub_pull would try to fetch it: a name of the registry that is not refused, or
+ * org/name[@commit]. Looks at nothing but the name. */
+bool hub_is_fetchable(const char *name);
+
 /* Progress of a download; total 0: not known. Called from the calling thread, often. */
 typedef void (*hub_progress)(void *context, const char *file, uint64_t bytes, uint64_t total);
 

@@ -128,6 +128,7 @@ vecmill_status hub_find_ref(const char *cache, const struct hub_ref *ref, char *
                             vecmill_err *err)
 {
     char home[IO_PATH_MAX], path[IO_PATH_MAX], revision[NAME_MAX + 1];
+    const char *at = ref->commit[0] ? "@" : "";
     VM_TRY(hub_home(cache, ref, home, err));
     bool known = ref->commit[0] != '\0';
     if (known) {
@@ -138,9 +139,9 @@ vecmill_status hub_find_ref(const char *cache, const struct hub_ref *ref, char *
     if (known) VM_TRY(io_join(home, revision, path, err));
     if (!known || !is_dir(path)) {
         return err_set(err, VECMILL_E_NOTFOUND,
-                       "%s%s%s is not on this machine; `vecmill pull %s` fetches it", ref->name,
-                       ref->commit[0] ? "@" : "", ref->commit,
-                       ref->model ? ref->model->alias : ref->name);
+                       "%s%s%s is not on this machine; `vecmill pull %s%s%s` fetches it", ref->name,
+                       at, ref->commit, ref->model ? ref->model->alias : ref->name, at,
+                       ref->commit);
     }
     VM_TRY(hub_check_folder(path, err));
     memcpy(dir, path, strlen(path) + 1);

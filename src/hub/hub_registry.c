@@ -183,6 +183,12 @@ vecmill_status hub_ref_parse(const char *text, struct hub_ref *ref, vecmill_err 
     return VECMILL_OK;
 }
 
+bool hub_is_fetchable(const char *name)
+{
+    struct hub_ref ref;
+    return hub_ref_parse(name, &ref, NULL) == VECMILL_OK;
+}
+
 /* N_Pooling/config.json with N of one or two digits: modules.json names its folder so. */
 static bool is_pooling(const char *name, size_t bytes)
 {

@@ -11,11 +11,14 @@
 #include <ftw.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #define LOCK_WAIT_S  3600 /* a pull of the largest model we know, 1.3 GB, at 400 kB/s */
 #define LOCK_POLL_MS 100
+#define LOCK_TRIES   100 /* others remove the lock's file, each after a pull that failed */
+#define LOCK_FILE    ".lock"
 #define TREE_FDS     8
 #define TREE_DEPTH   4 /* what is counted below a folder: pip makes two levels */
 
@@ -34,15 +37,13 @@ static vecmill_status flush(const char *path, int flags, vecmill_err *err)
     return e == 0 ? VECMILL_OK : failed(err, e, path, "cannot be flushed to the disk");
 }
 
-vecmill_status hub_stage_lock(struct hub_job *job, struct hub_stage *stage, vecmill_err *err)
+/* Opens and locks path once; *lock stays -1 when another process has removed the folder meanwhile. */
+static vecmill_status try_lock(struct hub_job *job, const char *path, uint64_t deadline, int *lock,
+                               vecmill_err *err)
 {
-    char path[IO_PATH_MAX];
-    uint64_t deadline = clock_ns() + (uint64_t)LOCK_WAIT_S * 1000000000u;
-    *stage = (struct hub_stage){.lock = -1};
-    VM_TRY(hub_home(job->cache, &job->ref, stage->home, err));
-    VM_TRY(io_make_dirs(stage->home, VECMILL_E_NOTFOUND, err));
-    VM_TRY(io_join(stage->home, ".lock", path, err));
+    struct stat ours, there;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0 && errno == ENOENT) return VECMILL_OK;
     if (fd < 0) return failed(err, errno, path, "cannot be opened");
     vecmill_status status = VECMILL_OK;
     while (status == VECMILL_OK && flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -57,17 +58,64 @@ vecmill_status hub_stage_lock(struct hub_job *job, struct hub_stage *stage, vecm
             status = err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
         }
     }
-    if (status != VECMILL_OK) {
+    if (status == VECMILL_OK && fstat(fd, &ours) == 0 && stat(path, &there) == 0 &&
+        ours.st_dev == there.st_dev && ours.st_ino == there.st_ino) {
+        *lock = fd;
+    } else {
         close(fd);
-        return status;
     }
-    stage->lock = fd;
-    return VECMILL_OK;
+    return status;
+}
+
+vecmill_status hub_stage_lock(struct hub_job *job, struct hub_stage *stage, vecmill_err *err)
+{
+    char path[IO_PATH_MAX];
+    uint64_t deadline = clock_ns() + (uint64_t)LOCK_WAIT_S * 1000000000u;
+    *stage = (struct hub_stage){.lock = -1};
+    VM_TRY(hub_home(job->cache, &job->ref, stage->home, err));
+    VM_TRY(io_join(stage->home, LOCK_FILE, path, err));
+    for (int i = 0; i < LOCK_TRIES && stage->lock < 0; i++) {
+        VM_TRY(io_make_dirs(stage->home, VECMILL_E_NOTFOUND, err));
+        VM_TRY(try_lock(job, path, deadline, &stage->lock, err));
+    }
+    if (stage->lock >= 0) return VECMILL_OK;
+    return err_set(err, VECMILL_E_NOTFOUND, "%s: was removed %d times while it was locked", path,
+                   LOCK_TRIES);
+}
+
+static bool holds_only_the_lock(const char *home)
+{
+    DIR *d = opendir(home);
+    if (!d) return false;
+    bool only = true;
+    for (const struct dirent *e; only && (e = readdir(d)) != NULL;) {
+        only = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+               strcmp(e->d_name, LOCK_FILE) == 0;
+    }
+    closedir(d);
+    return only;
+}
+
+/* Removes what a pull that brought nothing has made: only folders that are empty. The lock is ours, so
+ * nobody else makes anything here; who waits for it sees that its file has gone. */
+static void remove_empty(const struct hub_stage *stage)
+{
+    char path[IO_PATH_MAX];
+    if (stage->dir[0]) {
+        (void)rmdir(stage->files);
+        (void)rmdir(stage->parts);
+        (void)rmdir(stage->dir);
+    }
+    if (!holds_only_the_lock(stage->home)) return;
+    if (io_join(stage->home, LOCK_FILE, path, NULL) != VECMILL_OK || unlink(path) != 0) return;
+    (void)rmdir(stage->home);
 }
 
 void hub_stage_close(struct hub_stage *stage)
 {
-    if (stage->lock >= 0) close(stage->lock);
+    if (stage->lock < 0) return;
+    remove_empty(stage);
+    close(stage->lock);
     stage->lock = -1;
 }
 

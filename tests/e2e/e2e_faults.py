@@ -8,10 +8,15 @@ import resource
 import select
 import signal
 import subprocess
+import sys
+import threading
 import time
 import unittest
 
 import harness
+
+sys.path.insert(0, os.path.join(harness.ROOT, "tests", "hub"))
+import hub_server
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -57,6 +62,7 @@ class Signals(Faults):
         self.assertEqual(os.listdir(self.dir), ["events.jsonl"])
         last = self.lines("events.jsonl")[-1]
         self.assertEqual((last["event"], last["exit"]), ("run_finished", 4))
+        self.assertGreater(last["documents"], 0)
 
     def writable(self, process):
         return bool(select.select([], [process.stdin], [], 5)[1])
@@ -107,6 +113,40 @@ class Signals(Faults):
         _, err = process.communicate(b"one\n", timeout=60)
         self.assertEqual(process.returncode, 0, err)
         self.assertEqual(harness.Npy(self.path("out.npy")).n, 1)
+
+    def test_a_signal_after_a_model_was_fetched(self):
+        """The pull holds signals back while it runs, and no longer."""
+        folder = harness.toy(self.path("model"))
+        files = {os.path.relpath(os.path.join(root, name), folder): os.path.join(root, name)
+                 for root, _, names in os.walk(folder) for name in names}
+        for name, path in files.items():
+            with open(path, "rb") as file:
+                files[name] = file.read()
+        hub = hub_server.Hub(files)
+        self.addCleanup(hub.close)
+        env = harness.environment(VECMILL_CACHE=self.path("cache"), HF_HUB_OFFLINE="0",
+                                  HF_ENDPOINT=hub.url, no_proxy="*")
+        process = subprocess.Popen([harness.VECMILL, "tokenize", "-m", "org/name", "-i", "-"], env=env,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            feeder = threading.Thread(target=self.feed, args=(process.stdin,), daemon=True)
+            feeder.start()
+            first = process.stdout.read(1000)
+            self.assertIn(b"ids", first)
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=20)
+        finally:
+            process.kill()
+            feeder.join()
+            process.communicate()
+        self.assertEqual(process.returncode, 4)
+
+    def feed(self, pipe):
+        try:
+            while True:
+                pipe.write(b"some words of a document\n" * 100)
+        except (OSError, ValueError):
+            pass
 
     def test_a_signal_before_the_model_is_open(self):
         """While the pack is built: ends at once, and the builder with it."""
@@ -222,9 +262,26 @@ class Output(Faults):
         self.embed("-i", "-", "-o", "/proc/out.npy", stdin=b"a\n", code=7)
 
     def test_events_on_a_full_disk(self):
-        run = self.embed("-i", "-", "-o", "out.npy", "--events", "/dev/full", stdin=b"a\n", code=7)
-        self.assertIn("out.npy is whole", run.err)
+        """Events are an aside: a warning, and the run decides."""
+        run = self.embed("-i", "-", "-o", "out.npy", "--events", "/dev/full", stdin=b"a\n")
+        self.assertRegex(run.err, r"(?m)^vecmill: warning: .*/dev/full")
         self.assertEqual(harness.Npy(self.path("out.npy")).n, 1)
+        self.file("in.jsonl", '{"text": "a"}\n{"text": 5}\n')
+        for args, code in (((), 3), (("--on-error", "stop"), 8)):
+            run = self.embed("-i", "in.jsonl", "-o", "two.npy", "--events", "/dev/full", *args, code=code)
+            self.assertRegex(run.err, r"(?m)^vecmill: warning: .*/dev/full")
+
+    def test_counters_are_told_of_a_run_that_failed(self):
+        self.file("in.jsonl", '{"text": "a"}\n{"text": "b"}\n{"text": 5}\n')
+        run = self.embed("-i", "in.jsonl", "-o", "out.npy", "--on-error", "stop", "--progress", "json",
+                         "--events", "events.jsonl", code=8)
+        summary = json.loads([line for line in run.err.splitlines() if line.startswith("{")][-1])
+        finished = self.lines("events.jsonl")[-1]
+        self.assertEqual((summary["event"], finished["event"]), ("summary", "run_finished"))
+        for told in (summary, finished):
+            self.assertEqual((told["exit"], told["documents"]), (8, 2))
+            self.assertGreater(told["tokens"], 0)
+        self.assertFalse(self.exists("out.npy"))
 
     def test_slow_reader_gets_all(self):
         """Back-pressure: a reader that takes its time loses nothing."""

@@ -68,6 +68,12 @@ class Search(harness.Case):
         out = self.search("-q", "mail servers", "-k", "1", "--texts", "in.jsonl").out.decode()
         self.assertRegex(out, r"^query: mail servers\n +1 +1\.0000  row 2  \"d2\"  mail servers\n$")
 
+    def test_control_characters_of_ids_do_not_reach_the_terminal(self):
+        self.make()
+        self.file("v.npy.ids.jsonl", '"a\u009bb\x7fc"\n' * len(self.DOCUMENTS))
+        out = self.search("-q", "cat", "-k", "1").out.decode()
+        self.assertIn('"a b c"', out)
+
     def test_texts(self):
         self.make()
         answer, = self.search("-q", "cat", "--texts", "in.jsonl", "--json").objects()

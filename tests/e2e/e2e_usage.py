@@ -119,6 +119,8 @@ class Order(harness.Case):
         self.file("in.txt", "a\n")
         self.refused("in.txt", "embed", "-i", "in.txt", "-o", "x.npy", "--events", "in.txt")
         self.refused("x.npy", "embed", "-i", "in.txt", "-o", "x.npy", "--events", "x.npy")
+        for own in ("x.npy.ids.jsonl", "x.npy.errors.jsonl", "x.npy.part"):
+            self.refused(own, "embed", "-i", "in.txt", "-o", "x.npy", "--events", own)
         self.assertEqual(os.listdir(self.dir), ["in.txt"])
 
     def test_events_that_cannot_be_written(self):
@@ -143,6 +145,14 @@ class Model(harness.Case):
         self.assertRegex(run.err, r"bge-small-en-v1\.5 .*HF_HUB_OFFLINE")
         self.assertFalse(os.path.exists(os.path.join(harness.home(), "cache", "models")))
         self.assertFalse(self.exists("x.npy"))
+
+    def test_every_form_of_a_name_is_fetched(self):
+        """Offline says so: the name was understood. The hint names the revision, too."""
+        commit = "0123456789abcdef0123456789abcdef01234567"
+        for name in ("ALL-minilm-l6-V2", "baai/BGE-small-en-v1.5", f"org/name@{commit}",
+                     f"BAAI/bge-small-en-v1.5@{commit}"):
+            self.assertIn("HF_HUB_OFFLINE", self.embed_with(name, code=10).err, name)
+        self.assertNotIn("HF_HUB_OFFLINE", self.embed_with("org/na--me", code=10).err)
 
     def test_refused_by_its_tokenizer(self):
         self.assertIn("Unigram",

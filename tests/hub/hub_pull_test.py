@@ -312,6 +312,21 @@ class Codes(PullCase):
         self.refuse("answers 404", "HF_TOKEN is not set")
         self.assertEqual(len(self.hub.requests), 1)
 
+    def test_what_brings_nothing_leaves_no_folder(self):
+        self.hub.queue("api", hs.status(404))
+        self.refuse("answers 404")
+        self.assertFalse(os.path.exists(self.home))
+
+    def test_who_waits_for_a_folder_that_is_removed(self):
+        """Pulls in a crowd, all of which fail: each makes the folder, locks it, and removes it."""
+        self.hub.queue("api", *[hs.status(404)] * 8)
+        crowd = [self.start() for _ in range(8)]
+        for p in crowd:
+            out = p.communicate(timeout=30)[0]
+            self.assertEqual((p.returncode, out.split(":")[0]), (1, str(NOTFOUND)), out)
+            self.assertIn("answers 404", out)
+        self.assertFalse(os.path.exists(self.home))
+
     def test_private(self):
         self.hub.queue("api", hs.status(401))
         self.refuse("answers 401", "HF_TOKEN is not set")

@@ -408,6 +408,42 @@ static void environment_is_read(void **state)
     assert_string_equal(env.token, "secret");
 }
 
+static void names_that_can_be_fetched(void **state)
+{
+    (void)state;
+    static const char commit[] = "@0123456789abcdef0123456789abcdef01234567";
+    static const char *const yes[] = {
+        "all-MiniLM-L6-v2",
+        "ALL-minilm-l6-V2",
+        "Sentence-Transformers/all-MiniLM-L6-v2",
+        "bge-small-en-v1.5@0123456789abcdef0123456789abcdef01234567",
+        "org/name",
+        "org/name@0123456789abcdef0123456789abcdef01234567",
+    };
+    static const char *const no[] = {
+        "",
+        "nonesuch",
+        "./org",
+        "/etc/passwd",
+        "org/name/more",
+        "org/na--me",
+        "org/.git",
+        "org/name@main",
+        "paraphrase-multilingual-MiniLM-L12-v2",
+    };
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++)
+        assert_true(hub_is_fetchable(yes[i]));
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
+        assert_false(hub_is_fetchable(no[i]));
+
+    /* What is missing is named as it was asked for. */
+    char name[64], dir[IO_PATH_MAX];
+    vecmill_err err;
+    snprintf(name, sizeof name, "org/name%s", commit);
+    assert_int_equal(hub_find("/nonexistent", name, dir, &err), VECMILL_E_NOTFOUND);
+    assert_non_null(strstr(err.message, "`vecmill pull org/name@0123456789abcdef"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +451,7 @@ int main(void)
         cmocka_unit_test(names_are_taken_apart),
         cmocka_unit_test(names_that_are_none),
         cmocka_unit_test(near_names_are_offered),
+        cmocka_unit_test(names_that_can_be_fetched),
         cmocka_unit_test(wanted_files),
         cmocka_unit_test(good_answer),
         cmocka_unit_test(bad_answers),

