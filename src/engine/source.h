@@ -18,8 +18,8 @@ vecmill_status source_key(const char *dir, const struct kern *kern, char key[PAC
                           vecmill_err *err);
 
 /* Maps the source's pack if it is there, made of the same files, and undamaged as far as its small
- * sections go (the weights, a hundred times as large, are checked against their own bounds only). E_NOTFOUND or E_MODEL
- * else: it wants building. */
+ * sections go (the weights, a hundred times as large, are checked against their own bounds only).
+ * E_NOTFOUND or E_MODEL else: it wants building. */
 vecmill_status source_open(const struct engine_source *source, struct pack *pack, vecmill_err *err);
 
 /* The program vecmill-worker: `given`, else beside the running program, else beside the library this
