@@ -68,7 +68,7 @@ vecmill_status app_model_pull(const struct options *o, const char *name, char *d
                               vecmill_err *err)
 {
     char cache[IO_PATH_MAX];
-    VM_TRY(hub_cache_dir(cache, err));
+    VM_TRY(cache_dir(cache, err));
     struct fetch f = {
         .options = o,
         .is_terminal = o->progress == PROGRESS_AUTO && isatty(STDERR_FILENO) == 1,
@@ -93,7 +93,7 @@ vecmill_status app_model_find(const struct options *o, const char *name, char *d
                               vecmill_err *err)
 {
     char cache[IO_PATH_MAX];
-    VM_TRY(hub_cache_dir(cache, err));
+    VM_TRY(cache_dir(cache, err));
     vecmill_err missing;
     const vecmill_status status = hub_find(cache, name, dir, &missing);
     if (status == VECMILL_OK) return VECMILL_OK;

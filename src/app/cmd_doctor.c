@@ -80,7 +80,7 @@ static void gather(struct facts *f)
         add_problem(f, "VECMILL_ISA names no instruction set that this machine has; the best is %s",
                     f->machine.isa_best);
 
-    if (hub_cache_dir(f->cache, &err) != VECMILL_OK) {
+    if (cache_dir(f->cache, &err) != VECMILL_OK) {
         f->cache[0] = 0;
         add_problem(f, "%s", err.message);
     } else {

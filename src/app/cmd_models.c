@@ -60,7 +60,7 @@ static void print_row(struct app_out *out, const struct row *row)
 vecmill_status cmd_models(struct app *app, vecmill_err *err)
 {
     char cache[IO_PATH_MAX];
-    VM_TRY(hub_cache_dir(cache, err));
+    VM_TRY(cache_dir(cache, err));
     size_t n;
     const struct hub_model *models = hub_models(&n);
     const bool json = app->options->json;

@@ -43,9 +43,6 @@ struct hub_model {
 /* The registry, in order of its file; static storage. */
 const struct hub_model *hub_models(size_t *n);
 
-/* $VECMILL_CACHE, else $XDG_CACHE_HOME/vecmill, else ~/.cache/vecmill, into out[IO_PATH_MAX]. */
-vecmill_status hub_cache_dir(char *out, vecmill_err *err);
-
 /* The folder of a model that is on this machine already, into dir[IO_PATH_MAX]. E_NOTFOUND: not here
  * (the message says `vecmill pull NAME`) or no such name (the message offers near names).
  * E_UNSUPPORTED becomes E_MODEL: a registry entry that is refused, by its reason. */

@@ -11,11 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-vecmill_status hub_cache_dir(char *out, vecmill_err *err)
-{
-    return cache_dir(out, err);
-}
-
 vecmill_status hub_home(const char *cache, const struct hub_ref *ref, char *home, vecmill_err *err)
 {
     char models[IO_PATH_MAX];
