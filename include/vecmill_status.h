@@ -1,8 +1,9 @@
 /* vecmill_status.h: the words for failing, shared by the library, its programs and its callers.
  *
  * Promises: one list of statuses, each with the exit code that the `vecmill` program ends with and
- * a few words; one caller-owned buffer for the reason. Statuses are added at the end, never
- * renumbered. Knows nothing of embeddings. Clean C99 and C++11. */
+ * a few words; one list of the causes a worker process can end by; one caller-owned buffer for the
+ * reason. Both lists grow at the end and are never renumbered. Knows nothing of embeddings. Clean C99
+ * and C++11. */
 #ifndef VECMILL_STATUS_H
 #define VECMILL_STATUS_H
 
@@ -33,6 +34,29 @@ typedef enum vecmill_status {
 #undef VECMILL_STATUS_ENUM
         VECMILL_STATUS_COUNT
 } vecmill_status;
+
+/* Why a worker process ended. X(name, word); the word is what events and messages say. */
+#define VECMILL_CAUSE_LIST(X)                                                                      \
+    X(NONE, "none")         /* it lives, or it ended as it was asked to */                         \
+    X(OOM, "oom")           /* SIGKILL, and the cgroup's counter of OOM kills rose */              \
+    X(KILLED, "killed")     /* SIGKILL of another origin */                                        \
+    X(SEGV, "segv")         /* SIGSEGV */                                                          \
+    X(BUS, "bus")           /* SIGBUS: a mapped file was cut, or cannot be read */                 \
+    X(ILL, "ill")           /* SIGILL */                                                           \
+    X(FPE, "fpe")           /* SIGFPE */                                                           \
+    X(ABORT, "abort")       /* SIGABRT */                                                          \
+    X(SIGNAL, "signal")     /* any other signal */                                                 \
+    X(EXIT, "exit")         /* it exited without being asked, with whatever code */                \
+    X(HANG, "hang")         /* ended by the supervisor: it was past its deadline */                \
+    X(PROTOCOL, "protocol") /* ended by the supervisor: it sent what is no answer */               \
+    X(UNKNOWN, "unknown")   /* somebody else took its exit status (SIGCHLD ignored) */
+
+typedef enum vecmill_cause {
+#define VECMILL_CAUSE_ENUM(name, word) VECMILL_CAUSE_##name,
+    VECMILL_CAUSE_LIST(VECMILL_CAUSE_ENUM)
+#undef VECMILL_CAUSE_ENUM
+        VECMILL_CAUSE_COUNT
+} vecmill_cause;
 
 /* The reason for a failure: one sentence that names what, which one, where, and the two numbers
  * that disagree; UTF-8, cut at the end when too long, always terminated. The caller owns it, may

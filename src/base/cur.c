@@ -60,3 +60,16 @@ uint64_t cur_u64(struct cur *c)
 {
     return little(c, 8);
 }
+
+void cur_put_u32(unsigned char *out, uint32_t value)
+{
+    for (int i = 0; i < 4; i++) {
+        out[i] = (unsigned char)(value >> (8 * i));
+    }
+}
+
+void cur_put_u64(unsigned char *out, uint64_t value)
+{
+    cur_put_u32(out, (uint32_t)value);
+    cur_put_u32(out + 4, (uint32_t)(value >> 32));
+}

@@ -27,4 +27,8 @@ uint64_t cur_u64(struct cur *c);
 const void *cur_take(struct cur *c, size_t bytes);
 void cur_skip(struct cur *c, size_t bytes);
 
+/* The same numbers written, into 4 and 8 bytes. */
+void cur_put_u32(unsigned char *out, uint32_t value);
+void cur_put_u64(unsigned char *out, uint64_t value);
+
 #endif

@@ -73,3 +73,13 @@ vecmill_status err_sys(vecmill_err *err, vecmill_status status, int errno_value,
     const char *reason = strerror_r(errno_value, text, sizeof(text));
     return err_set(err, status, "%s: %s", what, reason);
 }
+
+const char *cause_word(vecmill_cause cause)
+{
+    static const char *const words[VECMILL_CAUSE_COUNT] = {
+#define CAUSE_WORD(name, word) [VECMILL_CAUSE_##name] = word,
+        VECMILL_CAUSE_LIST(CAUSE_WORD)
+#undef CAUSE_WORD
+    };
+    return (unsigned)cause < VECMILL_CAUSE_COUNT ? words[cause] : "unknown";
+}

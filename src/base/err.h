@@ -20,6 +20,9 @@ vecmill_status err_sys(vecmill_err *err, vecmill_status status, int errno_value,
 vecmill_status err_setv(vecmill_err *err, vecmill_status status, const char *format, va_list ap)
     __attribute__((format(printf, 3, 0)));
 
+/* The word for a cause ("oom", "segv"), static; "unknown" outside the list. */
+const char *cause_word(vecmill_cause cause);
+
 /* Returns from the calling function when the call fails. Only where there is nothing to release. */
 #define VM_TRY(call)                                                                               \
     do {                                                                                           \

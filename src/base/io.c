@@ -63,6 +63,19 @@ vecmill_status io_write(int fd, const void *data, size_t bytes, const char *path
     return VECMILL_OK;
 }
 
+vecmill_status io_write_at(int fd, const void *data, size_t bytes, uint64_t offset,
+                           const char *path, vecmill_status failure, vecmill_err *err)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t n = pwrite(fd, (const char *)data + done, bytes - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return err_sys(err, failure, errno, "%s: cannot be written", path);
+        done += (size_t)n;
+    }
+    return VECMILL_OK;
+}
+
 /* Opens for reading and checks that it is a regular file. */
 static vecmill_status open_regular(const char *path, int *fd, struct stat *stat_out,
                                    vecmill_status missing, vecmill_status failure, vecmill_err *err)
@@ -114,6 +127,11 @@ done:
 bool io_exists(const char *path)
 {
     return access(path, F_OK) == 0;
+}
+
+uint64_t io_mtime_ns(const struct stat *st)
+{
+    return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
 }
 
 vecmill_status io_make_dirs(const char *path, vecmill_status failure, vecmill_err *err)

@@ -28,12 +28,19 @@ vecmill_status io_read(int fd, void *data, size_t bytes, size_t *got, const char
 vecmill_status io_write(int fd, const void *data, size_t bytes, const char *path,
                         vecmill_status failure, vecmill_err *err);
 
+/* The same at an offset, without moving the descriptor's own. */
+vecmill_status io_write_at(int fd, const void *data, size_t bytes, uint64_t offset,
+                           const char *path, vecmill_status failure, vecmill_err *err);
+
 /* A whole regular file into b (cleared first), up to b->most. A missing file is `missing`, anything
  * else `failure`. */
 vecmill_status io_read_file(const char *path, struct buf *b, vecmill_status missing,
                             vecmill_status failure, vecmill_err *err);
 
 bool io_exists(const char *path);
+
+/* When the file was last written, in ns since 1970. */
+uint64_t io_mtime_ns(const struct stat *st);
 
 /* mkdir -p, mode 0777 less the umask. */
 vecmill_status io_make_dirs(const char *path, vecmill_status failure, vecmill_err *err);
@@ -49,6 +56,20 @@ vecmill_status io_map_file(const char *path, struct io_map *map, vecmill_status 
                            vecmill_status failure, vecmill_err *err);
 void io_unmap(struct io_map *map);
 
+/* The folder that holds `path`, onto the medium: until then a name made, changed or removed in it may be
+ * as it was after a power cut. */
+vecmill_status io_sync_folder(const char *path, vecmill_status failure, vecmill_err *err);
+
+/* Opens a file that is there for reading and writing, under an exclusive lock that ends with the
+ * descriptor, and with the process however that ends. Held by another: `failure`, "`shown` is
+ * being written by another process", after waiting up to wait_ms for it. No such file: `missing`. */
+vecmill_status io_lock(const char *path, const char *shown, unsigned wait_ms, int *fd,
+                       vecmill_status missing, vecmill_status failure, vecmill_err *err);
+
+/* Whether another holds such a lock on `path`. Changes nothing; a lock that is asked for during the
+ * moment this takes has to wait for it. */
+bool io_is_locked(const char *path);
+
 /* A file that appears under its name only when it is whole: written as `path` + ".part" in the same
  * folder under an exclusive lock, then fsync, rename, fsync of the folder. A process that is killed
  * leaves at most that one .part, which the next writer takes over. Symbolic links at `path` are
@@ -58,19 +79,40 @@ struct io_out {
     char path[IO_PATH_MAX];
     char part[IO_PATH_MAX];
     vecmill_status failure;
+    bool named; /* the part's name is on the medium */
 };
 
 /* Creates (or takes over and empties) the part. Held by another live process: `failure`, "is being
  * written by another process", after waiting up to wait_ms for it. */
 vecmill_status io_out_open(const char *path, unsigned wait_ms, vecmill_status failure,
                            struct io_out *out, vecmill_err *err);
+
+/* The same, but what an earlier process left in the part is kept, for io_out_cut to decide on. Where
+ * there is no part one is created if `create`, else it is `failure`. */
+vecmill_status io_out_reopen(const char *path, bool create, unsigned wait_ms,
+                             vecmill_status failure, struct io_out *out, vecmill_err *err);
+
+/* The part becomes its first `bytes`, and writing goes on behind them. */
+vecmill_status io_out_cut(struct io_out *out, uint64_t bytes, vecmill_err *err);
+
 vecmill_status io_out_write(struct io_out *out, const void *data, size_t bytes, vecmill_err *err);
 /* Writes at an offset without moving the end; for headers finished last. */
 vecmill_status io_out_write_at(struct io_out *out, const void *data, size_t bytes, uint64_t offset,
                                vecmill_err *err);
+
+/* What has been written is on the medium behind this, the part's name included. A failure is final:
+ * the kernel may have dropped what it could not write, and would say yes the next time. */
+vecmill_status io_out_sync(struct io_out *out, vecmill_err *err);
+
+/* Renames what was synced into place, then syncs the folder. Stays open, and locked; on failure the
+ * part is as it was, or, when only the folder's fsync failed, the file is in place. */
+vecmill_status io_out_place(struct io_out *out, vecmill_err *err);
+
 /* fsync, rename, fsync of the folder. On failure the part is removed; when only the folder's fsync
  * failed the file is in place already, whole but not yet durable. Closed in every case. */
 vecmill_status io_out_commit(struct io_out *out, vecmill_err *err);
+/* Closes and leaves the part to a later process; nothing happens when already closed. */
+void io_out_leave(struct io_out *out);
 /* Removes the part and closes; nothing happens when already closed. */
 void io_out_drop(struct io_out *out);
 

@@ -44,28 +44,34 @@ static vecmill_status resolve(const char *path, char out[IO_PATH_MAX], vecmill_s
     return VECMILL_OK;
 }
 
-/* Opens the part and locks it. The one who held it before may have renamed it away between our open
- * and our lock, so what is locked must still be what the name says. */
-static vecmill_status lock_part(struct io_out *o, unsigned wait_ms, vecmill_err *err)
+/* Opens `name` and locks it; `shown` is said in messages. The one who held it before may have renamed or
+ * removed it between our open and our lock, so what is locked must still be what the name says. */
+static vecmill_status lock_file(const char *name, const char *shown, bool create, unsigned wait_ms,
+                                int *out, vecmill_status missing, vecmill_status failure,
+                                vecmill_err *err)
 {
     const uint64_t deadline = clock_ns() + (uint64_t)wait_ms * 1000000u;
+    const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0);
     for (;;) {
-        int fd = open(o->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-        if (fd < 0) return err_sys(err, o->failure, errno, "%s: cannot be created", o->part);
+        int fd = open(name, flags, 0666);
+        if (fd < 0) {
+            return err_sys(err, errno == ENOENT ? missing : failure, errno, "%s: cannot be %s",
+                           name, create ? "created" : "opened");
+        }
         bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
         int reason = errno;
         struct stat mine, named;
-        if (locked && fstat(fd, &mine) == 0 && stat(o->part, &named) == 0 &&
+        if (locked && fstat(fd, &mine) == 0 && stat(name, &named) == 0 &&
             mine.st_dev == named.st_dev && mine.st_ino == named.st_ino) {
-            o->fd = fd;
+            *out = fd;
             return VECMILL_OK;
         }
         close(fd);
         if (!locked && reason != EWOULDBLOCK && reason != EINTR) {
-            return err_sys(err, o->failure, reason, "%s: cannot be locked", o->part);
+            return err_sys(err, failure, reason, "%s: cannot be locked", name);
         }
         if (!locked && clock_ns() >= deadline) {
-            return err_set(err, o->failure, "%s: is being written by another process", o->path);
+            return err_set(err, failure, "%s: is being written by another process", shown);
         }
         if (!locked) {
             nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * 1000000L}, NULL);
@@ -73,8 +79,23 @@ static vecmill_status lock_part(struct io_out *o, unsigned wait_ms, vecmill_err 
     }
 }
 
-vecmill_status io_out_open(const char *path, unsigned wait_ms, vecmill_status failure,
-                           struct io_out *out, vecmill_err *err)
+vecmill_status io_lock(const char *path, const char *shown, unsigned wait_ms, int *fd,
+                       vecmill_status missing, vecmill_status failure, vecmill_err *err)
+{
+    return lock_file(path, shown, false, wait_ms, fd, missing, failure, err);
+}
+
+bool io_is_locked(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return false;
+    bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return locked;
+}
+
+vecmill_status io_out_reopen(const char *path, bool create, unsigned wait_ms,
+                             vecmill_status failure, struct io_out *out, vecmill_err *err)
 {
     struct io_out o = {.fd = -1, .failure = failure};
     VM_TRY(resolve(path, o.path, failure, err));
@@ -85,14 +106,33 @@ vecmill_status io_out_open(const char *path, unsigned wait_ms, vecmill_status fa
     }
     memcpy(o.part, o.path, n);
     memcpy(o.part + n, ".part", sizeof(".part"));
-    VM_TRY(lock_part(&o, wait_ms, err));
+    VM_TRY(lock_file(o.part, o.path, create, wait_ms, &o.fd, failure, failure, err));
     *out = o;
-    if (ftruncate(o.fd, 0) != 0) {
-        vecmill_status s = err_sys(err, failure, errno, "%s: cannot be emptied", o.part);
-        io_out_drop(out);
-        return s;
+    return VECMILL_OK;
+}
+
+vecmill_status io_out_cut(struct io_out *out, uint64_t bytes, vecmill_err *err)
+{
+    if (ftruncate(out->fd, (off_t)bytes) != 0) {
+        return err_sys(err, out->failure, errno, "%s: cannot be cut to %llu bytes", out->part,
+                       (unsigned long long)bytes);
+    }
+    if (lseek(out->fd, (off_t)bytes, SEEK_SET) < 0) {
+        return err_sys(err, out->failure, errno, "%s: cannot be written from byte %llu on",
+                       out->part, (unsigned long long)bytes);
     }
     return VECMILL_OK;
+}
+
+vecmill_status io_out_open(const char *path, unsigned wait_ms, vecmill_status failure,
+                           struct io_out *out, vecmill_err *err)
+{
+    struct io_out o;
+    VM_TRY(io_out_reopen(path, true, wait_ms, failure, &o, err));
+    vecmill_status status = io_out_cut(&o, 0, err);
+    if (status != VECMILL_OK) io_out_drop(&o);
+    *out = o;
+    return status;
 }
 
 vecmill_status io_out_write(struct io_out *out, const void *data, size_t bytes, vecmill_err *err)
@@ -103,19 +143,10 @@ vecmill_status io_out_write(struct io_out *out, const void *data, size_t bytes, 
 vecmill_status io_out_write_at(struct io_out *out, const void *data, size_t bytes, uint64_t offset,
                                vecmill_err *err)
 {
-    size_t done = 0;
-    while (done < bytes) {
-        ssize_t n =
-            pwrite(out->fd, (const char *)data + done, bytes - done, (off_t)(offset + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return err_sys(err, out->failure, errno, "%s: cannot be written", out->path);
-        done += (size_t)n;
-    }
-    return VECMILL_OK;
+    return io_write_at(out->fd, data, bytes, offset, out->path, out->failure, err);
 }
 
-/* The name is durable only when its folder is. */
-static vecmill_status sync_folder(const char *path, vecmill_status failure, vecmill_err *err)
+vecmill_status io_sync_folder(const char *path, vecmill_status failure, vecmill_err *err)
 {
     char dir[IO_PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -136,21 +167,48 @@ static vecmill_status sync_folder(const char *path, vecmill_status failure, vecm
     return e ? err_sys(err, failure, e, "%s: cannot be synced", dir) : VECMILL_OK;
 }
 
+vecmill_status io_out_sync(struct io_out *out, vecmill_err *err)
+{
+    if (fdatasync(out->fd) != 0) { /* a file's new size is data to it */
+        return err_sys(err, out->failure, errno, "%s: cannot be synced", out->path);
+    }
+    if (!out->named) VM_TRY(io_sync_folder(out->part, out->failure, err));
+    out->named = true;
+    return VECMILL_OK;
+}
+
+static vecmill_status rename_part(const struct io_out *out, vecmill_err *err)
+{
+    if (rename(out->part, out->path) == 0) return VECMILL_OK;
+    return err_sys(err, out->failure, errno, "%s: cannot be renamed into place", out->path);
+}
+
+vecmill_status io_out_place(struct io_out *out, vecmill_err *err)
+{
+    VM_TRY(rename_part(out, err));
+    return io_sync_folder(out->path, out->failure, err);
+}
+
 vecmill_status io_out_commit(struct io_out *out, vecmill_err *err)
 {
     vecmill_status status = VECMILL_OK;
     if (fsync(out->fd) != 0) {
         status = err_sys(err, out->failure, errno, "%s: cannot be synced", out->path);
-    } else if (rename(out->part, out->path) != 0) {
-        status = err_sys(err, out->failure, errno, "%s: cannot be renamed into place", out->path);
+    } else {
+        status = rename_part(out, err);
     }
     if (status != VECMILL_OK) {
         io_out_drop(out);
         return status;
     }
-    close(out->fd);
+    io_out_leave(out);
+    return io_sync_folder(out->path, out->failure, err);
+}
+
+void io_out_leave(struct io_out *out)
+{
+    if (out->fd >= 0) close(out->fd);
     out->fd = -1;
-    return sync_folder(out->path, out->failure, err);
 }
 
 void io_out_drop(struct io_out *out)

@@ -20,20 +20,6 @@ _Static_assert(TABLE_AT + PACK_SECTIONS_MAX * ENTRY <= PACK_ALIGN, "the header i
 
 static const unsigned char zeros[PACK_ALIGN];
 
-static void put_u32(unsigned char *p, uint32_t v)
-{
-    for (int i = 0; i < 4; i++) {
-        p[i] = (unsigned char)(v >> (8 * i));
-    }
-}
-
-static void put_u64(unsigned char *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++) {
-        p[i] = (unsigned char)(v >> (8 * i));
-    }
-}
-
 /* Of the whole header, read as if its own eight bytes were zero. */
 static uint64_t header_hash(const void *data)
 {
@@ -119,18 +105,18 @@ vecmill_status pack_commit(struct pack_writer *w, vecmill_err *err)
     vecmill_status status = fill(w, PACK_ALIGN, err);
     if (status != VECMILL_OK) goto done;
     memcpy(header, magic, sizeof(magic));
-    put_u32(header + 8, PACK_VERSION);
-    put_u32(header + 12, w->n_sections);
-    put_u64(header + 16, w->pos);
+    cur_put_u32(header + 8, PACK_VERSION);
+    cur_put_u32(header + 12, w->n_sections);
+    cur_put_u64(header + 16, w->pos);
     memcpy(header + KEY_AT, w->key, PACK_KEY_BYTES);
     for (uint32_t i = 0; i < w->n_sections; i++) {
         unsigned char *e = header + TABLE_AT + i * ENTRY;
         memcpy(e, w->sections[i].name, PACK_NAME_BYTES);
-        put_u64(e + 24, w->sections[i].offset);
-        put_u64(e + 32, w->sections[i].bytes);
-        put_u64(e + 40, w->sections[i].hash);
+        cur_put_u64(e + 24, w->sections[i].offset);
+        cur_put_u64(e + 32, w->sections[i].bytes);
+        cur_put_u64(e + 40, w->sections[i].hash);
     }
-    put_u64(header + HASH_AT, header_hash(header));
+    cur_put_u64(header + HASH_AT, header_hash(header));
     status = io_out_write_at(&w->out, header, sizeof(header), 0, err);
     if (status == VECMILL_OK) status = io_out_commit(&w->out, err);
 done:

@@ -171,6 +171,62 @@ static void out_reports_a_full_disk(void **state)
     assert_false(io_exists(part));
 }
 
+/* What a killed process left is gone on with. */
+static void out_is_gone_on_with(void **state)
+{
+    (void)state;
+    const char *path = in_folder("again");
+    struct io_out o, second;
+    vecmill_err err;
+    char part[IO_PATH_MAX + 8];
+    snprintf(part, sizeof(part), "%s.part", path);
+    assert_int_equal(io_out_reopen(path, false, 0, VECMILL_E_OUTPUT, &o, &err), VECMILL_E_OUTPUT);
+    assert_non_null(strstr(err.message, "again.part: cannot be opened"));
+    assert_false(io_exists(part));
+    assert_int_equal(io_out_reopen(path, true, 0, VECMILL_E_OUTPUT, &o, NULL), VECMILL_OK);
+    assert_int_equal(io_out_write(&o, "kept, torn", 10, NULL), VECMILL_OK);
+    assert_int_equal(io_out_sync(&o, NULL), VECMILL_OK);
+    io_out_leave(&o);
+    io_out_leave(&o);
+    assert_file(part, "kept, torn");
+    assert_int_equal(io_out_reopen(path, false, 0, VECMILL_E_OUTPUT, &o, NULL), VECMILL_OK);
+    assert_file(part, "kept, torn");
+    assert_int_equal(io_out_reopen(path, true, 0, VECMILL_E_OUTPUT, &second, NULL),
+                     VECMILL_E_OUTPUT);
+    assert_int_equal(io_out_cut(&o, 6, NULL), VECMILL_OK);
+    assert_int_equal(io_out_write(&o, "new", 3, NULL), VECMILL_OK);
+    assert_int_equal(io_out_sync(&o, NULL), VECMILL_OK);
+    assert_int_equal(io_out_place(&o, NULL), VECMILL_OK);
+    assert_file(path, "kept, new");
+    assert_false(io_exists(part));
+    /* Placed, and still held. */
+    assert_true(io_is_locked(path));
+    io_out_leave(&o);
+    assert_false(io_is_locked(path));
+}
+
+static void a_lock_on_what_is_there(void **state)
+{
+    (void)state;
+    const char *path = in_folder("lock");
+    vecmill_err err;
+    int fd = -1, second = -1;
+    assert_int_equal(io_lock(path, path, 0, &fd, VECMILL_E_NOTFOUND, VECMILL_E_IO, NULL),
+                     VECMILL_E_NOTFOUND);
+    assert_false(io_is_locked(path) || io_exists(path));
+    write_file(path, "text");
+    assert_int_equal(io_lock(path, path, 0, &fd, VECMILL_E_NOTFOUND, VECMILL_E_IO, NULL),
+                     VECMILL_OK);
+    assert_true(io_is_locked(path));
+    assert_int_equal(io_lock(path, path, 30, &second, VECMILL_E_NOTFOUND, VECMILL_E_IO, &err),
+                     VECMILL_E_IO);
+    assert_non_null(strstr(err.message, "lock: is being written by another process"));
+    assert_int_equal(io_write_at(fd, "xt!", 3, 2, path, VECMILL_E_IO, NULL), VECMILL_OK);
+    close(fd);
+    assert_false(io_is_locked(path));
+    assert_file(path, "text!");
+}
+
 static void files_are_read_whole_or_refused(void **state)
 {
     (void)state;
@@ -305,6 +361,8 @@ int main(void)
         cmocka_unit_test(out_survives_a_kill),
         cmocka_unit_test(out_keeps_links_and_refuses_others),
         cmocka_unit_test(out_reports_a_full_disk),
+        cmocka_unit_test(out_is_gone_on_with),
+        cmocka_unit_test(a_lock_on_what_is_there),
         cmocka_unit_test(files_are_read_whole_or_refused),
         cmocka_unit_test(folders_are_made_once),
         cmocka_unit_test(pack_gives_back_what_was_written),

@@ -174,6 +174,12 @@ static void cur_never_leaves_its_bytes(void **state)
     assert_null(cur_take(&c, SIZE_MAX));
     cur_init(&c, data, 8);
     assert_true(cur_u64(&c) == 0x0807060504030201);
+    unsigned char written[8] = {0};
+    cur_put_u64(written, 0x0807060504030201);
+    assert_memory_equal(written, data, 8);
+    cur_put_u32(written + 4, 0x04030201);
+    assert_memory_equal(written, data, 4);
+    assert_memory_equal(written + 4, data, 4);
     assert_false(c.failed);
 }
 
