@@ -1,4 +1,5 @@
-/* cgroup: finds the own group in each hierarchy and takes the smallest limit from there up.
+/* cgroup: finds the own group in each hierarchy and takes the smallest limit from there up; finds the
+ * file in which OOM kills are counted.
  *
  * A limit of any ancestor binds as well as one's own, so the walk goes to the top of what is mounted;
  * what a namespace or a container hides cannot be seen (v1's hierarchical_memory_limit tells of it all
@@ -244,4 +245,27 @@ void cgroup_describe(struct tree *t, struct host_facts *facts)
     if (group.found) walk_memory_v1(t, &group, facts);
     find_group(t, "cpu", &group);
     if (group.found) walk_cpu(t, &group, facts);
+}
+
+/* --- the counter of OOM kills ------------------------------------------------------------------- */
+
+static bool join(const char *folder, const char *name, char path[IO_PATH_MAX])
+{
+    const int length = snprintf(path, IO_PATH_MAX, "%s%s", folder, name);
+    return length > 0 && length < IO_PATH_MAX;
+}
+
+bool cgroup_find_oom(struct tree *t, char *path)
+{
+    struct group group;
+    char folder[IO_PATH_MAX];
+    find_group(t, "memory", &group);
+    if (group.found)
+        return group_folder(&group, 0, folder) && join(folder, "memory.oom_control", path);
+
+    find_group(t, NULL, &group);
+    for (unsigned up = 0; group.found && group_folder(&group, up, folder); up++) {
+        if (tree_read(t, folder, "memory.events")) return join(folder, "memory.events", path);
+    }
+    return false;
 }

@@ -32,4 +32,17 @@ struct host_facts {
 /* root: "" for the real machine, or a folder that holds proc/ and sys/. */
 vecmill_status host_describe(const char *root, struct host_facts *facts, vecmill_err *err);
 
+/* Where this process's OOM kills are counted. */
+struct host_oom {
+    char path[IO_PATH_MAX]; /* "": nowhere that can be read */
+};
+
+/* Finds the counter that is nearest: oom_kill of the own cgroup (v2 memory.events, which counts the
+ * groups below too; v1 memory.oom_control), whichever OOM killer it was; else that of the whole
+ * machine, /proc/vmstat. root as above. */
+void host_oom_find(const char *root, struct host_oom *oom);
+
+/* The kills counted so far; false: unknown. Allocates nothing, and any thread may ask. */
+bool host_oom_kills(const struct host_oom *oom, uint64_t *kills);
+
 #endif

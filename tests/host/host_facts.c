@@ -1,4 +1,4 @@
-/* host_facts: made-up /proc and /sys trees, and what host_describe makes of them. */
+/* host_facts: made-up /proc and /sys trees, and what host makes of them: facts, and OOM kills. */
 #include "host/host.h"
 
 #include <ftw.h>
@@ -438,6 +438,148 @@ static void test_oversized(void **state)
     free(big);
 }
 
+/* --- the counter of OOM kills ------------------------------------------------------------------- */
+
+#define VMSTAT   "nr_free_pages 9\noom_kill 500\noom_killed 7\n"
+#define EVENTS   "/sys/fs/cgroup/a/b/memory.events"
+#define KILLS(n) "low 0\nhigh 0\nmax 99\noom 98\noom_kill " #n "\noom_group_kill 97\n"
+
+static struct host_oom oom;
+
+/* What the counter of the tree as it is now tells, found anew; path: where that has to be. */
+static void expect_kills(uint64_t wanted, const char *path)
+{
+    uint64_t kills = 0;
+    host_oom_find(root, &oom);
+    assert_string_equal(oom.path + strlen(root), path);
+    assert_true(host_oom_kills(&oom, &kills));
+    assert_int_equal(kills, wanted);
+}
+
+static void test_oom_v2(void **state)
+{
+    (void)state;
+    put_machine("0::/a/b\n", V2);
+    put("/proc/vmstat", VMSTAT);
+    put(EVENTS, KILLS(3));
+    put("/sys/fs/cgroup/a/memory.events", KILLS(40));
+    expect_kills(3, EVENTS);
+    put(EVENTS, KILLS(18446744073709551615));
+    uint64_t kills;
+    assert_true(host_oom_kills(&oom, &kills));
+    assert_true(kills == UINT64_MAX);
+    put(EVENTS, "oom_kill 0\n");
+    expect_kills(0, EVENTS);
+    put(EVENTS, "oom_kill 12"); /* no end of line */
+    expect_kills(12, EVENTS);
+}
+
+/* Where the own group does without the memory controller, an ancestor is charged and counts. */
+static void test_oom_v2_controller_above(void **state)
+{
+    (void)state;
+    put_machine("0::/a/b\n", V2);
+    put("/proc/vmstat", VMSTAT);
+    put("/sys/fs/cgroup/a/b/cgroup.controllers", "cpu\n");
+    put("/sys/fs/cgroup/a/memory.events", KILLS(40));
+    expect_kills(40, "/sys/fs/cgroup/a/memory.events");
+}
+
+static void test_oom_v1(void **state)
+{
+    (void)state;
+    static const char path[] = "/sys/fs/cgroup/memory/x/y/memory.oom_control";
+    put_machine("4:memory:/x/y\n0::/a/b\n", V1_MEMORY V2_HYBRID);
+    put("/proc/vmstat", VMSTAT);
+    put("/sys/fs/cgroup/unified/a/b/cgroup.controllers", "\n");
+    put("/sys/fs/cgroup/memory/x/memory.oom_control", "oom_kill 40\n");
+    put(path, "oom_kill_disable 1\nunder_oom 0\noom_kill 6\n");
+    expect_kills(6, path);
+    put(path, "oom_kill_disable 1\nunder_oom 0\n"); /* before Linux 4.13 */
+    expect_kills(500, "/proc/vmstat");
+}
+
+/* The groups are mixed, and only the hierarchy with the memory controller counts. */
+static void test_oom_hybrid(void **state)
+{
+    (void)state;
+    put_machine("4:cpu,cpuacct:/x\n0::/a/b\n", V1_CPU V2);
+    put("/proc/vmstat", VMSTAT);
+    put("/sys/fs/cgroup/cpu,cpuacct/x/memory.oom_control", "oom_kill 1\n");
+    put(EVENTS, KILLS(3));
+    expect_kills(3, EVENTS);
+}
+
+/* The true root group of v2 has no events: all there is to go by is the machine. */
+static void test_oom_machine(void **state)
+{
+    (void)state;
+    put_machine("0::/\n", V2);
+    put("/proc/vmstat", VMSTAT);
+    expect_kills(500, "/proc/vmstat");
+    put("/proc/self/cgroup", "");
+    expect_kills(500, "/proc/vmstat");
+}
+
+static void test_oom_unknown(void **state)
+{
+    (void)state;
+    static const char *const garbage[] = {
+        "",
+        "\n",
+        "oom_kill\n",
+        "oom_kill \n",
+        "oom_kill -1\n",
+        "oom_kill many\n",
+        "oom_kill 3x\n",
+        "oom_kill 18446744073709551616\n",
+        " oom_kill 3\n",
+        "oom_kill_disable 0\nunder_oom 0\n",
+        "xoom_kill 3\n",
+    };
+    uint64_t kills = 77;
+    put_machine("0::/a/b\n", V2);
+    host_oom_find(root, &oom);
+    assert_string_equal(oom.path, "");
+    assert_false(host_oom_kills(&oom, &kills));
+    for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
+        put(EVENTS, garbage[i]);
+        put("/proc/vmstat", garbage[i]);
+        host_oom_find(root, &oom);
+        assert_string_equal(oom.path, "");
+    }
+    put("/proc/vmstat", VMSTAT);
+    expect_kills(500, "/proc/vmstat");
+
+    /* Found, and then spoiled, over the maximum, gone, or what cannot be read. */
+    put(EVENTS, KILLS(3));
+    expect_kills(3, EVENTS);
+    put(EVENTS, "oom_kill ?\n");
+    assert_false(host_oom_kills(&oom, &kills));
+    static char big[20000];
+    memset(big, '\n', sizeof(big));
+    memcpy(big, "oom_kill 3", 10);
+    put_bytes(EVENTS, big, sizeof(big));
+    assert_false(host_oom_kills(&oom, &kills));
+    assert_int_equal(remove(oom.path), 0);
+    assert_false(host_oom_kills(&oom, &kills));
+    assert_int_equal(mkdir(oom.path, 0777), 0);
+    assert_false(host_oom_kills(&oom, &kills));
+    expect_kills(500, "/proc/vmstat");
+    assert_int_equal(kills, 77);
+}
+
+static void test_oom_this_machine(void **state)
+{
+    (void)state;
+    uint64_t before, after;
+    host_oom_find("", &oom);
+    if (oom.path[0] == '\0') skip(); /* neither a cgroup nor Linux 4.13 */
+    assert_true(host_oom_kills(&oom, &before));
+    assert_true(host_oom_kills(&oom, &after));
+    assert_true(after >= before);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tree_new, tree_free)
 
 int main(void)
@@ -465,6 +607,13 @@ int main(void)
         TEST(test_garbage),
         TEST(test_spoiled_trees),
         TEST(test_oversized),
+        TEST(test_oom_v2),
+        TEST(test_oom_v2_controller_above),
+        TEST(test_oom_v1),
+        TEST(test_oom_hybrid),
+        TEST(test_oom_machine),
+        TEST(test_oom_unknown),
+        TEST(test_oom_this_machine),
     };
     const int failed = cmocka_run_group_tests_name("host-facts", tests, NULL, NULL);
     printf("host-facts: %d passed, %d failed\n", (int)(sizeof(tests) / sizeof(tests[0])) - failed,
