@@ -1,0 +1,268 @@
+/* crew: the supervisor's round and its door. One thread; nothing here waits but crew_wait. */
+#include "inner.h"
+
+#include "table.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_NS  (500u * CREW_MS) /* the longest sleep: the counter of OOM kills is looked at */
+#define BLIND_NS (20u * CREW_MS)  /* between two looks for a death, where there is no pidfd */
+
+/* ---- memory ---- */
+
+static bool options_in_range(const struct crew_options *o)
+{
+    return o->workers >= 1 && o->workers <= CREW_WORKERS_MAX && o->items_max >= 1 &&
+           o->lease_items_max >= 1 && o->lease_items_max <= CREW_LEASE_ITEMS_MAX &&
+           o->result_bytes >= 1 && o->result_bytes <= CREW_RESULT_MAX &&
+           o->item_bytes_max <= SIZE_MAX / 4 && o->queue_bytes >= 1 &&
+           o->queue_bytes <= SIZE_MAX / 4 && o->lease_bytes_max <= SIZE_MAX / 4 &&
+           o->lease_ns >= CREW_MS && o->start_ns >= CREW_MS && o->least_ns >= CREW_MS;
+}
+
+static void lay_out(struct crew *crew, const struct crew_options *o, struct arena *a)
+{
+    ledger_layout(&crew->ledger, o, a);
+    crew->places = arena_take_array(a, o->workers, sizeof *crew->places, 64);
+    crew->polled = arena_take_array(a, 1 + 2 * (size_t)o->workers, sizeof *crew->polled, 64);
+    crew->stack = arena_take(a, PROCESS_STACK_BYTES, 4096);
+}
+
+size_t crew_bytes(const struct crew_options *options)
+{
+    struct arena a;
+    struct crew crew = {0};
+    if (!options_in_range(options)) return SIZE_MAX;
+    arena_count(&a);
+    (void)arena_take(&a, sizeof crew, 64);
+    lay_out(&crew, options, &a);
+    return arena_bytes(&a);
+}
+
+/* ---- rounds ---- */
+
+/* What is to be waited for, and how long at most. */
+static void prepare_wait(struct crew *crew, uint64_t now_ns)
+{
+    uint64_t at_ns = crew->ticked_ns + TICK_NS;
+    const bool starts =
+        crew->failure == VECMILL_OK && !crew->held && !crew->closing &&
+        (crew_n_alive(crew) < crew->options.start_workers || ledger_has_work(&crew->ledger));
+    crew->hungry = false;
+    crew->polled[0] = (struct pollfd){.fd = crew->wake, .events = POLLIN};
+    /* Only who lives: poll refuses more entries than RLIMIT_NOFILE, also those it would ignore. */
+    crew->n_polled = 1;
+    for (uint32_t i = 0; i < crew->options.workers; i++) {
+        struct place *p = &crew->places[i];
+        const bool blind = p->process.pid > 0 && (p->process.pidfd < 0 ? p->silent : p->dead);
+        const bool sends = p->state == AT_BUSY && !place_is_sent(p);
+        p->polled = p->socket >= 0 ? crew->n_polled : 0;
+        if (p->polled > 0) {
+            crew->polled[crew->n_polled++] =
+                (struct pollfd){.fd = p->silent ? -1 : p->socket,
+                                .events = (short)(POLLIN | (sends ? POLLOUT : 0))};
+            crew->polled[crew->n_polled++] =
+                (struct pollfd){.fd = p->dead ? -1 : p->process.pidfd, .events = POLLIN};
+        }
+        if (p->due_ns > 0 && (p->state != AT_VACANT || starts))
+            at_ns = num_min(at_ns, num_max(p->due_ns, now_ns));
+        if (p->state == AT_IDLE || p->state == AT_VACANT) crew->hungry = true;
+        if (blind && p->state != AT_LOST) at_ns = num_min(at_ns, now_ns + BLIND_NS);
+    }
+    crew->wake_at_ns = at_ns;
+}
+
+void crew_wait(struct crew *crew)
+{
+    const uint64_t now_ns = clock_ns();
+    const int ms =
+        now_ns >= crew->wake_at_ns ? 0 : (int)((crew->wake_at_ns - now_ns) / CREW_MS + 1);
+    if (poll(crew->polled, crew->n_polled, ms) >= 0) return;
+    /* Interrupted; or memory is short, or the limit of descriptors was lowered: then everything is
+     * looked at now and then, since nothing is told any more. */
+    const bool blind = errno != EINTR;
+    if (blind) nanosleep(&(struct timespec){.tv_nsec = BLIND_NS}, NULL);
+    for (uint32_t i = 0; i < crew->n_polled; i++)
+        crew->polled[i].revents = blind ? POLLIN : 0;
+}
+
+void crew_step(struct crew *crew)
+{
+    uint64_t now_ns = clock_ns(), woken;
+    if (crew->polled[0].revents) {
+        const ssize_t n = read(crew->wake, &woken, sizeof woken);
+        (void)n; /* it is there or it is not */
+    }
+    watch_pause(crew, now_ns); /* first, so that a pause is not taken for work */
+    for (uint32_t i = 0; i < crew->options.workers; i++)
+        watch_place(crew, &crew->places[i]);
+    now_ns = clock_ns();
+    watch_pause(crew, now_ns); /* a listener may have taken its time */
+    watch_deadlines(crew, now_ns);
+    watch_tick(crew, now_ns);
+    supply_leases(crew); /* to those that live, before time is spent on starting others */
+    supply_workers(crew, now_ns);
+    assert(ledger_is_sound(&crew->ledger));
+    prepare_wait(crew, now_ns);
+}
+
+void crew_wake(struct crew *crew)
+{
+    static const uint64_t one = 1;
+    const ssize_t n = write(crew->wake, &one, sizeof one);
+    (void)n; /* full only when it is awake anyway */
+}
+
+/* ---- the door ---- */
+
+/* A worker takes a socket and a pidfd; besides, there are the standard three, ours, and the host's. */
+#define DESCRIPTORS_BESIDES 32u
+
+uint32_t crew_workers_most(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return CREW_WORKERS_MAX;
+    if (limit.rlim_cur < DESCRIPTORS_BESIDES + 2) return 1;
+    return (uint32_t)num_min((limit.rlim_cur - DESCRIPTORS_BESIDES) / 2, CREW_WORKERS_MAX);
+}
+
+vecmill_status crew_open(const struct crew_options *options, struct crew **out, vecmill_err *err)
+{
+    struct arena a;
+    void *memory = NULL;
+    const size_t bytes = crew_bytes(options);
+    if (bytes == SIZE_MAX)
+        return err_set(err, VECMILL_E_USAGE,
+                       "a crew of %u workers, results of %u bytes: out of range", options->workers,
+                       options->result_bytes);
+    if (options->workers > crew_workers_most())
+        return err_set(
+            err, VECMILL_E_USAGE,
+            "%u workers need %u descriptors; the limit (RLIMIT_NOFILE) allows %u workers",
+            options->workers, 2 * options->workers + DESCRIPTORS_BESIDES, crew_workers_most());
+    VM_TRY(mem_map(bytes, "the queue of a pool", &memory, err));
+    arena_init(&a, memory, bytes);
+    struct crew *crew = arena_take(&a, sizeof *crew, 64);
+    crew->options = *options;
+    crew->memory = memory;
+    crew->memory_bytes = bytes;
+    lay_out(crew, options, &a);
+    assert(arena_ok(&a));
+    for (uint32_t i = 0; i < options->workers; i++) {
+        struct place *p = &crew->places[i];
+        p->socket = p->process.pidfd = -1;
+        p->expected.result_bytes = options->result_bytes;
+        p->expected.lease_items_max = options->lease_items_max;
+        p->expected.lease_bytes_max = num_max(options->lease_bytes_max, options->item_bytes_max);
+    }
+    crew->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (crew->null >= 0) crew->null = supply_lift(crew->null);
+    crew->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const int error = errno;
+    crew->hash = XXH3_createState();
+    if (crew->null < 0 || crew->wake < 0 || !crew->hash) {
+        crew_close(crew);
+        return err_sys(err, VECMILL_E_INTERNAL, error, "a pool cannot be opened");
+    }
+    crew->ticked_ns = clock_ns() - TICK_NS;
+    watch_tick(crew, clock_ns());
+    prepare_wait(crew, clock_ns());
+    crew->wake_at_ns = 0; /* the first round is due at once */
+    *out = crew;
+    return VECMILL_OK;
+}
+
+void crew_close(struct crew *crew)
+{
+    if (!crew) return;
+    crew->closing = true;
+    for (uint32_t i = 0; i < crew->options.workers; i++)
+        act_on(crew, &crew->places[i], ON_LEAVE);
+    /* Each that lives has a deadline by now, after which it is dead or written off. */
+    prepare_wait(crew, clock_ns());
+    while (crew_n_alive(crew) > 0) {
+        crew_wait(crew);
+        crew_step(crew);
+    }
+    for (uint32_t i = 0; i < crew->options.workers; i++) {
+        struct place *p = &crew->places[i];
+        if (p->process.pidfd >= 0) close(p->process.pidfd); /* one that was written off */
+    }
+    if (crew->wake >= 0) close(crew->wake);
+    if (crew->null >= 0) close(crew->null);
+    if (crew->hash) XXH3_freeState(crew->hash);
+    mem_unmap(crew->memory, crew->memory_bytes);
+}
+
+bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cost_ns)
+{
+    assert(bytes <= crew->options.item_bytes_max);
+    const struct ledger *l = &crew->ledger;
+    if (!ledger_put(&crew->ledger, data, bytes, cost_ns)) return false;
+    if (l->accepted - l->fresh >= l->lease_items_max || l->fresh_cost_ns >= crew->whole_lease_ns)
+        crew_hurry(crew);
+    return true;
+}
+
+void crew_hurry(struct crew *crew)
+{
+    if (crew->hungry && ledger_has_work(&crew->ledger)) {
+        crew->hungry = false;
+        crew_wake(crew);
+    }
+}
+
+enum crew_head crew_head(const struct crew *crew, const void **result, vecmill_cause *causes)
+{
+    const struct item *item = ledger_head(&crew->ledger);
+    if (!item) return CREW_NONE;
+    switch ((enum item_state)item->state) {
+    case ITEM_DONE:
+        *result = ledger_result(&crew->ledger, crew->ledger.dropped);
+        return CREW_DONE;
+    case ITEM_CONDEMNED:
+        for (unsigned i = 0; i < CREW_FAULTS_MAX; i++)
+            causes[i] = (vecmill_cause)item->causes[i];
+        return CREW_CONDEMNED;
+    case ITEM_QUEUED:
+        return crew->held || crew->failure != VECMILL_OK ? CREW_WITHHELD : CREW_WAITING;
+    case ITEM_LEASED:
+        break;
+    }
+    return CREW_WAITING;
+}
+
+void crew_drop(struct crew *crew)
+{
+    ledger_drop(&crew->ledger);
+}
+
+void crew_hold(struct crew *crew)
+{
+    crew->held = true;
+}
+
+vecmill_status crew_failure(const struct crew *crew, vecmill_err *err)
+{
+    if (crew->failure == VECMILL_OK) return VECMILL_OK;
+    return err_set(err, crew->failure, "%s", crew->failure_err.message);
+}
+
+void crew_count(const struct crew *crew, struct crew_counts *counts)
+{
+    const struct ledger *l = &crew->ledger;
+    *counts = crew->counts;
+    counts->accepted = l->accepted;
+    counts->returned = l->returned;
+    counts->in_flight = l->in_flight;
+    counts->queued = l->accepted - l->returned - l->in_flight;
+    counts->condemned = l->condemned;
+    counts->ready = crew_n_ready(crew);
+}

@@ -1,0 +1,74 @@
+/* enter_main: how a process becomes a worker. Code of the worker program, not of the library: it sets
+ * signal dispositions and ends the process. */
+#include "crew.h"
+
+#include "cause.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Such a signal sent by another process is no fault of the work that is being done: it ends this
+ * process by an exit code that says so. A fault of its own (or its own abort) runs into the signal
+ * again, with the disposition it had before. */
+static struct sigaction faults_before[NSIG];
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (info->si_code <= 0 && info->si_pid != getpid()) _exit(CAUSE_SENT + number);
+    sigaction(number, &faults_before[number], NULL);
+    if (info->si_code <= 0) raise(number); /* delivered at our return */
+}
+
+static void tell_faults_apart(void)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    static char stack[32 << 10]; /* SIGSTKSZ depends on the processor; AVX-512's state is 3 kB */
+    const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
+    (void)sigaltstack(&alternate, NULL);
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        (void)sigaction(faults[i], &action, &faults_before[faults[i]]);
+}
+
+/* The kernel shall pick a worker when memory is short. Raising is allowed to all. */
+static void be_the_first_to_go(void)
+{
+    static const char path[] = "/proc/self/oom_score_adj";
+    char text[16];
+    size_t got = 0;
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return; /* no /proc: the kernel's own choice then */
+    if (io_read(fd, text, sizeof text - 1, &got, path, VECMILL_E_IO, NULL) == VECMILL_OK) {
+        text[got] = 0;
+        const long score = strtol(text, NULL, 10);
+        const int n = snprintf(text, sizeof text, "%ld", score > 500 ? 1000 : score + 500);
+        (void)io_write(fd, text, (size_t)n, path, VECMILL_E_IO, NULL);
+    }
+    close(fd);
+}
+
+bool crew_worker_enter(pid_t parent, const char *name)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    static const struct rlimit no_core = {0, 0};
+    /* The parent may have died before this; then no signal comes (prctl(2), PR_SET_PDEATHSIG). */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) return false;
+    (void)prctl(PR_SET_NAME, name);
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        (void)signal(ignored[i], SIG_IGN);
+    (void)signal(SIGCHLD, SIG_DFL); /* a host may have left it ignored */
+    tell_faults_apart();
+    (void)setrlimit(RLIMIT_CORE, &no_core);
+    be_the_first_to_go();
+    sigset_t none;
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    return true;
+}

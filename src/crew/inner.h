@@ -1,0 +1,73 @@
+/* inner: a crew from inside, and the parts its loop is made of. Private to crew.
+ *
+ * One round (crew.c) goes one way: find out what happened (watch.c), do what the table says about it
+ * (act.c), give work to who is free (supply.c). */
+#ifndef CREW_INNER_H
+#define CREW_INNER_H
+
+#include "crew.h"
+
+#include "cause.h"
+#include "ledger.h"
+#include "place.h"
+
+#include <poll.h>
+#include <xxhash.h>
+
+#define CREW_MS 1000000u
+
+struct crew {
+    struct crew_options options;
+    struct ledger ledger;
+    struct place *places;  /* [workers] */
+    struct pollfd *polled; /* [1 + 2 * workers]: wake, then socket and pidfd of those that live */
+    uint32_t n_polled;
+    unsigned char *stack; /* [PROCESS_STACK_BYTES] */
+    XXH3_state_t *hash;
+    int wake, null;
+    uint64_t seen_ns;        /* all was well then: a pause is counted from here */
+    uint64_t wake_at_ns;     /* what crew_wait waits for at most */
+    bool hungry;             /* a worker is idle, or could be started, for want of work */
+    uint64_t whole_lease_ns; /* estimated work of a lease, as things stand */
+    bool held, closing;
+
+    uint32_t generations;
+    uint64_t lease_numbers;
+    uint64_t cost_ns, took_ns; /* of recent leases: estimated, measured; 0: none yet */
+    struct oom_count oom;
+    uint64_t ticked_ns;
+
+    /* Since an item was last returned. */
+    uint32_t deaths_in_row, failed_starts_in_row;
+    bool lone_tried; /* a lease of one item was given */
+
+    struct crew_counts counts;
+    vecmill_status failure;
+    vecmill_err failure_err;
+    vecmill_err refusal; /* the last that was not for good; message "" when there is none */
+    void *memory;
+    size_t memory_bytes;
+};
+
+uint32_t crew_n_ready(const struct crew *crew); /* alive and able to work */
+uint32_t crew_n_alive(const struct crew *crew); /* neither vacant nor written off */
+
+/* One event at one place: the only way in which a state changes. */
+void act_on(struct crew *crew, struct place *p, enum crew_on event);
+
+/* Time that this process was stopped for is nobody's lateness: deadlines move by it. */
+void watch_pause(struct crew *crew, uint64_t now_ns);
+/* What poll said of a place: sends what is left of a lease, reads, reaps. */
+void watch_place(struct crew *crew, struct place *p);
+void watch_deadlines(struct crew *crew, uint64_t now_ns);
+/* What is due twice a second: the counter of OOM kills, strangers. */
+void watch_tick(struct crew *crew, uint64_t now_ns);
+
+/* Leases to all who are free. */
+void supply_leases(struct crew *crew);
+/* Starts workers in vacant places, where they are wanted and their back-off is over. */
+void supply_workers(struct crew *crew, uint64_t now_ns);
+/* A copy of descriptor `fd` above those that a worker's are put at; closes fd. -1 and errno. */
+int supply_lift(int fd);
+
+#endif

@@ -1,0 +1,104 @@
+/* ledger: which items there are, who has them, and which of them kill.
+ *
+ * Items are numbered (tag) in the order they are put; they are held in a ring, from the oldest that
+ * was not dropped to the newest. Each is queued, leased, done or condemned. Leases are runs of
+ * consecutive items: fresh ones are cut from the front of what nobody had yet, those that come back
+ * from a dead worker wait in a list and go first, oldest first.
+ *
+ * The rule of blame. A lease whose worker died is leased again as it is; from its second death on it
+ * comes back in two halves, so that there is progress under any storm of kills. Only an item alone in
+ * its lease can be blamed, and only for a death by fault; CREW_FAULTS_MAX of those condemn it.
+ * An item that kills every worker is found among n in at most ceil(log2(n)) + 4 deaths: one of the
+ * whole lease, one for each halving, three of itself alone.
+ *
+ * No system calls, no time: the caller says what happened. */
+#ifndef CREW_LEDGER_H
+#define CREW_LEDGER_H
+
+#include "crew.h"
+
+/* A run of consecutive items. */
+struct range {
+    uint64_t first; /* tag */
+    uint32_t n;
+    uint32_t deaths; /* of workers that had it */
+};
+
+enum item_state { ITEM_QUEUED, ITEM_LEASED, ITEM_DONE, ITEM_CONDEMNED };
+
+struct item {
+    size_t at;    /* in the queue's bytes: as it lies in a lease's payload (frame.h) */
+    size_t bytes; /* without head and filling */
+    uint64_t cost_ns;
+    unsigned char state; /* enum item_state */
+    unsigned char n_faults;
+    unsigned char causes[CREW_FAULTS_MAX]; /* of these */
+};
+
+/* A lease as its worker is sent it: at most two pieces, since an item never wraps in the queue. */
+struct lease {
+    struct range range;
+    uint64_t cost_ns;
+    uint64_t payload_bytes;
+    const unsigned char *pieces[2];
+    size_t piece_bytes[2];
+};
+
+struct ledger {
+    /* as the crew's options have them */
+    uint32_t items_max, lease_items_max, result_bytes;
+    size_t lease_bytes_max;
+
+    /* Tags: dropped <= fresh <= accepted. Item t is items[t % items_max]. */
+    uint64_t dropped;  /* items below are gone */
+    uint64_t fresh;    /* items below have been leased once, items from here on never */
+    uint64_t accepted; /* items below exist */
+
+    uint64_t returned, condemned, in_flight;
+    uint64_t fresh_cost_ns; /* of items fresh .. accepted */
+
+    struct item *items; /* [items_max] */
+    struct range *back; /* [items_max], ranges that came back, ascending */
+    uint32_t n_back;
+
+    /* The items' bytes. The next goes to put_at; from wrap_at on it goes to 0, so that one large item
+     * lies behind the mark and the memory there is touched by large items only. */
+    unsigned char *bytes; /* [bytes_capacity] */
+    size_t put_at, wrap_at, bytes_capacity;
+
+    unsigned char *results; /* [items_max, result_bytes] */
+};
+
+/* Lays out the ledger's memory; the sizes stand in the options, which are in range. */
+void ledger_layout(struct ledger *l, const struct crew_options *options, struct arena *a);
+
+/* False: no room. */
+bool ledger_put(struct ledger *l, const void *data, size_t bytes, uint64_t cost_ns);
+
+bool ledger_has_work(const struct ledger *l);
+
+/* The next lease: what came back first, else fresh items of at most budget_ns (one at least). The
+ * items are leased from then on. False: nothing is queued. */
+bool ledger_lease(struct ledger *l, uint64_t budget_ns, struct lease *lease);
+
+/* Where the results of a lease's items lie: run `i` (0 or 1) of consecutive results; NULL: no such. */
+unsigned char *ledger_results(const struct ledger *l, const struct range *range, unsigned i,
+                              size_t *bytes);
+
+/* The results are in. */
+void ledger_commit(struct ledger *l, const struct range *range);
+
+/* Their worker died. fault: by a fault of its own work. Writes what came back to parts[2] and how many
+ * (0: the one item is condemned). */
+unsigned ledger_return(struct ledger *l, const struct range *range, vecmill_cause cause, bool fault,
+                       struct range parts[2]);
+
+/* The oldest item; NULL when all were dropped. */
+const struct item *ledger_head(const struct ledger *l);
+const unsigned char *ledger_result(const struct ledger *l, uint64_t tag);
+void ledger_drop(struct ledger *l);
+
+/* Counts everything again; false when it disagrees with the counters. */
+bool ledger_is_sound(const struct ledger *l);
+
+#endif

@@ -1,0 +1,172 @@
+/* process: see process.h. */
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3 /* linux/wait.h, since 5.4 */
+#endif
+
+extern char **environ;
+
+/* wait flags as of waitid. 1: there is something, 0: not yet, -1: somebody else took it. */
+static int look(const struct process *p, int flags, siginfo_t *info)
+{
+    int r;
+    do {
+        info->si_pid = 0;
+        r = waitid(P_PIDFD, (id_t)p->pidfd, info, flags);
+        if (r < 0 && (p->pidfd < 0 || errno == EINVAL)) /* no pidfd, or Linux before 5.4 */
+            r = waitid(P_PID, (id_t)p->pid, info, flags);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0) return -1;
+    return info->si_pid != 0;
+}
+
+/* ---- starting ---- */
+
+/* What the child needs between clone and exec, while it shares our memory and we are suspended. */
+struct birth {
+    const char *program;
+    char *const *argv;
+    int socket, null;
+    int error; /* errno of what failed, written by the child */
+};
+
+/* Runs on a stack of its own inside our memory: only system calls here. It is not instrumented, since
+ * sanitizers know neither the stack nor that this thread is not ours. */
+__attribute__((no_sanitize("address", "undefined"))) static int child(void *argument)
+{
+    struct birth *b = argument;
+    if (dup2(b->null, 0) == 0 && dup2(b->null, 1) == 1 &&
+        dup2(b->socket, CREW_SOCKET) == CREW_SOCKET) {
+        /* Ours are all CLOEXEC; a host's need not be. Older kernels have no such call. */
+        (void)syscall(SYS_close_range, (unsigned)CREW_SOCKET + 1, ~0u, 0);
+        execve(b->program, b->argv, environ);
+    }
+    b->error = errno;
+    _exit(127);
+}
+
+/* For kernels and sandboxes without CLONE_PIDFD. Blocked signals are inherited here as well. */
+static int start_without_pidfd(const struct birth *b, pid_t *pid)
+{
+    posix_spawn_file_actions_t files;
+    int e = posix_spawn_file_actions_init(&files);
+    if (e) return e;
+    e = posix_spawn_file_actions_adddup2(&files, b->null, 0);
+    if (!e) e = posix_spawn_file_actions_adddup2(&files, b->null, 1);
+    if (!e) e = posix_spawn_file_actions_adddup2(&files, b->socket, CREW_SOCKET);
+#if __GLIBC_PREREQ(2, 34)
+    if (!e) e = posix_spawn_file_actions_addclosefrom_np(&files, CREW_SOCKET + 1);
+#endif
+    if (!e) e = posix_spawn(pid, b->program, &files, NULL, b->argv, environ);
+    posix_spawn_file_actions_destroy(&files);
+    return e;
+}
+
+vecmill_status process_start(const char *program, char *const *argv, int socket, int null,
+                             void *stack, struct process *p, vecmill_err *err)
+{
+    struct birth b = {.program = program, .argv = argv, .socket = socket, .null = null};
+    struct process started = {.pidfd = -1};
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    /* As posix_spawn does it (no copy of our page tables, exec's failure told through b), and the
+     * pidfd comes with the process, so that it cannot be anyone else's. */
+    int error = 0;
+    started.pid = clone(child, (char *)stack + PROCESS_STACK_BYTES,
+                        CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &b, &started.pidfd);
+    if (started.pid < 0) {
+        error = errno;
+        started.pid = 0;
+        if (error == EINVAL || error == ENOSYS || error == EPERM)
+            error = start_without_pidfd(&b, &started.pid);
+    } else if (b.error) {
+        siginfo_t ignored;
+        error = b.error;
+        (void)look(&started, WEXITED,
+                   &ignored); /* it is in _exit, and past what could hold it up */
+        close(started.pidfd);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) return err_sys(err, VECMILL_E_WORKERS, error, "%s cannot be started", program);
+    *p = started;
+    return VECMILL_OK;
+}
+
+/* ---- ending ---- */
+
+void process_kill(const struct process *p)
+{
+    if (p->pid <= 0) return;
+    if (p->pidfd >= 0 && syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0) == 0) return;
+    /* Its number is its own until it is reaped; by us, unless SIGCHLD is ignored. */
+    if (p->pidfd < 0 || errno != ESRCH) (void)kill(p->pid, SIGKILL);
+}
+
+/* Whether a process whose status somebody else takes has ended. */
+static bool is_gone(const struct process *p)
+{
+    return kill(p->pid, 0) != 0 && errno == ESRCH;
+}
+
+bool process_reap(struct process *p, struct exit_status *status)
+{
+    siginfo_t info;
+    const int found = look(p, WEXITED | WNOHANG, &info);
+    if (found == 0 || (found < 0 && p->pidfd < 0 && !is_gone(p))) return false;
+    *status = (struct exit_status){0};
+    if (found > 0)
+        *status = (struct exit_status){
+            .known = true, .signal = info.si_code != CLD_EXITED, .code = info.si_status};
+    if (p->pidfd >= 0) close(p->pidfd);
+    *p = (struct process){.pidfd = -1};
+    return true;
+}
+
+void process_reap_strangers(bool (*is_own)(void *context, pid_t pid), void *context)
+{
+    for (;;) {
+        siginfo_t info = {0};
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
+        if (is_own(context, info.si_pid)) return; /* its own time comes, then the others' */
+        if (waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG) != 0) return;
+    }
+}
+
+/* ---- looking ---- */
+
+char process_state(const struct process *p)
+{
+    char path[40], text[256];
+    size_t got = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)p->pid);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    if (io_read(fd, text, sizeof text - 1, &got, path, VECMILL_E_IO, NULL) != VECMILL_OK) got = 0;
+    close(fd);
+    text[got] = 0;
+    /* "pid (comm) state ...", and comm may hold anything (proc(5)). */
+    const char *end = strrchr(text, ')');
+    return end && end[1] == ' ' ? end[2] : 0;
+}
+
+uint64_t process_cpu_ns(const struct process *p)
+{
+    clockid_t clock;
+    struct timespec t;
+    if (clock_getcpuclockid(p->pid, &clock) != 0 || clock_gettime(clock, &t) != 0) return 0;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}

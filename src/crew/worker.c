@@ -1,0 +1,151 @@
+/* worker: the worker's side: reads a lease, has it computed, writes the results.
+ *
+ * One thread, blocking calls, memory given beforehand. What comes is checked as if it were hostile,
+ * since a supervisor of another version is not impossible. Ends when the socket does. */
+#include "crew.h"
+
+#include "frame.h"
+
+#include <assert.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* In builds for tests only: a place where a fault can be injected. W2: about to wait for a lease; W3: a
+ * lease's head is read; W4: about to compute, data is the lease's payload; W7: about to write results,
+ * data is the frame; W9: they are written. */
+#ifdef CREW_TEST_HOOKS
+void crew_test_hook(const char *phase, const void *data, size_t bytes);
+#define HOOK(phase, data, bytes) crew_test_hook(phase, data, bytes)
+#else
+#define HOOK(phase, data, bytes) ((void)0)
+#endif
+
+/* ---- the socket ---- */
+
+/* False at the end of the stream, also inside a frame: the supervisor is gone. */
+static bool read_all(void *data, size_t bytes)
+{
+    size_t got = 0;
+    return io_read(CREW_SOCKET, data, bytes, &got, "the crew's socket", VECMILL_E_INTERNAL, NULL) ==
+               VECMILL_OK &&
+           got == bytes;
+}
+
+static bool write_all(const void *data, size_t bytes)
+{
+    return io_write(CREW_SOCKET, data, bytes, "the crew's socket", VECMILL_E_INTERNAL, NULL) ==
+           VECMILL_OK;
+}
+
+/* Head and payload lie one behind the other in `frame`; the payload is there already. */
+static bool send_frame(unsigned char *frame, struct frame_head head)
+{
+    head.hash = XXH3_64bits(frame + FRAME_HEAD_BYTES, (size_t)head.bytes);
+    frame_put(&head, frame);
+    const size_t bytes = FRAME_HEAD_BYTES + (size_t)head.bytes;
+    if (head.kind == FRAME_RESULT) HOOK("W7", frame, bytes);
+    if (!write_all(frame, bytes)) return false;
+    if (head.kind == FRAME_RESULT) HOOK("W9", frame, bytes);
+    return true;
+}
+
+void crew_worker_refuse(const vecmill_err *err, bool for_good)
+{
+    unsigned char frame[FRAME_HEAD_BYTES + FRAME_REFUSED_MAX];
+    const uint32_t head[2] = {(uint32_t)err->status, for_good};
+    const size_t bytes = strlen(err->message);
+    memcpy(frame + FRAME_HEAD_BYTES, head, sizeof head);
+    memcpy(frame + FRAME_HEAD_BYTES + sizeof head, err->message, bytes);
+    (void)send_frame(frame,
+                     (struct frame_head){.kind = FRAME_REFUSED, .bytes = sizeof head + bytes});
+}
+
+/* ---- leases ---- */
+
+struct memory {
+    unsigned char *payload; /* [payload_bytes] */
+    size_t payload_bytes;
+    struct crew_piece *items; /* [lease_items_max] */
+    unsigned char *frame;     /* [FRAME_HEAD_BYTES + lease_items_max * result_bytes] */
+};
+
+static void lay_out(const struct crew_work *work, struct memory *m, struct arena *a)
+{
+    const size_t results = (size_t)work->lease_items_max * work->result_bytes;
+    m->payload_bytes = frame_item_bytes(work->lease_bytes_max);
+    m->payload = arena_take(a, m->payload_bytes, 64);
+    m->items = arena_take_array(a, work->lease_items_max, sizeof *m->items, 64);
+    m->frame = arena_take(a, FRAME_HEAD_BYTES + results, 64);
+}
+
+size_t crew_worker_bytes(const struct crew_work *work)
+{
+    struct arena a;
+    struct memory m;
+    arena_count(&a);
+    lay_out(work, &m, &a);
+    return arena_bytes(&a);
+}
+
+static bool say_ready(const struct crew_work *work)
+{
+    unsigned char frame[FRAME_HEAD_BYTES + sizeof(struct frame_hello)];
+    const struct frame_hello hello = {
+        .result_bytes = work->result_bytes,
+        .lease_items_max = work->lease_items_max,
+        .lease_bytes_max = work->lease_bytes_max,
+    };
+    memcpy(frame + FRAME_HEAD_BYTES, &hello, sizeof hello);
+    return send_frame(frame, (struct frame_head){.kind = FRAME_HELLO, .bytes = sizeof hello});
+}
+
+/* Finds the items in a payload. */
+static bool find_items(const struct memory *m, const struct frame_head *head)
+{
+    struct cur c;
+    cur_init(&c, m->payload, (size_t)head->bytes);
+    for (uint32_t i = 0; i < head->n_items; i++) {
+        const uint64_t bytes = cur_u64(&c);
+        if (c.failed || bytes > cur_left(&c)) return false;
+        m->items[i] = (struct crew_piece){cur_take(&c, (size_t)bytes), (size_t)bytes};
+        cur_skip(&c, (8 - bytes % 8) % 8);
+    }
+    return !c.failed && cur_left(&c) == 0;
+}
+
+vecmill_status crew_worker_serve(const struct crew_work *work, void *memory, vecmill_err *err)
+{
+    struct arena a;
+    struct memory m;
+    unsigned char head_bytes[FRAME_HEAD_BYTES];
+    struct frame_head head;
+    arena_init(&a, memory, crew_worker_bytes(work));
+    lay_out(work, &m, &a);
+    assert(arena_ok(&a));
+    if (!say_ready(work)) return VECMILL_OK;
+    for (;;) {
+        HOOK("W2", NULL, 0);
+        if (!read_all(head_bytes, sizeof head_bytes)) return VECMILL_OK;
+        if (!frame_get(head_bytes, &head) || head.kind != FRAME_LEASE ||
+            head.bytes > m.payload_bytes || head.n_items == 0 ||
+            head.n_items > work->lease_items_max)
+            return err_set(err, VECMILL_E_INTERNAL, "what came from the supervisor is no lease");
+        HOOK("W3", NULL, 0);
+        if (!read_all(m.payload, (size_t)head.bytes)) return VECMILL_OK;
+        if (XXH3_64bits(m.payload, (size_t)head.bytes) != head.hash || !find_items(&m, &head))
+            return err_set(err, VECMILL_E_INTERNAL, "lease %llu came damaged",
+                           (unsigned long long)head.lease);
+        const size_t bytes = (size_t)head.n_items * work->result_bytes;
+        memset(m.frame + FRAME_HEAD_BYTES, 0, bytes);
+        HOOK("W4", m.payload, (size_t)head.bytes);
+        vecmill_err why;
+        if (work->compute(work->context, m.items, head.n_items, m.frame + FRAME_HEAD_BYTES, &why) !=
+            VECMILL_OK) {
+            crew_worker_refuse(&why, true);
+            return err_set(err, why.status, "%s", why.message);
+        }
+        head.kind = FRAME_RESULT;
+        head.bytes = bytes;
+        if (!send_frame(m.frame, head)) return VECMILL_OK;
+    }
+}

@@ -1,0 +1,427 @@
+/* crew_kit: see crew_kit.h. */
+#include "crew_kit.h"
+
+#include "crew_echo.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+const char *kit_dummy;
+static bool in_child;
+
+_Noreturn void kit_fail(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+    if (in_child) _exit(1);
+    _fail(file, line);
+    abort(); /* _fail does not return */
+}
+
+/* ---- small things ---- */
+
+uint64_t kit_now_ms(void)
+{
+    return clock_ns() / MS;
+}
+
+static uint64_t seed = 0x9E3779B97F4A7C15u;
+
+uint64_t kit_random(void)
+{
+    seed ^= seed >> 12;
+    seed ^= seed << 25;
+    seed ^= seed >> 27;
+    return seed * 0x2545F4914F6CDD1Dull;
+}
+
+uint32_t kit_below(uint32_t n)
+{
+    return (uint32_t)((kit_random() >> 32) % n);
+}
+
+size_t kit_children(pid_t pid, pid_t *children, size_t most)
+{
+    char path[64], text[8192];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *f = fopen(path, "re");
+    if (!f) return 0;
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    size_t n = 0;
+    for (char *at = text, *end; n < most; at = end) {
+        const long child = strtol(at, &end, 10);
+        if (end == at) break;
+        children[n++] = (pid_t)child;
+    }
+    return n;
+}
+
+char kit_state(pid_t pid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (!f) return 0;
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    const char *end = strrchr(text, ')');
+    return end && end[1] == ' ' ? end[2] : 0;
+}
+
+int kit_count_fds(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = -1; /* the folder's own */
+    if (!dir) kit_fail(__FILE__, __LINE__, "/proc/self/fd");
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+/* ---- children that run a test ---- */
+
+pid_t kit_fork(void (*body)(void))
+{
+    fflush(NULL);
+    const pid_t child = fork();
+    need(child >= 0);
+    if (child > 0) return child;
+    in_child = true;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) _exit(1); /* a test that was ended leaves nobody */
+    body();
+    _exit(0);
+}
+
+void kit_wait(pid_t child, unsigned seconds)
+{
+    const uint64_t until = kit_now_ms() + (uint64_t)seconds * 1000 * KIT_SLOW;
+    int how = 0;
+    for (pid_t done = 0; done <= 0; usleep(2000)) {
+        done = waitpid(child, &how, WNOHANG);
+        if (done < 0 && errno != EINTR) kit_fail(__FILE__, __LINE__, "the child can be waited for");
+        if (kit_now_ms() > until) {
+            kill(child, SIGKILL);
+            (void)waitpid(child, &how, 0);
+            kit_fail(__FILE__, __LINE__, "the child ends in time");
+        }
+    }
+    if (WIFSIGNALED(how)) fprintf(stderr, "the child ended by signal %d\n", WTERMSIG(how));
+    need(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+}
+
+static void run_one(void **state)
+{
+    const struct kit_test *test = *state;
+    kit_wait(kit_fork(test->body), test->seconds);
+}
+
+static bool is_wanted(const char *name, int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], name) == 0) return true;
+    return argc <= 2;
+}
+
+#define TESTS_MOST 64u
+
+int kit_main(const char *suite, const struct kit_test *tests, size_t n, int argc, char **argv)
+{
+    struct CMUnitTest units[TESTS_MOST];
+    size_t n_units = 0;
+    if (argc < 2 || n > TESTS_MOST) return 2;
+    kit_dummy = argv[1];
+    for (size_t i = 0; i < n; i++)
+        if (is_wanted(tests[i].name, argc, argv))
+            units[n_units++] = (struct CMUnitTest){.name = tests[i].name,
+                                                   .test_func = run_one,
+                                                   .initial_state = (void *)(uintptr_t)&tests[i]};
+    const int failed = _cmocka_run_group_tests(suite, units, n_units, NULL, NULL);
+    printf("%s: %d passed, %d failed\n", suite, (int)n_units - failed, failed);
+    return failed;
+}
+
+/* ---- items ---- */
+
+/* The bytes of item `tag` into out[HOST_ITEM_MOST]; the same each time. */
+static size_t make_item(const struct host *h, uint64_t tag, unsigned char *out)
+{
+    const char *command = tag < h->n_script ? h->script[tag] : h->all;
+    uint64_t x = (tag + 1) * 0x9E3779B97F4A7C15u;
+    size_t bytes = 16;
+    if (command) return (size_t)snprintf((char *)out, ECHO_COMMAND_MOST, "!%s\n", command);
+    if (h->item_most > 0) {
+        x ^= x >> 29;
+        bytes = x % 4 == 0 ? (x >> 8) % (h->item_most + 1) : (x >> 8) % 2000;
+        if (x % 50 == 1) bytes = x % 100 == 1 ? 0 : h->item_most;
+    }
+    for (size_t i = 0; i < bytes; i += 8, x = x * 0x2545F4914F6CDD1Dull + tag)
+        memcpy(out + i, &x, bytes - i < 8 ? bytes - i : 8);
+    if (bytes > 0 && out[0] == '!') out[0] = '?';
+    return bytes;
+}
+
+/* ---- the host ---- */
+
+static void on_event(void *context, const struct crew_event *event)
+{
+    struct host *h = context;
+    need(h->n_events < HOST_EVENTS_MOST);
+    h->events[h->n_events++] = *event;
+    need(event->time_ns > 0 && (event->pid > 0 || event->kind == CREW_REQUEUED));
+    if (event->kind == CREW_DIED) {
+        need(event->cause > VECMILL_CAUSE_NONE && event->cause < VECMILL_CAUSE_COUNT);
+        h->n_deaths++;
+    }
+    if (event->kind == CREW_LEASED || event->kind == CREW_REQUEUED)
+        need(event->n > 0 && event->first + event->n <= h->n_in && event->first >= h->n_out);
+    if (h->on_event) h->on_event(h, event);
+}
+
+static bool oom_kills(void *context, uint64_t *kills)
+{
+    const struct host *h = context;
+    *kills = h->oom_kills;
+    return h->oom_known;
+}
+
+void host_init(struct host *h, uint32_t workers)
+{
+    struct crew_event *events = h->events; /* tests that use a host twice */
+    if (!events) events = calloc(HOST_EVENTS_MOST, sizeof *events);
+    need(events != NULL);
+    *h = (struct host){.events = events, .start = "work", .n_items = 1};
+    h->options = (struct crew_options){
+        .program = kit_dummy,
+        .argv = h->argv,
+        .workers = workers,
+        .start_workers = 0,
+        .items_max = 256,
+        .item_bytes_max = HOST_ITEM_MOST,
+        .queue_bytes = 4u << 20,
+        .lease_items_max = 32,
+        .lease_bytes_max = 1u << 20,
+        .result_bytes = 48,
+        .lease_ns = 20 * (uint64_t)MS,
+        .start_ns = 60000 * (uint64_t)MS,
+        .least_ns = 60000 * (uint64_t)MS,
+        .oom_kills = oom_kills,
+        .on_event = on_event,
+        .context = h,
+    };
+    snprintf(h->marks, sizeof h->marks, "/tmp/vecmill-crew-XXXXXX");
+    need(mkdtemp(h->marks) != NULL);
+}
+
+void host_open(struct host *h)
+{
+    const struct crew_options *o = &h->options;
+    const size_t most =
+        o->lease_bytes_max > o->item_bytes_max ? o->lease_bytes_max : o->item_bytes_max;
+    vecmill_err err;
+    snprintf(h->words[0], sizeof h->words[0], "%d", (int)getpid());
+    snprintf(h->words[1], sizeof h->words[1], "%u", o->result_bytes);
+    snprintf(h->words[2], sizeof h->words[2], "%u", o->lease_items_max);
+    snprintf(h->words[3], sizeof h->words[3], "%zu", most);
+    snprintf(h->words[4], sizeof h->words[4], "%s", h->start);
+    snprintf(h->words[5], sizeof h->words[5], "%u", h->start_times);
+    char *const argv[9] = {(char *)(uintptr_t) "crew_dummy",
+                           h->words[0],
+                           h->words[1],
+                           h->words[2],
+                           h->words[3],
+                           h->marks,
+                           h->words[4],
+                           h->words[5],
+                           NULL};
+    memcpy(h->argv, argv, sizeof argv);
+    h->base_fds = kit_count_fds();
+    need(crew_bytes(o) != SIZE_MAX);
+    need(crew_open(o, &h->crew, &err) == VECMILL_OK);
+}
+
+static void compare_books(const struct host *h)
+{
+    struct crew_counts c;
+    uint64_t deaths = 0;
+    crew_count(h->crew, &c);
+    need(c.accepted == h->n_in);
+    need(c.accepted == c.returned + c.queued + c.in_flight);
+    need(c.returned <= c.accepted && c.queued <= c.accepted && c.in_flight <= c.accepted);
+    need(c.returned >= h->n_out && c.condemned >= h->n_condemned && c.condemned <= c.returned);
+    need(c.ready <= h->options.workers);
+    for (unsigned i = 0; i < VECMILL_CAUSE_COUNT; i++)
+        deaths += c.deaths[i];
+    need(deaths == h->n_deaths);
+}
+
+void host_step(struct host *h)
+{
+    crew_wait(h->crew);
+    crew_step(h->crew);
+    compare_books(h);
+    if (h->each_step) h->each_step(h);
+}
+
+void host_fill(struct host *h)
+{
+    static unsigned char item[HOST_ITEM_MOST];
+    while (h->n_in < h->n_items) {
+        const size_t bytes = make_item(h, h->n_in, item);
+        if (!crew_submit(h->crew, item, bytes, MS / 2 + bytes)) break;
+        h->n_in++;
+    }
+    crew_hurry(h->crew);
+}
+
+void host_drain(struct host *h)
+{
+    static unsigned char item[HOST_ITEM_MOST], want[CREW_RESULT_MAX];
+    for (;;) {
+        const void *result = NULL;
+        vecmill_cause causes[CREW_FAULTS_MAX];
+        const enum crew_head head = crew_head(h->crew, &result, causes);
+        if (head == CREW_DONE) {
+            const size_t bytes = make_item(h, h->n_out, item);
+            echo_result(item, bytes, want, h->options.result_bytes);
+            need(memcmp(result, want, h->options.result_bytes) == 0);
+        } else if (head == CREW_CONDEMNED) {
+            need(h->n_condemned < HOST_CONDEMNED_MOST);
+            memcpy(h->causes[h->n_condemned], causes, sizeof causes);
+            h->condemned[h->n_condemned++] = h->n_out;
+        } else {
+            need((head == CREW_NONE) == (h->n_out == h->n_in));
+            return;
+        }
+        crew_drop(h->crew);
+        h->n_out++;
+    }
+}
+
+vecmill_status host_run(struct host *h, unsigned seconds, vecmill_err *err)
+{
+    const uint64_t until = kit_now_ms() + (uint64_t)seconds * 1000 * KIT_SLOW;
+    while (h->n_out < h->n_items) {
+        const void *result;
+        vecmill_cause causes[CREW_FAULTS_MAX];
+        host_fill(h);
+        host_step(h);
+        host_drain(h);
+        const enum crew_head head = crew_head(h->crew, &result, causes);
+        if (head == CREW_WITHHELD) break;
+        if (head == CREW_NONE && crew_failure(h->crew, NULL) != VECMILL_OK) break;
+        if (kit_now_ms() > until) {
+            fprintf(stderr, "%llu of %llu items after %u s\n", (unsigned long long)h->n_out,
+                    (unsigned long long)h->n_items, seconds * KIT_SLOW);
+            kit_fail(__FILE__, __LINE__, "the items are returned in time");
+        }
+    }
+    return crew_failure(h->crew, err);
+}
+
+void host_run_well(struct host *h, unsigned seconds)
+{
+    vecmill_err err;
+    if (host_run(h, seconds, &err) != VECMILL_OK) {
+        fprintf(stderr, "the crew failed: %s\n", err.message);
+        for (uint32_t i = 0; i < h->n_events; i++)
+            if (getenv("CREW_EVENTS"))
+                fprintf(
+                    stderr, "%llu kind %d pid %d cause %d code %d first %llu n %u deaths %u\n",
+                    (unsigned long long)((h->events[i].time_ns - h->events[0].time_ns) / 1000000),
+                    (int)h->events[i].kind, (int)h->events[i].pid, (int)h->events[i].cause,
+                    h->events[i].code, (unsigned long long)h->events[i].first, h->events[i].n,
+                    h->events[i].deaths);
+        kit_fail(__FILE__, __LINE__, "the crew does not fail");
+    }
+    need(h->n_out == h->n_items);
+    struct crew_counts c;
+    crew_count(h->crew, &c);
+    need(c.returned == h->n_items && c.queued == 0 && c.in_flight == 0);
+    need(c.condemned == h->n_condemned);
+}
+
+static void remove_marks(const struct host *h)
+{
+    char path[sizeof h->marks + 256 + 2];
+    DIR *dir = opendir(h->marks);
+    if (!dir) return;
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        snprintf(path, sizeof path, "%s/%s", h->marks, entry->d_name);
+        (void)unlink(path);
+    }
+    closedir(dir);
+    (void)rmdir(h->marks);
+}
+
+void host_close(struct host *h)
+{
+    pid_t mine[64];
+    const uint64_t from = kit_now_ms();
+    crew_close(h->crew);
+    h->crew = NULL;
+    need(kit_now_ms() - from <
+         10000 * (uint64_t)KIT_SLOW); /* it promises a second; machines are busy */
+    need(kit_count_fds() == h->base_fds);
+    const size_t n = kit_children(getpid(), mine, 64);
+    for (size_t i = 0; i < n; i++) { /* others' are other programs */
+        char path[64], name[64] = "";
+        snprintf(path, sizeof path, "/proc/%d/comm", (int)mine[i]);
+        FILE *f = fopen(path, "re");
+        if (!f) continue;
+        need(fgets(name, sizeof name, f) != NULL);
+        fclose(f);
+        need(strncmp(name, "crew", 4) != 0);
+    }
+    remove_marks(h);
+}
+
+/* ---- what happened ---- */
+
+uint32_t host_count(const struct host *h, enum crew_event_kind kind)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < h->n_events; i++)
+        n += h->events[i].kind == kind;
+    return n;
+}
+
+const struct crew_event *host_event(const struct host *h, enum crew_event_kind kind, uint32_t i)
+{
+    for (uint32_t k = 0; k < h->n_events; k++)
+        if (h->events[k].kind == kind && i-- == 0) return &h->events[k];
+    kit_fail(__FILE__, __LINE__, "there are so many events");
+}
+
+uint64_t host_deaths(const struct host *h, vecmill_cause cause)
+{
+    struct crew_counts c;
+    crew_count(h->crew, &c);
+    return c.deaths[cause];
+}
+
+bool host_is_condemned(const struct host *h, uint64_t tag)
+{
+    for (uint32_t i = 0; i < h->n_condemned; i++)
+        if (h->condemned[i] == tag) return true;
+    return false;
+}
+
+bool host_mark(const struct host *h, const char *name, const char *end)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s.%s", h->marks, name, end);
+    return access(path, F_OK) == 0;
+}

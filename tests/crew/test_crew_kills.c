@@ -1,0 +1,642 @@
+/* test_crew_kills: what comes from outside: workers killed, stopped and sent signals, one, some or all at
+ * once; the supervisor stopped, slow or killed. Nothing is lost or blamed for it. Nothing is measured. */
+#include "crew_kit.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PIDS_MOST 128u
+
+static struct host h;
+
+/* Steps until `condition`; the test's own deadline ends what does not come. */
+#define step_until(condition)                                                                      \
+    do {                                                                                           \
+        host_step(&h);                                                                             \
+        need(crew_failure(h.crew, NULL) == VECMILL_OK);                                            \
+    } while (!(condition))
+
+/* Without stepping: the supervisor does not see what happens. */
+#define sleep_until(condition)                                                                     \
+    do {                                                                                           \
+        usleep(1000);                                                                              \
+    } while (!(condition))
+
+static struct crew_counts counts(void)
+{
+    struct crew_counts c;
+    crew_count(h.crew, &c);
+    return c;
+}
+
+static void kill_and_bury(pid_t pid, int signal_number)
+{
+    need(kill(pid, signal_number) == 0);
+    sleep_until(kit_state(pid) == 'Z');
+}
+
+/* ---- killed ---- */
+
+static void kill_all(void)
+{
+    pid_t pids[PIDS_MOST];
+    const size_t n = kit_children(getpid(), pids, PIDS_MOST);
+    for (size_t i = 0; i < n; i++)
+        (void)kill(pids[i], SIGKILL);
+}
+
+static unsigned rounds;
+
+static void kill_all_now_and_then(struct host *host)
+{
+    if (rounds == 50 || host->n_out < 25 * (uint64_t)rounds) return;
+    kill_all();
+    rounds++;
+}
+
+static void all_at_once_fifty_times(void)
+{
+    host_init(&h, 4);
+    h.all = "sleep 1 x 0";
+    h.n_items = 50 * 25 + 100;
+    h.each_step = kill_all_now_and_then;
+    host_open(&h);
+    host_run_well(&h, 60);
+    need(rounds == 50 && h.n_condemned == 0);
+    need(h.n_deaths >= 50 && host_deaths(&h, VECMILL_CAUSE_KILLED) == h.n_deaths);
+    host_close(&h);
+}
+
+/* More of them at once than there may be deaths in a row, each alone with its item. */
+static void all_of_many_at_once(void)
+{
+    enum { MANY = 24 };
+    static char words[MANY][32];
+    static const char *script[MANY];
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(words[i], sizeof words[i], "sleep 600000 i%u 2", i);
+        script[i] = words[i];
+    }
+    host_init(&h, MANY);
+    h.options.start_workers = MANY;
+    h.options.lease_items_max = 1;
+    h.script = script;
+    h.n_script = h.n_items = MANY;
+    host_open(&h);
+    host_fill(&h);
+    for (unsigned k = 0; k < 2; k++) {
+        step_until(counts().in_flight == MANY);
+        for (unsigned i = 0; i < MANY; i++) {
+            char name[8];
+            snprintf(name, sizeof name, "i%u", i);
+            sleep_until(host_mark(&h, name, k ? "1" : "0"));
+        }
+        kill_all();
+    }
+    host_run_well(&h, 60);
+    need(host_deaths(&h, VECMILL_CAUSE_KILLED) == 2 * MANY);
+    host_close(&h);
+}
+
+static unsigned killer_pause_us = 4000;
+
+/* A process that kills its siblings, whatever they are doing. */
+static void killer(void)
+{
+    for (;;) {
+        pid_t pids[PIDS_MOST];
+        usleep(500 + kit_below(killer_pause_us * KIT_SLOW * KIT_SLOW));
+        const size_t n = kit_children(getppid(), pids, PIDS_MOST);
+        if (n == 0) continue;
+        const pid_t pid = pids[kit_below((uint32_t)n)];
+        if (pid != getpid()) (void)kill(pid, SIGKILL);
+    }
+}
+
+static void end_killer(pid_t pid)
+{
+    int how;
+    need(kill(pid, SIGKILL) == 0);
+    need(waitpid(pid, &how, 0) == pid); /* nobody else has taken it */
+    need(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+}
+
+static void some_at_random(void)
+{
+    host_init(&h, 3);
+    h.options.result_bytes = 3000;
+    h.item_most = 100000;
+    h.n_items = 5000 / KIT_SLOW;
+    static const char *script[5000];
+    for (size_t i = 0; i < h.n_items; i += 2)
+        script[i] = "sleep 1 x 0";
+    h.script = script;
+    h.n_script = h.n_items;
+    const pid_t pid = kit_fork(killer);
+    host_open(&h);
+    host_run_well(&h, 100);
+    end_killer(pid);
+    need(h.n_condemned == 0 && h.n_deaths >= 20 / KIT_SLOW);
+    need(host_deaths(&h, VECMILL_CAUSE_KILLED) == h.n_deaths);
+    host_close(&h);
+}
+
+/* Without work nothing is wrong that could end the crew, however long it goes on. */
+static void idle_ones_again_and_again(void)
+{
+    static const char *const script[] = {"kill 9 x 1"};
+    host_init(&h, 8);
+    h.options.start_workers = 8;
+    h.script = script;
+    h.n_script = 1;
+    host_open(&h);
+    while (h.n_deaths < 40) {
+        step_until(counts().ready == 8);
+        kill_all();
+        const uint64_t n = h.n_deaths;
+        step_until(h.n_deaths == n + 8);
+    }
+    h.n_items = 1; /* it alone, and it is unlucky once */
+    host_run_well(&h, 30);
+    h.n_items = 30;
+    host_run_well(&h, 30);
+    host_close(&h);
+}
+
+static void behind_a_result_that_was_sent(void)
+{
+    static const char *const script[] = {"mark 0 m 0"};
+    host_init(&h, 1);
+    h.script = script;
+    h.n_script = 1;
+    h.options.result_bytes = 20000;
+    host_open(&h);
+    host_fill(&h);
+    step_until(host_count(&h, CREW_LEASED) == 1);
+    sleep_until(host_mark(&h, "m", "done"));
+    kill_and_bury(host_event(&h, CREW_LEASED, 0)->pid, SIGKILL);
+    step_until(h.n_deaths == 1);
+    host_drain(&h);
+    need(h.n_out == 1);
+    need(host_count(&h, CREW_LEASED) == 1 && counts().requeued == 0);
+    need(host_event(&h, CREW_DIED, 0)->n == 0);
+    host_close(&h);
+}
+
+/* ---- signals that are faults, and polite ones ---- */
+
+static void fault_signals_never_condemn(void)
+{
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    static const vecmill_cause causes[] = {VECMILL_CAUSE_SEGV, VECMILL_CAUSE_BUS, VECMILL_CAUSE_ILL,
+                                           VECMILL_CAUSE_FPE, VECMILL_CAUSE_ABORT};
+    static const char *const script[] = {"sleep 600000 a 4"};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        host_init(&h, 1);
+        h.script = script;
+        h.n_script = 1;
+        host_open(&h);
+        host_fill(&h);
+        for (unsigned k = 0; k < 4; k++) {
+            char end[8];
+            snprintf(end, sizeof end, "%u", k);
+            step_until(host_count(&h, CREW_LEASED) == k + 1);
+            sleep_until(host_mark(&h, "a", end)); /* it is in the midst of it */
+            need(kill(host_event(&h, CREW_LEASED, k)->pid, signals[i]) == 0);
+            step_until(h.n_deaths == k + 1);
+            const struct crew_event *died = host_event(&h, CREW_DIED, k);
+            need(died->cause == causes[i] && died->code == signals[i] && died->n == 1);
+        }
+        host_run_well(&h, 30);
+        need(h.n_condemned == 0);
+        host_close(&h);
+    }
+}
+
+static void be_polite(struct host *host)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    pid_t pids[PIDS_MOST];
+    const size_t n = kit_children(getpid(), pids, PIDS_MOST);
+    (void)host;
+    for (size_t i = 0; i < n; i++)
+        (void)kill(pids[i], signals[kit_below(4)]);
+}
+
+static void polite_signals_change_nothing(void)
+{
+    host_init(&h, 3);
+    h.all = "sleep 1 x 0";
+    h.n_items = 300;
+    h.each_step = be_polite;
+    host_open(&h);
+    host_run_well(&h, 30);
+    need(h.n_deaths == 0);
+    be_polite(&h);
+    need(counts().ready > 0);
+    host_close(&h);
+}
+
+/* ---- out of memory ---- */
+
+/* Two workers with an item each, dead by the next step: by these commands, or killed from outside. */
+static void two_deaths(const char *first, const char *second, unsigned oom_kills)
+{
+    static const char *script[2];
+    script[0] = first;
+    script[1] = second;
+    host_init(&h, 2);
+    h.options.start_workers = 2;
+    h.options.lease_items_max = 1;
+    h.oom_known = true;
+    h.oom_kills = 7;
+    h.script = script;
+    h.n_script = h.n_items = 2;
+    host_open(&h);
+    step_until(counts().ready == 2);
+    host_fill(&h);
+    step_until(counts().in_flight == 2);
+    h.oom_kills += oom_kills;
+    for (unsigned i = 0; i < 2; i++) {
+        const struct crew_event *leased = host_event(&h, CREW_LEASED, i);
+        const bool sleeps = strncmp(script[leased->first], "sleep", 5) == 0;
+        if (sleeps) {
+            sleep_until(host_mark(&h, leased->first ? "b" : "a", "0"));
+            need(kill(leased->pid, SIGKILL) == 0);
+        }
+        sleep_until(kit_state(leased->pid) == 'Z');
+    }
+    step_until(h.n_deaths == 2);
+    host_run_well(&h, 30);
+    need(h.n_condemned == 0);
+}
+
+static void oom_is_told_from_killed(void)
+{
+    static const char *const a = "sleep 600000 a 1", *const b = "sleep 600000 b 1";
+    two_deaths(a, b, 0);
+    need(host_deaths(&h, VECMILL_CAUSE_KILLED) == 2);
+    host_close(&h);
+    two_deaths(a, b, 1);
+    need(host_deaths(&h, VECMILL_CAUSE_KILLED) == 1 && host_deaths(&h, VECMILL_CAUSE_OOM) == 1);
+    host_close(&h);
+    two_deaths(a, b, 2);
+    need(host_deaths(&h, VECMILL_CAUSE_OOM) == 2);
+    need(host_event(&h, CREW_DIED, 0)->code == SIGKILL);
+    host_close(&h);
+}
+
+/* A death of another kind takes nothing off the counter, whichever is seen first. */
+static void oom_beside_a_fault(void)
+{
+    static const char *const deaths[] = {"segv 0 x 1", "exit 9 x 1", "kill 10 x 1"};
+    for (size_t i = 0; i < 3; i++) {
+        two_deaths(deaths[i], "sleep 600000 b 1", 1);
+        need(host_deaths(&h, VECMILL_CAUSE_OOM) == 1);
+        host_close(&h);
+        two_deaths("sleep 600000 a 1", deaths[i], 1);
+        need(host_deaths(&h, VECMILL_CAUSE_OOM) == 1);
+        host_close(&h);
+    }
+}
+
+static void an_old_oom_kill_is_nobody_s(void)
+{
+    host_init(&h, 1);
+    h.options.start_workers = 1;
+    h.oom_known = true;
+    host_open(&h);
+    step_until(counts().ready == 1);
+    h.oom_kills = 3; /* neighbours */
+    const uint64_t until = kit_now_ms() + 1600;
+    step_until(kit_now_ms() > until); /* three looks at the counter */
+    kill_and_bury(host_event(&h, CREW_READY, 0)->pid, SIGKILL);
+    step_until(h.n_deaths == 1);
+    need(host_deaths(&h, VECMILL_CAUSE_KILLED) == 1);
+    /* Where it cannot be read, nothing is said. */
+    h.oom_known = false;
+    h.oom_kills = 9;
+    step_until(counts().ready == 1);
+    kill_and_bury(host_event(&h, CREW_READY, 1)->pid, SIGKILL);
+    step_until(h.n_deaths == 2);
+    need(host_deaths(&h, VECMILL_CAUSE_KILLED) == 2);
+    host_close(&h);
+}
+
+/* ---- stopped ---- */
+
+static void a_stopped_worker_is_not_blamed(void)
+{
+    static const char *const script[] = {"sleep 600000 a 4"};
+    host_init(&h, 2);
+    h.options.least_ns = 500 * (uint64_t)MS * KIT_SLOW;
+    h.script = script;
+    h.n_script = 1;
+    host_open(&h);
+    host_fill(&h);
+    for (unsigned k = 0; k < 4; k++) {
+        char end[8];
+        snprintf(end, sizeof end, "%u", k);
+        step_until(host_count(&h, CREW_LEASED) == k + 1);
+        sleep_until(host_mark(&h, "a", end));
+        need(kill(host_event(&h, CREW_LEASED, k)->pid, SIGSTOP) == 0);
+        step_until(h.n_deaths == k + 1);
+    }
+    host_run_well(&h, 30);
+    need(h.n_condemned == 0 && host_deaths(&h, VECMILL_CAUSE_HANG) == 4);
+    host_close(&h);
+}
+
+static void a_worker_that_goes_on_in_time_lives(void)
+{
+    static const char *const script[] = {"sleep 200 a 1"};
+    host_init(&h, 1);
+    h.script = script;
+    h.n_script = 1;
+    host_open(&h);
+    host_fill(&h);
+    step_until(host_count(&h, CREW_LEASED) == 1);
+    const pid_t pid = host_event(&h, CREW_LEASED, 0)->pid;
+    need(kill(pid, SIGSTOP) == 0);
+    for (int i = 0; i < 3; i++)
+        host_step(&h); /* a tick each */
+    need(kill(pid, SIGCONT) == 0);
+    host_run_well(&h, 30);
+    need(h.n_deaths == 0);
+    host_close(&h);
+}
+
+/* A crew whose deadlines are short, results larger than a socket takes, and no death. */
+static void supervise(void)
+{
+    host_init(&h, 3);
+    h.options.least_ns = 300 * (uint64_t)MS * KIT_SLOW;
+    h.options.start_ns = 300 * (uint64_t)MS * KIT_SLOW;
+    h.options.result_bytes = 60000;
+    h.options.lease_ns = 100 * (uint64_t)MS;
+    h.all = "spin 5 x 0";
+    h.n_items = 600 / KIT_SLOW;
+    host_open(&h);
+    host_run_well(&h, 40);
+    need(h.n_deaths == 0);
+    host_close(&h);
+}
+
+/* Every other time its workers are stopped with it, and go on a little later than it does. */
+static void a_stopped_supervisor_kills_nobody(void)
+{
+    pid_t workers[PIDS_MOST];
+    const pid_t pid = kit_fork(supervise);
+    usleep(3000); /* in the midst of starting */
+    for (unsigned i = 0; i < 5; i++) {
+        if (kit_state(pid) == 'Z') break;
+        need(kill(pid, SIGSTOP) == 0);
+        const size_t n = i % 2 ? kit_children(pid, workers, PIDS_MOST) : 0;
+        for (size_t k = 0; k < n; k++)
+            (void)kill(workers[k], SIGSTOP);
+        usleep(1000000 * KIT_SLOW);
+        need(kill(pid, SIGCONT) == 0);
+        if (n > 0) usleep(200000);
+        for (size_t k = 0; k < n; k++)
+            (void)kill(workers[k], SIGCONT);
+        usleep(100000 + kit_below(100000));
+    }
+    kit_wait(pid, 40);
+}
+
+/* The same where it was busy elsewhere: between two rounds, and within one, told of an event. */
+static void a_slow_host_kills_nobody(void)
+{
+    host_init(&h, 1);
+    h.options.least_ns = 300 * (uint64_t)MS;
+    h.all = "sleep 20 x 0";
+    h.n_items = 12;
+    h.options.lease_items_max = 4;
+    host_open(&h);
+    host_fill(&h);
+    while (h.n_out < h.n_items) {
+        host_step(&h);
+        host_drain(&h);
+        if (h.n_out % 8 < 4) usleep(700000);
+    }
+    need(h.n_deaths == 0);
+    host_close(&h);
+}
+
+static void sleep_at_third(struct host *host, const struct crew_event *event)
+{
+    if (event->kind == CREW_READY && host_count(host, CREW_READY) == 3) usleep(1500000);
+}
+
+static void a_slow_listener_kills_nobody(void)
+{
+    static const char *const script[] = {NULL, NULL, "sleep 100 x 0"};
+    host_init(&h, 2);
+    h.options.start_workers = 2;
+    h.options.least_ns = 400 * (uint64_t)MS;
+    h.options.lease_items_max = 1;
+    h.on_event = sleep_at_third;
+    h.script = script;
+    h.n_script = 3;
+    h.n_items = 2;
+    host_open(&h);
+    step_until(counts().ready == 2);
+    host_run_well(&h, 20);
+    /* Whoever is at the first place gets the item; the other one dies, and its successor says ready
+     * while the first, which was looked at before, ends its work and waits. */
+    h.n_items = 3;
+    host_fill(&h);
+    step_until(counts().in_flight == 1);
+    const pid_t busy = host_event(&h, CREW_LEASED, 2)->pid;
+    for (uint32_t i = 0; i < 2; i++)
+        if (host_event(&h, CREW_READY, i)->pid != busy)
+            kill_and_bury(host_event(&h, CREW_READY, i)->pid, SIGKILL);
+    step_until(host_count(&h, CREW_READY) == 3);
+    for (int i = 0; i < 3; i++)
+        host_step(&h);
+    need(h.n_deaths == 1);
+    host_run_well(&h, 20);
+    host_close(&h);
+}
+
+/* A pause is no work: leases are of the same size behind it. */
+static void a_pause_is_not_measured(void)
+{
+    host_init(&h, 1);
+    h.options.lease_ns = 40 * (uint64_t)MS;
+    h.options.lease_items_max = 1000; /* it is the measured work that bounds them */
+    h.options.items_max = 4000;
+    h.all = "spin 1 x 0";
+    h.n_items = UINT32_MAX;
+    host_open(&h);
+    uint32_t before = 0, behind = 0;
+    for (uint32_t paused_at = 0; host_count(&h, CREW_LEASED) < 40;) {
+        host_fill(&h);
+        host_step(&h);
+        host_drain(&h);
+        const uint32_t leases = host_count(&h, CREW_LEASED);
+        if (leases == 30 && paused_at == 0) {
+            paused_at = leases;
+            usleep(3000000);
+        }
+    }
+    for (uint32_t i = 0; i < 5; i++) {
+        before += host_event(&h, CREW_LEASED, 24 + i)->n;
+        behind += host_event(&h, CREW_LEASED, 31 + i)->n;
+    }
+    need(behind * 4 >= before);
+    host_close(&h);
+}
+
+/* Past its deadline and asleep, but in the midst of its answer: it waits for the supervisor to read. */
+static void an_answer_on_its_way_is_waited_for(void)
+{
+    static const char *const script[] = {"drip 10 x 1"};
+    host_init(&h, 1);
+    h.options.least_ns = 50 * (uint64_t)MS;
+    h.options.result_bytes = 1000;
+    h.script = script;
+    h.n_script = 1;
+    host_open(&h);
+    host_run_well(&h, 20);
+    step_until(h.n_deaths == 1); /* what follows its answer is of no interest here */
+    need(host_deaths(&h, VECMILL_CAUSE_EXIT) == 1 && counts().requeued == 0);
+    host_close(&h);
+}
+
+/* ---- killed supervisors, and workers that do not end ---- */
+
+static void supervise_for_ever(void)
+{
+    static const char *const script[] = {"hang 0 x 0", "loop 0 x 0", "stop 0 x 0"};
+    host_init(&h, 5);
+    h.options.start_workers = 5;
+    h.options.lease_items_max = 1;
+    h.script = script;
+    h.n_script = h.n_items = 3;
+    host_open(&h);
+    for (;;) {
+        host_fill(&h);
+        host_step(&h);
+    }
+}
+
+static void workers_end_with_their_supervisor(void)
+{
+    for (unsigned round = 0; round < 6; round++) {
+        pid_t workers[8];
+        size_t n = 0;
+        const pid_t pid = kit_fork(supervise_for_ever);
+        sleep_until((n = kit_children(pid, workers, 8)) == 5);
+        usleep(round * 20000); /* some of them not yet entered, or some at work */
+        n = kit_children(pid, workers, 8);
+        need(n == 5);
+        end_killer(pid);
+        for (size_t i = 0; i < n; i++) {
+            const uint64_t until = kit_now_ms() + 5000 * (uint64_t)KIT_SLOW;
+            for (char s; (s = kit_state(workers[i])) != 0 && s != 'Z'; usleep(1000))
+                need(kit_now_ms() < until);
+        }
+    }
+}
+
+static pid_t traced;
+
+/* While somebody traces it and does not look, a dead process cannot be reaped by its parent. */
+static void tracer(void)
+{
+    need(ptrace(PTRACE_SEIZE, traced, NULL, NULL) == 0);
+    for (;;)
+        pause();
+}
+
+static void a_worker_that_does_not_end_is_written_off(void)
+{
+    static const char *const script[] = {"sleep 600000 a 1"};
+    host_init(&h, 2);
+    h.script = script;
+    h.n_script = 1;
+    h.n_items = 20;
+    host_open(&h);
+    host_fill(&h);
+    step_until(host_count(&h, CREW_LEASED) >= 1 && host_mark(&h, "a", "0"));
+    traced = host_event(&h, CREW_LEASED, 0)->pid;
+    const pid_t pid = kit_fork(tracer);
+    sleep_until(kit_state(pid) == 'S');
+    usleep(200000 * KIT_SLOW);
+    need(kill(traced, SIGKILL) == 0);
+    /* Its lease runs elsewhere, though nobody could tell that it is dead. */
+    uint64_t steps = 0;
+    for (; h.n_out < h.n_items; steps++) {
+        host_step(&h);
+        host_drain(&h);
+    }
+    need(host_count(&h, CREW_LOST) == 1 && host_event(&h, CREW_LOST, 0)->pid == traced);
+    need(h.n_deaths == 0 && kit_state(traced) == 'Z');
+    need(steps < 2000); /* it was waited for, not run after */
+    /* It ends at last, and its place is of use again. */
+    end_killer(pid);
+    step_until(kit_state(traced) == 0);
+    h.n_items += 200;
+    h.all = "sleep 1 x 0";
+    host_run_well(&h, 30);
+    need(counts().ready == 2 && h.n_deaths == 0);
+    host_close(&h);
+}
+
+static void nobody_left_ends_the_crew(void)
+{
+    vecmill_err err = {.status = VECMILL_OK};
+    static const char *const script[] = {"sleep 600000 a 1"};
+    host_init(&h, 1);
+    h.script = script;
+    h.n_script = 1;
+    h.n_items = 1;
+    host_open(&h);
+    host_fill(&h);
+    step_until(host_count(&h, CREW_LEASED) >= 1 && host_mark(&h, "a", "0"));
+    traced = host_event(&h, CREW_LEASED, 0)->pid;
+    const pid_t pid = kit_fork(tracer);
+    usleep(200000 * KIT_SLOW);
+    need(kill(traced, SIGKILL) == 0);
+    need(host_run(&h, 20, &err) == VECMILL_E_WORKERS);
+    crew_close(h.crew);
+    end_killer(pid);
+    int how;
+    need(waitpid(traced, &how, 0) == traced);
+    need(kit_count_fds() == h.base_fds);
+}
+
+static const struct kit_test tests[] = {
+    KIT_TEST(all_at_once_fifty_times, 60),
+    KIT_TEST(all_of_many_at_once, 60),
+    KIT_TEST(some_at_random, 100),
+    KIT_TEST(idle_ones_again_and_again, 60),
+    KIT_TEST(behind_a_result_that_was_sent, 20),
+    KIT_TEST(fault_signals_never_condemn, 30),
+    KIT_TEST(polite_signals_change_nothing, 30),
+    KIT_TEST(oom_is_told_from_killed, 30),
+    KIT_TEST(oom_beside_a_fault, 30),
+    KIT_TEST(an_old_oom_kill_is_nobody_s, 30),
+    KIT_TEST(a_stopped_worker_is_not_blamed, 30),
+    KIT_TEST(a_worker_that_goes_on_in_time_lives, 30),
+    KIT_TEST(a_stopped_supervisor_kills_nobody, 60),
+    KIT_TEST(a_slow_host_kills_nobody, 60),
+    KIT_TEST(a_slow_listener_kills_nobody, 30),
+    KIT_TEST(a_pause_is_not_measured, 30),
+    KIT_TEST(an_answer_on_its_way_is_waited_for, 20),
+    KIT_TEST(workers_end_with_their_supervisor, 60),
+    KIT_TEST(a_worker_that_does_not_end_is_written_off, 40),
+    KIT_TEST(nobody_left_ends_the_crew, 40),
+};
+
+int main(int argc, char **argv)
+{
+    return kit_main("crew-kills", tests, sizeof tests / sizeof *tests, argc, argv);
+}

@@ -1,0 +1,641 @@
+/* test_crew_ledger: the books of crew: what is queued, leased, done, condemned.
+ *
+ * Directed cases; then a random walk beside a model that keeps every item by itself. */
+#include "ledger_kit.h"
+
+/* ---- directed cases ---- */
+
+static void an_item_may_be_larger_than_the_queue(void **state)
+{
+    (void)state;
+    struct ledger l;
+    void *memory = open_ledger(&l, &(struct crew_options){.items_max = 4,
+                                                          .item_bytes_max = 1000,
+                                                          .queue_bytes = 1,
+                                                          .lease_items_max = 4,
+                                                          .lease_bytes_max = 8,
+                                                          .result_bytes = 3});
+    for (int round = 0; round < 5; round++) {
+        struct lease lease;
+        assert_true(put_letters(&l, 'a', 1000, 1));
+        assert_false(put_letters(&l, 'b', 0, 1)); /* the mark is passed */
+        assert_true(ledger_lease(&l, 0, &lease));
+        assert_int_equal(lease.range.n, 1);
+        assert_int_equal(lease.payload_bytes, 1008);
+        assert_int_equal(lease.piece_bytes[0], 1008);
+        assert_int_equal(lease.piece_bytes[1], 0);
+        ledger_commit(&l, &lease.range);
+        assert_false(put_letters(&l, 'b', 0, 1)); /* done, and not yet taken */
+        ledger_drop(&l);
+        assert_true(ledger_is_sound(&l));
+    }
+    mem_free(memory);
+}
+
+static void items_of_no_bytes_are_items(void **state)
+{
+    (void)state;
+    struct ledger l;
+    struct lease lease;
+    void *memory = open_ledger(&l, &(struct crew_options){.items_max = 8,
+                                                          .item_bytes_max = 0,
+                                                          .queue_bytes = 64,
+                                                          .lease_items_max = 8,
+                                                          .lease_bytes_max = 64,
+                                                          .result_bytes = 1});
+    assert_null(ledger_head(&l));
+    assert_false(ledger_has_work(&l));
+    assert_false(ledger_lease(&l, 1, &lease));
+    for (int i = 0; i < 8; i++)
+        assert_true(ledger_put(&l, NULL, 0, 0));
+    assert_false(ledger_put(&l, NULL, 0, 0));
+    assert_true(ledger_lease(&l, 1, &lease));
+    assert_int_equal(lease.range.n, 8);
+    assert_int_equal(lease.payload_bytes, 64);
+    static const unsigned char zeros[64];
+    assert_memory_equal(lease.pieces[0], zeros, 64);
+    ledger_commit(&l, &lease.range);
+    for (int i = 0; i < 8; i++)
+        ledger_drop(&l);
+    assert_null(ledger_head(&l));
+    mem_free(memory);
+}
+
+static void the_ring_wraps(void **state)
+{
+    (void)state;
+    struct ledger l;
+    struct lease lease;
+    /* Each item takes 8 + 24 bytes; four end at the mark. */
+    void *memory = open_ledger(&l, &(struct crew_options){.items_max = 100,
+                                                          .item_bytes_max = 56,
+                                                          .queue_bytes = 128,
+                                                          .lease_items_max = 100,
+                                                          .lease_bytes_max = 1000,
+                                                          .result_bytes = 1});
+    for (int i = 0; i < 4; i++)
+        assert_true(put_letters(&l, (char)('a' + i), 24, 1));
+    assert_false(put_letters(&l, 'e', 24, 1)); /* full to the mark */
+    assert_true(ledger_lease(&l, 1, &lease));  /* a by itself: the budget */
+    assert_int_equal(lease.range.n, 1);
+    ledger_commit(&l, &lease.range);
+    ledger_drop(&l);
+    assert_false(put_letters(&l, 'e', 32, 1)); /* 40 bytes do not fit into 32 */
+    assert_true(put_letters(&l, 'e', 24, 1));  /* at 0, up to b to the byte */
+    assert_false(put_letters(&l, 'f', 0, 1));
+    assert_true(ledger_lease(&l, 100, &lease)); /* b c d, and e in a piece of its own */
+    assert_int_equal(lease.range.n, 4);
+    assert_int_equal(lease.piece_bytes[0], 96);
+    assert_int_equal(lease.piece_bytes[1], 32);
+    assert_int_equal(lease.pieces[0][8], 'b');
+    assert_int_equal(lease.pieces[0][95], 'd');
+    assert_int_equal(lease.pieces[1][8], 'e');
+    assert_true(lease.pieces[1] < lease.pieces[0]);
+    ledger_commit(&l, &lease.range);
+    for (int i = 0; i < 4; i++)
+        ledger_drop(&l);
+    /* Empty: it begins at 0 again, wherever it was. */
+    assert_true(put_letters(&l, 'g', 1, 1));
+    assert_int_equal(ledger_head(&l)->at, 0);
+    assert_true(ledger_is_sound(&l));
+    mem_free(memory);
+}
+
+static void a_full_queue_is_full_until_a_drop(void **state)
+{
+    (void)state;
+    struct ledger l;
+    void *memory = open_ledger(&l, &(struct crew_options){.items_max = 3,
+                                                          .item_bytes_max = 8,
+                                                          .queue_bytes = 1 << 20,
+                                                          .lease_items_max = 1,
+                                                          .lease_bytes_max = 0,
+                                                          .result_bytes = 8});
+    for (int i = 0; i < 3; i++)
+        assert_true(put_letters(&l, 'x', 8, 1));
+    for (int i = 0; i < 50; i++) {
+        assert_false(put_letters(&l, 'x', 8, 1));
+        const struct range range = take(&l);
+        assert_int_equal(range.first, i);
+        assert_false(put_letters(&l, 'x', 8, 1));
+        ledger_commit(&l, &range);
+        assert_false(put_letters(&l, 'x', 8, 1));
+        ledger_drop(&l);
+        assert_true(put_letters(&l, 'x', 8, 1));
+        assert_true(ledger_is_sound(&l));
+    }
+    mem_free(memory);
+}
+
+static void a_lease_keeps_to_its_maxima(void **state)
+{
+    (void)state;
+    struct ledger l;
+    struct lease lease;
+    void *memory = open_ledger(&l, &(struct crew_options){.items_max = 64,
+                                                          .item_bytes_max = 4096,
+                                                          .queue_bytes = 1 << 16,
+                                                          .lease_items_max = 5,
+                                                          .lease_bytes_max = 64,
+                                                          .result_bytes = 1});
+    /* By number: 16 bytes each would be four; 8 bytes each are eight. */
+    for (int i = 0; i < 6; i++)
+        assert_true(put_letters(&l, 'n', 0, 1));
+    assert_true(ledger_lease(&l, 100, &lease));
+    assert_int_equal(lease.range.n, 5);
+    const struct range sixth = take(&l);
+    assert_int_equal(sixth.n, 1);
+    ledger_commit(&l, &sixth);
+    assert_int_equal(l.in_flight, 5);
+    ledger_commit(&l, &lease.range);
+    for (int i = 0; i < 6; i++)
+        ledger_drop(&l);
+    /* By bytes, to the byte, heads and filling counted. */
+    for (int i = 0; i < 5; i++)
+        assert_true(put_letters(&l, 'b', i == 0 ? 1 : 8, 1));
+    assert_true(ledger_lease(&l, 100, &lease));
+    assert_int_equal(lease.range.n, 4);
+    assert_int_equal(lease.payload_bytes, 64);
+    /* One that is larger goes alone, and nothing goes with it. */
+    assert_true(put_letters(&l, 'c', 57, 1));
+    assert_true(put_letters(&l, 'c', 0, 1));
+    assert_int_equal(take(&l).n, 1); /* the fifth */
+    assert_int_equal(take(&l).n, 1); /* the large one: 72 bytes */
+    assert_int_equal(take(&l).n, 1);
+    assert_int_equal(l.in_flight, 7);
+    assert_true(ledger_is_sound(&l));
+    mem_free(memory);
+    memory = open_ledger(&l, &(struct crew_options){.items_max = 64,
+                                                    .item_bytes_max = 8,
+                                                    .queue_bytes = 1 << 16,
+                                                    .lease_items_max = 64,
+                                                    .lease_bytes_max = 1 << 16,
+                                                    .result_bytes = 1});
+    /* By work: at least one, and what is free of cost comes along as long as the budget lasts. */
+    static const uint64_t costs[] = {50, 10, 10, 10, 0, 1, 0, 9, 100};
+    for (size_t i = 0; i < sizeof costs / sizeof *costs; i++)
+        assert_true(put_letters(&l, 'w', 1, costs[i]));
+    assert_int_equal(l.fresh_cost_ns, 190);
+    assert_int_equal((assert_true(ledger_lease(&l, 30, &lease)), lease.range.n), 1);
+    assert_int_equal(lease.cost_ns, 50);
+    assert_int_equal((assert_true(ledger_lease(&l, 30, &lease)), lease.range.n), 3);
+    assert_int_equal(lease.cost_ns, 30);
+    assert_int_equal((assert_true(ledger_lease(&l, 0, &lease)), lease.range.n), 1);
+    assert_int_equal((assert_true(ledger_lease(&l, 1, &lease)), lease.range.n), 1);
+    assert_int_equal((assert_true(ledger_lease(&l, UINT64_MAX, &lease)), lease.range.n), 3);
+    assert_false(ledger_has_work(&l));
+    assert_int_equal(l.fresh_cost_ns, 0);
+    mem_free(memory);
+}
+
+static void results_wrap_in_two_runs(void **state)
+{
+    (void)state;
+    struct ledger l;
+    struct lease lease;
+    size_t bytes = 0;
+    void *memory = open_ledger(&l, &(struct crew_options){.items_max = 5,
+                                                          .item_bytes_max = 8,
+                                                          .queue_bytes = 1 << 10,
+                                                          .lease_items_max = 5,
+                                                          .lease_bytes_max = 1 << 10,
+                                                          .result_bytes = 7});
+    for (int i = 0; i < 3; i++)
+        assert_true(put_letters(&l, 'x', 1, 1));
+    commit_and_drop(&l);
+    for (int i = 0; i < 5; i++)
+        assert_true(put_letters(&l, 'x', 1, 1));
+    assert_true(ledger_lease(&l, 100, &lease)); /* tags 3 .. 7, slots 3 4 0 1 2 */
+    assert_ptr_equal(ledger_results(&l, &lease.range, 0, &bytes), l.results + 21);
+    assert_int_equal(bytes, 14);
+    assert_ptr_equal(ledger_results(&l, &lease.range, 1, &bytes), l.results);
+    assert_int_equal(bytes, 21);
+    bytes = 99;
+    const struct range one = {.first = 4, .n = 1};
+    assert_ptr_equal(ledger_results(&l, &one, 0, &bytes), l.results + 28);
+    assert_int_equal(bytes, 7);
+    bytes = 99;
+    assert_null(ledger_results(&l, &one, 1, &bytes));
+    assert_null(ledger_results(&l, &one, 2, &bytes));
+    assert_int_equal(bytes, 99);
+    for (uint32_t i = 0; i < 35; i++)
+        l.results[(21 + i) % 35] = (unsigned char)(i / 7);
+    ledger_commit(&l, &lease.range);
+    for (unsigned char i = 0; i < 5; i++) {
+        assert_int_equal(ledger_result(&l, l.dropped)[0], i);
+        assert_int_equal(ledger_result(&l, l.dropped)[6], i);
+        ledger_drop(&l);
+    }
+    mem_free(memory);
+}
+
+static void what_comes_back_goes_first_oldest_first(void **state)
+{
+    (void)state;
+    struct ledger l;
+    void *memory = open_ledger(&l, &(struct crew_options){.items_max = 40,
+                                                          .item_bytes_max = 8,
+                                                          .queue_bytes = 1 << 10,
+                                                          .lease_items_max = 5,
+                                                          .lease_bytes_max = 1 << 10,
+                                                          .result_bytes = 1});
+    struct range out[4];
+    for (int i = 0; i < 25; i++)
+        assert_true(put_letters(&l, 'x', 1, 1));
+    for (int i = 0; i < 4; i++)
+        out[i] = take(&l);
+    /* They die in the wrong order; each comes back whole. */
+    static const int order[] = {2, 0, 3, 1};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(die(&l, &out[order[i]], VECMILL_CAUSE_KILLED, false, 1).n, 5);
+    for (int i = 0; i < 4; i++) {
+        const struct range again = take(&l);
+        assert_int_equal(again.first, out[i].first);
+        assert_int_equal(again.n, 5);
+        assert_int_equal(again.deaths, 1);
+        out[i] = again;
+    }
+    assert_int_equal(take(&l).first, 20); /* then fresh ones */
+    /* From the second death on in halves, in order between the others. */
+    (void)die(&l, &out[3], VECMILL_CAUSE_SEGV, true, 2);
+    (void)die(&l, &out[1], VECMILL_CAUSE_SEGV, true, 2);
+    static const uint64_t firsts[] = {5, 7, 15, 17};
+    static const uint32_t ns[] = {2, 3, 2, 3};
+    for (int i = 0; i < 4; i++) {
+        const struct range half = take(&l);
+        assert_int_equal(half.first, firsts[i]);
+        assert_int_equal(half.n, ns[i]);
+        assert_int_equal(half.deaths, 2);
+    }
+    mem_free(memory);
+}
+
+static void three_faults_alone_condemn(void **state)
+{
+    (void)state;
+    struct ledger l;
+    void *memory = open_ledger(&l, &(struct crew_options){.items_max = 4,
+                                                          .item_bytes_max = 8,
+                                                          .queue_bytes = 1 << 10,
+                                                          .lease_items_max = 2,
+                                                          .lease_bytes_max = 1 << 10,
+                                                          .result_bytes = 1});
+    for (int i = 0; i < 2; i++)
+        assert_true(put_letters(&l, 'x', 1, 1));
+    struct range range = take(&l);
+    assert_int_equal(range.n, 2);
+    /* With company it is not blamed, however often. */
+    range = die(&l, &range, VECMILL_CAUSE_SEGV, true, 1);
+    range = take(&l);
+    (void)die(&l, &range, VECMILL_CAUSE_SEGV, true, 2);
+    range = take(&l);
+    assert_int_equal(range.n, 1);
+    static const vecmill_cause causes[] = {VECMILL_CAUSE_BUS, VECMILL_CAUSE_KILLED,
+                                           VECMILL_CAUSE_HANG, VECMILL_CAUSE_OOM,
+                                           VECMILL_CAUSE_EXIT};
+    for (int i = 0; i < 4; i++) { /* two of the four are no faults */
+        (void)die(&l, &range, causes[i], i % 2 == 0, 1);
+        assert_int_equal(l.condemned, 0);
+        range = take(&l);
+        assert_int_equal(range.first, 0);
+    }
+    (void)die(&l, &range, causes[4], true, 0);
+    assert_int_equal(l.condemned, 1);
+    assert_int_equal(l.returned, 1);
+    const struct item *item = ledger_head(&l);
+    assert_int_equal(item->state, ITEM_CONDEMNED);
+    assert_int_equal(item->n_faults, 3);
+    assert_int_equal(item->causes[0], VECMILL_CAUSE_BUS);
+    assert_int_equal(item->causes[1], VECMILL_CAUSE_HANG);
+    assert_int_equal(item->causes[2], VECMILL_CAUSE_EXIT);
+    ledger_drop(&l);
+    assert_true(ledger_is_sound(&l));
+    /* A new item at the same place of the ring has no history. */
+    commit_and_drop(&l);
+    for (int i = 0; i < 4; i++)
+        assert_true(put_letters(&l, 'y', 1, 1));
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(l.items[i].n_faults, 0);
+    mem_free(memory);
+}
+
+/* ---- a random walk beside a model ---- */
+
+#define MODEL_ITEMS 64u
+#define ITEM_MOST   300u
+
+struct model_item {
+    unsigned char data[ITEM_MOST];
+    size_t bytes;
+    uint64_t cost_ns;
+    enum { QUEUED, OUT, DONE, CONDEMNED } state;
+    unsigned n_faults;
+    vecmill_cause causes[CREW_FAULTS_MAX];
+};
+
+/* Everything by itself: the live items in an array, oldest first; ranges as they came back. */
+struct model {
+    struct crew_options o;
+    struct model_item items[MODEL_ITEMS];
+    uint32_t n_items;
+    uint64_t first_tag, fresh;
+    struct range back[MODEL_ITEMS], out[MODEL_ITEMS];
+    uint32_t n_back, n_out;
+    uint64_t accepted, returned, condemned;
+};
+
+static struct model_item *find(struct model *m, uint64_t tag)
+{
+    assert_true(tag >= m->first_tag && tag < m->first_tag + m->n_items);
+    return &m->items[tag - m->first_tag];
+}
+
+static size_t framed(size_t bytes)
+{
+    return 8 + (bytes + 7) / 8 * 8;
+}
+
+static void walk_put(struct model *m, struct ledger *l)
+{
+    struct model_item item = {.state = QUEUED};
+    const uint32_t most = (uint32_t)m->o.item_bytes_max;
+    item.bytes = below(4) == 0 ? most : below(4) == 0 ? 0 : below(most + 1);
+    item.cost_ns = below(3) == 0 ? 0 : below(1000);
+    for (size_t i = 0; i < item.bytes; i++)
+        item.data[i] = (unsigned char)next_random();
+    size_t live = 0;
+    for (uint32_t i = 0; i < m->n_items; i++)
+        live += framed(m->items[i].bytes);
+    const size_t mark = (m->o.queue_bytes + 7) / 8 * 8;
+    if (!ledger_put(l, item.data, item.bytes, item.cost_ns)) {
+        /* Only for want of room; what the ring wastes behind the mark is not the user's. */
+        assert_true(m->n_items == m->o.items_max || live + framed(item.bytes) > mark);
+        return;
+    }
+    assert_true(m->n_items < m->o.items_max);
+    assert_true(live + framed(item.bytes) <= mark + framed(m->o.item_bytes_max));
+    m->items[m->n_items++] = item;
+    m->accepted++;
+}
+
+static void check_payload(struct model *m, const struct lease *lease)
+{
+    static const unsigned char zeros[8];
+    const unsigned char *at = lease->pieces[0], *end = at + lease->piece_bytes[0];
+    unsigned piece = 0;
+    uint64_t bytes = 0, cost_ns = 0;
+    for (uint64_t tag = lease->range.first; tag < lease->range.first + lease->range.n; tag++) {
+        const struct model_item *item = find(m, tag);
+        if (at == end && piece == 0) {
+            piece = 1;
+            at = lease->pieces[1];
+            end = at + lease->piece_bytes[1];
+        }
+        uint64_t head;
+        assert_true((size_t)(end - at) >= framed(item->bytes));
+        memcpy(&head, at, 8);
+        assert_int_equal(head, item->bytes);
+        assert_memory_equal(at + 8, item->data, item->bytes);
+        assert_memory_equal(at + 8 + item->bytes, zeros, framed(item->bytes) - 8 - item->bytes);
+        at += framed(item->bytes);
+        bytes += framed(item->bytes);
+        cost_ns += item->cost_ns;
+    }
+    assert_ptr_equal(at, end);
+    assert_int_equal(lease->payload_bytes, bytes);
+    assert_int_equal(lease->piece_bytes[0] + lease->piece_bytes[1], bytes);
+    assert_int_equal(lease->cost_ns, cost_ns);
+}
+
+static void check_fresh_lease(struct model *m, const struct range *range, uint64_t budget_ns)
+{
+    size_t bytes = 0;
+    uint64_t cost_ns = 0;
+    assert_int_equal(range->first, m->fresh);
+    assert_int_equal(range->deaths, 0);
+    assert_true(range->n >= 1 && range->n <= m->o.lease_items_max);
+    for (uint32_t i = 0; i < range->n; i++) {
+        bytes += framed(find(m, m->fresh + i)->bytes);
+        cost_ns += find(m, m->fresh + i)->cost_ns;
+    }
+    if (range->n > 1) assert_true(bytes <= m->o.lease_bytes_max && cost_ns <= budget_ns);
+    m->fresh += range->n;
+    if (m->fresh == m->accepted || range->n == m->o.lease_items_max) return;
+    /* And it is the longest that does. */
+    const struct model_item *more = find(m, m->fresh);
+    assert_true(bytes + framed(more->bytes) > m->o.lease_bytes_max ||
+                cost_ns + more->cost_ns > budget_ns || cost_ns == budget_ns);
+}
+
+static void walk_lease(struct model *m, struct ledger *l)
+{
+    struct lease lease;
+    const uint64_t budget_ns = below(5) == 0 ? UINT64_MAX : 1 + below(3000);
+    const bool has_work = m->n_back > 0 || m->fresh < m->accepted;
+    assert_int_equal(ledger_has_work(l), has_work);
+    assert_int_equal(ledger_lease(l, budget_ns, &lease), has_work);
+    if (!has_work) return;
+    if (m->n_back > 0) {
+        uint32_t oldest = 0;
+        for (uint32_t i = 1; i < m->n_back; i++)
+            if (m->back[i].first < m->back[oldest].first) oldest = i;
+        assert_int_equal(lease.range.first, m->back[oldest].first);
+        assert_int_equal(lease.range.n, m->back[oldest].n);
+        assert_int_equal(lease.range.deaths, m->back[oldest].deaths);
+        m->back[oldest] = m->back[--m->n_back];
+    } else {
+        check_fresh_lease(m, &lease.range, budget_ns);
+    }
+    for (uint32_t i = 0; i < lease.range.n; i++) {
+        assert_int_equal(find(m, lease.range.first + i)->state, QUEUED);
+        find(m, lease.range.first + i)->state = OUT;
+    }
+    check_payload(m, &lease);
+    m->out[m->n_out++] = lease.range;
+}
+
+static struct range pick_out(struct model *m)
+{
+    const uint32_t i = below(m->n_out);
+    const struct range range = m->out[i];
+    m->out[i] = m->out[--m->n_out];
+    return range;
+}
+
+static unsigned char result_byte(uint64_t tag, size_t i)
+{
+    return (unsigned char)(tag * 37 + i * 11 + 5);
+}
+
+/* Writes the results of a lease where they belong; some of them only, or wrong ones, if `whole` is
+ * false, as by a worker that dies while it writes. */
+static void write_results(const struct model *m, const struct ledger *l, const struct range *range,
+                          bool whole)
+{
+    size_t written = 0;
+    const size_t all = (size_t)range->n * m->o.result_bytes;
+    for (unsigned piece = 0; piece < 2; piece++) {
+        size_t bytes;
+        unsigned char *to = ledger_results(l, range, piece, &bytes);
+        if (!to) break;
+        assert_true(to >= l->results);
+        assert_true(to + bytes <= l->results + (size_t)m->o.items_max * m->o.result_bytes);
+        for (size_t i = 0; i < bytes; i++, written++) {
+            if (!whole && below(64) == 0) return;
+            const unsigned char right = result_byte(range->first + written / m->o.result_bytes,
+                                                    written % m->o.result_bytes);
+            to[i] = whole ? right : (unsigned char)~right;
+        }
+    }
+    assert_int_equal(written, all);
+}
+
+static void walk_commit(struct model *m, struct ledger *l)
+{
+    const struct range range = pick_out(m);
+    write_results(m, l, &range, true);
+    ledger_commit(l, &range);
+    for (uint32_t i = 0; i < range.n; i++)
+        find(m, range.first + i)->state = DONE;
+    m->returned += range.n;
+}
+
+static void walk_die(struct model *m, struct ledger *l)
+{
+    struct range parts[2];
+    const struct range range = pick_out(m);
+    const vecmill_cause cause = (vecmill_cause)(1 + below(VECMILL_CAUSE_COUNT - 1));
+    const bool fault = below(2);
+    write_results(m, l, &range, false);
+    const unsigned n = ledger_return(l, &range, cause, fault, parts);
+    struct model_item *lone = find(m, range.first);
+    if (range.n == 1 && fault) lone->causes[lone->n_faults++] = cause;
+    if (range.n == 1 && lone->n_faults == CREW_FAULTS_MAX) {
+        assert_int_equal(n, 0);
+        lone->state = CONDEMNED;
+        m->condemned++;
+        m->returned++;
+        return;
+    }
+    assert_int_equal(n, range.n > 1 && range.deaths >= 1 ? 2 : 1);
+    uint64_t next = range.first;
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(parts[i].first, next);
+        assert_int_equal(parts[i].deaths, range.deaths + 1);
+        assert_true(parts[i].n >= 1);
+        next += parts[i].n;
+        m->back[m->n_back++] = parts[i];
+    }
+    assert_int_equal(next, range.first + range.n);
+    if (n == 2) assert_true(parts[1].n - parts[0].n <= 1);
+    for (uint32_t i = 0; i < range.n; i++)
+        find(m, range.first + i)->state = QUEUED;
+}
+
+static void walk_drop(struct model *m, struct ledger *l)
+{
+    const struct item *head = ledger_head(l);
+    assert_int_equal(head == NULL, m->n_items == 0);
+    if (!head) return;
+    struct model_item *item = &m->items[0];
+    assert_int_equal(head->bytes, item->bytes);
+    assert_int_equal(head->state, item->state);
+    static const enum item_state same[] = {ITEM_QUEUED, ITEM_LEASED, ITEM_DONE, ITEM_CONDEMNED};
+    assert_int_equal(head->state, same[item->state]);
+    if (item->state == QUEUED || item->state == OUT) return;
+    if (item->state == DONE) {
+        const unsigned char *result = ledger_result(l, m->first_tag);
+        for (size_t i = 0; i < m->o.result_bytes; i++)
+            assert_int_equal(result[i], result_byte(m->first_tag, i));
+    } else {
+        for (unsigned i = 0; i < CREW_FAULTS_MAX; i++)
+            assert_int_equal(head->causes[i], item->causes[i]);
+    }
+    ledger_drop(l);
+    m->n_items--;
+    memmove(m->items, m->items + 1, m->n_items * sizeof *m->items);
+    m->first_tag++;
+}
+
+static void compare(struct model *m, const struct ledger *l)
+{
+    uint64_t in_flight = 0, fresh_cost_ns = 0;
+    for (uint32_t i = 0; i < m->n_items; i++) {
+        in_flight += m->items[i].state == OUT;
+        if (m->first_tag + i >= m->fresh) fresh_cost_ns += m->items[i].cost_ns;
+    }
+    assert_true(ledger_is_sound(l));
+    assert_int_equal(l->accepted, m->accepted);
+    assert_int_equal(l->returned, m->returned);
+    assert_int_equal(l->condemned, m->condemned);
+    assert_int_equal(l->in_flight, in_flight);
+    assert_int_equal(l->fresh_cost_ns, fresh_cost_ns);
+    assert_int_equal(l->dropped, m->first_tag);
+}
+
+static void a_random_walk(void **state)
+{
+    (void)state;
+    static struct model m; /* too large for a stack */
+    uint64_t n_condemned = 0, n_refused = 0, operations = 0;
+    for (uint32_t walk = 0; walk < 1000; walk++) {
+        struct ledger l;
+        seed = 0x2545F4914F6CDD1Dull * (walk + 1); /* a walk that fails can be had alone */
+        memset(&m, 0, sizeof m);
+        m.o = (struct crew_options){.items_max = 1 + below(MODEL_ITEMS),
+                                    .item_bytes_max = below(ITEM_MOST + 1),
+                                    .queue_bytes = 1 + below(below(2) ? 4000 : 300),
+                                    .lease_items_max = 1 + below(20),
+                                    .lease_bytes_max = below(2000),
+                                    .result_bytes = 1 + below(24)};
+        const uint32_t deaths = below(60), drops = 5 + below(30); /* how likely */
+        void *memory = open_ledger(&l, &m.o);
+        for (uint32_t i = 0; i < 1000; i++, operations++) {
+            const uint32_t what = below(100);
+            if (what < drops)
+                walk_drop(&m, &l);
+            else if (m.n_out > 0 && what < drops + (100 - drops) / 3)
+                (below(100) < deaths ? walk_die : walk_commit)(&m, &l);
+            else if (what < drops + (100 - drops) * 2 / 3)
+                walk_lease(&m, &l);
+            else
+                walk_put(&m, &l);
+            n_refused += m.n_items == m.o.items_max;
+            compare(&m, &l);
+        }
+        /* To the end: everything accepted is returned. */
+        while (m.n_items > 0) {
+            if (m.n_out > 0)
+                walk_commit(&m, &l);
+            else if (m.n_back > 0 || m.fresh < m.accepted)
+                walk_lease(&m, &l);
+            walk_drop(&m, &l);
+            compare(&m, &l);
+            operations++;
+        }
+        assert_int_equal(l.accepted, l.returned);
+        n_condemned += m.condemned;
+        mem_free(memory);
+    }
+    assert_true(operations >= 1000000);
+    assert_true(n_condemned > 100 && n_refused > 100); /* it has been there */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_item_may_be_larger_than_the_queue),
+        cmocka_unit_test(items_of_no_bytes_are_items),
+        cmocka_unit_test(the_ring_wraps),
+        cmocka_unit_test(a_full_queue_is_full_until_a_drop),
+        cmocka_unit_test(a_lease_keeps_to_its_maxima),
+        cmocka_unit_test(results_wrap_in_two_runs),
+        cmocka_unit_test(what_comes_back_goes_first_oldest_first),
+        cmocka_unit_test(three_faults_alone_condemn),
+        cmocka_unit_test(a_random_walk),
+    };
+    const int n = sizeof tests / sizeof *tests;
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    printf("crew-ledger: %d passed, %d failed\n", n - failed, failed);
+    return failed;
+}

@@ -1,0 +1,473 @@
+/* test_crew_run: a crew of real processes that echo, and that misbehave in every way their items ask for.
+ *
+ * Once: everything is delivered all the same, and the death is named. Always: exactly that item is
+ * condemned, or, where nobody may be blamed, the crew ends and says so. Nothing here is measured. */
+#include "crew_kit.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POISON_AT 60u
+
+/* 100 items, of which one is a command. */
+static void host_with_one(struct host *h, uint32_t workers, const char *command)
+{
+    static const char *script[POISON_AT + 1];
+    host_init(h, workers);
+    script[POISON_AT] = command;
+    h->script = script;
+    h->n_script = POISON_AT + 1;
+    h->n_items = 100;
+}
+
+/* ---- well behaved ---- */
+
+static void echoes_of_all_sizes(void)
+{
+    static struct host h;
+    struct crew_counts c;
+    host_init(&h, 2);
+    h.options.result_bytes = 1000;
+    h.options.start_workers = 2;
+    h.n_items = 2000 / KIT_SLOW;
+    h.item_most = 200000;
+    host_open(&h);
+    host_run_well(&h, 30);
+    crew_count(h.crew, &c);
+    need(c.condemned == 0 && c.requeued == 0 && h.n_deaths == 0);
+    need(c.ready == 2 && host_count(&h, CREW_READY) == 2);
+    need(c.leases == host_count(&h, CREW_LEASED) && c.leases < h.n_items);
+    host_close(&h);
+}
+
+static void results_larger_than_a_socket(void)
+{
+    static struct host h;
+    host_init(&h, 2);
+    h.options.result_bytes = CREW_RESULT_MAX;
+    h.options.items_max = 50; /* so that results wrap within leases */
+    h.options.lease_ns = 500 * (uint64_t)MS;
+    h.n_items = 400;
+    host_open(&h);
+    host_run_well(&h, 30);
+    need(h.n_deaths == 0);
+    host_close(&h);
+}
+
+static void small_queues(void)
+{
+    static struct host h;
+    static const uint32_t sizes[][4] = {/* items, queue's bytes, items and bytes of a lease */
+                                        {1, 1, 1, 0},
+                                        {2, 1, 4096, 0},
+                                        {3, 100, 2, 64},
+                                        {64, 4096, 64, 4096},
+                                        {7, 300000, 3, 200000}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        host_init(&h, 2);
+        h.options.items_max = sizes[i][0];
+        h.options.queue_bytes = sizes[i][1];
+        h.options.lease_items_max = sizes[i][2];
+        h.options.lease_bytes_max = sizes[i][3];
+        h.options.result_bytes = 1 + (uint32_t)i * 7;
+        h.item_most = i % 2 ? 3000 : 0;
+        h.n_items = 200;
+        host_open(&h);
+        host_run_well(&h, 30);
+        need(h.n_deaths == 0);
+        host_close(&h);
+    }
+}
+
+static void held_back(void)
+{
+    static struct host h;
+    const void *result;
+    vecmill_cause causes[CREW_FAULTS_MAX];
+    host_init(&h, 1);
+    h.options.lease_items_max = 1;
+    h.all = "sleep 50 x 0";
+    h.n_items = 5;
+    host_open(&h);
+    need(crew_head(h.crew, &result, causes) == CREW_NONE);
+    host_fill(&h);
+    need(crew_head(h.crew, &result, causes) == CREW_WAITING);
+    while (host_count(&h, CREW_LEASED) == 0)
+        host_step(&h);
+    crew_hold(h.crew);
+    need(crew_head(h.crew, &result, causes) == CREW_WAITING); /* the first is with a worker */
+    need(host_run(&h, 20, NULL) == VECMILL_OK);
+    need(h.n_out == 1 && host_count(&h, CREW_LEASED) == 1);
+    need(crew_head(h.crew, &result, causes) == CREW_WITHHELD);
+    host_close(&h);
+}
+
+static void options_out_of_range(void)
+{
+    static struct host h;
+    vecmill_err err = {.status = VECMILL_OK};
+    struct crew *crew = NULL;
+    host_init(&h, 1);
+    const struct crew_options good = h.options;
+    need(crew_bytes(&good) != SIZE_MAX && crew_bytes(&good) > good.queue_bytes);
+#define BAD(field, value)                                                                          \
+    do {                                                                                           \
+        struct crew_options o = good;                                                              \
+        o.field = (value);                                                                         \
+        need(crew_bytes(&o) == SIZE_MAX);                                                          \
+        need(crew_open(&o, &crew, &err) == VECMILL_E_USAGE && crew == NULL);                       \
+        need(err.status == VECMILL_E_USAGE && err.message[0] != 0);                                \
+    } while (0)
+    BAD(workers, 0);
+    BAD(workers, CREW_WORKERS_MAX + 1);
+    BAD(items_max, 0);
+    BAD(lease_items_max, 0);
+    BAD(lease_items_max, CREW_LEASE_ITEMS_MAX + 1);
+    BAD(result_bytes, 0);
+    BAD(result_bytes, CREW_RESULT_MAX + 1);
+    BAD(queue_bytes, 0);
+    BAD(queue_bytes, SIZE_MAX);
+    BAD(item_bytes_max, SIZE_MAX);
+    BAD(lease_bytes_max, SIZE_MAX);
+    BAD(lease_ns, 0);
+    BAD(start_ns, 0);
+    BAD(least_ns, 0);
+#undef BAD
+    struct crew_options huge = good;
+    huge.items_max = UINT32_MAX;
+    huge.result_bytes = CREW_RESULT_MAX;
+    huge.queue_bytes = SIZE_MAX / 4;
+    need(crew_open(&huge, &crew, &err) != VECMILL_OK && crew == NULL);
+    need(err.status == VECMILL_E_MEMORY || err.status == VECMILL_E_USAGE);
+    crew_close(NULL);
+    h.base_fds = 0;
+    (void)remove(h.marks);
+}
+
+/* ---- misbehaving once ---- */
+
+struct misdeed {
+    const char *command;
+    vecmill_cause cause;
+    int code;     /* -1: whatever */
+    bool hangs;   /* it is found by a deadline */
+    bool answers; /* its results may count */
+};
+
+static const struct misdeed misdeeds[] = {
+    {"kill 9 x 1", VECMILL_CAUSE_KILLED, SIGKILL, false, false},
+    {"kill 10 x 1", VECMILL_CAUSE_SIGNAL, SIGUSR1, false, false},
+    {"kill 11 x 1", VECMILL_CAUSE_SEGV, SIGSEGV, false, false},
+    {"segv 0 x 1", VECMILL_CAUSE_SEGV, SIGSEGV, false, false},
+    {"bus 0 x 1", VECMILL_CAUSE_BUS, SIGBUS, false, false},
+    {"ill 0 x 1", VECMILL_CAUSE_ILL, SIGILL, false, false},
+    {"fpe 0 x 1", VECMILL_CAUSE_FPE, SIGFPE, false, false},
+    {"abort 0 x 1", VECMILL_CAUSE_ABORT, SIGABRT, false, false},
+    {"exit 0 x 1", VECMILL_CAUSE_EXIT, 0, false, false},
+    {"exit 77 x 1", VECMILL_CAUSE_EXIT, 77, false, false},
+    {"stop 0 x 1", VECMILL_CAUSE_HANG, SIGKILL, true, false},
+    {"loop 0 x 1", VECMILL_CAUSE_HANG, SIGKILL, true, false},
+    {"hang 0 x 1", VECMILL_CAUSE_HANG, SIGKILL, true, false},
+    {"close 0 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"refuse 0 x 1", VECMILL_CAUSE_EXIT, 0, false, false},
+    {"garbage 1 x 1", VECMILL_CAUSE_HANG, SIGKILL, true, false},
+    {"garbage 47 x 1", VECMILL_CAUSE_HANG, SIGKILL, true, false},
+    {"garbage 48 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"garbage 5000 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"half 0 x 1", VECMILL_CAUSE_KILLED, SIGKILL, false, false},
+    {"half 1 x 1", VECMILL_CAUSE_KILLED, SIGKILL, false, false},
+    {"half 47 x 1", VECMILL_CAUSE_KILLED, SIGKILL, false, false},
+    {"half 48 x 1", VECMILL_CAUSE_KILLED, SIGKILL, false, false},
+    {"half 49 x 1", VECMILL_CAUSE_KILLED, SIGKILL, false, false},
+    {"half -1 x 1", VECMILL_CAUSE_KILLED, SIGKILL, false, false},
+    {"halt 47 x 1", VECMILL_CAUSE_HANG, SIGKILL, true, false},
+    {"halt -1 x 1", VECMILL_CAUSE_HANG, SIGKILL, true, false},
+    {"lease -1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"lease 1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"generation -1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"generation 1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"items 1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"size 1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"size -1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"size 4294967296 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"hash 1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"kind -2 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"kind 1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"kind 9 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"payload 3 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"two 0 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, true},
+    {"hello 0 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, true},
+    {"flood 0 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"drip 1 x 1", VECMILL_CAUSE_EXIT, 0, false, true},
+    {"done 9 x 1", VECMILL_CAUSE_KILLED, SIGKILL, false, true},
+    {"done 11 x 1", VECMILL_CAUSE_SEGV, SIGSEGV, false, true},
+};
+
+static void one_misdeed(const struct misdeed *m)
+{
+    static struct host h;
+    struct crew_counts c;
+    host_with_one(&h, 2, m->command);
+    if (m->hangs) h.options.least_ns = 300 * (uint64_t)MS;
+    host_open(&h);
+    host_run_well(&h, 30);
+    while (h.n_deaths == 0) /* of what it did behind its result */
+        host_step(&h);
+    crew_count(h.crew, &c);
+    need(h.n_condemned == 0);
+    const struct crew_event *died = host_event(&h, CREW_DIED, 0);
+    need(died->cause == m->cause && c.deaths[m->cause] == 1 && h.n_deaths == 1);
+    need(m->code < 0 || died->code == m->code);
+    if (!m->answers) {
+        need(died->n > 0 && died->first <= POISON_AT && died->first + died->n > POISON_AT);
+        need(died->deaths == 1);
+        need(c.requeued == 1 && host_count(&h, CREW_REQUEUED) == 1);
+        const struct crew_event *again = host_event(&h, CREW_REQUEUED, 0);
+        need(again->first == died->first && again->n == died->n && again->cause == m->cause);
+    }
+    need(c.requeued <= 1);
+    host_close(&h);
+}
+
+static void each_misdeed_once(void)
+{
+    for (size_t i = 0; i < sizeof misdeeds / sizeof *misdeeds; i++) {
+        printf("    %s\n", misdeeds[i].command);
+        one_misdeed(&misdeeds[i]);
+    }
+}
+
+/* ---- misbehaving always ---- */
+
+static void one_poison(const char *command, vecmill_cause cause, uint32_t lease_items, bool hangs)
+{
+    static struct host h;
+    host_with_one(&h, 2, command);
+    if (hangs) h.options.least_ns = 150 * (uint64_t)MS;
+    h.options.lease_items_max = lease_items;
+    host_open(&h);
+    host_run_well(&h, 60);
+    need(h.n_condemned == 1 && h.condemned[0] == POISON_AT);
+    for (unsigned i = 0; i < CREW_FAULTS_MAX; i++)
+        need(h.causes[0][i] == cause);
+    unsigned most = CREW_FAULTS_MAX + (lease_items > 1);
+    for (uint32_t n = 1; n < lease_items; n *= 2)
+        most++;
+    need(h.n_deaths >= CREW_FAULTS_MAX && h.n_deaths <= most);
+    need(host_deaths(&h, cause) == h.n_deaths);
+    host_close(&h);
+}
+
+static void each_poison_is_condemned(void)
+{
+    static const struct {
+        const char *command;
+        vecmill_cause cause;
+        uint32_t lease_items;
+        bool hangs;
+    } poisons[] = {
+        {"segv 0 x 0", VECMILL_CAUSE_SEGV, 32, false},
+        {"bus 0 x 0", VECMILL_CAUSE_BUS, 32, false},
+        {"ill 0 x 0", VECMILL_CAUSE_ILL, 32, false},
+        {"fpe 0 x 0", VECMILL_CAUSE_FPE, 32, false},
+        {"abort 0 x 0", VECMILL_CAUSE_ABORT, 32, false},
+        {"kill 6 x 0", VECMILL_CAUSE_ABORT, 4, false},
+        {"exit 0 x 0", VECMILL_CAUSE_EXIT, 32, false},
+        {"exit 77 x 0", VECMILL_CAUSE_EXIT, 32, false},
+        {"refuse 0 x 0", VECMILL_CAUSE_EXIT, 8, false},
+        {"garbage 48 x 0", VECMILL_CAUSE_PROTOCOL, 32, false},
+        {"generation 1 x 0", VECMILL_CAUSE_PROTOCOL, 8, false},
+        {"size -1 x 0", VECMILL_CAUSE_PROTOCOL, 8, false},
+        {"payload 0 x 0", VECMILL_CAUSE_PROTOCOL, 8, false},
+        {"flood 0 x 0", VECMILL_CAUSE_PROTOCOL, 4, false},
+        {"close 0 x 0", VECMILL_CAUSE_PROTOCOL, 1, false}, /* two seconds each */
+        {"loop 0 x 0", VECMILL_CAUSE_HANG, 8, true},
+        {"hang 0 x 0", VECMILL_CAUSE_HANG, 8, true},
+        {"halt 50 x 0", VECMILL_CAUSE_HANG, 4, true},
+    };
+    for (size_t i = 0; i < sizeof poisons / sizeof *poisons; i++) {
+        printf("    %s\n", poisons[i].command);
+        one_poison(poisons[i].command, poisons[i].cause, poisons[i].lease_items, poisons[i].hangs);
+    }
+}
+
+static void several_poisons_in_company(void)
+{
+    static struct host h;
+    static const char *script[120];
+    static const uint64_t at[] = {0, 31, 32, 33, 70, 119};
+    static const char *const words[] = {"segv 0 x 0", "exit 3 x 0", "abort 0 x 0"};
+    memset(script, 0, sizeof script);
+    for (size_t i = 0; i < 6; i++)
+        script[at[i]] = words[i % 3];
+    script[50] = "kill 9 once 1";
+    script[90] = "half 40 more 2";
+    host_init(&h, 3);
+    h.script = script;
+    h.n_script = 120;
+    h.n_items = 150;
+    host_open(&h);
+    host_run_well(&h, 60);
+    need(h.n_condemned == 6);
+    for (size_t i = 0; i < 6; i++)
+        need(h.condemned[i] == at[i]);
+    need(h.causes[1][0] == VECMILL_CAUSE_EXIT && h.causes[2][0] == VECMILL_CAUSE_ABORT);
+    host_close(&h);
+}
+
+/* Nobody is to blame, and still it never ends: the crew does, and all else was returned. */
+static void what_may_not_be_blamed_ends_the_crew(void)
+{
+    static const char *const commands[] = {"kill 9 x 0", "half 10 x 0", "kill 14 x 0",
+                                           "stop 0 x 0"};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        static struct host h;
+        struct crew_counts c;
+        vecmill_err err = {.status = VECMILL_OK};
+        printf("    %s\n", commands[i]);
+        host_with_one(&h, 8, commands[i]);
+        if (i == 3) {
+            h.options.least_ns = 100 * (uint64_t)MS;
+            h.options.lease_items_max = 1;
+        }
+        host_open(&h);
+        need(host_run(&h, 60, &err) == VECMILL_E_WORKERS);
+        need(err.status == VECMILL_E_WORKERS && strstr(err.message, "keep dying") != NULL);
+        need(h.n_out == POISON_AT);
+        crew_count(h.crew, &c);
+        need(c.returned == 99 && c.queued == 1 && c.in_flight == 0 && c.condemned == 0);
+        need(h.n_deaths >= CREW_DEATHS_MAX);
+        need(crew_submit(h.crew, "x", 1, 1)); /* it is taken, and withheld */
+        host_close(&h);
+    }
+}
+
+static void a_computation_that_fails_ends_the_crew(void)
+{
+    static struct host h;
+    vecmill_err err = {.status = VECMILL_OK};
+    host_with_one(&h, 2, "fail 0 x 0");
+    host_open(&h);
+    need(host_run(&h, 20, &err) == VECMILL_E_INPUT);
+    need(strcmp(err.message, "crew_dummy was told to fail") == 0);
+    need(h.n_condemned == 0 && h.n_out <= POISON_AT);
+    host_close(&h);
+    host_with_one(&h, 2, "refuse 1 x 0");
+    host_open(&h);
+    need(host_run(&h, 20, &err) == VECMILL_E_MODEL);
+    need(strcmp(err.message, "crew_dummy does not want to") == 0);
+    host_close(&h);
+}
+
+/* ---- misbehaving at the start ---- */
+
+static void each_bad_start_a_few_times(void)
+{
+    static const struct {
+        const char *start;
+        vecmill_cause cause;
+        int code;
+        unsigned times;
+    } starts[] = {
+        {"refuse", VECMILL_CAUSE_EXIT, 1, 3}, {"exit", VECMILL_CAUSE_EXIT, 9, 5},
+        {"early", VECMILL_CAUSE_EXIT, 7, 5},  {"kill", VECMILL_CAUSE_KILLED, SIGKILL, 5},
+        {"segv", VECMILL_CAUSE_SEGV, 11, 3},  {"sizes", VECMILL_CAUSE_PROTOCOL, SIGKILL, 3},
+        {"mute", VECMILL_CAUSE_HANG, 9, 2},   {"garbage", VECMILL_CAUSE_HANG, SIGKILL, 1},
+        {"late", VECMILL_CAUSE_HANG, 9, 1},   {"close", VECMILL_CAUSE_PROTOCOL, SIGKILL, 1},
+    };
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        static struct host h;
+        printf("    %s\n", starts[i].start);
+        host_init(&h, 2);
+        h.n_items = 50;
+        h.start = starts[i].start;
+        h.start_times = starts[i].times;
+        if (starts[i].cause == VECMILL_CAUSE_HANG)
+            h.options.start_ns = 300 * (uint64_t)MS * KIT_SLOW;
+        host_open(&h);
+        host_run_well(&h, 30);
+        need(h.n_condemned == 0);
+        /* All may be done by the other worker before the last bad one has ended. */
+        while (h.n_deaths < starts[i].times)
+            host_step(&h);
+        need(host_deaths(&h, starts[i].cause) >= starts[i].times);
+        need(host_event(&h, CREW_DIED, 0)->cause == starts[i].cause);
+        need(host_event(&h, CREW_DIED, 0)->code == starts[i].code);
+        need(host_event(&h, CREW_DIED, 0)->n == 0 && host_count(&h, CREW_REQUEUED) == 0);
+        host_close(&h);
+    }
+}
+
+static void a_start_that_is_always_bad_ends_the_crew(void)
+{
+    static const char *const starts[] = {"exit", "kill", "refuse", "sizes"};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        static struct host h;
+        vecmill_err err = {.status = VECMILL_OK};
+        printf("    %s\n", starts[i]);
+        host_init(&h, 8);
+        h.options.start_workers = i % 2 ? 8 : 0;
+        h.start = starts[i];
+        h.n_items = 10;
+        host_open(&h);
+        need(host_run(&h, 30, &err) == VECMILL_E_WORKERS);
+        need(strstr(err.message, "before they were ready") != NULL);
+        if (i == 2) need(strstr(err.message, "crew_dummy does not want to") != NULL);
+        need(h.n_deaths >= CREW_DEATHS_MAX && h.n_out == 0 && host_count(&h, CREW_READY) == 0);
+        host_close(&h);
+    }
+}
+
+static void a_refusal_for_good_ends_the_crew(void)
+{
+    static struct host h;
+    vecmill_err err = {.status = VECMILL_OK};
+    host_init(&h, 2);
+    h.start = "refuse-good";
+    host_open(&h);
+    need(host_run(&h, 20, &err) == VECMILL_E_MODEL);
+    need(err.status == VECMILL_E_MODEL);
+    need(strcmp(err.message, "crew_dummy does not want to") == 0);
+    need(h.n_deaths <= 2);
+    host_close(&h);
+}
+
+static void a_program_that_is_not_there(void)
+{
+    static const char *const programs[] = {"/nonexistent/crew", "/etc/hostname", "/tmp"};
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+        static struct host h;
+        vecmill_err err = {.status = VECMILL_OK};
+        host_init(&h, 4);
+        h.options.program = programs[i];
+        host_open(&h);
+        need(host_run(&h, 30, &err) == VECMILL_E_WORKERS);
+        need(strstr(err.message, programs[i]) != NULL);
+        need(h.n_events == 0 && h.n_out == 0); /* there never was a process */
+        host_close(&h);
+    }
+}
+
+static const struct kit_test tests[] = {
+    KIT_TEST(echoes_of_all_sizes, 60),
+    KIT_TEST(results_larger_than_a_socket, 60),
+    KIT_TEST(small_queues, 60),
+    KIT_TEST(held_back, 60),
+    KIT_TEST(options_out_of_range, 60),
+    KIT_TEST(each_misdeed_once, 60),
+    KIT_TEST(each_poison_is_condemned, 60),
+    KIT_TEST(several_poisons_in_company, 60),
+    KIT_TEST(what_may_not_be_blamed_ends_the_crew, 60),
+    KIT_TEST(a_computation_that_fails_ends_the_crew, 60),
+    KIT_TEST(each_bad_start_a_few_times, 60),
+    KIT_TEST(a_start_that_is_always_bad_ends_the_crew, 60),
+    KIT_TEST(a_refusal_for_good_ends_the_crew, 60),
+    KIT_TEST(a_program_that_is_not_there, 60),
+};
+
+int main(int argc, char **argv)
+{
+    return kit_main("crew-run", tests, sizeof tests / sizeof *tests, argc, argv);
+}
