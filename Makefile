@@ -34,6 +34,12 @@ bench: all
 	build/bench/bench_kern
 	[ -z "$(CORPUS)" ] || build/vecmill bench -i "$(CORPUS)" --repeat 3
 
+# What a killed worker and supervision cost: with TEXTS=FILE, a document a line, and the default model.
+bench-pool: all
+	ninja -C build bench/bench_pool
+	build/bench/bench_pool recovery "$$(build/vecmill pull all-MiniLM-L6-v2)" "$(TEXTS)" 2 500
+	build/bench/bench_pool supervision "$$(build/vecmill pull all-MiniLM-L6-v2)" "$(TEXTS)" 3
+
 # Each fuzz target for FUZZ_SECONDS, from its corpus; what it finds new stays in build-fuzz/grown.
 fuzz: build-fuzz/build.ninja
 	ninja -C build-fuzz
@@ -66,4 +72,4 @@ install: all
 clean:
 	rm -rf build build-asan build-fuzz
 
-.PHONY: all test asan bench fuzz fmt fmt-check layers tidy install clean
+.PHONY: all test asan bench bench-pool fuzz fmt fmt-check layers tidy install clean

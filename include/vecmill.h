@@ -3,6 +3,8 @@
  * A session holds one model, ready to compute. It is opened from a folder in Hugging Face layout,
  * compiles the model into a pack in the cache on first use (a child process does it), maps the pack
  * read-only, takes its whole working memory at once, and from then on allocates nothing.
+ * A pool does the same work in worker processes, any of which may be killed at any moment: no
+ * document is lost or doubled, none waits for ever, and the vectors are those of an undisturbed run.
  *
  * Promises:
  *  - A row's bits depend on its text, the model, the precision and the instruction set, and on
@@ -35,7 +37,7 @@ extern "C" {
 #define VECMILL_API
 #endif
 
-#define VECMILL_VERSION "0.1.0"
+#define VECMILL_VERSION "0.2.0"
 
 /* Version of the library that runs, as text; static storage. */
 VECMILL_API const char *vecmill_version(void);
@@ -45,6 +47,9 @@ VECMILL_API const char *vecmill_status_words(vecmill_status status);
 
 /* The exit code the vecmill program ends with for a status; 1 outside the list. */
 VECMILL_API int vecmill_status_exit(vecmill_status status);
+
+/* The word for a cause ("oom", "segv"); "unknown" outside the list. */
+VECMILL_API const char *vecmill_cause_word(vecmill_cause cause);
 
 typedef enum vecmill_precision {
     VECMILL_FP32 = 0, /* the reference; the only one in this version */
@@ -105,7 +110,11 @@ typedef struct vecmill_facts {
     const char *isa;       /* "ref", "avx2" or "avx512" */
     const char *pack_path; /* until the session is closed, as are all strings here */
     uint64_t pack_bytes;   /* file-backed and shared, not counted below */
-    uint64_t arena_bytes;  /* this session's working memory, taken whole at open */
+    uint64_t arena_bytes;  /* this session's working memory, taken whole at open; 0 for a pool,
+                                    whose workers have theirs */
+    const char *identity;  /* 32 hex digits: a hash of what a row's bits depend on beside its text:
+                                    the compiled model, its tokenizer, instruction set, precision,
+                                    max_length and long_policy. Equal identity, equal bits */
 } vecmill_facts;
 
 /* Facts about an open session. Fills *facts as far as its struct_bytes reaches. */
@@ -156,6 +165,115 @@ VECMILL_API double vecmill_session_flops(const vecmill_session *session, uint32_
 /* Measures this core's peak of fused multiply-adds at the session's level for about `seconds`
  * (0.01 to 10); operations a second. The calling thread computes. */
 VECMILL_API double vecmill_session_peak(const vecmill_session *session, double seconds);
+
+/* ---- a pool: the same work in supervised worker processes ----
+ *
+ * Documents go in, vectors come out in the same order. A document that is in the pool is kept until
+ * its vector is: when a worker dies, by whatever signal, its batch is computed again by another, and
+ * a new worker is started. A document that ends three workers by itself, alone in its batch, fails
+ * with E_WORKERS; all others get their vectors. A kill from outside never counts against a document.
+ *
+ * One thread of the pool's own starts and watches the workers, and lives as long as the pool. It
+ * installs no signal handler and waits for nobody else's children. The workers end with it, also when
+ * this process is killed by SIGKILL. They ignore SIGINT, SIGTERM and SIGHUP, so that a signal to the
+ * process group (Ctrl-C) is this process's to decide on.
+ *
+ * Threads: one thread may submit while another takes; two may not do the same at once. A pool does not
+ * survive fork(): in the child its functions must not be called. */
+
+typedef struct vecmill_pool vecmill_pool;
+
+#define VECMILL_MAX_WORKERS      1024u
+#define VECMILL_DEFAULT_DOCUMENT (16u << 20)
+#define VECMILL_MAX_DOCUMENT     (1u << 30)
+
+typedef enum vecmill_event_kind {
+    VECMILL_WORKER_READY,  /* pid can compute */
+    VECMILL_WORKER_DIED,   /* pid ended: cause, code; n_docs > 0: with the batch `first`, n_docs */
+    VECMILL_WORKER_LOST,   /* pid does not end by SIGKILL (it hangs in the kernel): written off */
+    VECMILL_BATCH_STARTED, /* pid was given a batch; deaths: workers it has ended before */
+    VECMILL_BATCH_REQUEUED /* a batch is to be computed again; after halving one event for each part */
+} vecmill_event_kind;
+
+typedef struct vecmill_event {
+    vecmill_event_kind kind;
+    uint64_t time_ns; /* CLOCK_MONOTONIC, when it was seen */
+    int64_t pid;      /* of the worker; 0: none */
+    vecmill_cause cause;
+    int code;        /* the signal's number; for CAUSE_EXIT the exit code */
+    uint64_t first;  /* of a batch: its first document, counted from 0 since the pool was opened */
+    uint32_t n_docs; /* of a batch; 0: none */
+    uint32_t deaths; /* workers that ended while they had this batch */
+} vecmill_event;
+
+typedef struct vecmill_pool_options {
+    size_t struct_bytes; /* sizeof(vecmill_pool_options) */
+    uint32_t workers;    /* processes, 1 to VECMILL_MAX_WORKERS; 0: the processors this process may
+                                    use, by affinity and cgroup quota */
+    uint64_t max_document; /* bytes of one document at most, up to VECMILL_MAX_DOCUMENT; 0:
+                                    VECMILL_DEFAULT_DOCUMENT */
+    /* NULL, or told of each event, at once, on the pool's thread: must return soon and not call the
+     * pool. */
+    void (*on_event)(void *context, const vecmill_event *event);
+    void *context;
+    int reap_strangers; /* 1: where this process is PID 1, children it did not start (orphans that the
+                                    kernel handed to it) are reaped too. For programs, not libraries */
+} vecmill_pool_options;
+
+/* Fills *options with the defaults, struct_bytes included. */
+VECMILL_API void vecmill_pool_options_init(vecmill_pool_options *options);
+
+/* Opens a pool: as vecmill_session_open, and returns when the first worker is ready. Errors: those of
+ * vecmill_session_open, and E_WORKERS when none becomes ready. */
+VECMILL_API vecmill_status vecmill_pool_open(const vecmill_options *options,
+                                             const vecmill_pool_options *pool_options,
+                                             vecmill_pool **pool, vecmill_err *err);
+
+/* Ends the workers and gives everything back, whatever is still in the pool; within a second. NULL is
+ * accepted. */
+VECMILL_API void vecmill_pool_close(vecmill_pool *pool);
+
+/* As vecmill_session_describe. */
+VECMILL_API void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts);
+
+/* Gives one document to the pool, which copies it. Never waits: *accepted is 0 when the pool is full,
+ * then take first. Errors: E_LIMIT (over max_document; the pool goes on), and what ended the pool. */
+VECMILL_API vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *accepted,
+                                               vecmill_err *err);
+
+/* Takes the next document's vector, in the order of submission; waits for it up to wait_ms.
+ *   vector  [dim], caller's; zeros when the document failed
+ *   result  as of vecmill_embed, and E_WORKERS for a document that ended its workers; may be NULL
+ *   why     filled when result->status is not OK; may be NULL
+ *   taken   1, or 0 when it was not ready in time, when the pool is empty, or (at once) when the pool
+ *           is held and will not compute it
+ * Errors: what ended the pool, once all that was finished in order before has been taken: E_WORKERS
+ * (twenty workers in a row died without one document done), E_MODEL (the pack was changed, or weights
+ * whose vectors overflow), E_INTERNAL. Such an error comes again at each further call. */
+VECMILL_API vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *vector,
+                                             vecmill_result *result, vecmill_err *why, int *taken,
+                                             vecmill_err *err);
+
+/* From now on no batch is started; those that run go on, and can be taken. For an orderly stop. */
+VECMILL_API void vecmill_pool_hold(vecmill_pool *pool);
+
+typedef struct vecmill_pool_counts {
+    size_t struct_bytes; /* in: sizeof(vecmill_pool_counts) */
+    /* Documents: accepted == returned + queued + in_flight, always. */
+    uint64_t accepted;
+    uint64_t returned;                    /* vector computed or document failed; taken or not */
+    uint64_t queued;                      /* wait for a worker */
+    uint64_t in_flight;                   /* with a worker */
+    uint64_t condemned;                   /* of returned: failed with E_WORKERS */
+    uint64_t batches;                     /* computed */
+    uint64_t requeued;                    /* batches that were to be computed again after a death */
+    uint64_t deaths[VECMILL_CAUSE_COUNT]; /* of workers, by cause */
+    uint32_t workers;                     /* asked for */
+    uint32_t ready;                       /* alive and able to compute */
+    uint32_t capacity;                    /* documents submitted and not taken, at most */
+} vecmill_pool_counts;
+
+VECMILL_API void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts);
 
 /* What this machine and this cgroup allow, and what this library was built on. */
 typedef struct vecmill_machine {

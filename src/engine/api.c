@@ -1,6 +1,8 @@
 /* api: the small words of vecmill.h: version, statuses, defaults. */
 #include "vecmill.h"
 
+#include "base/base.h"
+
 #include <string.h>
 
 const char *vecmill_version(void)
@@ -27,6 +29,11 @@ const char *vecmill_status_words(vecmill_status status)
 int vecmill_status_exit(vecmill_status status)
 {
     return (unsigned)status < VECMILL_STATUS_COUNT ? statuses[status].exit_code : 1;
+}
+
+const char *vecmill_cause_word(vecmill_cause cause)
+{
+    return cause_word(cause);
 }
 
 void vecmill_options_init(vecmill_options *options)

@@ -1,8 +1,9 @@
 /* engine: sessions over one model; implements vecmill.h.
  *
  * Joins text and model, which do not know each other: it puts both into one pack, checks that the
- * tokenizer's ids fit the word table, and splits documents into passes. Does not know: argv, files of
- * documents or results. This door is for vecmill-worker; everyone else uses vecmill.h. */
+ * tokenizer's ids fit the word table, and splits documents into passes. Runs sessions in the processes
+ * of a crew. Does not know: argv, files of documents or results. This door is for vecmill-worker;
+ * everyone else uses vecmill.h. */
 #ifndef ENGINE_H
 #define ENGINE_H
 
@@ -23,5 +24,28 @@ struct engine_source {
  * builder. Runs in vecmill-worker, so that the memory it takes ends with that process. */
 vecmill_status engine_compile(const struct engine_source *source, const char *isa, unsigned wait_ms,
                               vecmill_err *err);
+
+/* A session on exactly this pack, which must be there with this key: what a worker opens. Options as for
+ * vecmill_session_open; model_dir only names the model in messages. E_MODEL: it was changed. */
+vecmill_status engine_session_open(const struct engine_source *source,
+                                   const vecmill_options *options, vecmill_session **session,
+                                   vecmill_err *err);
+
+/* ---- what a pool and its workers agree on ---- */
+
+/* Documents of one lease at most: 256 of the shortest are a tenth of a second of work. */
+#define ENGINE_LEASE_DOCS  256u
+#define ENGINE_LEASE_BYTES ((size_t)1 << 20)
+
+/* One result on the wire, followed by the vector, dim floats. */
+struct engine_result {
+    uint32_t status, n_tokens, truncated, zero;
+    uint64_t replaced_bytes;
+};
+
+/* Works for a pool until it closes the socket: opens the session, says ready, computes leases.
+ * Returns what to exit with. */
+vecmill_status engine_serve(const struct engine_source *source, const vecmill_options *options,
+                            uint64_t max_document);
 
 #endif

@@ -6,32 +6,20 @@
  * where documents come from. */
 #include "vecmill.h"
 
-#include "engine/engine.h"
-#include "engine/source.h"
-#include "kern/kern.h"
-#include "model/model.h"
-#include "text/text.h"
+#include "engine/setup.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Smallest pass at full speed on MiniLM-L6 (docs/SPEED.md). */
-#define BATCH_TOKENS_AUTO 960u
-
 struct vecmill_session {
-    const struct kern *kern;
+    struct setup setup;
     struct pack pack;
     struct text text;
     struct model *model;
-    vecmill_long long_policy;
-    uint32_t batch_tokens;
-    uint32_t max_length;
-    char pack_path[IO_PATH_MAX];
 
     /* in the arena */
     void *arena;
     size_t arena_bytes;
-    uint32_t pass_tokens; /* most tokens of a pass: the larger of batch_tokens and max_length */
     int32_t *ids;     /* [pass_tokens + max_length]: the pass, and the document that may not fit */
     uint32_t *starts; /* [pass_tokens + 1]; a document has its special tokens at least */
     void *workspace;
@@ -39,88 +27,13 @@ struct vecmill_session {
 
 static void lay_out(struct arena *a, vecmill_session *s)
 {
-    s->ids = arena_take_array(a, (size_t)s->pass_tokens + s->max_length, sizeof(int32_t), 64);
-    s->starts = arena_take_array(a, (size_t)s->pass_tokens + 1, sizeof(uint32_t), 64);
-    s->workspace =
-        arena_take(a, model_workspace_bytes(s->model, s->pass_tokens, s->max_length), 4096);
+    const uint32_t pass = s->setup.pass_tokens, longest = s->setup.max_length;
+    s->ids = arena_take_array(a, (size_t)pass + longest, sizeof(int32_t), 64);
+    s->starts = arena_take_array(a, (size_t)pass + 1, sizeof(uint32_t), 64);
+    s->workspace = arena_take(a, model_workspace_bytes(s->model, pass, longest), 4096);
 }
 
 /* ---- opening ---- */
-
-static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
-{
-    if (o->struct_bytes != sizeof(*o)) {
-        return err_set(err, VECMILL_E_USAGE,
-                       "vecmill_options has %zu bytes, this library's has %zu", o->struct_bytes,
-                       sizeof(*o));
-    }
-    if (!o->model_dir) return err_set(err, VECMILL_E_USAGE, "no model folder was given");
-    if (o->precision != VECMILL_FP32) {
-        return err_set(err, VECMILL_E_UNSUPPORTED,
-                       "a precision other than fp32 is not in version %s", VECMILL_VERSION);
-    }
-    if (o->long_policy != VECMILL_LONG_TRUNCATE && o->long_policy != VECMILL_LONG_ERROR) {
-        return err_set(err, VECMILL_E_UNSUPPORTED, "splitting long documents is not in version %s",
-                       VECMILL_VERSION);
-    }
-    if (o->batch_tokens > VECMILL_MAX_BATCH_TOKENS) {
-        return err_set(err, VECMILL_E_USAGE,
-                       "batch_tokens is %u, over VECMILL_MAX_BATCH_TOKENS, %u", o->batch_tokens,
-                       VECMILL_MAX_BATCH_TOKENS);
-    }
-    return VECMILL_OK;
-}
-
-/* Maps the model's pack; has it built first when there is none that fits. */
-static vecmill_status open_pack(const vecmill_options *o, vecmill_session *s, vecmill_err *err)
-{
-    struct engine_source source;
-    char worker[IO_PATH_MAX];
-    VM_TRY(source_describe(o->model_dir, o->cache_dir, s->kern, &source, err));
-    memcpy(s->pack_path, source.path, sizeof(s->pack_path));
-    if (source_open(&source, &s->pack, NULL) == VECMILL_OK) return VECMILL_OK;
-    VM_TRY(source_worker(o->worker_path, worker, err));
-    VM_TRY(source_build(&source, worker, s->kern->name, err));
-    if (source_open(&source, &s->pack, NULL) == VECMILL_OK) return VECMILL_OK;
-    return err_set(err, VECMILL_E_MODEL,
-                   "%s: is missing or of other files right after it was built", source.path);
-}
-
-static vecmill_status open_parts(vecmill_session *s, const char *dir, vecmill_err *err)
-{
-    const void *section;
-    size_t bytes;
-    VM_TRY(pack_find(&s->pack, ENGINE_TEXT_SECTION, &section, &bytes, err));
-    VM_TRY(text_open(section, bytes, &s->text, err));
-    if (s->text.n_specials == 0) {
-        return err_set(
-            err, VECMILL_E_MODEL,
-            "%s: the tokenizer adds no special token, so an empty document would have none", dir);
-    }
-    VM_TRY(model_open(&s->pack, s->kern, &s->model, err));
-    const uint32_t rows = model_describe(s->model)->vocab;
-    if (s->text.vocab_size != rows) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: the tokenizer has %u tokens, the word embeddings have %u rows", dir,
-                       s->text.vocab_size, rows);
-    }
-    return VECMILL_OK;
-}
-
-static vecmill_status choose(const vecmill_options *o, vecmill_session *s, vecmill_err *err)
-{
-    const struct model_config *c = model_describe(s->model);
-    s->long_policy = o->long_policy;
-    s->batch_tokens = o->batch_tokens ? o->batch_tokens : BATCH_TOKENS_AUTO;
-    s->max_length = o->max_length ? o->max_length : c->max_length;
-    uint32_t least = s->text.n_specials + 1;
-    if (s->max_length < least || s->max_length > c->max_positions) {
-        return err_set(err, VECMILL_E_USAGE, "a maximum length of %u tokens, outside %u to %u",
-                       s->max_length, least, c->max_positions);
-    }
-    s->pass_tokens = s->batch_tokens > s->max_length ? s->batch_tokens : s->max_length;
-    return VECMILL_OK;
-}
 
 static vecmill_status take_memory(vecmill_session *s, vecmill_err *err)
 {
@@ -135,17 +48,19 @@ static vecmill_status take_memory(vecmill_session *s, vecmill_err *err)
     return VECMILL_OK;
 }
 
-vecmill_status vecmill_session_open(const vecmill_options *options, vecmill_session **session,
-                                    vecmill_err *err)
+/* source: the one pack to open, a worker's; NULL: find the model's, build it if need be. */
+static vecmill_status open_session(const vecmill_options *options,
+                                   const struct engine_source *source, vecmill_session **session,
+                                   vecmill_err *err)
 {
     void *memory = NULL;
-    VM_TRY(check_options(options, err));
     VM_TRY(mem_new(sizeof(vecmill_session), "a session", &memory, err));
     vecmill_session *s = memory;
-    vecmill_status status = kern_select(options->isa, &s->kern, err);
-    if (status == VECMILL_OK) status = open_pack(options, s, err);
-    if (status == VECMILL_OK) status = open_parts(s, options->model_dir, err);
-    if (status == VECMILL_OK) status = choose(options, s, err);
+    if (source) s->setup.source = *source;
+    vecmill_status status = source ? setup_known_pack(options, &s->setup, &s->pack, err)
+                                   : setup_pack(options, &s->setup, &s->pack, err);
+    if (status == VECMILL_OK) status = setup_choose(options, &s->pack, &s->setup, &s->text, err);
+    if (status == VECMILL_OK) status = model_open(&s->pack, s->setup.kern, &s->model, err);
     if (status == VECMILL_OK) status = take_memory(s, err);
     if (status == VECMILL_OK) {
         *session = s;
@@ -153,6 +68,19 @@ vecmill_status vecmill_session_open(const vecmill_options *options, vecmill_sess
         vecmill_session_close(s);
     }
     return status;
+}
+
+vecmill_status vecmill_session_open(const vecmill_options *options, vecmill_session **session,
+                                    vecmill_err *err)
+{
+    return open_session(options, NULL, session, err);
+}
+
+vecmill_status engine_session_open(const struct engine_source *source,
+                                   const vecmill_options *options, vecmill_session **session,
+                                   vecmill_err *err)
+{
+    return open_session(options, source, session, err);
 }
 
 void vecmill_session_close(vecmill_session *session)
@@ -166,27 +94,7 @@ void vecmill_session_close(vecmill_session *session)
 
 void vecmill_session_describe(const vecmill_session *session, vecmill_facts *facts)
 {
-    const struct model_config *c = model_describe(session->model);
-    vecmill_facts f = {
-        .struct_bytes = facts->struct_bytes,
-        .dim = c->hidden,
-        .max_length = session->max_length,
-        .most_length = c->max_positions,
-        .batch_tokens = session->batch_tokens,
-        .layers = c->n_layers,
-        .heads = c->n_heads,
-        .hidden = c->hidden,
-        .intermediate = c->intermediate,
-        .vocab = c->vocab,
-        .precision = VECMILL_FP32,
-        .normalized = c->normalize != 0,
-        .pooling = c->pooling == MODEL_POOL_CLS ? "cls" : "mean",
-        .isa = session->kern->name,
-        .pack_path = session->pack_path,
-        .pack_bytes = session->pack.map.bytes,
-        .arena_bytes = session->arena_bytes,
-    };
-    memcpy(facts, &f, num_min(facts->struct_bytes, sizeof(f)));
+    setup_describe(&session->setup, session->arena_bytes, facts);
 }
 
 /* ---- computing ---- */
@@ -202,8 +110,8 @@ static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, ve
 {
     if (p->n_docs == 0) return VECMILL_OK;
     const size_t dim = model_describe(s->model)->hidden;
-    VM_TRY(model_forward(s->model, s->workspace, s->pass_tokens, s->max_length, s->ids, s->starts,
-                         p->n_docs, vectors + p->first * dim, err));
+    VM_TRY(model_forward(s->model, s->workspace, s->setup.pass_tokens, s->setup.max_length, s->ids,
+                         s->starts, p->n_docs, vectors + p->first * dim, err));
     p->first += p->n_docs;
     p->n_docs = 0;
     p->n_tokens = 0;
@@ -213,8 +121,8 @@ static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, ve
 static vecmill_result encode(vecmill_session *s, vecmill_doc doc, int32_t *ids)
 {
     struct text_result t;
-    text_encode(&s->text, doc.text, doc.bytes, s->max_length, ids, &t);
-    bool failed = t.truncated && s->long_policy == VECMILL_LONG_ERROR;
+    text_encode(&s->text, doc.text, doc.bytes, s->setup.max_length, ids, &t);
+    bool failed = t.truncated && s->setup.long_policy == VECMILL_LONG_ERROR;
     return (vecmill_result){
         .status = failed ? VECMILL_E_LIMIT : VECMILL_OK,
         .n_tokens = t.n_ids,
@@ -235,7 +143,7 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
         vecmill_result r = encode(s, docs[i], ids);
         const bool failed = r.status != VECMILL_OK;
         /* A pass is a run of documents, so that its rows lie together: a failed one ends it. */
-        if (failed || (p.n_docs && r.n_tokens > s->batch_tokens - p.n_tokens)) {
+        if (failed || (p.n_docs && r.n_tokens > s->setup.batch_tokens - p.n_tokens)) {
             VM_TRY(run(s, &p, vectors, err));
             memmove(s->ids, ids, r.n_tokens * sizeof(*ids));
         }
@@ -248,7 +156,7 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
             s->starts[++p.n_docs] = p.n_tokens;
         }
         if (results) results[i] = r;
-        if (p.n_tokens >= s->batch_tokens) VM_TRY(run(s, &p, vectors, err));
+        if (p.n_tokens >= s->setup.batch_tokens) VM_TRY(run(s, &p, vectors, err));
     }
     return run(s, &p, vectors, err);
 }
@@ -260,7 +168,7 @@ vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32
     vecmill_result r = encode(session, doc, session->ids);
     if (r.status != VECMILL_OK) {
         return err_set(err, r.status, "the document is longer than the maximum of %u tokens",
-                       session->max_length);
+                       session->setup.max_length);
     }
     if (r.n_tokens > capacity) {
         return err_set(err, VECMILL_E_LIMIT, "the document has %u tokens, there is room for %zu",
@@ -284,5 +192,5 @@ double vecmill_session_flops(const vecmill_session *session, uint32_t n_tokens)
 
 double vecmill_session_peak(const vecmill_session *session, double seconds)
 {
-    return kern_peak(session->kern, seconds < 0.01 ? 0.01 : seconds > 10.0 ? 10.0 : seconds);
+    return kern_peak(session->setup.kern, seconds < 0.01 ? 0.01 : seconds > 10.0 ? 10.0 : seconds);
 }

@@ -1,10 +1,16 @@
-/* vecmill-worker: the program that works for a session and dies with it.
+/* vecmill-worker: the program that works for a session or a pool and dies with it.
  *
  *     vecmill-worker pack PARENT ISA MODEL_DIR PACK KEY
  *
- * builds a pack and answers on stdout: one byte of status, then the message when it failed. It is
- * started by libvecmill; people have no use for it. Prints nothing, leaves nothing behind. */
+ * builds a pack and answers on stdout: one byte of status, then the message when it failed.
+ *
+ *     vecmill-worker serve PARENT ISA MODEL_DIR PACK KEY BATCH_TOKENS MAX_LENGTH LONG MAX_DOCUMENT
+ *
+ * computes leases that come over a socket (src/crew). It is started by libvecmill; people have no use
+ * for it. Prints nothing, leaves nothing behind. */
 #include "engine/engine.h"
+
+#include "crew/crew.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -16,13 +22,14 @@
 /* How long to wait for another process that builds the same pack. */
 #define WAIT_MS (9u * 60u * 1000u)
 
+#define PACK_ARGUMENTS  7
+#define SERVE_ARGUMENTS 11
+
 /* True when our parent is still the one that started us: if it died before the signal was armed, no
  * signal would ever come (prctl(2), PR_SET_PDEATHSIG). */
-static bool tied_to_parent(const char *pid_text)
+static bool tied_to_parent(pid_t pid)
 {
-    uint64_t pid;
-    return num_parse(pid_text, INT32_MAX, &pid) && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
-           getppid() == (pid_t)pid;
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == pid;
 }
 
 static void answer(vecmill_status status, const vecmill_err *err)
@@ -34,23 +41,55 @@ static void answer(vecmill_status status, const vecmill_err *err)
     (void)io_write(STDOUT_FILENO, line, n + 1, "stdout", VECMILL_E_INTERNAL, NULL);
 }
 
-int main(int argc, char **argv)
+static bool read_source(char *const *argv, struct engine_source *source)
+{
+    const int dir = snprintf(source->dir, sizeof(source->dir), "%s", argv[4]);
+    const int path = snprintf(source->path, sizeof(source->path), "%s", argv[5]);
+    const int key = snprintf(source->key, sizeof(source->key), "%s", argv[6]);
+    return dir < (int)sizeof(source->dir) && path < (int)sizeof(source->path) &&
+           key < (int)sizeof(source->key);
+}
+
+static vecmill_status build(const struct engine_source *source, const char *isa, pid_t parent)
 {
     vecmill_err err = {0};
+    if (!tied_to_parent(parent)) return VECMILL_E_STOPPED;
+    const vecmill_status status = engine_compile(source, isa, WAIT_MS, &err);
+    answer(status, &err);
+    return status;
+}
+
+static vecmill_status serve(const struct engine_source *source, char *const *argv, pid_t parent)
+{
+    vecmill_options options;
+    uint64_t batch_tokens, max_length, long_policy, max_document;
+    if (!num_parse(argv[7], VECMILL_MAX_BATCH_TOKENS, &batch_tokens) ||
+        !num_parse(argv[8], UINT32_MAX, &max_length) ||
+        !num_parse(argv[9], VECMILL_LONG_SPLIT, &long_policy) ||
+        !num_parse(argv[10], VECMILL_MAX_DOCUMENT, &max_document))
+        return VECMILL_E_USAGE;
+    if (!crew_worker_enter(parent, "vecmill-worker")) return VECMILL_E_STOPPED;
+    vecmill_options_init(&options);
+    options.model_dir = source->dir;
+    options.isa = argv[3];
+    options.batch_tokens = (uint32_t)batch_tokens;
+    options.max_length = (uint32_t)max_length;
+    options.long_policy = (vecmill_long)long_policy;
+    return engine_serve(source, &options, max_document);
+}
+
+int main(int argc, char **argv)
+{
     struct engine_source source;
-    if (argc != 7 || strcmp(argv[1], "pack") != 0) {
+    uint64_t parent;
+    const bool builds = argc == PACK_ARGUMENTS && strcmp(argv[1], "pack") == 0;
+    const bool serves = argc == SERVE_ARGUMENTS && strcmp(argv[1], "serve") == 0;
+    if (!builds && !serves) {
         fprintf(stderr, "vecmill-worker: started by vecmill, not by hand\n");
         return vecmill_status_exit(VECMILL_E_USAGE);
     }
-    if (!tied_to_parent(argv[2])) return vecmill_status_exit(VECMILL_E_STOPPED);
-    int n_dir = snprintf(source.dir, sizeof(source.dir), "%s", argv[4]);
-    int n_path = snprintf(source.path, sizeof(source.path), "%s", argv[5]);
-    int n_key = snprintf(source.key, sizeof(source.key), "%s", argv[6]);
-    if (n_dir >= (int)sizeof(source.dir) || n_path >= (int)sizeof(source.path) ||
-        n_key >= (int)sizeof(source.key)) {
+    if (!num_parse(argv[2], INT32_MAX, &parent) || !read_source(argv, &source))
         return vecmill_status_exit(VECMILL_E_USAGE);
-    }
-    vecmill_status status = engine_compile(&source, argv[3], WAIT_MS, &err);
-    answer(status, &err);
-    return vecmill_status_exit(status);
+    return vecmill_status_exit(builds ? build(&source, argv[3], (pid_t)parent)
+                                      : serve(&source, argv, (pid_t)parent));
 }

@@ -62,6 +62,15 @@ static vecmill_status read_config(const struct pack *pack, const struct kern *ke
     return VECMILL_OK;
 }
 
+vecmill_status model_read_config(const struct pack *pack, const struct kern *kern,
+                                 struct model_config *config, vecmill_err *err)
+{
+    struct layout_config head;
+    VM_TRY(read_config(pack, kern, &head, err));
+    *config = head.model;
+    return VECMILL_OK;
+}
+
 static vecmill_status open_weights(struct model *model, const struct pack *pack, uint64_t total,
                                    vecmill_err *err)
 {

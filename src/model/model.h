@@ -52,6 +52,11 @@ vecmill_status model_identity(const char *dir, const char *const *names, size_t 
 vecmill_status model_compile(const char *dir, const struct kern *kern, struct pack_writer *w,
                              vecmill_err *err);
 
+/* The configuration in a pack, checked, without opening the model: reads no weights and makes no product.
+ * E_MODEL when it is damaged or the pack was made for another level. */
+vecmill_status model_read_config(const struct pack *pack, const struct kern *kern,
+                                 struct model_config *config, vecmill_err *err);
+
 /* A model mapped from a pack, with the products ready to run. Pair: model_close. The pack stays
  * open longer. E_MODEL when sections and their sizes disagree. */
 struct model;

@@ -1,0 +1,577 @@
+/* Pools on a small model: the same bits as a session's, whatever happens to the workers; failures of
+ * opening; what a pool leaves behind.
+ *
+ * The model is made by tools/make_toy_model.py (argv[1]); the worker program is argv[2]. */
+#include "base/base.h"
+#include "vecmill.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define DIM    32u
+#define N_DOCS 3000u
+#define WAIT   60000u /* ms: a hang ends the test */
+
+static char folder[64];
+static const char *maker, *worker;
+
+/* ---- small things ---- */
+
+static void in_folder(char out[IO_PATH_MAX], const char *name)
+{
+    assert_int_equal(io_join(folder, name, out, NULL), VECMILL_OK);
+}
+
+static void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void shell(const char *format, ...)
+{
+    char command[3 * IO_PATH_MAX];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(command, sizeof command, format, ap);
+    va_end(ap);
+    assert_int_equal(system(command), 0);
+}
+
+static vecmill_options options_for(const char *model, const char *cache)
+{
+    static char paths[2][IO_PATH_MAX];
+    vecmill_options o;
+    vecmill_options_init(&o);
+    in_folder(paths[0], model);
+    in_folder(paths[1], cache);
+    o.model_dir = paths[0];
+    o.cache_dir = paths[1];
+    o.worker_path = worker;
+    return o;
+}
+
+/* What a pool's events tell. */
+static struct {
+    pthread_mutex_t lock;
+    int64_t pids[16]; /* alive */
+    uint32_t n_pids, n_died, n_requeued;
+    uint32_t causes[VECMILL_CAUSE_COUNT];
+} told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void on_event(void *context, const vecmill_event *e)
+{
+    (void)context;
+    pthread_mutex_lock(&told.lock);
+    if (e->kind == VECMILL_WORKER_READY && told.n_pids < 16) told.pids[told.n_pids++] = e->pid;
+    if (e->kind == VECMILL_WORKER_DIED) {
+        told.n_died++;
+        told.causes[e->cause]++;
+        for (uint32_t i = 0; i < told.n_pids; i++)
+            if (told.pids[i] == e->pid) told.pids[i] = told.pids[--told.n_pids];
+    }
+    if (e->kind == VECMILL_BATCH_REQUEUED) told.n_requeued++;
+    pthread_mutex_unlock(&told.lock);
+}
+
+static void kill_all(int signal)
+{
+    pthread_mutex_lock(&told.lock);
+    for (uint32_t i = 0; i < told.n_pids; i++)
+        kill((pid_t)told.pids[i], signal);
+    pthread_mutex_unlock(&told.lock);
+}
+
+static void kill_one(unsigned which, int signal)
+{
+    pthread_mutex_lock(&told.lock);
+    if (told.n_pids > 0) kill((pid_t)told.pids[which % told.n_pids], signal);
+    pthread_mutex_unlock(&told.lock);
+}
+
+static vecmill_status try_open(const vecmill_options *o, uint32_t workers, vecmill_pool **pool,
+                               vecmill_err *err)
+{
+    vecmill_pool_options p;
+    vecmill_pool_options_init(&p);
+    p.workers = workers;
+    p.on_event = on_event;
+    pthread_mutex_lock(&told.lock);
+    told.n_pids = told.n_died = told.n_requeued = 0;
+    memset(told.causes, 0, sizeof told.causes);
+    pthread_mutex_unlock(&told.lock);
+    return vecmill_pool_open(o, &p, pool, err);
+}
+
+static vecmill_pool *open_pool(const vecmill_options *o, uint32_t workers)
+{
+    vecmill_pool *pool = NULL;
+    vecmill_err err;
+    if (try_open(o, workers, &pool, &err) != VECMILL_OK) fail_msg("open: %s", err.message);
+    return pool;
+}
+
+static vecmill_session *open_session(const vecmill_options *o)
+{
+    vecmill_session *s = NULL;
+    vecmill_err err;
+    if (vecmill_session_open(o, &s, &err) != VECMILL_OK) fail_msg("open: %s", err.message);
+    return s;
+}
+
+/* Document i, of 0 to 40 words; every 97th is empty. */
+static vecmill_doc text_of(uint32_t i, char *out, size_t room)
+{
+    size_t n = 0;
+    out[0] = 0;
+    for (uint32_t w = 0; i % 97 != 0 && w < i % 41; w++)
+        n += (size_t)snprintf(out + n, room - n, "%c%c%u ", 'a' + (int)((i + w) % 26),
+                              'a' + (int)((i * 7 + w) % 26), w);
+    return (vecmill_doc){out, n};
+}
+
+static float *expected; /* [N_DOCS, DIM]: a session's */
+
+static void expect_row(const float *vector, uint32_t i)
+{
+    if (memcmp(vector, expected + (size_t)i * DIM, DIM * sizeof(float)) != 0)
+        fail_msg("row %u differs from a session's", i);
+}
+
+/* Runs documents 0 .. n through the pool; `disturb` is called after each that was taken. */
+static void run(vecmill_pool *pool, uint32_t n, void (*disturb)(uint32_t done))
+{
+    char text[1024];
+    float vector[DIM];
+    vecmill_err err;
+    for (uint32_t given = 0, done = 0; done < n;) {
+        int accepted = 0, taken = 0;
+        if (given < n && vecmill_pool_submit(pool, text_of(given, text, sizeof text), &accepted,
+                                             &err) != VECMILL_OK)
+            fail_msg("submit: %s", err.message);
+        given += (uint32_t)accepted;
+        if (accepted) continue;
+        vecmill_result r;
+        vecmill_err why;
+        if (vecmill_pool_take(pool, WAIT, vector, &r, &why, &taken, &err) != VECMILL_OK)
+            fail_msg("take: %s", err.message);
+        if (!taken) fail_msg("document %u did not come within %u ms", done, WAIT);
+        if (r.status != VECMILL_OK) fail_msg("document %u: %s", done, why.message);
+        expect_row(vector, done++);
+        if (disturb) disturb(done);
+    }
+    vecmill_pool_counts c = {.struct_bytes = sizeof c};
+    vecmill_pool_count(pool, &c);
+    assert_int_equal(c.accepted, c.returned + c.queued + c.in_flight);
+    assert_int_equal(c.accepted, c.returned);
+    assert_int_equal(c.condemned, 0);
+}
+
+/* No child of ours is left, dead or alive. */
+static void expect_childless(void)
+{
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+static int count_descriptors(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+/* ---- the same bits ---- */
+
+static void rows_are_a_sessions(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("toy", "cache");
+    static const uint32_t workers[] = {1, 2, 5};
+    for (size_t i = 0; i < 3; i++) {
+        vecmill_pool *pool = open_pool(&o, workers[i]);
+        run(pool, N_DOCS, NULL);
+        vecmill_pool_close(pool);
+        assert_int_equal(told.n_died, 0);
+        expect_childless();
+    }
+}
+
+static void kill_now_and_then(uint32_t done)
+{
+    if (done % 40 == 0) kill_one(done / 40, SIGKILL);
+    if (done % 400 == 0) kill_all(SIGKILL);
+}
+
+static void kills_change_nothing(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("toy", "cache");
+    vecmill_pool *pool = open_pool(&o, 2);
+    run(pool, N_DOCS, kill_now_and_then);
+    vecmill_pool_counts c = {.struct_bytes = sizeof c};
+    vecmill_pool_count(pool, &c);
+    vecmill_pool_close(pool);
+    assert_true(told.causes[VECMILL_CAUSE_KILLED] > 0);
+    assert_int_equal(told.n_died, told.causes[VECMILL_CAUSE_KILLED]);
+    assert_true(c.deaths[VECMILL_CAUSE_KILLED] > 0);
+    expect_childless();
+}
+
+static void send_other_signals(uint32_t done)
+{
+    static const int signals[] = {SIGSEGV, SIGTERM, SIGBUS, SIGINT, SIGABRT, SIGHUP, SIGUSR1};
+    if (done % 50 == 0) kill_one(done / 50, signals[done / 50 % 7]);
+}
+
+static void other_signals_change_nothing_either(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("toy", "cache");
+    vecmill_pool *pool = open_pool(&o, 2);
+    run(pool, N_DOCS, send_other_signals);
+    vecmill_pool_close(pool);
+    assert_true(told.causes[VECMILL_CAUSE_SEGV] > 0 && told.causes[VECMILL_CAUSE_ABORT] > 0);
+    assert_int_equal(told.causes[VECMILL_CAUSE_KILLED], 0);
+    expect_childless();
+}
+
+static void a_host_that_ignores_children_loses_nothing(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("toy", "cache");
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct sigaction before;
+    sigaction(SIGCHLD, &ignore, &before);
+    vecmill_pool *pool = open_pool(&o, 2);
+    run(pool, N_DOCS, kill_now_and_then);
+    vecmill_pool_close(pool);
+    sigaction(SIGCHLD, &before, NULL);
+    assert_int_equal(told.n_died, told.causes[VECMILL_CAUSE_UNKNOWN]);
+    assert_true(told.n_died > 0);
+}
+
+static void *submit_all(void *context)
+{
+    vecmill_pool *pool = context;
+    char text[1024];
+    vecmill_err err;
+    for (uint32_t i = 0; i < N_DOCS;) {
+        int accepted = 0;
+        if (vecmill_pool_submit(pool, text_of(i, text, sizeof text), &accepted, &err) != VECMILL_OK)
+            return context;
+        if (accepted)
+            i++;
+        else
+            nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+    return NULL;
+}
+
+static void one_thread_submits_another_takes(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("toy", "cache");
+    vecmill_pool *pool = open_pool(&o, 2);
+    pthread_t thread;
+    float vector[DIM];
+    vecmill_err err;
+    assert_int_equal(pthread_create(&thread, NULL, submit_all, pool), 0);
+    const uint64_t until_ns = clock_ns() + (uint64_t)WAIT * 1000000u;
+    for (uint32_t done = 0; done < N_DOCS;) {
+        int taken = 0;
+        if (clock_ns() > until_ns) fail_msg("document %u did not come", done);
+        assert_int_equal(vecmill_pool_take(pool, 10, vector, NULL, NULL, &taken, &err), VECMILL_OK);
+        if (taken) expect_row(vector, done++);
+    }
+    void *failed;
+    pthread_join(thread, &failed);
+    assert_null(failed);
+    vecmill_pool_close(pool);
+}
+
+/* ---- what a pool says ---- */
+
+static void facts_are_a_sessions(void **state)
+{
+    (void)state;
+    vecmill_options o = options_for("toy", "cache");
+    vecmill_session *s = open_session(&o);
+    vecmill_pool *pool = open_pool(&o, 1);
+    vecmill_facts a = {.struct_bytes = sizeof a}, b = a;
+    vecmill_session_describe(s, &a);
+    vecmill_pool_describe(pool, &b);
+    assert_int_equal(a.dim, b.dim);
+    assert_int_equal(a.max_length, b.max_length);
+    assert_string_equal(a.isa, b.isa);
+    assert_string_equal(a.pack_path, b.pack_path);
+    assert_string_equal(a.identity, b.identity);
+    assert_int_equal(strlen(a.identity), 32);
+    vecmill_pool_close(pool);
+
+    char identity[33], copied[IO_PATH_MAX];
+    memcpy(identity, a.identity, sizeof identity);
+    vecmill_session_close(s);
+    /* What changes bits changes it; where the model lies, and how large batches are, does not. */
+    shell("cp -r '%s/toy' '%s/copied'", folder, folder);
+    in_folder(copied, "copied");
+    for (int i = 0; i < 4; i++) {
+        o = options_for(i == 3 ? "other" : "toy", "cache");
+        if (i == 0) o.max_length = 20;
+        if (i == 1) o.long_policy = VECMILL_LONG_ERROR;
+        if (i == 2) {
+            o.model_dir = copied;
+            o.batch_tokens = 77;
+        }
+        s = open_session(&o);
+        vecmill_session_describe(s, &a);
+        assert_int_equal(strcmp(identity, a.identity) == 0, i == 2);
+        vecmill_session_close(s);
+    }
+}
+
+static void long_documents_fail_by_themselves(void **state)
+{
+    (void)state;
+    vecmill_options o = options_for("toy", "cache");
+    o.long_policy = VECMILL_LONG_ERROR;
+    o.max_length = 10;
+    vecmill_pool_options p;
+    vecmill_pool_options_init(&p);
+    p.workers = 1;
+    p.max_document = 100;
+    vecmill_pool *pool;
+    vecmill_err err, why;
+    assert_int_equal(vecmill_pool_open(&o, &p, &pool, &err), VECMILL_OK);
+    const char *const texts[] = {"a b", "a b c d e f g h i j k l m n", "c"};
+    int accepted, taken;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(
+            vecmill_pool_submit(pool, (vecmill_doc){texts[i], strlen(texts[i])}, &accepted, &err),
+            VECMILL_OK);
+        assert_int_equal(accepted, 1);
+    }
+    char large[101] = {0};
+    assert_int_equal(vecmill_pool_submit(pool, (vecmill_doc){large, 101}, &accepted, &err),
+                     VECMILL_E_LIMIT);
+    assert_non_null(strstr(err.message, "101"));
+    for (size_t i = 0; i < 3; i++) {
+        float vector[DIM];
+        vecmill_result r;
+        assert_int_equal(vecmill_pool_take(pool, WAIT, vector, &r, &why, &taken, &err), VECMILL_OK);
+        assert_int_equal(taken, 1);
+        assert_int_equal(r.status, i == 1 ? VECMILL_E_LIMIT : VECMILL_OK);
+        if (i == 1) assert_non_null(strstr(why.message, "10"));
+        if (i == 1) assert_true(vector[0] == 0.0f && vector[DIM - 1] == 0.0f);
+    }
+    taken = 7;
+    float none[DIM];
+    assert_int_equal(vecmill_pool_take(pool, WAIT, none, NULL, NULL, &taken, &err),
+                     VECMILL_OK); /* empty: at once */
+    assert_int_equal(taken, 0);
+    vecmill_pool_close(pool);
+}
+
+static void a_held_pool_finishes_what_runs(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("toy", "cache");
+    vecmill_pool *pool = open_pool(&o, 2);
+    char text[1024];
+    float vector[DIM];
+    vecmill_err err;
+    int accepted = 1, taken = 1;
+    uint32_t given = 0, done = 0;
+    while (accepted && given < N_DOCS) {
+        assert_int_equal(
+            vecmill_pool_submit(pool, text_of(given, text, sizeof text), &accepted, &err),
+            VECMILL_OK);
+        given += (uint32_t)accepted;
+    }
+    vecmill_pool_hold(pool);
+    while (taken) {
+        assert_int_equal(vecmill_pool_take(pool, WAIT, vector, NULL, NULL, &taken, &err),
+                         VECMILL_OK);
+        if (taken) expect_row(vector, done++);
+    }
+    vecmill_pool_counts c = {.struct_bytes = sizeof c};
+    vecmill_pool_count(pool, &c);
+    assert_true(done <= given);
+    assert_int_equal(c.accepted, given);
+    assert_int_equal(c.accepted, c.returned + c.queued + c.in_flight);
+    vecmill_pool_close(pool);
+    expect_childless();
+}
+
+/* ---- failing ---- */
+
+static void open_fails(const vecmill_options *o, uint32_t workers, vecmill_status status,
+                       const char *part)
+{
+    vecmill_pool *pool = (vecmill_pool *)(uintptr_t)1;
+    vecmill_err err;
+    const vecmill_status got = try_open(o, workers, &pool, &err);
+    if (got == VECMILL_OK) fail_msg("opened, wanted: %s", part);
+    if (got != status || !strstr(err.message, part))
+        fail_msg("status %d: %s (wanted %d, %s)", (int)got, err.message, (int)status, part);
+    assert_true(pool == (vecmill_pool *)(uintptr_t)1);
+    expect_childless();
+}
+
+static void what_cannot_open_says_why(void **state)
+{
+    (void)state;
+    vecmill_options o = options_for("toy", "cache"), bad = o;
+    open_fails(&o, VECMILL_MAX_WORKERS + 1, VECMILL_E_USAGE, "VECMILL_MAX_WORKERS");
+    bad.max_length = 65;
+    open_fails(&bad, 1, VECMILL_E_USAGE, "outside 3 to 64");
+    bad = o;
+    bad.model_dir = "/nowhere";
+    open_fails(&bad, 1, VECMILL_E_MODEL, "/nowhere");
+    bad = o;
+    bad.worker_path = "/bin/true"; /* ends at once, again and again */
+    open_fails(&bad, 3, VECMILL_E_WORKERS, "keep dying");
+    char text[IO_PATH_MAX];
+    in_folder(text, "no-program");
+    shell("echo no program >'%s'; chmod 755 '%s'", text, text);
+    bad.worker_path = text;
+    open_fails(&bad, 1, VECMILL_E_WORKERS, "no-program");
+}
+
+/* The pack is cut, or another's lies in its place, while workers use it: their successors say so. */
+static void a_changed_pack_ends_the_pool(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        const vecmill_options o = options_for("toy", "changing");
+        vecmill_pool *pool = open_pool(&o, 2);
+        vecmill_facts facts = {.struct_bytes = sizeof facts};
+        vecmill_pool_describe(pool, &facts);
+        if (i == 0)
+            shell("truncate -s 100 '%s'", facts.pack_path);
+        else
+            shell("cp '%s' '%s.new' && printf x | dd of='%s.new' bs=1 seek=40 conv=notrunc "
+                  "2>/dev/null && mv '%s.new' '%s'",
+                  facts.pack_path, facts.pack_path, facts.pack_path, facts.pack_path,
+                  facts.pack_path);
+        vecmill_status status = VECMILL_OK;
+        vecmill_err err;
+        const uint64_t until_ns = clock_ns() + (uint64_t)WAIT * 1000000u;
+        while (status == VECMILL_OK && clock_ns() < until_ns) {
+            int accepted, taken;
+            float vector[DIM];
+            kill_all(SIGKILL);
+            status = vecmill_pool_submit(pool, (vecmill_doc){"a", 1}, &accepted, &err);
+            if (status == VECMILL_OK)
+                status = vecmill_pool_take(pool, 10, vector, NULL, NULL, &taken, &err);
+        }
+        if (status != VECMILL_E_MODEL) fail_msg("status %d: %s", (int)status, err.message);
+        vecmill_pool_close(pool);
+        shell("rm -rf '%s/changing'", folder);
+    }
+}
+
+/* ---- what is left ---- */
+
+static void nothing_is_left(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("toy", "cache");
+    const int before = count_descriptors();
+    for (uint32_t i = 0; i < 20; i++) {
+        vecmill_pool *pool = open_pool(&o, 1 + i % 3);
+        char text[1024];
+        int accepted = 1;
+        for (uint32_t k = 0; k < i * 50 && accepted; k++)
+            assert_int_equal(
+                vecmill_pool_submit(pool, text_of(k, text, sizeof text), &accepted, NULL),
+                VECMILL_OK);
+        if (i % 4 == 0) kill_all(i % 8 ? SIGSTOP : SIGKILL);
+        vecmill_pool_close(pool);
+        expect_childless();
+    }
+    vecmill_pool_close(NULL);
+    assert_int_equal(count_descriptors(), before);
+}
+
+static void other_children_are_left_alone(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("toy", "cache");
+    const pid_t child = fork();
+    if (child == 0) _exit(77);
+    vecmill_pool *pool = open_pool(&o, 2);
+    run(pool, N_DOCS, kill_now_and_then);
+    vecmill_pool_close(pool);
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), 77);
+}
+
+static int prepare(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/vecmill-pool-XXXXXX");
+    if (!mkdtemp(folder)) return -1;
+    const char *shape = "--layers 2 --hidden 32 --heads 4 --intermediate 64 --vocab 160 "
+                        "--positions 64";
+    shell("python3 '%s' '%s/toy' %s >/dev/null", maker, folder, shape);
+    shell("python3 '%s' '%s/other' %s --seed 9 >/dev/null", maker, folder, shape);
+    const vecmill_options o = options_for("toy", "cache");
+    vecmill_session *s = open_session(&o);
+    expected = calloc((size_t)N_DOCS * DIM, sizeof(float));
+    for (uint32_t i = 0; i < N_DOCS; i++) {
+        char text[1024];
+        const vecmill_doc doc = text_of(i, text, sizeof text);
+        assert_int_equal(vecmill_embed(s, &doc, 1, expected + (size_t)i * DIM, NULL, NULL),
+                         VECMILL_OK);
+    }
+    vecmill_session_close(s);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    free(expected);
+    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+    return system(command);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_a_sessions),
+        cmocka_unit_test(kills_change_nothing),
+        cmocka_unit_test(other_signals_change_nothing_either),
+        cmocka_unit_test(a_host_that_ignores_children_loses_nothing),
+        cmocka_unit_test(one_thread_submits_another_takes),
+        cmocka_unit_test(facts_are_a_sessions),
+        cmocka_unit_test(long_documents_fail_by_themselves),
+        cmocka_unit_test(a_held_pool_finishes_what_runs),
+        cmocka_unit_test(what_cannot_open_says_why),
+        cmocka_unit_test(a_changed_pack_ends_the_pool),
+        cmocka_unit_test(nothing_is_left),
+        cmocka_unit_test(other_children_are_left_alone),
+    };
+    if (argc != 3) return 2;
+    maker = argv[1];
+    worker = argv[2];
+    const int failed = cmocka_run_group_tests(tests, prepare, remove_folder);
+    printf("engine-pool: %zu passed, %d failed\n", sizeof(tests) / sizeof(*tests) - (size_t)failed,
+           failed);
+    return failed;
+}
