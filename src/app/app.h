@@ -31,6 +31,9 @@ vecmill_status cmd_bench(struct app *app, vecmill_err *err);
 /* The part of the options that says how documents are read; output is standard output. */
 struct job_options app_job_options(const struct options *o);
 
+/* job_check for a command that only reads: its input is there and has a reader. */
+vecmill_status app_input_check(const struct job_options *job, vecmill_err *err);
+
 /* The folder of a model into dir[IO_PATH_MAX]: found on this machine, else fetched when the name is
  * of the registry or has the form org/name[@commit], with a note on stderr. */
 vecmill_status app_model_find(const struct options *o, const char *name, char *dir,
@@ -44,6 +47,11 @@ vecmill_status app_model_pull(const struct options *o, const char *name, char *d
 vecmill_status app_session_open(const struct options *o, vecmill_session **session,
                                 vecmill_err *err);
 
+/* The same, a pool: its events go to on_event, on its thread. Closed with vecmill_pool_close. */
+vecmill_status app_pool_open(const struct options *o,
+                             void (*on_event)(void *context, const vecmill_event *event),
+                             void *context, vecmill_pool **pool, vecmill_err *err);
+
 /* Facts about a session, struct_bytes set. */
 vecmill_facts app_facts(const vecmill_session *session);
 
@@ -55,7 +63,7 @@ void signals_init(void);
 const atomic_int *signals_defer(void);
 bool signals_undefer(void);
 
-/* A figure of this process in bytes out of /proc/self/status ("VmRSS", "VmHWM"); 0: unknown. */
+/* A figure of this process in bytes out of /proc/self/status ("VmHWM"); 0: unknown. */
 uint64_t app_memory(const char *figure);
 
 #endif

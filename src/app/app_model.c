@@ -1,4 +1,4 @@
-/* app_model: from the name on the command line to a folder, and from there to a session. */
+/* app_model: from the name on the command line to a folder, and from there to a session or a pool. */
 #include "app.h"
 
 #include "hub/hub.h"
@@ -30,6 +30,12 @@ struct job_options app_job_options(const struct options *o)
         .stop_on_error = o->on_error == ON_ERROR_STOP,
         .max_document = o->max_document,
     };
+}
+
+vecmill_status app_input_check(const struct job_options *job, vecmill_err *err)
+{
+    bool is_finished; /* only of what is resumed */
+    return job_check(job, &is_finished, err);
 }
 
 static void on_fetch(void *context, const char *file, uint64_t bytes, uint64_t total)
@@ -74,6 +80,7 @@ vecmill_status app_model_pull(const struct options *o, const char *name, char *d
         .is_terminal = o->progress == PROGRESS_AUTO && isatty(STDERR_FILENO) == 1,
     };
     app_out_init(&f.out, STDERR_FILENO, "standard error");
+    app_out_aside(&f.out); /* signals are deferred: who reads must not keep them from being heard */
     struct hub_env env;
     hub_env_read(&env);
     env.stop = signals_defer();
@@ -105,7 +112,7 @@ vecmill_status app_model_find(const struct options *o, const char *name, char *d
     struct hub_env env;
     hub_env_read(&env);
     if (o->progress == PROGRESS_AUTO && !env.offline) {
-        char note[512];
+        char note[APP_SENTENCE_MAX];
         (void)snprintf(note, sizeof(note), "fetching the model %.300s, which is not here yet",
                        name);
         app_complain(note);
@@ -113,19 +120,44 @@ vecmill_status app_model_find(const struct options *o, const char *name, char *d
     return app_model_pull(o, name, dir, err);
 }
 
+/* Finds the model, whose folder goes into dir[IO_PATH_MAX], and fills the library's options. */
+static vecmill_status library_options(const struct options *o, char *dir, vecmill_options *options,
+                                      vecmill_err *err)
+{
+    VM_TRY(app_model_find(o, o->model, dir, err));
+    vecmill_options_init(options);
+    options->model_dir = dir;
+    options->precision = (vecmill_precision)o->precision;
+    options->long_policy = (vecmill_long)o->long_policy;
+    options->batch_tokens = (uint32_t)o->batch_tokens;
+    options->max_length = (uint32_t)o->max_length;
+    return VECMILL_OK;
+}
+
 vecmill_status app_session_open(const struct options *o, vecmill_session **session,
                                 vecmill_err *err)
 {
     char dir[IO_PATH_MAX];
-    VM_TRY(app_model_find(o, o->model, dir, err));
     vecmill_options options;
-    vecmill_options_init(&options);
-    options.model_dir = dir;
-    options.precision = (vecmill_precision)o->precision;
-    options.long_policy = (vecmill_long)o->long_policy;
-    options.batch_tokens = (uint32_t)o->batch_tokens;
-    options.max_length = (uint32_t)o->max_length;
+    VM_TRY(library_options(o, dir, &options, err));
     return vecmill_session_open(&options, session, err);
+}
+
+vecmill_status app_pool_open(const struct options *o,
+                             void (*on_event)(void *context, const vecmill_event *event),
+                             void *context, vecmill_pool **pool, vecmill_err *err)
+{
+    char dir[IO_PATH_MAX];
+    vecmill_options options;
+    vecmill_pool_options pool_options;
+    VM_TRY(library_options(o, dir, &options, err));
+    vecmill_pool_options_init(&pool_options);
+    pool_options.workers = (uint32_t)o->workers;
+    pool_options.max_document = o->max_document;
+    pool_options.on_event = on_event;
+    pool_options.context = context;
+    pool_options.reap_strangers = getpid() == 1; /* the entry point of a container */
+    return vecmill_pool_open(&options, &pool_options, pool, err);
 }
 
 vecmill_facts app_facts(const vecmill_session *session)

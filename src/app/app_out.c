@@ -2,10 +2,15 @@
  * remembers the first failure. */
 #include "app_out.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <math.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void app_out_init(struct app_out *out, int fd, const char *name)
@@ -17,6 +22,8 @@ void app_out_init(struct app_out *out, int fd, const char *name)
 void app_out_done(struct app_out *out)
 {
     buf_done(&out->buf);
+    if (out->owns_fd) (void)close(out->fd);
+    out->owns_fd = false;
 }
 
 void app_put(struct app_out *out, const void *data, size_t bytes)
@@ -141,15 +148,106 @@ void app_json_line(struct app_out *out)
         (void)app_out_flush(out, NULL);
 }
 
+/* ---- writing ---- */
+
+/* A descriptor of its own for the pipe or terminal behind fd, so that no write to it blocks, while the
+ * flags of fd, which other processes share, stay as they are; -1 where there is none to be had (a socket,
+ * another user's terminal, no /proc). */
+static int open_unblocked(int fd)
+{
+    char path[32];
+    struct stat st;
+    if (fstat(fd, &st) != 0 || (!S_ISFIFO(st.st_mode) && isatty(fd) != 1)) return -1;
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+}
+
+/* Writes what is taken within wait_ms; returns those bytes. *failure: errno of a write that failed, else
+ * 0. In pieces of PIPE_BUF, which a pipe that is ready takes without blocking, whatever its flags. */
+static size_t offer(int fd, const char *data, size_t bytes, unsigned wait_ms, int *failure)
+{
+    const uint64_t until_ns = clock_ns() + (uint64_t)wait_ms * 1000000u;
+    size_t done = 0;
+    *failure = 0;
+    while (done < bytes) {
+        const uint64_t now_ns = clock_ns();
+        const uint64_t left_ns = now_ns < until_ns ? until_ns - now_ns : 0;
+        struct pollfd p = {.fd = fd, .events = POLLOUT};
+        const int ready = poll(&p, 1, (int)((left_ns + 999999u) / 1000000u));
+        if (ready == 0) break;
+        const ssize_t n = ready < 0 ? -1 : write(fd, data + done, num_min(bytes - done, PIPE_BUF));
+        if (n >= 0) {
+            done += (size_t)n;
+        } else if (errno != EINTR && errno != EAGAIN) {
+            *failure = errno;
+            break;
+        } else if (errno == EAGAIN && left_ns == 0) {
+            break;
+        }
+    }
+    return done;
+}
+
+void app_out_aside(struct app_out *out)
+{
+    struct stat st;
+    if (fstat(out->fd, &st) == 0 && S_ISREG(st.st_mode)) return;
+    const int fd = open_unblocked(out->fd);
+    out->is_aside = true;
+    out->owns_fd = fd >= 0;
+    if (fd >= 0) out->fd = fd;
+}
+
+/* Of what is held, `done` bytes were taken: keeps the rest of a line that was begun, drops the others. */
+static void drop(struct app_out *out, size_t done)
+{
+    struct buf *b = &out->buf;
+    size_t keep = done; /* its end */
+    if (done > 0) out->is_begun = b->data[done - 1] != '\n';
+    if (out->is_begun) {
+        const char *end = memchr(b->data + done, '\n', b->bytes - done);
+        keep = end ? (size_t)(end - b->data) + 1 : b->bytes;
+    }
+    for (size_t i = keep; i < b->bytes; i++)
+        out->n_dropped += b->data[i] == '\n';
+    memmove(b->data, b->data + done, keep - done);
+    b->bytes = keep - done;
+}
+
+static void flush_aside(struct app_out *out)
+{
+    int failure;
+    const size_t done =
+        offer(out->fd, out->buf.data, out->buf.bytes, out->is_stalled ? 0 : APP_ASIDE_MS, &failure);
+    if (failure != 0)
+        out->status =
+            err_sys(&out->err, VECMILL_E_OUTPUT, failure, "%s: cannot be written", out->name);
+    if (done > 0) out->is_stalled = false;
+    if (failure != 0 || done == out->buf.bytes) {
+        buf_clear(&out->buf);
+        out->is_begun = false;
+    } else {
+        drop(out, done);
+        out->is_stalled = true;
+    }
+}
+
 vecmill_status app_out_flush(struct app_out *out, vecmill_err *err)
 {
-    if (out->status == VECMILL_OK && out->buf.bytes > 0)
+    if (out->status != VECMILL_OK)
+        buf_clear(&out->buf);
+    else if (out->buf.bytes > 0 && out->is_aside)
+        flush_aside(out);
+    else if (out->buf.bytes > 0) {
         out->status = io_write(out->fd, out->buf.data, out->buf.bytes, out->name, VECMILL_E_OUTPUT,
                                &out->err);
-    buf_clear(&out->buf);
+        buf_clear(&out->buf);
+    }
     if (out->status == VECMILL_OK) return VECMILL_OK;
     return err_set(err, out->status, "%s", out->err.message);
 }
+
+/* ---- words ---- */
 
 const char *app_number(uint64_t value, char *text)
 {
@@ -170,13 +268,29 @@ const char *app_megabytes(uint64_t bytes, char *text)
     return text;
 }
 
-void app_complain(const char *message)
+/* The line of a sentence into line[APP_SENTENCE_MAX]; returns its bytes. */
+static size_t write_sentence(const char *sentence, char *line)
 {
-    char line[512];
-    int n = snprintf(line, sizeof(line) - 1, "vecmill: %s", message);
-    if (n > (int)sizeof(line) - 2) n = (int)sizeof(line) - 2;
+    int n = snprintf(line, APP_SENTENCE_MAX - 1, "vecmill: %s", sentence);
+    if (n > (int)APP_SENTENCE_MAX - 2) n = (int)APP_SENTENCE_MAX - 2;
     for (int i = 0; i < n; i++)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = '?';
     line[n++] = '\n';
-    (void)io_write(STDERR_FILENO, line, (size_t)n, "standard error", VECMILL_E_IO, NULL);
+    return (size_t)n;
+}
+
+void app_out_sentence(struct app_out *out, const char *sentence)
+{
+    char line[APP_SENTENCE_MAX];
+    app_put(out, line, write_sentence(sentence, line));
+}
+
+void app_complain(const char *sentence)
+{
+    char line[APP_SENTENCE_MAX];
+    int failure;
+    const size_t bytes = write_sentence(sentence, line);
+    const int fd = open_unblocked(STDERR_FILENO);
+    (void)offer(fd >= 0 ? fd : STDERR_FILENO, line, bytes, APP_COMPLAIN_MS, &failure);
+    if (fd >= 0) (void)close(fd);
 }

@@ -2,7 +2,7 @@
  *
  * Promises: what is written between two flushes goes out in one write where it fits; the first
  * failure sticks and is told by app_out_flush; text of any bytes becomes valid JSON (invalid UTF-8 is
- * replaced). Does not know what the lines mean. */
+ * replaced); an aside never waits long for its reader. Does not know what the lines mean. */
 #ifndef APP_OUT_H
 #define APP_OUT_H
 
@@ -15,18 +15,40 @@
 #define APP_OUT_MAX   (64u << 20) /* bytes held before a flush: one line at most */
 #define APP_OUT_FLUSH (64u << 10) /* from so many bytes on, a finished line is written */
 
+/* How long the reader of an aside is waited for, and that of the program's last sentence. A reader that
+ * lives takes something sooner, also on a machine whose processors are all taken. */
+#define APP_ASIDE_MS    100u
+#define APP_COMPLAIN_MS 1000u
+
+#define APP_SENTENCE_MAX 512u /* bytes of a sentence for people with its NUL; a longer one is cut */
+
+/* The most that app_json_text reserves for so many bytes: each three when repaired, and each of these
+ * six when escaped; quotes and a comma. */
+#define APP_JSON_ROOM(bytes) (21u * (size_t)(bytes) + 3u)
+
 struct app_out {
     int fd;
     const char *name; /* said in messages: a path, or "standard output" */
     struct buf buf;
     bool comma; /* the next JSON value is not the first of its array or object */
+    /* Of an aside: */
+    bool is_aside, owns_fd;
+    bool is_stalled; /* something was dropped, and nothing taken since: no flush waits */
+    bool is_begun;   /* buf begins inside a line, whose beginning was taken */
+    uint64_t n_dropped;
     vecmill_status status;
     vecmill_err err;
 };
 
-/* In place; pair: app_out_done, which flushes nothing and closes nothing. */
+/* In place; pair: app_out_done, which flushes nothing and closes nothing of the caller's. */
 void app_out_init(struct app_out *out, int fd, const char *name);
 void app_out_done(struct app_out *out);
+
+/* From now on a flush waits APP_ASIDE_MS at most for whoever reads; whole lines that were not taken by
+ * then are dropped and counted, the rest of a line that was begun is kept and goes first. Once something
+ * was dropped no flush waits until the reader takes something, so that one that has stalled costs that
+ * wait once. A regular file, which takes all, stays as it was. */
+void app_out_aside(struct app_out *out);
 
 void app_put(struct app_out *out, const void *data, size_t bytes);
 void app_print(struct app_out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -49,6 +71,9 @@ void app_json_line(struct app_out *out);
 /* Writes all that is held. E_OUTPUT: this or an earlier write failed; then nothing more is written. */
 vecmill_status app_out_flush(struct app_out *out, vecmill_err *err);
 
+/* "vecmill: SENTENCE" as a line; control characters become '?'. */
+void app_out_sentence(struct app_out *out, const char *sentence);
+
 /* 1234567 as "1,234,567" into text[APP_NUMBER_BYTES], which is returned. */
 #define APP_NUMBER_BYTES 28
 const char *app_number(uint64_t value, char *text);
@@ -56,7 +81,7 @@ const char *app_number(uint64_t value, char *text);
 /* Bytes as "21.7 MB" (powers of 1,000) into text[APP_NUMBER_BYTES], which is returned. */
 const char *app_megabytes(uint64_t bytes, char *text);
 
-/* "vecmill: MESSAGE" on stderr in one write; control characters become '?'. */
-void app_complain(const char *message);
+/* The same on stderr at once; waits APP_COMPLAIN_MS at most for whoever reads. */
+void app_complain(const char *sentence);
 
 #endif

@@ -1,10 +1,10 @@
 /* bench: how fast is this machine on this corpus, and how near to what its processor can do?
  *
  * Embeds a corpus that was read into memory before (at most BENCH_TEXT_MAX bytes of it), tokenizing
- * included, in windows as a job does. Reports documents and tokens a second, the floating-point
- * operations the model's formulas need for these documents, the core's measured peak of fused
- * multiply-adds and the ratio, the peak of resident memory, and the time from the start of a process
- * to its first vector. Every figure is measured in this run. */
+ * included, call after call in this process, as one worker of `embed` does. Reports documents and
+ * tokens a second, the floating-point operations the model's formulas need for these documents, the
+ * core's measured peak of fused multiply-adds and the ratio, the peak of resident memory, and the time
+ * from the start of a process to its first vector. Every figure is measured in this run. */
 #include "app.h"
 #include "start_time.h"
 
@@ -13,6 +13,7 @@
 
 #define BENCH_TEXT_MAX     (64u << 20) /* bytes of text held; the corpus is cut there, and it is said */
 #define BENCH_DOCS_MAX     1000000u
+#define BENCH_WINDOW_DOCS  1024u /* documents of one call */
 #define BENCH_PEAK_SECONDS 0.5
 #define BENCH_STARTS       11u
 
@@ -77,7 +78,7 @@ static vecmill_status corpus_read(const struct options *o, struct corpus *c, vec
     return status;
 }
 
-/* A window's documents, vectors and results: [JOB_WINDOW_DOCS] of each. */
+/* A window's documents, vectors and results: [BENCH_WINDOW_DOCS] of each. */
 struct window {
     vecmill_doc *docs;
     float *vectors;
@@ -96,8 +97,8 @@ static vecmill_status run_round(vecmill_session *session, const struct corpus *c
 {
     struct round r = {0};
     const uint64_t *ends = (const uint64_t *)(const void *)c->ends.data;
-    for (uint64_t first = 0; first < c->n; first += JOB_WINDOW_DOCS) {
-        const size_t n = num_min(JOB_WINDOW_DOCS, c->n - first);
+    for (uint64_t first = 0; first < c->n; first += BENCH_WINDOW_DOCS) {
+        const size_t n = num_min(BENCH_WINDOW_DOCS, c->n - first);
         for (size_t i = 0; i < n; i++) {
             const uint64_t begin = first + i > 0 ? ends[first + i - 1] : 0;
             const size_t bytes = (size_t)(ends[first + i] - begin);
@@ -133,11 +134,11 @@ static vecmill_status measure(const struct options *o, vecmill_session *session,
     void *docs = NULL, *vectors = NULL, *results = NULL, *memory = NULL;
     struct figures f = {0};
     vecmill_status status =
-        mem_new_array(JOB_WINDOW_DOCS, sizeof(vecmill_doc), "documents", &docs, err);
+        mem_new_array(BENCH_WINDOW_DOCS, sizeof(vecmill_doc), "documents", &docs, err);
     if (status == VECMILL_OK)
-        status = mem_new_array(JOB_WINDOW_DOCS, dim * sizeof(float), "vectors", &vectors, err);
+        status = mem_new_array(BENCH_WINDOW_DOCS, dim * sizeof(float), "vectors", &vectors, err);
     if (status == VECMILL_OK)
-        status = mem_new_array(JOB_WINDOW_DOCS, sizeof(vecmill_result), "results", &results, err);
+        status = mem_new_array(BENCH_WINDOW_DOCS, sizeof(vecmill_result), "results", &results, err);
     if (status == VECMILL_OK)
         status = mem_new_array(o->repeat, sizeof(struct round), "rounds", &memory, err);
     if (status != VECMILL_OK) goto done;
@@ -286,7 +287,7 @@ vecmill_status cmd_bench(struct app *app, vecmill_err *err)
 {
     const struct options *o = app->options;
     const struct job_options job = app_job_options(o);
-    VM_TRY(job_check(&job, err));
+    VM_TRY(app_input_check(&job, err));
 
     vecmill_session *session = NULL;
     struct corpus c = {0};

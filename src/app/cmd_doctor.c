@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WORKER_NAME "vecmill-worker" /* builds packs */
+#define WORKER_NAME "vecmill-worker" /* computes, and builds packs */
 #define PULL_NAME   "vecmill-pull"   /* downloads models */
 
 struct facts {
@@ -92,8 +92,8 @@ static void gather(struct facts *f)
     f->is_worker_there = find_program(WORKER_NAME, f->worker);
     if (!f->is_worker_there)
         add_problem(f, "the program " WORKER_NAME
-                       " is neither beside vecmill nor in its libexec folder, so no "
-                       "pack can be made");
+                       " is neither beside vecmill nor in its libexec folder, so "
+                       "neither can a pack be made nor embed start");
 
     f->is_pull_there = find_program(PULL_NAME, f->pull);
 

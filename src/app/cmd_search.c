@@ -308,7 +308,7 @@ vecmill_status cmd_search(struct app *app, vecmill_err *err)
     if (o->texts) {
         struct job_options job = app_job_options(o);
         job.input = o->texts;
-        status = job_check(&job, err);
+        status = app_input_check(&job, err);
     }
     if (status == VECMILL_OK) status = app_session_open(o, &s.session, err);
     if (status != VECMILL_OK) goto done;

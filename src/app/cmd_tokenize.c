@@ -69,7 +69,7 @@ vecmill_status cmd_tokenize(struct app *app, vecmill_err *err)
 {
     const struct options *o = app->options;
     const struct job_options job = app_job_options(o);
-    VM_TRY(job_check(&job, err));
+    VM_TRY(app_input_check(&job, err));
 
     struct tokenizing t = {.app = app};
     void *ids = NULL;

@@ -45,6 +45,7 @@ struct option_line {
     const char *later;   /* what of it is not in this version: "*" all but auto, words of `choices`,
                              or the most a number may be; NULL: nothing */
     const char *instead; /* what this version does, for the refusal */
+    const char *without; /* of a flag: another one that must not stand beside it; NULL: none */
     const char *help;
 };
 
@@ -68,9 +69,13 @@ static const struct option_line lines[] = {
      AT(top), .help = "rows to show for each query (default 10)"},
     {"texts", 0, KIND_TEXT, "FILE", .commands = COMMAND_SEARCH, AT(texts),
      .help = "the documents the vectors were made of, to show beside the rows"},
-    {"workers", 0, KIND_NUMBER, "N|auto", .least = 1, .most = 4096, .automatic = true,
-     .commands = RUNS | COMMAND_BENCH, AT(workers), .later = "1",
-     .instead = "one process computes: use auto or 1", .help = "worker processes (default auto)"},
+    {"workers", 0, KIND_NUMBER, "N|auto", .least = 1, .most = VECMILL_MAX_WORKERS,
+     .automatic = true, .commands = RUNS, AT(workers),
+     .help = "processes that compute (default auto: one for each processor of this process)"},
+    {"workers", 0, KIND_NUMBER, "N|auto", .least = 1, .most = VECMILL_MAX_WORKERS,
+     .automatic = true, .commands = COMMAND_BENCH, AT(workers), .later = "1",
+     .instead = "bench measures one process; embed --workers tells the rate of more",
+     .help = "auto is 1 here"},
     {"precision", 0, KIND_CHOICE, "NAME", .choices = "fp32 bf16 int8", .commands = RUNS,
      AT(precision), .later = "bf16 int8", .instead = "use fp32", .help = "of the arithmetic"},
     {"batch-tokens", 0, KIND_NUMBER, "N|auto", .least = 1, .most = VECMILL_MAX_BATCH_TOKENS,
@@ -96,11 +101,10 @@ static const struct option_line lines[] = {
     {"max-document", 0, KIND_BYTES, "BYTES", .least = 1, .most = JOB_MAX_DOCUMENT_MOST,
      .commands = READS, AT(max_document),
      .help = "the most bytes of one line or record; a longer one fails (default 16M)"},
-    {"resume", 0, KIND_FLAG, .commands = RUNS, AT(resume), .later = "*",
-     .instead = "run again without it", .help = "go on where a stopped run ended"},
-    {"force", 0, KIND_FLAG, .commands = RUNS, AT(force), .later = "*",
-     .instead = "no run keeps a journal, so there is none to override",
-     .help = "start afresh over another run's journal"},
+    {"resume", 0, KIND_FLAG, .commands = RUNS, AT(resume), .without = "force",
+     .help = "go on where a run of the same options ended; afresh where none did"},
+    {"force", 0, KIND_FLAG, .commands = RUNS, AT(force),
+     .help = "start afresh, whatever a run before has left"},
     {"repeat", 0, KIND_NUMBER, "N", .least = 1, .most = 1000, .commands = COMMAND_BENCH, AT(repeat),
      .help = "times the corpus is embedded; the median counts (default 1)"},
     {"accuracy", 0, KIND_FLAG, .commands = COMMAND_BENCH, AT(accuracy), .later = "*",
@@ -317,6 +321,7 @@ static vecmill_status find_option(const struct command_line *command, const char
                                   vecmill_err *err)
 {
     char name[64];
+    const char *elsewhere = NULL; /* the name, where only other commands take it */
     const bool is_long = word[1] == '-';
     const char *start = word + (is_long ? 2 : 1);
     const size_t bytes = strcspn(start, "=");
@@ -327,9 +332,8 @@ static vecmill_status find_option(const struct command_line *command, const char
             const bool is_it = is_long ? strcmp(name, lines[i].name) == 0
                                        : bytes == 1 && !start[1] && *start == lines[i].letter;
             if (!is_it) continue;
-            if (!(lines[i].commands & (unsigned)command->command))
-                return err_set(err, VECMILL_E_USAGE, "%s has no option --%s", command->name,
-                               lines[i].name);
+            elsewhere = lines[i].name;
+            if (!(lines[i].commands & (unsigned)command->command)) continue;
             *found = &lines[i];
             *value = start[bytes] ? start + bytes + 1 : NULL;
             return VECMILL_OK;
@@ -337,12 +341,31 @@ static vecmill_status find_option(const struct command_line *command, const char
     } else {
         name[0] = 0;
     }
+    if (elsewhere)
+        return err_set(err, VECMILL_E_USAGE, "%s has no option --%s", command->name, elsewhere);
     return unknown_option(command, word, name, err);
 }
 
-static vecmill_status check_required(const struct options *o, const struct command_line *command,
-                                     vecmill_err *err)
+/* Whether a flag of this name was given. */
+static bool has_flag(const struct options *o, const char *name)
 {
+    for (size_t i = 0; i < N_LINES; i++) {
+        if (lines[i].kind == KIND_FLAG && strcmp(lines[i].name, name) == 0 &&
+            *(const bool *)((const char *)o + lines[i].offset))
+            return true;
+    }
+    return false;
+}
+
+/* What is missing, and what does not go together. */
+static vecmill_status check_whole(const struct options *o, const struct command_line *command,
+                                  vecmill_err *err)
+{
+    for (size_t i = 0; i < N_LINES; i++) {
+        const char *name = lines[i].name, *without = lines[i].without;
+        if (without && has_flag(o, name) && has_flag(o, without))
+            return err_set(err, VECMILL_E_USAGE, "--%s and --%s exclude each other", name, without);
+    }
     for (size_t i = 0; i < N_LINES; i++) {
         if (!(lines[i].required & (unsigned)command->command)) continue;
         const void *member = (const char *)o + lines[i].offset;
@@ -422,7 +445,7 @@ vecmill_status options_parse(int argc, char *const *argv, struct options *option
         if (command->later)
             return err_set(err, VECMILL_E_UNSUPPORTED, "the command %s is not in this version",
                            command->name);
-        VM_TRY(check_required(&o, command, err));
+        VM_TRY(check_whole(&o, command, err));
     }
     *options = o;
     return VECMILL_OK;
@@ -491,6 +514,7 @@ static vecmill_status help_option(const struct option_line *line, struct buf *te
         VM_TRY(add_line(text, err, "%s%llu to %llu%s\n", indent, (unsigned long long)line->least,
                         (unsigned long long)line->most,
                         line->kind == KIND_BYTES ? ", K, M or G behind it allowed" : ""));
+    if (line->without) VM_TRY(add_line(text, err, "%snot with --%s\n", indent, line->without));
     if (line->later)
         VM_TRY(add_line(text, err, "%snot in this version: %s\n", indent, line->instead));
     return VECMILL_OK;

@@ -5,42 +5,61 @@
 #include <unistd.h>
 
 #define PROGRESS_PERIOD_NS 200000000u
-#define PROGRESS_LINE_MAX  1024u /* a line is below 400 bytes; taken once, before the run */
 
-void progress_init(struct progress *p, enum progress_mode mode)
+/* The longest line is a notice. Taken once, before the run, and twice: before a line stands what a slow
+ * reader has not taken of another. */
+#define PROGRESS_LINE_MAX (APP_JSON_ROOM(APP_SENTENCE_MAX) + 1024u)
+
+void progress_init(struct progress *p, enum progress_mode mode, int fd)
 {
     *p = (struct progress){.mode = mode};
-    p->is_terminal = mode == PROGRESS_AUTO && isatty(STDERR_FILENO) == 1;
-    app_out_init(&p->out, STDERR_FILENO, "standard error");
-    p->out.status = buf_reserve(&p->out.buf, PROGRESS_LINE_MAX, &p->out.err);
+    p->is_terminal = mode == PROGRESS_AUTO && isatty(fd) == 1;
+    app_out_init(&p->out, fd, "standard error");
+    app_out_aside(&p->out);
+    p->out.status = buf_reserve(&p->out.buf, 2 * PROGRESS_LINE_MAX, &p->out.err);
+}
+
+/* Removes the line that is being rewritten, so that another can be printed. */
+static void clear_line(struct progress *p)
+{
+    if (p->is_line_open) app_print(&p->out, "\r\033[K");
+    p->is_line_open = false;
 }
 
 void progress_done(struct progress *p)
 {
-    progress_clear(p);
+    clear_line(p);
+    (void)app_out_flush(&p->out, NULL);
     app_out_done(&p->out);
 }
 
-void progress_clear(struct progress *p)
+/* The share of the documents done that this run did, not those it goes on from. Of tokens and bytes
+ * only the sums are known; they are taken to be spread evenly. */
+static double own_share(const struct job_progress *now)
 {
-    if (!p->is_line_open) return;
-    app_print(&p->out, "\r\033[K");
-    (void)app_out_flush(&p->out, NULL);
-    p->is_line_open = false;
+    if (now->resumed == 0) return 1;
+    return (double)(now->documents - now->resumed) / (double)now->documents;
 }
 
-static double per_second(uint64_t n, uint64_t elapsed_ns)
+static double per_second(uint64_t n, const struct job_progress *now)
 {
-    return elapsed_ns > 0 ? (double)n * 1e9 / (double)elapsed_ns : 0;
+    return now->elapsed_ns > 0 ? (double)n * own_share(now) * 1e9 / (double)now->elapsed_ns : 0;
 }
 
-/* Seconds left by the share of the input that has been read; negative: unknown. */
+/* Seconds left by the share of the input that this run has read; negative: unknown. */
 static double seconds_left(const struct job_progress *now)
 {
-    if (now->bytes_total == 0 || now->bytes_read == 0 || now->bytes_read > now->bytes_total)
-        return -1;
+    if (now->bytes_total == 0 || now->bytes_read > now->bytes_total) return -1;
     const double share = (double)now->bytes_read / (double)now->bytes_total;
-    return (double)now->elapsed_ns / 1e9 * (1 - share) / share;
+    const double own = share * own_share(now);
+    return own > 0 ? (double)now->elapsed_ns / 1e9 * (1 - share) / own : -1;
+}
+
+static uint64_t memory_now(struct progress *p)
+{
+    const uint64_t bytes = workers_memory(&p->workers);
+    if (bytes > p->peak_bytes) p->peak_bytes = bytes;
+    return bytes;
 }
 
 static void tell_json(struct app_out *out, const char *event, const struct job_progress *now)
@@ -50,6 +69,8 @@ static void tell_json(struct app_out *out, const char *event, const struct job_p
     app_json_string(out, event);
     app_json_key(out, "documents");
     app_json_u64(out, now->documents);
+    app_json_key(out, "resumed");
+    app_json_u64(out, now->resumed);
     app_json_key(out, "failed");
     app_json_u64(out, now->failed);
     app_json_key(out, "truncated");
@@ -61,9 +82,9 @@ static void tell_json(struct app_out *out, const char *event, const struct job_p
     app_json_key(out, "seconds");
     app_json_real(out, (double)now->elapsed_ns / 1e9, 3);
     app_json_key(out, "documents_per_second");
-    app_json_real(out, per_second(now->documents, now->elapsed_ns), 1);
+    app_json_real(out, per_second(now->documents, now), 1);
     app_json_key(out, "tokens_per_second");
-    app_json_real(out, per_second(now->tokens, now->elapsed_ns), 1);
+    app_json_real(out, per_second(now->tokens, now), 1);
     app_json_key(out, "bytes_read");
     app_json_u64(out, now->bytes_read);
     app_json_key(out, "bytes_total");
@@ -73,18 +94,19 @@ static void tell_json(struct app_out *out, const char *event, const struct job_p
         app_json_raw(out, "null");
 }
 
-static void tell_terminal(struct app_out *out, const struct job_progress *now)
+static void tell_terminal(struct app_out *out, const struct job_progress *now,
+                          uint64_t memory_bytes)
 {
     char documents[APP_NUMBER_BYTES], rate[APP_NUMBER_BYTES], memory[APP_NUMBER_BYTES];
     app_print(out, "\r%s documents  %s tokens/s", app_number(now->documents, documents),
-              app_number((uint64_t)per_second(now->tokens, now->elapsed_ns), rate));
+              app_number((uint64_t)per_second(now->tokens, now), rate));
     const double left = seconds_left(now);
     if (left >= 0) {
         const uint64_t s = (uint64_t)(left + 0.5);
         app_print(out, "  %llu:%02u:%02u left", (unsigned long long)(s / 3600),
                   (unsigned)(s / 60 % 60), (unsigned)(s % 60));
     }
-    app_print(out, "  %s", app_megabytes(app_memory("VmRSS"), memory));
+    app_print(out, "  %s", app_megabytes(memory_bytes, memory));
     if (now->failed > 0) app_print(out, "  %llu failed", (unsigned long long)now->failed);
     app_print(out, "\033[K");
 }
@@ -104,42 +126,109 @@ void progress_tell(struct progress *p, const struct job_progress *now)
         else
             app_json_raw(&p->out, "null");
         app_json_key(&p->out, "rss_bytes");
-        app_json_u64(&p->out, app_memory("VmRSS"));
+        app_json_u64(&p->out, memory_now(p));
         app_json_close(&p->out, '}');
         app_json_line(&p->out);
     } else {
-        tell_terminal(&p->out, now);
+        tell_terminal(&p->out, now, memory_now(p));
         p->is_line_open = true;
     }
     (void)app_out_flush(&p->out, NULL);
 }
 
-void progress_summary(struct progress *p, const struct job_progress *total, vecmill_status status)
+void progress_notice(struct progress *p, const char *sentence)
+{
+    if (p->mode == PROGRESS_NONE) return;
+    if (p->mode == PROGRESS_JSON) {
+        app_json_open(&p->out, '{');
+        app_json_key(&p->out, "event");
+        app_json_string(&p->out, "notice");
+        app_json_key(&p->out, "sentence");
+        app_json_string(&p->out, sentence);
+        app_json_close(&p->out, '}');
+        app_json_line(&p->out);
+        (void)app_out_flush(&p->out, NULL);
+    } else {
+        progress_complain(p, sentence);
+    }
+}
+
+void progress_complain(struct progress *p, const char *sentence)
+{
+    clear_line(p);
+    app_out_sentence(&p->out, sentence);
+    (void)app_out_flush(&p->out, NULL);
+}
+
+void progress_pool(struct progress *p, uint64_t t_ms, const vecmill_event *event)
+{
+    char words[WORKERS_WORDS_MAX];
+    const bool is_line = workers_note(&p->workers, event, words);
+    const bool is_end = event->kind == VECMILL_WORKER_DIED || event->kind == VECMILL_WORKER_LOST;
+    if (p->mode == PROGRESS_JSON && is_end) {
+        workers_json_event(&p->out, t_ms, event);
+        app_json_line(&p->out);
+        (void)app_out_flush(&p->out, NULL);
+    } else if (p->mode == PROGRESS_AUTO && is_line) {
+        progress_notice(p, words);
+    }
+}
+
+static void summary_json(struct progress *p, const struct job_progress *total,
+                         const vecmill_pool_counts *counts, vecmill_status status,
+                         const char *outcome)
+{
+    (void)memory_now(p);
+    tell_json(&p->out, "summary", total);
+    app_json_key(&p->out, "deaths");
+    workers_json_causes(&p->out, p->workers.deaths);
+    app_json_key(&p->out, "batches_requeued");
+    app_json_u64(&p->out, counts->requeued);
+    app_json_key(&p->out, "outcome");
+    app_json_string(&p->out, outcome);
+    app_json_key(&p->out, "exit");
+    app_json_i64(&p->out, vecmill_status_exit(status));
+    app_json_key(&p->out, "peak_rss_bytes");
+    app_json_u64(&p->out, p->peak_bytes);
+    app_json_close(&p->out, '}');
+    app_json_line(&p->out);
+}
+
+static void summary_text(struct app_out *out, const struct job_progress *total, const char *outcome)
+{
+    char documents[APP_NUMBER_BYTES], tokens[APP_NUMBER_BYTES], rate[APP_NUMBER_BYTES];
+    app_print(out, "%s: %s documents (%llu failed, %llu truncated, %llu bytes replaced", outcome,
+              app_number(total->documents, documents), (unsigned long long)total->failed,
+              (unsigned long long)total->truncated, (unsigned long long)total->replaced_bytes);
+    if (total->resumed > 0)
+        app_print(out, "; %s by earlier runs", app_number(total->resumed, documents));
+    app_print(out, "), %s tokens in %.2f s, %s tokens/s\n", app_number(total->tokens, tokens),
+              (double)total->elapsed_ns / 1e9,
+              app_number((uint64_t)per_second(total->tokens, total), rate));
+}
+
+static void deaths_text(struct app_out *out, const uint64_t *deaths, uint64_t n_requeued)
+{
+    char causes[WORKERS_WORDS_MAX], sum[APP_NUMBER_BYTES], batches[APP_NUMBER_BYTES];
+    const uint64_t n = workers_sum(deaths);
+    if (n == 0) return;
+    app_print(out, "%s worker%s died (%s), %s batch%s run again\n", app_number(n, sum),
+              n == 1 ? "" : "s", workers_causes(deaths, causes), app_number(n_requeued, batches),
+              n_requeued == 1 ? "" : "es");
+}
+
+void progress_summary(struct progress *p, const struct job_progress *total,
+                      const vecmill_pool_counts *counts, vecmill_status status)
 {
     const bool is_written = status == VECMILL_OK || status == VECMILL_E_PARTIAL;
     const char *outcome = status == VECMILL_OK ? "complete" : vecmill_status_words(status);
-    if (p->mode == PROGRESS_NONE || (p->mode != PROGRESS_JSON && !is_written)) return;
-    progress_clear(p);
+    if (p->mode == PROGRESS_NONE) return;
+    clear_line(p);
     if (p->mode == PROGRESS_JSON) {
-        tell_json(&p->out, "summary", total);
-        app_json_key(&p->out, "outcome");
-        app_json_string(&p->out, outcome);
-        app_json_key(&p->out, "exit");
-        app_json_i64(&p->out, vecmill_status_exit(status));
-        app_json_key(&p->out, "peak_rss_bytes");
-        app_json_u64(&p->out, app_memory("VmHWM"));
-        app_json_close(&p->out, '}');
-        app_json_line(&p->out);
+        summary_json(p, total, counts, status, outcome);
     } else {
-        char documents[APP_NUMBER_BYTES], tokens[APP_NUMBER_BYTES], rate[APP_NUMBER_BYTES];
-        app_print(&p->out,
-                  "%s: %s documents (%llu failed, %llu truncated, %llu bytes replaced), "
-                  "%s tokens in %.2f s, %s tokens/s\n",
-                  outcome, app_number(total->documents, documents),
-                  (unsigned long long)total->failed, (unsigned long long)total->truncated,
-                  (unsigned long long)total->replaced_bytes, app_number(total->tokens, tokens),
-                  (double)total->elapsed_ns / 1e9,
-                  app_number((uint64_t)per_second(total->tokens, total->elapsed_ns), rate));
+        if (is_written) summary_text(&p->out, total, outcome);
+        deaths_text(&p->out, p->workers.deaths, counts->requeued);
     }
     (void)app_out_flush(&p->out, NULL);
 }

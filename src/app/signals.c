@@ -2,6 +2,7 @@
  * has no other place to write to. */
 #include "app.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -14,7 +15,9 @@ static void on_stop(int number)
     const int before = atomic_exchange(&stop_wanted, 1);
     if (!before && atomic_load(&is_deferred)) return;
     static const char words[] = "vecmill: stopped by a signal\n";
-    const ssize_t unheard = write(STDERR_FILENO, words, sizeof(words) - 1);
+    struct pollfd reader = {.fd = STDERR_FILENO, .events = POLLOUT}; /* one that stalls misses it */
+    const ssize_t unheard =
+        poll(&reader, 1, 0) == 1 ? write(STDERR_FILENO, words, sizeof(words) - 1) : 0;
     (void)unheard;
     _exit(vecmill_status_exit(VECMILL_E_STOPPED));
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define INTAKE_CHUNK ((size_t)256 << 10)
 
@@ -73,6 +74,13 @@ vecmill_status intake_open(struct intake *s, const char *path, const atomic_int 
     s->waits = !S_ISREG(st.st_mode);
     s->bytes_total = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
 
+    s->hash = XXH3_createState();
+    if (s->hash == NULL) {
+        status = err_set(err, VECMILL_E_MEMORY, "no memory to hash the bytes of %s", s->name);
+        goto done;
+    }
+    XXH3_64bits_reset(s->hash);
+
     if (s->gzip) {
         s->z.zalloc = intake_z_alloc;
         s->z.zfree = intake_z_free;
@@ -90,9 +98,26 @@ void intake_close(struct intake *s)
 {
     if (s->z_open) inflateEnd(&s->z);
     s->z_open = false;
+    XXH3_freeState(s->hash);
+    s->hash = NULL;
     if (s->owns_fd && s->fd >= 0) close(s->fd);
     s->owns_fd = false;
     s->fd = -1;
+}
+
+/* Waits a moment for the writer of a pipe, with the other work there is, if any. */
+static vecmill_status intake_wait(struct intake *s, bool *ready, vecmill_err *err)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLIN};
+    bool busy = false;
+    *ready = true;
+    if (s->idle.work != NULL) {
+        if (poll(&p, 1, 0) > 0) return VECMILL_OK;
+        VM_TRY(s->idle.work(s->idle.context, &busy, err));
+    }
+    const int n = poll(&p, 1, busy ? 0 : INTAKE_WAIT_MS);
+    *ready = n > 0 || (n < 0 && errno != EINTR); /* other failures are the read's to tell */
+    return VECMILL_OK;
 }
 
 /* One read of the file itself. *got == 0 at its end. */
@@ -100,13 +125,11 @@ static vecmill_status intake_read(struct intake *s, void *out, size_t room, size
                                   vecmill_err *err)
 {
     for (;;) {
+        bool ready = true;
         if (intake_stopped(s))
             return err_set(err, VECMILL_E_STOPPED, "stopped while reading %s", s->name);
-        if (s->waits) {
-            struct pollfd p = {.fd = s->fd, .events = POLLIN};
-            const int ready = poll(&p, 1, INTAKE_WAIT_MS);
-            if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
-        }
+        if (s->waits) VM_TRY(intake_wait(s, &ready, err));
+        if (!ready) continue;
         const ssize_t n = read(s->fd, out, room);
         if (n >= 0) {
             s->bytes_read += (uint64_t)n;
@@ -235,5 +258,13 @@ vecmill_status intake_peek(struct intake *s, const unsigned char **data, size_t 
 void intake_consume(struct intake *s, size_t n)
 {
     assert(n <= s->bytes - s->pos);
+    XXH3_64bits_update(s->hash, s->data + s->pos, n);
+    if (n > 0) s->last = s->data[s->pos + n - 1];
+    s->consumed += n;
     s->pos += n;
+}
+
+uint64_t intake_digest(const struct intake *s)
+{
+    return XXH3_64bits_digest(s->hash);
 }

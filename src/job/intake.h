@@ -2,7 +2,8 @@
  *
  * Promises: a file, a pipe or standard input, plain or gzip (several members too), read through two
  * fixed buffers; a UTF-8 byte order mark is dropped and a UTF-16 one refused; a wait for a slow
- * writer ends when the stop flag is set. Does not know what a line is. */
+ * writer ends when the stop flag is set, and other work may be done meanwhile; of all that was consumed
+ * a hash is kept, by which a later run knows the same bytes again. Does not know what a line is. */
 #ifndef JOB_INTAKE_H
 #define JOB_INTAKE_H
 
@@ -14,12 +15,24 @@
 
 #include "base/base.h"
 
+/* Work for the time in which a slow writer is waited for, called again and again: returns soon. *busy:
+ * there is more to be done. A status that is not OK ends the reading with that status. */
+struct intake_idle {
+    vecmill_status (*work)(void *context, bool *busy, vecmill_err *err); /* NULL: none */
+    void *context;
+};
+
 struct intake {
     const char *name; /* for messages: the path, or "standard input" */
     int fd;
     bool owns_fd;
     bool waits; /* no regular file: a read may block */
     const atomic_int *stop;
+    struct intake_idle idle;
+
+    uint64_t consumed;         /* bytes, as the file means it, without its byte order mark */
+    unsigned char last;        /* of these bytes */
+    struct XXH3_state_s *hash; /* of these bytes */
 
     unsigned char *data; /* [INTAKE_CHUNK], as the file means it */
     size_t pos, bytes;
@@ -39,8 +52,8 @@ struct intake {
 /* Takes the buffers; the first half of opening, so that memory is counted and carved in one place. */
 void intake_layout(struct intake *s, struct arena *a, bool gzip);
 
-/* Opens `path`, or standard input for "-". Reads nothing yet. stop may be NULL. E_INPUT, or E_STOPPED
- * when a signal came with the stop flag set while a FIFO was waited for. */
+/* Opens `path`, or standard input for "-". Reads nothing yet. stop may be NULL. E_INPUT,
+ * E_MEMORY, or E_STOPPED when a signal came with the stop flag set while a FIFO was waited for. */
 vecmill_status intake_open(struct intake *s, const char *path, const atomic_int *stop,
                            vecmill_err *err);
 void intake_close(struct intake *s);
@@ -51,5 +64,8 @@ vecmill_status intake_peek(struct intake *s, const unsigned char **data, size_t 
                            vecmill_err *err);
 /* Passes over n bytes of the last peek. */
 void intake_consume(struct intake *s, size_t n);
+
+/* XXH3 of all that was consumed. */
+uint64_t intake_digest(const struct intake *s);
 
 #endif

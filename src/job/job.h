@@ -2,7 +2,10 @@
  *
  * Promises: input is streamed, memory does not depend on its length; a file of output appears under
  * its name only when complete; a document that cannot be embedded costs a zero row and a line in
- * OUTPUT.errors.jsonl, never the run (unless asked to stop). Does not know how a vector is made. */
+ * OUTPUT.errors.jsonl, never the run (unless asked to stop). A run that ends early, by SIGKILL or a
+ * power cut too, leaves a journal, OUTPUT.journal, from which another goes on: at most what was done
+ * since the last checkpoint is done again, and the output is byte for byte that of an undisturbed run.
+ * Does not know how a vector is made. */
 #ifndef JOB_H
 #define JOB_H
 
@@ -16,9 +19,14 @@
 
 #define JOB_MAX_DOCUMENT_DEFAULT (16u << 20) /* bytes of one input line or record */
 #define JOB_MAX_DOCUMENT_MOST    (1u << 30)
-#define JOB_WINDOW_DOCS          1024u      /* documents read before they are computed */
-#define JOB_WINDOW_BYTES         (4u << 20) /* bytes of text of a window; one document may exceed it */
-#define JOB_ID_BYTES_MAX         4096u      /* bytes of one id as JSON */
+#define JOB_ID_BYTES_MAX         4096u /* bytes of one id as JSON */
+
+/* A checkpoint is due after so long, or so many batches of the pool, whichever comes first. */
+#define JOB_CHECKPOINT_NS      2000000000u
+#define JOB_CHECKPOINT_BATCHES 64u
+
+/* After a stop is asked for, so long is waited for the batches that are being computed. */
+#define JOB_GRACE_NS 5000000000u
 
 struct job_options {
     /* Path, or "-". The ending chooses the reader: .txt .jsonl .csv, each also .gz; standard input is
@@ -28,14 +36,18 @@ struct job_options {
     const char *output;       /* path ending in .npy or .jsonl, or "-" for JSONL on stdout */
     const char *field;        /* NULL: "text"; for CSV a column's name, or its number from 1 */
     const char *id_field;     /* NULL: "id" where it occurs */
-    const char *errors;    /* NULL: output + ".errors.jsonl"; for "-" none, see job_hooks.failed */
-    bool stop_on_error;    /* --on-error stop: E_INPUT at the first document that fails */
+    const char *errors; /* NULL: output + ".errors.jsonl"; for "-" none, see job_hooks.failed */
+    bool stop_on_error; /* --on-error stop: E_INPUT when a document fails, or had before a resume */
     uint64_t max_document; /* bytes; 0: JOB_MAX_DOCUMENT_DEFAULT */
+    bool
+        resume; /* go on from OUTPUT.journal, where there is one; not with standard input or output */
+    bool force; /* start afresh, whatever journal is there */
 };
 
-/* Counters of a run, also while it runs (progress is called between windows). */
+/* Counters of a run, also while it runs (progress is called after rows were written). */
 struct job_progress {
-    uint64_t documents; /* done, failed ones included */
+    uint64_t documents; /* done, failed ones and those of earlier runs included */
+    uint64_t resumed;   /* of these, done by the runs that this one goes on from */
     uint64_t failed;
     uint64_t tokens;
     uint64_t truncated;      /* documents */
@@ -49,28 +61,45 @@ struct job_hooks {
     void (*progress)(void *context, const struct job_progress *progress);
     /* a document failed: its index from 0, its place ("file.jsonl line 7"), the reason */
     void (*failed)(void *context, uint64_t index, const char *place, const char *reason);
+    /* a sentence for people: where a resumed run goes on, what is kept for a later one */
+    void (*notice)(void *context, const char *sentence);
     void *context;
-    /* NULL, or nonzero when the run is to end: after the window that is being computed, or at once
-     * while input, or the reader of standard output, is waited for; the output is dropped and the
-     * status is E_STOPPED. Standard output may then end inside a line. */
+    /* NULL, or nonzero when the run is to end: the batches that are being computed are finished within
+     * JOB_GRACE_NS and written, a checkpoint is made, and the status is E_STOPPED. A wait for input, or
+     * for the reader of standard output, ends at once; standard output may then end inside a line. */
     const atomic_int *stop;
 };
 
-/* Checks what can be checked before a model is opened: endings, that the input is there and the output
- * can be written. E_USAGE, E_INPUT, E_OUTPUT. Creates nothing. */
-vecmill_status job_check(const struct job_options *options, vecmill_err *err);
+/* Checks what can be checked before a model is opened: endings, that the input is there, that the
+ * output can be written, that no journal of another run lies there (unless resume or force say what is
+ * to become of it). *finished: resume was asked for, and the output is there already, with neither journal
+ * nor part beside it: there is nothing to do. E_USAGE, E_INPUT, E_OUTPUT. Creates nothing. */
+vecmill_status job_check(const struct job_options *options, bool *finished, vecmill_err *err);
+
+/* Whether the input's file was written after the output's, so that a finished output may not be its
+ * vectors: for a word of warning. False where either is no file. */
+bool job_input_is_newer(const struct job_options *options);
 
 /* Whether `path` names one of the files that the run of options which job_check accepted reads, writes,
  * renames or removes, by name or by being the same file: the input and, also while they are missing,
- * the output, what stands beside it, and each of them + ".part". Devices are nobody's. */
+ * the output, what stands beside it, and each of them + ".part"; the journal. Devices are nobody's. */
 bool job_is_own_path(const struct job_options *options, const char *path);
 
 /* Runs. OK, or E_PARTIAL when documents failed (the output is complete all the same, *summary counts
- * them); E_INPUT, E_OUTPUT, E_STOPPED and the session's errors leave no output behind, but for an
+ * them); E_INPUT, E_OUTPUT, E_STOPPED and the pool's errors leave no output behind, but for an
  * E_OUTPUT that came after the output was renamed into place (a folder that cannot be synced, an
- * earlier run's file that cannot be removed). *summary is filled whatever the status: with what had
- * been done until then, zeros where nothing had. */
-vecmill_status job_run(const struct job_options *options, vecmill_session *session,
+ * earlier run's file that cannot be removed). What can be resumed is kept (OUTPUT.journal and the
+ * parts): after E_STOPPED whenever a document was done, after other errors when a checkpoint with a
+ * document had been made; nothing of a run on standard input, which has no journal. Where nothing is kept
+ * after E_STOPPED, E_OUTPUT or E_WORKERS, and an earlier run's output is in place, an empty part stays,
+ * so that job_check does not take that
+ * output for this run's. Refused, with what is there left as it is: E_USAGE (another run's journal, and
+ * neither resume nor force; a journal of other options), E_INPUT (resume: the input has changed in what
+ * was read of it, or stop_on_error and documents had failed), E_MODEL (resume: another model, instruction
+ * set or version: other bits). *summary is filled whatever the status: with what had been done until
+ * then, zeros where nothing had. The pool is held (vecmill_pool_hold) after E_STOPPED; it is the caller's
+ * to close. */
+vecmill_status job_run(const struct job_options *options, vecmill_pool *pool,
                        const struct job_hooks *hooks, struct job_progress *summary,
                        vecmill_err *err);
 

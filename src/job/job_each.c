@@ -1,15 +1,47 @@
-/* job_each: the parts of a job that need no session: what can be checked before there is one, and
+/* job_each: the parts of a job that need no pool: what can be checked before there is one, and
  * reading alone. Apart from job.c, so that who only reads need not link an engine. */
 #include "job.h"
 
+#include "journal.h"
 #include "paths.h"
 #include "reader.h"
 
-vecmill_status job_check(const struct job_options *options, vecmill_err *err)
+#include <string.h>
+#include <sys/stat.h>
+
+/* What an earlier run left, as far as it can be seen without a lock; run_begin decides under one. */
+static vecmill_status check_journal(const struct job_options *options, const struct paths *paths,
+                                    bool *finished, vecmill_err *err)
 {
+    const struct place *output = &paths->files[PATHS_OUTPUT], *journal = &paths->journal;
+    const bool left = io_exists(journal->real);
+    if (left && io_is_locked(journal->real))
+        return err_set(err, VECMILL_E_OUTPUT, "%s: is being written by another process",
+                       output->given);
+    if (left && !options->resume && !options->force) return journal_refuse(journal, options, err);
+    /* A part without a journal is of a run that ended as it began (sink_drop), whatever output is there. */
+    *finished = options->resume && !options->force && !left && io_exists(output->given) &&
+                !io_exists(output->part);
+    return VECMILL_OK;
+}
+
+vecmill_status job_check(const struct job_options *options, bool *finished, vecmill_err *err)
+{
+    bool done = false;
     VM_TRY(reader_check(options, err));
     struct paths paths;
-    return paths_check(options, &paths, err);
+    VM_TRY(paths_check(options, &paths, err));
+    if (!paths.standard) VM_TRY(check_journal(options, &paths, &done, err));
+    if (finished != NULL) *finished = done;
+    return VECMILL_OK;
+}
+
+bool job_input_is_newer(const struct job_options *options)
+{
+    struct stat in, out;
+    if (stat(options->input, &in) != 0 || stat(options->output, &out) != 0) return false;
+    if (in.st_mtim.tv_sec != out.st_mtim.tv_sec) return in.st_mtim.tv_sec > out.st_mtim.tv_sec;
+    return in.st_mtim.tv_nsec > out.st_mtim.tv_nsec;
 }
 
 vecmill_status job_each(const struct job_options *options, job_each_fn each, void *context,

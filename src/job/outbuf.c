@@ -52,6 +52,7 @@ vecmill_status outbuf_put(struct outbuf *o, const void *data, size_t bytes, vecm
         const size_t n = num_min(bytes, OUTBUF_BYTES - o->used);
         memcpy(o->data + o->used, from, n);
         o->used += n;
+        o->total += n;
         from += n;
         bytes -= n;
         if (o->used == OUTBUF_BYTES) VM_TRY(outbuf_flush(o, err));

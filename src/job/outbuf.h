@@ -21,7 +21,8 @@ struct outbuf {
     const char *name; /* of the file, for messages; borrowed */
     char *data;       /* [OUTBUF_BYTES] */
     size_t used;
-    bool waits;             /* no regular file: its reader may stall */
+    uint64_t total; /* bytes put in, those of an earlier run included: where the next one goes */
+    bool waits;     /* no regular file: its reader may stall */
     const atomic_int *stop; /* NULL, or nonzero when such a reader is waited for no longer */
 };
 

@@ -2,11 +2,13 @@
 #include "paths.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool ends_with(const char *path, const char *ending)
@@ -85,12 +87,22 @@ vecmill_status paths_find(const struct job_options *options, struct paths *p, ve
     *p = (struct paths){.npy = ends_with(output, ".npy"), .standard = strcmp(output, "-") == 0};
     if (!p->npy && !p->standard && !ends_with(output, ".jsonl"))
         return err_set(err, VECMILL_E_USAGE, "%s: ends in neither .npy nor .jsonl", output);
-    if (p->npy) VM_TRY(place_find(&p->ids, output, ".ids.jsonl", err));
+    if (p->npy) VM_TRY(place_find(&p->files[PATHS_IDS], output, ".ids.jsonl", err));
     if (options->errors != NULL)
-        VM_TRY(place_find(&p->errors, options->errors, "", err));
+        VM_TRY(place_find(&p->files[PATHS_ERRORS], options->errors, "", err));
     else if (!p->standard)
-        VM_TRY(place_find(&p->errors, output, ".errors.jsonl", err));
-    return p->standard ? VECMILL_OK : place_find(&p->output, output, "", err);
+        VM_TRY(place_find(&p->files[PATHS_ERRORS], output, ".errors.jsonl", err));
+    if (p->standard) return VECMILL_OK;
+    VM_TRY(place_find(&p->files[PATHS_OUTPUT], output, "", err));
+    return place_find(&p->journal, p->files[PATHS_OUTPUT].real, ".journal", err);
+}
+
+/* A file that is mounted by itself, as into a container, cannot be renamed over. */
+static bool is_mount(const char *path)
+{
+    struct statx st;
+    return statx(AT_FDCWD, path, 0, 0, &st) == 0 &&
+           (st.stx_attributes_mask & st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 /* Whether a file can come to be there: over an existing regular file, or as a new name in a folder
@@ -109,6 +121,10 @@ static vecmill_status check_place(const struct place *p, const char *input_path,
         if (input != NULL && same_file(&st, input))
             return err_set(err, VECMILL_E_OUTPUT, "%s: is the input of this run, %s", path,
                            input_path);
+        if (is_mount(path))
+            return err_set(err, VECMILL_E_OUTPUT,
+                           "%s: is a mount of its own, which cannot be replaced (mount its folder)",
+                           path);
     } else if (errno != ENOENT) {
         return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be written", path);
     }
@@ -147,18 +163,24 @@ static bool input_stat(const struct job_options *options, struct stat *st)
 
 vecmill_status paths_check(const struct job_options *options, struct paths *p, vecmill_err *err)
 {
+    if (options->resume && strcmp(options->input, "-") == 0)
+        return err_set(err, VECMILL_E_USAGE, "--resume cannot read standard input again");
+    if (options->resume && strcmp(options->output, "-") == 0)
+        return err_set(err, VECMILL_E_USAGE, "--resume cannot go on with standard output");
     VM_TRY(paths_find(options, p, err));
     struct stat st;
     const struct stat *input = input_stat(options, &st) ? &st : NULL;
     const char *name = strcmp(options->input, "-") == 0 ? "standard input" : options->input;
     if (p->standard) VM_TRY(check_standard(name, input, err));
-    VM_TRY(check_place(&p->output, name, input, err));
-    if (p->errors.given[0] != 0 &&
-        (places_meet(&p->output, &p->errors) || places_meet(&p->ids, &p->errors)))
-        return err_set(err, VECMILL_E_USAGE, "%s: cannot be the file of errors too",
-                       p->errors.given);
-    VM_TRY(check_place(&p->errors, name, input, err));
-    return check_place(&p->ids, name, input, err);
+    const struct place *errors = &p->files[PATHS_ERRORS];
+    VM_TRY(check_place(&p->files[PATHS_OUTPUT], name, input, err));
+    if (errors->given[0] != 0 &&
+        (places_meet(&p->files[PATHS_OUTPUT], errors) ||
+         places_meet(&p->files[PATHS_IDS], errors) || places_meet(&p->journal, errors)))
+        return err_set(err, VECMILL_E_USAGE, "%s: cannot be the file of errors too", errors->given);
+    VM_TRY(check_place(errors, name, input, err));
+    VM_TRY(check_place(&p->files[PATHS_IDS], name, input, err));
+    return check_place(&p->journal, name, input, err);
 }
 
 bool job_is_own_path(const struct job_options *options, const char *path)
@@ -174,7 +196,8 @@ bool job_is_own_path(const struct job_options *options, const char *path)
     if (exists && input_stat(options, &other) && same_file(&st, &other)) return true;
     if (exists && p.standard && fstat(STDOUT_FILENO, &other) == 0 && same_file(&st, &other))
         return true;
-    const struct place *own[] = {&p.output, &p.ids, &p.errors};
+    const struct place *own[] = {&p.files[PATHS_OUTPUT], &p.files[PATHS_IDS],
+                                 &p.files[PATHS_ERRORS], &p.journal};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         if (place_has(own[i], asked.name) || place_has(own[i], asked.real)) return true;
         if (exists && own[i]->given[0] != 0 &&

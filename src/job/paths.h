@@ -9,6 +9,9 @@
 
 #include "base/base.h"
 
+/* How long a lock is waited for: another run's job_check holds it for a moment. */
+#define PATHS_LOCK_WAIT_MS 100u
+
 /* One file to be written, by each of the names it has on the way. */
 struct place {
     char given[IO_PATH_MAX]; /* as it was asked for; "": there is none */
@@ -17,10 +20,16 @@ struct place {
     char part[IO_PATH_MAX];  /* while it is being written, see base/io.h */
 };
 
+/* The files of a run, in the order in which they are placed. */
+enum paths_file { PATHS_ERRORS, PATHS_IDS, PATHS_OUTPUT, PATHS_FILES };
+
 struct paths {
     bool npy;      /* OUTPUT.npy; else lines of JSON */
     bool standard; /* to standard output */
-    struct place output, ids, errors;
+    struct place files[PATHS_FILES];
+    /* Beside the file that the output's name leads to, as its part is: whoever writes that file, by
+     * whatever name, meets the journal. None for standard output. */
+    struct place journal;
 };
 
 /* Creates and checks nothing but the endings. E_USAGE; E_OUTPUT for a path too long. */

@@ -342,3 +342,40 @@ vecmill_status reader_next(struct reader *r, struct area *area, struct record *r
     if (!ended) *record = next;
     return VECMILL_OK;
 }
+
+void reader_tell(const struct reader *r, struct reader_point *point)
+{
+    *point = (struct reader_point){
+        .bytes = r->intake.consumed, .digest = intake_digest(&r->intake), .line = r->line};
+}
+
+static vecmill_status changed(const struct reader *r, const char *how, uint64_t bytes,
+                              vecmill_err *err)
+{
+    return err_set(err, VECMILL_E_INPUT,
+                   "the input has changed since the run that is resumed, %s its first %llu bytes "
+                   "(--force starts afresh): %s",
+                   how, (unsigned long long)bytes, r->intake.name);
+}
+
+vecmill_status reader_pass(struct reader *r, const struct reader_point *point, vecmill_err *err)
+{
+    struct intake *s = &r->intake;
+    const unsigned char *data;
+    size_t n;
+    while (s->consumed < point->bytes) {
+        VM_TRY(intake_peek(s, &data, &n, err));
+        if (n == 0) return changed(r, "it ends within", point->bytes, err);
+        const uint64_t left = point->bytes - s->consumed;
+        intake_consume(s, left < n ? (size_t)left : n);
+    }
+    /* A CSV header that has become longer may end behind the place. */
+    if (s->consumed != point->bytes || intake_digest(s) != point->digest)
+        return changed(r, "in", point->bytes, err);
+    if (s->consumed > 0 && s->last != '\n') { /* the last record ended with the input */
+        VM_TRY(intake_peek(s, &data, &n, err));
+        if (n > 0) return changed(r, "there is more behind", point->bytes, err);
+    }
+    r->line = point->line;
+    return VECMILL_OK;
+}

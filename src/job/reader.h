@@ -27,6 +27,13 @@ struct record {
     uint64_t replaced_bytes;
 };
 
+/* A place between two records. */
+struct reader_point {
+    uint64_t bytes;  /* of the text before it, unpacked */
+    uint64_t digest; /* XXH3 of these */
+    uint64_t line;   /* of the next record */
+};
+
 struct reader {
     struct intake intake;
     enum reader_format format;
@@ -59,6 +66,13 @@ void reader_close(struct reader *r);
  * that failed; not OK only when nothing more can be read. */
 vecmill_status reader_next(struct reader *r, struct area *area, struct record *record, bool *end,
                            vecmill_err *err);
+
+/* Where the next record begins. */
+void reader_tell(const struct reader *r, struct reader_point *point);
+
+/* From the start to a place that an earlier run has told of: passes over the text before it. E_INPUT when
+ * that is not what it was; E_STOPPED. */
+vecmill_status reader_pass(struct reader *r, const struct reader_point *point, vecmill_err *err);
 
 /* For reader.c and csv.c. A reason into the area: err's message. */
 void reader_fail(struct area *area, struct record *record, const vecmill_err *err);

@@ -2,11 +2,10 @@
 #include "sink.h"
 
 #include "npy.h"
-#include "paths.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A reason is at most a vecmill_err's message; each byte of it may become three when repaired, and
@@ -15,10 +14,49 @@
 
 void sink_layout(struct sink *s, struct arena *a)
 {
-    s->buf.data = arena_take(a, OUTBUF_BYTES, 64);
-    s->ids.buf.data = arena_take(a, OUTBUF_BYTES, 64);
-    s->errors.buf.data = arena_take(a, OUTBUF_BYTES, 64);
+    for (size_t i = 0; i < PATHS_FILES; i++)
+        s->files[i].buf.data = arena_take(a, OUTBUF_BYTES, 64);
     s->scratch = arena_take(a, (3 + 18) * REASON_BYTES + 2, 1);
+}
+
+vecmill_status sink_init(struct sink *s, const struct paths *paths, uint32_t dim,
+                         const atomic_int *stop, vecmill_err *err)
+{
+    s->paths = paths;
+    s->dim = dim;
+    s->n_rows = 0;
+    for (size_t i = 0; i < PATHS_FILES; i++)
+        s->files[i].out.fd = -1;
+    if (!paths->standard) return VECMILL_OK;
+    struct stat st;
+    struct outbuf *o = &s->files[PATHS_OUTPUT].buf;
+    if (fstat(STDOUT_FILENO, &st) != 0)
+        return err_sys(err, VECMILL_E_OUTPUT, errno, "standard output cannot be written");
+    o->fd = STDOUT_FILENO;
+    o->name = "standard output";
+    o->waits = !S_ISREG(st.st_mode); /* only a file is always ready for more */
+    o->stop = stop;
+    return VECMILL_OK;
+}
+
+/* A part that was opened, `bytes` of it written before. */
+static void file_begin(struct sink_file *file, uint64_t bytes)
+{
+    file->buf.fd = file->out.fd;
+    file->buf.name = file->out.path;
+    file->buf.total = bytes;
+    file->synced = UINT64_MAX;   /* a cut may not be on the medium either */
+    file->out.named = bytes > 0; /* a checkpoint has told of it */
+}
+
+vecmill_status sink_lock(struct sink *s, vecmill_err *err)
+{
+    struct sink_file *file = &s->files[PATHS_OUTPUT];
+    if (s->paths->standard) return VECMILL_OK;
+    VM_TRY(io_out_reopen(s->paths->files[PATHS_OUTPUT].given, true, PATHS_LOCK_WAIT_MS,
+                         VECMILL_E_OUTPUT, &file->out, err));
+    file_begin(file, 0);
+    return VECMILL_OK;
 }
 
 /* What a killed run left of a file that this one may have no use for; taken over, so that one that is
@@ -27,69 +65,86 @@ static void remove_stale(const struct place *place)
 {
     struct io_out out;
     if (place->given[0] == 0 || !io_exists(place->part)) return;
-    if (io_out_open(place->given, 0, VECMILL_E_OUTPUT, &out, NULL) == VECMILL_OK) io_out_drop(&out);
+    if (io_out_reopen(place->given, false, 0, VECMILL_E_OUTPUT, &out, NULL) == VECMILL_OK)
+        io_out_drop(&out);
 }
 
-/* Standard output: only a file is always ready for more. */
-static vecmill_status open_standard(struct sink *s, const atomic_int *stop, vecmill_err *err)
+vecmill_status sink_start(struct sink *s, vecmill_err *err)
 {
-    struct stat st;
-    if (fstat(STDOUT_FILENO, &st) != 0)
-        return err_sys(err, VECMILL_E_OUTPUT, errno, "standard output cannot be written");
-    s->buf.fd = STDOUT_FILENO;
-    s->buf.name = "standard output";
-    s->buf.waits = !S_ISREG(st.st_mode);
-    s->buf.stop = stop;
+    struct sink_file *file = &s->files[PATHS_OUTPUT];
+    if (!s->paths->standard) VM_TRY(io_out_cut(&file->out, 0, err));
+    for (size_t i = 0; i < PATHS_OUTPUT; i++)
+        remove_stale(&s->paths->files[i]);
+    remove_stale(&s->paths->journal); /* nobody makes one but under the lock of the output's part */
+    if (!s->paths->npy) return VECMILL_OK;
+    char header[NPY_HEADER_BYTES];
+    npy_header(0, s->dim, header);
+    return outbuf_put(&file->buf, header, sizeof header, err);
+}
+
+vecmill_status sink_reopen(struct sink *s, const struct journal_point *point, vecmill_err *err)
+{
+    for (size_t i = 0; i < PATHS_FILES; i++) {
+        const struct place *place = &s->paths->files[i];
+        const unsigned long long bytes = point->files[i].bytes;
+        if (bytes == 0 && !(point->complete && i == PATHS_OUTPUT)) continue;
+        if (place->given[0] == 0)
+            return err_set(err, VECMILL_E_OUTPUT, "%s: the journal tells of more than one file",
+                           s->paths->journal.given);
+        if (!io_exists(place->part)) {
+            if (point->complete) continue; /* placed, or finish.h says what is wrong */
+            return err_set(err, VECMILL_E_OUTPUT,
+                           "%s: is missing, it had %llu bytes when its journal was written "
+                           "(--force starts afresh)",
+                           place->part, bytes);
+        }
+        struct io_out *out = &s->files[i].out;
+        struct stat st;
+        VM_TRY(io_out_reopen(place->given, false, PATHS_LOCK_WAIT_MS, VECMILL_E_OUTPUT, out, err));
+        if (fstat(out->fd, &st) != 0)
+            return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be looked at", out->part);
+        if ((unsigned long long)st.st_size < bytes)
+            return err_set(err, VECMILL_E_OUTPUT,
+                           "%s: holds %llu bytes, it had %llu when its journal was written "
+                           "(--force starts afresh)",
+                           out->part, (unsigned long long)st.st_size, bytes);
+    }
     return VECMILL_OK;
 }
 
-vecmill_status sink_open(struct sink *s, const struct job_options *options, uint32_t dim,
-                         const atomic_int *stop, vecmill_err *err)
+vecmill_status sink_cut(struct sink *s, const struct journal_point *point, vecmill_err *err)
 {
-    struct paths paths;
-    VM_TRY(paths_check(options, &paths, err));
-    s->dim = dim;
-    s->n_rows = 0;
-    s->npy = paths.npy;
-    s->standard = paths.standard;
-    s->out.fd = s->ids.out.fd = s->errors.out.fd = -1;
-    memcpy(s->ids.path, paths.ids.given, sizeof s->ids.path);
-    memcpy(s->errors.path, paths.errors.given, sizeof s->errors.path);
-    if (s->standard) {
-        VM_TRY(open_standard(s, stop, err));
-    } else {
-        VM_TRY(io_out_open(options->output, 0, VECMILL_E_OUTPUT, &s->out, err));
-        s->buf.fd = s->out.fd;
-        s->buf.name = s->out.path;
+    for (size_t i = 0; i < PATHS_FILES; i++) {
+        struct sink_file *file = &s->files[i];
+        if (file->out.fd < 0) {
+            remove_stale(&s->paths->files[i]);
+            continue;
+        }
+        VM_TRY(io_out_cut(&file->out, point->files[i].bytes, err));
+        file_begin(file, point->files[i].bytes);
     }
-    remove_stale(&paths.ids);
-    remove_stale(&paths.errors);
-    if (!s->npy) return VECMILL_OK;
-    char header[NPY_HEADER_BYTES];
-    npy_header(0, dim, header);
-    const vecmill_status status = outbuf_put(&s->buf, header, sizeof header, err);
-    if (status != VECMILL_OK) sink_drop(s);
-    return status;
+    s->n_rows = point->documents;
+    return VECMILL_OK;
 }
 
 /* At its first line. */
-static vecmill_status side_open(struct sink_side *side, vecmill_err *err)
+static vecmill_status side_open(struct sink *s, enum paths_file which, vecmill_err *err)
 {
+    struct sink_file *side = &s->files[which];
     if (side->out.fd >= 0) return VECMILL_OK;
-    VM_TRY(io_out_open(side->path, 0, VECMILL_E_OUTPUT, &side->out, err));
-    side->buf.fd = side->out.fd;
-    side->buf.name = side->out.path;
+    VM_TRY(io_out_open(s->paths->files[which].given, 0, VECMILL_E_OUTPUT, &side->out, err));
+    file_begin(side, 0);
     return VECMILL_OK;
 }
 
 /* A line a row, null where there is no id; rows before the first id are made up for when it comes. */
 static vecmill_status put_id(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
-    struct sink_side *ids = &s->ids;
-    if (ids->path[0] == 0) return VECMILL_OK;
+    struct sink_file *ids = &s->files[PATHS_IDS];
+    if (s->paths->files[PATHS_IDS].given[0] == 0) return VECMILL_OK;
     if (ids->out.fd < 0) {
         if (row->id == NULL) return VECMILL_OK;
-        VM_TRY(side_open(ids, err));
+        VM_TRY(side_open(s, PATHS_IDS, err));
         for (uint64_t i = 0; i < s->n_rows; i++)
             VM_TRY(outbuf_put(&ids->buf, "null\n", 5, err));
     }
@@ -99,14 +154,13 @@ static vecmill_status put_id(struct sink *s, const struct sink_row *row, vecmill
 
 static vecmill_status put_error(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
-    struct sink_side *errors = &s->errors;
-    if (errors->path[0] == 0 || row->reason == NULL) return VECMILL_OK;
-    VM_TRY(side_open(errors, err));
+    if (s->paths->files[PATHS_ERRORS].given[0] == 0 || row->reason == NULL) return VECMILL_OK;
+    VM_TRY(side_open(s, PATHS_ERRORS, err));
     uint64_t replaced;
     char *valid = s->scratch, *quoted = s->scratch + 3 * REASON_BYTES;
     const size_t bytes = utf8_repair(row->reason, strlen(row->reason), valid, &replaced);
     const size_t quoted_bytes = jsonx_quote(valid, bytes, quoted);
-    struct outbuf *o = &errors->buf;
+    struct outbuf *o = &s->files[PATHS_ERRORS].buf;
     VM_TRY(outbuf_text(o, "{\"index\":", err));
     VM_TRY(outbuf_u64(o, row->index, err));
     VM_TRY(outbuf_text(o, ",\"line\":", err));
@@ -120,7 +174,7 @@ static vecmill_status put_error(struct sink *s, const struct sink_row *row, vecm
 
 static vecmill_status put_json(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
-    struct outbuf *o = &s->buf;
+    struct outbuf *o = &s->files[PATHS_OUTPUT].buf;
     VM_TRY(outbuf_text(o, "{\"id\":", err));
     if (row->id != NULL)
         VM_TRY(outbuf_text(o, row->id, err));
@@ -138,8 +192,8 @@ vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err 
 {
     VM_TRY(put_error(s, row, err));
     VM_TRY(put_id(s, row, err));
-    if (s->npy)
-        VM_TRY(outbuf_put(&s->buf, row->vector, s->dim * sizeof(float), err));
+    if (s->paths->npy)
+        VM_TRY(outbuf_put(&s->files[PATHS_OUTPUT].buf, row->vector, s->dim * sizeof(float), err));
     else
         VM_TRY(put_json(s, row, err));
     s->n_rows++;
@@ -148,82 +202,86 @@ vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err 
 
 vecmill_status sink_flush(struct sink *s, vecmill_err *err)
 {
-    return s->standard ? outbuf_flush(&s->buf, err) : VECMILL_OK;
+    return s->paths->standard ? outbuf_flush(&s->files[PATHS_OUTPUT].buf, err) : VECMILL_OK;
 }
 
-static vecmill_status sync_out(const struct io_out *out, vecmill_err *err)
+static vecmill_status sync_all(struct sink *s, vecmill_err *err)
 {
-    if (out->fd < 0 || fsync(out->fd) == 0) return VECMILL_OK;
-    return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be synced", out->path);
-}
-
-/* All that can fail for want of space or of a working disk, before the first name is changed. */
-static vecmill_status finish(struct sink *s, vecmill_err *err)
-{
-    VM_TRY(outbuf_flush(&s->buf, err));
-    if (s->ids.out.fd >= 0) VM_TRY(outbuf_flush(&s->ids.buf, err));
-    if (s->errors.out.fd >= 0) VM_TRY(outbuf_flush(&s->errors.buf, err));
-    if (s->npy) {
-        char header[NPY_HEADER_BYTES];
-        npy_header(s->n_rows, s->dim, header);
-        VM_TRY(io_out_write_at(&s->out, header, sizeof header, 0, err));
+    /* All that may want space first, so that a full disk is met before anything is synced. */
+    for (size_t i = 0; i < PATHS_FILES; i++)
+        VM_TRY(outbuf_flush(&s->files[i].buf, err));
+    for (size_t i = 0; i < PATHS_FILES; i++) {
+        struct sink_file *file = &s->files[i];
+        if (file->out.fd < 0 || file->synced == file->buf.total) continue;
+        VM_TRY(io_out_sync(&file->out, err));
+        file->synced = file->buf.total;
     }
-    VM_TRY(sync_out(&s->ids.out, err));
-    VM_TRY(sync_out(&s->errors.out, err));
-    return sync_out(&s->out, err);
-}
-
-/* Commits what is open. *placed tells whether the name was changed: a commit can fail behind that,
- * when the folder cannot be synced. */
-static vecmill_status commit(struct io_out *out, bool *placed, vecmill_err *err)
-{
-    if (out->fd < 0) return VECMILL_OK;
-    struct stat mine, there;
-    if (fstat(out->fd, &mine) != 0)
-        return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be committed", out->path);
-    const vecmill_status status = io_out_commit(out, err);
-    *placed = status == VECMILL_OK || (stat(out->path, &there) == 0 &&
-                                       there.st_dev == mine.st_dev && there.st_ino == mine.st_ino);
-    return status;
-}
-
-/* An earlier run's file, when this run had nothing for it. */
-static vecmill_status remove_old(const struct sink_side *side, vecmill_err *err)
-{
-    if (side->path[0] == 0 || side->placed) return VECMILL_OK;
-    if (unlink(side->path) != 0 && errno != ENOENT)
-        return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: of an earlier run, cannot be removed",
-                       side->path);
     return VECMILL_OK;
 }
 
-vecmill_status sink_commit(struct sink *s, vecmill_err *err)
+static vecmill_status describe(const struct sink *s, struct journal_point *point, vecmill_err *err)
 {
-    bool in_place = false; /* the output */
-    vecmill_status status = finish(s, err);
-    if (status == VECMILL_OK) status = commit(&s->errors.out, &s->errors.placed, err);
-    if (status == VECMILL_OK) status = commit(&s->ids.out, &s->ids.placed, err);
-    if (status == VECMILL_OK) status = commit(&s->out, &in_place, err);
-    /* An output that is in place and may only not be durable keeps what belongs to it; beside an
-     * output of another run, or none, it would lie. So would another run's beside it. */
-    if (in_place || status == VECMILL_OK) {
-        for (size_t i = 0; i < 2; i++) {
-            const struct sink_side *side = i == 0 ? &s->errors : &s->ids;
-            const vecmill_status removed = remove_old(side, status == VECMILL_OK ? err : NULL);
-            if (status == VECMILL_OK) status = removed;
-        }
-        return status;
+    for (size_t i = 0; i < PATHS_FILES; i++) {
+        const struct sink_file *file = &s->files[i];
+        struct stat st;
+        point->files[i] = (struct journal_file){.bytes = 0};
+        if (file->out.fd < 0) continue;
+        if (fstat(file->out.fd, &st) != 0)
+            return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be looked at", file->out.part);
+        point->files[i] = (struct journal_file){
+            .bytes = file->buf.total, .inode = (uint64_t)st.st_ino, .mtime_ns = io_mtime_ns(&st)};
     }
-    if (s->errors.placed) unlink(s->errors.out.path);
-    if (s->ids.placed) unlink(s->ids.out.path);
-    sink_drop(s);
-    return status;
+    return VECMILL_OK;
 }
 
-void sink_drop(struct sink *s)
+vecmill_status sink_sync(struct sink *s, struct journal_point *point, vecmill_err *err)
 {
-    if (s->standard) outbuf_flush(&s->buf, NULL); /* whole lines that were computed */
-    io_out_drop(&s->out);
-    io_out_drop(&s->ids.out);
-    io_out_drop(&s->errors.out);
+    VM_TRY(sync_all(s, err));
+    return describe(s, point, err);
+}
+
+vecmill_status sink_finish(struct sink *s, struct journal_point *point, vecmill_err *err)
+{
+    struct sink_file *output = &s->files[PATHS_OUTPUT];
+    if (s->paths->npy) {
+        char header[NPY_HEADER_BYTES];
+        npy_header(s->n_rows, s->dim, header);
+        VM_TRY(outbuf_flush(&output->buf, err));
+        VM_TRY(io_out_write_at(&output->out, header, sizeof header, 0, err));
+        output->synced = 0;
+    }
+    return sink_sync(s, point, err);
+}
+
+static bool has_output(const struct sink *s)
+{
+    return io_exists(s->paths->files[PATHS_OUTPUT].given);
+}
+
+void sink_unlock(struct sink *s)
+{
+    struct io_out *output = &s->files[PATHS_OUTPUT].out;
+    struct stat st;
+    const bool marks = has_output(s) && !io_exists(s->paths->journal.real);
+    if (output->fd >= 0 && fstat(output->fd, &st) == 0 && st.st_size == 0 && !marks)
+        io_out_drop(output);
+    sink_leave(s);
+}
+
+void sink_leave(struct sink *s)
+{
+    for (size_t i = 0; i < PATHS_FILES; i++)
+        io_out_leave(&s->files[i].out);
+}
+
+void sink_drop(struct sink *s, bool mark)
+{
+    struct io_out *output = &s->files[PATHS_OUTPUT].out;
+    if (s->paths->standard) sink_flush(s, NULL); /* whole lines that were computed */
+    if (mark && output->fd >= 0 && has_output(s)) {
+        io_out_cut(output, 0, NULL);
+        io_out_leave(output);
+    }
+    for (size_t i = 0; i < PATHS_FILES; i++)
+        io_out_drop(&s->files[i].out);
 }

@@ -70,13 +70,14 @@ static void every_option_of_embed(void **state)
 {
     (void)state;
     const struct options o = accepted(
-        "embed --model org/m --input=in.csv --output - --workers 1 --precision=fp32 "
+        "embed --model org/m --input=in.csv --output - --workers 1024 --resume --precision=fp32 "
         "--batch-tokens 65536 --memory auto --max-length 3 --long error --on-error stop --field 2 "
         "--id-field=key --input-format csv --max-document 1G --progress json --events=e.jsonl");
     assert_string_equal(o.model, "org/m");
     assert_string_equal(o.input, "in.csv");
     assert_string_equal(o.output, "-");
-    assert_int_equal(o.workers, 1);
+    assert_int_equal(o.workers, VECMILL_MAX_WORKERS);
+    assert_true(o.resume && !o.force);
     assert_int_equal(o.batch_tokens, 65536);
     assert_int_equal(o.max_length, 3);
     assert_int_equal(o.long_policy, VECMILL_LONG_ERROR);
@@ -125,6 +126,8 @@ static void other_commands(void **state)
     const struct options b = accepted("bench -i c.jsonl --repeat 3 --workers auto --json");
     assert_int_equal(b.repeat, 3);
     assert_int_equal(accepted("bench -i c.jsonl").repeat, 1);
+    assert_int_equal(accepted("bench -i c.jsonl --workers 1").workers, 1);
+    assert_true(accepted("embed -i a -o b --force").force);
 }
 
 static void help_and_version(void **state)
@@ -146,17 +149,13 @@ static void not_in_this_version(void **state)
     static const struct {
         const char *line, *words;
     } cases[] = {
-        {"embed -i a -o b --workers 2", "--workers 2 is not in this version: one process computes"},
-        {"embed -i a -o b --workers=4096", "--workers 4096 is not in this version"},
-        {"bench -i a --workers 2", "--workers 2 is not in this version"},
+        {"bench -i a --workers 2",
+         "--workers 2 is not in this version: bench measures one process; embed --workers tells"},
         {"embed -i a -o b --precision bf16", "--precision bf16 is not in this version: use fp32"},
         {"embed -i a -o b --precision=int8", "--precision int8 is not in this version"},
         {"embed -i a -o b --memory 1G", "--memory 1G is not in this version: use auto"},
         {"embed -i a -o b --memory 1", "--memory 1 is not in this version"},
         {"embed -i a -o b --long split", "--long split is not in this version"},
-        {"embed -i a -o b --resume", "--resume is not in this version"},
-        {"embed -i - -o b --resume", "--resume is not in this version"},
-        {"embed -i a -o b --force", "--force is not in this version"},
         {"plan", "the command plan is not in this version"},
         {"plan -m x -i a --max-length 128 --json", "the command plan is not in this version"},
         {"plan --try", "--try is not in this version"},
@@ -190,6 +189,9 @@ static void wrong_usage(void **state)
         {"embed -i a -o b --", "no error here"},
         {"tokenize --output x", "tokenize has no option --output"},
         {"tokenize --resume", "tokenize has no option --resume"},
+        {"tokenize --workers 1", "tokenize has no option --workers"},
+        {"embed -i a -o b --resume --force", "--resume and --force exclude each other"},
+        {"embed -i a -o b --force --resume", "--resume and --force exclude each other"},
         {"embed -q x", "embed has no option --query"},
         {"models -m x", "models has no option --model"},
         {"embed", "embed needs --input FILE (-i)"},
@@ -220,9 +222,11 @@ static void wrong_usage(void **state)
          "--max-document 0 is not a number of bytes from 1 to 1073741824"},
         {"embed -i a -o b --max-document 2G", "--max-document 2G is not a number of bytes"},
         {"embed -i a -o b --max-document 5X", "K, M or G behind it allowed"},
-        {"embed -i a -o b --workers 0", "--workers 0 is not a number from 1 to 4096, or auto"},
+        {"embed -i a -o b --workers 0", "--workers 0 is not a number from 1 to 1024, or auto"},
+        {"embed -i a -o b --workers 1025", "--workers 1025 is not a number from 1 to 1024"},
         {"embed -i a -o b --workers many",
-         "--workers many is not a number from 1 to 4096, or auto"},
+         "--workers many is not a number from 1 to 1024, or auto"},
+        {"bench -i a --workers 0", "--workers 0 is not a number from 1 to 1024, or auto"},
         {"embed -i a -o b --memory lots", "--memory lots is not a number of bytes"},
         {"embed -i a -o b --precision fp16", "--precision fp16 is not one of: fp32 bf16 int8"},
         {"embed -i a -o b --precision fp", "--precision fp is not one of"},

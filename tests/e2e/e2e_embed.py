@@ -228,8 +228,9 @@ class Telling(harness.Case):
         self.file("in.jsonl", "\n".join(BadDocuments.BAD))
         self.embed("-i", "in.jsonl", "-o", "out.npy", "--events", "events.jsonl", code=3)
         events = self.lines("events.jsonl")
-        self.assertEqual(events[0]["event"], "run_started")
-        self.assertEqual(events[0]["dim"], harness.Npy(self.path("out.npy")).dim)
+        # A pool is open when its first worker is ready; only then is it known what the run computes with.
+        self.assertEqual([event["event"] for event in events[:2]], ["worker_ready", "run_started"])
+        self.assertEqual(events[1]["dim"], harness.Npy(self.path("out.npy")).dim)
         self.assertEqual(events[-1]["event"], "run_finished")
         self.assertEqual(events[-1]["exit"], 3)
         failed = [event["index"] for event in events if event["event"] == "document_failed"]

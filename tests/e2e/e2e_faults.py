@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -283,6 +284,31 @@ class Output(Faults):
             self.assertGreater(told["tokens"], 0)
         self.assertFalse(self.exists("out.npy"))
 
+    def test_a_finished_output_with_failed_documents(self):
+        """Nothing is done, but it is said that not all went well; as JSON with a summary, as at each end."""
+        self.file("in.jsonl", '{"text": "a"}\n{"text": 5}\n')
+        self.embed("-i", "in.jsonl", "-o", "out.npy", code=3)
+        run = self.embed("-i", "in.jsonl", "-o", "out.npy", "--resume")
+        self.assertRegex(run.err, "out.npy is there.*failed.*out.npy.errors.jsonl.*nothing is done;")
+        run = self.embed("-i", "in.jsonl", "-o", "out.npy", "--resume", "--progress", "json")
+        notice, summary = (json.loads(line) for line in run.err.splitlines())
+        self.assertIn("out.npy.errors.jsonl", notice["sentence"])
+        self.assertEqual((summary["event"], summary["exit"]), ("summary", 0))
+        os.unlink(self.path("out.npy.errors.jsonl"))
+        os.utime(self.path("out.npy"), (1, 1))
+        run = self.embed("-i", "in.jsonl", "-o", "out.npy", "--resume")
+        self.assertRegex(run.err, "warning: out.npy is there.*in.jsonl is newer")
+        self.assertNotIn("failed", run.err)
+
+    def test_a_low_soft_limit_of_descriptors(self):
+        """The soft limit is for programs that select(); the hard one counts."""
+        limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 4096))
+        run = subprocess.run([harness.VECMILL, "embed", "-m", harness.toy_model(), "-i", "-", "-o", "out.npy",
+                              "--workers", "24"], cwd=self.dir, env=harness.environment(), preexec_fn=limit,
+                             input=b"one\ntwo\n", stderr=subprocess.PIPE, timeout=120)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(harness.Npy(self.path("out.npy")).n, 2)
+
     def test_slow_reader_gets_all(self):
         """Back-pressure: a reader that takes its time loses nothing."""
         self.file("in.txt", "".join(f"document {i}\n" for i in range(1000)))
@@ -297,6 +323,127 @@ class Output(Faults):
         _, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
         self.assertEqual(lines, 1000)
+
+
+class Asides(Faults):
+    """Who reads of a run, or does not, never holds it up: not its supervision, not its end."""
+
+    def stalled(self, path=None):
+        """A full pipe that nobody reads; of stderr, or at `path` as a FIFO. Returns both its ends."""
+        if path:
+            os.mkfifo(path)
+            read = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            write = os.open(path, os.O_WRONLY)
+        else:
+            read, write = os.pipe()
+        filler = os.open(f"/proc/self/fd/{write}", os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            while True:
+                os.write(filler, b"#" * 4095 + b"\n")
+        except BlockingIOError:
+            os.close(filler)
+        return read, write
+
+    def workers(self, process):
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
+            mine = set(file.read().split())
+        for thread in os.listdir(f"/proc/{process.pid}/task"):
+            with open(f"/proc/{process.pid}/task/{thread}/children", encoding="ascii") as file:
+                mine.update(file.read().split())
+        return {int(pid) for pid in mine}
+
+    def disturb(self, process):
+        """Kills workers one by one, each of which has to be replaced; then stops the run."""
+        try:
+            self.wait_for("the start", lambda: self.exists("out.npy.part"))
+            for _ in range(5):
+                self.wait_for("both workers", lambda: len(self.workers(process)) == 2)
+                victim = min(self.workers(process))
+                os.kill(victim, signal.SIGKILL)
+                self.wait_for("its end", lambda: victim not in self.workers(process))
+            self.wait_for("both workers", lambda: len(self.workers(process)) == 2)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(timeout=20), 4)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdin.close()
+
+    def drain(self, read):
+        os.set_blocking(read, False)
+        text = b""
+        try:
+            while piece := os.read(read, 65536):
+                text += piece
+        except BlockingIOError:
+            pass
+        os.close(read)
+        return text
+
+    def test_events_that_nobody_reads(self):
+        read, write = self.stalled(self.path("fifo"))
+        process = self.start("-i", "-", "-o", "out.npy", "--events", "fifo", "--workers", "2",
+                             stdin=subprocess.PIPE)
+        self.disturb(process)
+        os.close(write)
+        self.drain(read)
+        err = process.stderr.read().decode()
+        process.stderr.close()
+        self.assertRegex(err, r"(?m)^vecmill: warning: not all events were kept: fifo: [0-9]+ were dropped")
+
+    def test_stderr_that_nobody_reads(self):
+        for progress in ("auto", "json", "none"):
+            with self.subTest(progress=progress):
+                read, write = self.stalled()
+                command = [harness.VECMILL, "embed", "-m", harness.toy_model(), "-i", "-", "-o", "out.npy",
+                           "--workers", "2", "--progress", progress]
+                self.disturb(subprocess.Popen(command, cwd=self.dir, env=harness.environment(),
+                                              stdin=subprocess.PIPE, stderr=write))
+                os.close(write)
+                self.assertEqual(set(self.drain(read).replace(b"\n", b"")), set(b"#"))
+
+    def test_a_second_signal_ends_it_at_once(self):
+        """Also where the handler cannot say so."""
+        read, write = self.stalled()
+        self.file("in.txt", "some words of a document\n" * 200000)
+        process = subprocess.Popen([harness.VECMILL, "embed", "-m", harness.toy_model(), "-i", "in.txt", "-o",
+                                    "-"], cwd=self.dir, env=harness.environment(), stdout=write, stderr=write)
+        try:
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(timeout=20), 4)
+        finally:
+            process.kill()
+            process.wait()
+        os.close(write)
+        os.close(read)
+
+    def test_a_reader_that_lags_gets_whole_lines(self):
+        """It takes pieces, sleeps, and reads lines that can be parsed: all but those that were dropped."""
+        os.mkfifo(self.path("fifo"))
+        lines = "".join('{"text": %d}\n' % i for i in range(20000))
+        self.file("in.jsonl", lines + '{"text": "a"}\n')
+        text = []
+
+        def read():
+            with open(self.path("fifo"), "rb", buffering=0) as file:
+                fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, 4096)
+                while piece := file.read(3000):
+                    text.append(piece)
+                    if len(text) % 50 == 0:
+                        time.sleep(0.25)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        run = self.embed("-i", "in.jsonl", "-o", "out.npy", "--events", "fifo", "--workers", "1", code=3)
+        reader.join()
+        events = [json.loads(line) for line in b"".join(text).splitlines()]
+        failed = [event["index"] for event in events if event["event"] == "document_failed"]
+        self.assertEqual(failed, sorted(set(failed)))
+        dropped = re.search(r"warning: not all events were kept: fifo: ([0-9]+) were dropped", run.err)
+        # worker_ready, run_started, run_finished
+        self.assertEqual(len(events) + int(dropped.group(1) if dropped else 0), 20003, run.err)
 
 
 if __name__ == "__main__":

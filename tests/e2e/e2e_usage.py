@@ -51,8 +51,8 @@ class Refused(harness.Case):
                 *args]
 
     def test_what_is_not_in_this_version(self):
-        cases = [("--workers", "2"), ("--workers=4096",), ("--precision", "bf16"), ("--precision=int8",),
-                 ("--memory", "1G"), ("--memory=500M",), ("--long", "split"), ("--resume",), ("--force",)]
+        cases = [("--precision", "bf16"), ("--precision=int8",), ("--memory", "1G"), ("--memory=500M",),
+                 ("--long", "split")]
         for case in cases:
             name = case[0].split("=")[0]
             self.refused([name, "is not in this version"], *self.embed_args(*case))

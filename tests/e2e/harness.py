@@ -168,21 +168,31 @@ class Case(unittest.TestCase):
         return run
 
 
+def leave():
+    """Removes the temporary folder."""
+    global _home
+    if _home:
+        shutil.rmtree(_home, ignore_errors=True)
+    _home = None
+
+
 def main():
-    """Runs the tests of the calling file, prints the count, and ends."""
+    """Runs the tests of the calling file (or those that are named), prints the count, and ends."""
     for program in (VECMILL, WORKER):
         if not os.access(program, os.X_OK):
             print(f"skipped: {program} is not built")
             sys.exit(77)
     name = os.path.basename(sys.argv[0]).removesuffix(".py").replace("_", "-")
     try:
-        suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+        loader, module = unittest.defaultTestLoader, sys.modules["__main__"]
+        suite = loader.loadTestsFromNames(sys.argv[1:], module) if sys.argv[1:] else \
+            loader.loadTestsFromModule(module)
         result = unittest.TextTestRunner(verbosity=2, stream=sys.stdout).run(suite)
     finally:
-        if _home:
-            shutil.rmtree(_home, ignore_errors=True)
+        leave()
     for test, reason in result.skipped:
         print(f"skipped: {test.id()}: {reason}")
-    failed = len(result.failures) + len(result.errors)
+    # A test with many subtests is one test.
+    failed = len({getattr(test, "test_case", test) for test, _ in result.failures + result.errors})
     print(f"{name}: {result.testsRun - failed - len(result.skipped)} passed, {failed} failed")
     sys.exit(1 if failed else 0)

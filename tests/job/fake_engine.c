@@ -3,6 +3,8 @@
 
 #include "base/base.h"
 
+#include <assert.h>
+#include <poll.h>
 #include <string.h>
 
 void fake_vector(const void *text, size_t bytes, uint32_t dim, float *vector)
@@ -17,49 +19,119 @@ void fake_vector(const void *text, size_t bytes, uint32_t dim, float *vector)
     }
 }
 
-void vecmill_session_describe(const vecmill_session *session, vecmill_facts *facts)
-{
-    facts->dim = session->dim;
-    facts->max_length = 256;
-}
-
 const char *vecmill_status_words(vecmill_status status)
 {
     return status == VECMILL_OK ? "success" : "a status of the fake";
 }
 
-static int is(const vecmill_doc *doc, const char *text)
+static uint32_t capacity_of(const vecmill_pool *pool)
+{
+    return pool->capacity != 0 ? pool->capacity : 64;
+}
+
+void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts)
+{
+    assert(facts->struct_bytes == sizeof *facts && pool->dim <= FAKE_DIM_MAX);
+    facts->dim = pool->dim;
+    facts->max_length = 256;
+    facts->isa = pool->isa != NULL ? pool->isa : "avx2";
+    facts->identity = pool->identity != NULL ? pool->identity : "0123456789abcdef0123456789abcdef";
+}
+
+static bool is(const vecmill_doc *doc, const char *text)
 {
     return doc->bytes == strlen(text) && memcmp(doc->text, text, doc->bytes) == 0;
 }
 
-vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, size_t n_docs,
-                             float *vectors, vecmill_result *results, vecmill_err *err)
+static void compute(const vecmill_doc *doc, uint32_t dim, struct fake_doc *out)
 {
-    session->n_calls++;
-    session->n_docs += n_docs;
-    if (n_docs > session->most_docs) session->most_docs = n_docs;
-    if (session->stop != NULL && session->n_calls == session->stop_at)
-        atomic_store(session->stop, 1);
-    for (size_t i = 0; i < n_docs; i++) {
-        if (is(&docs[i], "BREAK")) return err_set(err, VECMILL_E_MODEL, "the fake model broke");
-        results[i] = (vecmill_result){.status = VECMILL_OK, .n_tokens = 2};
-        float *row = vectors + i * session->dim;
-        if (is(&docs[i], "TOO LONG")) {
-            results[i] = (vecmill_result){.status = VECMILL_E_LIMIT};
-            memset(row, 0, session->dim * sizeof *row);
-            continue;
-        }
-        results[i].truncated = is(&docs[i], "TRUNCATE ME");
-        for (size_t at = 0; at < docs[i].bytes;) {
-            uint32_t cp;
-            bool bad;
-            const size_t took =
-                utf8_next((const unsigned char *)docs[i].text + at, docs[i].bytes - at, &cp, &bad);
-            if (bad) results[i].replaced_bytes += took;
-            at += took;
-        }
-        fake_vector(docs[i].text, docs[i].bytes, session->dim, row);
+    *out = (struct fake_doc){.result = {.status = VECMILL_OK, .n_tokens = 2},
+                             .breaks = is(doc, "BREAK")};
+    if (is(doc, "TOO LONG")) out->result = (vecmill_result){.status = VECMILL_E_LIMIT};
+    if (is(doc, "CONDEMN ME")) out->result = (vecmill_result){.status = VECMILL_E_WORKERS};
+    if (out->result.status != VECMILL_OK) return;
+    out->result.truncated = is(doc, "TRUNCATE ME");
+    for (size_t at = 0; at < doc->bytes;) {
+        uint32_t cp;
+        bool bad;
+        const size_t took =
+            utf8_next((const unsigned char *)doc->text + at, doc->bytes - at, &cp, &bad);
+        if (bad) out->result.replaced_bytes += took;
+        at += took;
     }
+    fake_vector(doc->text, doc->bytes, dim, out->vector);
+}
+
+vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *accepted,
+                                   vecmill_err *err)
+{
+    const uint32_t capacity = capacity_of(pool);
+    assert(capacity <= FAKE_CAPACITY_MAX && !pool->held);
+    if (pool->fail_after != 0 && pool->n_taken >= pool->fail_after)
+        return err_set(err, VECMILL_E_WORKERS, "the fake workers keep dying");
+    if (is(&doc, "TOO LARGE"))
+        return err_set(err, VECMILL_E_LIMIT, "the fake pool has no room for the document");
+    *accepted = pool->n_submitted - pool->n_taken < capacity;
+    pool->n_refused += *accepted == 0;
+    if (*accepted == 0) return VECMILL_OK;
+    compute(&doc, pool->dim, &pool->docs[pool->n_submitted % capacity]);
+    pool->n_submitted++;
+    if (pool->n_submitted - pool->n_taken > pool->most_held)
+        pool->most_held = pool->n_submitted - pool->n_taken;
+    if (pool->stop != NULL && pool->n_submitted == pool->stop_at) atomic_store(pool->stop, 1);
     return VECMILL_OK;
+}
+
+vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *vector,
+                                 vecmill_result *result, vecmill_err *why, int *taken,
+                                 vecmill_err *err)
+{
+    const struct fake_doc *doc = &pool->docs[pool->n_taken % capacity_of(pool)];
+    *taken = 0;
+    if (pool->fail_after != 0 && pool->n_taken >= pool->fail_after)
+        return err_set(err, VECMILL_E_WORKERS, "the fake workers keep dying");
+    if (pool->n_taken == pool->n_submitted) return VECMILL_OK;
+    if (pool->held && pool->n_taken >= pool->held_at) {
+        pool->n_told++;
+        return VECMILL_OK;
+    }
+    if (pool->waited < pool->late) {
+        /* Only when it is held does the time that passes say anything. */
+        if (pool->held) poll(NULL, 0, (int)wait_ms);
+        pool->waited++;
+        return VECMILL_OK;
+    }
+    if (doc->breaks) return err_set(err, VECMILL_E_MODEL, "the fake model broke");
+    memcpy(vector, doc->vector, pool->dim * sizeof *vector);
+    *result = doc->result;
+    if (result->status == VECMILL_E_WORKERS)
+        err_set(why, result->status, "3 workers ended with this document: segv");
+    else if (result->status != VECMILL_OK)
+        err_set(why, result->status, "what job says better");
+    pool->waited = 0;
+    pool->n_taken++;
+    *taken = 1;
+    return VECMILL_OK;
+}
+
+void vecmill_pool_hold(vecmill_pool *pool)
+{
+    pool->held = true;
+    pool->held_at = pool->n_submitted;
+    if (pool->flight != 0 && pool->n_taken + pool->flight < pool->n_submitted)
+        pool->held_at = pool->n_taken + pool->flight;
+    if (pool->behind != 0) pool->held_at = pool->n_taken;
+}
+
+void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts)
+{
+    assert(counts->struct_bytes == sizeof *counts);
+    const uint64_t computed = pool->held ? pool->held_at : pool->n_submitted;
+    *counts = (vecmill_pool_counts){.struct_bytes = sizeof *counts,
+                                    .accepted = pool->n_submitted,
+                                    .returned = pool->n_taken,
+                                    .queued = pool->n_submitted - computed,
+                                    .in_flight = computed - pool->n_taken + pool->behind,
+                                    .batches = pool->n_taken * pool->batches_a_doc,
+                                    .capacity = capacity_of(pool)};
 }

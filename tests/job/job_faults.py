@@ -1,124 +1,252 @@
-"""Every system call of a run that matters fails once, by strace: the output is the old one or the new
-one whole, what stands beside it is whole too, nothing else is left, and no signal ends the run.
-Interrupted transfers change nothing.
+"""What can happen to a run from outside, at every system call it makes, by strace: the call fails, or the
+process is killed there. Behind each such end the run is resumed, and then the folder must hold, byte for
+byte, what an undisturbed run leaves, and nothing beside it.
 
-    job_faults.py path/to/job_sample
+    job_faults.py fail|kill path/to/job_sample
+
+A kill comes before each call that changes something in the file system, and so in every state that one
+can leave; with $VECMILL_TEST_LONG before each call there is.
+
+Until it is resumed the output is the old one or the new one whole, what stands beside it is whole too,
+and whatever else is there is a part or the journal. Interrupted transfers change nothing.
 """
 
+import collections
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 
-SAMPLE = sys.argv[1]
-PARTIAL = 3  # VECMILL_E_PARTIAL: the last lines of the input are no JSON
+MODE, SAMPLE = sys.argv[1:]
+EVERY_CALL = bool(os.environ.get("VECMILL_TEST_LONG"))
+OK, PARTIAL = 0, 3
 SIDES = ("out.npy.ids.jsonl", "out.npy.errors.jsonl")
-MOST = 200  # calls of one kind; more would mean that the loop does not end
+OUTPUTS = ("out.npy",) + SIDES
+LEFT = {name + ".part" for name in OUTPUTS} | {"out.npy.journal", "out.npy.journal.part"}
+CHANGING = ("openat", "write", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "unlink",
+            "exit_group")
+MOST = 400  # calls of one kind; more would mean that the loop does not end
+DOCUMENTS = 60
 
 
-def run(folder, *strace):
-    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
-    command = ["strace", "-o", "/dev/null", *strace, SAMPLE, os.path.join(folder, "out.npy"),
-               os.path.join(folder, "in.jsonl")]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+class Folder:
+    """A folder with an input, and with an older output if `old`. What the run writes has files beside it,
+    of ids and of errors, if `sides`; else those of the older output have to go."""
+
+    def __init__(self, path, old, sides):
+        self.path, self.old, self.sides = path, old, sides
+        self.good = PARTIAL if sides else OK
+        self.fresh()
+        first = self.run(strace=())
+        if first.returncode != self.good:
+            print("job-%s: skipped, strace cannot trace here: %s" % (MODE, first.stderr[-200:]))
+            sys.exit(77)
+        self.whole = self.contents()
+        assert set(self.whole) == {"in.jsonl", "out.npy", *(SIDES if sides else ())}, self.whole
+
+    def fresh(self):
+        for name in os.listdir(self.path):
+            os.unlink(os.path.join(self.path, name))
+        with open(os.path.join(self.path, "in.jsonl"), "w") as file:
+            for i in range(DOCUMENTS):
+                if not self.sides:
+                    file.write('"document %d"\n' % i)
+                elif i % 20 == 0:
+                    file.write("not JSON\n")
+                else:
+                    file.write('{"id":%d,"text":"document %d"}\n' % (i, i))
+        for name in OUTPUTS if self.old else ():
+            with open(os.path.join(self.path, name), "w") as file:
+                file.write("old " + name)
+        self.begun = self.contents()
+
+    def __str__(self):
+        return "%s an older output, %s files beside it" % ("over" if self.old else "without",
+                                                           "with" if self.sides else "without")
+
+    def save(self):
+        """The folder's state, as a copy keeps it: without inodes, but with times."""
+        return {name: (data, os.stat(os.path.join(self.path, name)).st_mtime_ns)
+                for name, data in self.contents().items()}
+
+    def restore(self, state):
+        for name in os.listdir(self.path):
+            os.unlink(os.path.join(self.path, name))
+        for name, (data, mtime_ns) in state.items():
+            path = os.path.join(self.path, name)
+            with open(path, "wb") as file:
+                file.write(data)
+            os.utime(path, ns=(mtime_ns, mtime_ns))
+
+    def contents(self):
+        found = {}
+        for name in os.listdir(self.path):
+            with open(os.path.join(self.path, name), "rb") as file:
+                found[name] = file.read()
+        return found
+
+    def run(self, *words, strace=None):
+        """job_sample, under strace unless that is None."""
+        env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
+        command = [] if strace is None else ["strace", "-o", "/dev/null", *strace]
+        command += [SAMPLE, *words, os.path.join(self.path, "out.npy"),
+                    os.path.join(self.path, "in.jsonl")]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+
+    def calls(self, *words):
+        """How often each call is made in a run that is not disturbed."""
+        log = self.path + ".log"
+        self.run(*words, strace=("-o", log))
+        with open(log) as file:
+            found = collections.Counter(re.findall(r"^(\w+)\(", file.read(), re.M))
+        os.unlink(log)
+        return found
+
+    def check_between(self, what):
+        """The state that an early end leaves. Returns whether there is a journal."""
+        found = self.contents()
+        old = {name: b"old " + name.encode() for name in OUTPUTS}
+        for name, data in found.items():
+            assert name in self.whole or name in LEFT or name in SIDES and self.old, (what, name)
+            if name not in LEFT:
+                assert data in (self.whole.get(name), old.get(name) if self.old else None), \
+                    (what, name, "is half a file")
+        if found.get("out.npy") == self.whole["out.npy"]:
+            for name in SIDES if self.sides else ():
+                assert found.get(name) == self.whole[name], (what, name, "is not the output's")
+        return "out.npy.journal" in found
+
+    def resume(self, what):
+        begun = self.contents() != self.begun
+        done = self.run("resume")
+        found = self.contents()
+        if self.old and not begun:  # it ended before it began: the old output is taken for finished
+            assert found == self.begun, (what, sorted(found))
+            return
+        assert done.returncode in (OK, PARTIAL), (what, done.returncode, done.stderr)
+        assert set(found) == set(self.whole), (what, sorted(found), done.stderr)
+        for name in found:
+            assert found[name] == self.whole[name], (what, name, "differs", done.stderr)
 
 
-def fresh(folder):
-    for name in os.listdir(folder):
-        os.unlink(os.path.join(folder, name))
-    with open(os.path.join(folder, "in.jsonl"), "w") as file:
-        for i in range(3000):
-            file.write('{"id":%d,"text":"document %d"}\n' % (i, i))
-        file.write("not JSON\n" * 3)
-    for name in ("out.npy",) + SIDES:
-        with open(os.path.join(folder, name), "w") as file:
-            file.write("old " + name)
-
-
-def contents(folder):
-    found = {}
-    for name in os.listdir(folder):
-        with open(os.path.join(folder, name), "rb") as file:
-            found[name] = file.read()
-    return found
-
-
-def check(found, whole, done, what):
-    old = {name: b"old " + name.encode() for name in ("out.npy",) + SIDES}
-    for name, data in found.items():
-        assert name in whole, (what, name, "is left behind")
-        assert data in (whole[name], old.get(name)), (what, name, "is half a file")
-    assert "out.npy" in found and (not done or found == whole), (what, sorted(found))
-    if found["out.npy"] == whole["out.npy"]:
-        assert found == whole, (what, "the new output without what belongs to it")
-
-
-def fail_each(folder, whole, call, error, n_calls):
+def fail_each(folder, call, error):
     """Lets the first call fail, then the second alone, ... until there are no more."""
-    n_failed = 0
+    n_failed = n_kept = 0
+    folder.fresh()
+    n_calls = folder.calls()[call]
     for index in range(1, MOST):
-        fresh(folder)
+        folder.fresh()
+        before = folder.contents()
         what = "%s %s number %d" % (call, error, index)
-        done = run(folder, "-e", "inject=%s:error=%s:when=%d" % (call, error, index))
+        done = folder.run(strace=("-e", "inject=%s:error=%s:when=%d" % (call, error, index)))
         assert 0 <= done.returncode < 128, (what, done.returncode, done.stderr)
-        complete = done.returncode == PARTIAL
-        check(contents(folder), whole, complete, what)
-        if complete and index > n_calls:
-            return n_failed
-        n_failed += not complete
-        if not complete:
-            assert done.stderr.strip(), what
+        kept = folder.check_between(what)
+        if done.returncode == folder.good:
+            assert folder.contents() == folder.whole, (what, sorted(folder.contents()))
+            if index > n_calls:
+                return n_failed, n_kept
+            continue
+        n_failed += 1
+        n_kept += kept
+        assert done.stderr.strip(), what
+        found = folder.contents()
+        marked = folder.old and found == {**before, "out.npy.part": b""}
+        if not kept:
+            assert marked or found in (before, folder.whole), (what, sorted(found))
+        folder.resume(what) if kept or marked else None
     raise AssertionError("%s never ends" % call)
 
 
-def count_calls(folder, calls):
-    """How often each call is made in an undisturbed run."""
-    fresh(folder)
-    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
-    log = folder + ".log"
-    subprocess.run(["strace", "-o", log, SAMPLE, os.path.join(folder, "out.npy"),
-                    os.path.join(folder, "in.jsonl")], env=env, capture_output=True)
-    with open(log) as file:
-        lines = file.readlines()
-    os.unlink(log)
-    return {call: sum(line.startswith(call + "(") for line in lines) for call in calls}
+def kill_each(folder, state, words):
+    """From a state of the folder on: a run that is killed at each of its calls, then resumed."""
+    folder.restore(state)
+    calls = folder.calls(*words)
+    n = 0
+    for call, count in sorted(calls.items()):
+        if call == "execve" or not EVERY_CALL and call not in CHANGING:
+            continue
+        for index in range(1, count + 1):
+            folder.restore(state)
+            what = "killed in %s number %d of %s" % (call, index, " ".join(words) or "a run")
+            done = folder.run(*words,
+                              strace=("-e", "inject=%s:signal=KILL:when=%d" % (call, index)))
+            assert done.returncode < 0 or done.returncode == 137, (what, done.returncode)
+            folder.check_between(what)
+            folder.resume(what)
+            n += 1
+    return n
+
+
+def fail(folder):
+    faults = [("read", "EIO"), ("write", "ENOSPC"), ("write", "EIO"), ("pwrite64", "EIO"),
+              ("pwrite64", "ENOSPC"), ("fsync", "EIO"), ("fdatasync", "EIO"), ("rename", "EIO"),
+              ("ftruncate", "EIO"), ("openat", "EMFILE"), ("unlink", "EIO")]
+    passed = total_failed = total_kept = 0
+    for call, error in faults:
+        n_failed, n_kept = fail_each(folder, call, error)
+        total_failed += n_failed
+        total_kept += n_kept
+        passed += 1
+    print("%s: %d runs failed as they should, %d of them were resumed"
+          % (folder, total_failed, total_kept))
+    # A resumed run that fails keeps what it has; one that started afresh over it may keep nothing.
+    folder.fresh()
+    folder.run("stop=30")
+    stopped = folder.save()
+    for word in "resume", "force":
+        for call, error in faults:
+            folder.restore(stopped)
+            for index in range(1, folder.calls(word)[call] + 1):
+                folder.restore(stopped)
+                what = "%s, %s %s number %d" % (word, call, error, index)
+                folder.run(word, strace=("-e", "inject=%s:error=%s:when=%d" % (call, error, index)))
+                folder.check_between(what)
+                folder.resume(what)
+        passed += 1
+    files = [os.path.join(folder.path, name) for name in ("in.jsonl", "out.npy.part")]
+    folder.fresh()
+    watched = [part for path in files for part in ("-P", path)]
+    done = folder.run(strace=(*watched, "-e", "inject=read,write,pwrite64:error=EINTR:when=1+2"))
+    assert done.returncode == folder.good and folder.contents() == folder.whole, done.stderr
+    return passed + 1
+
+
+def kill(folder):
+    folder.fresh()
+    begun = folder.save()
+    n = kill_each(folder, begun, ())
+    if folder.old:
+        n += kill_each(folder, begun, ("stop=0",))
+    else:
+        n += kill_each(folder, begun, ("stop=30",))
+        folder.restore(begun)
+        folder.run("stop=30")
+        stopped = folder.save()
+        assert "out.npy.journal" in stopped
+        n += kill_each(folder, stopped, ("resume",))
+        n += kill_each(folder, stopped, ("force",))
+    # Whole, but no name changed yet.
+    folder.restore(begun)
+    folder.run(strace=("-e", "inject=rename:signal=KILL:when=2"))
+    unplaced = folder.save()
+    assert "out.npy.part" in unplaced and "out.npy.journal" in unplaced, sorted(unplaced)
+    n += kill_each(folder, unplaced, ("resume",))
+    print("%s: %d runs killed and resumed" % (folder, n))
+    return 3 if folder.old else 5
 
 
 def main():
     if shutil.which("strace") is None:
-        print("job-faults: skipped, there is no strace")
+        print("job-%s: skipped, there is no strace" % MODE)
         return 77
-    with tempfile.TemporaryDirectory(prefix="vecmill-job-") as folder:
-        fresh(folder)
-        first = run(folder)
-        if first.returncode != PARTIAL:
-            print("job-faults: skipped, strace cannot trace here: " + first.stderr.strip()[-200:])
-            return 77
-        whole = contents(folder)
-        assert set(whole) == {"in.jsonl", "out.npy", *SIDES}, sorted(whole)
-        faults = [("read", "EIO"), ("write", "ENOSPC"), ("pwrite64", "EIO"), ("fsync", "EIO"),
-                  ("rename", "EIO"), ("ftruncate", "EIO"), ("openat", "EMFILE")]
-        counts = count_calls(folder, [call for call, _ in faults])
-        passed = 0
-        for call, error in faults:
-            n_failed = fail_each(folder, whole, call, error, counts[call])
-            assert n_failed > 0, call
-            print("%s %s: %d runs failed as they should" % (call, error, n_failed))
-            passed += 1
-        fresh(folder)
-        before = contents(folder)
-        run(folder, "-e", "inject=rename:error=EIO:when=1")
-        assert contents(folder) == before, "a rename that failed took files of an earlier run"
-        passed += 1
-        files = [os.path.join(folder, name) for name in ("in.jsonl", "out.npy.part")]
-        fresh(folder)
-        watched = [part for path in files for part in ("-P", path)]
-        done = run(folder, *watched, "-e", "inject=read,write,pwrite64:error=EINTR:when=1+2")
-        assert done.returncode == PARTIAL, done.stderr
-        check(contents(folder), whole, True, "EINTR")
-        passed += 1
-    print("job-faults: %d passed, 0 failed" % passed)
+    passed = 0
+    for old, sides in ((False, True), (True, True), (True, False)):
+        with tempfile.TemporaryDirectory(prefix="vecmill-job-") as path:
+            folder = Folder(path, old, sides)
+            passed += fail(folder) if MODE == "fail" else kill(folder)
+    print("job-%s: %d passed, 0 failed" % (MODE, passed))
     return 0
 
 

@@ -153,10 +153,10 @@ static void a_million_empty_lines(void **state)
     kit_write(kit_path("in.txt"), lines, N);
     free(lines);
     const uint64_t before = peak_kb();
-    vecmill_session session = {.dim = 3};
+    vecmill_pool pool = {.dim = 3};
     const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
     struct job_progress summary;
-    assert_int_equal(job_run(&options, &session, NULL, &summary, NULL), VECMILL_OK);
+    assert_int_equal(job_run(&options, &pool, NULL, &summary, NULL), VECMILL_OK);
     assert_int_equal(summary.documents, N);
     struct job_vectors v;
     assert_true(peak_kb() - before < GROWTH_MOST_KB);
@@ -187,11 +187,11 @@ static void documents_of_the_most_bytes(void **state)
         char path[32];
         int fd;
         const pid_t child = writer(path, "", JOB_MAX_DOCUMENT_DEFAULT, "\n", &fd);
-        vecmill_session session = {.dim = 3};
+        vecmill_pool pool = {.dim = 3};
         const struct job_options options = {
             .input = path, .input_format = "txt", .output = kit_path("out.npy")};
         struct job_progress summary;
-        assert_int_equal(job_run(&options, &session, NULL, &summary, NULL), VECMILL_OK);
+        assert_int_equal(job_run(&options, &pool, NULL, &summary, NULL), VECMILL_OK);
         assert_int_equal(summary.documents, 1);
         close(fd);
         int how;
@@ -201,6 +201,61 @@ static void documents_of_the_most_bytes(void **state)
     const uint64_t grown = peak_kb() - before;
     print_message("peak memory grew by %llu kB\n", (unsigned long long)grown);
     assert_true(grown < GROWTH_MOST_KB);
+}
+
+static atomic_int stop;
+
+static void on_alarm(int number)
+{
+    (void)number;
+    atomic_store(&stop, 1);
+}
+
+/* Nobody reads what is written, and there is always more to read. */
+static void a_stalled_reader_of_much(void **state)
+{
+    (void)state;
+    int lines[2], ends[2];
+    assert_int_equal(pipe(lines), 0);
+    assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    const pid_t source = fork();
+    assert_true(source >= 0);
+    if (source == 0) {
+        static const char line[] = "a line of which there is no end\n";
+        while (write(lines[1], line, sizeof line - 1) > 0) {
+        }
+        _exit(0);
+    }
+    char path[32];
+    snprintf(path, sizeof path, "/dev/fd/%d", lines[0]);
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const uint64_t before = peak_kb();
+        dup2(ends[1], STDOUT_FILENO);
+        signal(SIGALRM, on_alarm);
+        ualarm(700000, 100000);
+        vecmill_pool pool = {.dim = 8, .capacity = FAKE_CAPACITY_MAX};
+        const struct job_hooks hooks = {.stop = &stop};
+        const struct job_options options = {
+            .input = path, .input_format = "txt", .output = "-", .max_document = 1 << 20};
+        struct job_progress summary;
+        if (job_run(&options, &pool, &hooks, &summary, NULL) != VECMILL_E_STOPPED) _exit(1);
+        if (summary.documents < 100) _exit(3);
+        _exit(peak_kb() - before < 8192 ? 0 : 2);
+    }
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    for (int i = 0; i < 2; i++) {
+        close(lines[i]);
+        close(ends[i]);
+    }
+    kill(source, SIGKILL);
+    waitpid(source, NULL, 0);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 0);
 }
 
 /* Address space that ends somewhere between nothing and enough: refused by name, or done. */
@@ -222,10 +277,10 @@ static void memory_that_is_not_there(void **state)
             const size_t bytes = pages * (size_t)getpagesize() + (megabytes << 20);
             const struct rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
             if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(99);
-            vecmill_session session = {.dim = 3};
+            vecmill_pool pool = {.dim = 3};
             struct job_progress summary;
             vecmill_err err;
-            const vecmill_status status = job_run(&options, &session, NULL, &summary, &err);
+            const vecmill_status status = job_run(&options, &pool, NULL, &summary, &err);
             const bool named = strstr(err.message, "bytes") != NULL;
             _exit(status == VECMILL_E_MEMORY && !named ? 98 : (int)status);
         }
@@ -255,6 +310,7 @@ int main(void)
         cmocka_unit_test(a_million_empty_lines),
         cmocka_unit_test(documents_of_the_most_bytes),
         cmocka_unit_test(a_small_file_that_unpacks_to_much),
+        cmocka_unit_test(a_stalled_reader_of_much),
         cmocka_unit_test(memory_that_is_not_there),
     };
     const int n = sizeof tests / sizeof *tests;

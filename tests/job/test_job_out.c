@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -47,11 +48,11 @@ static void alarms(void (*handler)(int), unsigned us)
 
 static vecmill_status run(const struct job_options *options, vecmill_err *err)
 {
-    vecmill_session session = {.dim = DIM};
+    vecmill_pool pool = {.dim = DIM};
     const struct job_hooks hooks = {.stop = &stop};
     struct job_progress summary;
     err->message[0] = 0;
-    return job_run(options, &session, &hooks, &summary, err);
+    return job_run(options, &pool, &hooks, &summary, err);
 }
 
 static void assert_message(const vecmill_err *err, const char *part)
@@ -180,6 +181,60 @@ static void a_slow_reader(void **state)
     remove_all((const char *const[]){"in.txt"}, 1);
 }
 
+/* Reads one line of at most room - 1 bytes; false when none came within ten seconds. */
+static bool read_line(int fd, char *line, size_t room)
+{
+    size_t n = 0;
+    while (n + 1 < room) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (poll(&p, 1, 10000) <= 0 || read(fd, line + n, 1) != 1) return false;
+        if (line[n++] == '\n') break;
+    }
+    line[n] = 0;
+    return true;
+}
+
+/* Whoever types a line gets its vector before the next one, also while one is half typed. */
+static void a_line_gets_its_vector_at_once(void **state)
+{
+    (void)state;
+    int in[2], out[2];
+    assert_int_equal(pipe(in), 0);
+    assert_int_equal(pipe(out), 0);
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        dup2(in[0], STDIN_FILENO);
+        dup2(out[1], STDOUT_FILENO);
+        close(in[1]);
+        vecmill_pool pool = {.dim = DIM, .late = 5};
+        const struct job_options options = {.input = "-", .output = "-"};
+        struct job_progress summary;
+        _exit((int)job_run(&options, &pool, NULL, &summary, NULL));
+    }
+    close(in[0]);
+    close(out[1]);
+    static const char *const typed[] = {"first\n", "second\nthi", "rd\n", "four\nfive\nsi", "x"};
+    static const int n_lines[] = {1, 1, 1, 2, 0};
+    int index = 0;
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
+        assert_true(write(in[1], typed[i], strlen(typed[i])) > 0);
+        for (int k = 0; k < n_lines[i]; k++) {
+            char line[256], front[64];
+            if (!read_line(out[0], line, sizeof line)) fail_msg("no vector of line %d", index);
+            snprintf(front, sizeof front, "{\"id\":%d,\"embedding\":[", index++);
+            assert_memory_equal(line, front, strlen(front));
+        }
+    }
+    close(in[1]);
+    char line[256];
+    assert_true(read_line(out[0], line, sizeof line));
+    assert_memory_equal(line, "{\"id\":5,", 8);
+    assert_int_equal(ends_with_status(child), VECMILL_OK);
+    close(out[0]);
+}
+
 static void standard_output_is_the_input(void **state)
 {
     (void)state;
@@ -193,7 +248,7 @@ static void standard_output_is_the_input(void **state)
     if (child == 0) {
         dup2(fd, STDOUT_FILENO);
         vecmill_err err = {.message = ""};
-        const bool refused = job_check(&options, &err) == VECMILL_E_OUTPUT &&
+        const bool refused = job_check(&options, NULL, &err) == VECMILL_E_OUTPUT &&
                              run(&options, &err) == VECMILL_E_OUTPUT &&
                              strstr(err.message, "standard output: is the input of this run") &&
                              strstr(err.message, "in.txt");
@@ -213,7 +268,7 @@ static void the_input_is_in_the_way(void **state)
     (void)state;
     static const char *const names[] = {
         "out.npy", "out.npy.part", "out.npy.ids.jsonl", "out.npy.ids.jsonl.part",
-        "e.jsonl", "e.jsonl.part",
+        "e.jsonl", "e.jsonl.part", "out.npy.journal",   "out.npy.journal.part",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (int linked = 0; linked < 2; linked++) {
@@ -225,7 +280,7 @@ static void the_input_is_in_the_way(void **state)
                                                 .output = kit_path("out.npy"),
                                                 .errors = kit_path("e.jsonl")};
             vecmill_err err = {.message = ""};
-            assert_int_equal(job_check(&options, &err), VECMILL_E_OUTPUT);
+            assert_int_equal(job_check(&options, NULL, &err), VECMILL_E_OUTPUT);
             assert_message(&err, in);
             assert_int_equal(run(&options, &err), VECMILL_E_OUTPUT);
             char expected[64];
@@ -247,7 +302,7 @@ static void the_input_is_in_the_way(void **state)
                                             .output = kit_path("out.npy"),
                                             .errors = kit_path(errors[i])};
         vecmill_err err = {.message = ""};
-        assert_int_equal(job_check(&options, &err), VECMILL_E_USAGE);
+        assert_int_equal(job_check(&options, NULL, &err), VECMILL_E_USAGE);
         assert_message(&err, "cannot be the file of errors too");
     }
     remove_all((const char *const[]){"in.txt"}, 1);
@@ -267,6 +322,8 @@ static void own_paths(void **state)
         "out.npy.ids.jsonl.part",
         "out.npy.errors.jsonl",
         "out.npy.errors.jsonl.part",
+        "out.npy.journal",
+        "out.npy.journal.part",
         "./out.npy",
         "./in.txt",
     };
@@ -357,18 +414,18 @@ static void what_a_killed_run_left(void **state)
 static void a_summary_of_failures(void **state)
 {
     (void)state;
-    vecmill_session session = {.dim = DIM};
+    vecmill_pool pool = {.dim = DIM};
     const struct job_options missing = {.input = kit_path("missing.txt"),
                                         .output = kit_path("out.npy")};
     struct job_progress summary = {.documents = 77, .tokens = 77};
-    assert_int_equal(job_run(&missing, &session, NULL, &summary, NULL), VECMILL_E_INPUT);
+    assert_int_equal(job_run(&missing, &pool, NULL, &summary, NULL), VECMILL_E_INPUT);
     assert_true(summary.documents == 0 && summary.tokens == 0);
 
     input("in.txt", "a\n");
     const struct job_options nowhere = {.input = kit_path("in.txt"),
                                         .output = kit_path("missing/out.npy")};
     summary.documents = 77;
-    assert_int_equal(job_run(&nowhere, &session, NULL, &summary, NULL), VECMILL_E_OUTPUT);
+    assert_int_equal(job_run(&nowhere, &pool, NULL, &summary, NULL), VECMILL_E_OUTPUT);
     assert_int_equal(summary.documents, 0);
     assert_int_equal(summary.bytes_total, 2);
     remove_all((const char *const[]){"in.txt"}, 1);
@@ -379,6 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stalled_reader),
         cmocka_unit_test(a_slow_reader),
+        cmocka_unit_test(a_line_gets_its_vector_at_once),
         cmocka_unit_test(standard_output_is_the_input),
         cmocka_unit_test(the_input_is_in_the_way),
         cmocka_unit_test(own_paths),

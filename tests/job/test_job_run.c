@@ -51,13 +51,13 @@ static void on_progress(void *context, const struct job_progress *progress)
 static vecmill_status run(const struct job_options *options, struct told *told,
                           struct job_progress *summary, vecmill_err *err)
 {
-    vecmill_session session = {.dim = DIM};
+    vecmill_pool pool = {.dim = DIM};
     struct told nobody = {.n_failed = 0};
     const struct job_hooks hooks = {
         .progress = on_progress, .failed = on_failed, .context = told != NULL ? told : &nobody};
     struct job_progress ignored;
     err->message[0] = 0;
-    return job_run(options, &session, &hooks, summary != NULL ? summary : &ignored, err);
+    return job_run(options, &pool, &hooks, summary != NULL ? summary : &ignored, err);
 }
 
 static void assert_message(const vecmill_err *err, const char *part)
@@ -112,7 +112,10 @@ static void clean(void)
                                         "out.jsonl",
                                         "out.jsonl.errors.jsonl",
                                         "errors.jsonl",
-                                        "out.npy.part"};
+                                        "out.npy.part",
+                                        "out.npy.ids.jsonl.part",
+                                        "out.npy.errors.jsonl.part",
+                                        "out.npy.journal"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(kit_path(names[i]));
     assert_int_equal(kit_count(), 0);
@@ -129,7 +132,7 @@ static void npy_with_ids_and_errors(void **state)
     struct told told = {.n_failed = 0};
     struct job_progress summary;
     vecmill_err err;
-    assert_int_equal(job_check(&options, &err), VECMILL_OK);
+    assert_int_equal(job_check(&options, NULL, &err), VECMILL_OK);
     assert_int_equal(kit_count(), 1);
     assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_PARTIAL);
     assert_message(&err, "3 of 8 documents of /tmp/");
@@ -307,84 +310,226 @@ static void the_first_failure_stops(void **state)
     clean();
 }
 
-static void order_and_windows(void **state)
+/* Every other record cannot be read; the others are embedded. */
+static void half_of_it_fails(const char *name, int n)
+{
+    FILE *file = fopen(kit_path(name), "w");
+    assert_non_null(file);
+    for (int i = 0; i < n; i++)
+        fprintf(file, "{\"id\":%d,\"text\":\"t %d\"}\n%d\n", i, i, i);
+    fclose(file);
+}
+
+static void order(void **state)
 {
     (void)state;
     enum { N = 5000 };
+    static const struct {
+        uint32_t capacity, late;
+    } pools[] = {{1, 0}, {1, 3}, {7, 2}, {256, 0}, {256, 5}};
     FILE *file = fopen(kit_path("in.txt"), "w");
     assert_non_null(file);
     for (int i = 0; i < N; i++)
         fprintf(file, "document %d\n", i);
     fclose(file);
-    vecmill_session session = {.dim = DIM};
-    struct told told = {.n_failed = 0};
-    const struct job_hooks hooks = {.progress = on_progress, .context = &told};
-    const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
-    struct job_progress summary;
-    assert_int_equal(job_run(&options, &session, &hooks, &summary, NULL), VECMILL_OK);
-    assert_int_equal(summary.documents, N);
-    assert_int_equal(session.n_docs, N);
-    assert_true(session.most_docs <= JOB_WINDOW_DOCS);
-    assert_int_equal(told.n_progress, session.n_calls + 1);
-    size_t bytes;
-    char *data = kit_read(kit_path("out.npy"), &bytes);
-    for (int i = 0; i < N; i++) {
-        char text[32];
-        float row[DIM];
-        const int n = snprintf(text, sizeof text, "document %d", i);
-        fake_vector(text, (size_t)n, DIM, row);
-        assert_memory_equal(data + 128 + (size_t)i * sizeof row, row, sizeof row);
+    for (size_t k = 0; k < sizeof pools / sizeof *pools; k++) {
+        vecmill_pool pool = {.dim = DIM, .capacity = pools[k].capacity, .late = pools[k].late};
+        struct told told = {.n_failed = 0};
+        const struct job_hooks hooks = {.progress = on_progress, .context = &told};
+        const struct job_options options = {.input = kit_path("in.txt"),
+                                            .output = kit_path("out.npy")};
+        struct job_progress summary;
+        assert_int_equal(job_run(&options, &pool, &hooks, &summary, NULL), VECMILL_OK);
+        assert_int_equal(summary.documents, N);
+        assert_int_equal(pool.n_taken, N);
+        assert_true(pool.most_held <= pools[k].capacity);
+        if (pools[k].late > 0) assert_int_equal(pool.most_held, pools[k].capacity);
+        assert_true(told.n_progress > 0);
+        assert_memory_equal(&told.last, &summary, sizeof summary);
+        size_t bytes;
+        char *data = kit_read(kit_path("out.npy"), &bytes);
+        for (int i = 0; i < N; i++) {
+            char text[32];
+            float row[DIM];
+            const int n = snprintf(text, sizeof text, "document %d", i);
+            fake_vector(text, (size_t)n, DIM, row);
+            assert_memory_equal(data + 128 + (size_t)i * sizeof row, row, sizeof row);
+        }
+        free(data);
     }
-    free(data);
     /* Without hooks, too. */
-    assert_int_equal(job_run(&options, &session, NULL, &summary, NULL), VECMILL_OK);
-    clean();
-}
-
-static void large_documents_end_a_window(void **state)
-{
-    (void)state;
-    enum { N = 24, BYTES = 1 << 20 };
-    FILE *file = fopen(kit_path("in.txt"), "w");
-    assert_non_null(file);
-    for (int i = 0; i < N; i++) {
-        for (int k = 0; k < BYTES; k++)
-            fputc('a' + i, file);
-        fputc('\n', file);
-    }
-    fclose(file);
-    vecmill_session session = {.dim = DIM};
+    vecmill_pool pool = {.dim = DIM};
     const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
     struct job_progress summary;
-    assert_int_equal(job_run(&options, &session, NULL, &summary, NULL), VECMILL_OK);
-    assert_int_equal(summary.documents, N);
-    assert_int_equal(session.most_docs, JOB_WINDOW_BYTES / BYTES);
+    assert_int_equal(job_run(&options, &pool, NULL, &summary, NULL), VECMILL_OK);
     clean();
 }
 
-static void a_stop_leaves_nothing(void **state)
+/* More bytes of ids than rows that wait have room for, in front of vectors that come late. */
+static void long_ids_wait(void **state)
 {
     (void)state;
+    enum { N = 3000 };
+    char *id = malloc(4096);
+    assert_non_null(id);
+    memset(id, 'i', 4096);
     FILE *file = fopen(kit_path("in.jsonl"), "w");
+    FILE *expected = fopen(kit_path("in.txt"), "w");
     assert_non_null(file);
-    for (int i = 0; i < 500; i++)
-        fprintf(file, "{\"id\":%d,\"text\":\"t\"}\n%d\n", i, i);
+    assert_non_null(expected);
+    for (int i = 0; i < N; i++) {
+        const int n = i * 7919 % 4000;
+        fprintf(file, "{\"id\":\"%d%.*s\",\"text\":\"t\"}\n%s", i, n, id, i % 3 ? "" : "1\n");
+        fprintf(expected, "\"%d%.*s\"\n%s", i, n, id, i % 3 ? "" : "null\n");
+    }
     fclose(file);
+    fclose(expected);
+    free(id);
+    vecmill_pool pool = {.dim = DIM, .capacity = 256, .late = 2};
+    const struct job_options options = {.input = kit_path("in.jsonl"),
+                                        .output = kit_path("out.npy")};
+    struct job_progress summary;
+    assert_int_equal(job_run(&options, &pool, NULL, &summary, NULL), VECMILL_E_PARTIAL);
+    assert_int_equal(summary.documents, N + N / 3);
+    assert_int_equal(summary.failed, N / 3);
+    size_t bytes, expected_bytes;
+    char *ids = kit_read(kit_path("out.npy.ids.jsonl"), &bytes);
+    char *wanted = kit_read(kit_path("in.txt"), &expected_bytes);
+    assert_int_equal(bytes, expected_bytes);
+    assert_memory_equal(ids, wanted, bytes);
+    free(ids);
+    free(wanted);
+    clean();
+}
+
+static void documents_the_pool_gives_up(void **state)
+{
+    (void)state;
+    input("in.jsonl", "\"a\"\n\"CONDEMN ME\"\n{\"id\":7,\"text\":\"TOO LARGE\"}\n\"b\"\n");
+    struct job_options options = {.input = kit_path("in.jsonl"), .output = kit_path("out.npy")};
+    struct told told = {.n_failed = 0};
+    struct job_progress summary;
+    vecmill_err err;
+    assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_PARTIAL);
+    assert_npy(kit_path("out.npy"), (const char *const[]){"a", NULL, NULL, "b"}, 4);
+    assert_text_file(
+        kit_path("out.npy.errors.jsonl"),
+        "{\"index\":1,\"line\":2,\"id\":null,\"reason\":\"3 workers ended with this "
+        "document: segv\"}\n{\"index\":2,\"line\":3,\"id\":7,\"reason\":\"the fake pool "
+        "has no room for the document\"}\n");
+    assert_int_equal(told.n_failed, 2);
+    assert_int_equal(summary.failed, 2);
+    assert_int_equal(summary.tokens, 4);
+    options.stop_on_error = true;
+    assert_int_equal(run(&options, NULL, &summary, &err), VECMILL_E_INPUT);
+    assert_message(&err, "in.jsonl line 2: 3 workers ended with this document: segv");
+    clean();
+}
+
+static void a_stop_finishes_what_runs(void **state)
+{
+    (void)state;
+    half_of_it_fails("in.jsonl", 500);
+    static const struct {
+        uint32_t late, flight;
+        uint64_t stop_at, documents;
+    } stops[] = {{0, 0, 32, 63}, {1, 0, 8, 15}, {1, 10, 32, 19}};
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+        atomic_int stop = 0;
+        vecmill_pool pool = {.dim = DIM,
+                             .capacity = 256,
+                             .stop = &stop,
+                             .stop_at = stops[i].stop_at,
+                             .late = stops[i].late,
+                             .flight = stops[i].flight};
+        const struct job_hooks hooks = {.stop = &stop};
+        const struct job_options options = {
+            .input = kit_path("in.jsonl"), .output = kit_path("out.npy"), .force = true};
+        struct job_progress summary = {.documents = 77};
+        vecmill_err err;
+        kit_write(kit_path("out.npy"), "old", 3);
+        assert_int_equal(job_run(&options, &pool, &hooks, &summary, &err), VECMILL_E_STOPPED);
+        char expected[64];
+        snprintf(expected, sizeof expected, "stopped after %u documents, from which --resume",
+                 (unsigned)summary.documents);
+        assert_message(&err, expected);
+        /* Not before the vectors that come late were waited for, and not the one behind. */
+        assert_true(summary.documents >= stops[i].documents &&
+                    (stops[i].flight != 0 || summary.documents <= stops[i].documents + 1));
+        assert_true(summary.failed == summary.documents / 2 && summary.bytes_read > 0);
+        assert_true(pool.held);
+        assert_text_file(kit_path("out.npy"), "old");
+        assert_int_equal(kit_count(), 6); /* input, old output, parts of three files, journal */
+    }
+    clean();
+}
+
+/* Rows come in order: behind one that will not come nothing is worth a wait. */
+static void a_stop_waits_for_no_row_behind(void **state)
+{
+    (void)state;
+    half_of_it_fails("in.jsonl", 200);
     atomic_int stop = 0;
-    vecmill_session session = {.dim = DIM, .stop = &stop, .stop_at = 2};
+    vecmill_pool pool = {.dim = DIM, .stop = &stop, .stop_at = 32, .late = 1, .behind = 8};
     const struct job_hooks hooks = {.stop = &stop};
     const struct job_options options = {.input = kit_path("in.jsonl"),
                                         .output = kit_path("out.npy")};
-    struct job_progress summary = {.documents = 77};
+    struct job_progress summary;
+    assert_int_equal(job_run(&options, &pool, &hooks, &summary, NULL), VECMILL_E_STOPPED);
+    assert_int_equal(pool.n_told, 1);
+    clean();
+}
+
+/* Before a document was read, too. */
+static void a_stop_holds_the_pool(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    char path[64];
+    snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+    atomic_int stop = 1;
+    const struct job_hooks hooks = {.stop = &stop};
+    const struct job_options options = {
+        .input = path, .input_format = "csv", .output = kit_path("out.npy")};
+    struct job_progress summary;
+    vecmill_pool pool = {.dim = DIM};
+    assert_int_equal(job_run(&options, &pool, &hooks, &summary, NULL), VECMILL_E_STOPPED);
+    assert_true(pool.held);
+    close(ends[0]);
+    close(ends[1]);
+    clean();
+}
+
+static void a_stop_before_a_row_leaves_nothing(void **state)
+{
+    (void)state;
+    input("in.txt", "a\nb\n");
+    atomic_int stop = 1;
+    vecmill_pool pool = {.dim = DIM};
+    const struct job_hooks hooks = {.stop = &stop};
+    const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
+    struct job_progress summary;
     vecmill_err err;
-    kit_write(kit_path("out.npy"), "old", 3);
-    assert_int_equal(job_run(&options, &session, &hooks, &summary, &err), VECMILL_E_STOPPED);
-    assert_message(&err, "stopped after 96 documents of");
-    assert_int_equal(summary.documents, 96);
-    assert_true(summary.failed == 48 && summary.tokens == 96 && summary.bytes_read > 0);
-    assert_int_equal(session.n_calls, 2);
-    assert_text_file(kit_path("out.npy"), "old");
-    assert_int_equal(kit_count(), 2);
+    assert_int_equal(job_run(&options, &pool, &hooks, &summary, &err), VECMILL_E_STOPPED);
+    assert_int_equal(kit_count(), 1);
+    clean();
+}
+
+static void the_workers_keep_dying(void **state)
+{
+    (void)state;
+    half_of_it_fails("in.jsonl", 100);
+    const struct job_options options = {.input = kit_path("in.jsonl"),
+                                        .output = kit_path("out.npy")};
+    vecmill_pool pool = {.dim = DIM, .capacity = 16, .late = 1, .fail_after = 20};
+    struct job_progress summary;
+    vecmill_err err;
+    assert_int_equal(job_run(&options, &pool, NULL, &summary, &err), VECMILL_E_WORKERS);
+    assert_string_equal(err.message, "the fake workers keep dying");
+    /* What was finished before it was written; no checkpoint was due, so nothing is kept. */
+    assert_int_equal(summary.documents, 40);
+    assert_int_equal(kit_count(), 1);
     clean();
 }
 
@@ -409,15 +554,17 @@ static void a_stop_ends_waiting(void **state)
     const struct job_options options = {
         .input = path, .input_format = "txt", .output = kit_path("out.npy")};
     struct job_progress summary;
-    vecmill_session session = {.dim = DIM};
+    vecmill_pool pool = {.dim = DIM};
     vecmill_err err;
     signal(SIGALRM, on_alarm);
     ualarm(200000, 0);
-    assert_int_equal(job_run(&options, &session, &hooks, &summary, &err), VECMILL_E_STOPPED);
-    assert_message(&err, "stopped while reading /dev/fd/");
+    assert_int_equal(job_run(&options, &pool, &hooks, &summary, &err), VECMILL_E_STOPPED);
+    /* The line that was whole was embedded meanwhile, and is kept. */
+    assert_message(&err, "stopped after 1 documents, from which --resume goes on: /dev/fd/");
     close(ends[0]);
     close(ends[1]);
-    assert_int_equal(kit_count(), 0);
+    assert_int_equal(kit_count(), 2);
+    clean();
 }
 
 static void the_engine_breaks(void **state)
@@ -455,7 +602,7 @@ static void assert_refused(const struct job_options *options, vecmill_status sta
                            const char *message)
 {
     vecmill_err err = {.message = ""};
-    assert_int_equal(job_check(options, &err), status);
+    assert_int_equal(job_check(options, NULL, &err), status);
     assert_message(&err, message);
     assert_int_equal(run(options, NULL, NULL, &err), status);
     assert_message(&err, message);
@@ -524,7 +671,7 @@ static void a_folder_without_permission(void **state)
         /* Root may write anywhere. */
         if (getuid() == 0 && setuid(65534) != 0) _exit(99);
         vecmill_err err = {.message = ""};
-        const bool named = job_check(&options, &err) == VECMILL_E_OUTPUT &&
+        const bool named = job_check(&options, NULL, &err) == VECMILL_E_OUTPUT &&
                            strstr(err.message, "its folder cannot be written") != NULL;
         _exit(named ? 0 : 1);
     }
@@ -592,6 +739,28 @@ static void a_limit_of_file_size(void **state)
     clean();
 }
 
+/* It could not be replaced by rename, as would be seen when all is done. */
+static void an_output_that_is_a_mount(void **state)
+{
+    (void)state;
+    input("in.txt", "a\n");
+    kit_write(kit_path("out.npy"), "old", 3);
+    const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
+    input("in.jsonl", "mounted");
+    if (mount(kit_path("in.jsonl"), options.output, NULL, MS_BIND, NULL) != 0) {
+        clean();
+        print_message("skipped: a file cannot be mounted here\n");
+        skip();
+    }
+    vecmill_err err;
+    const vecmill_status checked = job_check(&options, NULL, &err);
+    umount(options.output);
+    assert_int_equal(checked, VECMILL_E_OUTPUT);
+    assert_message(&err, "out.npy: is a mount of its own, which cannot be replaced");
+    assert_int_equal(job_check(&options, NULL, &err), VECMILL_OK);
+    clean();
+}
+
 static void a_full_disk(void **state)
 {
     (void)state;
@@ -643,9 +812,14 @@ int main(void)
         cmocka_unit_test(jsonl_output),
         cmocka_unit_test(standard_output),
         cmocka_unit_test(the_first_failure_stops),
-        cmocka_unit_test(order_and_windows),
-        cmocka_unit_test(large_documents_end_a_window),
-        cmocka_unit_test(a_stop_leaves_nothing),
+        cmocka_unit_test(order),
+        cmocka_unit_test(long_ids_wait),
+        cmocka_unit_test(documents_the_pool_gives_up),
+        cmocka_unit_test(a_stop_finishes_what_runs),
+        cmocka_unit_test(a_stop_waits_for_no_row_behind),
+        cmocka_unit_test(a_stop_holds_the_pool),
+        cmocka_unit_test(a_stop_before_a_row_leaves_nothing),
+        cmocka_unit_test(the_workers_keep_dying),
         cmocka_unit_test(a_stop_ends_waiting),
         cmocka_unit_test(the_engine_breaks),
         cmocka_unit_test(bad_input_leaves_nothing),
@@ -653,6 +827,7 @@ int main(void)
         cmocka_unit_test(a_folder_without_permission),
         cmocka_unit_test(a_second_writer_is_refused),
         cmocka_unit_test(a_limit_of_file_size),
+        cmocka_unit_test(an_output_that_is_a_mount),
         cmocka_unit_test(a_full_disk),
     };
     const int n = sizeof tests / sizeof *tests;

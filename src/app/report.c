@@ -1,0 +1,199 @@
+/* report: the lines of a run's events, and the lock over two threads that tell. */
+#include "report.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void lock(struct report *r)
+{
+    (void)pthread_mutex_lock(&r->lock);
+}
+
+static void unlock(struct report *r)
+{
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
+vecmill_status report_open(struct report *r, const struct options *o, const struct job_options *job,
+                           vecmill_err *err)
+{
+    *r = (struct report){.says_failures = strcmp(o->output, "-") == 0};
+    VM_TRY(events_open(&r->events, o->events, job, err));
+    progress_init(&r->progress, (enum progress_mode)o->progress, STDERR_FILENO);
+    (void)pthread_mutex_init(&r->lock, NULL);
+    return VECMILL_OK;
+}
+
+void report_close(struct report *r)
+{
+    vecmill_err err;
+    progress_done(&r->progress);
+    if (events_close(&r->events, &err) != VECMILL_OK) {
+        char message[sizeof(err.message) + 64];
+        (void)snprintf(message, sizeof(message), "warning: not all events were kept: %s",
+                       err.message);
+        app_complain(message);
+    }
+    (void)pthread_mutex_destroy(&r->lock);
+}
+
+/* ---- while it runs ---- */
+
+void report_pool(void *context, const vecmill_event *event)
+{
+    struct report *r = context;
+    if (event->kind == VECMILL_BATCH_STARTED) return; /* too many to tell */
+    lock(r);
+    if (!r->is_over) {
+        const uint64_t t_ms = events_ms(&r->events, event->time_ns);
+        events_pool(&r->events, t_ms, event);
+        progress_pool(&r->progress, t_ms, event);
+    }
+    unlock(r);
+}
+
+void report_progress(void *context, const struct job_progress *now)
+{
+    struct report *r = context;
+    lock(r);
+    progress_tell(&r->progress, now);
+    unlock(r);
+}
+
+void report_failed(void *context, uint64_t index, const char *place, const char *reason)
+{
+    struct report *r = context;
+    lock(r);
+    if (events_begin(&r->events, "document_failed")) {
+        struct app_out *out = &r->events.out;
+        app_json_key(out, "index");
+        app_json_u64(out, index);
+        app_json_key(out, "place");
+        app_json_string(out, place);
+        app_json_key(out, "reason");
+        app_json_string(out, reason);
+        events_end(&r->events);
+    }
+    if (r->says_failures) {
+        char message[APP_SENTENCE_MAX];
+        (void)snprintf(message, sizeof(message), "%.200s: %.250s", place, reason);
+        progress_complain(&r->progress, message);
+    }
+    unlock(r);
+}
+
+void report_notice(void *context, const char *sentence)
+{
+    struct report *r = context;
+    lock(r);
+    progress_notice(&r->progress, sentence);
+    unlock(r);
+}
+
+/* ---- its ends ---- */
+
+static vecmill_pool_counts count(vecmill_pool *pool)
+{
+    vecmill_pool_counts counts = {.struct_bytes = sizeof(counts)};
+    if (pool) vecmill_pool_count(pool, &counts);
+    return counts;
+}
+
+void report_started(struct report *r, const struct options *o, vecmill_pool *pool)
+{
+    vecmill_facts facts = {.struct_bytes = sizeof(facts)};
+    vecmill_pool_describe(pool, &facts);
+    const vecmill_pool_counts counts = count(pool);
+    lock(r);
+    if (events_begin(&r->events, "run_started")) {
+        struct app_out *out = &r->events.out;
+        app_json_key(out, "pid");
+        app_json_i64(out, getpid());
+        app_json_key(out, "version");
+        app_json_string(out, vecmill_version());
+        app_json_key(out, "model");
+        app_json_string(out, o->model);
+        app_json_key(out, "input");
+        app_json_string(out, o->input);
+        app_json_key(out, "output");
+        app_json_string(out, o->output);
+        app_json_key(out, "isa");
+        app_json_string(out, facts.isa);
+        app_json_key(out, "dim");
+        app_json_u64(out, facts.dim);
+        app_json_key(out, "max_length");
+        app_json_u64(out, facts.max_length);
+        app_json_key(out, "batch_tokens");
+        app_json_u64(out, facts.batch_tokens);
+        app_json_key(out, "workers");
+        app_json_u64(out, counts.workers);
+        events_end(&r->events);
+    }
+    unlock(r);
+}
+
+static void tell_finished(struct report *r, const struct job_progress *total,
+                          const vecmill_pool_counts *counts, vecmill_status status,
+                          const vecmill_err *why)
+{
+    if (!events_begin(&r->events, "run_finished")) return;
+    struct app_out *out = &r->events.out;
+    app_json_key(out, "exit");
+    app_json_i64(out, vecmill_status_exit(status));
+    app_json_key(out, "reason");
+    app_json_string(out, status == VECMILL_OK ? NULL : why->message);
+    app_json_key(out, "documents");
+    app_json_u64(out, total->documents);
+    app_json_key(out, "resumed");
+    app_json_u64(out, total->resumed);
+    app_json_key(out, "failed");
+    app_json_u64(out, total->failed);
+    app_json_key(out, "truncated");
+    app_json_u64(out, total->truncated);
+    app_json_key(out, "replaced_bytes");
+    app_json_u64(out, total->replaced_bytes);
+    app_json_key(out, "tokens");
+    app_json_u64(out, total->tokens);
+    app_json_key(out, "seconds");
+    app_json_real(out, (double)total->elapsed_ns / 1e9, 3);
+    app_json_key(out, "batches");
+    app_json_u64(out, counts->batches);
+    app_json_key(out, "batches_requeued");
+    app_json_u64(out, counts->requeued);
+    app_json_key(out, "deaths");
+    workers_json_causes(out, r->progress.workers.deaths);
+    events_end(&r->events);
+}
+
+/* The last words are worth another wait. */
+static void lock_at_end(struct report *r)
+{
+    lock(r);
+    r->progress.out.is_stalled = false;
+    r->events.out.is_stalled = false;
+}
+
+void report_finished(struct report *r, const struct job_progress *total, vecmill_pool *pool,
+                     vecmill_status status, const vecmill_err *why)
+{
+    const vecmill_pool_counts counts = count(pool);
+    lock_at_end(r);
+    progress_summary(&r->progress, total, &counts, status);
+    tell_finished(r, total, &counts, status, why);
+    r->is_over = true;
+    unlock(r);
+}
+
+void report_unneeded(struct report *r, const char *sentence)
+{
+    const struct job_progress none = {0};
+    const vecmill_pool_counts counts = {0};
+    lock_at_end(r);
+    progress_notice(&r->progress, sentence);
+    if (r->progress.mode == PROGRESS_JSON)
+        progress_summary(&r->progress, &none, &counts, VECMILL_OK);
+    tell_finished(r, &none, &counts, VECMILL_OK, NULL);
+    r->is_over = true;
+    unlock(r);
+}

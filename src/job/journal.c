@@ -1,0 +1,297 @@
+/* journal: see journal.h. */
+#include "journal.h"
+
+#include "npy.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define FLAG_COMPLETE 1u
+#define INPUT_GZIP    16u
+
+static const unsigned char magic[8] = {'v', 'm', 'j', 'o', 'u', 'r', 'n', '\n'};
+
+_Static_assert(READER_TXT == 0 && READER_JSONL == 1 && READER_CSV == 2, "numbers of the format");
+
+/* ---- the bytes ---- */
+
+/* Where the next number is written. */
+struct pen {
+    unsigned char *at;
+};
+
+static void put_u32(struct pen *pen, uint32_t v)
+{
+    cur_put_u32(pen->at, v);
+    pen->at += 4;
+}
+
+static void put_u64(struct pen *pen, uint64_t v)
+{
+    cur_put_u64(pen->at, v);
+    pen->at += 8;
+}
+
+static void put_text(struct pen *pen, const char *text, size_t bytes)
+{
+    memset(pen->at, 0, bytes);
+    memcpy(pen->at, text, strnlen(text, bytes));
+    pen->at += bytes;
+}
+
+static uint64_t slot_at(uint64_t sequence)
+{
+    return sequence % 2 != 0 ? JOURNAL_PAGE : 2 * JOURNAL_PAGE;
+}
+
+/* Returns its checksum. */
+static uint64_t encode_header(const struct journal_run *run, unsigned char *bytes)
+{
+    struct pen pen = {bytes};
+    memcpy(pen.at, magic, sizeof magic);
+    pen.at += sizeof magic;
+    put_u32(&pen, JOURNAL_VERSION);
+    put_u32(&pen, run->dim);
+    put_u32(&pen, run->npy ? 1 : 0);
+    put_u32(&pen, (uint32_t)run->format + (run->gzip ? INPUT_GZIP : 0));
+    put_u64(&pen, run->max_document);
+    put_u64(&pen, run->field);
+    put_u64(&pen, run->id_field);
+    put_text(&pen, run->identity, JOURNAL_IDENTITY);
+    put_text(&pen, run->isa, JOURNAL_ISA);
+    const uint64_t sum = XXH3_64bits(bytes, (size_t)(pen.at - bytes));
+    put_u64(&pen, sum);
+    assert(pen.at - bytes == JOURNAL_HEADER_BYTES);
+    return sum;
+}
+
+static void encode_slot(const struct journal_point *point, uint64_t seed, unsigned char *bytes)
+{
+    struct pen pen = {bytes};
+    put_u64(&pen, point->sequence);
+    put_u64(&pen, point->complete ? FLAG_COMPLETE : 0);
+    put_u64(&pen, point->documents);
+    put_u64(&pen, point->failed);
+    put_u64(&pen, point->tokens);
+    put_u64(&pen, point->truncated);
+    put_u64(&pen, point->replaced_bytes);
+    put_u64(&pen, point->input.bytes);
+    put_u64(&pen, point->input.digest);
+    put_u64(&pen, point->input.line);
+    for (size_t i = 0; i < PATHS_FILES; i++) {
+        put_u64(&pen, point->files[i].bytes);
+        put_u64(&pen, point->files[i].inode);
+        put_u64(&pen, point->files[i].mtime_ns);
+    }
+    put_u64(&pen, XXH3_64bits_withSeed(bytes, (size_t)(pen.at - bytes), seed));
+    assert(pen.at - bytes == JOURNAL_SLOT_BYTES);
+}
+
+void journal_encode(const struct journal_run *run, const struct journal_point *point,
+                    unsigned char bytes[JOURNAL_BYTES])
+{
+    memset(bytes, 0, JOURNAL_BYTES);
+    const uint64_t seed = encode_header(run, bytes);
+    encode_slot(point, seed, bytes + slot_at(point->sequence));
+}
+
+static vecmill_status unusable(const char *name, const char *why, vecmill_err *err)
+{
+    return err_set(err, VECMILL_E_USAGE,
+                   "the journal %s, so its run cannot be gone on with (--force starts afresh): %s",
+                   why, name);
+}
+
+static vecmill_status parse_header(const unsigned char *bytes, const char *name,
+                                   struct journal_run *run, uint64_t *seed, vecmill_err *err)
+{
+    struct cur c;
+    cur_init(&c, bytes, JOURNAL_HEADER_BYTES);
+    if (memcmp(cur_take(&c, sizeof magic), magic, sizeof magic) != 0)
+        return unusable(name, "is none", err);
+    const uint32_t version = cur_u32(&c);
+    if (version != JOURNAL_VERSION) {
+        char why[64];
+        snprintf(why, sizeof why, "is of version %u, this program's are of %u", version,
+                 JOURNAL_VERSION);
+        return unusable(name, why, err);
+    }
+    struct journal_run r = {.dim = cur_u32(&c)};
+    const uint32_t output = cur_u32(&c), input = cur_u32(&c), format = input & ~INPUT_GZIP;
+    r.npy = output == 1;
+    r.format = (enum reader_format)format;
+    r.gzip = (input & INPUT_GZIP) != 0;
+    r.max_document = cur_u64(&c);
+    r.field = cur_u64(&c);
+    r.id_field = cur_u64(&c);
+    memcpy(r.identity, cur_take(&c, JOURNAL_IDENTITY), JOURNAL_IDENTITY);
+    memcpy(r.isa, cur_take(&c, JOURNAL_ISA), JOURNAL_ISA);
+    const uint64_t sum = XXH3_64bits(bytes, c.pos);
+    if (cur_u64(&c) != sum || output > 1 || format > READER_CSV || r.dim == 0)
+        return unusable(name, "is damaged in its header", err);
+    *run = r;
+    *seed = sum;
+    return VECMILL_OK;
+}
+
+/* Rows of .npy have one size, so that their number tells the file's. Before the first checkpoint with a
+ * document nothing is promised of any part. */
+static bool sizes_fit(const struct journal_run *run, const struct journal_point *p)
+{
+    size_t bytes;
+    if (p->documents == 0 && !p->complete) return true;
+    if (!run->npy) return p->documents == 0 || p->files[PATHS_OUTPUT].bytes > 0;
+    return num_mul((size_t)p->documents, run->dim, &bytes) && num_mul(bytes, 4, &bytes) &&
+           num_add(bytes, NPY_HEADER_BYTES, &bytes) && p->files[PATHS_OUTPUT].bytes == bytes;
+}
+
+/* False when the slot is empty, torn or changed. */
+static bool parse_slot(const unsigned char *bytes, uint64_t seed, const struct journal_run *run,
+                       struct journal_point *point)
+{
+    struct cur c;
+    cur_init(&c, bytes, JOURNAL_SLOT_BYTES);
+    struct journal_point p = {.sequence = cur_u64(&c)};
+    const uint64_t flags = cur_u64(&c);
+    p.complete = flags == FLAG_COMPLETE;
+    p.documents = cur_u64(&c);
+    p.failed = cur_u64(&c);
+    p.tokens = cur_u64(&c);
+    p.truncated = cur_u64(&c);
+    p.replaced_bytes = cur_u64(&c);
+    p.input.bytes = cur_u64(&c);
+    p.input.digest = cur_u64(&c);
+    p.input.line = cur_u64(&c);
+    for (size_t i = 0; i < PATHS_FILES; i++) {
+        p.files[i].bytes = cur_u64(&c);
+        p.files[i].inode = cur_u64(&c);
+        p.files[i].mtime_ns = cur_u64(&c);
+    }
+    const uint64_t sum = XXH3_64bits_withSeed(bytes, c.pos, seed);
+    if (cur_u64(&c) != sum || p.sequence == 0 || p.sequence == UINT64_MAX) return false;
+    if (flags > FLAG_COMPLETE || p.failed > p.documents || p.truncated > p.documents) return false;
+    if (!sizes_fit(run, &p)) return false;
+    *point = p;
+    return true;
+}
+
+vecmill_status journal_parse(const void *bytes, size_t size, const char *name,
+                             struct journal_run *run, struct journal_point *point, vecmill_err *err)
+{
+    const unsigned char *data = bytes;
+    struct journal_run r;
+    struct journal_point points[2];
+    bool valid[2];
+    uint64_t seed = 0;
+    if (size != JOURNAL_BYTES) {
+        char why[64];
+        snprintf(why, sizeof why, "has %zu bytes, not %u", size, JOURNAL_BYTES);
+        return unusable(name, why, err);
+    }
+    VM_TRY(parse_header(data, name, &r, &seed, err));
+    for (uint64_t i = 0; i < 2; i++)
+        valid[i] = parse_slot(data + slot_at(i), seed, &r, &points[i]) &&
+                   points[i].sequence % 2 == i; /* a slot in the other's place is none */
+    if (!valid[0] && !valid[1]) return unusable(name, "is damaged in both checkpoints", err);
+    const bool second = !valid[0] || (valid[1] && points[1].sequence > points[0].sequence);
+    *run = r;
+    *point = points[second ? 1 : 0];
+    return VECMILL_OK;
+}
+
+/* ---- the file ---- */
+
+vecmill_status journal_open(const struct paths *paths, struct journal *j, vecmill_err *err)
+{
+    const char *name = paths->journal.real, *output = paths->files[PATHS_OUTPUT].given;
+    vecmill_err why;
+    int fd = -1;
+    const vecmill_status status =
+        io_lock(name, output, PATHS_LOCK_WAIT_MS, &fd, VECMILL_E_NOTFOUND, VECMILL_E_OUTPUT, &why);
+    if (status != VECMILL_OK && status != VECMILL_E_NOTFOUND) {
+        if (err != NULL) *err = why;
+        return status;
+    }
+    *j = (struct journal){.fd = fd};
+    memcpy(j->path, name, sizeof j->path);
+    return VECMILL_OK;
+}
+
+vecmill_status journal_refuse(const struct place *place, const struct job_options *options,
+                              vecmill_err *err)
+{
+    const bool again = strcmp(options->input, "-") != 0;
+    return err_set(err, VECMILL_E_USAGE,
+                   "a run of this output has ended early: %s--force starts afresh (%s)",
+                   again ? "--resume goes on with it, " : "", place->given);
+}
+
+vecmill_status journal_read(struct journal *j, struct journal_run *run, struct journal_point *point,
+                            vecmill_err *err)
+{
+    unsigned char bytes[JOURNAL_BYTES + 1]; /* one more, to see that there is no more */
+    size_t size;
+    VM_TRY(io_read(j->fd, bytes, sizeof bytes, &size, j->path, VECMILL_E_OUTPUT, err));
+    VM_TRY(journal_parse(bytes, size, j->path, run, point, err));
+    j->seed = encode_header(run, bytes);
+    j->sequence = point->sequence;
+    return VECMILL_OK;
+}
+
+vecmill_status journal_create(const struct place *place, const struct journal_run *run,
+                              struct journal *j, vecmill_err *err)
+{
+    unsigned char bytes[JOURNAL_BYTES];
+    struct io_out out;
+    struct journal made = {.fd = -1, .sequence = 1};
+    journal_encode(run, &(struct journal_point){.sequence = made.sequence}, bytes);
+    made.seed = encode_header(run, bytes);
+    memcpy(made.path, place->real, sizeof made.path);
+    VM_TRY(io_out_open(place->real, PATHS_LOCK_WAIT_MS, VECMILL_E_OUTPUT, &out, err));
+    vecmill_status status = io_out_write(&out, bytes, sizeof bytes, err);
+    if (status == VECMILL_OK) status = io_out_sync(&out, err);
+    if (status == VECMILL_OK) status = io_out_place(&out, err);
+    if (status != VECMILL_OK) {
+        unlink(out.path); /* behind the rename; nobody else's, the output's part is locked */
+        io_out_drop(&out);
+        return status;
+    }
+    made.fd = out.fd;
+    *j = made;
+    return VECMILL_OK;
+}
+
+vecmill_status journal_write(struct journal *j, struct journal_point *point, vecmill_err *err)
+{
+    unsigned char bytes[JOURNAL_SLOT_BYTES];
+    point->sequence = j->sequence + 1;
+    encode_slot(point, j->seed, bytes);
+    VM_TRY(io_write_at(j->fd, bytes, sizeof bytes, slot_at(point->sequence), j->path,
+                       VECMILL_E_OUTPUT, err));
+    if (fdatasync(j->fd) != 0)
+        return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be synced", j->path);
+    j->sequence = point->sequence;
+    return VECMILL_OK;
+}
+
+vecmill_status journal_remove(struct journal *j, vecmill_err *err)
+{
+    vecmill_status status = VECMILL_OK;
+    if (j->fd < 0) return VECMILL_OK;
+    if (unlink(j->path) != 0 && errno != ENOENT)
+        status = err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be removed", j->path);
+    else
+        status = io_sync_folder(j->path, VECMILL_E_OUTPUT, err);
+    journal_close(j);
+    return status;
+}
+
+void journal_close(struct journal *j)
+{
+    if (j->fd >= 0) close(j->fd);
+    j->fd = -1;
+}

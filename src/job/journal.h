@@ -1,0 +1,102 @@
+/* journal: OUTPUT.journal, by which a run that ended early is known again and gone on with.
+ *
+ * A header that says what run it is, and two slots that take turns, each a checkpoint: how far the input
+ * was read and how long each part of the output was when that, and no less, was on the medium. Layout,
+ * little-endian, each record at the start of a page of its own, so that no torn write spoils two:
+ *
+ *     0     header   8 magic, u32 version, u32 dim, u32 output (0 .jsonl, 1 .npy), u32 input (0 txt,
+ *                    1 jsonl, 2 csv; + 16: gzip), u64 max_document, u64 XXH3 of the field's name,
+ *                    u64 of the id field's, 32 identity, 16 instruction set, u64 XXH3 of all before
+ *     4096  slot     u64 sequence (odd), u64 flags (1: complete), u64 documents, failed, tokens,
+ *                    truncated, replaced_bytes; of the input u64 bytes, digest, line; of errors, ids and
+ *                    output u64 bytes, inode, mtime in ns each; u64 XXH3 of all before, the header's as seed
+ *     8192  slot     the same (sequence even)
+ *
+ * Promises: appears under its name whole, with a checkpoint of 0 documents; a checkpoint that was torn or
+ * changed is seen, and the one before it counts; held under a lock while it is open. Does not know what
+ * a checkpoint is made of, nor when one is due. */
+#ifndef JOB_JOURNAL_H
+#define JOB_JOURNAL_H
+
+#include "paths.h"
+#include "reader.h"
+
+#define JOURNAL_VERSION      1u
+#define JOURNAL_PAGE         4096u
+#define JOURNAL_HEADER_BYTES 104u /* the checksum's eight included, as below */
+#define JOURNAL_SLOT_BYTES   160u
+#define JOURNAL_BYTES        (2 * JOURNAL_PAGE + JOURNAL_SLOT_BYTES)
+#define JOURNAL_IDENTITY     32u /* characters of vecmill_facts.identity */
+#define JOURNAL_ISA          16u
+
+/* What run it is: all that the bytes of the output depend on, beside the input. */
+struct journal_run {
+    char identity[JOURNAL_IDENTITY + 1];
+    char isa[JOURNAL_ISA + 1];
+    uint32_t dim;
+    bool npy;
+    enum reader_format format;
+    bool gzip;
+    uint64_t max_document;
+    uint64_t field, id_field; /* hashes of names */
+};
+
+/* A part of the output. */
+struct journal_file {
+    uint64_t bytes;    /* 0: there is none, but for an output without a row */
+    uint64_t inode;    /* by this, or by its time, a part that was renamed is known again */
+    uint64_t mtime_ns; /* since 1970 */
+};
+
+/* A checkpoint. */
+struct journal_point {
+    uint64_t sequence; /* from 1 */
+    bool complete;     /* the parts are final: all that is left to do is to place them */
+    uint64_t documents, failed, tokens, truncated, replaced_bytes;
+    struct reader_point input;
+    struct journal_file files[PATHS_FILES];
+};
+
+/* Reads a whole journal. E_USAGE, with what to do, when it is no journal, of another version, or damaged
+ * in its header or in both slots. `name` is said in messages. */
+vecmill_status journal_parse(const void *bytes, size_t size, const char *name,
+                             struct journal_run *run, struct journal_point *point,
+                             vecmill_err *err);
+
+/* The bytes of a journal whose one checkpoint is `point`. */
+void journal_encode(const struct journal_run *run, const struct journal_point *point,
+                    unsigned char bytes[JOURNAL_BYTES]);
+
+/* One that is open, and locked. */
+struct journal {
+    int fd; /* -1: there is none */
+    char path[IO_PATH_MAX];
+    uint64_t seed;     /* of the slots' checksums */
+    uint64_t sequence; /* of the last checkpoint */
+};
+
+/* Opens and locks the journal of an output; j->fd is -1 when there is none. E_OUTPUT, also when another
+ * process holds it. Pair: journal_close or journal_remove. */
+vecmill_status journal_open(const struct paths *paths, struct journal *j, vecmill_err *err);
+
+/* E_USAGE: it is there, and nobody said what is to become of it. */
+vecmill_status journal_refuse(const struct place *place, const struct job_options *options,
+                              vecmill_err *err);
+
+/* What it says. E_USAGE as journal_parse; E_OUTPUT. */
+vecmill_status journal_read(struct journal *j, struct journal_run *run, struct journal_point *point,
+                            vecmill_err *err);
+
+/* Makes one, durably, with a checkpoint of 0 documents. The caller holds the lock of the output's part. */
+vecmill_status journal_create(const struct place *place, const struct journal_run *run,
+                              struct journal *j, vecmill_err *err);
+
+/* The next checkpoint, on the medium when this returns; point->sequence is set. The parts it tells of have
+ * to be there before. A failure is final. */
+vecmill_status journal_write(struct journal *j, struct journal_point *point, vecmill_err *err);
+
+/* Removes it, durably, and closes; closed in every case. */
+vecmill_status journal_remove(struct journal *j, vecmill_err *err);
+void journal_close(struct journal *j);
+
+#endif
