@@ -70,7 +70,7 @@ static void watch(struct crew *crew, struct place *p, uint64_t now_ns)
 static uint64_t planned_ns(const struct crew *crew, uint64_t cost_ns)
 {
     if (crew->cost_ns == 0) return cost_ns;
-    return (uint64_t)((double)cost_ns * (double)crew->took_ns / (double)crew->cost_ns);
+    return crew_ns((double)cost_ns * (double)crew->took_ns / (double)crew->cost_ns);
 }
 
 static void send_lease(struct crew *crew, struct place *p, uint64_t now_ns)
@@ -102,7 +102,6 @@ static void send_lease(struct crew *crew, struct place *p, uint64_t now_ns)
     const uint64_t planned = planned_ns(crew, lease->cost_ns);
     const uint64_t due = num_max(crew->options.least_ns, 3 * planned);
     p->leased_ns = now_ns;
-    p->paused = false;
     p->looked = p->received;
     p->leased_cpu_ns = process_cpu_ns(&p->process);
     p->allowed_ns = measured ? due : UNMEASURED_NS + UNMEASURED_FACTOR * planned;
@@ -120,7 +119,7 @@ static void commit(struct crew *crew, struct place *p, uint64_t now_ns)
 {
     ledger_commit(&crew->ledger, &p->lease.range);
     /* The last dozen leases count, so that a machine that gets slower is followed. */
-    if (!p->paused) {
+    if (p->pauses == 0) {
         crew->took_ns += now_ns - p->leased_ns;
         crew->cost_ns += p->lease.cost_ns;
     }
@@ -259,7 +258,8 @@ void act_on(struct crew *crew, struct place *p, enum crew_on event)
     const uint64_t now_ns = clock_ns();
     assert(cell.action != DO_BUG);
     if (cell.action == DO_BUG) return;
-    if (cell.next != (unsigned char)p->state) p->due_ns = 0;
+    const bool changes = cell.next != (unsigned char)p->state;
+    if (changes) p->due_ns = 0;
     p->state = cell.next;
     switch ((enum crew_do)cell.action) {
     case DO_NOTHING:
@@ -317,4 +317,5 @@ void act_on(struct crew *crew, struct place *p, enum crew_on event)
     case CREW_N_ACTIONS:
         break;
     }
+    if (changes) p->pauses = 0;
 }

@@ -205,7 +205,7 @@ bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cos
 {
     assert(bytes <= crew->options.item_bytes_max);
     const struct ledger *l = &crew->ledger;
-    if (!ledger_put(&crew->ledger, data, bytes, cost_ns)) return false;
+    if (!ledger_put(&crew->ledger, data, bytes, num_min(cost_ns, CREW_HOUR_NS))) return false;
     if (l->accepted - l->fresh >= l->lease_items_max || l->fresh_cost_ns >= crew->whole_lease_ns)
         crew_hurry(crew);
     return true;

@@ -102,10 +102,10 @@ void crew_wait(struct crew *crew);
 void crew_step(struct crew *crew);
 void crew_wake(struct crew *crew); /* by any thread */
 
-/* Takes a copy of an item. Its tag is the number of items accepted before. cost_ns: estimated work;
- * only the proportions of items to each other matter, the crew measures the rest. False: no room,
- * take first. bytes at most item_bytes_max (asserted). A worker that is idle is given work at once when
- * a whole lease has come together; for less, somebody must hurry. */
+/* Takes a copy of an item. Its tag is the number of items accepted before. cost_ns: estimated work (more
+ * than an hour is an hour); only the proportions of items to each other matter, the crew measures the
+ * rest. False: no room, take first. bytes at most item_bytes_max (asserted). A worker that is idle is
+ * given work at once when a whole lease has come together; for less, somebody must hurry. */
 bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cost_ns);
 
 /* Somebody waits for results: what there is of work is leased at once, however little. */

@@ -14,7 +14,15 @@
 #include <poll.h>
 #include <xxhash.h>
 
-#define CREW_MS 1000000u
+#define CREW_MS      1000000u
+#define CREW_HOUR_NS (3600000u * (uint64_t)CREW_MS)
+
+/* Nanoseconds that were reckoned from estimates, which may be anything; at most a day. */
+static inline uint64_t crew_ns(double ns)
+{
+    const uint64_t day_ns = 24 * CREW_HOUR_NS;
+    return ns < (double)day_ns ? (uint64_t)ns : day_ns;
+}
 
 struct crew {
     struct crew_options options;

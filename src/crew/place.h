@@ -32,7 +32,7 @@ struct place {
     uint64_t allowed_ns;    /* so much processor time, then it loops */
     unsigned char head[FRAME_HEAD_BYTES];
     uint64_t sent;     /* bytes of head and payload */
-    bool paused;       /* this process was stopped meanwhile: how long it took is unknown */
+    uint32_t pauses;   /* of this process since the state changed: how long that lasts is unknown */
     uint64_t received; /* bytes that came from it */
     uint64_t looked;   /* so many at the last look at its deadline */
 

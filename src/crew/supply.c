@@ -74,7 +74,7 @@ static uint64_t cost_in(const struct crew *crew, uint64_t real_ns)
 {
     if (crew->cost_ns == 0) return real_ns;
     const double scale = (double)crew->cost_ns / (double)(crew->took_ns + 1);
-    return 1 + (uint64_t)((double)real_ns * scale);
+    return 1 + crew_ns((double)real_ns * scale);
 }
 
 static void measure_lease(struct crew *crew)

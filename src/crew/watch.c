@@ -12,26 +12,8 @@
 #define PAUSE_NS (250u * CREW_MS) /* woken so much later than asked for: this process was stopped */
 #define GRACE_NS (1000u * CREW_MS) /* behind that, for what waits for us, or was stopped with us */
 #define LOST_NS  (1000u * CREW_MS) /* between two looks at one that was written off */
-
-/* A deadline passed in this state: is it the worker's doing? Sets forced for ON_LATE; false: it is
- * looked at again later. */
-static bool is_late(struct place *p, uint64_t now_ns)
-{
-    if (p->state != AT_STARTING && p->state != AT_BUSY) {
-        p->forced = p->state == AT_CLOSED ? VECMILL_CAUSE_PROTOCOL : p->forced;
-        p->forced_fault = p->state == AT_CLOSED || p->forced_fault;
-        return true;
-    }
-    const enum place_late late = place_judge(p, now_ns);
-    if (late == PLACE_PATIENCE) {
-        p->looked = p->received;
-        p->due_ns = now_ns + LOOK_NS;
-        return false;
-    }
-    p->forced = VECMILL_CAUSE_HANG;
-    p->forced_fault = late == PLACE_LOOPS;
-    return true;
-}
+/* So many are forgiven while nothing else changes: a host that is late at every round finds hangs too. */
+#define PAUSES_MOST 5u
 
 /* ---- finding out ---- */
 
@@ -103,11 +85,36 @@ void watch_pause(struct crew *crew, uint64_t now_ns)
     crew->seen_ns = crew->wake_at_ns = now_ns;
     for (uint32_t i = 0; paused && i < crew->options.workers; i++) {
         struct place *p = &crew->places[i];
-        if (p->state == AT_VACANT || p->due_ns == 0) continue;
+        if (p->state == AT_VACANT || p->due_ns == 0 || p->pauses == PAUSES_MOST) continue;
         p->due_ns = num_max(p->due_ns + pause_ns, now_ns + GRACE_NS);
         p->leased_ns += pause_ns;
-        p->paused = true;
+        p->pauses++;
     }
+}
+
+/* A deadline passed in this state: is it the worker's doing? Sets forced for ON_LATE; false: it is
+ * looked at again later, or spoke at last. */
+static bool is_late(struct crew *crew, struct place *p, uint64_t now_ns)
+{
+    if (p->state != AT_STARTING && p->state != AT_BUSY) {
+        p->forced = p->state == AT_CLOSED ? VECMILL_CAUSE_PROTOCOL : p->forced;
+        p->forced_fault = p->state == AT_CLOSED || p->forced_fault;
+        return true;
+    }
+    const uint64_t received = p->received;
+    enum place_late late = place_judge(p, now_ns);
+    /* It may sleep because it is done, since poll looked: what it sent by then is there to be read now. */
+    if (late != PLACE_PATIENCE) read_socket(crew, p);
+    if (p->state != AT_STARTING && p->state != AT_BUSY) return false;
+    if (p->received != received) late = place_judge(p, now_ns);
+    if (late == PLACE_PATIENCE) {
+        p->looked = p->received;
+        p->due_ns = now_ns + LOOK_NS;
+        return false;
+    }
+    p->forced = VECMILL_CAUSE_HANG;
+    p->forced_fault = late == PLACE_LOOPS;
+    return true;
 }
 
 void watch_deadlines(struct crew *crew, uint64_t now_ns)
@@ -118,7 +125,7 @@ void watch_deadlines(struct crew *crew, uint64_t now_ns)
         if (p->state == AT_LOST) {
             look_for_death(crew, p);
             if (p->state == AT_LOST) p->due_ns = now_ns + LOST_NS;
-        } else if (is_late(p, now_ns)) {
+        } else if (is_late(crew, p, now_ns)) {
             act_on(crew, p, ON_LATE);
         }
     }

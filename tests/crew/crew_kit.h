@@ -42,7 +42,9 @@ struct host {
     const char *const
         *script; /* [n_script]: items 0 .. n_script are these commands (may be NULL) */
     size_t n_script;
-    const char *all; /* else each item is this command, if not NULL */
+    const char *all;       /* else each item is this command, if not NULL */
+    const uint64_t *costs; /* [n_costs], in turn, of the items; NULL: of their sizes */
+    size_t n_costs;
 
     uint64_t condemned[HOST_CONDEMNED_MOST];
     vecmill_cause causes[HOST_CONDEMNED_MOST][CREW_FAULTS_MAX];
@@ -59,6 +61,7 @@ struct host {
     void *user;
     char marks[64];
     int base_fds;
+    bool company; /* another crew is open beside it: what its end leaves is not looked at */
 };
 
 /* The program of the dummy; set by main, before anything. */

@@ -218,6 +218,29 @@ static void a_death_that_is_seen_first(void)
     host_close(&h);
 }
 
+/* It has answered, sleeps because it is done, and poll did not tell of it yet when its time was up. */
+static void an_answer_that_is_not_seen_yet(void)
+{
+    static const char *const script[] = {"mark 0 m 0"};
+    memset(&faults, 0, sizeof faults);
+    host_init(&h, 1);
+    h.options.least_ns = 150 * (uint64_t)MS;
+    h.script = script;
+    h.n_script = 1;
+    host_open(&h);
+    host_fill(&h);
+    step_until(host_count(&h, CREW_LEASED) == 1);
+    const struct crew_event *leased = host_event(&h, CREW_LEASED, 0);
+    sleep_until(host_mark(&h, "m", "done") && kit_state(leased->pid) == 'S');
+    sleep_until(kit_now_ms() > leased->time_ns / MS + 160); /* and not so late that it is a pause */
+    faults.error[POLL] = EINTR;
+    faults.at[POLL] = faults.calls[POLL] + 1;
+    host_step(&h);
+    host_run_well(&h, 20);
+    need(h.n_deaths == 0);
+    host_close(&h);
+}
+
 /* When memory was short once, the crew does not look about in haste for the rest of its days. */
 static void a_poll_that_failed_is_forgotten(void)
 {
@@ -770,6 +793,7 @@ static const struct kit_test tests[] = {
     KIT_TEST(everything_comes_in_bits, 30),
     KIT_TEST(interrupted_all_the_time, 30),
     KIT_TEST(a_death_that_is_seen_first, 20),
+    KIT_TEST(an_answer_that_is_not_seen_yet, 20),
     KIT_TEST(a_poll_that_failed_is_forgotten, 20),
     KIT_TEST(without_pidfds, 60),
     KIT_TEST(with_pidfds_forbidden, 60),

@@ -81,6 +81,58 @@ static void small_queues(void)
     }
 }
 
+/* Estimates may be anything: they decide how much is leased at a time, and nothing else. */
+static void nonsensical_estimates(void)
+{
+    static const uint64_t costs[][4] = {{0, 0, 0, 0},
+                                        {1, 0, 2, 1},
+                                        {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX},
+                                        {UINT64_MAX / 2 + 1, 1, UINT64_MAX / 2 + 1, 0},
+                                        {1, UINT64_MAX / 100, 0, 1u << 30},
+                                        {3600000000000u, 1, 1, 1}};
+    for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
+        static struct host h;
+        host_init(&h, 2);
+        h.costs = costs[i];
+        h.n_costs = 4;
+        h.all = "sleep 1 x 0";
+        h.n_items = 200;
+        h.options.least_ns = 500 * (uint64_t)MS * KIT_SLOW;
+        host_open(&h);
+        host_run_well(&h, 20);
+        need(h.n_deaths == 0);
+        host_close(&h);
+    }
+}
+
+static void two_crews_side_by_side(void)
+{
+    static struct host a, b;
+    static const char *const script[] = {[5] = "kill 9 x 2", [50] = "segv 0 y 1"};
+    host_init(&a, 2);
+    host_init(&b, 2);
+    a.script = b.script = script;
+    a.n_script = b.n_script = 51;
+    a.n_items = b.n_items = 200;
+    a.all = b.all = "sleep 1 x 0";
+    host_open(&a);
+    host_open(&b);
+    while (a.n_out < a.n_items || b.n_out < b.n_items) {
+        struct host *both[] = {&a, &b};
+        for (int i = 0; i < 2; i++) {
+            host_fill(both[i]);
+            crew_step(both[i]->crew);
+            host_drain(both[i]);
+        }
+        crew_wait(a.n_out < a.n_items ? a.crew : b.crew);
+    }
+    need(a.n_deaths == 3 && b.n_deaths == 3);
+    a.company = true;
+    host_close(&a);
+    b.base_fds = a.base_fds;
+    host_close(&b);
+}
+
 static void held_back(void)
 {
     static struct host h;
@@ -454,6 +506,8 @@ static const struct kit_test tests[] = {
     KIT_TEST(echoes_of_all_sizes, 60),
     KIT_TEST(results_larger_than_a_socket, 60),
     KIT_TEST(small_queues, 60),
+    KIT_TEST(nonsensical_estimates, 60),
+    KIT_TEST(two_crews_side_by_side, 60),
     KIT_TEST(held_back, 60),
     KIT_TEST(options_out_of_range, 60),
     KIT_TEST(each_misdeed_once, 60),
