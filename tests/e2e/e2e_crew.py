@@ -1,0 +1,410 @@
+"""What is done to workers, scene by scene: none of it costs a document, and each is named for what it was."""
+
+import math
+import os
+import random
+import signal
+import subprocess
+import time
+import unittest
+
+import crew_kit
+import harness
+import oracle
+
+N = 600 if crew_kit.SANITIZED else 1500 # documents: of the slow model a second, of the slower one five
+MARKER = "xqzwvk"
+
+
+class Scene(crew_kit.CrewCase):
+    def slow(self, n=N, **more):
+        """A job of n documents, running, and its reference."""
+        corpus = crew_kit.corpus(n, 100)
+        reference, _ = crew_kit.reference("slow", corpus)
+        job = self.job(corpus, model_name="slow", **more)
+        return job, reference
+
+    def slower(self, **more):
+        """A job of several seconds."""
+        corpus = crew_kit.corpus(N, 380)
+        reference, _ = crew_kit.reference("slower", corpus)
+        job = self.job(corpus, model_name="slower", **more)
+        return job, reference
+
+    def finish(self, job, reference, **more):
+        job.wait()
+        return job.judge(reference=reference, **more)
+
+
+class Phases(crew_kit.CrewCase):
+    """One fault at one phase of the first worker of a small job."""
+
+    def one(self, phase, kind, cause, count=1, n=16, model_name="toy"):
+        corpus = crew_kit.corpus(n, 12)
+        reference, _ = crew_kit.reference(model_name, corpus)
+        marker = self.path(f"marker-{phase}-{kind}-{count}-{crew_kit.Job.count}")
+        job = self.job(corpus, f"out-{crew_kit.Job.count}.npy", model_name, workers=1,
+                       folder=crew_kit.programs(),
+                       plan=f"seed={random.getrandbits(30)};at={phase}:{count}:{kind}:{marker}")
+        job.wait()
+        job.judge(reference=reference, kept=[os.path.basename(marker)])
+        causes = [e["cause"] for e in job.deaths()]
+        self.assertEqual(causes, [cause] if cause else [])
+        return job
+
+    def test_kills(self):
+        for phase in ("W0", "W2", "W3", "W4", "W7"):
+            with self.subTest(phase=phase):
+                job = self.one(phase, "kill", "killed")
+                lost = job.deaths()[0]["documents"]
+                if phase == "W0":
+                    self.assertEqual(lost, 0)
+                if phase in ("W3", "W4", "W7"):
+                    self.assertGreater(lost, 0)
+        for count in (2, 3): # of more leases than one
+            self.one("W2", "kill", "killed", count, 1000, "slow")
+
+    def test_a_result_that_was_sent_counts(self):
+        """The worker dies right behind the last byte of its first lease. Its next one may be under way by
+        then; the first, with document 0 in it, is not computed again."""
+        for _ in range(4):
+            job = self.one("W9", "kill", "killed", n=600, model_name="slow")
+            self.assertNotIn(0, [e["first"] for e in job.named("batch_requeued")])
+
+    def test_faults(self):
+        for kind in ("segv", "bus", "ill", "fpe", "abort", "exit0", "exit77"):
+            for phase in ("W4", "W7"):
+                with self.subTest(kind=kind, phase=phase):
+                    job = self.one(phase, kind, oracle.CAUSES[kind].copy().pop())
+                    died = job.deaths()[0]
+                    if kind.startswith("exit"):
+                        self.assertEqual(died["exit_code"], int(kind[4:]))
+
+    def test_half_a_frame(self):
+        for _ in range(12):
+            self.one("W7", "half", "killed")
+        for _ in range(3):
+            self.one("W7", "half-exit", "exit")
+
+    def test_nonsense(self):
+        """Random bytes, and frames with a wrong hash, generation, size, number or kind."""
+        for _ in range(24):
+            self.one("W7", "garbage", "protocol")
+        for _ in range(3): # the second result comes while there is another lease, or none
+            self.one("W7", "double", "protocol", n=1000, model_name="slow")
+
+    def test_a_stop(self):
+        self.one("W7", "stop", "hang", 2, 1000, "slow")
+
+
+class Signals(Scene):
+    LETHAL = {"KILL": "killed", "SEGV": "segv", "BUS": "bus", "ABRT": "abort", "FPE": "fpe", "ILL": "ill",
+              "USR1": "signal", "QUIT": "signal"}
+
+    def next_worker(self, job):
+        """One that is ready, of those that live."""
+        def ready():
+            known = {e["pid"] for e in job.named("worker_ready")}
+            return [pid for pid in job.workers() if pid in known]
+        return job.wait_until("a worker", ready)[0]
+
+    def test_each_from_outside(self):
+        """A job that gets them all, one after the other, as long as it runs."""
+        job, reference = self.slower()
+        job.wait_ready()
+        waits = []
+        for name, cause in self.LETHAL.items():
+            time.sleep(0.1)
+            pid, sent = self.next_worker(job), time.monotonic()
+            self.assertTrue(job.send(pid, name))
+            died = job.wait_until(f"a death by SIG{name}",
+                                  lambda: [e for e in job.deaths() if e["pid"] == pid])[0]
+            waits.append(1000 * (time.monotonic() - sent))
+            self.assertEqual((died["cause"], died["signal"]), (cause, getattr(signal, "SIG" + name)))
+        for name in ("TERM", "INT", "HUP"):
+            pid = self.next_worker(job)
+            self.assertTrue(job.send(pid, name))
+            time.sleep(0.05)
+            self.assertIn(pid, job.workers(), f"SIG{name} ended a worker")
+        self.finish(job, reference)
+        self.assertEqual(len(job.deaths()), len(self.LETHAL))
+        print(f"a signal to its line in the log: {', '.join(f'{w:.0f}' for w in waits)} ms")
+
+    def test_a_stopped_worker(self):
+        """It is waited for as long as a lease may take, two seconds, and then done without."""
+        job, reference = self.slow(4 * N)
+        job.wait_ready()
+        pid, sent = self.next_worker(job), time.monotonic()
+        job.send(pid, "STOP")
+        died = job.wait_until("the end of a stopped worker", job.deaths)[0]
+        waited = time.monotonic() - sent
+        self.assertEqual((died["pid"], died["cause"]), (pid, "hang"))
+        self.assertGreater(died["documents"], 0)
+        self.finish(job, reference)
+        print(f"a stopped worker was done without after {waited:.2f} s")
+
+    def test_stopped_and_continued_in_time(self):
+        job, reference = self.slow(2 * N)
+        job.wait_ready()
+        pid = self.next_worker(job)
+        job.send(pid, "STOP")
+        time.sleep(1)
+        job.send(pid, "CONT")
+        self.finish(job, reference)
+        self.assertEqual(job.deaths(), [])
+
+    def test_all_at_once(self):
+        job, reference = self.slow(2 * N, workers=3)
+        for _ in range(4):
+            before = len(job.named("worker_ready"))
+            job.wait_until("workers", lambda: len(job.workers()) == 3 and
+                           len(job.named("worker_ready")) >= before)
+            for pid in job.workers():
+                job.send(pid, "KILL")
+            job.wait_until("a new worker", lambda: len(job.named("worker_ready")) > before)
+        self.finish(job, reference)
+        self.assertGreaterEqual(len(job.deaths()), 9)
+
+    def test_sigchld_ignored(self):
+        """By whoever started us: the kernel reaps the workers then, and nobody learns how they ended."""
+        job, reference = self.slow(2 * N, prefix=["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"])
+        job.wait_ready()
+        pid = self.next_worker(job)
+        self.assertTrue(job.send(pid, "KILL"))
+        self.finish(job, reference, faults=None)
+        self.assertEqual([e["pid"] for e in job.deaths()], [pid])
+        self.assertIn(job.deaths()[0]["cause"], ("unknown", "killed"))
+
+    def test_a_stopped_supervisor(self):
+        """Stopped longer than any lease may take: nobody is late for that."""
+        job, reference = self.slow(2 * N)
+        job.wait_ready()
+        os.kill(job.process.pid, signal.SIGSTOP)
+        time.sleep(5)
+        os.kill(job.process.pid, signal.SIGCONT)
+        self.finish(job, reference)
+        self.assertEqual(job.deaths(), [])
+
+
+class Poison(crew_kit.CrewCase):
+    """A document that ends whoever works on it."""
+
+    def one(self, kind, n, words, model_name, at):
+        rng = random.Random(3)
+        poisoned = f"{MARKER} {crew_kit.text(rng, at, words)}"
+        corpus = crew_kit.corpus(n, words, changed=((at, poisoned),))
+        reference, _ = crew_kit.reference(model_name, corpus)
+        job = self.job(corpus, f"out-{kind}.npy", model_name, folder=crew_kit.programs(),
+                       plan=f"poison={MARKER}:{kind}")
+        job.wait()
+        job.judge(reference=reference, codes=(3,))
+        deaths = job.deaths()
+        lease = deaths[0]["documents"]
+        self.assertLessEqual(len(deaths), 2 * math.log2(lease) + 4, f"of a lease of {lease}")
+        self.assertGreaterEqual(len(deaths), 3)
+        cause = oracle.CAUSES[kind].copy().pop()
+        failed = self.lines(f"out-{kind}.npy.errors.jsonl")
+        self.assertEqual([(line["index"], line["id"]) for line in failed], [(at, f"d{at:06}")])
+        self.assertIn(f"{cause}, {cause}, {cause}", failed[0]["reason"])
+        told = job.named("document_failed")
+        self.assertEqual([(e["index"], e["reason"]) for e in told], [(at, failed[0]["reason"])])
+        self.assertEqual(job.finished()["failed"], 1)
+        print(f"a document that ends its workers by {kind} was found among {n} in {len(deaths)} deaths, the "
+              f"first with a lease of {lease}; {job.seconds:.1f} s")
+
+    def test_among_5000(self):
+        self.one("segv", 1500 if crew_kit.SANITIZED else 5000, 100, "slow", 1077)
+
+    def test_other_ends(self):
+        for kind in ("abort", "exit77", "exit0", "bus", "garbage"):
+            self.one(kind, 200, 100, "slow", 20)
+
+    def test_the_first_and_the_last(self):
+        self.one("ill", 100, 100, "slow", 0)
+        self.one("fpe", 100, 100, "slow", 99)
+
+    def test_a_loop_without_end(self):
+        """Each of its deaths takes the deadline of a lease, two seconds, once something was measured; so it
+        comes late."""
+        self.one("loop", 300, 100, "slow", 299)
+
+    @unittest.skipUnless(crew_kit.LONG, "the long form: each death takes the deadline of a lease")
+    def test_sleeps(self):
+        self.one("sleep", 300, 100, "slow", 250)
+
+    def test_many(self):
+        """Twenty in a row of such documents: each is found, and finding one is progress."""
+        rng = random.Random(4)
+        places = range(100, 120)
+        corpus = crew_kit.corpus(200, 30, changed=tuple((i, f"{MARKER} {crew_kit.text(rng, i, 30)}")
+                                                        for i in places))
+        reference, _ = crew_kit.reference("slow", corpus)
+        job = self.job(corpus, "out.npy", "slow", folder=crew_kit.programs(),
+                       plan=f"poison={MARKER}:segv")
+        job.wait()
+        job.judge(reference=reference, codes=(3,))
+        self.assertEqual([line["index"] for line in self.lines("out.npy.errors.jsonl")], list(places))
+
+
+class CrashLoops(Scene):
+    """Workers that cannot work at all."""
+
+    def flagged(self):
+        """A folder of programs whose workers end at once while the file `flag` is there."""
+        script = f'#!/bin/sh\n[ -e "$FLAG" ] && exit 1\nexec {harness.WORKER} "$@"\n'
+        return crew_kit.programs(script, "flag")
+
+    def test_from_the_start(self):
+        """Before anything was done: nothing is kept."""
+        corpus = crew_kit.corpus(16, 12)
+        crew_kit.reference("toy", corpus) # the pack is there, so no builder is asked for
+        scripts = {"exits": "#!/bin/sh\nexit 1\n"}
+        if crew_kit.LONG: # five seconds each
+            scripts |= {"dies": "#!/bin/sh\nkill -9 $$\n", "lies": "#!/bin/sh\necho hello >&3\n",
+                        "is no program": "#!/nowhere\n"}
+        for name, script in scripts.items():
+            with self.subTest(name):
+                job = self.run_job(corpus, folder=crew_kit.programs(script, name), codes=(6,), deadline=60,
+                                   faults=None)
+                self.assertIn("workers keep dying", job.stderr())
+                self.assertEqual(os.listdir(self.dir), [])
+                print(f"a worker that {name}: exit 6 after {job.seconds:.1f} s: "
+                      f"{job.stderr().splitlines()[-1]}")
+
+    def test_in_the_middle(self):
+        """What was done is kept, and gone on with."""
+        flag = self.path("flag")
+        job, reference = self.slower(folder=self.flagged(), env={"FLAG": flag},
+                                     extra=("--progress", "auto"))
+        job.wait_until("a checkpoint", job.checkpoints)
+        self.file("flag", "")
+        for pid in job.workers():
+            job.send(pid, "KILL")
+        job.wait(60)
+        job.judge(codes=(6,), resumable=True, kept=["flag"], faults=None)
+        self.assertTrue(self.exists("out.npy.journal"))
+        self.assertIn("--resume", job.stderr())
+        os.unlink(flag)
+        again, _ = self.slower(extra=("--resume",))
+        self.finish(again, reference)
+        self.assertGreater(again.finished()["resumed"], 0)
+        self.assertEqual(sorted(os.listdir(self.dir)), ["out.npy", "out.npy.ids.jsonl"])
+
+    def test_no_worker_program(self):
+        corpus = crew_kit.corpus(16, 12)
+        crew_kit.reference("toy", corpus)
+        job = self.run_job(corpus, folder=crew_kit.programs(None, "none"), codes=(1,))
+        self.assertIn("vecmill-worker", job.stderr())
+        self.assertEqual(os.listdir(self.dir), [])
+
+    def test_the_worker_program_goes_away(self):
+        folder = crew_kit.programs(harness.WORKER, "goes")
+        job, _ = self.slow(2 * N, folder=folder)
+        job.wait_ready()
+        os.unlink(os.path.join(folder, "vecmill-worker"))
+        for pid in job.workers():
+            job.send(pid, "KILL")
+        job.wait(60)
+        job.judge(codes=(6,), resumable=True)
+        self.assertIn("vecmill-worker", job.stderr())
+        self.drop_parts()
+
+
+class Readers(Scene):
+    """Who reads the output does not, or goes away."""
+
+    def status(self, pid, key):
+        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+            return int(next(line for line in file if line.startswith(key)).split()[1])
+
+    def test_a_stalled_reader(self):
+        corpus = crew_kit.corpus(4 * N, 100)
+        reading, writing = os.pipe()
+        job = self.job(corpus, "-", "slow", stdout=writing)
+        os.close(writing)
+        job.wait_ready()
+        time.sleep(5)
+        first = self.status(job.process.pid, "VmRSS:")
+        time.sleep(2)
+        last = self.status(job.process.pid, "VmRSS:")
+        print(f"supervisor of a stalled reader: {first} kB, two seconds later {last} kB")
+        self.assertLessEqual(last, first + 256)
+        self.assertEqual(job.deaths(), [])
+        lines = 0
+        while data := os.read(reading, 1 << 20):
+            lines += data.count(b"\n")
+        os.close(reading)
+        self.assertEqual(job.wait(), 0)
+        self.assertEqual(lines, 4 * N)
+        self.assertEqual(job.deaths(), [])
+        self.assertEqual(oracle.holders(job.token), [])
+
+    def test_a_closed_reader(self):
+        reading, writing = os.pipe()
+        job = self.job(crew_kit.corpus(N, 100), "-", "slow", stdout=writing)
+        os.close(writing)
+        os.read(reading, 1000)
+        os.close(reading)
+        self.assertEqual(job.wait(20), 7, job.stderr())
+        self.assertIn("vecmill: ", job.stderr())
+        self.assertEqual(oracle.holders(job.token), [])
+
+
+class PidOne(Scene):
+    """vecmill as the first process of a container."""
+
+    def setUp(self):
+        super().setUp()
+        made = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], check=False,
+                              stderr=subprocess.PIPE)
+        if made.returncode != 0:
+            self.skipTest(f"no pid namespace can be made here: {made.stderr.decode().strip()}")
+
+    def start_one(self, n=4 * N):
+        job, reference = self.slow(n, prefix=["unshare", "--pid", "--fork", "--mount-proc"])
+        job.wait_until("the start", lambda: job.named("run_started"))
+        self.assertEqual(job.named("run_started")[0]["pid"], 1)
+        pid = oracle.children(job.process.pid)[0]
+        job.supervisor = lambda: pid # as it is called out here
+        return job, reference, pid
+
+    def leave_orphans(self, pid):
+        """Processes of the namespace whose parent ends: they are handed to its first."""
+        subprocess.run(["nsenter", "--target", str(pid), "--pid", "--mount", "sh", "-c",
+                        "for i in 1 2 3 4 5; do sleep 0.$i & done"], check=True)
+
+    def strangers(self, pid):
+        return [child for child in oracle.children(pid)
+                if (oracle.stat_of(child) or ("vecmill-worker",))[0] not in ("vecmill-worker", "vecmill")]
+
+    def test_orphans_are_reaped(self):
+        job, reference, pid = self.start_one()
+        self.leave_orphans(pid)
+        job.wait_until("orphans", lambda: len(self.strangers(pid)) == 5, 5)
+        began = time.monotonic()
+        job.wait_until("the end of all orphans", lambda: not self.strangers(pid), 5)
+        print(f"the last of five orphans was gone {time.monotonic() - began:.2f} s later, half a second of "
+              f"which it lived")
+        for worker in job.workers()[:1]:
+            os.kill(worker, signal.SIGKILL)
+        self.finish(job, reference, faults=None)
+        self.assertEqual([e["cause"] for e in job.deaths()], ["killed"])
+
+    def test_sigterm_works(self):
+        job, reference, pid = self.start_one()
+        os.kill(pid, signal.SIGTERM)
+        self.assertEqual(job.wait(15), 4, job.stderr())
+        job.judge(codes=(4,), resumable=True, faults=None)
+        self.drop_parts()
+
+    def test_sigkill_leaves_nobody(self):
+        job, _, pid = self.start_one()
+        os.kill(pid, signal.SIGKILL)
+        job.wait(15)
+        self.gone(job)
+        job.judge(codes=(137, -9, 1), killed=True, faults=None)
+        self.drop_parts()
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,194 @@
+"""The scene this program was founded on: parallel workers, a large batch, and one of them is killed for
+want of memory.
+
+What others made of it, measured on the machine of design.md: FastEmbed 0.3.0 (parallel > 0, a large
+batch_size) waits on its result queue for ever, with the parent asleep and nothing said. FastEmbed 0.9.1,
+the last one, notices, ends the job with a RuntimeError and throws away all that was computed. Here the
+batch is computed again by another worker, the output is byte for byte that of an undisturbed run, and the
+death is named for what it was: `killed` for a SIGKILL of unknown origin, `oom` where the kernel's counter
+says so. The second scene is no imitation: a memory group (cgroup v1) with a limit, processes in it that
+take what is left, and the kernel's own OOM killer, which picks the worker.
+
+With the real model where VECMILL_TEST_MODEL names it, else with a toy."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+import crew_kit
+import harness
+
+N = 200
+GROUPS = "/sys/fs/cgroup/memory"
+BALLAST = 6               # processes, each of them smaller than a worker's bonus (half of the limit)
+STEP = 4 << 20            # bytes that one takes at a time
+TAKE = """
+import mmap, sys
+taken = []
+for line in sys.stdin:
+    taken.append(mmap.mmap(-1, int(line)))
+    for at in range(0, int(line), 4096):
+        taken[-1][at] = 1
+    print("taken", flush=True)
+"""
+
+
+def corpus():
+    """Long documents: abstracts where the shared data is there, else words."""
+    path = os.path.join(harness.home(), "long.jsonl")
+    abstracts = os.path.join(harness.SHARED, "data", "cranfield.jsonl")
+    rng = random.Random(5)
+    if os.path.exists(abstracts) and harness.REAL_MODEL:
+        with open(abstracts, encoding="utf-8") as file:
+            texts = [json.loads(line)["text"] for line, _ in zip(file, range(N))]
+    else:
+        n = N if harness.REAL_MODEL else 800
+        texts = [crew_kit.text(rng, i, 380) for i in range(n)]
+    with open(path, "w", encoding="utf-8") as file:
+        for i, text in enumerate(texts):
+            file.write(json.dumps({"id": i, "text": text}) + "\n")
+    return path
+
+
+class Group:
+    """A memory group of this test's own."""
+
+    def __init__(self, case):
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            own = next((line.rstrip("\n").split(":", 2)[2] for line in file
+                        if "memory" in line.split(":")[1].split(",")), None)
+        if own is None or not os.path.isdir(GROUPS):
+            case.skipTest("the memory controller of cgroup v1 is not mounted here")
+        base = GROUPS + own if os.path.isdir(GROUPS + own) else GROUPS
+        self.path = os.path.join(base, f"vecmill-test-{os.getpid()}")
+        try:
+            os.mkdir(self.path)
+        except OSError as e:
+            case.skipTest(f"no memory group can be made here: {e}")
+        case.addCleanup(self.remove)
+
+    def remove(self):
+        until = time.monotonic() + 10
+        while True:
+            try:
+                return os.rmdir(self.path)
+            except OSError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+
+    def write(self, name, value):
+        with open(os.path.join(self.path, name), "w", encoding="utf-8") as file:
+            file.write(str(value))
+
+    def read(self, name):
+        with open(os.path.join(self.path, name), encoding="utf-8") as file:
+            return file.read()
+
+    def oom_kills(self):
+        return int(dict(line.split() for line in self.read("memory.oom_control").splitlines())["oom_kill"])
+
+    def usage(self):
+        return int(self.read("memory.usage_in_bytes"))
+
+
+class Founding(crew_kit.CrewCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.corpus = corpus()
+        if harness.REAL_MODEL:
+            crew_kit._made[("model", "real")] = harness.REAL_MODEL
+        cls.model_name = "real" if harness.REAL_MODEL else "slower"
+        cls.reference, _ = crew_kit.reference(cls.model_name, cls.corpus)
+
+    def large(self, batch_tokens, **more):
+        return self.job(self.corpus, model_name=self.model_name,
+                        extra=("--batch-tokens", str(batch_tokens)), **more)
+
+    def half_done(self, job):
+        """A worker with a batch, when about half of the rows are written."""
+        part = job.output + ".part"
+        half = os.path.getsize(self.reference) // 2
+        job.wait_until("half of the rows", lambda: os.path.exists(part) and os.path.getsize(part) > half, 200)
+        return job.wait_until("a worker", job.workers)[0]
+
+    def test_a_worker_is_killed(self):
+        """As the OOM killer does it, in the middle of the job."""
+        job = self.large(65536)
+        pid = self.half_done(job)
+        job.send(pid, "KILL")
+        job.wait()
+        verdict = job.judge(reference=self.reference)
+        self.assertEqual([(e["pid"], e["cause"]) for e in job.deaths()], [(pid, "killed")])
+        died = job.deaths()[0]
+        ready = [e for e in job.named("worker_ready") if e["t_ms"] >= died["t_ms"]]
+        print(f"{self.model_name} model, 65,536 tokens a batch: a worker killed with {died['documents']} "
+              f"documents, the next ready {ready[0]['t_ms'] - died['t_ms']} ms later; all "
+              f"{job.finished()['documents']} documents, {self.line(verdict, 'I3')}")
+
+    def line(self, verdict, name):
+        return next(line for line in verdict.lines if line.startswith(name))
+
+    def ballast(self, group):
+        """Processes in the group that take memory when they are told to."""
+        found = []
+        for _ in range(BALLAST):
+            process = subprocess.Popen([sys.executable, "-S", "-E", "-c", TAKE], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, text=True)
+            group.write("cgroup.procs", process.pid)
+            found.append(process)
+            self.addCleanup(process.communicate)
+            self.addCleanup(process.kill)
+        return found
+
+    def press(self, group, ballast, kills):
+        """Takes memory until the kernel has killed once more."""
+        taken = 0
+        while group.oom_kills() <= kills:
+            for process in ballast:
+                self.assertIsNone(process.poll(), "the kernel killed the ballast and not a worker")
+                process.stdin.write(f"{STEP}\n")
+                process.stdin.flush()
+                process.stdout.readline()
+                taken += STEP
+                if group.oom_kills() > kills:
+                    break
+            self.assertLess(taken, 4 << 30, "memory has no end")
+        return taken
+
+    def test_a_real_oom_kill(self):
+        """The kernel kills for want of memory, twice, in a group that others fill."""
+        group = Group(self)
+        limit = (1200 if harness.REAL_MODEL else 300) << 20
+        group.write("memory.limit_in_bytes", limit)
+        job = self.large(8192 if harness.REAL_MODEL else 2048,
+                         prefix=["sh", "-c", f'echo $$ > {group.path}/cgroup.procs && exec "$@"', "sh"])
+        job.wait_ready()
+        kills = []
+        for _ in range(2):
+            ballast = self.ballast(group)
+            before = group.oom_kills()
+            taken = self.press(group, ballast, before)
+            kills.append(f"{taken >> 20} MiB")
+            for process in ballast:
+                process.kill()
+                process.wait()
+            job.wait_until("the death", lambda: len(job.deaths()) >= group.oom_kills())
+            self.assertIsNone(job.process.poll(), "the job was too quick")
+            job.wait_until("a new worker", lambda: len(job.workers()) == 2)
+        n = group.oom_kills()
+        job.wait()
+        faults = {e["pid"]: ["OOM"] for e in job.deaths()}
+        verdict = job.judge(reference=self.reference, faults=faults)
+        self.assertEqual([e["cause"] for e in job.deaths()], ["oom"] * n)
+        self.assertEqual(job.finished()["deaths"], {"oom": n})
+        print(f"{self.model_name} model in a group of {limit >> 20} MiB: {n} real OOM kills, after others "
+              f"took {' and '.join(kills)}; exit 0, {self.line(verdict, 'I3')}")
+
+
+if __name__ == "__main__":
+    harness.main()
