@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -123,6 +124,23 @@ void kit_wait(pid_t child, unsigned seconds)
     need(WIFEXITED(how) && WEXITSTATUS(how) == 0);
 }
 
+static char folder[100]; /* holds each host's marks */
+
+/* All that is in a folder, folders of files included, and itself. */
+static void remove_folder(const char *path, unsigned depth)
+{
+    char inner[512];
+    DIR *dir = opendir(path);
+    if (!dir) return;
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        if (unlink(inner) != 0 && depth > 0) remove_folder(inner, depth - 1);
+    }
+    closedir(dir);
+    (void)rmdir(path);
+}
+
 static void run_one(void **state)
 {
     const struct kit_test *test = *state;
@@ -142,14 +160,19 @@ int kit_main(const char *suite, const struct kit_test *tests, size_t n, int argc
 {
     struct CMUnitTest units[TESTS_MOST];
     size_t n_units = 0;
+    const char *tmp = getenv("TMPDIR");
     if (argc < 2 || n > TESTS_MOST) return 2;
     kit_dummy = argv[1];
+    snprintf(folder, sizeof folder, "%s/vecmill-crew-XXXXXX",
+             tmp && strlen(tmp) < 64 ? tmp : "/tmp");
+    if (!mkdtemp(folder)) return 2;
     for (size_t i = 0; i < n; i++)
         if (is_wanted(tests[i].name, argc, argv))
             units[n_units++] = (struct CMUnitTest){.name = tests[i].name,
                                                    .test_func = run_one,
                                                    .initial_state = (void *)(uintptr_t)&tests[i]};
     const int failed = _cmocka_run_group_tests(suite, units, n_units, NULL, NULL);
+    remove_folder(folder, 1);
     printf("%s: %d passed, %d failed\n", suite, (int)n_units - failed, failed);
     return failed;
 }
@@ -222,8 +245,9 @@ void host_init(struct host *h, uint32_t workers)
         .on_event = on_event,
         .context = h,
     };
-    snprintf(h->marks, sizeof h->marks, "/tmp/vecmill-crew-XXXXXX");
-    need(mkdtemp(h->marks) != NULL);
+    static unsigned n_hosts;
+    snprintf(h->marks, sizeof h->marks, "%s/%d-%u", folder, (int)getpid(), n_hosts++);
+    need(mkdir(h->marks, 0700) == 0);
 }
 
 void host_open(struct host *h)
@@ -361,19 +385,6 @@ void host_run_well(struct host *h, unsigned seconds)
     need(c.condemned == h->n_condemned);
 }
 
-static void remove_marks(const struct host *h)
-{
-    char path[sizeof h->marks + 256 + 2];
-    DIR *dir = opendir(h->marks);
-    if (!dir) return;
-    for (const struct dirent *entry; (entry = readdir(dir));) {
-        snprintf(path, sizeof path, "%s/%s", h->marks, entry->d_name);
-        (void)unlink(path);
-    }
-    closedir(dir);
-    (void)rmdir(h->marks);
-}
-
 void host_close(struct host *h)
 {
     pid_t mine[64];
@@ -393,7 +404,6 @@ void host_close(struct host *h)
         fclose(f);
         need(strncmp(name, "crew", 4) != 0);
     }
-    remove_marks(h);
 }
 
 /* ---- what happened ---- */

@@ -59,7 +59,7 @@ struct host {
     void (*on_event)(struct host *h, const struct crew_event *event);
     void (*each_step)(struct host *h);
     void *user;
-    char marks[64];
+    char marks[160]; /* a folder of its own, in that of the program */
     int base_fds;
     bool company; /* another crew is open beside it: what its end leaves is not looked at */
 };

@@ -153,7 +153,7 @@ static void some_at_random(void)
     host_open(&h);
     host_run_well(&h, 100);
     end_killer(pid);
-    need(h.n_condemned == 0 && h.n_deaths >= 20);
+    need(h.n_condemned == 0 && h.n_deaths > 0);
     need(host_deaths(&h, VECMILL_CAUSE_KILLED) == h.n_deaths);
     host_close(&h);
 }

@@ -360,8 +360,8 @@ class PidOne(Scene):
         if made.returncode != 0:
             self.skipTest(f"no pid namespace can be made here: {made.stderr.decode().strip()}")
 
-    def start_one(self, n=4 * N):
-        job, reference = self.slow(n, prefix=["unshare", "--pid", "--fork", "--mount-proc"])
+    def start_one(self):
+        job, reference = self.slower(prefix=["unshare", "--pid", "--fork", "--mount-proc"])
         job.wait_until("the start", lambda: job.named("run_started"))
         self.assertEqual(job.named("run_started")[0]["pid"], 1)
         pid = oracle.children(job.process.pid)[0]
