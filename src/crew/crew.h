@@ -29,7 +29,7 @@
 #define CREW_LEASE_ITEMS_MAX 4096u
 #define CREW_RESULT_MAX      (64u << 10) /* bytes of one result */
 #define CREW_FAULTS_MAX      3u  /* deaths by fault, alone in its lease, that condemn an item */
-#define CREW_DEATHS_MAX      20u /* in a row, without an item returned, that end the crew */
+#define CREW_DEATHS_MAX      20u /* in a row, or four a worker, without an item returned: the end */
 #define CREW_SOCKET          3   /* the worker's end of its socket */
 
 /* ---- the supervisor's side ---- */

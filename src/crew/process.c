@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -48,6 +49,8 @@ struct birth {
 __attribute__((no_sanitize("address", "undefined"))) static int child(void *argument)
 {
     struct birth *b = argument;
+    /* Survives exec; the program arms it again, and then looks whether we were still there. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (dup2(b->null, 0) == 0 && dup2(b->null, 1) == 1 &&
         dup2(b->socket, CREW_SOCKET) == CREW_SOCKET) {
         /* Ours are all CLOEXEC; a host's need not be. Older kernels have no such call. */
