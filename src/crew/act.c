@@ -12,7 +12,6 @@
 #define LINGER_NS (2000u * CREW_MS) /* from the end of a socket to that of its process */
 #define LEAVE_NS  (500u * CREW_MS)  /* from being asked to end */
 #define KILLED_NS (3000u * CREW_MS) /* from SIGKILL: longer only where the kernel holds it */
-#define LOST_NS   (1000u * CREW_MS) /* between two looks at one that was written off */
 
 /* Before anything was measured, estimated costs may be wrong by a factor (plain C, a sanitizer). */
 #define UNMEASURED_NS     (30000u * (uint64_t)CREW_MS)
@@ -242,7 +241,7 @@ static void write_off(struct crew *crew, struct place *p, uint64_t now_ns)
     tell(crew, (struct crew_event){.kind = CREW_LOST, .pid = p->pid});
     if (p->lease_number != 0) give_back(crew, p, &hang);
     place_clear(p);
-    p->due_ns = now_ns + LOST_NS;
+    p->due_ns = now_ns + CREW_LOST_NS;
     for (uint32_t i = 0; i < crew->options.workers; i++)
         if (crew->places[i].state != AT_LOST) return;
     vecmill_err err;

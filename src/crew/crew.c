@@ -12,8 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICK_NS  (500u * CREW_MS) /* the longest sleep: the counter of OOM kills is looked at */
-#define BLIND_NS (20u * CREW_MS)  /* between two looks for a death, where there is no pidfd */
+#define BLIND_NS (20u * CREW_MS) /* between two looks for a death, where there is no pidfd */
 
 /* ---- memory ---- */
 
@@ -51,10 +50,8 @@ size_t crew_bytes(const struct crew_options *options)
 /* What is to be waited for, and how long at most. */
 static void prepare_wait(struct crew *crew, uint64_t now_ns)
 {
-    uint64_t at_ns = crew->ticked_ns + TICK_NS;
-    const bool starts =
-        crew->failure == VECMILL_OK && !crew->held && !crew->closing &&
-        (crew_n_alive(crew) < crew->options.start_workers || ledger_has_work(&crew->ledger));
+    uint64_t at_ns = crew->ticked_ns + CREW_TICK_NS;
+    const bool starts = supply_wants_worker(crew, crew_n_alive(crew));
     crew->hungry = false;
     crew->polled[0] = (struct pollfd){.fd = crew->wake, .events = POLLIN};
     /* Only who lives: poll refuses more entries than RLIMIT_NOFILE, also those it would ignore. */
@@ -171,7 +168,7 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
         crew_close(crew);
         return err_sys(err, VECMILL_E_INTERNAL, error, "a pool cannot be opened");
     }
-    crew->ticked_ns = clock_ns() - TICK_NS;
+    crew->ticked_ns = clock_ns() - CREW_TICK_NS;
     watch_tick(crew, clock_ns());
     prepare_wait(crew, clock_ns());
     crew->wake_at_ns = 0; /* the first round is due at once */

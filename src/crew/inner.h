@@ -17,6 +17,11 @@
 #define CREW_MS      1000000u
 #define CREW_HOUR_NS (3600000u * (uint64_t)CREW_MS)
 
+/* The longest sleep: the counter of OOM kills is looked at. */
+#define CREW_TICK_NS (500u * CREW_MS)
+/* Between two looks at a worker that was written off. */
+#define CREW_LOST_NS (1000u * CREW_MS)
+
 /* Nanoseconds that were reckoned from estimates, which may be anything; at most a day. */
 static inline uint64_t crew_ns(double ns)
 {
@@ -71,6 +76,8 @@ void watch_deadlines(struct crew *crew, uint64_t now_ns);
 /* What is due twice a second: the counter of OOM kills, strangers. */
 void watch_tick(struct crew *crew, uint64_t now_ns);
 
+/* Whether a worker more would be of use: places may be vacant, or have to be. */
+bool supply_wants_worker(const struct crew *crew, uint32_t n_alive);
 /* Leases to all who are free. */
 void supply_leases(struct crew *crew);
 /* Starts workers in vacant places, where they are wanted and their back-off is over. */

@@ -99,8 +99,8 @@ vecmill_status process_start(const char *program, char *const *argv, int socket,
     } else if (b.error) {
         siginfo_t ignored;
         error = b.error;
-        (void)look(&started, WEXITED,
-                   &ignored); /* it is in _exit, and past what could hold it up */
+        /* It is in _exit, and past what could hold it up. */
+        (void)look(&started, WEXITED, &ignored);
         close(started.pidfd);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);

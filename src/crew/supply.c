@@ -9,13 +9,23 @@
 #include <unistd.h>
 
 /* Leases get smaller while workers die without a commit between: a storm of kills lets small ones
- * through. 200 ms shrink to 2 ms. */
+ * through. 250 ms shrink to 2 ms. */
 #define SHRINK_MOST 7u
 
 /* Near the end, what is left is shared out; below this, sharing costs more than it gains. */
 #define SHARE_LEAST_NS (20u * CREW_MS)
 
-/* ---- work for workers ---- */
+/* Nothing new is begun in a crew that is held, failed or closing. */
+static bool begins_work(const struct crew *crew)
+{
+    return crew->failure == VECMILL_OK && !crew->held && !crew->closing;
+}
+
+bool supply_wants_worker(const struct crew *crew, uint32_t n_alive)
+{
+    return begins_work(crew) &&
+           (n_alive < crew->options.start_workers || ledger_has_work(&crew->ledger));
+}
 
 /* Descriptor `fd` as one above those that a worker's are put at, and above the standard ones, which a
  * host may have closed and still write to; closes fd. -1 and errno. */
@@ -54,8 +64,7 @@ void supply_workers(struct crew *crew, uint64_t now_ns)
     uint32_t alive = crew_n_alive(crew);
     for (uint32_t i = 0; i < crew->options.workers; i++) {
         struct place *p = &crew->places[i];
-        const bool wanted = alive < crew->options.start_workers || ledger_has_work(&crew->ledger);
-        if (crew->failure != VECMILL_OK || crew->held || crew->closing || !wanted) return;
+        if (!supply_wants_worker(crew, alive)) return;
         if (p->state != AT_VACANT || now_ns < p->due_ns) continue;
         vecmill_err err;
         if (start(crew, p, &err) == VECMILL_OK) {
@@ -98,7 +107,7 @@ void supply_leases(struct crew *crew)
     measure_lease(crew);
     for (uint32_t i = 0; i < crew->options.workers; i++) {
         struct place *p = &crew->places[i];
-        if (crew->failure != VECMILL_OK || crew->held || crew->closing) return;
+        if (!begins_work(crew)) return;
         if (p->state != AT_IDLE) continue;
         if (!ledger_lease(&crew->ledger, lease_budget(crew), &p->lease)) return;
         act_on(crew, p, ON_LEASE);

@@ -7,15 +7,11 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#define TICK_NS  (500u * CREW_MS) /* the longest sleep: the counter of OOM kills is looked at */
 #define LOOK_NS  (100u * CREW_MS) /* between two looks at a worker that is late without fault */
 #define PAUSE_NS (250u * CREW_MS) /* woken so much later than asked for: this process was stopped */
 #define GRACE_NS (1000u * CREW_MS) /* behind that, for what waits for us, or was stopped with us */
-#define LOST_NS  (1000u * CREW_MS) /* between two looks at one that was written off */
 /* So many are forgiven while nothing else changes: a host that is late at every round finds hangs too. */
 #define PAUSES_MOST 5u
-
-/* ---- finding out ---- */
 
 /* Reads what has come, as long as it makes sense. */
 static void read_socket(struct crew *crew, struct place *p)
@@ -124,7 +120,7 @@ void watch_deadlines(struct crew *crew, uint64_t now_ns)
         if (p->state == AT_VACANT || p->due_ns == 0 || now_ns < p->due_ns) continue;
         if (p->state == AT_LOST) {
             look_for_death(crew, p);
-            if (p->state == AT_LOST) p->due_ns = now_ns + LOST_NS;
+            if (p->state == AT_LOST) p->due_ns = now_ns + CREW_LOST_NS;
         } else if (is_late(crew, p, now_ns)) {
             act_on(crew, p, ON_LATE);
         }
@@ -142,7 +138,7 @@ static bool is_ours(void *context, pid_t pid)
 void watch_tick(struct crew *crew, uint64_t now_ns)
 {
     const struct crew_options *o = &crew->options;
-    if (now_ns - crew->ticked_ns < TICK_NS) return;
+    if (now_ns - crew->ticked_ns < CREW_TICK_NS) return;
     crew->ticked_ns = now_ns;
     uint64_t kills = 0;
     if (o->oom_kills) {
