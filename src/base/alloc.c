@@ -4,11 +4,16 @@
 #include "num.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-#define MEM_ALIGN 64 /* a cache line, and the widest vector register */
+#define MEM_ALIGN     64         /* a cache line, and the widest vector register */
+#define MEM_HEAP_STEP (64 << 10) /* half of glibc's own: on average half of it is left over */
 
 vecmill_status mem_new(size_t bytes, const char *what, void **memory, vecmill_err *err)
 {
@@ -49,23 +54,106 @@ vecmill_status mem_copy_string(const char *text, char **copy, vecmill_err *err)
     return VECMILL_OK;
 }
 
+/* ---- regions ---- */
+
+/* The smallest that a page can be is not asked for: it is the kernel's to say. */
+static size_t page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+size_t mem_map_bytes(size_t bytes)
+{
+    const size_t page = page_bytes();
+    size_t rounded;
+    if (!num_add(bytes ? bytes : 1, page - 1, &rounded)) return SIZE_MAX;
+    return rounded / page * page;
+}
+
 vecmill_status mem_map(size_t bytes, const char *what, void **memory, vecmill_err *err)
 {
-    void *m =
-        mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (m == MAP_FAILED) {
+    const size_t page = page_bytes(), inner = mem_map_bytes(bytes);
+    size_t all;
+    if (inner == SIZE_MAX || !num_add(inner, 2 * page, &all))
+        return err_set(err, VECMILL_E_MEMORY, "%s: no memory for %zu bytes", what, bytes);
+    /* First address space that nobody may touch, then its middle is opened. So the guards are there from the
+     * beginning, whatever fails; and they cost nothing: what cannot be written counts neither as data
+     * (RLIMIT_DATA) nor as committed. */
+    char *m = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (m == MAP_FAILED)
         return err_sys(err, VECMILL_E_MEMORY, errno, "%s: no memory for %zu bytes", what, bytes);
+    if (mprotect(m + page, inner, PROT_READ | PROT_WRITE) != 0) {
+        const int error = errno;
+        munmap(m, all);
+        return err_sys(err, VECMILL_E_MEMORY, error, "%s: no memory for %zu bytes", what, bytes);
     }
     /* A huge page would make more resident than was touched, and so more than was planned. A kernel
      * without huge pages says EINVAL, which is as good. */
-    (void)madvise(m, bytes, MADV_NOHUGEPAGE);
-    *memory = m;
+    (void)madvise(m + page, inner, MADV_NOHUGEPAGE);
+    *memory = m + page;
     return VECMILL_OK;
 }
 
 void mem_unmap(void *memory, size_t bytes)
 {
-    if (memory) munmap(memory, bytes ? bytes : 1);
+    const size_t page = page_bytes();
+    if (memory) munmap((char *)memory - page, mem_map_bytes(bytes) + 2 * page);
+}
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* linux/mman.h, since 5.14 */
+#endif
+
+vecmill_status mem_commit(void *memory, size_t bytes, const char *what, vecmill_err *err)
+{
+    const size_t page = page_bytes(), all = mem_map_bytes(bytes);
+    volatile char *m = memory;
+    if (madvise(memory, all, MADV_POPULATE_WRITE) == 0) return VECMILL_OK;
+    /* EINVAL: older than 5.14. ENOSYS and EPERM are what sandboxes say to what they do not know. */
+    if (errno != EINVAL && errno != ENOSYS && errno != EPERM)
+        return err_sys(err, VECMILL_E_MEMORY, errno, "%s: no memory for %zu bytes", what, bytes);
+    for (size_t i = 0; i < all; i += page)
+        m[i] = m[i];
+    return VECMILL_OK;
+}
+
+/* ---- a heap that stays as it is ---- */
+
+void mem_settle(void)
+{
+    /* One arena: a second one is address space of 64 MiB, from which memory comes by mprotect. */
+    (void)mallopt(M_ARENA_MAX, 1);
+    /* What is freed stays: given back to the kernel, it would have to be asked for again, and fail
+     * where it is needed. */
+    (void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    /* No mapping of its own for what is large: that would come and go with each use. 32 MiB is the most
+     * that glibc takes (HEAP_MAX_SIZE / 2). */
+    (void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    /* Setting any of these stops glibc from moving the others by what it sees, which is wanted too.
+     * The heap grows in these steps: each is a system call, and up to one is left over. */
+    (void)mallopt(M_TOP_PAD, MEM_HEAP_STEP);
+}
+
+vecmill_status mem_spare(size_t bytes, vecmill_err *err)
+{
+    void *spare = malloc(bytes);
+    if (!spare) return err_set(err, VECMILL_E_MEMORY, "spare heap: no memory for %zu bytes", bytes);
+    memset(spare, 0, bytes);
+    __asm__ volatile(""
+                     :
+                     : "r"(spare)
+                     : "memory"); /* it is to be written, though nobody reads it */
+    free(spare);
+    return VECMILL_OK;
+}
+
+void mem_map_large(void)
+{
+#if defined(__GLIBC__)
+    (void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    (void)mallopt(M_TRIM_THRESHOLD, 128 << 10);
+    (void)mallopt(M_ARENA_MAX, 1);
+#endif
 }
 
 void *mem_regrow(void *memory, size_t bytes)

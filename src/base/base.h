@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "cur.h"
 #include "err.h"
+#include "fence.h"
 #include "io.h"
 #include "jsonx.h"
 #include "num.h"

@@ -173,7 +173,8 @@ vecmill_status io_map_file(const char *path, struct io_map *map, vecmill_status 
     if (m.bytes) {
         void *data = mmap(NULL, m.bytes, PROT_READ, MAP_SHARED, fd, 0);
         if (data == MAP_FAILED) {
-            status = err_sys(err, failure, errno, "%s: %zu bytes cannot be mapped", path, m.bytes);
+            status = err_sys(err, errno == ENOMEM ? VECMILL_E_MEMORY : failure, errno,
+                             "%s: %zu bytes cannot be mapped", path, m.bytes);
         }
         m.data = data;
     }

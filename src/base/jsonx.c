@@ -2,17 +2,124 @@
  * a member its key. Does not know what a file is for. */
 #include "jsonx.h"
 
+#include "alloc.h"
 #include "buf.h"
 #include "io.h"
+#include "num.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <setjmp.h>
 #include <string.h>
+
+/* ---- planned memory ----
+ *
+ * The third mutable global beside the kernel table and the log callback, because jansson's allocator is
+ * one: set by a program's main, before anything is parsed. Pieces are taken one behind the other and
+ * never used again; what that wastes (a key's first copy, outgrown buckets) is in JSONX_PLAN. */
+static struct {
+    bool claimed;
+    size_t most;     /* of any document */
+    char *memory;    /* of the document that is there; NULL: none */
+    size_t capacity; /* of memory */
+    size_t used;
+    size_t live;  /* pieces not yet freed */
+    bool parsing; /* `out` may be jumped to */
+    jmp_buf out;
+} plan;
+
+#define PIECE_ALIGN 8u /* of pointers, json_int_t and double: all that jansson stores */
+
+static void *plan_take(size_t bytes)
+{
+    if (!plan.memory) return mem_regrow(NULL, bytes);
+    const size_t room = plan.capacity - plan.used;
+    if (bytes > room || num_up(bytes, PIECE_ALIGN) > room) {
+        /* Not NULL: jansson 2.14 goes on with the text of a token that it could not store (load.c,
+         * lex_save) and reads past it. All that it took lies in the plan's memory, so nothing is lost. */
+        if (plan.parsing) longjmp(plan.out, 1);
+        return NULL;
+    }
+    void *piece = plan.memory + plan.used;
+    plan.used += num_up(bytes, PIECE_ALIGN);
+    plan.live++;
+    return piece;
+}
+
+static void plan_end(void)
+{
+    mem_unmap(plan.memory, plan.capacity);
+    plan.memory = NULL;
+    plan.live = 0;
+}
+
+static void plan_free(void *piece)
+{
+    const char *p = piece;
+    if (!plan.memory || p < plan.memory || p >= plan.memory + plan.capacity) {
+        mem_free(piece);
+    } else if (--plan.live == 0 && !plan.parsing) {
+        plan_end();
+    }
+}
+
+void jsonx_claim(size_t most)
+{
+    if (!plan.claimed) json_set_alloc_funcs(plan_take, plan_free);
+    plan.claimed = true;
+    plan.most = most;
+}
+
+static vecmill_status plan_begin(size_t text_bytes, vecmill_err *err)
+{
+    assert(!plan.memory);
+    const size_t bytes = num_min(jsonx_plan_bytes(text_bytes), plan.most);
+    void *memory;
+    VM_TRY(mem_map(bytes, "a JSON document's values", &memory, err));
+    plan.memory = memory;
+    plan.capacity = bytes;
+    plan.used = 0;
+    return VECMILL_OK;
+}
+
+/* json_loadb within the plan; *value NULL when the text is no JSON, as *e tells. */
+static vecmill_status plan_load(const void *data, size_t bytes, size_t flags, const char *name,
+                                json_error_t *e, json_t **value, vecmill_err *err)
+{
+    VM_TRY(plan_begin(bytes, err));
+    const size_t capacity = plan.capacity;
+    if (setjmp(plan.out) != 0) {
+        plan.parsing = false;
+        plan_end();
+        return err_set(err, VECMILL_E_MEMORY,
+                       "%s: the values of %zu bytes of JSON take more than JSONX_PLAN, %u for each "
+                       "byte, gives them: %zu bytes",
+                       name, bytes, JSONX_PLAN, capacity);
+    }
+    plan.parsing = true;
+    *value = json_loadb(data, bytes, flags, e);
+    plan.parsing = false;
+    if (plan.live == 0) plan_end(); /* also for true, false and null, which are nobody's */
+    return VECMILL_OK;
+}
+
+/* ---- reading ---- */
 
 static vecmill_status parse(const void *data, size_t bytes, size_t flags, const char *name,
                             vecmill_status failure, json_t **value, vecmill_err *err)
 {
     json_error_t e;
-    json_t *v = json_loadb(data, bytes,
-                           JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY | flags, &e);
+    json_t *v = NULL;
+    flags |= JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY;
+    errno =
+        0; /* jansson calls it a wrong token when there is no memory for one; malloc says ENOMEM */
+    if (plan.claimed) {
+        VM_TRY(plan_load(data, bytes, flags, name, &e, &v, err));
+    } else {
+        v = json_loadb(data, bytes, flags, &e);
+    }
+    if (!v && errno == ENOMEM)
+        return err_set(err, VECMILL_E_MEMORY, "%s: no memory for its values", name);
     if (!v) {
         return err_set(err, failure, "%s: line %d column %d: not valid JSON, %s", name, e.line,
                        e.column, e.text);

@@ -1,0 +1,26 @@
+/* fence: from here on this process gets no more memory than it has.
+ *
+ * For a process that has taken all that it will ever use. Then more is a mistake in the plan, and the fence
+ * makes it one that can be told: a call that says ENOMEM in our own code, instead of the OOM killer's
+ * SIGKILL at whoever is the largest. Not before that point: oneDNN reserves ten times what it touches
+ * while it prepares, and ends the process at a limit instead of failing. */
+#ifndef BASE_FENCE_H
+#define BASE_FENCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+
+/* Sets the soft RLIMIT_DATA to what counts against it now, VmData of /proc/self/status: private writable
+ * mappings and the heap. Not in it, and so outside the fence: files mapped to be read, shared memory,
+ * and the stack, which grows by being touched (stack_commit). *bytes: where the fence is; 0 where there
+ * is none, because /proc cannot be read, or in a build with a sanitizer that maps memory whenever it
+ * likes. E_INTERNAL when the limit cannot be set. */
+vecmill_status fence_set(uint64_t *bytes, vecmill_err *err);
+
+/* Touches the stack below the caller, so that so much of it is there: bytes at most STACK_COMMIT_MOST. */
+#define STACK_COMMIT_MOST ((size_t)256 << 10)
+void stack_commit(size_t bytes);
+
+#endif
