@@ -10,8 +10,10 @@
 #define GEMM_ROWS_AVX2   240, 48, 12
 #define GEMM_ROWS_AVX512 256, 64, 16
 
-/* Caps oneDNN at a level beyond ref, once a process: E_USAGE when it is capped at another already. */
-vecmill_status dnnl_cap(enum kern_level level, vecmill_err *err);
+/* Caps oneDNN at a level beyond ref, once a process: E_USAGE when another was asked for before. now false:
+ * only remembers it, and calls nothing of oneDNN's, which reads the environment for it and ends the
+ * process where there is no memory. */
+vecmill_status dnnl_cap(enum kern_level level, bool now, vecmill_err *err);
 
 /* The library's version, "2.6.3", into `text`. */
 void dnnl_describe(char *text, size_t size);

@@ -103,30 +103,32 @@ static vecmill_status failed(dnnl_status_t status, struct gemm_shape shape, cons
 
 /* ---- set-up ---- */
 
-vecmill_status dnnl_cap(enum kern_level level, vecmill_err *err)
+vecmill_status dnnl_cap(enum kern_level level, bool now, vecmill_err *err)
 {
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    static enum kern_level capped = KERN_REF;
+    static enum kern_level wanted = KERN_REF, capped = KERN_REF;
     const dnnl_cpu_isa_t isa = level == KERN_AVX512 ? dnnl_cpu_isa_avx512_core : dnnl_cpu_isa_avx2;
     vecmill_status status = VECMILL_OK;
     pthread_mutex_lock(&mutex);
-    if (capped == KERN_REF) {
+    if (wanted == KERN_REF) wanted = level;
+    if (wanted != level) {
+        status = err_set(err, VECMILL_E_USAGE,
+                         "matrix products run on %s in this process, and %s was asked for",
+                         kern_level_name(wanted), kern_level_name(level));
+    } else if (now && capped == KERN_REF) {
         /* Refused when somebody in this process has used oneDNN before; then what holds must do. */
         dnnl_set_max_cpu_isa(isa);
         dnnl_set_primitive_cache_capacity(0);
-        const dnnl_cpu_isa_t now = dnnl_get_effective_cpu_isa();
-        if (now == isa) {
+        const dnnl_cpu_isa_t effective = dnnl_get_effective_cpu_isa();
+        if (effective == isa) {
             capped = level;
         } else {
+            wanted = KERN_REF;
             status = err_set(err, VECMILL_E_USAGE,
                              "oneDNN cannot be set to instruction set %s: it computes with its set "
                              "0x%x in this process, not 0x%x",
-                             kern_level_name(level), (unsigned)now, (unsigned)isa);
+                             kern_level_name(level), (unsigned)effective, (unsigned)isa);
         }
-    } else if (capped != level) {
-        status = err_set(err, VECMILL_E_USAGE,
-                         "matrix products run on %s in this process, and %s was asked for",
-                         kern_level_name(capped), kern_level_name(level));
     }
     pthread_mutex_unlock(&mutex);
     return status;
@@ -205,7 +207,7 @@ static dnnl_status_t weights_layout(dnnl_engine_t engine, enum kern_level level,
 vecmill_status gemm_dnnl_packed_bytes(enum kern_level level, struct gemm_shape shape, size_t *bytes,
                                       vecmill_err *err)
 {
-    VM_TRY(dnnl_cap(level, err));
+    VM_TRY(dnnl_cap(level, true, err));
     const struct openmp openmp = openmp_find();
     const int before = single_begin(&openmp);
     dnnl_engine_t engine = NULL;
@@ -249,7 +251,7 @@ static dnnl_status_t reorder(dnnl_engine_t engine, const dnnl_memory_desc_t *fro
 vecmill_status gemm_dnnl_pack(enum kern_level level, struct gemm_shape shape, const float *w,
                               void *packed, vecmill_err *err)
 {
-    VM_TRY(dnnl_cap(level, err));
+    VM_TRY(dnnl_cap(level, true, err));
     const struct openmp openmp = openmp_find();
     const int before = single_begin(&openmp);
     const dnnl_memory_desc_t from = plain(shape.n, shape.k);
@@ -312,7 +314,7 @@ static dnnl_status_t block_open(struct gemm_dnnl *g, enum kern_level level, uint
 vecmill_status gemm_dnnl_open(enum kern_level level, struct gemm_shape shape,
                               struct gemm_dnnl **gemm, vecmill_err *err)
 {
-    VM_TRY(dnnl_cap(level, err));
+    VM_TRY(dnnl_cap(level, true, err));
     void *memory;
     VM_TRY(mem_new(sizeof **gemm, "a matrix product of oneDNN", &memory, err));
     struct gemm_dnnl *g = memory;

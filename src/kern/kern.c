@@ -98,7 +98,7 @@ vecmill_status kern_select(const char *cap, const struct kern **kern, vecmill_er
                     "this process computes with instruction set %s already, and %s was asked for",
                     selected->name, kern_level_name(level));
     } else if (!selected) {
-        if (level != KERN_REF) status = dnnl_cap(level, err);
+        if (level != KERN_REF) status = dnnl_cap(level, false, err);
         if (status == VECMILL_OK) selected = &tables[level];
     }
     if (status == VECMILL_OK) *kern = selected;

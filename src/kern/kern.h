@@ -59,7 +59,9 @@ struct kern {
 
 /* The level this process computes with: the best the machine has (its operating system's saved
  * registers included), at most `cap` ("ref", "avx2", "avx512"; NULL: $VECMILL_ISA, else no cap). The
- * first call fixes it and sets oneDNN's cap; a later call that asks for another level fails.
+ * first call fixes it; a later call that asks for another level fails. oneDNN is capped with the first
+ * product (gemm_open, gemm_pack): a process that only supervises never calls into oneDNN, which ends
+ * its process where there is no memory.
  * E_USAGE: an unknown name, or a level this machine lacks; the message says which it has. Threads:
  * any; the first wins. */
 vecmill_status kern_select(const char *cap, const struct kern **kern, vecmill_err *err);
