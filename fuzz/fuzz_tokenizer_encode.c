@@ -3,7 +3,7 @@
  * anywhere. The first byte chooses: 'S': the rest is a section, which is refused or used; 'E': the rest
  * is triples { u16 offset, u8 bits } that are turned over in a good section, which is then used so. Any
  * other: its low five bits are the most tokens, and the rest is text, encoded in each configuration and
- * again with room for all, of which the first has to be the beginning. */
+ * again with room for all, of which the first has to be the beginning, and as many at a time. */
 #include "text/text.h"
 
 #include <stdlib.h>
@@ -59,6 +59,24 @@ static void compile_once(void)
     }
 }
 
+/* The text's tokens, `most` at a time, are those of the whole. */
+static void compare_pieces(const struct text *text, const char *data, size_t bytes, uint32_t most,
+                           const int32_t *all, uint32_t n_all)
+{
+    static _Alignas(64) unsigned char memory[1u << 14];
+    int32_t ids[64];
+    uint32_t n = 0;
+    if (text_stream_bytes() > sizeof memory) abort();
+    struct text_stream *s = text_stream_begin(memory, text, data, bytes);
+    for (bool more = true; more;) {
+        const uint32_t got = text_stream_next(s, ids, most, &more);
+        if (got > n_all - n || (more && got < most)) abort();
+        if (memcmp(ids, all + n, got * sizeof ids[0]) != 0) abort();
+        n += got;
+        if (more != (n < n_all)) abort();
+    }
+}
+
 static void encode(const struct text *text, const char *data, size_t bytes, uint32_t most)
 {
     static int32_t all[ALL_TOKENS];
@@ -71,6 +89,7 @@ static void encode(const struct text *text, const char *data, size_t bytes, uint
     if (memcmp(ids, all, (n - 1) * sizeof ids[0]) != 0 || ids[n - 1] != all[whole.n_ids - 1])
         abort();
     if (whole.truncated) return;
+    compare_pieces(text, data, bytes, most, all + text->n_before, whole.n_ids - text->n_specials);
     if (whole.replaced_bytes > bytes || r.replaced_bytes > whole.replaced_bytes) abort();
     if (utf8_valid(data, bytes) != (whole.replaced_bytes == 0)) abort();
 }

@@ -33,7 +33,12 @@
  * message names file and field. Truncation and padding in the file are understood and not used. */
 vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *err);
 
-/* The same from bytes (the parser's fuzz target): one of json and vocab is NULL; config may be. */
+/* The most memory that text_compile holds at one time, its section included, by the sizes of the files
+ * alone: they are looked at, not opened. In a program that has called jsonx_claim and mem_map_large; what
+ * would need more is refused, by the name of the plan that it passes. E_MODEL: no tokenizer in the folder. */
+vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *err);
+
+/* text_compile from bytes (the parser's fuzz target): one of json and vocab is NULL; config may be. */
 struct text_files {
     const char *json;
     size_t json_bytes;
@@ -50,7 +55,8 @@ struct text {
     const unsigned char *section;
     size_t bytes;
     uint32_t vocab_size; /* largest id + 1 */
-    uint32_t n_specials; /* tokens that the template adds to a document */
+    uint32_t n_specials; /* tokens that the template adds to a document ... */
+    uint32_t n_before;   /* ... so many of them in front */
     /* inside, private to text: the section's numbers, checked by text_open */
     uint32_t private_[32];
 };
@@ -67,6 +73,35 @@ struct text_result {
  * certain (replaced_bytes then counts what was read). Cannot fail. */
 void text_encode(const struct text *text, const char *data, size_t bytes, uint32_t max_tokens,
                  int32_t *ids, struct text_result *result);
+
+/* ---- the tokens of one text, a few at a time ----
+ *
+ * text_encode's tokens are the first of these. The text is read once, left to right, and no further
+ * than the token behind those asked for; a call may end inside a word and the next goes on there, so
+ * that the ids do not depend on how many are asked for at a time. What is kept between calls does not
+ * grow with the text. Special tokens are the caller's to add (text_enclose). Cannot fail. */
+struct text_stream;
+
+/* Bytes that a stream takes; the same for every text. */
+size_t text_stream_bytes(void);
+
+/* A stream at the start of a text, in memory of the caller's (text_stream_bytes, aligned to 64), which
+ * holds it until it is used for something else; there is nothing to close. text and data are borrowed
+ * as long. */
+struct text_stream *text_stream_begin(void *memory, const struct text *text, const char *data,
+                                      size_t bytes);
+
+/* The next tokens: returns how many were written to ids[max], fewer than max only where the text ends.
+ * *more: whether another token follows, so that the end is known without a further call. max may be
+ * 0. */
+uint32_t text_stream_next(struct text_stream *stream, int32_t *ids, uint32_t max, bool *more);
+
+/* Bytes of invalid UTF-8 in what was read so far. */
+uint64_t text_stream_replaced(const struct text_stream *stream);
+
+/* Puts the template's special tokens around n tokens of a text, which stand at ids[n_before]; n may be
+ * 0. Returns how many there are now: n + n_specials, from ids[0]. */
+uint32_t text_enclose(const struct text *text, int32_t *ids, uint32_t n);
 
 /* A token's text, borrowed from the section; NULL if no token has this id. */
 const char *text_token(const struct text *text, int32_t id, size_t *bytes);

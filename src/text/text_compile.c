@@ -1,8 +1,36 @@
-/* text_compile: a tokenizer's files to a section. */
+/* text_compile: a tokenizer's files to a section.
+ *
+ * Memory, the larger of two steps (F: bytes of the file; N: spec_tokens_plan, about F / 9 of
+ * tokenizer.json; K: bytes of a struct trie_key, 16):
+ *   reading    file F, its values jsonx_plan_bytes(F); then, the file gone, values, tokens K N, and what
+ *              sorting them takes, K N again
+ *   compiling  the values gone: texts F, tokens K N, the section, and beside them branches of a trie that
+ *              wait, K N at most (each stands for one token or more), then added tokens and their texts
+ *              normalized, NORMALIZED_MAX, then tokens by id K N
+ * vocab.txt has no values and keeps F throughout; its tokenizer_config.json lies beside it. */
 #include "text_normalize.h"
 #include "text_spec.h"
 
+#include <errno.h>
+
 #define SECTION_ALIGN 8u
+
+/* Bytes of section for each byte of file, beside SECTION_PLAN_BASE for the head, the tries' first nodes
+ * and added tokens: 12 bytes a trie's unit, 8 a token's place, 1 its text. Units are about as many as
+ * the tokens' bytes less what beginnings have in common: of BERT's vocabulary 0.14 for each byte of
+ * tokenizer.json (0.28 of vocab.txt), of random tokens of 20 letters 0.57 (0.85). */
+#define SECTION_JSON_PLAN  12u
+#define SECTION_VOCAB_PLAN 16u
+#define SECTION_PLAN_BASE  (128u << 10)
+
+#define NORMALIZED_MAX (256u << 10) /* bytes of added tokens' texts as they are matched */
+
+static size_t section_plan(bool is_json, size_t file_bytes)
+{
+    const size_t n =
+        SECTION_PLAN_BASE + (is_json ? SECTION_JSON_PLAN : SECTION_VOCAB_PLAN) * file_bytes;
+    return num_min(n, TEXT_SECTION_MAX);
+}
 
 /* Token texts that end in the section, tries, tables: everything behind the head. */
 struct compiler {
@@ -13,7 +41,7 @@ struct compiler {
     uint32_t vocab_size;
     unsigned char ascii[SECTION_ASCII][2];
     unsigned char first[2][32];
-    struct trie_key *keys; /* room for tokens and added tokens */
+    struct trie_key *keys; /* [TEXT_ADDED_MAX]: added tokens of one kind */
     struct buf normalized; /* texts of added tokens as they are matched */
 };
 
@@ -122,32 +150,47 @@ static vecmill_status add_added_trie(struct compiler *c, bool normalized, vecmil
                       &c->words[normalized ? SECTION_NORMALIZED_UNITS : SECTION_RAW_UNITS], err);
 }
 
-/* Token texts: a pair for each id, then the bytes. The keys are reused, ordered by id. */
-static vecmill_status add_texts(struct compiler *c, vecmill_err *err)
+/* Tokens by id, holes where there is none. */
+static void order_by_id(const struct compiler *c, struct trie_key *keys)
 {
     const struct spec *s = c->spec;
     for (uint32_t id = 0; id < c->vocab_size; id++)
-        c->keys[id] = (struct trie_key){.bytes = SECTION_HOLE};
+        keys[id] = (struct trie_key){.bytes = SECTION_HOLE};
     for (size_t i = 0; i < s->n_tokens; i++)
-        c->keys[s->tokens[i].value] = s->tokens[i];
+        keys[s->tokens[i].value] = s->tokens[i];
     for (uint32_t i = 0; i < s->n_added; i++) {
         const struct spec_added *a = &s->added[i];
-        c->keys[a->id] = (struct trie_key){.text = a->text, .bytes = a->bytes};
+        keys[a->id] = (struct trie_key){.text = a->text, .bytes = a->bytes};
     }
+}
+
+/* Token texts: a pair for each id, then the bytes. */
+static vecmill_status write_texts(struct compiler *c, const struct trie_key *keys, vecmill_err *err)
+{
     VM_TRY(begin_table(c, SECTION_TOKENS_AT, err));
     uint32_t at = 0;
     for (uint32_t id = 0; id < c->vocab_size; id++) {
-        bool hole = c->keys[id].bytes == SECTION_HOLE;
-        VM_TRY(add_pair(c, hole ? 0 : at, c->keys[id].bytes, err));
-        if (!hole) at += c->keys[id].bytes;
+        bool hole = keys[id].bytes == SECTION_HOLE;
+        VM_TRY(add_pair(c, hole ? 0 : at, keys[id].bytes, err));
+        if (!hole) at += keys[id].bytes;
     }
     VM_TRY(begin_table(c, SECTION_BLOB_AT, err));
     for (uint32_t id = 0; id < c->vocab_size; id++) {
-        if (c->keys[id].bytes == SECTION_HOLE) continue;
-        VM_TRY(buf_add(c->out, c->keys[id].text, c->keys[id].bytes, err));
+        if (keys[id].bytes == SECTION_HOLE) continue;
+        VM_TRY(buf_add(c->out, keys[id].text, keys[id].bytes, err));
     }
     c->words[SECTION_BLOB_BYTES] = at;
     return VECMILL_OK;
+}
+
+static vecmill_status add_texts(struct compiler *c, vecmill_err *err)
+{
+    void *keys;
+    VM_TRY(mem_new_array(c->vocab_size, sizeof *c->keys, "the vocabulary by id", &keys, err));
+    order_by_id(c, keys);
+    const vecmill_status status = write_texts(c, keys, err);
+    mem_free(keys);
+    return status;
 }
 
 /* What each ASCII byte does, worked out by the normalizer itself. */
@@ -220,11 +263,9 @@ static vecmill_status compile_spec(const struct spec *s, struct buf *section, ve
     for (uint32_t i = 0; i < s->n_added; i++)
         c.vocab_size = s->added[i].id >= c.vocab_size ? s->added[i].id + 1 : c.vocab_size;
     void *keys = NULL;
-    /* A code point becomes at most UNICODE_DECOMPOSE_MAX * UNICODE_LOWER_MAX, and two spaces. */
-    buf_init(&c.normalized, (size_t)TEXT_ADDED_MAX * TEXT_TOKEN_BYTES_MAX * 64,
-             "of normalized added tokens");
-    vecmill_status status = mem_new_array(c.vocab_size + TEXT_ADDED_MAX, sizeof *c.keys,
-                                          "the vocabulary by id", &keys, err);
+    buf_init(&c.normalized, NORMALIZED_MAX, "NORMALIZED_MAX");
+    vecmill_status status =
+        mem_new_array(TEXT_ADDED_MAX, sizeof *c.keys, "added tokens", &keys, err);
     if (status == VECMILL_OK) {
         c.keys = keys;
         status = add_section(&c, err);
@@ -235,25 +276,53 @@ static vecmill_status compile_spec(const struct spec *s, struct buf *section, ve
     return status;
 }
 
-vecmill_status text_compile_bytes(const struct text_files *files, struct buf *section,
-                                  vecmill_err *err)
+/* tokenizer.json to a spec that borrows nothing. *file, what owns the bytes if anything does, is given
+ * back as soon as they were parsed. */
+static vecmill_status read_json(const struct text_files *files, struct buf *file, struct spec *spec,
+                                vecmill_err *err)
 {
-    json_t *json = NULL, *config = NULL;
+    json_t *json = NULL;
+    const size_t bytes = files->json_bytes;
+    if (!jsonx_few_values(files->json, bytes, TEXT_VALUES_MAX)) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "tokenizer.json holds more values than TEXT_VALUES_MAX, %u",
+                       TEXT_VALUES_MAX);
+    }
+    VM_TRY(jsonx_parse(files->json, bytes, "tokenizer.json", VECMILL_E_MODEL, &json, err));
+    if (file) buf_done(file);
+    vecmill_status status = spec_from_json(json, bytes, spec, err);
+    if (status == VECMILL_OK) status = spec_keep_texts(spec, err);
+    json_decref(json);
+    return status;
+}
+
+/* The section within its plan, whatever its caller's maximum. */
+static vecmill_status compile_planned(const struct spec *spec, size_t plan, struct buf *section,
+                                      vecmill_err *err)
+{
+    const size_t most = section->most;
+    const char *name = section->name;
+    if (plan < most - section->bytes) {
+        section->most = section->bytes + plan;
+        section->name = "SECTION_PLAN";
+    }
+    const vecmill_status status = compile_spec(spec, section, err);
+    section->most = most;
+    section->name = name;
+    return status;
+}
+
+static vecmill_status compile_files(const struct text_files *files, struct buf *file,
+                                    struct buf *section, vecmill_err *err)
+{
+    json_t *config = NULL;
     void *memory = NULL;
-    struct spec *spec = NULL;
-    vecmill_status status = mem_new(sizeof *spec, "a tokenizer's description", &memory, err);
-    if (status != VECMILL_OK) goto done;
-    spec = memory;
-    if (files->json) {
-        if (!jsonx_few_values(files->json, files->json_bytes, TEXT_VALUES_MAX)) {
-            status = err_set(err, VECMILL_E_MODEL,
-                             "tokenizer.json holds more values than TEXT_VALUES_MAX, %u",
-                             TEXT_VALUES_MAX);
-        } else {
-            status = jsonx_parse(files->json, files->json_bytes, "tokenizer.json", VECMILL_E_MODEL,
-                                 &json, err);
-        }
-        if (status == VECMILL_OK) status = spec_from_json(json, spec, err);
+    VM_TRY(mem_new(sizeof(struct spec), "a tokenizer's description", &memory, err));
+    struct spec *spec = memory;
+    const bool is_json = files->json != NULL;
+    vecmill_status status = VECMILL_OK;
+    if (is_json) {
+        status = read_json(files, file, spec, err);
     } else {
         if (files->config) {
             status = jsonx_parse_wide(files->config, files->config_bytes, "tokenizer_config.json",
@@ -264,13 +333,21 @@ vecmill_status text_compile_bytes(const struct text_files *files, struct buf *se
         if (status == VECMILL_OK)
             status = spec_from_vocab(files->vocab, files->vocab_bytes, config, spec, err);
     }
-    if (status == VECMILL_OK) status = compile_spec(spec, section, err);
-done:
-    if (spec) spec_done(spec);
+    if (status == VECMILL_OK) {
+        status = compile_planned(
+            spec, section_plan(is_json, is_json ? files->json_bytes : files->vocab_bytes), section,
+            err);
+    }
+    spec_done(spec);
     mem_free(memory);
     json_decref(config);
-    json_decref(json);
     return status;
+}
+
+vecmill_status text_compile_bytes(const struct text_files *files, struct buf *section,
+                                  vecmill_err *err)
+{
+    return compile_files(files, NULL, section, err);
 }
 
 /* A file of the folder into b; *is_there tells whether there is one. */
@@ -281,8 +358,13 @@ static vecmill_status read_file(const char *dir, const char *name, struct buf *b
     VM_TRY(io_join(dir, name, path, err));
     *is_there = io_exists(path);
     if (!*is_there) return VECMILL_OK;
-    VM_TRY(io_read_file(path, b, VECMILL_E_MODEL, VECMILL_E_MODEL, err));
-    return buf_terminate(b, err); /* data is a pointer, also of an empty file */
+    return io_read_file(path, b, VECMILL_E_MODEL, VECMILL_E_MODEL, err);
+}
+
+/* NULL says that there is no file; an empty one has no memory either. */
+static const char *bytes_of(const struct buf *b)
+{
+    return b->data ? b->data : "";
 }
 
 vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *err)
@@ -303,18 +385,18 @@ vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *e
         goto done;
     }
     if (has_json) {
-        files.json = text.data;
+        files.json = bytes_of(&text);
         files.json_bytes = text.bytes;
     } else {
-        files.vocab = text.data;
+        files.vocab = bytes_of(&text);
         files.vocab_bytes = text.bytes;
     }
     if (has_config) {
-        files.config = config.data;
+        files.config = bytes_of(&config);
         files.config_bytes = config.bytes;
     }
     vecmill_err inner;
-    status = text_compile_bytes(&files, section, &inner);
+    status = compile_files(&files, &text, section, &inner);
     if (status == VECMILL_E_MODEL) /* the message begins with the file's name */
         err_set(err, status, "%s/%s", dir, inner.message);
     else if (status != VECMILL_OK)
@@ -327,4 +409,55 @@ done:
     buf_done(&config);
     buf_done(&text);
     return status;
+}
+
+/* ---- the plan ---- */
+
+/* A file's size; 0 when there is none. */
+static vecmill_status file_size(const char *dir, const char *name, size_t *bytes, bool *is_there,
+                                vecmill_err *err)
+{
+    char path[IO_PATH_MAX];
+    struct stat st;
+    VM_TRY(io_join(dir, name, path, err));
+    *is_there = stat(path, &st) == 0;
+    *bytes = 0;
+    if (!*is_there && errno == ENOENT) return VECMILL_OK;
+    if (!*is_there) return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be looked at", path);
+    if ((uint64_t)st.st_size > TEXT_FILE_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: holds %lld bytes, over the maximum TEXT_FILE_MAX, %u", path,
+                       (long long)st.st_size, TEXT_FILE_MAX);
+    }
+    *bytes = (size_t)st.st_size;
+    return VECMILL_OK;
+}
+
+/* What stands beside each step: the description, and heap that small blocks leave unused. */
+#define BESIDE_BYTES (sizeof(struct spec) + (128u << 10))
+
+vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *err)
+{
+    size_t file, config = 0;
+    bool is_json, is_there;
+    VM_TRY(file_size(dir, "tokenizer.json", &file, &is_json, err));
+    if (!is_json) {
+        VM_TRY(file_size(dir, "vocab.txt", &file, &is_there, err));
+        if (!is_there)
+            return err_set(err, VECMILL_E_MODEL, "%s has neither tokenizer.json nor vocab.txt",
+                           dir);
+        VM_TRY(file_size(dir, "tokenizer_config.json", &config, &is_there, err));
+    }
+    const size_t keys = sizeof(struct trie_key) * spec_tokens_plan(is_json, file);
+    const size_t beside_it = keys + sizeof(struct trie_key) * 2 * TEXT_ADDED_MAX + NORMALIZED_MAX;
+    const size_t compiling = file + keys + beside_it + section_plan(is_json, file);
+    size_t reading = file + 2 * keys;
+    if (is_json) {
+        const size_t values = jsonx_plan_bytes(file);
+        reading = num_max(file + values, values + num_max(2 * keys, keys + file));
+    }
+    /* Of vocab.txt, the configuration stays as long as what was read of it. */
+    const size_t beside = BESIDE_BYTES + (config ? config + jsonx_plan_bytes(config) : 0);
+    *bytes = beside + num_max(reading, compiling);
+    return VECMILL_OK;
 }

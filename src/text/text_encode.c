@@ -1,29 +1,37 @@
-/* text_encode: one document to ids.
+/* text_encode: a text to ids, all at once or a few at a time.
  *
  * The text is read once, left to right: regions between added tokens are normalized code point by
- * code point, gathered into words, and each word is cut into the longest known pieces. State lives on
- * the stack; a word that is too long is counted, not kept. */
+ * code point, gathered into words, and each word is cut into the longest known pieces. A word that is
+ * too long is counted, not kept. Everything that a later call needs is in the stream: when a token
+ * does not fit, what was read and not given out is the rest of one word, and perhaps the punctuation
+ * mark that ended it; an added token is not read before there is room for it. */
 #include "text_normalize.h"
 
 #include <assert.h>
 
-struct encoder {
+/* Where normalized text is matched against added tokens. */
+struct match_state {
+    uint32_t previous; /* normalized code point before, NORM_NO_CHAR at the region's start */
+    uint64_t n_read;   /* normalized code points of the region so far */
+    uint64_t blocked;  /* no added token begins before this many: a match over it was refused */
+};
+
+struct text_stream {
     struct section_view view;
     struct norm_source source;
-    int32_t *ids; /* of the text, behind the special tokens */
+    struct norm_cursor at; /* in the region that is being read */
+    struct match_state match;
+
+    int32_t *ids; /* of this call */
     uint32_t n, most;
     bool full; /* a token did not fit: nothing more is read */
+
+    bool rest, rest_known; /* of an ended word not all is given out: from word[rest_at] on */
+    uint32_t rest_at;
+    uint32_t mark; /* punctuation that ended it, to be taken next; NORM_NO_CHAR: none */
     uint32_t word_bytes, word_chars;
     unsigned char word[TEXT_WORD_CHARS_MAX * 4];
 };
-
-static void emit(struct encoder *e, uint32_t id)
-{
-    if (e->n == e->most)
-        e->full = true;
-    else
-        e->ids[e->n++] = (int32_t)id;
-}
 
 /* The longest piece at the start of the text, from a node of the words' trie; 0 bytes: none. */
 static uint32_t longest_piece(const struct trie *words, uint32_t node, const unsigned char *text,
@@ -41,92 +49,117 @@ static uint32_t longest_piece(const struct trie *words, uint32_t node, const uns
     return longest;
 }
 
-/* Ends the word gathered so far: its pieces, or one unknown token. A word is unknown as a whole, and
- * that shows only at its last piece, so pieces are emitted once all are known. */
-static void end_word(struct encoder *e)
+/* The piece of the word at an offset; 0 bytes: none. */
+static uint32_t piece_at(const struct text_stream *s, uint32_t at, uint32_t *id)
 {
-    if (e->word_chars == 0) return;
-    uint32_t pieces[sizeof e->word], n = 0; /* a piece has a byte at least */
-    uint32_t node = TRIE_ROOT, at = 0;
-    bool known = e->word_chars <= e->view.word_chars;
-    while (known && at < e->word_bytes) {
-        uint32_t id = 0, bytes = 0;
-        if (node != TRIE_NONE)
-            bytes = longest_piece(&e->view.words, node, e->word + at, e->word_bytes - at, &id);
-        known = bytes > 0;
-        pieces[n] = id;
-        n += known;
-        at += bytes;
-        node = e->view.continuation;
-    }
-    if (!known) {
-        pieces[0] = e->view.unk;
-        n = 1;
-    }
-    for (uint32_t i = 0; i < n && !e->full; i++)
-        emit(e, pieces[i]);
-    e->word_bytes = e->word_chars = 0;
+    const uint32_t node = at > 0 ? s->view.continuation : TRIE_ROOT;
+    if (node == TRIE_NONE) return 0;
+    return longest_piece(&s->view.words, node, s->word + at, s->word_bytes - at, id);
 }
 
-static void add_to_word(struct encoder *e, uint32_t cp)
+/* Gives out the rest of the ended word, as far as there is room. */
+static void give_rest(struct text_stream *s)
 {
-    if (e->word_chars <= e->view.word_chars) e->word_chars++;
-    if (e->word_chars <= e->view.word_chars)
-        e->word_bytes += (uint32_t)utf8_put(cp, e->word + e->word_bytes);
+    while (s->rest && s->n < s->most) {
+        uint32_t id = s->view.unk, bytes = s->word_bytes - s->rest_at;
+        if (s->rest_known) bytes = piece_at(s, s->rest_at, &id);
+        s->ids[s->n++] = (int32_t)id;
+        s->rest_at += bytes;
+        s->rest = s->rest_at < s->word_bytes;
+    }
+    s->full = s->rest;
+    if (!s->rest) s->word_bytes = s->word_chars = 0;
+}
+
+/* Ends the word gathered so far: its pieces, or one unknown token. A word is unknown as a whole, and
+ * that shows only at its last piece, so pieces are given out once all are known. */
+static void end_word(struct text_stream *s)
+{
+    if (s->word_chars == 0) return;
+    uint32_t pieces[sizeof s->word], n = 0; /* a piece has a byte at least */
+    bool known = s->word_chars <= s->view.word_chars;
+    for (uint32_t at = 0; known && at < s->word_bytes; n += known) {
+        const uint32_t bytes = piece_at(s, at, &pieces[n]);
+        known = bytes > 0;
+        at += bytes;
+    }
+    if (!known) {
+        pieces[0] = s->view.unk;
+        n = 1;
+    }
+    if (n > s->most - s->n) {
+        s->rest = true;
+        s->rest_known = known;
+        s->rest_at = 0;
+        give_rest(s); /* cuts anew what it gives out, so that the place in the word is known */
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        s->ids[s->n++] = (int32_t)pieces[i];
+    s->word_bytes = s->word_chars = 0;
+}
+
+static void add_to_word(struct text_stream *s, uint32_t cp)
+{
+    if (s->word_chars <= s->view.word_chars) s->word_chars++;
+    if (s->word_chars <= s->view.word_chars)
+        s->word_bytes += (uint32_t)utf8_put(cp, s->word + s->word_bytes);
 }
 
 /* BertPreTokenizer: white space separates, punctuation stands alone. */
-static void take(struct encoder *e, uint32_t cp)
+static void take(struct text_stream *s, uint32_t cp)
 {
     if (unicode_space(cp)) {
-        end_word(e);
+        end_word(s);
     } else if (unicode_punctuation(cp)) {
-        end_word(e);
-        add_to_word(e, cp);
-        end_word(e);
+        end_word(s);
+        if (s->full) {
+            s->mark = cp;
+            return;
+        }
+        add_to_word(s, cp);
+        end_word(s);
     } else {
-        add_to_word(e, cp);
+        add_to_word(s, cp);
     }
 }
 
-/* Where normalized text is matched against added tokens. */
-struct match_state {
-    uint32_t previous; /* normalized code point before, NORM_NO_CHAR at the region's start */
-    uint64_t n_read;   /* normalized code points of the region so far */
-    uint64_t blocked;  /* no added token begins before this many: a match over it was refused */
-};
-
 /* A stretch of ASCII that begins no added token, straight from the section's table. */
-static void take_ascii(struct encoder *e, struct raw_cursor *raw, struct match_state *m)
+static void take_ascii(struct text_stream *s)
 {
-    const unsigned char *data = e->source.data, *table = e->view.ascii;
+    struct raw_cursor *raw = &s->at.next.raw;
+    struct match_state *m = &s->match;
+    const unsigned char *data = s->source.data, *table = s->view.ascii;
     size_t pos = raw->pos;
-    for (; pos < e->source.bytes && data[pos] < SECTION_ASCII && !e->full; pos++) {
+    for (; pos < s->source.bytes && data[pos] < SECTION_ASCII && !s->full; pos++) {
         const unsigned char *pair = table + 2 * data[pos];
         if (pair[0] == ASCII_SLOW) break;
         if (pair[0] == ASCII_DROP) continue;
         m->previous = pair[1];
         m->n_read++;
         if (pair[0] == ASCII_WORD) {
-            if (e->word_chars <= e->view.word_chars) e->word_chars++;
-            if (e->word_chars <= e->view.word_chars) e->word[e->word_bytes++] = pair[1];
+            if (s->word_chars <= s->view.word_chars) s->word_chars++;
+            if (s->word_chars <= s->view.word_chars) s->word[s->word_bytes++] = pair[1];
         } else {
-            take(e, pair[1]);
+            take(s, pair[1]);
         }
     }
     if (pos > raw->pos) raw->previous = data[pos - 1];
     raw->pos = pos;
 }
 
-/* An added token on normalized text at the cursor: emits it and moves the cursor behind it. */
-static bool take_normalized(struct encoder *e, struct norm_cursor *c, struct match_state *m)
+/* An added token on normalized text at the cursor: gives it out and moves the cursor behind it. Where
+ * it does not fit the cursor stays, so that it is found again. */
+static bool take_normalized(struct text_stream *s)
 {
-    const struct added_set *set = &e->view.normalized;
+    struct norm_cursor *c = &s->at;
+    struct match_state *m = &s->match;
+    const struct added_set *set = &s->view.normalized;
     if (set->trie.n_units == 0 || m->n_read < m->blocked) return false;
     struct norm_cursor ahead = *c, behind;
     uint32_t node = TRIE_ROOT, index = TRIE_NONE, last = NORM_NO_CHAR, cp;
     uint64_t n = 0, length = 0;
-    while (node != TRIE_NONE && norm_next(&e->source, &ahead, &cp)) {
+    while (node != TRIE_NONE && norm_next(&s->source, &ahead, &cp)) {
         unsigned char bytes[4];
         size_t n_bytes = utf8_put(cp, bytes);
         if (n == 0 && !added_may_begin(set, bytes[0])) return false;
@@ -145,14 +178,16 @@ static bool take_normalized(struct encoder *e, struct norm_cursor *c, struct mat
     if (section_u32(pair + 4) & ADDED_SINGLE_WORD) {
         ahead = behind;
         bool beside = m->previous != NORM_NO_CHAR && unicode_word(m->previous);
-        if (!beside && norm_next(&e->source, &ahead, &cp)) beside = unicode_word(cp);
+        if (!beside && norm_next(&s->source, &ahead, &cp)) beside = unicode_word(cp);
         if (beside) {
             m->blocked = m->n_read + length;
             return false;
         }
     }
-    end_word(e);
-    if (!e->full) emit(e, section_u32(pair));
+    end_word(s);
+    s->full = s->full || s->n == s->most;
+    if (s->full) return true;
+    s->ids[s->n++] = (int32_t)section_u32(pair);
     *c = behind;
     m->n_read += length;
     m->previous = last;
@@ -160,55 +195,107 @@ static bool take_normalized(struct encoder *e, struct norm_cursor *c, struct mat
 }
 
 /* The text up to the next added token on raw text, or to the end. */
-static void take_region(struct encoder *e, struct raw_cursor *raw)
+static void take_region(struct text_stream *s)
 {
-    struct norm_cursor c;
-    struct match_state m = {.previous = NORM_NO_CHAR};
-    norm_begin(&c, raw);
-    while (!e->full) {
+    while (!s->full) {
         uint32_t cp;
-        if (norm_is_plain(&c)) take_ascii(e, &c.next.raw, &m);
-        if (e->full) break;
-        if (take_normalized(e, &c, &m)) continue;
-        if (!norm_next(&e->source, &c, &cp)) break;
-        take(e, cp);
-        m.previous = cp;
-        m.n_read++;
+        if (norm_is_plain(&s->at)) take_ascii(s);
+        if (s->full) break;
+        if (take_normalized(s)) continue;
+        if (!norm_next(&s->source, &s->at, &cp)) break;
+        take(s, cp);
+        s->match.previous = cp;
+        s->match.n_read++;
     }
-    if (!e->full) end_word(e);
-    *raw = c.next.raw;
+    if (!s->full) end_word(s);
+}
+
+static void begin_region(struct text_stream *s, const struct raw_cursor *raw)
+{
+    norm_begin(&s->at, raw);
+    s->match = (struct match_state){.previous = NORM_NO_CHAR};
+}
+
+static void begin(struct text_stream *s, const struct text *text, const char *data, size_t bytes)
+{
+    const struct raw_cursor raw = {.previous = NORM_NO_CHAR};
+    section_view(text, &s->view);
+    norm_source_init(&s->source, data, bytes, s->view.flags, &s->view.raw);
+    begin_region(s, &raw);
+    s->rest = false;
+    s->mark = NORM_NO_CHAR;
+    s->word_bytes = s->word_chars = 0;
+}
+
+size_t text_stream_bytes(void)
+{
+    return sizeof(struct text_stream);
+}
+
+struct text_stream *text_stream_begin(void *memory, const struct text *text, const char *data,
+                                      size_t bytes)
+{
+    struct text_stream *s = memory;
+    begin(s, text, data, bytes);
+    return s;
+}
+
+uint32_t text_stream_next(struct text_stream *s, int32_t *ids, uint32_t max, bool *more)
+{
+    s->ids = ids;
+    s->n = 0;
+    s->most = max;
+    s->full = false;
+    if (s->rest) give_rest(s);
+    if (!s->full && s->mark != NORM_NO_CHAR) {
+        const uint32_t mark = s->mark;
+        s->mark = NORM_NO_CHAR;
+        take(s, mark);
+    }
+    while (!s->full) {
+        struct norm_match match;
+        take_region(s);
+        struct raw_cursor raw = s->at.next.raw;
+        if (s->full || !norm_match_raw(&s->source, &raw, &match)) break;
+        s->full = s->n == s->most; /* then it is found here again */
+        if (s->full) break;
+        s->ids[s->n++] = (int32_t)section_u32(s->view.raw.added + (size_t)8 * match.index);
+        raw.pos = match.end;
+        raw.previous = match.last;
+        begin_region(s, &raw);
+    }
+    *more = s->full;
+    return s->n;
+}
+
+uint64_t text_stream_replaced(const struct text_stream *s)
+{
+    return s->source.replaced;
+}
+
+uint32_t text_enclose(const struct text *text, int32_t *ids, uint32_t n)
+{
+    struct section_view view;
+    section_view(text, &view);
+    for (uint32_t i = 0; i < text->n_specials; i++) {
+        const uint32_t at = i < view.n_before ? i : i + n;
+        ids[at] = (int32_t)section_u32(view.specials + (size_t)4 * i);
+    }
+    return n + text->n_specials;
 }
 
 void text_encode(const struct text *text, const char *data, size_t bytes, uint32_t max_tokens,
                  int32_t *ids, struct text_result *result)
 {
     assert(max_tokens > text->n_specials);
-    struct encoder e;
-    section_view(text, &e.view);
-    norm_source_init(&e.source, data, bytes, e.view.flags, &e.view.raw);
-    e.ids = ids + e.view.n_before;
-    e.n = 0;
-    e.most = max_tokens - text->n_specials;
-    e.full = false;
-    e.word_bytes = e.word_chars = 0;
-
-    struct raw_cursor raw = {.previous = NORM_NO_CHAR};
-    while (!e.full && raw.pos < bytes) {
-        struct norm_match match;
-        take_region(&e, &raw);
-        if (e.full || !norm_match_raw(&e.source, &raw, &match)) break;
-        emit(&e, section_u32(e.view.raw.added + (size_t)8 * match.index));
-        raw.pos = match.end;
-        raw.previous = match.last;
-    }
-
-    for (uint32_t i = 0; i < text->n_specials; i++) {
-        uint32_t at = i < e.view.n_before ? i : i + e.n;
-        ids[at] = (int32_t)section_u32(e.view.specials + (size_t)4 * i);
-    }
+    struct text_stream s;
+    bool more;
+    begin(&s, text, data, bytes);
+    const uint32_t n =
+        text_stream_next(&s, ids + text->n_before, max_tokens - text->n_specials, &more);
     *result = (struct text_result){
-        .n_ids = e.n + text->n_specials,
-        .truncated = e.full,
-        .replaced_bytes = e.source.replaced,
+        .n_ids = text_enclose(text, ids, n),
+        .truncated = more,
+        .replaced_bytes = s.source.replaced,
     };
 }

@@ -47,15 +47,15 @@ static vecmill_status part(const struct spec *s, const json_t *root, const char 
 }
 
 /* "model": WordPiece and its vocabulary. */
-static vecmill_status read_model(const json_t *root, const char *file, struct spec *s,
-                                 vecmill_err *err)
+static vecmill_status read_model(const json_t *root, const char *file, size_t file_bytes,
+                                 struct spec *s, vecmill_err *err)
 {
     static const char *const known[] = {
         "type", "unk_token", "continuing_subword_prefix", "vocab", "max_input_chars_per_word",
         NULL};
     const json_t *model = json_object_get(root, "model");
     const json_t *vocab = json_object_get(model, "vocab");
-    VM_TRY(spec_init(s, file, json_object_size(vocab), err));
+    VM_TRY(spec_init(s, file, spec_tokens_plan(true, file_bytes), json_object_size(vocab), err));
     if (!json_is_object(model))
         return err_set(err, VECMILL_E_MODEL, "%s: model is missing or not an object", file);
     const char *type = "WordPiece", *unk;
@@ -323,7 +323,8 @@ static vecmill_status read_post_processor(const json_t *root, struct spec *s, ve
                         err);
 }
 
-vecmill_status spec_from_json(const json_t *root, struct spec *s, vecmill_err *err)
+vecmill_status spec_from_json(const json_t *root, size_t file_bytes, struct spec *s,
+                              vecmill_err *err)
 {
     static const char *const known[] = {
         "version",       "truncation",     "padding", "added_tokens", "normalizer",
@@ -333,7 +334,7 @@ vecmill_status spec_from_json(const json_t *root, struct spec *s, vecmill_err *e
         return err_set(err, VECMILL_E_MODEL, "%s: the file is not an object", file);
     const char *version = "1.0";
     VM_TRY(jsonx_string(root, "version", false, file, VECMILL_E_MODEL, &version, err));
-    VM_TRY(read_model(root, file, s, err));
+    VM_TRY(read_model(root, file, file_bytes, s, err));
     VM_TRY(only_members(s, root, "the file", known, err));
     if (strcmp(version, "1.0") != 0) return refuse_value(s, "version", version, "1.0", err);
     VM_TRY(read_normalizer(root, s, err));

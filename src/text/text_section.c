@@ -130,6 +130,7 @@ vecmill_status text_open(const void *section, size_t bytes, struct text *text, v
     }
     t.vocab_size = w[SECTION_VOCAB_SIZE];
     t.n_specials = w[SECTION_N_BEFORE] + w[SECTION_N_AFTER];
+    t.n_before = w[SECTION_N_BEFORE];
     *text = t;
     return VECMILL_OK;
 }

@@ -5,16 +5,23 @@
 
 #define QUOTED_BYTES 24u /* of a token that a message shows; quoting makes six of one at most */
 
-vecmill_status spec_init(struct spec *s, const char *file, size_t n, vecmill_err *err)
+vecmill_status spec_init(struct spec *s, const char *file, uint32_t tokens_plan, size_t n,
+                         vecmill_err *err)
 {
     if (n > TEXT_VOCAB_MAX) {
         return err_set(err, VECMILL_E_MODEL, "%s: %zu tokens, the most is TEXT_VOCAB_MAX, %u", file,
                        n, TEXT_VOCAB_MAX);
     }
+    if (n > tokens_plan) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: %zu tokens, the most that its size allows is SPEC_TOKENS_PLAN, %u",
+                       file, n, tokens_plan);
+    }
     void *tokens;
     VM_TRY(mem_new_array(n, sizeof *s->tokens, "the vocabulary", &tokens, err));
     memset(s, 0, sizeof *s);
     s->file = file;
+    s->tokens_plan = tokens_plan;
     s->tokens = tokens;
     return VECMILL_OK;
 }
@@ -22,7 +29,37 @@ vecmill_status spec_init(struct spec *s, const char *file, size_t n, vecmill_err
 void spec_done(struct spec *s)
 {
     mem_free(s->tokens);
+    mem_free(s->texts);
     s->tokens = NULL;
+    s->texts = NULL;
+}
+
+/* Moves one text to *at, and *at behind it. */
+static const char *keep(const char *text, size_t bytes, char **at)
+{
+    char *copy = *at;
+    memcpy(copy, text, bytes);
+    *at += bytes;
+    return copy;
+}
+
+vecmill_status spec_keep_texts(struct spec *s, vecmill_err *err)
+{
+    const size_t prefix_bytes = strlen(s->prefix) + 1;
+    size_t bytes = prefix_bytes;
+    void *texts;
+    for (size_t i = 0; i < s->n_tokens; i++)
+        bytes += s->tokens[i].bytes;
+    for (uint32_t i = 0; i < s->n_added; i++)
+        bytes += s->added[i].bytes;
+    VM_TRY(mem_new(bytes, "the tokens' texts", &texts, err));
+    char *at = s->texts = texts;
+    s->prefix = keep(s->prefix, prefix_bytes, &at);
+    for (size_t i = 0; i < s->n_tokens; i++)
+        s->tokens[i].text = keep(s->tokens[i].text, s->tokens[i].bytes, &at);
+    for (uint32_t i = 0; i < s->n_added; i++)
+        s->added[i].text = keep(s->added[i].text, s->added[i].bytes, &at);
+    return VECMILL_OK;
 }
 
 const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOTE_BYTES])
@@ -48,6 +85,12 @@ vecmill_status spec_add_token(struct spec *s, const char *text, size_t bytes, in
         return err_set(err, VECMILL_E_MODEL,
                        "%s: token %s has id %lld, the ids are 0 to TEXT_VOCAB_MAX - 1, %u", s->file,
                        spec_quote(text, bytes, quoted), (long long)id, TEXT_VOCAB_MAX - 1);
+    }
+    if (id >= s->tokens_plan) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: token %s has id %lld, the most that the file's size allows is "
+                       "SPEC_TOKENS_PLAN - 1, %u",
+                       s->file, spec_quote(text, bytes, quoted), (long long)id, s->tokens_plan - 1);
     }
     s->tokens[s->n_tokens++] =
         (struct trie_key){.text = text, .bytes = (uint32_t)bytes, .value = (uint32_t)id};

@@ -1,12 +1,31 @@
 /* text_spec: a tokenizer as its files describe it, before it is compiled.
  *
- * Texts are borrowed from the files' bytes or their parsed JSON, which live as long as the spec. */
+ * Texts are borrowed from the files' bytes or their parsed JSON, which live as long as the spec, or until
+ * spec_keep_texts.
+ *
+ * Memory is planned from the size of the file alone, and what needs more is refused by the plan's name:
+ * a token takes bytes of file, at least so many on average, since no two are alike. */
 #ifndef TEXT_SPEC_H
 #define TEXT_SPEC_H
 
 #include "text_section.h"
 
 #define SPEC_QUOTE_BYTES 160u
+
+/* Bytes of file that a token takes at the least, but for the first 1,024. tokenizer.json: of 10,000 tokens
+ * most have a key of three letters and an id of four digits, `"abc":1234,`, and of fewer or more the
+ * average is 9.4 or above; vocab.txt: a line of two bytes and its end. */
+#define SPEC_JSON_TOKEN_BYTES  9u
+#define SPEC_VOCAB_TOKEN_BYTES 3u
+#define SPEC_TOKENS_BASE       1024u
+
+/* Tokens, and ids with those that no token has, that a file of this size may hold. */
+static inline uint32_t spec_tokens_plan(bool is_json, size_t file_bytes)
+{
+    const size_t n =
+        SPEC_TOKENS_BASE + file_bytes / (is_json ? SPEC_JSON_TOKEN_BYTES : SPEC_VOCAB_TOKEN_BYTES);
+    return n < TEXT_VOCAB_MAX ? (uint32_t)n : TEXT_VOCAB_MAX;
+}
 
 struct spec_added {
     const char *text;
@@ -17,6 +36,8 @@ struct spec_added {
 
 struct spec {
     const char *file;        /* said in messages */
+    uint32_t tokens_plan;    /* spec_tokens_plan of it */
+    char *texts;             /* of spec_keep_texts */
     struct trie_key *tokens; /* value: id; sorted by spec_index */
     size_t n_tokens;
     uint32_t flags; /* NORM_... */
@@ -29,9 +50,13 @@ struct spec {
     uint32_t n_before, n_after;
 };
 
-/* Room for n tokens; pair: spec_done. */
-vecmill_status spec_init(struct spec *s, const char *file, size_t n, vecmill_err *err);
+/* Room for n tokens, at most tokens_plan; pair: spec_done. */
+vecmill_status spec_init(struct spec *s, const char *file, uint32_t tokens_plan, size_t n,
+                         vecmill_err *err);
 void spec_done(struct spec *s);
+
+/* Copies all texts, so that what they were borrowed from may go. */
+vecmill_status spec_keep_texts(struct spec *s, vecmill_err *err);
 
 /* One more token, within the room. Refuses long ones and ids out of range. */
 vecmill_status spec_add_token(struct spec *s, const char *text, size_t bytes, int64_t id,
@@ -59,7 +84,8 @@ vecmill_status spec_add_special(struct spec *s, uint32_t id, bool after, vecmill
 const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOTE_BYTES]);
 
 /* The readers, which fill a fresh spec. */
-vecmill_status spec_from_json(const json_t *root, struct spec *s, vecmill_err *err);
+vecmill_status spec_from_json(const json_t *root, size_t file_bytes, struct spec *s,
+                              vecmill_err *err);
 vecmill_status spec_from_vocab(const char *vocab, size_t bytes, const json_t *config,
                                struct spec *s, vecmill_err *err);
 

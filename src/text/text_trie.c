@@ -1,6 +1,7 @@
 /* text_trie: building and checking the double array. */
 #include "text_trie.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define FAN           256u                           /* children a node can have */
@@ -20,7 +21,8 @@ struct pending {
 
 struct builder {
     const struct trie_key *keys;
-    struct buf units;
+    struct buf *out; /* units are placed where they stay */
+    size_t start;    /* of the first in out */
     struct buf stack;
     uint32_t search; /* first unit worth trying */
 };
@@ -48,12 +50,12 @@ uint32_t trie_walk(const struct trie *t, const char *text, size_t bytes)
 
 static struct unit *unit_at(const struct builder *b, uint32_t i)
 {
-    return (struct unit *)(void *)b->units.data + i;
+    return (struct unit *)(void *)(b->out->data + b->start) + i;
 }
 
 static uint32_t count_units(const struct builder *b)
 {
-    return (uint32_t)(b->units.bytes / sizeof(struct unit));
+    return (uint32_t)((b->out->bytes - b->start) / sizeof(struct unit));
 }
 
 /* Free units up to and with index `last`. */
@@ -61,7 +63,7 @@ static vecmill_status grow(struct builder *b, uint32_t last, vecmill_err *err)
 {
     const struct unit empty = {.base = 0, .check = TRIE_NONE, .value = TRIE_NONE};
     while (count_units(b) <= last)
-        VM_TRY(buf_add(&b->units, &empty, sizeof empty, err));
+        VM_TRY(buf_add(b->out, &empty, sizeof empty, err));
     return VECMILL_OK;
 }
 
@@ -129,8 +131,8 @@ static vecmill_status place(struct builder *b, const struct pending *p, vecmill_
 vecmill_status trie_build(const struct trie_key *keys, size_t n, struct buf *out, uint32_t *n_units,
                           vecmill_err *err)
 {
-    struct builder b = {.keys = keys, .search = 1};
-    buf_init(&b.units, out->most, out->name);
+    struct builder b = {.keys = keys, .out = out, .start = out->bytes, .search = 1};
+    assert(b.start % sizeof(uint32_t) == 0);
     buf_init(&b.stack, STACK_MAX, "STACK_MAX");
     const struct pending root = {TRIE_ROOT, 0, (uint32_t)n, 0};
     vecmill_status status = grow(&b, FAN, err);
@@ -141,10 +143,11 @@ vecmill_status trie_build(const struct trie_key *keys, size_t n, struct buf *out
         memcpy(&next, b.stack.data + b.stack.bytes, sizeof next);
         status = place(&b, &next, err);
     }
-    if (status == VECMILL_OK) status = buf_add(out, b.units.data, b.units.bytes, err);
-    if (status == VECMILL_OK) *n_units = count_units(&b);
+    if (status == VECMILL_OK)
+        *n_units = count_units(&b);
+    else
+        out->bytes = b.start;
     buf_done(&b.stack);
-    buf_done(&b.units);
     return status;
 }
 

@@ -54,7 +54,8 @@ uint32_t trie_walk(const struct trie *t, const char *text, size_t bytes);
 /* Sorts keys by their bytes; afterwards equal keys lie side by side. */
 void trie_sort(struct trie_key *keys, size_t n);
 
-/* Appends the units of n keys, sorted and without equals or empty ones, to `out`. */
+/* Appends the units of n keys, sorted and without equals or empty ones, to `out`, whose length is a
+ * multiple of 4. On failure out's content is as it was. */
 vecmill_status trie_build(const struct trie_key *keys, size_t n, struct buf *out, uint32_t *n_units,
                           vecmill_err *err);
 

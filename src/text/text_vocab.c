@@ -29,7 +29,7 @@ static vecmill_status read_lines(const char *vocab, size_t bytes, struct spec *s
     size_t n = 0;
     for (size_t at = 0; at < bytes; n++)
         next_line(vocab, bytes, &at);
-    VM_TRY(spec_init(s, vocab_file, n, err));
+    VM_TRY(spec_init(s, vocab_file, spec_tokens_plan(false, bytes), n, err));
     int64_t id = 0;
     for (size_t at = 0; at < bytes; id++) {
         const char *line = vocab + at;
