@@ -8,19 +8,10 @@
  * Files", "CPU Interface Files"), cgroup-v1/memory.rst, scheduler/sched-bwc.rst, cgroups(7), proc(5). */
 #include "cgroup.h"
 
+#include "figures.h"
+
 #include <stdio.h>
 #include <string.h>
-
-/* v1 writes "no limit" as the largest multiple of a page below 2^63; nobody has half of that. */
-#define V1_NO_LIMIT ((uint64_t)1 << 62)
-
-/* Where a hierarchy shows the own group. */
-struct group {
-    bool found;
-    int version;
-    char mount[IO_PATH_MAX]; /* the mount point, under the tree's root */
-    char path[IO_PATH_MAX];  /* of the own group below it: "" or "/a/b" */
-};
 
 /* --- finding the own group ---------------------------------------------------------------------- */
 
@@ -87,14 +78,14 @@ static const char *below(const char *path, const char *top)
     return path[n] == '/' ? path + n : NULL;
 }
 
-/* Finds the own group of a controller's v1 hierarchy (controller NULL: of v2) among the mounts: lines
- * `id parent dev root mountpoint options [tags...] - fstype source superoptions`. Where several mounts
- * show the group, the one with the shortest root shows the most ancestors. */
-static void find_group(struct tree *t, const char *controller, struct group *group)
+/* Among the mounts, lines `id parent dev root mountpoint options [tags...] - fstype source
+ * superoptions`. Where several show the group, the one with the shortest root shows the most
+ * ancestors. */
+void cgroup_find(struct tree *t, const char *controller, struct cgroup *group)
 {
     char path[IO_PATH_MAX];
     size_t shortest = SIZE_MAX;
-    *group = (struct group){.version = controller ? 1 : 2};
+    *group = (struct cgroup){.version = controller ? 1 : 2};
     if (!own_path(t, controller, path) || strstr(path, "/..")) return;
     if (!tree_read(t, "/proc/self/mountinfo", "")) return;
     char *rest = t->file.data, *line;
@@ -125,9 +116,7 @@ static void find_group(struct tree *t, const char *controller, struct group *gro
 
 /* --- walking up --------------------------------------------------------------------------------- */
 
-/* The folder of the group `up` levels above the own one (0: the own), with the slash a file's name
- * follows; false above the mount point, or when the path is too long. */
-static bool group_folder(const struct group *group, unsigned up, char folder[IO_PATH_MAX])
+bool cgroup_folder(const struct cgroup *group, unsigned up, char folder[IO_PATH_MAX])
 {
     size_t n = strlen(group->path);
     while (n > 0 && group->path[n - 1] == '/')
@@ -155,17 +144,18 @@ static void take_limit(struct host_facts *facts, uint64_t limit, int version, co
              version, file, where);
 }
 
-static void walk_memory_v2(struct tree *t, const struct group *group, struct host_facts *facts)
+static void walk_memory_v2(struct tree *t, const struct cgroup *group, struct host_facts *facts)
 {
     static const char *const files[] = {"memory.max", "memory.high"};
     char folder[IO_PATH_MAX];
     uint64_t value;
-    for (unsigned up = 0; group_folder(group, up, folder); up++) {
+    for (unsigned up = 0; cgroup_folder(group, up, folder); up++) {
         for (unsigned i = 0; i < 2; i++) {
             if (!tree_read(t, folder, files[i])) continue;
             facts->cgroup_version = 2;
             /* "max" is no number, and no limit */
-            if (tree_number(t->file.data, &value)) take_limit(facts, value, 2, files[i], up);
+            if (tree_number(t->file.data, &value) && value < CGROUP_NO_LIMIT)
+                take_limit(facts, value, 2, files[i], up);
         }
         if (tree_read_number(t, folder, "memory.oom.group", &value) && value == 1) {
             facts->oom_group = true;
@@ -180,28 +170,28 @@ static void walk_memory_v2(struct tree *t, const struct group *group, struct hos
     }
 }
 
-static void walk_memory_v1(struct tree *t, const struct group *group, struct host_facts *facts)
+/* Before Linux 5.11 a group of v1 binds those below only when it says so. */
+bool cgroup_binds_below(struct tree *t, const char *folder)
+{
+    uint64_t value;
+    return !tree_read_number(t, folder, "memory.use_hierarchy", &value) || value != 0;
+}
+
+static void walk_memory_v1(struct tree *t, const struct cgroup *group, struct host_facts *facts)
 {
     char folder[IO_PATH_MAX];
     uint64_t value;
-    for (unsigned up = 0; group_folder(group, up, folder); up++) {
-        /* Before Linux 5.11 a group above binds only when it says so. */
-        if (up > 0 && tree_read_number(t, folder, "memory.use_hierarchy", &value) && value == 0) {
-            break;
-        }
+    for (unsigned up = 0; cgroup_folder(group, up, folder); up++) {
+        if (up > 0 && !cgroup_binds_below(t, folder)) break;
         if (tree_read_number(t, folder, "memory.limit_in_bytes", &value)) {
             facts->cgroup_version = 1;
-            if (value < V1_NO_LIMIT) take_limit(facts, value, 1, "memory.limit_in_bytes", up);
+            if (value < CGROUP_NO_LIMIT) take_limit(facts, value, 1, "memory.limit_in_bytes", up);
         }
-        if (up > 0 || !tree_read(t, folder, "memory.stat")) continue;
-        char *rest = t->file.data, *line;
-        while ((line = tree_next(&rest, '\n'))) {
-            static const char key[] = "hierarchical_memory_limit ";
-            if (strncmp(line, key, sizeof(key) - 1) != 0) continue;
-            if (tree_number(line + sizeof(key) - 1, &value) && value < V1_NO_LIMIT) {
-                take_limit(facts, value, 1, "hierarchical_memory_limit", 0);
-            }
-        }
+        struct figure above = {.key = "hierarchical_memory_limit "};
+        char path[IO_PATH_MAX];
+        if (up == 0 && tree_path(path, t->root, folder, "memory.stat") &&
+            figures_read(path, &above, 1) && above.found && above.value < CGROUP_NO_LIMIT)
+            take_limit(facts, above.value, 1, "hierarchical_memory_limit", 0);
     }
 }
 
@@ -213,11 +203,11 @@ static void take_quota(struct host_facts *facts, uint64_t quota, uint64_t period
     if (facts->cpus_quota == 0 || cores < facts->cpus_quota) facts->cpus_quota = cores;
 }
 
-static void walk_cpu(struct tree *t, const struct group *group, struct host_facts *facts)
+static void walk_cpu(struct tree *t, const struct cgroup *group, struct host_facts *facts)
 {
     char folder[IO_PATH_MAX];
     uint64_t quota, period;
-    for (unsigned up = 0; group_folder(group, up, folder); up++) {
+    for (unsigned up = 0; cgroup_folder(group, up, folder); up++) {
         if (group->version == 1) { /* a quota of -1 is no number, and no limit */
             if (tree_read_number(t, folder, "cpu.cfs_quota_us", &quota) &&
                 tree_read_number(t, folder, "cpu.cfs_period_us", &period)) {
@@ -235,15 +225,15 @@ static void walk_cpu(struct tree *t, const struct group *group, struct host_fact
 
 void cgroup_describe(struct tree *t, struct host_facts *facts)
 {
-    struct group group;
-    find_group(t, NULL, &group);
+    struct cgroup group;
+    cgroup_find(t, NULL, &group);
     if (group.found) {
         walk_memory_v2(t, &group, facts);
         walk_cpu(t, &group, facts);
     }
-    find_group(t, "memory", &group);
+    cgroup_find(t, "memory", &group);
     if (group.found) walk_memory_v1(t, &group, facts);
-    find_group(t, "cpu", &group);
+    cgroup_find(t, "cpu", &group);
     if (group.found) walk_cpu(t, &group, facts);
 }
 
@@ -257,14 +247,14 @@ static bool join(const char *folder, const char *name, char path[IO_PATH_MAX])
 
 bool cgroup_find_oom(struct tree *t, char *path)
 {
-    struct group group;
+    struct cgroup group;
     char folder[IO_PATH_MAX];
-    find_group(t, "memory", &group);
+    cgroup_find(t, "memory", &group);
     if (group.found)
-        return group_folder(&group, 0, folder) && join(folder, "memory.oom_control", path);
+        return cgroup_folder(&group, 0, folder) && join(folder, "memory.oom_control", path);
 
-    find_group(t, NULL, &group);
-    for (unsigned up = 0; group.found && group_folder(&group, up, folder); up++) {
+    cgroup_find(t, NULL, &group);
+    for (unsigned up = 0; group.found && cgroup_folder(&group, up, folder); up++) {
         if (tree_read(t, folder, "memory.events")) return join(folder, "memory.events", path);
     }
     return false;

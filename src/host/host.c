@@ -2,11 +2,15 @@
 #include "host.h"
 
 #include "cgroup.h"
+#include "figures.h"
 #include "tree.h"
 
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define CPUS_MAX 8192u /* Linux's own maximum on x86-64, CONFIG_NR_CPUS */
 
@@ -40,16 +44,18 @@ static uint32_t count_allowed(void)
     return n;
 }
 
-/* `key` of /proc/meminfo, a line "Key:   123 kB", in bytes. */
-static void take_meminfo(const char *line, const char *key, uint64_t *bytes)
+/* The soft limit of a resource, in bytes. */
+static uint64_t resource_limit(int resource)
 {
-    const size_t n = strlen(key);
-    uint64_t kib;
-    if (strncmp(line, key, n) != 0) return;
-    const char *number = line + n + strspn(line + n, " ");
-    if (!tree_number(number, &kib) || kib > UINT64_MAX / 1024) return;
-    if (!strstr(number, " kB")) return;
-    *bytes = kib * 1024;
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return HOST_UNKNOWN;
+    return limit.rlim_cur;
+}
+
+const char *host_root(void)
+{
+    const char *root = secure_getenv("VECMILL_HOST_ROOT");
+    return root ? root : "";
 }
 
 vecmill_status host_describe(const char *root, struct host_facts *facts, vecmill_err *err)
@@ -57,21 +63,25 @@ vecmill_status host_describe(const char *root, struct host_facts *facts, vecmill
     struct host_facts f = {.memory_total = HOST_UNKNOWN,
                            .memory_available = HOST_UNKNOWN,
                            .memory_limit = HOST_UNKNOWN,
-                           .memory_limit_source = "none"};
+                           .memory_limit_source = "none",
+                           .data_limit = resource_limit(RLIMIT_DATA),
+                           .address_limit = resource_limit(RLIMIT_AS)};
+    struct figure meminfo[] = {{.key = "MemTotal:"}, {.key = "MemAvailable:"}};
+    char path[IO_PATH_MAX];
     struct tree t;
     vecmill_status status = VECMILL_OK;
     tree_init(&t, root);
 
-    errno = 0;
-    if (tree_read(&t, "/proc/meminfo", "")) {
-        char *rest = t.file.data, *line;
-        while ((line = tree_next(&rest, '\n'))) {
-            take_meminfo(line, "MemTotal:", &f.memory_total);
-            take_meminfo(line, "MemAvailable:", &f.memory_available);
+    if (tree_path(path, root, "/proc/meminfo", "") && figures_read(path, meminfo, 2)) {
+        if (meminfo[0].found) f.memory_total = meminfo[0].value;
+        if (meminfo[1].found) f.memory_available = meminfo[1].value;
+    } else {
+        const int reason = errno;
+        if (!tree_read(&t, "/proc/self/cgroup", "")) {
+            status =
+                err_sys(err, VECMILL_E_IO, reason, "%.100s/proc/meminfo: cannot be read", root);
+            goto done;
         }
-    } else if (!tree_read(&t, "/proc/self/cgroup", "")) {
-        status = err_sys(err, VECMILL_E_IO, errno, "%s/proc/meminfo: cannot be read", root);
-        goto done;
     }
     if (tree_read(&t, "/sys/devices/system/cpu/online", "")) {
         f.cpus_online = count_list(t.file.data);
@@ -86,4 +96,33 @@ vecmill_status host_describe(const char *root, struct host_facts *facts, vecmill
 done:
     tree_done(&t);
     return status;
+}
+
+static void take_smaller(struct host_limit *limit, uint64_t bytes, const char *source)
+{
+    if (bytes >= limit->bytes) return;
+    limit->bytes = bytes;
+    snprintf(limit->source, sizeof(limit->source), "%s", source);
+}
+
+void host_limit(const struct host_facts *facts, uint64_t asked, struct host_limit *limit)
+{
+    *limit = (struct host_limit){.bytes = HOST_UNKNOWN, .source = "none"};
+    if (asked > 0) take_smaller(limit, asked, "--memory");
+    take_smaller(limit, facts->memory_limit, facts->memory_limit_source);
+    take_smaller(limit, facts->memory_available, "MemAvailable");
+    take_smaller(limit, facts->data_limit, "RLIMIT_DATA");
+    take_smaller(limit, facts->address_limit, "RLIMIT_AS");
+}
+
+uint32_t host_cpus(const struct host_facts *facts)
+{
+    uint32_t n = facts->cpus_allowed;
+    if (n == 0 && facts->cpus_quota > 0) n = CPUS_MAX; /* the quota alone */
+    if (n == 0) n = facts->cpus_online;
+    if (facts->cpus_quota > 0 && facts->cpus_quota < n) {
+        const uint32_t whole = (uint32_t)facts->cpus_quota;
+        n = whole + (whole < facts->cpus_quota);
+    }
+    return n > 0 ? n : 1;
 }

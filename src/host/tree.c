@@ -1,9 +1,11 @@
 /* tree: reads files that tell no size beforehand, as those of /proc and /sys do. */
 #include "tree.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_BYTES 4096u /* at a time: most files here are smaller */
@@ -19,16 +21,37 @@ void tree_done(struct tree *t)
     buf_done(&t->file);
 }
 
+bool tree_path(char path[IO_PATH_MAX], const char *root, const char *folder, const char *name)
+{
+    const int length = snprintf(path, IO_PATH_MAX, "%s%s%s", root, folder, name);
+    if (length >= 0 && length < IO_PATH_MAX) return true;
+    path[0] = '\0';
+    errno = ENAMETOOLONG;
+    return false;
+}
+
+int tree_open(const char *path)
+{
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) return -1;
+    const bool is_known = fstat(fd, &st) == 0;
+    if (is_known && S_ISREG(st.st_mode)) return fd;
+    const int reason = is_known ? EINVAL : errno;
+    close(fd);
+    errno = reason;
+    return -1;
+}
+
 bool tree_read(struct tree *t, const char *folder, const char *name)
 {
     char path[IO_PATH_MAX];
-    const int length = snprintf(path, sizeof(path), "%s%s%s", t->root, folder, name);
-    if (length < 0 || (size_t)length >= sizeof(path)) return false;
-
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (!tree_path(path, t->root, folder, name)) return false;
+    const int fd = tree_open(path);
     if (fd < 0) return false;
     bool whole = false;
     buf_clear(&t->file);
+    errno = EFBIG; /* of what follows only a failed read sets it */
     while (!whole) {
         size_t got;
         if (buf_reserve(&t->file, READ_BYTES, NULL) != VECMILL_OK) break;
@@ -40,7 +63,9 @@ bool tree_read(struct tree *t, const char *folder, const char *name)
         t->file.bytes += got;
         whole = got < READ_BYTES;
     }
+    const int reason = errno;
     close(fd);
+    errno = reason;
     return whole && buf_terminate(&t->file, NULL) == VECMILL_OK;
 }
 
@@ -59,7 +84,7 @@ bool tree_number(const char *text, uint64_t *value)
     char digits[21]; /* UINT64_MAX has 20 */
     const size_t n = strspn(text, "0123456789");
     if (n == 0 || n >= sizeof(digits)) return false;
-    if (text[n] != '\0' && text[n] != ' ' && text[n] != '\n' && text[n] != '\t') return false;
+    if (text[n] != '\0' && !strchr(" \t\r\n", text[n])) return false;
     memcpy(digits, text, n);
     digits[n] = '\0';
     return num_parse(digits, UINT64_MAX, value);

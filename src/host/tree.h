@@ -1,7 +1,7 @@
 /* tree: the small text files of /proc and /sys, or of a made-up tree under another root.
  *
- * Promises: a file that is missing, unreadable, or over HOST_FILE_MAX is simply not there; contents
- * are text that anyone may have written, and never more than read. */
+ * Promises: a file that is missing, unreadable, irregular, or over HOST_FILE_MAX is simply not there;
+ * contents are text that anyone may have written, and never more than read. */
 #ifndef HOST_TREE_H
 #define HOST_TREE_H
 
@@ -21,8 +21,15 @@ struct tree {
 void tree_init(struct tree *t, const char *root);
 void tree_done(struct tree *t);
 
-/* Reads root + folder + name (name may be "") into t->file; false when there is no such text. */
+/* Reads root + folder + name (name may be "") into t->file; false, and errno says why, when there is
+ * no such text. */
 bool tree_read(struct tree *t, const char *folder, const char *name);
+
+/* root + folder + name into path; false, path empty and errno ENAMETOOLONG, when it is too long. */
+bool tree_path(char path[IO_PATH_MAX], const char *root, const char *folder, const char *name);
+
+/* Opens a regular file to be read; -1, and errno says why. Never waits. */
+int tree_open(const char *path);
 
 /* The next piece of *rest up to `end` or the end of the text, which it terminates; NULL after the
  * last. */

@@ -1,80 +1,16 @@
 /* host_facts: made-up /proc and /sys trees, and what host makes of them: facts, and OOM kills. */
 #include "host/host.h"
+#include "made_tree.h"
 
-#include <ftw.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#define V1_MEMORY "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
-#define V1_CPU    "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
-#define V2        "41 31 0:38 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
-#define V2_HYBRID "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n"
-
-static char root[64];
 static struct host_facts facts;
 static vecmill_err err;
-
-/* --- trees -------------------------------------------------------------------------------------- */
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
-static int tree_new(void **state)
-{
-    (void)state;
-    snprintf(root, sizeof(root), "/tmp/vecmill-host-XXXXXX");
-    assert_non_null(mkdtemp(root));
-    memset(&facts, 0xA5, sizeof(facts));
-    return 0;
-}
-
-static int tree_free(void **state)
-{
-    (void)state;
-    return nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void put_bytes(const char *path, const void *data, size_t bytes)
-{
-    char full[512];
-    snprintf(full, sizeof(full), "%s%s", root, path);
-    for (char *slash = full + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = '\0';
-        mkdir(full, 0777);
-        *slash = '/';
-    }
-    FILE *f = fopen(full, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, bytes, f), bytes);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void put(const char *path, const char *text)
-{
-    put_bytes(path, text, strlen(text));
-}
-
-/* A tree with the files that every machine has. */
-static void put_machine(const char *cgroup, const char *mountinfo)
-{
-    put("/proc/meminfo", "MemTotal:       16303432 kB\nMemFree:         1 kB\n"
-                         "MemAvailable:    8000000 kB\nBuffers:            0 kB\n");
-    put("/sys/devices/system/cpu/online", "0-3,8\n");
-    put("/proc/self/cgroup", cgroup);
-    put("/proc/self/mountinfo", mountinfo);
-}
 
 static void describe(void)
 {
@@ -126,7 +62,9 @@ static void test_unknown_is_said(void **state)
 static void test_nothing_to_read(void **state)
 {
     (void)state;
-    struct host_facts before = facts;
+    struct host_facts before;
+    memset(&facts, 0xA5, sizeof(facts));
+    memcpy(&before, &facts, sizeof(facts));
     assert_int_equal(host_describe(root, &facts, &err), VECMILL_E_IO);
     assert_non_null(strstr(err.message, "/proc/meminfo"));
     assert_memory_equal(&before, &facts, sizeof(facts));
@@ -579,8 +517,6 @@ static void test_oom_this_machine(void **state)
     assert_true(host_oom_kills(&oom, &after));
     assert_true(after >= before);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, tree_new, tree_free)
 
 int main(void)
 {
