@@ -39,12 +39,13 @@ static void fail(struct crew *crew, const vecmill_err *err)
 /* An item was returned: whatever went wrong before, there is progress. */
 static void note_progress(struct crew *crew)
 {
-    if (crew->deaths_in_row > 0 || crew->failed_starts_in_row > 0) {
+    if (crew->deaths_in_row > 0 || crew->failed_starts_in_row > 0 || crew->ooms_in_row > 0) {
         for (uint32_t i = 0; i < crew->options.workers; i++)
             crew->places[i].fails = 0;
     }
-    crew->deaths_in_row = crew->failed_starts_in_row = 0;
+    crew->deaths_in_row = crew->failed_starts_in_row = crew->ooms_in_row = 0;
     crew->lone_tried = false;
+    lack_end(&crew->lack);
 }
 
 /* ---- what the table says ---- */
@@ -60,6 +61,7 @@ static void watch(struct crew *crew, struct place *p, uint64_t now_ns)
 {
     p->leased_ns = now_ns;
     p->looked = p->received;
+    p->looked_faults = process_major_faults(&p->process);
     p->leased_cpu_ns = 0;
     p->allowed_ns = crew->options.start_ns;
     p->due_ns = now_ns + crew->options.start_ns;
@@ -102,6 +104,7 @@ static void send_lease(struct crew *crew, struct place *p, uint64_t now_ns)
     const uint64_t due = num_max(crew->options.least_ns, 3 * planned);
     p->leased_ns = now_ns;
     p->looked = p->received;
+    p->looked_faults = process_major_faults(&p->process);
     p->leased_cpu_ns = process_cpu_ns(&p->process);
     p->allowed_ns = measured ? due : UNMEASURED_NS + UNMEASURED_FACTOR * planned;
     p->due_ns = now_ns + due;
@@ -149,24 +152,22 @@ static void give_back(struct crew *crew, struct place *p, const struct death *de
                                        .deaths = parts[i].deaths});
 }
 
-uint32_t crew_n_ready(const struct crew *crew)
+uint32_t crew_n_at(const struct crew *crew, enum crew_at state)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < crew->options.workers; i++) {
-        const enum crew_at state = crew->places[i].state;
-        n += state == AT_IDLE || state == AT_BUSY;
-    }
+    for (uint32_t i = 0; i < crew->options.workers; i++)
+        n += crew->places[i].state == state;
     return n;
+}
+
+uint32_t crew_n_ready(const struct crew *crew)
+{
+    return crew_n_at(crew, AT_IDLE) + crew_n_at(crew, AT_BUSY);
 }
 
 uint32_t crew_n_alive(const struct crew *crew)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < crew->options.workers; i++) {
-        const enum crew_at state = crew->places[i].state;
-        n += state != AT_VACANT && state != AT_LOST;
-    }
-    return n;
+    return crew->options.workers - crew_n_at(crew, AT_VACANT) - crew_n_at(crew, AT_LOST);
 }
 
 static void check_row(struct crew *crew)
@@ -186,6 +187,27 @@ static void check_row(struct crew *crew)
     fail(crew, &err);
 }
 
+void act_on_lack(struct crew *crew, uint64_t now_ns)
+{
+    vecmill_err err;
+    if (!crew->closing && lack_is_over(&crew->lack, crew->options.oom_patience_ns, now_ns, &err))
+        fail(crew, &err);
+}
+
+/* What a death says about the crew; one of an idle worker says nothing about work. */
+static void count_death(struct crew *crew, const struct place *p, bool lack, uint64_t now_ns)
+{
+    const bool counts = p->lease_number != 0 || !p->welcomed;
+    if (counts && lack) {
+        crew->ooms_in_row++;
+        lack_death(&crew->lack, now_ns);
+    } else if (counts) {
+        lack_end(&crew->lack);
+        crew->deaths_in_row++;
+        if (!p->welcomed) crew->failed_starts_in_row++;
+    }
+}
+
 static void bury(struct crew *crew, struct place *p, uint64_t now_ns)
 {
     uint64_t kills = 0;
@@ -199,19 +221,21 @@ static void bury(struct crew *crew, struct place *p, uint64_t now_ns)
     const struct death death = cause_of(&p->exit, p->forced, p->forced_fault, oom);
     crew->counts.deaths[death.cause]++;
     const bool has_lease = p->lease_number != 0;
-    if (has_lease || !p->welcomed) crew->deaths_in_row++; /* an idle one says nothing about work */
-    if (!p->welcomed) crew->failed_starts_in_row++;
+    const bool lack = death.cause == VECMILL_CAUSE_OOM || p->lacks;
+    count_death(crew, p, lack, now_ns);
     tell(crew, (struct crew_event){.kind = CREW_DIED,
                                    .pid = p->pid,
                                    .cause = death.cause,
                                    .code = death.code,
                                    .first = has_lease ? p->lease.range.first : 0,
                                    .n = has_lease ? p->lease.range.n : 0,
-                                   .deaths = has_lease ? p->lease.range.deaths + 1 : 0});
+                                   .deaths = has_lease ? p->lease.range.deaths + 1 : 0,
+                                   .lack = lack});
     back_off(p, now_ns);
     if (has_lease) give_back(crew, p, &death);
     place_clear(p);
     check_row(crew);
+    if (lack && supply_is_awaited(crew)) act_on_lack(crew, now_ns);
 }
 
 static void refuse(struct crew *crew, struct place *p)
@@ -226,6 +250,7 @@ static void refuse(struct crew *crew, struct place *p)
     const bool is_status = head[0] > VECMILL_OK && head[0] < VECMILL_STATUS_COUNT;
     (void)err_set(&err, is_status ? (vecmill_status)head[0] : VECMILL_E_INTERNAL, "%s", message);
     crew->refusal = err;
+    p->lacks = err.status == VECMILL_E_MEMORY;
     if (head[1]) fail(crew, &err);
 }
 
@@ -272,7 +297,7 @@ void act_on(struct crew *crew, struct place *p, enum crew_on event)
         check_row(crew);
         break;
     case DO_WELCOME:
-        p->welcomed = true;
+        p->welcomed = crew->was_ready = true;
         crew->failed_starts_in_row = 0;
         tell(crew, (struct crew_event){.kind = CREW_READY, .pid = p->pid});
         break;
@@ -316,5 +341,7 @@ void act_on(struct crew *crew, struct place *p, enum crew_on event)
     case CREW_N_ACTIONS:
         break;
     }
-    if (changes) p->pauses = 0;
+    if (!changes) return;
+    p->pauses = 0;
+    if (p->state == AT_VACANT) crew->ask_at_ns = 0; /* what it had is free: there may be room now */
 }

@@ -1,4 +1,5 @@
 /* crew: the supervisor's round and its door. One thread; nothing here waits but crew_wait. */
+#define XXH_STATIC_LINKING_ONLY /* for the size of XXH3_state_t */
 #include "inner.h"
 
 #include "table.h"
@@ -32,6 +33,7 @@ static void lay_out(struct crew *crew, const struct crew_options *o, struct aren
     crew->places = arena_take_array(a, o->workers, sizeof *crew->places, 64);
     crew->polled = arena_take_array(a, 1 + 2 * (size_t)o->workers, sizeof *crew->polled, 64);
     crew->stack = arena_take(a, PROCESS_STACK_BYTES, 4096);
+    crew->hash = arena_take(a, sizeof(XXH3_state_t), 64);
 }
 
 size_t crew_bytes(const struct crew_options *options)
@@ -45,14 +47,33 @@ size_t crew_bytes(const struct crew_options *options)
     return arena_bytes(&a);
 }
 
+/* One direction of a socket. Linux stops taking bytes when twice SO_SNDBUF is in use (sock_setsockopt
+ * doubles it); the last piece it took may go beyond by half of that (unix_stream_sendmsg, net/unix), and
+ * the 8 KiB are what that piece is rounded up by and an end's own structures. Measured on 6.18, by
+ * memory.kmem.usage_in_bytes with all directions full: 132 to 169 KiB, by the sizes that are written. */
+#define SOCKET_KERNEL_BYTES ((size_t)3 * CREW_SOCKET_BYTES + (8u << 10))
+
+/* A process: 16 KiB of stack (THREAD_SIZE of x86-64 and arm64), 64 of task, files, signals and map, 48 of
+ * page tables of a program of a few libraries. Measured likewise: 47 to 60 KiB without page tables, and
+ * 44 of those (VmPTE) for sleep(1). */
+#define PROCESS_KERNEL_BYTES (128u << 10)
+
+size_t crew_kernel_bytes(uint32_t workers)
+{
+    return workers * (2 * SOCKET_KERNEL_BYTES + PROCESS_KERNEL_BYTES);
+}
+
 /* ---- rounds ---- */
 
 /* What is to be waited for, and how long at most. */
 static void prepare_wait(struct crew *crew, uint64_t now_ns)
 {
     uint64_t at_ns = crew->ticked_ns + CREW_TICK_NS;
-    const bool starts = supply_wants_worker(crew, crew_n_alive(crew));
+    const bool starts = supply_wanted(crew, now_ns) > 0;
+    /* While may_start is asked again anyway, new work starts nobody any sooner. */
+    const bool held = starts && now_ns < crew->ask_at_ns;
     crew->hungry = false;
+    crew->seen_accepted = crew->ledger.accepted;
     crew->polled[0] = (struct pollfd){.fd = crew->wake, .events = POLLIN};
     /* Only who lives: poll refuses more entries than RLIMIT_NOFILE, also those it would ignore. */
     crew->n_polled = 1;
@@ -68,9 +89,11 @@ static void prepare_wait(struct crew *crew, uint64_t now_ns)
             crew->polled[crew->n_polled++] =
                 (struct pollfd){.fd = p->dead ? -1 : p->process.pidfd, .events = POLLIN};
         }
-        if (p->due_ns > 0 && (p->state != AT_VACANT || starts))
-            at_ns = num_min(at_ns, num_max(p->due_ns, now_ns));
-        if (p->state == AT_IDLE || p->state == AT_VACANT) crew->hungry = true;
+        const uint64_t due_ns =
+            p->state == AT_VACANT ? num_max(p->due_ns, crew->ask_at_ns) : p->due_ns;
+        if (due_ns > 0 && (p->state != AT_VACANT || starts))
+            at_ns = num_min(at_ns, num_max(due_ns, now_ns));
+        if (p->state == AT_IDLE || (p->state == AT_VACANT && !held)) crew->hungry = true;
         if (blind && p->state != AT_LOST) at_ns = num_min(at_ns, now_ns + BLIND_NS);
     }
     crew->wake_at_ns = at_ns;
@@ -145,6 +168,11 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
             "%u workers need %u descriptors; the limit (RLIMIT_NOFILE) allows %u workers",
             options->workers, 2 * options->workers + DESCRIPTORS_BESIDES, crew_workers_most());
     VM_TRY(mem_map(bytes, "the queue of a pool", &memory, err));
+    const vecmill_status committed = mem_commit(memory, bytes, "the queue of a pool", err);
+    if (committed != VECMILL_OK) {
+        mem_unmap(memory, bytes);
+        return committed;
+    }
     arena_init(&a, memory, bytes);
     struct crew *crew = arena_take(&a, sizeof *crew, 64);
     crew->options = *options;
@@ -163,8 +191,7 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
     if (crew->null >= 0) crew->null = supply_lift(crew->null);
     crew->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     const int error = errno;
-    crew->hash = XXH3_createState();
-    if (crew->null < 0 || crew->wake < 0 || !crew->hash) {
+    if (crew->null < 0 || crew->wake < 0) {
         crew_close(crew);
         return err_sys(err, VECMILL_E_INTERNAL, error, "a pool cannot be opened");
     }
@@ -194,14 +221,13 @@ void crew_close(struct crew *crew)
     }
     if (crew->wake >= 0) close(crew->wake);
     if (crew->null >= 0) close(crew->null);
-    if (crew->hash) XXH3_freeState(crew->hash);
     mem_unmap(crew->memory, crew->memory_bytes);
 }
 
 bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cost_ns)
 {
-    assert(bytes <= crew->options.item_bytes_max);
     const struct ledger *l = &crew->ledger;
+    if (bytes > crew->options.item_bytes_max) return false;
     if (!ledger_put(&crew->ledger, data, bytes, num_min(cost_ns, CREW_HOUR_NS))) return false;
     if (l->accepted - l->fresh >= l->lease_items_max || l->fresh_cost_ns >= crew->whole_lease_ns)
         crew_hurry(crew);
@@ -210,7 +236,8 @@ bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cos
 
 void crew_hurry(struct crew *crew)
 {
-    if (crew->hungry && ledger_has_work(&crew->ledger)) {
+    /* With what was there already the last round has done what can be done. */
+    if (crew->hungry && crew->ledger.accepted > crew->seen_accepted) {
         crew->hungry = false;
         crew_wake(crew);
     }
@@ -262,4 +289,15 @@ void crew_count(const struct crew *crew, struct crew_counts *counts)
     counts->queued = l->accepted - l->returned - l->in_flight;
     counts->condemned = l->condemned;
     counts->ready = crew_n_ready(crew);
+    counts->alive = crew_n_alive(crew);
+}
+
+uint32_t crew_pids(const struct crew *crew, pid_t *pids, uint32_t room)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < crew->options.workers && n < room; i++) {
+        const struct place *p = &crew->places[i];
+        if (p->state == AT_IDLE || p->state == AT_BUSY) pids[n++] = p->pid;
+    }
+    return n;
 }

@@ -1,9 +1,9 @@
 /* crew: what happens when a worker dies?
  *
  * Moves items, (tag, bytes), to worker processes and brings (tag, status, bytes) back, in the order
- * of their tags. Knows nothing of what the bytes mean, and nothing of cgroups: its opener hands in a
- * function that reads the counter of OOM kills. Promises, wire format and the table of failures:
- * README.md beside this file. In short:
+ * of their tags. Knows nothing of what the bytes mean, and nothing of cgroups: its opener hands in
+ * functions that read the counter of OOM kills and that say whether there is room for a worker more.
+ * Promises, wire format and the table of failures: README.md beside this file. In short:
  *
  *  - An item is kept until its result is in. A worker that dies, by whatever signal, at whatever
  *    moment, costs nothing but time: what it had is leased again.
@@ -12,6 +12,7 @@
  *    supervisor that was itself stopped kills nobody for it.
  *  - A worker's bytes are hostile. Nothing is allocated after crew_open, and nothing grows.
  *  - An item that kills its workers is found by halving, and condemned; no other is.
+ *  - Memory that is short is waited for, as long as the opener has patience: it condemns nothing.
  *
  * Two sides: the supervisor's (crew_*) and the worker's (crew_worker_*), which the program that is
  * started as a worker calls. */
@@ -28,9 +29,14 @@
 #define CREW_WORKERS_MAX     1024u
 #define CREW_LEASE_ITEMS_MAX 4096u
 #define CREW_RESULT_MAX      (64u << 10) /* bytes of one result */
-#define CREW_FAULTS_MAX      3u  /* deaths by fault, alone in its lease, that condemn an item */
-#define CREW_DEATHS_MAX      20u /* in a row, or four a worker, without an item returned: the end */
-#define CREW_SOCKET          3   /* the worker's end of its socket */
+#define CREW_FAULTS_MAX      3u /* deaths by fault, alone in its lease, that condemn an item */
+#define CREW_SOCKET          3  /* the worker's end of its socket */
+/* In a row, or four a worker, without an item returned: the end. Deaths by the OOM killer do not count
+ * (oom_patience_ns). */
+#define CREW_DEATHS_MAX 20u
+/* SO_SNDBUF of both ends: what one direction of a socket holds. The kernel takes twice as much, for what
+ * it needs beside the bytes (socket(7)). */
+#define CREW_SOCKET_BYTES (64u << 10)
 
 /* ---- the supervisor's side ---- */
 
@@ -51,6 +57,7 @@ struct crew_event {
     uint64_t first;  /* tag of the lease's first item */
     uint32_t n;      /* its items */
     uint32_t deaths; /* of workers that had it */
+    bool lack; /* of a death: for want of memory, by the OOM killer or as the worker said itself */
 };
 
 struct crew_options {
@@ -59,7 +66,8 @@ struct crew_options {
                             is all that is pointed to here */
     char *const *argv;
     uint32_t workers;       /* 1 to CREW_WORKERS_MAX processes at most */
-    uint32_t start_workers; /* that are started before there is work for them */
+    uint32_t start_workers; /* that are started before there is work for them; else as many as can
+                                use what is queued, one at least */
     uint32_t items_max;     /* items accepted and not yet taken */
     size_t item_bytes_max;  /* of one item */
     size_t queue_bytes;     /* of items accepted and not yet taken; one item may go beyond it */
@@ -71,6 +79,16 @@ struct crew_options {
     uint64_t least_ns;      /* a lease may always take so long, and three times its planned work */
     /* The counter of OOM kills in the own cgroup; false: unknown. NULL: unknown. */
     bool (*oom_kills)(void *context, uint64_t *kills);
+    /* Asked right before each start of a worker, with the number of worker processes that there are:
+     * those that start, that end and that were written off too. False: not now. It is asked again when
+     * one of them has ended, else 100 ms later, and not at all while no start is wanted; workers that
+     * live go on. Whatever died before was told to on_event before. NULL: always. */
+    bool (*may_start)(void *context, uint32_t n_alive);
+    /* Deaths by the OOM killer, and of workers that refuse to start with E_MEMORY, do not count towards
+     * CREW_DEATHS_MAX. Instead the crew ends when no item was returned for so long, somebody waits, and
+     * all deaths in that time were of this kind, or nobody lived and may_start said no. Found at such a
+     * death or answer. Time in which this process was stopped does not count (five times). 0: for ever. */
+    uint64_t oom_patience_ns;
     void (*on_event)(void *context, const struct crew_event *event); /* NULL: nobody listens */
     void *context;
     bool reap_strangers; /* this process is PID 1 and no library: orphans it is handed are reaped */
@@ -78,9 +96,14 @@ struct crew_options {
 
 struct crew;
 
-/* Bytes that crew_open takes; SIZE_MAX when an option is out of range. Page tables, sockets' buffers
- * and the workers themselves are not in it. */
+/* Bytes that crew_open takes, all that the crew has of its own; SIZE_MAX when an option is out of range.
+ * The kernel's share (crew_kernel_bytes) and the workers' own memory are not in it. */
 size_t crew_bytes(const struct crew_options *options);
+
+/* Kernel memory that so many workers take at most: sockets full both ways, kernel stacks, and what a
+ * process is made of, with 48 KiB of page tables. What a worker's page tables have beyond that (VmPTE) goes
+ * by what it maps, about 8 bytes for 4 KiB, and is the opener's to reckon. Sources: crew.c. */
+size_t crew_kernel_bytes(uint32_t workers);
 
 /* The most workers that this process's limit of descriptors (RLIMIT_NOFILE) allows. */
 uint32_t crew_workers_most(void);
@@ -104,8 +127,8 @@ void crew_wake(struct crew *crew); /* by any thread */
 
 /* Takes a copy of an item. Its tag is the number of items accepted before. cost_ns: estimated work (more
  * than an hour is an hour); only the proportions of items to each other matter, the crew measures the
- * rest. False: no room, take first. bytes at most item_bytes_max (asserted). A worker that is idle is
- * given work at once when a whole lease has come together; for less, somebody must hurry. */
+ * rest. False: no room, take first; or it is over item_bytes_max, and will never be taken. A worker that
+ * is idle is given work at once when a whole lease has come together; for less, somebody must hurry. */
 bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cost_ns);
 
 /* Somebody waits for results: what there is of work is leased at once, however little. */
@@ -129,8 +152,11 @@ void crew_drop(struct crew *crew);
 void crew_hold(struct crew *crew);
 
 /* OK, or what ended the crew: a worker that refused to work for good, E_WORKERS after CREW_DEATHS_MAX
- * deaths in a row. What is done by then can be taken. */
+ * deaths in a row or oom_patience_ns without room. What is done by then can be taken. */
 vecmill_status crew_failure(const struct crew *crew, vecmill_err *err);
+
+/* Process ids of the workers that could work, into pids[room]; how many. */
+uint32_t crew_pids(const struct crew *crew, pid_t *pids, uint32_t room);
 
 struct crew_counts {
     uint64_t accepted, returned, queued, in_flight; /* items; see the law above */
@@ -139,6 +165,7 @@ struct crew_counts {
     uint64_t requeued;                              /* leases lost to a death */
     uint64_t deaths[VECMILL_CAUSE_COUNT];
     uint32_t ready; /* workers alive that could work, busy ones included */
+    uint32_t alive; /* those that start or end as well, but for written-off ones */
 };
 void crew_count(const struct crew *crew, struct crew_counts *counts);
 

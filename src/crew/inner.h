@@ -8,6 +8,7 @@
 #include "crew.h"
 
 #include "cause.h"
+#include "lack.h"
 #include "ledger.h"
 #include "place.h"
 
@@ -19,6 +20,8 @@
 
 /* The longest sleep: the counter of OOM kills is looked at. */
 #define CREW_TICK_NS (500u * CREW_MS)
+/* Between two questions whether a worker may be started. */
+#define CREW_ASK_NS (100u * CREW_MS)
 /* Between two looks at a worker that was written off. */
 #define CREW_LOST_NS (1000u * CREW_MS)
 
@@ -41,6 +44,7 @@ struct crew {
     uint64_t seen_ns;        /* all was well then: a pause is counted from here */
     uint64_t wake_at_ns;     /* what crew_wait waits for at most */
     bool hungry;             /* a worker is idle, or could be started, for want of work */
+    uint64_t seen_accepted;  /* items that the last round had to share out */
     uint64_t whole_lease_ns; /* estimated work of a lease, as things stand */
     bool held, closing;
 
@@ -49,10 +53,13 @@ struct crew {
     uint64_t cost_ns, took_ns; /* of recent leases: estimated, measured; 0: none yet */
     struct oom_count oom;
     uint64_t ticked_ns;
+    uint64_t ask_at_ns; /* may_start said no, and is not asked again before; 0: it did not */
+    bool was_ready;     /* some worker was, once */
 
-    /* Since an item was last returned. */
-    uint32_t deaths_in_row, failed_starts_in_row;
+    /* Since an item was last returned. Deaths by the OOM killer are counted apart from all others. */
+    uint32_t deaths_in_row, failed_starts_in_row, ooms_in_row;
     bool lone_tried; /* a lease of one item was given */
+    struct lack lack;
 
     struct crew_counts counts;
     vecmill_status failure;
@@ -64,6 +71,7 @@ struct crew {
 
 uint32_t crew_n_ready(const struct crew *crew); /* alive and able to work */
 uint32_t crew_n_alive(const struct crew *crew); /* neither vacant nor written off */
+uint32_t crew_n_at(const struct crew *crew, enum crew_at state);
 
 /* One event at one place: the only way in which a state changes. */
 void act_on(struct crew *crew, struct place *p, enum crew_on event);
@@ -76,8 +84,13 @@ void watch_deadlines(struct crew *crew, uint64_t now_ns);
 /* What is due twice a second: the counter of OOM kills, strangers. */
 void watch_tick(struct crew *crew, uint64_t now_ns);
 
-/* Whether a worker more would be of use: places may be vacant, or have to be. */
-bool supply_wants_worker(const struct crew *crew, uint32_t n_alive);
+/* Ends the crew when memory has been short for too long. */
+void act_on_lack(struct crew *crew, uint64_t now_ns);
+
+/* Whether somebody waits for what workers do: for an item, or for the first of them to be ready. */
+bool supply_is_awaited(const struct crew *crew);
+/* How many workers more would be of use, whether or not there are vacant places. */
+uint32_t supply_wanted(const struct crew *crew, uint64_t now_ns);
 /* Leases to all who are free. */
 void supply_leases(struct crew *crew);
 /* Starts workers in vacant places, where they are wanted and their back-off is over. */

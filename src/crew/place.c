@@ -54,7 +54,7 @@ void place_clear(struct place *p)
     p->lease_number = 0;
     p->expected.lease = 0;
     p->forced = VECMILL_CAUSE_NONE;
-    p->welcomed = p->silent = p->dead = false;
+    p->welcomed = p->lacks = p->silent = p->dead = false;
     p->sent = 0;
     p->lease = (struct lease){0};
     inbox_init(&p->inbox);
@@ -65,6 +65,9 @@ enum place_late place_judge(const struct place *p, uint64_t now_ns)
     const uint64_t waited_ns = now_ns - p->leased_ns;
     const uint64_t cpu_ns = process_cpu_ns(&p->process);
     const bool answers = p->received != p->looked;
+    /* It reads in what the kernel has taken from it, and for that its time goes (state 'D' is only seen
+     * while it waits for a page; to have it taken and read costs processor time as well). */
+    const bool rereads = process_major_faults(&p->process) != p->looked_faults;
     switch (process_state(&p->process)) {
     case 'T': /* stopped by a signal */
     case 't': /* stopped by a debugger */
@@ -78,6 +81,7 @@ enum place_late place_judge(const struct place *p, uint64_t now_ns)
     default: /* asleep: it waits for nobody, unless for us to read on */
         if (!answers) return PLACE_LOOPS;
     }
-    if (cpu_ns - p->leased_cpu_ns >= p->allowed_ns && cpu_ns > p->leased_cpu_ns) return PLACE_LOOPS;
+    if (!rereads && cpu_ns - p->leased_cpu_ns >= p->allowed_ns && cpu_ns > p->leased_cpu_ns)
+        return PLACE_LOOPS;
     return waited_ns / PATIENCE_FACTOR >= p->allowed_ns ? PLACE_STOPPED : PLACE_PATIENCE;
 }

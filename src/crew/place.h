@@ -20,6 +20,7 @@ struct place {
     uint64_t due_ns;     /* VACANT: not started again before; else the deadline; 0: none */
 
     bool welcomed;        /* it has said ready */
+    bool lacks;           /* it has said that there is no memory for it to start */
     uint32_t fails;       /* deaths and failed starts since an item was last returned */
     vecmill_cause forced; /* why it was sent SIGKILL; CAUSE_NONE: it was not */
     bool forced_fault;
@@ -35,6 +36,7 @@ struct place {
     uint32_t pauses;   /* of this process since the state changed: how long that lasts is unknown */
     uint64_t received; /* bytes that came from it */
     uint64_t looked;   /* so many at the last look at its deadline */
+    uint64_t looked_faults; /* its major faults then */
 
     struct inbox inbox;
     struct inbox_expected expected;

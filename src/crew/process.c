@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -151,19 +152,42 @@ void process_reap_strangers(bool (*is_own)(void *context, pid_t pid), void *cont
 
 /* ---- looking ---- */
 
-char process_state(const struct process *p)
+#define STAT_BYTES         256u /* of some 350; what is read of it stands in the first 150 */
+#define STATE_FIELD        3u
+#define MAJOR_FAULTS_FIELD 12u
+
+/* What /proc tells of it behind its name, from the state on (proc(5)); NULL: nothing. */
+static const char *read_stat(const struct process *p, char text[STAT_BYTES])
 {
-    char path[40], text[256];
+    char path[40];
     size_t got = 0;
     (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)p->pid);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return 0;
-    if (io_read(fd, text, sizeof text - 1, &got, path, VECMILL_E_IO, NULL) != VECMILL_OK) got = 0;
+    if (fd < 0) return NULL;
+    if (io_read(fd, text, STAT_BYTES - 1, &got, path, VECMILL_E_IO, NULL) != VECMILL_OK) got = 0;
     close(fd);
     text[got] = 0;
-    /* "pid (comm) state ...", and comm may hold anything (proc(5)). */
+    /* "pid (comm) state ...", and comm may hold anything. */
     const char *end = strrchr(text, ')');
-    return end && end[1] == ' ' ? end[2] : 0;
+    return end && end[1] == ' ' ? end + 2 : NULL;
+}
+
+char process_state(const struct process *p)
+{
+    char text[STAT_BYTES];
+    const char *state = read_stat(p, text);
+    return state ? *state : 0;
+}
+
+uint64_t process_major_faults(const struct process *p)
+{
+    char text[STAT_BYTES];
+    const char *field = read_stat(p, text);
+    for (unsigned i = STATE_FIELD; field && i < MAJOR_FAULTS_FIELD; i++) {
+        field = strchr(field, ' ');
+        if (field) field++;
+    }
+    return field ? strtoull(field, NULL, 10) : 0;
 }
 
 uint64_t process_cpu_ns(const struct process *p)

@@ -39,6 +39,9 @@ bool process_reap(struct process *p, struct exit_status *status);
 /* 'R' running or runnable, 'D' in the kernel, 'S' sleeping, 'T' stopped, ...; 0: unknown. */
 char process_state(const struct process *p);
 
+/* Pages it had to wait for until they were read in; 0: none, or unknown. */
+uint64_t process_major_faults(const struct process *p);
+
 /* Processor time it has had; 0: unknown. */
 uint64_t process_cpu_ns(const struct process *p);
 

@@ -15,16 +15,44 @@
 /* Near the end, what is left is shared out; below this, sharing costs more than it gains. */
 #define SHARE_LEAST_NS (20u * CREW_MS)
 
+/* A worker that starts is counted on for queued work, so that one item does not start them all; but no
+ * longer than this: it is ready in a tenth of that, where nothing is wrong. */
+#define START_HOPE_NS (1000u * CREW_MS)
+
 /* Nothing new is begun in a crew that is held, failed or closing. */
 static bool begins_work(const struct crew *crew)
 {
     return crew->failure == VECMILL_OK && !crew->held && !crew->closing;
 }
 
-bool supply_wants_worker(const struct crew *crew, uint32_t n_alive)
+bool supply_is_awaited(const struct crew *crew)
 {
-    return begins_work(crew) &&
-           (n_alive < crew->options.start_workers || ledger_has_work(&crew->ledger));
+    return crew->ledger.accepted > crew->ledger.returned || !crew->was_ready;
+}
+
+/* Into how many leases what is queued will be cut, about; 0: nothing is queued. Large items make more of
+ * it than their cost says: then one worker more is found wanting each time one is ready. */
+static uint64_t queued_leases(const struct crew *crew)
+{
+    const struct ledger *l = &crew->ledger;
+    const uint64_t n_fresh = l->accepted - l->fresh;
+    const uint64_t by_cost = 1 + l->fresh_cost_ns / (crew->whole_lease_ns + 1);
+    const uint64_t by_items = (n_fresh + l->lease_items_max - 1) / l->lease_items_max;
+    return l->n_back + num_min(num_max(by_cost, by_items), n_fresh);
+}
+
+uint32_t supply_wanted(const struct crew *crew, uint64_t now_ns)
+{
+    const uint32_t alive = crew_n_alive(crew), start = crew->options.start_workers;
+    if (!begins_work(crew)) return 0;
+    uint64_t leases = queued_leases(crew);
+    for (uint32_t i = 0; i < crew->options.workers && leases > 0; i++) {
+        const struct place *p = &crew->places[i];
+        leases -= p->state == AT_IDLE ||
+                  (p->state == AT_STARTING && now_ns < p->leased_ns + START_HOPE_NS);
+    }
+    return (uint32_t)num_min(num_max(leases, start > alive ? start - alive : 0),
+                             crew->options.workers);
 }
 
 /* Descriptor `fd` as one above those that a worker's are put at, and above the standard ones, which a
@@ -40,14 +68,17 @@ int supply_lift(int fd)
 
 static vecmill_status start(struct crew *crew, struct place *p, vecmill_err *err)
 {
+    static const int buffer_bytes = CREW_SOCKET_BYTES;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return err_sys(err, VECMILL_E_WORKERS, errno, "no socket for a worker");
     const int ours = supply_lift(ends[0]), theirs = supply_lift(ends[1]);
-    vecmill_status status = ours < 0 || theirs < 0
-                                ? err_sys(err, VECMILL_E_WORKERS, errno, "no socket for a worker")
-                                : process_start(crew->options.program, crew->options.argv, theirs,
-                                                crew->null, crew->stack, &p->process, err);
+    const bool made = ours >= 0 && theirs >= 0 &&
+                      setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(int)) == 0 &&
+                      setsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(int)) == 0;
+    vecmill_status status = made ? process_start(crew->options.program, crew->options.argv, theirs,
+                                                 crew->null, crew->stack, &p->process, err)
+                                 : err_sys(err, VECMILL_E_WORKERS, errno, "no socket for a worker");
     if (theirs >= 0) close(theirs);
     if (status != VECMILL_OK) {
         if (ours >= 0) close(ours);
@@ -59,17 +90,34 @@ static vecmill_status start(struct crew *crew, struct place *p, vecmill_err *err
     return VECMILL_OK;
 }
 
+/* The opener's answer. False: it is asked again when there may be room. */
+static bool may_start(struct crew *crew, uint64_t now_ns)
+{
+    const struct crew_options *o = &crew->options;
+    if (!o->may_start) return true;
+    if (now_ns < crew->ask_at_ns) return false;
+    const bool may = o->may_start(o->context, o->workers - crew_n_at(crew, AT_VACANT));
+    crew->ask_at_ns = may ? 0 : now_ns + CREW_ASK_NS;
+    return may;
+}
+
 void supply_workers(struct crew *crew, uint64_t now_ns)
 {
-    uint32_t alive = crew_n_alive(crew);
-    for (uint32_t i = 0; i < crew->options.workers; i++) {
+    uint32_t wanted = supply_wanted(crew, now_ns);
+    if (!supply_is_awaited(crew)) lack_end(&crew->lack);
+    for (uint32_t i = 0; i < crew->options.workers && wanted > 0; i++) {
         struct place *p = &crew->places[i];
-        if (!supply_wants_worker(crew, alive)) return;
         if (p->state != AT_VACANT || now_ns < p->due_ns) continue;
+        if (!may_start(crew, now_ns)) {
+            if (crew_n_alive(crew) > 0 || !supply_is_awaited(crew)) return;
+            lack_held(&crew->lack, now_ns);
+            act_on_lack(crew, now_ns);
+            return;
+        }
         vecmill_err err;
         if (start(crew, p, &err) == VECMILL_OK) {
             act_on(crew, p, ON_STARTED);
-            alive++;
+            wanted--;
         } else {
             crew->refusal = err;
             act_on(crew, p, ON_NOT_STARTED);
@@ -88,7 +136,8 @@ static uint64_t cost_in(const struct crew *crew, uint64_t real_ns)
 
 static void measure_lease(struct crew *crew)
 {
-    const unsigned shrink = (unsigned)num_min(crew->deaths_in_row, SHRINK_MOST);
+    const uint64_t deaths = (uint64_t)crew->deaths_in_row + crew->ooms_in_row;
+    const unsigned shrink = (unsigned)num_min(deaths, SHRINK_MOST);
     uint64_t real_ns = crew->options.lease_ns >> shrink;
     if (crew->cost_ns == 0)
         real_ns /= 8; /* a first guess may be wrong: it shall not cost seconds */

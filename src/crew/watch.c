@@ -79,6 +79,7 @@ void watch_pause(struct crew *crew, uint64_t now_ns)
     const uint64_t pause_ns = now_ns - crew->seen_ns;
     const bool paused = crew->wake_at_ns > 0 && now_ns > crew->wake_at_ns + PAUSE_NS;
     crew->seen_ns = crew->wake_at_ns = now_ns;
+    if (paused) lack_pause(&crew->lack, pause_ns, now_ns);
     for (uint32_t i = 0; paused && i < crew->options.workers; i++) {
         struct place *p = &crew->places[i];
         if (p->state == AT_VACANT || p->due_ns == 0 || p->pauses == PAUSES_MOST) continue;
@@ -105,6 +106,7 @@ static bool is_late(struct crew *crew, struct place *p, uint64_t now_ns)
     if (p->received != received) late = place_judge(p, now_ns);
     if (late == PLACE_PATIENCE) {
         p->looked = p->received;
+        p->looked_faults = process_major_faults(&p->process);
         p->due_ns = now_ns + LOOK_NS;
         return false;
     }

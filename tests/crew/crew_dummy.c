@@ -4,7 +4,8 @@
  *     crew_dummy PARENT RESULT_BYTES LEASE_ITEMS LEASE_BYTES MARKS START TIMES
  *
  * START: work; or, the first TIMES times (0: always), in place of saying ready: refuse, refuse-good,
- * mute, exit, kill, segv, sizes (says other sizes), garbage, close, early (exits before it entered). */
+ * no-memory, mute, exit, kill, segv, sizes (says other sizes), garbage, close, early (exits before it
+ * entered). */
 #include "crew_echo.h"
 
 #include "crew/cause.h"
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void crew_test_hook(const char *phase, const void *data, size_t bytes);
@@ -96,10 +98,10 @@ static bool is(const struct echo_command *c, const char *word)
     return strcmp(c->word, word) == 0;
 }
 
-static void refuse(bool for_good)
+static void refuse(vecmill_status status, bool for_good)
 {
     vecmill_err err;
-    (void)err_set(&err, VECMILL_E_MODEL, "crew_dummy does not want to");
+    (void)err_set(&err, status, "crew_dummy does not want to");
     crew_worker_refuse(&err, for_good);
 }
 
@@ -124,7 +126,13 @@ static bool misbehave(const struct echo_command *c, vecmill_err *err, vecmill_st
         abort();
     else if (is(c, "exit"))
         _exit((int)c->argument);
-    else if (is(c, "stop"))
+    else if (is(c, "buffer")) {
+        int bytes = 0;
+        socklen_t size = sizeof bytes;
+        if (getsockopt(CREW_SOCKET, SOL_SOCKET, SO_SNDBUF, &bytes, &size) != 0 ||
+            bytes != c->argument)
+            _exit(8);
+    } else if (is(c, "stop"))
         raise(SIGSTOP);
     else if (is(c, "loop"))
         spin_ms(1000000000);
@@ -134,7 +142,7 @@ static bool misbehave(const struct echo_command *c, vecmill_err *err, vecmill_st
         close(CREW_SOCKET);
         sleep_for_ever();
     } else if (is(c, "refuse")) {
-        refuse(c->argument != 0);
+        refuse(VECMILL_E_MODEL, c->argument != 0);
         _exit(0);
     } else if (is(c, "fail"))
         *status = err_set(err, VECMILL_E_INPUT, "crew_dummy was told to fail");
@@ -272,8 +280,12 @@ static vecmill_status compute(void *context, const struct crew_piece *items, uin
 static _Noreturn void misstart(const char *start)
 {
     if (strcmp(start, "refuse") == 0 || strcmp(start, "refuse-good") == 0) {
-        refuse(start[6] != 0);
+        refuse(VECMILL_E_MODEL, start[6] != 0);
         _exit(1);
+    }
+    if (strcmp(start, "no-memory") == 0) {
+        refuse(VECMILL_E_MEMORY, false);
+        _exit(5);
     }
     if (strcmp(start, "exit") == 0) _exit(9);
     if (strcmp(start, "kill") == 0) die_by(SIGKILL);

@@ -21,6 +21,7 @@
  *     segv bus ill fpe     faults of the processor
  *     abort, exit CODE, stop, loop, hang (sleeps for ever)
  *     close                closes its socket and lives on
+ *     buffer N             exits unless its socket's SO_SNDBUF is N
  *     refuse GOOD          refuses to work (GOOD 1: for good), and exits
  *     fail                 its computation fails
  *     in place of the result it has computed:

@@ -104,6 +104,7 @@ static struct place at(pid_t pid)
     struct place p = {.state = AT_BUSY, .process = {.pid = pid, .pidfd = -1}, .pid = pid};
     p.leased_cpu_ns = process_cpu_ns(&p.process);
     p.allowed_ns = UINT64_MAX / 20;
+    p.looked_faults = process_major_faults(&p.process);
     p.received = p.looked = 100;
     return p;
 }
@@ -173,6 +174,12 @@ static void who_computes_is_judged_by_processor_time(void)
         usleep(1000);
     p.allowed_ns = 1000;
     need(place_judge(&p, 1) == PLACE_LOOPS);
+    /* Unless it had to read pages in since the last look; and even that not for ever. */
+    p.looked_faults++;
+    need(place_judge(&p, 1) == PLACE_PATIENCE);
+    need(place_judge(&p, 9999) == PLACE_PATIENCE);
+    need(place_judge(&p, 10000) == PLACE_STOPPED);
+    p.looked_faults--;
     /* It had no processor at all for ten times as long: it got nowhere, and is not to blame. */
     p.leased_cpu_ns = process_cpu_ns(&p.process);
     p.allowed_ns = UINT64_MAX / 20;

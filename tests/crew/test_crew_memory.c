@@ -1,0 +1,622 @@
+/* test_crew_memory: when memory is short. Starts that are held back by a script, deaths that a scripted
+ * counter calls the OOM killer's, and how many workers are started for how much work. Nothing is measured:
+ * how often the crew woke is held against the time that went by. */
+#include "crew_kit.h"
+
+#include "crew_echo.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PIDS_MOST 128u
+
+static struct host h;
+
+#define step_until(condition)                                                                      \
+    do {                                                                                           \
+        host_step(&h);                                                                             \
+        need(crew_failure(h.crew, NULL) == VECMILL_OK);                                            \
+    } while (!(condition))
+
+static struct crew_counts counts(void)
+{
+    struct crew_counts c;
+    crew_count(h.crew, &c);
+    return c;
+}
+
+/* ---- the script ---- */
+
+static struct {
+    uint32_t room;    /* workers that there may be */
+    uint64_t n_asked; /* times that was asked */
+    uint32_t most;    /* workers there were, at most, when it was allowed */
+    bool heeds_ooms;  /* each OOM kill that is told of takes a worker's room, down to one */
+    uint64_t n_ooms;  /* that were told of */
+} script;
+
+static bool may_start(void *context, uint32_t n_alive)
+{
+    const struct host *host = context;
+    script.n_asked++;
+    /* Each death so far was told before. */
+    need(script.n_ooms == host_deaths(host, VECMILL_CAUSE_OOM));
+    need(n_alive < host->options.workers);
+    if (n_alive >= script.room) return false;
+    if (n_alive + 1 > script.most) script.most = n_alive + 1;
+    return true;
+}
+
+static void on_event(struct host *host, const struct crew_event *event)
+{
+    (void)host;
+    if (event->kind != CREW_DIED || event->cause != VECMILL_CAUSE_OOM) return;
+    script.n_ooms++;
+    if (script.heeds_ooms && script.room > 1) script.room--;
+}
+
+/* Each look finds one kill more: so every death by SIGKILL is the OOM killer's. */
+static bool always_oom(void *context, uint64_t *kills)
+{
+    struct host *host = context;
+    *kills = ++host->oom_kills;
+    return true;
+}
+
+static void init(uint32_t workers, uint32_t room)
+{
+    host_init(&h, workers);
+    memset(&script, 0, sizeof script);
+    script.room = room;
+    h.options.may_start = may_start;
+    h.on_event = on_event;
+}
+
+/* All children killed at once, and all of these deaths seen. */
+static void kill_all(void)
+{
+    pid_t pids[PIDS_MOST];
+    const uint64_t before = h.n_deaths;
+    const size_t n = kit_children(getpid(), pids, PIDS_MOST);
+    need(n > 0);
+    for (size_t i = 0; i < n; i++)
+        need(kill(pids[i], SIGKILL) == 0);
+    while (h.n_deaths < before + n)
+        host_step(&h);
+}
+
+/* ---- how many workers ---- */
+
+static void fewer_workers_do_it_all(void)
+{
+    for (uint32_t room = 1; room <= 3; room++) {
+        init(8, room);
+        h.options.start_workers = 8;
+        h.options.lease_items_max = 4;
+        h.all = "sleep 1 x 0";
+        h.n_items = 300;
+        const uint64_t from = kit_now_ms();
+        host_open(&h);
+        host_run_well(&h, 30);
+        /* Each lease that comes back is a round, and none of those asks. */
+        need(counts().leases > 10 && script.n_asked <= room + 2 + (kit_now_ms() - from) / 100);
+        need(host_count(&h, CREW_READY) <= room && host_count(&h, CREW_READY) > 0);
+        step_until(counts().ready == room);
+        need(script.most == room && h.n_deaths == 0);
+        host_close(&h);
+    }
+}
+
+static void it_grows_back(void)
+{
+    init(4, 1);
+    h.options.start_workers = 4;
+    h.all = "sleep 1 x 0";
+    h.n_items = 100;
+    host_open(&h);
+    host_run_well(&h, 30);
+    need(host_count(&h, CREW_READY) == 1);
+    script.room = 3; /* nobody wakes the crew for it: it asks again by itself */
+    step_until(counts().ready == 3);
+    script.room = 0; /* and who lives goes on */
+    h.n_items += 200;
+    host_run_well(&h, 30);
+    need(host_count(&h, CREW_READY) == 3 && script.most == 3 && h.n_deaths == 0);
+    script.room = 4;
+    step_until(counts().ready == 4);
+    host_close(&h);
+}
+
+/* Killed all at once, only as many come back as there is room for by then: the opener, told of each OOM
+ * kill before it is asked for a start, makes less of it. */
+static void a_mass_kill_is_followed_by_fewer(void)
+{
+    init(6, 6);
+    h.options.start_workers = 6;
+    h.options.oom_kills = always_oom;
+    h.all = "sleep 1 x 0";
+    h.n_items = 400;
+    host_open(&h);
+    step_until(counts().ready == 6);
+    script.heeds_ooms = true;
+    script.most = 0;
+    kill_all();
+    need(script.n_ooms == 6 && script.room == 1);
+    host_run_well(&h, 30);
+    need(host_deaths(&h, VECMILL_CAUSE_OOM) == 6 && h.n_deaths == 6);
+    need(script.most == 1 && counts().ready == 1 && host_count(&h, CREW_READY) == 7);
+    host_close(&h);
+}
+
+/* What the first round starts for n items that are `leases` leases at most. */
+static void starts_for(uint32_t n, uint32_t lease_items, size_t workers)
+{
+    pid_t pids[PIDS_MOST];
+    host_init(&h, 8);
+    h.n_items = n;
+    h.options.lease_items_max = lease_items;
+    h.all = "sleep 10 x 0";
+    host_open(&h);
+    host_fill(&h);
+    host_step(&h);
+    need(kit_children(getpid(), pids, PIDS_MOST) == workers);
+    host_run_well(&h, 30);
+    need(h.n_deaths == 0);
+    host_close(&h);
+}
+
+static void one_item_starts_one_worker(void)
+{
+    pid_t pids[PIDS_MOST];
+    starts_for(1, 32, 1);
+    starts_for(2, 1, 2);
+    starts_for(5, 2, 3);
+    /* And for the next, whoever is there is enough. */
+    host_init(&h, 8);
+    h.options.start_workers = 1;
+    h.n_items = 1;
+    host_open(&h);
+    step_until(counts().ready == 1);
+    host_fill(&h);
+    step_until(counts().in_flight + counts().returned == 1);
+    need(kit_children(getpid(), pids, PIDS_MOST) == 1);
+    host_run_well(&h, 30);
+    host_close(&h);
+}
+
+static void much_work_starts_all(void)
+{
+    starts_for(256, 32, 8);
+    starts_for(256, 1, 8);
+    starts_for(40, 32, 8); /* by what they cost */
+}
+
+/* A worker that does not come to be ready is not counted on for ever. */
+static void one_that_is_slow_to_start_is_not_waited_for(void)
+{
+    host_init(&h, 4);
+    h.n_items = 1;
+    h.start = "late";
+    h.start_times = 1;
+    host_open(&h);
+    host_run_well(&h, 30);
+    need(h.n_deaths == 0 && counts().ready == 1);
+    host_close(&h);
+}
+
+/* ---- deaths by the OOM killer ---- */
+
+#define MANY 8u
+
+/* As many deaths in a row as would end it long since. */
+static void the_twenty_are_not_reached_by_oom(void)
+{
+    static const char *const items[MANY] = {"kill 9 a 6", "kill 9 b 6", "kill 9 c 6", "kill 9 d 6",
+                                            "kill 9 e 6", "kill 9 f 6", "kill 9 g 6", "kill 9 h 6"};
+    init(4, 4);
+    h.options.oom_kills = always_oom;
+    h.options.lease_items_max = 1;
+    h.script = items;
+    h.n_script = h.n_items = MANY;
+    host_open(&h);
+    host_run_well(&h, 60);
+    need(h.n_deaths == 6 * MANY && host_deaths(&h, VECMILL_CAUSE_OOM) == 6 * MANY);
+    need(h.n_condemned == 0);
+    host_close(&h);
+    /* Before they are ready just as well. */
+    init(4, 4);
+    h.options.oom_kills = always_oom;
+    h.options.start_workers = 4;
+    h.start = "kill";
+    h.start_times = 30;
+    h.n_items = 20;
+    host_open(&h);
+    host_run_well(&h, 60);
+    need(h.n_deaths == 30 && host_deaths(&h, VECMILL_CAUSE_OOM) == 30);
+    host_close(&h);
+}
+
+/* A lease is halved after its second death, whatever the cause, so that less is at stake. */
+static void oom_halves_a_lease(void)
+{
+    uint32_t smallest = UINT32_MAX;
+    init(1, 1);
+    h.options.oom_kills = always_oom;
+    static const char *const items[] = {[15] = "kill 9 a 5"};
+    h.script = items;
+    h.n_script = h.n_items = 16;
+    h.options.lease_ns = 1000 * (uint64_t)MS;
+    host_open(&h);
+    host_run_well(&h, 30);
+    for (uint32_t i = 0; i < host_count(&h, CREW_LEASED); i++) {
+        const struct crew_event *leased = host_event(&h, CREW_LEASED, i);
+        if (leased->first + leased->n == 16 && leased->n < smallest) smallest = leased->n;
+    }
+    need(host_event(&h, CREW_LEASED, 0)->n == 16 && smallest == 1 && h.n_condemned == 0);
+    need(host_deaths(&h, VECMILL_CAUSE_OOM) == 5);
+    host_close(&h);
+}
+
+/* And what nobody had yet is leased in smaller portions, as after any other death. */
+static void oom_makes_fresh_leases_smaller(void)
+{
+    static const char *const items[] = {"kill 9 a 0"};
+    static uint64_t costs[200];
+    const struct crew_event *second = NULL;
+    costs[0] = 16 * (uint64_t)MS; /* a lease of its own */
+    for (size_t i = 1; i < 200; i++)
+        costs[i] = MS;
+    init(2, 1);
+    h.options.oom_kills = always_oom;
+    h.options.lease_ns = 128 * (uint64_t)MS; /* an eighth of it, until something was measured */
+    h.costs = costs;
+    h.n_costs = 200;
+    h.script = items;
+    h.n_script = 1;
+    h.n_items = 200;
+    host_open(&h);
+    host_fill(&h);
+    step_until(h.n_deaths == 1);
+    script.room = 2; /* one has the killer, the other what comes next */
+    while (!second) {
+        step_until(true);
+        for (uint32_t i = 0; i < host_count(&h, CREW_LEASED) && !second; i++)
+            if (host_event(&h, CREW_LEASED, i)->first == 1) second = host_event(&h, CREW_LEASED, i);
+    }
+    need(host_event(&h, CREW_LEASED, 0)->n == 1 && second->n <= 8); /* else 16 */
+    host_close(&h);
+}
+
+/* Every other death is by a kill that no counter shows. Only those count, and they do. */
+static void every_other_is_oom(struct host *host, const struct crew_event *event)
+{
+    if (event->kind == CREW_LEASED && host_count(host, CREW_LEASED) % 2 == 0) host->oom_kills++;
+}
+
+static void a_mixed_storm_ends_by_the_twenty(void)
+{
+    vecmill_err err = {.status = VECMILL_OK};
+    host_init(&h, 4);
+    h.on_event = every_other_is_oom;
+    h.oom_known = true;
+    h.options.lease_items_max = 1;
+    h.options.oom_patience_ns = 3600000 * (uint64_t)MS;
+    h.all = "kill 9 x 0";
+    h.n_items = 4;
+    host_open(&h);
+    need(host_run(&h, 60, &err) == VECMILL_E_WORKERS);
+    need(strcmp(err.message, "workers keep dying: 20 in a row without one item done") == 0);
+    need(host_deaths(&h, VECMILL_CAUSE_KILLED) >= CREW_DEATHS_MAX);
+    need(host_deaths(&h, VECMILL_CAUSE_KILLED) <
+         CREW_DEATHS_MAX + 4); /* who was at it as it ended */
+    need(host_deaths(&h, VECMILL_CAUSE_OOM) > 0 && h.n_condemned == 0);
+    host_close(&h);
+}
+
+/* ---- patience ---- */
+
+static unsigned said_deaths(const vecmill_err *err)
+{
+    unsigned n = 0;
+    char end[32] = "";
+    need(sscanf(
+             err->message,
+             "memory is short: %u workers were ended by the OOM killer within %*f s, without %31s",
+             &n, end) == 2);
+    need(strcmp(end, "one") == 0);
+    return n;
+}
+
+static void patience_ends(void)
+{
+    vecmill_err err = {.status = VECMILL_OK};
+    init(1, 1);
+    h.options.oom_kills = always_oom;
+    h.options.oom_patience_ns = 700 * (uint64_t)MS;
+    h.all = "kill 9 x 0";
+    h.n_items = 10;
+    host_open(&h);
+    const uint64_t from = kit_now_ms();
+    need(host_run(&h, 60, &err) == VECMILL_E_WORKERS);
+    need(kit_now_ms() - from >= 700);
+    need(said_deaths(&err) == h.n_deaths && h.n_out == 0);
+    host_close(&h);
+    /* At its start no worker has an item, and the crew is not of use without one. */
+    init(1, 1);
+    h.options.oom_kills = always_oom;
+    h.options.oom_patience_ns = 500 * (uint64_t)MS;
+    h.options.start_workers = 1;
+    h.start = "kill";
+    host_open(&h);
+    while (crew_failure(h.crew, &err) == VECMILL_OK)
+        host_step(&h);
+    need(said_deaths(&err) == h.n_deaths);
+    host_close(&h);
+}
+
+/* A worker that says itself that it finds no memory to start with is waited for like one that was killed for
+ * it: thirty of them are not the twenty that end a crew, and whoever opened it is told. */
+static uint64_t n_lacks;
+
+static void count_lacks(struct host *host, const struct crew_event *event)
+{
+    (void)host;
+    if (event->kind == CREW_DIED && event->lack) n_lacks++;
+}
+
+static void no_memory_to_start_with_is_waited_out(void)
+{
+    vecmill_err err = {.status = VECMILL_OK};
+    init(2, 2);
+    h.on_event = count_lacks;
+    h.start = "no-memory";
+    h.start_times = 30;
+    h.options.oom_patience_ns = 3600000 * (uint64_t)MS;
+    h.n_items = 5;
+    n_lacks = 0;
+    host_open(&h);
+    need(host_run(&h, 90, &err) == VECMILL_OK);
+    need(h.n_out == 5 && h.n_deaths == n_lacks && n_lacks >= 30);
+    need(host_deaths(&h, VECMILL_CAUSE_EXIT) == n_lacks);
+    host_close(&h);
+}
+
+/* What was returned between is what counts from: the deaths before it are not in the sentence. */
+static void progress_resets_patience(void)
+{
+    vecmill_err err = {.status = VECMILL_OK};
+    static const char *const items[] = {"kill 9 a 4", "kill 9 b 4", "kill 9 c 0"};
+    init(1, 1);
+    h.options.oom_kills = always_oom;
+    h.options.oom_patience_ns = 4000 * (uint64_t)MS * KIT_SLOW;
+    h.options.lease_items_max = 1;
+    h.script = items;
+    h.n_script = h.n_items = 3;
+    host_open(&h);
+    need(host_run(&h, 90, &err) == VECMILL_E_WORKERS);
+    need(h.n_out == 2 && h.n_deaths > 8 && said_deaths(&err) == h.n_deaths - 8);
+    host_close(&h);
+}
+
+static void patience_ends_while_starts_are_held_back(void)
+{
+    vecmill_err err = {.status = VECMILL_OK};
+    init(2, 1);
+    h.options.oom_kills = always_oom;
+    h.options.oom_patience_ns = 700 * (uint64_t)MS;
+    h.all = "kill 9 x 0";
+    h.n_items = 1;
+    host_open(&h);
+    host_fill(&h);
+    step_until(h.n_deaths > 0);
+    script.room = 0;
+    need(host_run(&h, 30, &err) == VECMILL_E_WORKERS);
+    need(said_deaths(&err) == h.n_deaths);
+    host_close(&h);
+    /* Without any death too. */
+    init(2, 0);
+    h.options.oom_patience_ns = 500 * (uint64_t)MS;
+    h.n_items = 1;
+    host_open(&h);
+    need(host_run(&h, 30, &err) == VECMILL_E_WORKERS);
+    need(strncmp(err.message, "memory is short: no worker could be started for ", 48) == 0);
+    need(h.n_deaths == 0 && host_count(&h, CREW_READY) == 0);
+    host_close(&h);
+}
+
+/* While somebody works, and while nobody waits, there is no hurry. */
+static void patience_is_not_asked_of_who_works(void)
+{
+    init(4, 1);
+    h.options.start_workers = 4;
+    h.options.oom_patience_ns = 100 * (uint64_t)MS;
+    h.all = "sleep 1000 x 0";
+    h.n_items = 2;
+    h.options.lease_items_max = 1;
+    host_open(&h);
+    host_run_well(&h, 30);
+    need(script.n_asked > 1 && host_count(&h, CREW_READY) == 1);
+    script.room = 0;
+    kill_all(); /* it is idle */
+    const uint64_t until = kit_now_ms() + 800, n_asked = script.n_asked;
+    step_until(kit_now_ms() > until);
+    need(script.n_asked > n_asked); /* it would have four, as it was told to */
+    script.room = 4;
+    h.n_items = 6;
+    host_run_well(&h, 30);
+    host_close(&h);
+}
+
+static void a_stop_does_not_count(void)
+{
+    init(2, 0);
+    h.options.oom_patience_ns = 3000 * (uint64_t)MS * KIT_SLOW;
+    h.n_items = 5;
+    host_open(&h);
+    host_fill(&h);
+    step_until(script.n_asked == 2);
+    usleep(3500000 * KIT_SLOW); /* this process might as well be stopped */
+    for (int i = 0; i < 3; i++)
+        step_until(true);
+    script.room = 2;
+    host_run_well(&h, 30);
+    host_close(&h);
+}
+
+/* And still a host that is late at every round finds the end of its patience. */
+static void a_host_that_is_always_late(void)
+{
+    init(2, 0);
+    h.options.oom_patience_ns = 1000 * (uint64_t)MS;
+    h.n_items = 1;
+    host_open(&h);
+    host_fill(&h);
+    const uint64_t until = kit_now_ms() + 40000 * KIT_SLOW;
+    while (crew_failure(h.crew, NULL) == VECMILL_OK) {
+        usleep(500000);
+        host_step(&h);
+        need(kit_now_ms() < until);
+    }
+    host_close(&h);
+}
+
+/* ---- waking ---- */
+
+/* Rounds in about `ms`, while somebody hurries all the time; and how long that was. */
+static uint64_t rounds_in(uint64_t ms, uint64_t *took_ms)
+{
+    const uint64_t from = kit_now_ms();
+    uint64_t n = 0;
+    for (*took_ms = 0; *took_ms < ms; *took_ms = kit_now_ms() - from, n++) {
+        host_step(&h);
+        need(crew_failure(h.crew, NULL) == VECMILL_OK);
+        crew_hurry(h.crew);
+    }
+    return n;
+}
+
+static void waiting_for_room_does_not_spin(void)
+{
+    uint64_t ms;
+    init(8, 0);
+    h.n_items = 50;
+    host_open(&h);
+    /* Nobody is wanted: nothing is asked. */
+    uint64_t n = rounds_in(1200, &ms);
+    need(script.n_asked == 0 && n <= 4 + ms / 250);
+    host_fill(&h);
+    n = rounds_in(3000, &ms);
+    need(script.n_asked >= ms / 300 && script.n_asked <= 2 + ms / 100 && n <= 4 + ms / 50);
+    /* With one that works, and others that are held back. */
+    script.room = 1;
+    step_until(counts().ready == 1);
+    host_run_well(&h, 30);
+    h.all = "sleep 1500 x 0";
+    h.n_items += 1;
+    h.options.lease_items_max = 1;
+    host_fill(&h);
+    step_until(counts().in_flight > 0);
+    h.n_items += 1;
+    host_fill(&h);
+    script.n_asked = 0;
+    n = rounds_in(1200, &ms);
+    need(script.n_asked >= 2 && script.n_asked <= 3 + ms / 100 && n <= 6 + ms / 50);
+    host_run_well(&h, 30);
+    host_close(&h);
+}
+
+/* A worker that starts is enough for what is queued: whoever hurries meanwhile changes nothing. */
+static void waiting_for_a_start_does_not_spin(void)
+{
+    uint64_t ms;
+    host_init(&h, 8);
+    h.n_items = 1;
+    h.start = "mute";
+    host_open(&h);
+    host_fill(&h);
+    const uint64_t n = rounds_in(1500, &ms);
+    need(n <= 12 + ms / 50);
+    host_close(&h);
+}
+
+/* ---- bytes ---- */
+
+static void an_item_that_is_too_large_is_refused(void)
+{
+    static unsigned char item[1001];
+    host_init(&h, 1);
+    h.options.item_bytes_max = 1000;
+    host_open(&h);
+    need(!crew_submit(h.crew, item, 1001, 1) && !crew_submit(h.crew, item, SIZE_MAX, 1));
+    need(counts().accepted == 0 && counts().queued == 0);
+    need(crew_submit(h.crew, item, 1000, 1));
+    need(counts().accepted == 1);
+    h.n_in = 1;
+    step_until(counts().returned == 1);
+    h.n_in = 0; /* it is none of the host's */
+    crew_drop(h.crew);
+    host_close(&h);
+}
+
+static void socket_buffers_have_a_maximum(void)
+{
+    static char check[ECHO_COMMAND_MOST];
+    snprintf(check, sizeof check, "buffer %u x 0", 2 * CREW_SOCKET_BYTES); /* as socket(7) says */
+    bool is_hosts[64];
+    for (int fd = 0; fd < 64; fd++)
+        is_hosts[fd] = fcntl(fd, F_GETFD) >= 0;
+    host_init(&h, 2);
+    h.options.start_workers = 2;
+    h.all = check; /* its worker exits where this is not so */
+    h.n_items = 20;
+    host_open(&h);
+    host_run_well(&h, 30);
+    need(h.n_deaths == 0);
+    step_until(counts().ready == 2);
+    unsigned n = 0;
+    for (int fd = 0; fd < 64; fd++) {
+        int bytes = 0;
+        socklen_t size = sizeof bytes;
+        if (is_hosts[fd] || getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size) != 0) continue;
+        need(bytes == (int)(2 * CREW_SOCKET_BYTES));
+        n++;
+    }
+    need(n == 2);
+    host_close(&h);
+    need(crew_kernel_bytes(0) == 0 && crew_kernel_bytes(1) > (size_t)4 * CREW_SOCKET_BYTES);
+    need(crew_kernel_bytes(CREW_WORKERS_MAX) == CREW_WORKERS_MAX * crew_kernel_bytes(1));
+}
+
+static const struct kit_test tests[] = {
+    KIT_TEST(fewer_workers_do_it_all, 40),
+    KIT_TEST(it_grows_back, 40),
+    KIT_TEST(a_mass_kill_is_followed_by_fewer, 40),
+    KIT_TEST(one_item_starts_one_worker, 30),
+    KIT_TEST(much_work_starts_all, 20),
+    KIT_TEST(one_that_is_slow_to_start_is_not_waited_for, 30),
+    KIT_TEST(the_twenty_are_not_reached_by_oom, 90),
+    KIT_TEST(oom_halves_a_lease, 90),
+    KIT_TEST(oom_makes_fresh_leases_smaller, 90),
+    KIT_TEST(a_mixed_storm_ends_by_the_twenty, 60),
+    KIT_TEST(patience_ends, 60),
+    KIT_TEST(no_memory_to_start_with_is_waited_out, 120),
+    KIT_TEST(progress_resets_patience, 90),
+    KIT_TEST(patience_ends_while_starts_are_held_back, 60),
+    KIT_TEST(patience_is_not_asked_of_who_works, 40),
+    KIT_TEST(a_stop_does_not_count, 40),
+    KIT_TEST(a_host_that_is_always_late, 60),
+    KIT_TEST(waiting_for_room_does_not_spin, 40),
+    KIT_TEST(waiting_for_a_start_does_not_spin, 30),
+    KIT_TEST(an_item_that_is_too_large_is_refused, 20),
+    KIT_TEST(socket_buffers_have_a_maximum, 20),
+};
+
+int main(int argc, char **argv)
+{
+    return kit_main("crew-memory", tests, sizeof tests / sizeof *tests, argc, argv);
+}
