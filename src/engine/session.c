@@ -30,7 +30,9 @@ static void lay_out(struct arena *a, vecmill_session *s)
     const uint32_t pass = s->setup.pass_tokens, longest = s->setup.max_length;
     s->ids = arena_take_array(a, (size_t)pass + longest, sizeof(int32_t), 64);
     s->starts = arena_take_array(a, (size_t)pass + 1, sizeof(uint32_t), 64);
-    s->workspace = arena_take(a, model_workspace_bytes(s->model, pass, longest), 4096);
+    const struct model_extent extent = {pass, longest, model_gemm_scratch(s->model)};
+    const struct model_config *config = model_describe(s->model);
+    s->workspace = arena_take(a, model_workspace_bytes(config, s->setup.kern, &extent), 4096);
 }
 
 /* ---- opening ---- */
@@ -110,8 +112,10 @@ static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, ve
 {
     if (p->n_docs == 0) return VECMILL_OK;
     const size_t dim = model_describe(s->model)->hidden;
-    VM_TRY(model_forward(s->model, s->workspace, s->setup.pass_tokens, s->setup.max_length, s->ids,
-                         s->starts, p->n_docs, vectors + p->first * dim, err));
+    const struct model_extent extent = {s->setup.pass_tokens, s->setup.max_length,
+                                        model_gemm_scratch(s->model)};
+    VM_TRY(model_forward(s->model, s->workspace, &extent, s->ids, s->starts, p->n_docs,
+                         vectors + p->first * dim, err));
     p->first += p->n_docs;
     p->n_docs = 0;
     p->n_tokens = 0;

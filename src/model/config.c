@@ -425,6 +425,23 @@ static vecmill_status read_one(const char *dir, enum config_file file, const cha
     return config_parse(file, b->data ? b->data : "", b->bytes, shown, config, err);
 }
 
+vecmill_status config_read_most(const char *dir, size_t *bytes, vecmill_err *err)
+{
+    size_t largest = 0;
+    for (uint32_t i = 0; i < CONFIG_FILES + CONFIG_POOLING_DIRS; i++) {
+        char path[IO_PATH_MAX], name[CONFIG_POOLING_NAME];
+        struct stat file;
+        if (i >= CONFIG_FILES) config_pooling_name(i - CONFIG_FILES, name);
+        VM_TRY(io_join(dir, i < CONFIG_FILES ? file_names[i] : name, path, err));
+        if (stat(path, &file) != 0) continue; /* config_read tells what is missing */
+        /* What is over the maximum is refused before it is read. */
+        if ((uint64_t)file.st_size <= MODEL_CONFIG_MAX)
+            largest = num_max(largest, (size_t)file.st_size);
+    }
+    *bytes = largest + jsonx_plan_bytes(largest);
+    return VECMILL_OK;
+}
+
 vecmill_status config_read(const char *dir, struct config *config, vecmill_err *err)
 {
     struct buf b;

@@ -57,6 +57,9 @@ void config_init(struct config *config);
 vecmill_status config_parse(enum config_file file, const void *data, size_t bytes,
                             const char *shown, struct config *config, vecmill_err *err);
 
+/* Bytes that config_read holds at one time at most: the largest file and its values. Looks at sizes. */
+vecmill_status config_read_most(const char *dir, size_t *bytes, vecmill_err *err);
+
 /* Reads all of a folder. */
 vecmill_status config_read(const char *dir, struct config *config, vecmill_err *err);
 

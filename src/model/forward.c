@@ -6,20 +6,10 @@
 #include "config.h"
 #include "layout.h"
 #include "model.h"
+#include "work.h"
 
-#include <assert.h>
 #include <math.h>
 #include <string.h>
-
-/* Rows of a block: the largest count that the products of a level are issued with (gemm_dnnl.c), so that
- * no block is cut in two. Smaller blocks are slower; larger ones were not faster beyond the noise of a
- * shared machine, and take more memory (docs/MODEL.md, "A pass"). */
-static uint32_t block_rows(const struct kern *kern)
-{
-    uint32_t rows = kern->level == KERN_AVX2 ? 240 : 256;
-    assert(rows % kern->row_step == 0);
-    return rows;
-}
 
 struct model {
     const struct kern *kern;
@@ -97,7 +87,7 @@ vecmill_status model_open(const struct pack *pack, const struct kern *kern, stru
     VM_TRY(mem_new(sizeof *m, "a model", (void **)&m, err));
     m->kern = kern;
     m->config = head.model;
-    m->block = block_rows(kern);
+    m->block = work_block_rows(kern);
     vecmill_status status = open_weights(m, pack, head.total, err);
     for (int i = 0; i < LAYOUT_GEMMS && status == VECMILL_OK; i++) {
         struct gemm_shape shape = layout_gemm_shape(&m->config, (enum layout_gemm)i);
@@ -127,47 +117,12 @@ const struct model_config *model_describe(const struct model *model)
 
 /* ---- working memory ---- */
 
-struct work {
-    float *x;       /* [rows, hidden]: the layer's input, then its output */
-    float *qkv;     /* [rows, 3 hidden] */
-    float *context; /* [rows, hidden]: attention's output */
-    float *y;       /* [block, hidden]: what is added to x */
-    float *up;      /* [block, intermediate] */
-    void *gemm_scratch;
-    void *attention_scratch;
-};
-
-uint32_t model_rows(const struct model *model, uint32_t tokens)
+size_t model_gemm_scratch(const struct model *model)
 {
-    return (uint32_t)num_up(tokens, model->kern->row_step);
-}
-
-static void lay_out(struct arena *a, const struct model *model, uint32_t tokens, uint32_t longest,
-                    struct work *w)
-{
-    size_t rows = model_rows(model, tokens > longest ? tokens : longest);
-    size_t block = num_min(rows, model->block), scratch = 0;
-    size_t row_bytes = model->config.hidden * sizeof(float);
-    for (int i = 0; i < LAYOUT_GEMMS; i++) {
+    size_t scratch = 0;
+    for (int i = 0; i < LAYOUT_GEMMS; i++)
         scratch = num_max(scratch, gemm_scratch_bytes(model->gemms[i]));
-    }
-    w->x = (float *)arena_take_array(a, rows, row_bytes, 64);
-    w->qkv = (float *)arena_take_array(a, rows, 3 * row_bytes, 64);
-    w->context = (float *)arena_take_array(a, rows, row_bytes, 64);
-    w->y = (float *)arena_take_array(a, block, row_bytes, 64);
-    w->up = (float *)arena_take_array(a, block, model->config.intermediate * sizeof(float), 64);
-    w->gemm_scratch = arena_take(a, scratch, 64);
-    uint32_t d = model->config.hidden / model->config.n_heads;
-    w->attention_scratch = arena_take(a, model->kern->attention_bytes(longest, d), 64);
-}
-
-size_t model_workspace_bytes(const struct model *model, uint32_t tokens, uint32_t longest)
-{
-    struct arena a;
-    struct work w;
-    arena_count(&a);
-    lay_out(&a, model, tokens, longest, &w);
-    return arena_bytes(&a);
+    return scratch;
 }
 
 /* ---- one pass ---- */
@@ -192,16 +147,17 @@ static const float *of_layer(const struct model *m, uint32_t layer, enum layout_
     return (const float *)(const void *)(first + m->layout.at[part]);
 }
 
-static vecmill_status check_pass(const struct model *m, uint32_t tokens, uint32_t longest,
+static vecmill_status check_pass(const struct model *m, const struct model_extent *extent,
                                  const int32_t *ids, const uint32_t *starts, uint32_t n_docs,
                                  vecmill_err *err)
 {
+    const uint32_t longest = extent->longest;
     if (longest > m->config.max_positions) {
         return err_set(err, VECMILL_E_INTERNAL,
                        "documents of %u tokens, the model has %u positions", longest,
                        m->config.max_positions);
     }
-    uint32_t most = tokens > longest ? tokens : longest;
+    uint32_t most = extent->tokens > longest ? extent->tokens : longest;
     for (uint32_t d = 0; d < n_docs; d++) {
         uint32_t begin = starts[d], end = starts[d + 1];
         if (begin > end || end > most || end - begin < 1 || end - begin > longest ||
@@ -315,33 +271,80 @@ static vecmill_status pool(struct pass *p, float *vectors, vecmill_err *err)
     return VECMILL_OK;
 }
 
-vecmill_status model_forward(struct model *model, void *memory, uint32_t tokens, uint32_t longest,
+static vecmill_status carve(struct model *m, void *memory, const struct model_extent *extent,
+                            struct work *work, vecmill_err *err)
+{
+    const size_t asked = model_gemm_scratch(m);
+    struct arena a;
+    if (asked > extent->gemm_scratch) {
+        return err_set(err, VECMILL_E_INTERNAL,
+                       "the products ask for %zu bytes of scratch, %zu were planned", asked,
+                       extent->gemm_scratch);
+    }
+    arena_init(&a, memory, model_workspace_bytes(&m->config, m->kern, extent));
+    work_layout(work, &a, &m->config, m->kern, extent);
+    if (arena_ok(&a)) return VECMILL_OK;
+    return err_set(err, VECMILL_E_INTERNAL, "a pass of %u tokens does not fit its workspace",
+                   extent->tokens);
+}
+
+static vecmill_status encode(struct pass *p, uint32_t n_layers, vecmill_err *err)
+{
+    const struct model *m = p->model;
+    embed(p);
+    for (uint32_t layer = 0; layer < n_layers; layer++) {
+        VM_TRY(attend(p, layer, err));
+        for (uint32_t first = 0; first < p->rows; first += m->block) {
+            uint32_t rows = (uint32_t)num_min(m->block, p->rows - first);
+            VM_TRY(transform(p, layer, first, rows, err));
+        }
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status model_forward(struct model *model, void *memory, const struct model_extent *extent,
                              const int32_t *ids, const uint32_t *starts, uint32_t n_docs,
                              float *vectors, vecmill_err *err)
 {
     if (n_docs == 0) return VECMILL_OK;
-    VM_TRY(check_pass(model, tokens, longest, ids, starts, n_docs, err));
+    VM_TRY(check_pass(model, extent, ids, starts, n_docs, err));
     struct pass p = {.model = model,
                      .ids = ids,
                      .starts = starts,
                      .n_docs = n_docs,
-                     .rows = model_rows(model, starts[n_docs])};
-    struct arena a;
-    arena_init(&a, memory, model_workspace_bytes(model, tokens, longest));
-    lay_out(&a, model, tokens, longest, &p.work);
-    if (!arena_ok(&a)) {
-        return err_set(err, VECMILL_E_INTERNAL, "a pass of %u tokens does not fit its workspace",
-                       tokens);
-    }
-    embed(&p);
-    for (uint32_t layer = 0; layer < model->config.n_layers; layer++) {
-        VM_TRY(attend(&p, layer, err));
-        for (uint32_t first = 0; first < p.rows; first += model->block) {
-            uint32_t rows = (uint32_t)num_min(model->block, p.rows - first);
-            VM_TRY(transform(&p, layer, first, rows, err));
-        }
-    }
+                     .rows = (uint32_t)num_up(starts[n_docs], model->kern->row_step)};
+    VM_TRY(carve(model, memory, extent, &p.work, err));
+    VM_TRY(encode(&p, model->config.n_layers, err));
     return pool(&p, vectors, err);
+}
+
+/* Most rows of the smallest block at any level (gemm.h). */
+#define WARM_TOKENS 16u
+#define WARM_STEPS  5u
+
+vecmill_status model_warm(struct model *model, void *memory, const struct model_extent *extent,
+                          vecmill_err *err)
+{
+    static const int32_t ids[WARM_TOKENS] = {0};
+    const uint32_t step = model->kern->row_step;
+    const uint32_t n = (uint32_t)num_min(num_min(extent->longest, WARM_TOKENS), step);
+    const uint32_t starts[2] = {0, n};
+    struct pass p = {.model = model,
+                     .ids = ids,
+                     .starts = starts,
+                     .n_docs = 1,
+                     .rows = (uint32_t)num_up(n, step)};
+    VM_TRY(carve(model, memory, extent, &p.work, err));
+    VM_TRY(encode(&p, 1, err));
+    (void)pool(&p, p.work.y, NULL); /* what it is of no text does not matter */
+    /* Every row count, at the product that is the least work: a whole block is one of the largest, and five
+     * steps are one of each other (gemm.h: 64 + 16, 48 + 12). */
+    const uint32_t most = (uint32_t)num_up(num_max(extent->tokens, extent->longest), step);
+    const uint32_t blocks[2] = {(uint32_t)num_min(model->block, most),
+                                (uint32_t)num_min(WARM_STEPS * step, most)};
+    for (int i = 0; i < 2; i++)
+        VM_TRY(product(&p, 0, GEMM_OUT, p.work.context, p.work.y, blocks[i], err));
+    return VECMILL_OK;
 }
 
 double model_flops(const struct model_config *config, uint32_t n)

@@ -90,6 +90,14 @@ struct gemm_shape layout_gemm_shape(const struct model_config *config, enum layo
     }
 }
 
+_Static_assert(MODEL_PRODUCTS == LAYOUT_GEMMS, "the door and the table count the same products");
+
+void model_products(const struct model_config *config, struct gemm_shape shapes[MODEL_PRODUCTS])
+{
+    for (int i = 0; i < MODEL_PRODUCTS; i++)
+        shapes[i] = layout_gemm_shape(config, (enum layout_gemm)i);
+}
+
 /* Bytes of a part that is stored as plain floats. */
 static bool plain_bytes(const struct layout_source *source, size_t *bytes)
 {
@@ -142,4 +150,16 @@ vecmill_status layout_make(const struct model_config *config, const struct kern 
     }
     *layout = made;
     return VECMILL_OK;
+}
+
+uint64_t model_weight_bytes(const struct model_config *config)
+{
+    uint64_t once = 0, layer = 0;
+    for (int part = 0; part < PARTS; part++) {
+        const struct layout_source source = layout_source(config, 1, (enum layout_part)part);
+        size_t bytes = 0;
+        if (!plain_bytes(&source, &bytes)) return UINT64_MAX;
+        *(part < PARTS_ONCE ? &once : &layer) += bytes;
+    }
+    return once + config->n_layers * layer;
 }

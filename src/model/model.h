@@ -52,10 +52,25 @@ vecmill_status model_identity(const char *dir, const char *const *names, size_t 
 vecmill_status model_compile(const char *dir, const struct kern *kern, struct pack_writer *w,
                              vecmill_err *err);
 
+/* The most memory that model_compile holds at one time, in a program that has called jsonx_claim and
+ * mem_map_large, without what the matrix library takes for itself: from config.json, the sizes of the other
+ * files and the first eight bytes of the weights. E_MODEL as for model_compile. */
+vecmill_status model_compile_most(const char *dir, const struct kern *kern, size_t *bytes,
+                                  vecmill_err *err);
+
+/* The configuration that a pack of this folder would have. Checks names and shapes of all tensors, and
+ * reads none: milliseconds. E_MODEL as for model_compile, except for what only values tell. */
+vecmill_status model_config_of_folder(const char *dir, struct model_config *config,
+                                      vecmill_err *err);
+
 /* The configuration in a pack, checked, without opening the model: reads no weights and makes no product.
  * E_MODEL when it is damaged or the pack was made for another level. */
 vecmill_status model_read_config(const struct pack *pack, const struct kern *kern,
                                  struct model_config *config, vecmill_err *err);
+
+/* Bytes of all weights as plain floats: about what a pack's section of them will have (levels that pack
+ * them fill up to whole blocks). UINT64_MAX: more than there can be. */
+uint64_t model_weight_bytes(const struct model_config *config);
 
 /* A model mapped from a pack, with the products ready to run. Pair: model_close. The pack stays
  * open longer. E_MODEL when sections and their sizes disagree. */
@@ -65,21 +80,40 @@ vecmill_status model_open(const struct pack *pack, const struct kern *kern, stru
 void model_close(struct model *model);
 const struct model_config *model_describe(const struct model *model);
 
-/* Rows that a pass of `tokens` occupies: rounded up to the kernels' row step. */
-uint32_t model_rows(const struct model *model, uint32_t tokens);
+/* What working memory depends on beside the configuration. */
+struct model_extent {
+    uint32_t tokens;  /* of a pass at most */
+    uint32_t longest; /* tokens of a document at most; a longer one than `tokens` is a pass alone */
+    size_t gemm_scratch; /* bytes for the products, model_gemm_scratch at least */
+};
 
-/* Working memory for passes of at most `tokens` tokens, documents of at most `longest`; planned and
- * carved by one function. */
-size_t model_workspace_bytes(const struct model *model, uint32_t tokens, uint32_t longest);
+/* Working memory for such passes; planned and carved by one function. Needs no open model, so that it
+ * can be told beforehand. SIZE_MAX: more than there can be. */
+size_t model_workspace_bytes(const struct model_config *config, const struct kern *kern,
+                             const struct model_extent *extent);
+
+/* Scratch that this model's products ask for. */
+size_t model_gemm_scratch(const struct model *model);
 
 /* One pass: n_docs documents end to end, no padding between them.
  *   ids     [starts[n_docs]], each in [0, vocab) (checked: E_INTERNAL)
- *   starts  [n_docs + 1], starts[0] = 0; document d is ids[starts[d] .. starts[d + 1]), 1 to `longest`
+ *   starts  [n_docs + 1], starts[0] = 0; document d is ids[starts[d] .. starts[d + 1]), 1 to longest
  *   vectors [n_docs, hidden], written
- *   memory  model_workspace_bytes(model, tokens, longest) bytes, aligned to 4096; same tokens, longest */
-vecmill_status model_forward(struct model *model, void *memory, uint32_t tokens, uint32_t longest,
+ *   memory  model_workspace_bytes of this extent, aligned to 4096 */
+vecmill_status model_forward(struct model *model, void *memory, const struct model_extent *extent,
                              const int32_t *ids, const uint32_t *starts, uint32_t n_docs,
                              float *vectors, vecmill_err *err);
+
+/* Runs a little of everything that passes run, so that what libraries take at first use is taken: one
+ * layer over a few tokens, which is every product, attention and pooling, and one product at every row
+ * count. memory and extent as for model_forward; what was in memory is overwritten. All products
+ * at all row counts would be six times the work, and take nothing more (tests/engine/test_fence.c). */
+vecmill_status model_warm(struct model *model, void *memory, const struct model_extent *extent,
+                          vecmill_err *err);
+
+/* The products of a layer: what model_open prepares, once for all layers. */
+#define MODEL_PRODUCTS 4
+void model_products(const struct model_config *config, struct gemm_shape shapes[MODEL_PRODUCTS]);
 
 /* Floating-point operations of one document of n tokens (docs/MODEL.md, "Operations"). */
 double model_flops(const struct model_config *config, uint32_t n);

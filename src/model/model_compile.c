@@ -1,7 +1,10 @@
 /* model_compile: a model folder into the pack's sections.
  *
- * Memory is one product's matrix, plain and packed, or one chunk of a table, whichever is larger:
- * every tensor is read, checked, written and forgotten. */
+ * Memory is the largest of three steps (N: bytes of the safetensors header):
+ *   configuration  one file at a time and its values
+ *   header         N, its values jsonx_plan_bytes(N), the list of tensors
+ *   weights        the header's values, the list, and one product's matrix, plain and packed: every
+ *                  tensor is read, checked, written and forgotten; a table goes through in chunks */
 #include "config.h"
 #include "folder.h"
 #include "layout.h"
@@ -210,18 +213,33 @@ static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
     return pack_end(c->out, err);
 }
 
-/* The largest product's matrix, plain and packed. */
+/* Floats of the largest product's matrix, or of a chunk; bytes that it takes packed, at most: no layout
+ * fills up inputs or outputs beyond multiples of 64. */
+static void buffer_sizes(const struct model_config *m, size_t *floats_n, size_t *packed_most)
+{
+    *floats_n = CHUNK_FLOATS;
+    *packed_most = 0;
+    for (int i = 0; i < LAYOUT_GEMMS; i++) {
+        struct gemm_shape shape = layout_gemm_shape(m, (enum layout_gemm)i);
+        *floats_n = num_max(*floats_n, (size_t)shape.k * shape.n);
+        *packed_most =
+            num_max(*packed_most, num_up(shape.k, 64) * num_up(shape.n, 64) * sizeof(float));
+    }
+}
+
 static vecmill_status take_buffers(struct compiler *c, vecmill_err *err)
 {
-    size_t packed = 0;
-    c->floats_n = CHUNK_FLOATS;
+    size_t packed = 0, packed_most;
+    buffer_sizes(&c->config.model, &c->floats_n, &packed_most);
     for (int part = PARTS_ONCE; part < PARTS; part++) {
         struct layout_source s =
             layout_source(&c->config.model, c->config.types, (enum layout_part)part);
-        if (s.gemm == LAYOUT_PLAIN) continue;
-        struct gemm_shape shape = layout_gemm_shape(&c->config.model, s.gemm);
-        c->floats_n = num_max(c->floats_n, (size_t)shape.k * shape.n);
-        packed = num_max(packed, c->layout.bytes[part]);
+        if (s.gemm != LAYOUT_PLAIN) packed = num_max(packed, c->layout.bytes[part]);
+    }
+    if (packed > packed_most) {
+        return err_set(err, VECMILL_E_INTERNAL,
+                       "a packed weight matrix of %zu bytes, the plan has %zu", packed,
+                       packed_most);
     }
     VM_TRY(mem_new_array(c->floats_n, sizeof(float), "a weight matrix", (void **)&c->floats, err));
     return mem_new(packed, "a packed weight matrix", &c->packed, err);
@@ -229,29 +247,71 @@ static vecmill_status take_buffers(struct compiler *c, vecmill_err *err)
 
 /* ---- the folder ---- */
 
+/* Reads configuration and header, and checks each against the other. Pair: close_folder, also when this
+ * failed half way. */
+static vecmill_status open_folder(const char *dir, struct compiler *c, vecmill_err *err)
+{
+    struct model_config *m = &c->config.model;
+    char path[IO_PATH_MAX];
+    c->prefix = "";
+    c->st.fd = -1;
+    VM_TRY(config_read(dir, &c->config, err));
+    VM_TRY(folder_weights(dir, path, err));
+    VM_TRY(safetensors_open(path, &c->st, err));
+    VM_TRY(mem_new_array(c->st.n_tensors, sizeof *c->used, "the list of tensors", (void **)&c->used,
+                         err));
+    VM_TRY(check_tensors(c, err));
+    return config_max_length(&c->config, m->max_positions, &m->max_length, err);
+}
+
+static void close_folder(struct compiler *c)
+{
+    mem_free(c->used);
+    safetensors_close(&c->st);
+}
+
 vecmill_status model_compile(const char *dir, const struct kern *kern, struct pack_writer *w,
                              vecmill_err *err)
 {
-    struct compiler c = {.kern = kern, .out = w, .prefix = "", .st = {.fd = -1}};
-    struct model_config *m = &c.config.model;
-    char path[IO_PATH_MAX];
-    vecmill_status status = config_read(dir, &c.config, err);
-    if (status == VECMILL_OK) status = folder_weights(dir, path, err);
-    if (status == VECMILL_OK) status = safetensors_open(path, &c.st, err);
-    if (status == VECMILL_OK) {
-        status = mem_new_array(c.st.n_tensors, sizeof *c.used, "the list of tensors",
-                               (void **)&c.used, err);
-    }
-    if (status == VECMILL_OK) status = check_tensors(&c, err);
-    if (status == VECMILL_OK) {
-        status = config_max_length(&c.config, m->max_positions, &m->max_length, err);
-    }
-    if (status == VECMILL_OK) status = layout_make(m, kern, &c.layout, err);
+    struct compiler c = {.kern = kern, .out = w};
+    vecmill_status status = open_folder(dir, &c, err);
+    if (status == VECMILL_OK) status = layout_make(&c.config.model, kern, &c.layout, err);
     if (status == VECMILL_OK) status = take_buffers(&c, err);
     if (status == VECMILL_OK) status = write_sections(&c, err);
     mem_free(c.packed);
     mem_free(c.floats);
-    mem_free(c.used);
-    safetensors_close(&c.st);
+    close_folder(&c);
     return status;
+}
+
+vecmill_status model_config_of_folder(const char *dir, struct model_config *config,
+                                      vecmill_err *err)
+{
+    struct compiler c = {0};
+    vecmill_status status = open_folder(dir, &c, err);
+    if (status == VECMILL_OK) *config = c.config.model;
+    close_folder(&c);
+    return status;
+}
+
+/* What small blocks leave unused beside each step. */
+#define BESIDE_BYTES (128u << 10)
+
+vecmill_status model_compile_most(const char *dir, const struct kern *kern, size_t *bytes,
+                                  vecmill_err *err)
+{
+    struct config config;
+    char path[IO_PATH_MAX];
+    size_t reading, header, floats_n, packed;
+    (void)kern; /* the packed size is bounded for every level */
+    VM_TRY(config_read_most(dir, &reading, err));
+    VM_TRY(config_read(dir, &config, err));
+    VM_TRY(folder_weights(dir, path, err));
+    VM_TRY(safetensors_header_bytes(path, &header, err));
+    buffer_sizes(&config.model, &floats_n, &packed);
+    const size_t list = safetensors_list_most(header) + MODEL_TENSORS_MAX * sizeof(bool);
+    const size_t buffers = floats_n * sizeof(float) + packed;
+    const size_t tensors = jsonx_plan_bytes(header) + list + num_max(header, buffers);
+    *bytes = BESIDE_BYTES + num_max(reading, tensors);
+    return VECMILL_OK;
 }

@@ -304,42 +304,82 @@ vecmill_status safetensors_parse(const void *head, size_t head_bytes, uint64_t f
 
 /* ---- the file ---- */
 
+/* Opens for reading; a FIFO must not block. */
+static vecmill_status open_file(const char *path, int *fd, uint64_t *file_bytes, vecmill_err *err)
+{
+    const char *shown = model_path_shown(path);
+    struct stat file;
+    int f = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (f < 0) return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", shown);
+    vecmill_status status = VECMILL_OK;
+    if (fstat(f, &file) != 0) {
+        status = err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be looked at", shown);
+    } else if (!S_ISREG(file.st_mode)) {
+        status = err_set(err, VECMILL_E_MODEL, "%s: not a regular file", shown);
+    }
+    if (status != VECMILL_OK) {
+        close(f);
+        return status;
+    }
+    *fd = f;
+    *file_bytes = (uint64_t)file.st_size;
+    return VECMILL_OK;
+}
+
+/* The file's first eight bytes and the length that they say. */
+static vecmill_status read_length(int fd, uint64_t file_bytes, const char *path,
+                                  unsigned char first[static 8], size_t *n, vecmill_err *err)
+{
+    size_t got = 0;
+    VM_TRY(io_read(fd, first, 8, &got, path, VECMILL_E_MODEL, err));
+    return header_bytes(first, got, file_bytes, model_path_shown(path), n, err);
+}
+
 /* The file's first bytes, up to the end of the header, into b. */
 static vecmill_status read_head(int fd, uint64_t file_bytes, const char *path, struct buf *b,
                                 vecmill_err *err)
 {
     unsigned char first[8];
     size_t got = 0, n = 0;
-    VM_TRY(io_read(fd, first, sizeof first, &got, path, VECMILL_E_MODEL, err));
-    VM_TRY(header_bytes(first, got, file_bytes, model_path_shown(path), &n, err));
+    VM_TRY(read_length(fd, file_bytes, path, first, &n, err));
+    VM_TRY(buf_reserve(b, sizeof first + n, err));
     VM_TRY(buf_add(b, first, sizeof first, err));
-    VM_TRY(buf_reserve(b, n, err));
     VM_TRY(io_read(fd, b->data + sizeof first, n, &got, path, VECMILL_E_MODEL, err));
     b->bytes += got;
     return VECMILL_OK;
 }
 
+vecmill_status safetensors_header_bytes(const char *path, size_t *bytes, vecmill_err *err)
+{
+    unsigned char first[8];
+    uint64_t file_bytes = 0;
+    int fd = -1;
+    VM_TRY(open_file(path, &fd, &file_bytes, err));
+    const vecmill_status status = read_length(fd, file_bytes, path, first, bytes, err);
+    close(fd);
+    return status;
+}
+
+size_t safetensors_list_most(size_t length)
+{
+    /* "":{"dtype":"U8","shape":[],"data_offsets":[0,0]}, */
+    const size_t least = 50;
+    return num_min(length / least + 1, MODEL_TENSORS_MAX) * sizeof(struct safetensor);
+}
+
 vecmill_status safetensors_open(const char *path, struct safetensors *st, vecmill_err *err)
 {
-    const char *shown = model_path_shown(path);
     struct buf b;
+    uint64_t file_bytes = 0;
+    int fd = -1;
+    VM_TRY(open_file(path, &fd, &file_bytes, err));
     buf_init(&b, MODEL_HEADER_MAX + 8, "MODEL_HEADER_MAX");
-    struct stat file;
-    vecmill_status status = VECMILL_OK;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
-    if (fd < 0 || fstat(fd, &file) != 0) {
-        status = err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", shown);
-    } else if (!S_ISREG(file.st_mode)) {
-        status = err_set(err, VECMILL_E_MODEL, "%s: not a regular file", shown);
-    } else {
-        status = read_head(fd, (uint64_t)file.st_size, path, &b, err);
-    }
-    if (status == VECMILL_OK) {
-        status = safetensors_parse(b.data, b.bytes, (uint64_t)file.st_size, path, st, err);
-    }
+    vecmill_status status = read_head(fd, file_bytes, path, &b, err);
+    if (status == VECMILL_OK)
+        status = safetensors_parse(b.data, b.bytes, file_bytes, path, st, err);
     if (status == VECMILL_OK) {
         st->fd = fd;
-    } else if (fd >= 0) {
+    } else {
         close(fd);
     }
     buf_done(&b);

@@ -80,6 +80,13 @@ struct safetensors {
 vecmill_status safetensors_parse(const void *head, size_t head_bytes, uint64_t file_bytes,
                                  const char *path, struct safetensors *st, vecmill_err *err);
 
+/* The length that a file says its header has, checked against the file and MODEL_HEADER_MAX; reads eight
+ * bytes. */
+vecmill_status safetensors_header_bytes(const char *path, size_t *bytes, vecmill_err *err);
+
+/* Bytes that the list of tensors takes at most, for a header of `length`. */
+size_t safetensors_list_most(size_t length);
+
 /* Opens a file and checks its header. *st is placed by the caller. Pair: safetensors_close. */
 vecmill_status safetensors_open(const char *path, struct safetensors *st, vecmill_err *err);
 void safetensors_close(struct safetensors *st);

@@ -109,7 +109,7 @@ vecmill_status toy_compile(const struct toy *toy, const struct kern *kern, vecmi
 void toy_load(const struct toy *toy, const struct kern *kern, struct toy_loaded *loaded)
 {
     vecmill_err err = {0};
-    *loaded = (struct toy_loaded){0};
+    *loaded = (struct toy_loaded){.kern = kern};
     if (pack_open(toy->pack, &loaded->pack, &err) != VECMILL_OK ||
         model_open(&loaded->pack, kern, &loaded->model, &err) != VECMILL_OK) {
         fail_msg("%s", err.message);
@@ -121,9 +121,10 @@ void toy_load(const struct toy *toy, const struct kern *kern, struct toy_loaded 
 void toy_plan(struct toy_loaded *loaded, uint32_t tokens, uint32_t longest)
 {
     free(loaded->memory);
-    loaded->tokens = tokens;
-    loaded->longest = longest;
-    loaded->memory_bytes = model_workspace_bytes(loaded->model, tokens, longest);
+    loaded->extent = (struct model_extent){
+        .tokens = tokens, .longest = longest, .gemm_scratch = model_gemm_scratch(loaded->model)};
+    loaded->memory_bytes =
+        model_workspace_bytes(model_describe(loaded->model), loaded->kern, &loaded->extent);
     size_t whole = num_up(loaded->memory_bytes, 4096);
     loaded->memory = aligned_alloc(4096, whole);
     assert_non_null(loaded->memory);
@@ -134,8 +135,8 @@ void toy_forward(struct toy_loaded *loaded, const int32_t *ids, const uint32_t *
                  uint32_t n_docs, float *vectors)
 {
     vecmill_err err = {0};
-    vecmill_status status = model_forward(loaded->model, loaded->memory, loaded->tokens,
-                                          loaded->longest, ids, starts, n_docs, vectors, &err);
+    vecmill_status status = model_forward(loaded->model, loaded->memory, &loaded->extent, ids,
+                                          starts, n_docs, vectors, &err);
     if (status != VECMILL_OK) fail_msg("forward: %s", err.message);
 }
 

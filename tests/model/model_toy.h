@@ -34,10 +34,11 @@ vecmill_status toy_compile(const struct toy *toy, const struct kern *kern, vecmi
 /* A compiled model, mapped; fails the test when it does not open. Pair: toy_unload. */
 struct toy_loaded {
     struct pack pack;
+    const struct kern *kern;
     struct model *model;
     void *memory;
     size_t memory_bytes;
-    uint32_t tokens, longest;
+    struct model_extent extent;
 };
 void toy_load(const struct toy *toy, const struct kern *kern, struct toy_loaded *loaded);
 void toy_unload(struct toy_loaded *loaded);

@@ -243,8 +243,10 @@ static void wrong_passes(void **state)
     toy_plan(&toy_model, 256, LONGEST);
     for (size_t i = 0; i < sizeof(passes) / sizeof(*passes); i++) {
         vecmill_err err = {0};
+        struct model_extent extent = toy_model.extent;
+        extent.longest = passes[i].longest;
         vecmill_status status =
-            model_forward(toy_model.model, toy_model.memory, 256, passes[i].longest, passes[i].ids,
+            model_forward(toy_model.model, toy_model.memory, &extent, passes[i].ids,
                           passes[i].starts, passes[i].n_docs, vectors, &err);
         if (status != VECMILL_E_INTERNAL || err.message[0] == '\0') {
             fail_msg("%s: status %d", passes[i].name, (int)status);
@@ -255,9 +257,20 @@ static void wrong_passes(void **state)
     }
     vecmill_err err = {0};
     const uint32_t none[1] = {0};
-    assert_int_equal(model_forward(toy_model.model, toy_model.memory, 256, 64, passes[0].ids, none,
-                                   0, vectors, &err),
+    assert_int_equal(model_forward(toy_model.model, toy_model.memory, &toy_model.extent,
+                                   passes[0].ids, none, 0, vectors, &err),
                      VECMILL_OK);
+    /* a scratch that is smaller than the products ask for */
+    struct model_extent narrow = toy_model.extent;
+    const int32_t some[4] = {0, 1, 2, 3};
+    const uint32_t one[2] = {0, 4};
+    if (narrow.gemm_scratch > 0) {
+        narrow.gemm_scratch--;
+        assert_int_equal(
+            model_forward(toy_model.model, toy_model.memory, &narrow, some, one, 1, vectors, &err),
+            VECMILL_E_INTERNAL);
+        assert_non_null(strstr(err.message, "scratch"));
+    }
     free(vectors);
 }
 
@@ -270,7 +283,8 @@ static void workspace_is_kept(void **state)
     for (size_t i = 0; i < sizeof(plans) / sizeof(*plans); i++) {
         uint32_t tokens = plans[i][0], longest = plans[i][1],
                  most = tokens > longest ? tokens : longest;
-        size_t bytes = model_workspace_bytes(toy_model.model, tokens, longest);
+        const struct model_extent extent = {tokens, longest, toy_model.extent.gemm_scratch};
+        size_t bytes = model_workspace_bytes(model_describe(toy_model.model), kern, &extent);
         unsigned char *memory = (unsigned char *)aligned_alloc(4096, num_up(bytes + 4096, 4096));
         int32_t *ids = (int32_t *)calloc(most, sizeof(*ids));
         uint32_t *starts = (uint32_t *)calloc(most + 1, sizeof(*starts)), n = 0;
@@ -283,7 +297,7 @@ static void workspace_is_kept(void **state)
         memset(memory + bytes, 0x5a, 4096);
         vecmill_err err = {0};
         assert_int_equal(
-            model_forward(toy_model.model, memory, tokens, longest, ids, starts, n, vectors, &err),
+            model_forward(toy_model.model, memory, &extent, ids, starts, n, vectors, &err),
             VECMILL_OK);
         for (size_t k = 0; k < 4096; k++) {
             assert_int_equal(memory[bytes + k], 0x5a);
@@ -293,11 +307,10 @@ static void workspace_is_kept(void **state)
         free(starts);
         free(vectors);
     }
-    for (uint32_t tokens = 1; tokens < 1000; tokens++) {
-        uint32_t rows = model_rows(toy_model.model, tokens);
-        assert_true(rows >= tokens && rows - tokens < kern->row_step && rows % kern->row_step == 0);
-        assert_true(model_workspace_bytes(toy_model.model, tokens, 64) <=
-                    model_workspace_bytes(toy_model.model, tokens + 1, 64));
+    struct model_extent less = {1, 64, 0}, more = {2, 64, 0};
+    for (; more.tokens < 1000; less.tokens++, more.tokens++) {
+        assert_true(model_workspace_bytes(model_describe(toy_model.model), kern, &less) <=
+                    model_workspace_bytes(model_describe(toy_model.model), kern, &more));
     }
 }
 
@@ -331,9 +344,9 @@ static void weights_that_overflow(void **state)
     const int32_t ids[3] = {2, 40, 3};
     const uint32_t starts[2] = {0, 3};
     float vector[32];
-    assert_int_equal(model_forward(loaded.model, loaded.memory, loaded.tokens, loaded.longest, ids,
-                                   starts, 1, vector, &err),
-                     VECMILL_E_MODEL);
+    assert_int_equal(
+        model_forward(loaded.model, loaded.memory, &loaded.extent, ids, starts, 1, vector, &err),
+        VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "not finite"));
     toy_unload(&loaded);
     toy_remove(&large);
