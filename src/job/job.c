@@ -48,25 +48,41 @@ static void run_layout(struct run *run, struct arena *a)
     run->zeros = arena_take_array(a, run->facts.dim, sizeof(float), 64);
     run->area.capacity = reader_room(run->options);
     run->area.data = arena_take(a, run->area.capacity, 64);
+    run->reader_memory = arena_take(a, reader_bytes(run->options), 64);
     pending_layout(&run->pending, a);
     sink_layout(&run->sink, a);
+}
+
+/* One more than the pool holds, so that a record that failed does not keep it from being full. */
+static uint64_t rows_that_wait(uint32_t capacity)
+{
+    return num_min((size_t)capacity + 1, PENDING_ROWS_MOST);
+}
+
+size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capacity)
+{
+    struct run run = {.options = options,
+                      .facts = {.dim = dim},
+                      .pending = {.capacity = rows_that_wait(capacity)}};
+    struct arena a;
+    arena_count(&a);
+    run_layout(&run, &a);
+    return arena_bytes(&a);
 }
 
 static vecmill_status run_memory(struct run *run, vecmill_err *err)
 {
     vecmill_pool_counts counts = {.struct_bytes = sizeof counts};
     vecmill_pool_count(run->pool, &counts);
-    /* One more than the pool holds, so that a record that failed does not keep it from being full. */
-    run->pending.capacity = num_min((size_t)counts.capacity + 1, PENDING_ROWS_MOST);
+    run->pending.capacity = rows_that_wait(counts.capacity);
     struct arena a;
-    arena_count(&a);
-    run_layout(run, &a);
-    run->memory_bytes = arena_bytes(&a);
+    run->memory_bytes = job_bytes(run->options, run->facts.dim, counts.capacity);
     VM_TRY(mem_map(run->memory_bytes, "a document and the rows that wait", &run->memory, err));
     arena_init(&a, run->memory, run->memory_bytes);
     run_layout(run, &a);
     assert(arena_ok(&a));
-    return VECMILL_OK;
+    /* Now, not when a long document comes after hours: it is in the plan. */
+    return mem_commit(run->memory, run->memory_bytes, "a document and the rows that wait", err);
 }
 
 /* ---- the ends ---- */
@@ -132,12 +148,13 @@ vecmill_status job_run(const struct job_options *options, vecmill_pool *pool,
                       .hooks = hooks != NULL ? hooks : &none,
                       .pool = pool,
                       .facts = {.struct_bytes = sizeof run.facts},
+                      .reader = {.intake.fd = -1},
                       .started_ns = clock_ns()};
     vecmill_pool_describe(pool, &run.facts);
     bool whole = false, placed = false;
-    vecmill_status status = reader_open(&run.reader, options, run.hooks->stop, err);
+    vecmill_status status = run_memory(&run, err);
     if (status != VECMILL_OK) goto done;
-    status = run_memory(&run, err);
+    status = reader_open(&run.reader, options, run.reader_memory, run.hooks->stop, err);
     if (status != VECMILL_OK) goto done;
     status = run_begin(&run, &whole, err);
     if (status != VECMILL_OK) goto done;
@@ -153,7 +170,7 @@ done:
     if (status == VECMILL_E_STOPPED) vecmill_pool_hold(pool);
     if (status != VECMILL_OK && status != VECMILL_E_PARTIAL) run_measure(&run);
     *summary = run.progress;
-    if (run.memory != NULL) mem_unmap(run.memory, run.memory_bytes);
     reader_close(&run.reader);
+    mem_unmap(run.memory, run.memory_bytes);
     return status;
 }

@@ -76,6 +76,10 @@ struct job_hooks {
  * nor part beside it: there is nothing to do. E_USAGE, E_INPUT, E_OUTPUT. Creates nothing. */
 vecmill_status job_check(const struct job_options *options, bool *finished, vecmill_err *err);
 
+/* The part of job_check that looks at no file: the input's format, the endings of names, --max-document.
+ * E_USAGE. */
+vecmill_status job_check_names(const struct job_options *options, vecmill_err *err);
+
 /* Whether the input's file was written after the output's, so that a finished output may not be its
  * vectors: for a word of warning. False where either is no file. */
 bool job_input_is_newer(const struct job_options *options);
@@ -84,6 +88,9 @@ bool job_input_is_newer(const struct job_options *options);
  * renames or removes, by name or by being the same file: the input and, also while they are missing,
  * the output, what stands beside it, and each of them + ".part"; the journal. Devices are nobody's. */
 bool job_is_own_path(const struct job_options *options, const char *path);
+
+/* Bytes of the buffers that job_run takes beside a pool of so many documents and vectors of `dim` floats. */
+size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capacity);
 
 /* Runs. OK, or E_PARTIAL when documents failed (the output is complete all the same, *summary counts
  * them); E_INPUT, E_OUTPUT, E_STOPPED and the pool's errors leave no output behind, but for an

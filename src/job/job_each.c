@@ -25,6 +25,13 @@ static vecmill_status check_journal(const struct job_options *options, const str
     return VECMILL_OK;
 }
 
+vecmill_status job_check_names(const struct job_options *options, vecmill_err *err)
+{
+    struct paths paths;
+    VM_TRY(reader_check_names(options, err));
+    return paths_find(options, &paths, err);
+}
+
 vecmill_status job_check(const struct job_options *options, bool *finished, vecmill_err *err)
 {
     bool done = false;
@@ -50,7 +57,7 @@ vecmill_status job_each(const struct job_options *options, job_each_fn each, voi
     struct reader reader;
     struct area area = {.capacity = reader_room(options)};
     void *memory = NULL;
-    VM_TRY(reader_open(&reader, options, NULL, err));
+    VM_TRY(reader_open(&reader, options, NULL, NULL, err));
     vecmill_status status = mem_map(area.capacity, "a document", &memory, err);
     if (status != VECMILL_OK) goto done;
     area.data = memory;

@@ -7,8 +7,8 @@
 
 #include "reader.h"
 
-#define PENDING_ROWS_MOST  65536u     /* whatever the pool would take */
-#define PENDING_TEXT_BYTES (1u << 20) /* of ids and reasons; one row's always fit */
+#define PENDING_ROWS_MOST  65536u       /* whatever the pool would take */
+#define PENDING_TEXT_BYTES (256u << 10) /* of ids and reasons; one row's always fit */
 
 struct pending_row {
     uint64_t line, replaced_bytes;

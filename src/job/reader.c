@@ -79,6 +79,13 @@ static vecmill_status check_options(const struct job_options *options, enum read
     return VECMILL_OK;
 }
 
+vecmill_status reader_check_names(const struct job_options *options, vecmill_err *err)
+{
+    enum reader_format format;
+    bool gzip;
+    return check_options(options, &format, &gzip, err);
+}
+
 vecmill_status reader_check(const struct job_options *options, vecmill_err *err)
 {
     enum reader_format format;
@@ -107,7 +114,25 @@ static void reader_layout(struct reader *r, struct arena *a, bool gzip)
     if (r->format == READER_CSV) csv_layout(&r->csv, a);
 }
 
-vecmill_status reader_open(struct reader *r, const struct job_options *options,
+/* What a format reads with. */
+static size_t layout_bytes(enum reader_format format, bool gzip)
+{
+    struct reader r = {.format = format};
+    struct arena a;
+    arena_count(&a);
+    reader_layout(&r, &a, gzip);
+    return arena_bytes(&a);
+}
+
+size_t reader_bytes(const struct job_options *options)
+{
+    enum reader_format format;
+    bool gzip;
+    if (choose_format(options, &format, &gzip, NULL) != VECMILL_OK) return 0;
+    return layout_bytes(format, gzip);
+}
+
+vecmill_status reader_open(struct reader *r, const struct job_options *options, void *memory,
                            const atomic_int *stop, vecmill_err *err)
 {
     enum reader_format format;
@@ -120,12 +145,15 @@ vecmill_status reader_open(struct reader *r, const struct job_options *options,
                          .max_document = max_document(options),
                          .line = 1};
     struct arena a;
-    arena_count(&a);
-    reader_layout(r, &a, gzip);
-    r->memory_bytes = arena_bytes(&a);
-    vecmill_status status = mem_map(r->memory_bytes, "reading the input", &r->memory, err);
-    if (status != VECMILL_OK) goto done;
-    arena_init(&a, r->memory, r->memory_bytes);
+    const size_t bytes = layout_bytes(format, gzip);
+    vecmill_status status = VECMILL_OK;
+    if (memory == NULL) {
+        status = mem_map(bytes, "reading the input", &r->memory, err);
+        if (status != VECMILL_OK) goto done;
+        r->memory_bytes = bytes;
+        memory = r->memory;
+    }
+    arena_init(&a, memory, bytes);
     reader_layout(r, &a, gzip);
     assert(arena_ok(&a));
     status = intake_open(&r->intake, options->input, stop, err);

@@ -46,19 +46,25 @@ struct reader {
         *id_json; /* [18 * JOB_ID_BYTES_MAX + 2], the same quoted; at most JOB_ID_BYTES_MAX count */
     size_t id_bytes; /* in id_json */
     struct csv csv;
-    void *memory;
+    void *memory; /* its own; NULL: the caller's is used */
     size_t memory_bytes;
 };
 
 /* Bytes of area that must be free before each record. */
 size_t reader_room(const struct job_options *options);
 
+/* Bytes that reader_open takes; 0 where it would refuse the format. */
+size_t reader_bytes(const struct job_options *options);
+
+/* Checks what no file is needed for. E_USAGE. */
+vecmill_status reader_check_names(const struct job_options *options, vecmill_err *err);
+
 /* Checks options and that the input is there to be read; reads nothing. E_USAGE, E_INPUT. */
 vecmill_status reader_check(const struct job_options *options, vecmill_err *err);
 
-/* Opens options->input, and for CSV reads its header. Strings of options are borrowed. E_USAGE, E_INPUT,
- * E_STOPPED. */
-vecmill_status reader_open(struct reader *r, const struct job_options *options,
+/* Opens options->input, and for CSV reads its header. memory: reader_bytes, aligned to 64, or NULL: its
+ * own. Strings of options are borrowed. E_USAGE, E_INPUT, E_STOPPED. */
+vecmill_status reader_open(struct reader *r, const struct job_options *options, void *memory,
                            const atomic_int *stop, vecmill_err *err);
 void reader_close(struct reader *r);
 

@@ -36,7 +36,8 @@ struct run {
     vecmill_err end;           /* status OK: the input is at its end */
     bool broken;               /* the work done while the input was waited for failed */
     float *vector, *zeros;     /* [dim] */
-    void *memory;
+    void *reader_memory;
+    void *memory; /* all of the above, one piece */
     size_t memory_bytes;
 };
 
