@@ -37,7 +37,7 @@ extern "C" {
 #define VECMILL_API
 #endif
 
-#define VECMILL_VERSION "0.2.0"
+#define VECMILL_VERSION "0.3.0"
 
 /* Version of the library that runs, as text; static storage. */
 VECMILL_API const char *vecmill_version(void);
@@ -60,7 +60,11 @@ typedef enum vecmill_precision {
 typedef enum vecmill_long {
     VECMILL_LONG_TRUNCATE = 0, /* keep the first max_length tokens, count it in the result */
     VECMILL_LONG_ERROR = 1,    /* the document fails with VECMILL_E_LIMIT, the others go on */
-    VECMILL_LONG_SPLIT = 2     /* not in this version: VECMILL_E_UNSUPPORTED */
+    VECMILL_LONG_SPLIT = 2     /* windows of max_length tokens, special ones included, that share a
+                                  quarter with the next: the mean of their vectors, weighted by
+                                  their text tokens, normalised if the model's are (docs/MODEL.md).
+                                  Nothing is cut off, memory does not grow with the document, and
+                                  one that fits has the bits it has under the other policies */
 } vecmill_long;
 
 typedef struct vecmill_options {
@@ -76,12 +80,17 @@ typedef struct vecmill_options {
     vecmill_long long_policy;    /* default VECMILL_LONG_TRUNCATE */
     uint32_t batch_tokens;       /* tokens computed in one pass, 1 to VECMILL_MAX_BATCH_TOKENS; a
                                     document longer than it forms a pass alone; 0: chosen */
-    uint32_t max_length;         /* tokens kept of a document, special ones included: one more
-                                    than those (3 for BERT) to the model's position table; 0: the
-                                    model's own default */
+    uint32_t max_length;         /* tokens kept of a document, or of a window of it (LONG_SPLIT),
+                                    special ones included: one more than those (3 for BERT) to the
+                                    model's position table; 0: the model's own default */
 } vecmill_options;
 
 #define VECMILL_MAX_BATCH_TOKENS 65536u
+
+/* Bytes of a document that are looked at under LONG_TRUNCATE and LONG_ERROR: many times what max_length
+ * tokens take in any language. What stands behind is cut off as further tokens are, whether or not the
+ * tokens so far were too many. Under LONG_SPLIT all of a document counts. */
+#define VECMILL_TEXT_BYTES (1u << 20)
 
 /* Fills *options with the defaults above, struct_bytes included. */
 VECMILL_API void vecmill_options_init(vecmill_options *options);
@@ -110,8 +119,8 @@ typedef struct vecmill_facts {
     const char *isa;       /* "ref", "avx2" or "avx512" */
     const char *pack_path; /* until the session is closed, as are all strings here */
     uint64_t pack_bytes;   /* file-backed and shared, not counted below */
-    uint64_t arena_bytes;  /* this session's working memory, taken whole at open; 0 for a pool,
-                                    whose workers have theirs */
+    uint64_t arena_bytes;  /* this session's working memory, taken whole at open; of a pool: of
+                                    each worker's session */
     const char *identity;  /* 32 hex digits: a hash of what a row's bits depend on beside its text:
                                     the compiled model, its tokenizer, instruction set, precision,
                                     max_length and long_policy. Equal identity, equal bits */
@@ -126,9 +135,11 @@ typedef struct vecmill_doc {
 } vecmill_doc;
 
 typedef struct vecmill_result {
-    vecmill_status status; /* OK, or E_LIMIT (longer than max_length under LONG_ERROR) */
-    uint32_t n_tokens;     /* computed, special ones included */
-    uint32_t truncated;    /* 1: tokens were cut off */
+    vecmill_status
+        status; /* OK, or E_LIMIT (longer than max_length, or than VECMILL_TEXT_BYTES, under LONG_ERROR) */
+    uint32_t n_tokens;  /* computed, special ones included; LONG_SPLIT: of all windows, so that
+                                    what two of them share counts twice; UINT32_MAX also if more */
+    uint32_t truncated; /* 1: tokens were cut off */
     uint64_t
         replaced_bytes; /* bytes of invalid UTF-8 in what was read before a cut, each maximal bad
                                 part read as U+FFFD */
@@ -148,7 +159,8 @@ VECMILL_API vecmill_status vecmill_embed(vecmill_session *session, const vecmill
 
 /* Token ids of one document as vecmill_embed computes them: special tokens included, cut at
  * max_length (so at most facts.max_length ids). ids: caller's, room for `capacity`; *n_ids: how many
- * were written. Fails with E_LIMIT when capacity is too small, and as embed does. */
+ * were written. Fails with E_LIMIT when capacity is too small, and as embed does. Under LONG_SPLIT the
+ * ids are the first window's, and result->truncated tells whether there are more. */
 VECMILL_API vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32_t *ids,
                                             size_t capacity, size_t *n_ids, vecmill_result *result,
                                             vecmill_err *err);
@@ -209,7 +221,7 @@ typedef struct vecmill_event {
 typedef struct vecmill_pool_options {
     size_t struct_bytes; /* sizeof(vecmill_pool_options) */
     uint32_t workers;    /* processes, 1 to VECMILL_MAX_WORKERS; 0: the processors this process may
-                                    use, by affinity and cgroup quota */
+                                    use, by affinity and cgroup quota, or fewer when memory is short */
     uint64_t max_document; /* bytes of one document at most, up to VECMILL_MAX_DOCUMENT; 0:
                                     VECMILL_DEFAULT_DOCUMENT */
     /* NULL, or told of each event, at once, on the pool's thread: must return soon and not call the
@@ -218,13 +230,69 @@ typedef struct vecmill_pool_options {
     void *context;
     int reap_strangers; /* 1: where this process is PID 1, children it did not start (orphans that the
                                     kernel handed to it) are reaped too. For programs, not libraries */
+    uint64_t memory_bytes; /* the most that this process and its workers may take, as far as their
+                                    memory cannot be reclaimed; 0: what machine and cgroup allow */
+    /* NULL, or tells what the caller will take beside the pool, for the plan: bytes, when vectors have
+     * `dim` floats, `capacity` documents can be in the pool, and one has max_document bytes at most. */
+    uint64_t (*beside)(void *beside_context, uint32_t dim, uint32_t capacity,
+                       uint64_t max_document);
+    void *beside_context;
 } vecmill_pool_options;
 
 /* Fills *options with the defaults, struct_bytes included. */
 VECMILL_API void vecmill_pool_options_init(vecmill_pool_options *options);
 
+/* ---- memory: a number to be read before the run ----
+ *
+ * Everything that a pool takes and the kernel cannot take back (anonymous and shared memory, page tables,
+ * sockets) is a line of one sum, known before anything is opened. What a worker needs it takes before
+ * it is ready, and behind that nothing grows: the sum of all processes stays under total_bytes. Apart
+ * from it stands the pack: file-backed, shared by all workers, and reclaimable. docs/MEMORY.md. */
+
+#define VECMILL_PLAN_PARTS 16u
+
+typedef struct vecmill_plan_part {
+    char name[32];  /* "queue", "arena" */
+    char owner[16]; /* "supervisor", "worker", "kernel", "builder" */
+    uint64_t bytes; /* of one */
+    uint32_t n;     /* so many of them; 0: not while documents are computed (building) */
+    uint64_t
+        measured_bytes; /* vecmill_pool_measure: of the largest of them; 0: not measured, as what
+                                    the kernel does not tell of a process */
+} vecmill_plan_part;
+
+typedef struct vecmill_plan {
+    size_t struct_bytes;    /* in: sizeof(vecmill_plan) */
+    uint64_t total_bytes;   /* the larger of building the pack, where it is missing, and running */
+    uint64_t reserve_bytes; /* what is left free beside it: 2 MiB and 256 KiB a worker */
+    uint64_t pack_bytes;    /* file-backed, not in the total */
+    uint64_t limit_bytes;   /* the smallest limit there is; UINT64_MAX: none is known */
+    char limit_source[64]; /* which one: "--memory", "cgroup v2 memory.max, 1 up", "MemAvailable" */
+    int fits;              /* 1: total_bytes + reserve_bytes <= limit_bytes */
+    uint32_t workers;      /* as asked, or chosen */
+    uint32_t batch_tokens; /* as asked, or chosen */
+    uint32_t max_length;   /* in force */
+    uint64_t max_document; /* in force */
+    int measured;          /* 1: floors as they were measured when the pack was built; 0: bounds */
+    int shrunk;            /* 1: the choice is smaller than it would be with more memory */
+    int oom_group;         /* 1: an OOM kill takes the whole group (memory.oom.group) */
+    uint32_t n_parts;
+    vecmill_plan_part parts[VECMILL_PLAN_PARTS];
+    char advice[252]; /* "", or when it does not fit: a sentence with what would */
+} vecmill_plan;
+
+/* The plan of a pool with these options: OK also when it does not fit. Where workers or batch_tokens are
+ * left to choose, the most workers that the processors allow and the batch of full speed; when that does
+ * not fit, first fewer tokens, then fewer workers. Opens and builds nothing; a few milliseconds. Errors:
+ * E_USAGE, E_UNSUPPORTED, E_MODEL, E_IO. */
+VECMILL_API vecmill_status vecmill_pool_plan(const vecmill_options *options,
+                                             const vecmill_pool_options *pool_options,
+                                             vecmill_plan *plan, vecmill_err *err);
+
 /* Opens a pool: as vecmill_session_open, and returns when the first worker is ready. Errors: those of
- * vecmill_session_open, and E_WORKERS when none becomes ready. */
+ * vecmill_session_open, E_MEMORY when its plan does not fit (before a pack is built, or, if memory has
+ * become less meanwhile, behind that) or the OOM killer ended the process that builds it, and E_WORKERS
+ * when no worker becomes ready within a minute. */
 VECMILL_API vecmill_status vecmill_pool_open(const vecmill_options *options,
                                              const vecmill_pool_options *pool_options,
                                              vecmill_pool **pool, vecmill_err *err);
@@ -232,6 +300,14 @@ VECMILL_API vecmill_status vecmill_pool_open(const vecmill_options *options,
 /* Ends the workers and gives everything back, whatever is still in the pool; within a second. NULL is
  * accepted. */
 VECMILL_API void vecmill_pool_close(vecmill_pool *pool);
+
+/* The plan in force. */
+VECMILL_API void vecmill_pool_planned(const vecmill_pool *pool, vecmill_plan *plan);
+
+/* The plan in force beside what the processes hold at this moment: parts[].measured_bytes. E_IO when /proc
+ * does not tell. */
+VECMILL_API vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan *plan,
+                                                vecmill_err *err);
 
 /* As vecmill_session_describe. */
 VECMILL_API void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts);
@@ -292,9 +368,23 @@ typedef struct vecmill_machine {
     char isa_best[16];            /* "ref", "avx2", "avx512": what the processor has */
     char isa[16]; /* what a session would use, $VECMILL_ISA counted; "" if that is invalid */
     char dnnl_version[16]; /* of the oneDNN that is loaded */
+    /* Added after 0.2.0; a struct_bytes that ends here leaves it out. */
+    uint32_t cpus; /* this process can keep busy: by affinity and quota, rounded up; >= 1 */
+    uint32_t groups_left_out; /* cgroups too deep to be asked: with any, memory_room may be less */
+    uint64_t data_limit;      /* RLIMIT_DATA, bytes; UINT64_MAX: infinite */
+    uint64_t address_limit;   /* RLIMIT_AS, likewise */
+    uint64_t limit;           /* the smallest of memory_limit, memory_available and these two */
+    char limit_source[64];    /* which: a memory_limit_source, "MemAvailable", "RLIMIT_AS", ... */
+    /* Bytes that may still be taken before the kernel has to reclaim more than plain file cache, by
+     * the cgroups and by memory_available; UINT64_MAX: unknown. */
+    uint64_t memory_room;
+    double
+        memory_pressure; /* percent of the last 10 s in which a task waited for memory; < 0: unknown */
 } vecmill_machine;
 
-/* Fills *machine as far as its struct_bytes reaches. E_IO only when /proc cannot be read at all. */
+/* Fills *machine as far as its struct_bytes reaches. E_IO only when /proc cannot be read at all.
+ * For tests, $VECMILL_HOST_ROOT names a folder whose proc/ and sys/ are read instead; what is asked of
+ * the kernel by a call (affinity, resource limits) stays as it is. Not heeded in a set-uid program. */
 VECMILL_API vecmill_status vecmill_machine_describe(vecmill_machine *machine, vecmill_err *err);
 
 #ifdef __cplusplus

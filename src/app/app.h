@@ -27,6 +27,7 @@ vecmill_status cmd_models(struct app *app, vecmill_err *err);
 vecmill_status cmd_pull(struct app *app, vecmill_err *err);
 vecmill_status cmd_doctor(struct app *app, vecmill_err *err);
 vecmill_status cmd_bench(struct app *app, vecmill_err *err);
+vecmill_status cmd_plan(struct app *app, vecmill_err *err);
 
 /* The part of the options that says how documents are read; output is standard output. */
 struct job_options app_job_options(const struct options *o);
@@ -47,10 +48,21 @@ vecmill_status app_model_pull(const struct options *o, const char *name, char *d
 vecmill_status app_session_open(const struct options *o, vecmill_session **session,
                                 vecmill_err *err);
 
-/* The same, a pool: its events go to on_event, on its thread. Closed with vecmill_pool_close. */
-vecmill_status app_pool_open(const struct options *o,
+/* The same, a pool for a job, whose buffers are counted in its plan: its events go to on_event, on its
+ * thread. Closed with vecmill_pool_close. */
+vecmill_status app_pool_open(const struct options *o, const struct job_options *job,
                              void (*on_event)(void *context, const vecmill_event *event),
                              void *context, vecmill_pool **pool, vecmill_err *err);
+
+/* The limit of descriptors as high as it goes: each worker takes two, and a plan is made under it. */
+void app_raise_descriptors(void);
+
+/* The plan of that pool; nothing is opened. */
+vecmill_status app_pool_plan(const struct options *o, const struct job_options *job,
+                             vecmill_plan *plan, vecmill_err *err);
+
+/* Whether a run that fits leaves less of its limit than its pack, and then the sentence that says so. */
+bool app_plan_squeezes(const vecmill_plan *plan, char sentence[APP_SENTENCE_MAX]);
 
 /* Facts about a session, struct_bytes set. */
 vecmill_facts app_facts(const vecmill_session *session);

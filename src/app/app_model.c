@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define STATUS_FILE_MAX 8192u /* bytes read of /proc/self/status; it is below 2,000 */
@@ -143,21 +144,59 @@ vecmill_status app_session_open(const struct options *o, vecmill_session **sessi
     return vecmill_session_open(&options, session, err);
 }
 
-vecmill_status app_pool_open(const struct options *o,
+/* Each worker costs this process descriptors, and a thousand workers are allowed. The soft limit, 1,024
+ * on most systems, is so low for the sake of programs that use select(), which this one does not. */
+void app_raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* where it does not rise, opening the pool says so */
+}
+
+/* What a job's buffers take, for the plan. */
+static uint64_t job_beside(void *context, uint32_t dim, uint32_t capacity, uint64_t max_document)
+{
+    struct job_options job = *(const struct job_options *)context;
+    job.max_document = max_document;
+    return job_bytes(&job, dim, capacity);
+}
+
+static vecmill_pool_options pool_options(const struct options *o, const struct job_options *job)
+{
+    vecmill_pool_options options;
+    vecmill_pool_options_init(&options);
+    options.workers = (uint32_t)o->workers;
+    options.max_document = o->max_document;
+    options.memory_bytes = o->memory_bytes;
+    options.beside = job_beside;
+    options.beside_context = (void *)(uintptr_t)job; /* only read */
+    options.reap_strangers = getpid() == 1;          /* the entry point of a container */
+    return options;
+}
+
+vecmill_status app_pool_plan(const struct options *o, const struct job_options *job,
+                             vecmill_plan *plan, vecmill_err *err)
+{
+    char dir[IO_PATH_MAX];
+    vecmill_options options;
+    VM_TRY(library_options(o, dir, &options, err));
+    const vecmill_pool_options pool = pool_options(o, job);
+    *plan = (vecmill_plan){.struct_bytes = sizeof(*plan)};
+    return vecmill_pool_plan(&options, &pool, plan, err);
+}
+
+vecmill_status app_pool_open(const struct options *o, const struct job_options *job,
                              void (*on_event)(void *context, const vecmill_event *event),
                              void *context, vecmill_pool **pool, vecmill_err *err)
 {
     char dir[IO_PATH_MAX];
     vecmill_options options;
-    vecmill_pool_options pool_options;
     VM_TRY(library_options(o, dir, &options, err));
-    vecmill_pool_options_init(&pool_options);
-    pool_options.workers = (uint32_t)o->workers;
-    pool_options.max_document = o->max_document;
-    pool_options.on_event = on_event;
-    pool_options.context = context;
-    pool_options.reap_strangers = getpid() == 1; /* the entry point of a container */
-    return vecmill_pool_open(&options, &pool_options, pool, err);
+    vecmill_pool_options with = pool_options(o, job);
+    with.on_event = on_event;
+    with.context = context;
+    return vecmill_pool_open(&options, &with, pool, err);
 }
 
 vecmill_facts app_facts(const vecmill_session *session)

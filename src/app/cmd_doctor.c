@@ -112,6 +112,7 @@ static void gather(struct facts *f)
                        " that fetches models is neither beside vecmill nor in its libexec folder");
 }
 
+/* null where it is unknown, or no limit */
 static void json_bytes(struct app_out *out, const char *key, uint64_t bytes)
 {
     app_json_key(out, key);
@@ -143,11 +144,26 @@ static void print_json(struct app_out *out, const struct facts *f)
             app_json_real(out, m->cpus_quota, 3);
         else
             app_json_raw(out, "null");
+        app_json_key(out, "cpus");
+        app_json_u64(out, m->cpus);
         json_bytes(out, "memory_total", m->memory_total);
         json_bytes(out, "memory_available", m->memory_available);
         json_bytes(out, "memory_limit", m->memory_limit);
         app_json_key(out, "memory_limit_source");
         app_json_string(out, m->memory_limit_source);
+        json_bytes(out, "data_limit", m->data_limit);
+        json_bytes(out, "address_limit", m->address_limit);
+        json_bytes(out, "limit", m->limit);
+        app_json_key(out, "limit_source");
+        app_json_string(out, m->limit_source);
+        json_bytes(out, "memory_room", m->memory_room);
+        app_json_key(out, "groups_left_out");
+        app_json_u64(out, m->groups_left_out);
+        app_json_key(out, "memory_pressure");
+        if (m->memory_pressure >= 0)
+            app_json_real(out, m->memory_pressure, 2);
+        else
+            app_json_raw(out, "null");
         app_json_key(out, "cgroup_version");
         app_json_i64(out, m->cgroup_version);
         app_json_key(out, "oom_group");
@@ -183,6 +199,11 @@ static const char *memory_text(uint64_t bytes, char *text)
     return bytes == UINT64_MAX ? "unknown" : app_megabytes(bytes, text);
 }
 
+static const char *limit_text(uint64_t bytes, char *text)
+{
+    return bytes == UINT64_MAX ? "unlimited" : app_megabytes(bytes, text);
+}
+
 static void print_machine(struct app_out *out, const vecmill_machine *m)
 {
     char a[APP_NUMBER_BYTES], b[APP_NUMBER_BYTES];
@@ -191,26 +212,45 @@ static void print_machine(struct app_out *out, const vecmill_machine *m)
               m->isa_best);
     app_print(out, "processors        %u online, %u allowed, ", m->cpus_online, m->cpus_allowed);
     if (m->cpus_quota > 0)
-        app_print(out, "a quota of %.2f\n", m->cpus_quota);
+        app_print(out, "a quota of %.2f", m->cpus_quota);
     else
-        app_print(out, "no quota\n");
+        app_print(out, "no quota");
+    app_print(out, ": %u can be kept busy\n", m->cpus);
     app_print(out, "memory            %s, available %s\n", memory_text(m->memory_total, a),
               memory_text(m->memory_available, b));
-    if (m->memory_limit == UINT64_MAX)
-        app_print(out, "memory limit      none\n");
-    else
-        app_print(out, "memory limit      %s (%s)\n", app_megabytes(m->memory_limit, a),
-                  m->memory_limit_source);
     if (m->cgroup_version == 0)
         app_print(out, "cgroup            no memory controller is visible\n");
+    else if (m->memory_limit == UINT64_MAX)
+        app_print(out, "cgroup            version %d, without a memory limit\n", m->cgroup_version);
     else
-        app_print(out, "cgroup            version %d\n", m->cgroup_version);
+        app_print(out, "cgroup            version %d, limit %s (%s)\n", m->cgroup_version,
+                  app_megabytes(m->memory_limit, a), m->memory_limit_source);
+    if (m->data_limit != UINT64_MAX || m->address_limit != UINT64_MAX)
+        app_print(out, "resource limits   data %s, address space %s\n",
+                  limit_text(m->data_limit, a), limit_text(m->address_limit, b));
+    if (m->limit == UINT64_MAX)
+        app_print(out, "memory limit      none is known\n");
+    else
+        app_print(out, "memory limit      %s (%s)\n", app_megabytes(m->limit, a), m->limit_source);
+    app_print(out, "memory room       %s%s\n", memory_text(m->memory_room, a),
+              m->memory_room == UINT64_MAX
+                  ? ""
+                  : " before more than plain file cache has to be reclaimed");
+    if (m->groups_left_out > 0)
+        app_print(out, "                  or less: %u cgroups are too deep to be asked\n",
+                  m->groups_left_out);
+    if (m->memory_pressure >= 0)
+        app_print(
+            out,
+            "memory pressure   %.2f %% of the last 10 seconds a task waited for memory (PSI)\n",
+            m->memory_pressure);
+    else
+        app_print(out, "memory pressure   not reported by the kernel (no PSI)\n");
     app_print(out, "oom group         %s\n",
-              m->oom_group ? "on: an out-of-memory kill takes every process of the group, this "
-                             "program too"
-                           : "off: an out-of-memory kill takes one process");
-    app_print(out, "memory pressure   %s\n",
-              m->psi ? "reported by the kernel (PSI)" : "not reported by the kernel (no PSI)");
+              m->oom_group
+                  ? "on: an out-of-memory kill takes every process of the group, this "
+                    "program too; the same command with --resume goes on afterwards"
+                  : "off: an out-of-memory kill takes one process, and a worker is replaced");
     app_print(out, "huge pages        %s\n",
               m->huge_pages_always ? "always: resident memory grows in steps of 2 MiB"
                                    : "only where asked for");

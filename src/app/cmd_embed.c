@@ -3,17 +3,6 @@
 #include "report.h"
 
 #include <stdio.h>
-#include <sys/resource.h>
-
-/* Each worker costs this process descriptors, and a thousand workers are allowed. The soft limit, 1,024
- * on most systems, is so low for the sake of programs that use select(), which this one does not. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* where it does not rise, opening the pool says so */
-}
 
 static void tell_unneeded(struct report *report, const struct options *o,
                           const struct job_options *job)
@@ -37,7 +26,7 @@ static vecmill_status run(const struct options *o, const struct job_options *job
     struct job_progress total = {0};
     vecmill_pool *pool = NULL;
     vecmill_err why;
-    vecmill_status status = app_pool_open(o, report_pool, report, &pool, &why);
+    vecmill_status status = app_pool_open(o, job, report_pool, report, &pool, &why);
     if (status == VECMILL_OK) {
         report_started(report, o, pool);
         const struct job_hooks hooks = {
@@ -65,7 +54,7 @@ vecmill_status cmd_embed(struct app *app, vecmill_err *err)
     bool is_finished = false;
     VM_TRY(job_check(&job, &is_finished, err));
 
-    raise_descriptor_limit();
+    app_raise_descriptors();
     struct report report;
     VM_TRY(report_open(&report, o, &job, err));
     vecmill_status status = VECMILL_OK;

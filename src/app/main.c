@@ -51,8 +51,9 @@ static vecmill_status dispatch(struct app *app, vecmill_err *err)
     case COMMAND_BENCH:
         return cmd_bench(app, err);
     case COMMAND_PLAN:
+        return cmd_plan(app, err);
     case COMMAND_NONE:
-        break; /* refused, or help or version */
+        break; /* help or version */
     }
     return err_set(err, VECMILL_E_INTERNAL, "the command %s has no code",
                    options_command_name(o->command));

@@ -14,19 +14,17 @@ struct command_line {
     const char *name;
     const char *usage;
     const char *help;
-    bool later; /* not in this version */
 };
 
 static const struct command_line commands[] = {
-    {COMMAND_EMBED, "embed", "-i INPUT -o OUTPUT", "turn documents into vectors", false},
-    {COMMAND_TOKENIZE, "tokenize", "[-i INPUT]", "show the token ids of documents", false},
-    {COMMAND_SEARCH, "search", "-i VECTORS.npy -q TEXT", "find the nearest rows to a text", false},
-    {COMMAND_MODELS, "models", "", "list the models known by name", false},
-    {COMMAND_PULL, "pull", "MODEL", "fetch a model into the cache", false},
-    {COMMAND_DOCTOR, "doctor", "", "say what this machine allows and whether a run would start",
-     false},
-    {COMMAND_BENCH, "bench", "-i INPUT", "measure speed, memory and start on a corpus", false},
-    {COMMAND_PLAN, "plan", "", "tell the memory of a run before it starts", true},
+    {COMMAND_EMBED, "embed", "-i INPUT -o OUTPUT", "turn documents into vectors"},
+    {COMMAND_TOKENIZE, "tokenize", "[-i INPUT]", "show the token ids of documents"},
+    {COMMAND_SEARCH, "search", "-i VECTORS.npy -q TEXT", "find the nearest rows to a text"},
+    {COMMAND_MODELS, "models", "", "list the models known by name"},
+    {COMMAND_PULL, "pull", "MODEL", "fetch a model into the cache"},
+    {COMMAND_DOCTOR, "doctor", "", "say what this machine allows and whether a run would start"},
+    {COMMAND_BENCH, "bench", "-i INPUT", "measure speed, memory and start on a corpus"},
+    {COMMAND_PLAN, "plan", "", "tell the memory of a run before it starts"},
 };
 
 enum kind { KIND_FLAG, KIND_TEXT, KIND_LIST, KIND_NUMBER, KIND_BYTES, KIND_CHOICE };
@@ -82,14 +80,14 @@ static const struct option_line lines[] = {
      .automatic = true, .commands = RUNS | COMMAND_BENCH, AT(batch_tokens),
      .help = "tokens computed in one pass; changes speed and memory, never a bit of the result"},
     {"memory", 0, KIND_BYTES, "BYTES|auto", .least = 1, .most = 1ull << 50, .automatic = true,
-     .commands = RUNS, AT(memory_bytes), .later = "*", .instead = "use auto",
-     .help = "the most memory the run may take (default auto)"},
+     .commands = RUNS, AT(memory_bytes),
+     .help = "the most memory the run may take (default auto: what machine and cgroup allow)"},
     {"max-length", 0, KIND_NUMBER, "N", .least = 3, .most = VECMILL_MAX_BATCH_TOKENS,
      .commands = MODEL, AT(max_length),
      .help = "tokens kept of a document, special ones included (default: the model's own)"},
     {"long", 0, KIND_CHOICE, "POLICY", .choices = "truncate error split", .commands = RUNS,
-     AT(long_policy), .later = "split", .instead = "use truncate or error",
-     .help = "what happens to a document over --max-length"},
+     AT(long_policy),
+     .help = "of a document over --max-length: cut it, fail it, or average windows of it"},
     {"on-error", 0, KIND_CHOICE, "POLICY", .choices = "skip stop", .commands = RUNS, AT(on_error),
      .help = "a document that fails: skip it with a zero row, or stop with exit 8"},
     {"field", 0, KIND_TEXT, "NAME", .commands = READS, AT(field),
@@ -109,8 +107,8 @@ static const struct option_line lines[] = {
      .help = "times the corpus is embedded; the median counts (default 1)"},
     {"accuracy", 0, KIND_FLAG, .commands = COMMAND_BENCH, AT(accuracy), .later = "*",
      .instead = "bench measures speed", .help = "measure accuracy instead of speed"},
-    {"try", 0, KIND_FLAG, .commands = COMMAND_PLAN, AT(try_out), .later = "*",
-     .instead = "nothing is planned yet", .help = "run a pressure test against the plan"},
+    {"try", 0, KIND_FLAG, .commands = COMMAND_PLAN, AT(try_out),
+     .help = "start the workers, do the worst to them, and hold what is measured against the plan"},
     {"json", 0, KIND_FLAG,
      .commands = COMMAND_PLAN | COMMAND_SEARCH | COMMAND_MODELS | COMMAND_DOCTOR | COMMAND_BENCH,
      AT(json), .help = "answer in JSON"},
@@ -442,9 +440,6 @@ vecmill_status options_parse(int argc, char *const *argv, struct options *option
 
     VM_TRY(parse_words(argc, argv, command, &o, err));
     if (!o.help) {
-        if (command->later)
-            return err_set(err, VECMILL_E_UNSUPPORTED, "the command %s is not in this version",
-                           command->name);
         VM_TRY(check_whole(&o, command, err));
     }
     *options = o;
@@ -474,8 +469,7 @@ static vecmill_status help_program(struct buf *text, vecmill_err *err)
                           "       vecmill --help | --version\n\ncommands:\n",
                           err));
     for (size_t i = 0; i < N_COMMANDS; i++)
-        VM_TRY(add_line(text, err, "  %-10s%s%s\n", commands[i].name, commands[i].help,
-                        commands[i].later ? " (not in this version)" : ""));
+        VM_TRY(add_line(text, err, "  %-10s%s\n", commands[i].name, commands[i].help));
     VM_TRY(buf_add_string(text, "\nexit codes:\n", err));
 
     /* Two statuses may share a code: the first in the list names it. */
@@ -524,9 +518,8 @@ vecmill_status options_help(enum command command, struct buf *text, vecmill_err 
 {
     const struct command_line *c = command_of(command);
     if (!c) return help_program(text, err);
-    VM_TRY(add_line(text, err, "vecmill %s: %s%s\n\nusage: vecmill %s%s%s [OPTIONS]\n\n", c->name,
-                    c->help, c->later ? " (not in this version)" : "", c->name,
-                    *c->usage ? " " : "", c->usage));
+    VM_TRY(add_line(text, err, "vecmill %s: %s\n\nusage: vecmill %s%s%s [OPTIONS]\n\n", c->name,
+                    c->help, c->name, *c->usage ? " " : "", c->usage));
     for (size_t i = 0; i < N_LINES; i++)
         if (lines[i].commands & (unsigned)command) VM_TRY(help_option(&lines[i], text, err));
     return VECMILL_OK;

@@ -100,11 +100,32 @@ static vecmill_pool_counts count(vecmill_pool *pool)
     return counts;
 }
 
+/* What of the plan a user should know without having asked. */
+static void tell_plan(struct report *r, const vecmill_plan *plan)
+{
+    char sentence[APP_SENTENCE_MAX];
+    if (plan->shrunk) {
+        (void)snprintf(sentence, sizeof(sentence),
+                       "memory is short: %u worker%s with %u batch tokens fit under %.1f MiB (%s)",
+                       plan->workers, plan->workers == 1 ? "" : "s", plan->batch_tokens,
+                       (double)plan->limit_bytes / (1 << 20), plan->limit_source);
+        report_notice(r, sentence);
+    }
+    if (app_plan_squeezes(plan, sentence)) report_notice(r, sentence);
+    if (plan->oom_group)
+        report_notice(r,
+                      "memory.oom.group is set: an OOM kill would take the whole run at once, and "
+                      "--resume goes on after one");
+}
+
 void report_started(struct report *r, const struct options *o, vecmill_pool *pool)
 {
     vecmill_facts facts = {.struct_bytes = sizeof(facts)};
     vecmill_pool_describe(pool, &facts);
     const vecmill_pool_counts counts = count(pool);
+    vecmill_plan plan = {.struct_bytes = sizeof(plan)};
+    vecmill_pool_planned(pool, &plan);
+    tell_plan(r, &plan);
     lock(r);
     if (events_begin(&r->events, "run_started")) {
         struct app_out *out = &r->events.out;
@@ -128,6 +149,17 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
         app_json_u64(out, facts.batch_tokens);
         app_json_key(out, "workers");
         app_json_u64(out, counts.workers);
+        app_json_key(out, "memory_bytes");
+        app_json_u64(out, plan.total_bytes);
+        app_json_key(out, "memory_limit_bytes");
+        if (plan.limit_bytes == UINT64_MAX)
+            app_json_raw(out, "null");
+        else
+            app_json_u64(out, plan.limit_bytes);
+        app_json_key(out, "memory_limit_source");
+        app_json_string(out, plan.limit_source);
+        app_json_key(out, "oom_group");
+        app_json_bool(out, plan.oom_group != 0);
         events_end(&r->events);
     }
     unlock(r);

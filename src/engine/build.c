@@ -1,11 +1,12 @@
-/* build: has a pack built by a child process, whose memory ends with it.
+/* build: has a pack built, or a floor measured, by a child process, whose memory ends with it.
  *
  * Promises: the child dies with us; the wait has a deadline; the child's bytes are judged as hostile;
  * nobody else's children are waited for, and a host that ignores SIGCHLD is coped with: the answer
- * comes through the pipe, the wait status only names a death. Answer: one byte of status, then the
- * message. */
+ * comes through the pipe, the wait status only names a death. */
 #include "engine/source.h"
+#include "host/host.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -39,7 +40,9 @@ static vecmill_status spawn(const char *worker, char *const argv[], int answer, 
     if (e == 0) e = posix_spawn(pid, worker, &files, &attr, argv, environ);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&files);
-    return e ? err_sys(err, VECMILL_E_INTERNAL, e, "%s cannot be started", worker) : VECMILL_OK;
+    if (e == 0) return VECMILL_OK;
+    return err_sys(err, e == ENOMEM ? VECMILL_E_MEMORY : VECMILL_E_INTERNAL, e,
+                   "%s cannot be started", worker);
 }
 
 /* Reads the answer to its end; false when the deadline passed. */
@@ -73,14 +76,70 @@ static bool reap(pid_t pid, int *wait_status)
     return r == pid;
 }
 
+/* The answer by its first byte. */
+static vecmill_status judge(const char *said, size_t n, char *answer, size_t room, size_t *got,
+                            vecmill_err *err)
+{
+    const unsigned status = (unsigned char)said[0];
+    if (status != VECMILL_OK) {
+        return err_set(err,
+                       status < VECMILL_STATUS_COUNT ? (vecmill_status)status : VECMILL_E_INTERNAL,
+                       "%.*s", (int)(n - 1), said + 1);
+    }
+    *got = num_min(n - 1, room);
+    if (*got) memcpy(answer, said + 1, *got);
+    return VECMILL_OK;
+}
+
+vecmill_status source_ask(const char *program, char *const argv[], const char *what, char *answer,
+                          size_t room, size_t *got, vecmill_err *err)
+{
+    char said[sizeof(((vecmill_err *)0)->message)];
+    size_t n = 0;
+    int ends[2], wait_status = 0;
+    pid_t pid;
+    struct host_oom oom;
+    uint64_t kills_before = UINT64_MAX, kills = 0;
+    host_oom_find(host_root(), &oom);
+    (void)host_oom_kills(&oom, &kills_before);
+    assert(room < sizeof said);
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return err_sys(err, VECMILL_E_INTERNAL, errno, "no pipe for %s", what);
+    vecmill_status status = spawn(program, argv, ends[1], &pid, err);
+    close(ends[1]);
+    if (status != VECMILL_OK) {
+        close(ends[0]);
+        return status;
+    }
+    bool in_time = read_answer(ends[0], said, sizeof(said), &n);
+    close(ends[0]);
+    if (!in_time) kill(pid, SIGKILL);
+    bool reaped = reap(pid, &wait_status);
+    if (!in_time) {
+        return err_set(err, VECMILL_E_INTERNAL, "%s took more than %u s", what,
+                       BUILD_DEADLINE_MS / 1000u);
+    }
+    if (n == 0 && reaped && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL &&
+        host_oom_kills(&oom, &kills) && kills > kills_before) {
+        return err_set(err, VECMILL_E_MEMORY, "%s was ended by the OOM killer", what);
+    }
+    if (n == 0 && reaped && WIFSIGNALED(wait_status)) {
+        return err_set(err, VECMILL_E_INTERNAL, "%s was ended by signal %d (%s)", what,
+                       WTERMSIG(wait_status), sigabbrev_np(WTERMSIG(wait_status)));
+    }
+    if (n == 0) {
+        return err_set(err, VECMILL_E_INTERNAL, "%s: %s ended without an answer", what, program);
+    }
+    return judge(said, n, answer, room, got, err);
+}
+
 vecmill_status source_build(const struct engine_source *source, const char *worker, const char *isa,
                             vecmill_err *err)
 {
-    char parent[24], answer[sizeof(((vecmill_err *)0)->message)];
-    size_t got = 0;
-    int ends[2], wait_status = 0;
-    pid_t pid;
+    char parent[24], what[IO_PATH_MAX + 16];
+    size_t got;
     snprintf(parent, sizeof(parent), "%ld", (long)getpid());
+    snprintf(what, sizeof(what), "building %s", source->path);
     char *const argv[] = {(char *)"vecmill-worker",
                           (char *)"pack",
                           parent,
@@ -89,34 +148,5 @@ vecmill_status source_build(const struct engine_source *source, const char *work
                           (char *)(uintptr_t)source->path,
                           (char *)(uintptr_t)source->key,
                           NULL};
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        return err_sys(err, VECMILL_E_INTERNAL, errno, "no pipe for building a pack");
-    }
-    vecmill_status status = spawn(worker, argv, ends[1], &pid, err);
-    close(ends[1]);
-    if (status != VECMILL_OK) {
-        close(ends[0]);
-        return status;
-    }
-    bool in_time = read_answer(ends[0], answer, sizeof(answer) - 1, &got);
-    close(ends[0]);
-    if (!in_time) kill(pid, SIGKILL);
-    bool reaped = reap(pid, &wait_status);
-    if (!in_time) {
-        return err_set(err, VECMILL_E_INTERNAL, "building %s took more than %u s", source->path,
-                       BUILD_DEADLINE_MS / 1000u);
-    }
-    if (got == 0 && reaped && WIFSIGNALED(wait_status)) {
-        return err_set(err, VECMILL_E_INTERNAL, "building %s was ended by signal %d (%s)",
-                       source->path, WTERMSIG(wait_status), sigabbrev_np(WTERMSIG(wait_status)));
-    }
-    if (got == 0) {
-        return err_set(err, VECMILL_E_INTERNAL, "building %s: %s ended without an answer",
-                       source->path, worker);
-    }
-    unsigned said = (unsigned char)answer[0];
-    if (said == VECMILL_OK) return VECMILL_OK;
-    answer[got] = '\0';
-    return err_set(err, said < VECMILL_STATUS_COUNT ? (vecmill_status)said : VECMILL_E_INTERNAL,
-                   "%s", answer + 1);
+    return source_ask(worker, argv, what, NULL, 0, &got, err);
 }

@@ -1,6 +1,8 @@
 /* compile: a model's folder into a pack: text's section beside model's, neither knowing the other.
- * Runs in the worker program. Promises that a builder who comes second uses the first one's pack. */
+ * Runs in the worker program. Promises that a builder who comes second uses the first one's pack, and that
+ * the memory it takes is what build_plan.c tells: one thing after the other. */
 #include "engine/engine.h"
+#include "engine/floor.h"
 #include "engine/source.h"
 
 #include "kern/kern.h"
@@ -8,6 +10,7 @@
 #include "text/text.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static bool is_there(const struct engine_source *source)
 {
@@ -30,32 +33,55 @@ static vecmill_status check_unchanged(const struct engine_source *source, const 
                    source->dir);
 }
 
+static vecmill_status add_text(const struct engine_source *source, struct pack_writer *w,
+                               vecmill_err *err)
+{
+    struct buf section;
+    buf_init(&section, TEXT_SECTION_MAX, "TEXT_SECTION_MAX");
+    vecmill_status status = text_compile(source->dir, &section, err);
+    if (status == VECMILL_OK) status = pack_begin(w, ENGINE_TEXT_SECTION, err);
+    if (status == VECMILL_OK) status = pack_write(w, section.data, section.bytes, err);
+    if (status == VECMILL_OK) status = pack_end(w, err);
+    buf_done(&section);
+    return status;
+}
+
+static vecmill_status add_floor(const struct engine_source *source, const struct kern *kern,
+                                struct pack_writer *w, vecmill_err *err)
+{
+    struct model_config config;
+    struct engine_floor floor;
+    VM_TRY(model_config_of_folder(source->dir, &config, err));
+    if (access("/proc/self/exe", X_OK) == 0)
+        VM_TRY(engine_floor_ask(kern, &config, &floor, err));
+    else
+        engine_floor_bound(kern, &floor); /* no /proc: it could not be measured either */
+    VM_TRY(pack_begin(w, ENGINE_FLOOR_SECTION, err));
+    VM_TRY(pack_write(w, &floor, sizeof floor, err));
+    return pack_end(w, err);
+}
+
 vecmill_status engine_compile(const struct engine_source *source, const char *isa, unsigned wait_ms,
                               vecmill_err *err)
 {
     const struct kern *kern;
-    struct buf section;
     struct pack_writer w;
+    mem_map_large();
+    jsonx_claim(SIZE_MAX);
     VM_TRY(kern_select(isa, &kern, err));
     VM_TRY(pack_writer_open(source->path, source->key, wait_ms, &w, err));
-    buf_init(&section, TEXT_SECTION_MAX, "TEXT_SECTION_MAX");
-    vecmill_status status = VECMILL_OK;
     if (is_there(source)) {
         pack_drop(&w);
-        goto done;
+        return VECMILL_OK;
     }
-    status = text_compile(source->dir, &section, err);
-    if (status == VECMILL_OK) status = pack_begin(&w, ENGINE_TEXT_SECTION, err);
-    if (status == VECMILL_OK) status = pack_write(&w, section.data, section.bytes, err);
-    if (status == VECMILL_OK) status = pack_end(&w, err);
+    vecmill_status status = add_text(source, &w, err);
     if (status == VECMILL_OK) status = model_compile(source->dir, kern, &w, err);
+    if (status == VECMILL_OK) status = add_floor(source, kern, &w, err);
     if (status == VECMILL_OK) status = check_unchanged(source, kern, err);
     if (status == VECMILL_OK) {
         status = pack_commit(&w, err);
     } else {
         pack_drop(&w);
     }
-done:
-    buf_done(&section);
     return status;
 }

@@ -24,7 +24,12 @@ static const char *level_in_use(void)
 vecmill_status vecmill_machine_describe(vecmill_machine *machine, vecmill_err *err)
 {
     struct host_facts h;
-    VM_TRY(host_describe("", &h, err));
+    struct host_limit limit;
+    struct host_memory memory;
+    const char *root = host_root();
+    VM_TRY(host_describe(root, &h, err));
+    host_limit(&h, 0, &limit);
+    host_memory_find(root, &memory);
     vecmill_machine m = {
         .struct_bytes = machine->struct_bytes,
         .cpus_online = h.cpus_online,
@@ -37,8 +42,18 @@ vecmill_status vecmill_machine_describe(vecmill_machine *machine, vecmill_err *e
         .oom_group = h.oom_group,
         .psi = h.psi,
         .huge_pages_always = h.transparent_huge_pages,
+        .cpus = host_cpus(&h),
+        .groups_left_out = memory.n_left_out,
+        .data_limit = h.data_limit,
+        .address_limit = h.address_limit,
+        .limit = limit.bytes,
+        .memory_room = UINT64_MAX,
+        .memory_pressure = -1,
     };
+    (void)host_memory_room(&memory, &m.memory_room); /* unknown ones leave what is there */
+    (void)host_memory_pressure(&memory, &m.memory_pressure);
     snprintf(m.memory_limit_source, sizeof(m.memory_limit_source), "%s", h.memory_limit_source);
+    snprintf(m.limit_source, sizeof(m.limit_source), "%s", limit.source);
     snprintf(m.isa_best, sizeof(m.isa_best), "%s", kern_level_name(kern_machine_level()));
     snprintf(m.isa, sizeof(m.isa), "%s", level_in_use());
     snprintf(m.dnnl_version, sizeof(m.dnnl_version), "%s", kern_dnnl_version());

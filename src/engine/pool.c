@@ -6,11 +6,13 @@
 #include "vecmill.h"
 
 #include "crew/crew.h"
-#include "engine/setup.h"
+#include "engine/measure.h"
+#include "engine/plan.h"
+#include "engine/pressure.h"
+#include "engine/split.h"
 #include "host/host.h"
 
 #include <errno.h>
-#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,33 +20,37 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Planned work of a lease: a pass or so, and a storm of several kills a second still lets it through. */
-#define LEASE_NS 250000000u
-
-/* A worker is ready in 10 to 50 ms where the pack is in the page cache; a cold disk may take seconds. */
-#define START_NS 10000000000u
 /* No worker at all by then: the pool does not open. */
 #define OPEN_NS 60000000000u
-
-#define HANG_LEAST_NS 2000000000u
-
-/* Documents in the pool: enough that leases wait for every worker while the oldest is done again. */
-#define QUEUE_DOCS(workers)  (ENGINE_LEASE_DOCS * ((workers) + 4))
-#define QUEUE_BYTES(workers) (((size_t)1 << 20) + ((size_t)(workers) << 19))
 
 /* Only proportions count (crew.h); near the truth, so that the first lease is of the right order. */
 #define OPERATIONS_A_SECOND 5e10
 #define BYTES_A_TOKEN       4.5 /* of English, blanks included */
 
-#define N_ARGUMENTS 12
+/* Places of numbers in a worker's arguments (worker_main.c). */
+enum argument {
+    ARGUMENT_PARENT = 2,
+    ARGUMENT_BATCH = 7,
+    ARGUMENT_LENGTH,
+    ARGUMENT_LONG,
+    ARGUMENT_DOCUMENT,
+    N_ARGUMENTS = ARGUMENT_DOCUMENT + 2 /* the end is NULL */
+};
+
+/* Workers are ended by the OOM killer, and not one document is done in so long: the pool ends, and what
+ * was done can be gone on from. Long enough for a neighbour's night job to come and go. */
+#define OOM_PATIENCE_NS (15u * 60u * UINT64_C(1000000000))
 
 struct vecmill_pool {
     struct setup setup;
     uint64_t max_document;
-    struct vecmill_pool_options options;
+    vecmill_pool_options options;
+    vecmill_plan plan;
     struct host_oom oom;
+    struct host_memory memory;
+    struct pressure pressure; /* of the pool's thread */
     char worker[IO_PATH_MAX];
-    char numbers[5][24]; /* arguments */
+    char numbers[N_ARGUMENTS][24];
     char *arguments[N_ARGUMENTS];
 
     struct crew *crew;
@@ -54,7 +60,7 @@ struct vecmill_pool {
     pthread_cond_t stepped;
     uint32_t n_waiting; /* threads that wait for stepped */
     bool ending;
-    uint32_t workers, capacity;
+    uint32_t capacity;
 };
 
 /* ---- the pool's thread ---- */
@@ -87,10 +93,31 @@ static bool wait_step(vecmill_pool *pool, uint64_t at_ns)
     return e != ETIMEDOUT;
 }
 
+static void write_number(vecmill_pool *pool, enum argument argument, uint64_t value)
+{
+    snprintf(pool->numbers[argument], sizeof pool->numbers[argument], "%llu",
+             (unsigned long long)value);
+}
+
 static bool oom_kills(void *context, uint64_t *kills)
 {
     const vecmill_pool *pool = context;
     return host_oom_kills(&pool->oom, kills);
+}
+
+/* Asked before each start. What is started then may be smaller: its number stands in the arguments. */
+static bool may_start(void *context, uint32_t n_alive)
+{
+    vecmill_pool *pool = context;
+    struct pressure_view view = {0};
+    view.room_known = host_memory_room(&pool->memory, &view.room_bytes);
+    view.waiting_known = host_memory_pressure(&pool->memory, &view.waiting);
+    struct crew_counts counts;
+    crew_count(pool->crew, &counts);
+    view.starting = n_alive - (uint32_t)num_min(counts.ready, n_alive);
+    if (!pressure_may_start(&pool->pressure, clock_ns(), n_alive, &view)) return false;
+    write_number(pool, ARGUMENT_BATCH, pool->pressure.batch_tokens);
+    return true;
 }
 
 static void on_crew(void *context, const struct crew_event *event)
@@ -100,7 +127,12 @@ static void on_crew(void *context, const struct crew_event *event)
         [CREW_LOST] = VECMILL_WORKER_LOST,        [CREW_LEASED] = VECMILL_BATCH_STARTED,
         [CREW_REQUEUED] = VECMILL_BATCH_REQUEUED,
     };
-    const vecmill_pool *pool = context;
+    vecmill_pool *pool = context;
+    if (event->kind == CREW_DIED && event->lack) {
+        struct crew_counts counts;
+        crew_count(pool->crew, &counts);
+        pressure_lack(&pool->pressure, event->time_ns, counts.alive);
+    }
     const vecmill_event e = {
         .kind = kinds[event->kind],
         .time_ns = event->time_ns,
@@ -122,88 +154,83 @@ void vecmill_pool_options_init(vecmill_pool_options *options)
     options->struct_bytes = sizeof(*options);
 }
 
-static vecmill_status check_options(const vecmill_pool_options *o, vecmill_err *err)
+/* The plan's numbers, and those of the least batch: the longest document is a pass alone, whatever the
+ * batch. */
+static void init_pressure(vecmill_pool *pool, const struct plan_facts *facts)
 {
-    if (o->struct_bytes != sizeof(*o))
-        return err_set(err, VECMILL_E_USAGE,
-                       "vecmill_pool_options has %zu bytes, this library's has %zu",
-                       o->struct_bytes, sizeof(*o));
-    if (o->workers > VECMILL_MAX_WORKERS)
-        return err_set(err, VECMILL_E_USAGE, "%u workers, over VECMILL_MAX_WORKERS, %u", o->workers,
-                       VECMILL_MAX_WORKERS);
-    if (o->max_document > VECMILL_MAX_DOCUMENT)
-        return err_set(err, VECMILL_E_USAGE,
-                       "max_document is %llu bytes, over VECMILL_MAX_DOCUMENT, %u",
-                       (unsigned long long)o->max_document, VECMILL_MAX_DOCUMENT);
-    return VECMILL_OK;
+    vecmill_plan least = {.struct_bytes = sizeof least};
+    const uint32_t tokens = (uint32_t)num_min(pool->plan.batch_tokens, pool->setup.max_length);
+    plan_sum(facts, pool->plan.workers, tokens, &least);
+    const struct pressure_size whole = {pool->plan.batch_tokens, plan_worker_bytes(&pool->plan)};
+    const struct pressure_size small = {tokens, plan_worker_bytes(&least)};
+    pressure_init(&pool->pressure, pool->plan.workers, whole, small);
 }
 
-/* A worker for each processor that this process may use, by affinity and by quota; no more than it has
- * descriptors for. */
-static uint32_t workers_auto(void)
-{
-    struct host_facts host;
-    if (host_describe("", &host, NULL) != VECMILL_OK) return 1;
-    uint32_t n = host.cpus_allowed > 0 ? host.cpus_allowed : host.cpus_online;
-    if (host.cpus_quota > 0 && host.cpus_quota < n) n = (uint32_t)ceil(host.cpus_quota);
-    n = (uint32_t)num_min(n, num_min(crew_workers_most(), VECMILL_MAX_WORKERS));
-    return n < 1 ? 1 : n;
-}
-
+/* What fits, and then the pack, which is built where it is missing; a pack knows better what its workers
+ * hold, so with it the choice is made again. */
 static vecmill_status find_model(const vecmill_options *options, vecmill_pool *pool,
                                  vecmill_err *err)
 {
-    struct pack pack;
-    struct text text;
-    VM_TRY(setup_pack(options, &pool->setup, &pack, err));
-    const vecmill_status status = setup_choose(options, &pack, &pool->setup, &text, err);
-    pack_close(&pack); /* the workers map it; who watches them does not */
-    return status;
+    struct plan_facts facts;
+    for (int built = 0;; built++) {
+        VM_TRY(plan_gather(options, &pool->options, &facts, err));
+        plan_choose(&facts, &pool->plan);
+        if (!pool->plan.fits) return plan_refuse(&pool->plan, err);
+        if (!facts.builds) break;
+        if (built)
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: is missing or of other files right after it was built",
+                           facts.setup.source.path);
+        VM_TRY(setup_build(options, &facts.setup, err));
+    }
+    pool->setup = facts.setup;
+    setup_batch(&pool->setup, pool->plan.batch_tokens);
+    pool->max_document = facts.max_document;
+    init_pressure(pool, &facts);
+    return VECMILL_OK;
 }
 
 /* The command line of a worker (worker_main.c). */
 static void write_arguments(vecmill_pool *pool)
 {
     const struct setup *s = &pool->setup;
-    snprintf(pool->numbers[0], sizeof pool->numbers[0], "%ld", (long)getpid());
-    snprintf(pool->numbers[1], sizeof pool->numbers[1], "%u", s->batch_tokens);
-    snprintf(pool->numbers[2], sizeof pool->numbers[2], "%u", s->max_length);
-    snprintf(pool->numbers[3], sizeof pool->numbers[3], "%u", (unsigned)s->long_policy);
-    snprintf(pool->numbers[4], sizeof pool->numbers[4], "%llu",
-             (unsigned long long)pool->max_document);
-    const char *const words[N_ARGUMENTS] = {"vecmill-worker", "serve",          pool->numbers[0],
-                                            s->kern->name,    s->source.dir,    s->source.path,
-                                            s->source.key,    pool->numbers[1], pool->numbers[2],
-                                            pool->numbers[3], pool->numbers[4], NULL};
+    write_number(pool, ARGUMENT_PARENT, (uint64_t)getpid());
+    write_number(pool, ARGUMENT_BATCH, s->batch_tokens);
+    write_number(pool, ARGUMENT_LENGTH, s->max_length);
+    write_number(pool, ARGUMENT_LONG, s->long_policy);
+    write_number(pool, ARGUMENT_DOCUMENT, setup_text_bytes(s, pool->max_document));
+    const char *const words[N_ARGUMENTS] = {
+        [0] = "vecmill-worker",
+        [1] = "serve",
+        [ARGUMENT_PARENT] = pool->numbers[ARGUMENT_PARENT],
+        [3] = s->kern->name,
+        [4] = s->source.dir,
+        [5] = s->source.path,
+        [6] = s->source.key,
+        [ARGUMENT_BATCH] = pool->numbers[ARGUMENT_BATCH],
+        [ARGUMENT_LENGTH] = pool->numbers[ARGUMENT_LENGTH],
+        [ARGUMENT_LONG] = pool->numbers[ARGUMENT_LONG],
+        [ARGUMENT_DOCUMENT] = pool->numbers[ARGUMENT_DOCUMENT],
+    };
     for (size_t i = 0; i < N_ARGUMENTS; i++)
         pool->arguments[i] = (char *)(uintptr_t)words[i];
 }
 
 static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
 {
-    const uint32_t workers = pool->options.workers ? pool->options.workers : workers_auto();
-    const struct crew_options options = {
-        .program = pool->worker,
-        .argv = pool->arguments,
-        .workers = workers,
-        /* Who asks for a number gets it at once; else one, and the others when there is work. */
-        .start_workers = pool->options.workers ? workers : 1,
-        .items_max = QUEUE_DOCS(workers),
-        .item_bytes_max = pool->max_document,
-        .queue_bytes = QUEUE_BYTES(workers),
-        .lease_items_max = ENGINE_LEASE_DOCS,
-        .lease_bytes_max = ENGINE_LEASE_BYTES,
-        .result_bytes =
-            (uint32_t)(sizeof(struct engine_result) + pool->setup.config.hidden * sizeof(float)),
-        .lease_ns = LEASE_NS,
-        .start_ns = START_NS,
-        .least_ns = HANG_LEAST_NS,
-        .oom_kills = oom_kills,
-        .on_event = on_crew,
-        .context = pool,
-        .reap_strangers = pool->options.reap_strangers != 0,
-    };
-    pool->workers = workers;
+    const uint32_t workers = pool->plan.workers;
+    struct crew_options options;
+    plan_crew(&pool->setup, workers, pool->max_document, &options);
+    options.program = pool->worker;
+    options.argv = pool->arguments;
+    /* Who asks for a number gets it at once; else one, and the others when there is work. */
+    options.start_workers = pool->options.workers ? workers : 1;
+    options.oom_kills = oom_kills;
+    options.oom_patience_ns = OOM_PATIENCE_NS;
+    options.may_start = may_start;
+    options.on_event = on_crew;
+    options.context = pool;
+    options.reap_strangers = pool->options.reap_strangers != 0;
     pool->capacity = options.items_max;
     return crew_open(&options, &pool->crew, err);
 }
@@ -232,8 +259,9 @@ static vecmill_status wait_ready(vecmill_pool *pool, vecmill_err *err)
         crew_count(pool->crew, &counts);
         if (status != VECMILL_OK || counts.ready > 0) break;
         if (!wait_step(pool, at_ns)) {
-            status = err_set(err, VECMILL_E_WORKERS, "no worker was ready within %u s",
-                             (unsigned)(OPEN_NS / 1000000000u));
+            status = err_set(err, VECMILL_E_WORKERS, "no worker was ready within %u s%s",
+                             (unsigned)(OPEN_NS / 1000000000u),
+                             pressure_is_felt(&pool->pressure) ? ": memory is short" : "");
             break;
         }
     }
@@ -247,18 +275,18 @@ vecmill_status vecmill_pool_open(const vecmill_options *options,
 {
     void *memory = NULL;
     pthread_condattr_t monotonic;
-    VM_TRY(check_options(pool_options, err));
+    VM_TRY(plan_check_options(pool_options, err));
     VM_TRY(mem_new(sizeof(vecmill_pool), "a pool", &memory, err));
     vecmill_pool *pool = memory;
     pool->options = *pool_options;
-    pool->max_document =
-        pool_options->max_document ? pool_options->max_document : VECMILL_DEFAULT_DOCUMENT;
+    pool->plan.struct_bytes = sizeof pool->plan;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&pool->stepped, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    host_oom_find("", &pool->oom);
+    host_oom_find(host_root(), &pool->oom);
+    host_memory_find(host_root(), &pool->memory);
 
     vecmill_status status = find_model(options, pool, err);
     if (status == VECMILL_OK) status = source_worker(options->worker_path, pool->worker, err);
@@ -292,19 +320,50 @@ void vecmill_pool_close(vecmill_pool *pool)
     mem_free(pool);
 }
 
+void vecmill_pool_planned(const vecmill_pool *pool, vecmill_plan *plan)
+{
+    vecmill_plan planned = pool->plan;
+    planned.struct_bytes = plan->struct_bytes;
+    memcpy(plan, &planned, num_min(plan->struct_bytes, sizeof planned));
+}
+
+vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan *plan, vecmill_err *err)
+{
+    vecmill_plan measured = pool->plan;
+    pid_t pids[VECMILL_MAX_WORKERS];
+    pthread_mutex_lock(&pool->lock);
+    const uint32_t n = crew_pids(pool->crew, pids, VECMILL_MAX_WORKERS);
+    pthread_mutex_unlock(&pool->lock);
+    measured.struct_bytes = plan->struct_bytes;
+    VM_TRY(measure_process(0, "supervisor", &measured, err));
+    for (uint32_t i = 0; i < n; i++) /* one that ends just now holds nothing */
+        (void)measure_process(pids[i], "worker", &measured, NULL);
+    memcpy(plan, &measured, num_min(plan->struct_bytes, sizeof measured));
+    return VECMILL_OK;
+}
+
 void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts)
 {
-    setup_describe(&pool->setup, 0, facts);
+    setup_describe(&pool->setup, setup_session_bytes(&pool->setup), facts);
 }
 
 /* ---- documents ---- */
 
-/* Estimated work by the formulas of the model; the number of tokens is guessed from the bytes. */
-static uint64_t cost_ns(const vecmill_pool *pool, size_t bytes)
+/* Estimated work by the formulas of the model; the number of tokens is guessed. Of a document that is
+ * cut the bytes tell enough. One that is split may take minutes, and is late after three times what it
+ * should take by the pace of others (crew.h), so its characters are looked at. */
+static uint64_t cost_ns(const vecmill_pool *pool, vecmill_doc doc)
 {
-    double tokens = 2 + (double)bytes / BYTES_A_TOKEN;
-    if (tokens > pool->setup.max_length) tokens = pool->setup.max_length;
-    return (uint64_t)(model_flops(&pool->setup.config, (uint32_t)tokens) / OPERATIONS_A_SECOND *
+    const struct setup *s = &pool->setup;
+    double tokens = 2 + (double)doc.bytes / BYTES_A_TOKEN, windows = 1;
+    if (s->long_policy == VECMILL_LONG_SPLIT) {
+        const struct split_shape shape = split_shape(s->max_length, s->n_specials);
+        const uint64_t n = split_guess_tokens(doc.text, doc.bytes);
+        tokens = s->n_specials + (double)n;
+        windows = (double)split_windows(&shape, n);
+    }
+    if (tokens > s->max_length) tokens = s->max_length;
+    return (uint64_t)(windows * model_flops(&s->config, (uint32_t)tokens) / OPERATIONS_A_SECOND *
                       1e9);
 }
 
@@ -315,10 +374,11 @@ vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *acc
         return err_set(err, VECMILL_E_LIMIT,
                        "a document of %zu bytes is over the maximum (max_document) of %llu",
                        doc.bytes, (unsigned long long)pool->max_document);
+    const uint64_t cost = cost_ns(pool, doc);
+    doc.bytes = (size_t)num_min(doc.bytes, setup_text_bytes(&pool->setup, pool->max_document));
     pthread_mutex_lock(&pool->lock);
     const vecmill_status status = crew_failure(pool->crew, err);
-    if (status == VECMILL_OK)
-        *accepted = crew_submit(pool->crew, doc.text, doc.bytes, cost_ns(pool, doc.bytes));
+    if (status == VECMILL_OK) *accepted = crew_submit(pool->crew, doc.text, doc.bytes, cost);
     if (pool->n_waiting > 0) crew_hurry(pool->crew);
     pthread_mutex_unlock(&pool->lock);
     return status;
@@ -407,7 +467,7 @@ void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts)
         .condemned = c.condemned,
         .batches = c.leases,
         .requeued = c.requeued,
-        .workers = pool->workers,
+        .workers = pool->plan.workers,
         .ready = c.ready,
         .capacity = pool->capacity,
     };

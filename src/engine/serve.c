@@ -1,10 +1,27 @@
-/* serve: a session at work for a pool. Runs in vecmill-worker. */
+/* serve: a session at work for a pool. Runs in vecmill-worker.
+ *
+ * Promises that a worker that is ready has all the memory that it will ever use: arenas committed, stack
+ * touched, libraries warm, and a fence behind it (base/fence.h). So a worker that lives through its
+ * start is not ended later for want of memory of its own, and a mistake in the plan is a message, not
+ * a kill. Outside the fence, because no limit tells it apart: the pages of the pack, which are the
+ * kernel's to give and take. */
 #include "engine/engine.h"
 
 #include "crew/crew.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* In builds for tests only: more memory than was planned, asked for in the middle of a lease. */
+#ifdef CREW_TEST_HOOKS
+vecmill_status engine_test_hook(vecmill_err *err);
+#else
+static vecmill_status engine_test_hook(vecmill_err *err)
+{
+    (void)err;
+    return VECMILL_OK;
+}
+#endif
 
 struct serving {
     vecmill_session *session;
@@ -13,6 +30,7 @@ struct serving {
     vecmill_result *results; /* [ENGINE_LEASE_DOCS] */
     float *vectors;          /* [ENGINE_LEASE_DOCS, dim] */
     void *crew;              /* what crew_worker_serve works in */
+    uint64_t fence_bytes;
 };
 
 static void lay_out(struct serving *s, const struct crew_work *work, struct arena *a)
@@ -23,6 +41,41 @@ static void lay_out(struct serving *s, const struct crew_work *work, struct aren
     s->crew = arena_take(a, crew_worker_bytes(work), 64);
 }
 
+static struct crew_work work_of(uint32_t dim, uint64_t max_document)
+{
+    return (struct crew_work){
+        .result_bytes = (uint32_t)(sizeof(struct engine_result) + dim * sizeof(float)),
+        .lease_items_max = ENGINE_LEASE_DOCS,
+        .lease_bytes_max = num_max(ENGINE_LEASE_BYTES, max_document),
+    };
+}
+
+size_t engine_serve_bytes(uint32_t dim, uint64_t max_document)
+{
+    const struct crew_work work = work_of(dim, max_document);
+    struct serving s = {.dim = dim};
+    struct arena a;
+    arena_count(&a);
+    lay_out(&s, &work, &a);
+    return arena_bytes(&a);
+}
+
+/* Behind the fence there is no want of memory but one: more was needed than had been planned. */
+static vecmill_status say_plan_was_wrong(const struct serving *s, vecmill_err *err)
+{
+    return err_set(
+        err, VECMILL_E_MEMORY,
+        "the plan was wrong: a worker needed more than the %llu bytes of data that it had "
+        "when it was ready (%s); please report this",
+        (unsigned long long)s->fence_bytes, err->message);
+}
+
+static vecmill_status embed(struct serving *s, uint32_t n, vecmill_err *err)
+{
+    VM_TRY(engine_test_hook(err));
+    return vecmill_embed(s->session, s->docs, n, s->vectors, s->results, err);
+}
+
 static vecmill_status compute(void *context, const struct crew_piece *items, uint32_t n,
                               unsigned char *results, vecmill_err *err)
 {
@@ -30,7 +83,9 @@ static vecmill_status compute(void *context, const struct crew_piece *items, uin
     const size_t row_bytes = s->dim * sizeof(float);
     for (uint32_t i = 0; i < n; i++)
         s->docs[i] = (vecmill_doc){.text = items[i].data, .bytes = items[i].bytes};
-    VM_TRY(vecmill_embed(s->session, s->docs, n, s->vectors, s->results, err));
+    const vecmill_status status = embed(s, n, err);
+    if (status == VECMILL_E_MEMORY) return say_plan_was_wrong(s, err);
+    if (status != VECMILL_OK) return status;
     for (uint32_t i = 0; i < n; i++) {
         const vecmill_result *r = &s->results[i];
         const struct engine_result head = {
@@ -66,20 +121,20 @@ vecmill_status engine_serve(const struct engine_source *source, const vecmill_op
     if (status != VECMILL_OK) goto refuse;
     vecmill_session_describe(s.session, &facts);
     s.dim = facts.dim;
-    const struct crew_work work = {
-        .result_bytes = (uint32_t)(sizeof(struct engine_result) + s.dim * sizeof(float)),
-        .lease_items_max = ENGINE_LEASE_DOCS,
-        .lease_bytes_max = num_max(ENGINE_LEASE_BYTES, max_document),
-        .compute = compute,
-        .context = &s,
-    };
-    arena_count(&a);
-    lay_out(&s, &work, &a);
-    bytes = arena_bytes(&a);
+    struct crew_work work = work_of(s.dim, max_document);
+    work.compute = compute;
+    work.context = &s;
+    bytes = engine_serve_bytes(s.dim, max_document);
     status = mem_map(bytes, "a worker's leases", &memory, &err);
     if (status != VECMILL_OK) goto refuse;
     arena_init(&a, memory, bytes);
     lay_out(&s, &work, &a);
+    status = mem_commit(memory, bytes, "a worker's leases", &err);
+    if (status == VECMILL_OK) status = engine_session_commit(s.session, &err);
+    if (status == VECMILL_OK) status = mem_spare(ENGINE_SPARE_BYTES, &err);
+    if (status == VECMILL_OK) status = fence_set(&s.fence_bytes, &err);
+    if (status != VECMILL_OK) goto refuse;
+    stack_commit(ENGINE_STACK_BYTES);
     status = crew_worker_serve(&work, s.crew, &err);
     goto done;
 refuse:

@@ -7,6 +7,7 @@
 #include "vecmill.h"
 
 #include "engine/setup.h"
+#include "engine/split.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,19 +21,35 @@ struct vecmill_session {
     /* in the arena */
     void *arena;
     size_t arena_bytes;
-    int32_t *ids;     /* [pass_tokens + max_length]: the pass, and the document that may not fit */
-    uint32_t *starts; /* [pass_tokens + 1]; a document has its special tokens at least */
+    int32_t *ids;     /* [extent.tokens + longest]: the pass, and the document that may not fit */
+    uint32_t *starts; /* [extent.tokens + 1]; a document has its special tokens at least */
     void *workspace;
+    struct split split; /* under VECMILL_LONG_SPLIT */
 };
 
 static void lay_out(struct arena *a, vecmill_session *s)
 {
-    const uint32_t pass = s->setup.pass_tokens, longest = s->setup.max_length;
+    const uint32_t pass = s->setup.extent.tokens, longest = s->setup.extent.longest;
     s->ids = arena_take_array(a, (size_t)pass + longest, sizeof(int32_t), 64);
     s->starts = arena_take_array(a, (size_t)pass + 1, sizeof(uint32_t), 64);
-    const struct model_extent extent = {pass, longest, model_gemm_scratch(s->model)};
-    const struct model_config *config = model_describe(s->model);
-    s->workspace = arena_take(a, model_workspace_bytes(config, s->setup.kern, &extent), 4096);
+    s->workspace = arena_take(
+        a, model_workspace_bytes(&s->setup.config, s->setup.kern, &s->setup.extent), 4096);
+    s->split = (struct split){.setup = &s->setup,
+                              .text = &s->text,
+                              .model = s->model,
+                              .workspace = s->workspace,
+                              .ids = s->ids,
+                              .starts = s->starts};
+    if (s->setup.long_policy == VECMILL_LONG_SPLIT) split_lay_out(a, &s->setup, &s->split);
+}
+
+size_t setup_session_bytes(const struct setup *setup)
+{
+    struct arena a;
+    vecmill_session s = {.setup = *setup};
+    arena_count(&a);
+    lay_out(&a, &s);
+    return arena_bytes(&a);
 }
 
 /* ---- opening ---- */
@@ -40,9 +57,7 @@ static void lay_out(struct arena *a, vecmill_session *s)
 static vecmill_status take_memory(vecmill_session *s, vecmill_err *err)
 {
     struct arena a;
-    arena_count(&a);
-    lay_out(&a, s);
-    size_t bytes = arena_bytes(&a);
+    const size_t bytes = setup_session_bytes(&s->setup);
     VM_TRY(mem_map(bytes, "a session's arena", &s->arena, err));
     s->arena_bytes = bytes;
     arena_init(&a, s->arena, bytes);
@@ -85,6 +100,12 @@ vecmill_status engine_session_open(const struct engine_source *source,
     return open_session(options, source, session, err);
 }
 
+vecmill_status engine_session_commit(vecmill_session *s, vecmill_err *err)
+{
+    VM_TRY(mem_commit(s->arena, s->arena_bytes, "a session's arena", err));
+    return model_warm(s->model, s->workspace, &s->setup.extent, err);
+}
+
 void vecmill_session_close(vecmill_session *session)
 {
     if (!session) return;
@@ -112,9 +133,7 @@ static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, ve
 {
     if (p->n_docs == 0) return VECMILL_OK;
     const size_t dim = model_describe(s->model)->hidden;
-    const struct model_extent extent = {s->setup.pass_tokens, s->setup.max_length,
-                                        model_gemm_scratch(s->model)};
-    VM_TRY(model_forward(s->model, s->workspace, &extent, s->ids, s->starts, p->n_docs,
+    VM_TRY(model_forward(s->model, s->workspace, &s->setup.extent, s->ids, s->starts, p->n_docs,
                          vectors + p->first * dim, err));
     p->first += p->n_docs;
     p->n_docs = 0;
@@ -125,7 +144,9 @@ static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, ve
 static vecmill_result encode(vecmill_session *s, vecmill_doc doc, int32_t *ids)
 {
     struct text_result t;
+    const bool cut = setup_cut(&s->setup, &doc);
     text_encode(&s->text, doc.text, doc.bytes, s->setup.max_length, ids, &t);
+    t.truncated = t.truncated || cut;
     bool failed = t.truncated && s->setup.long_policy == VECMILL_LONG_ERROR;
     return (vecmill_result){
         .status = failed ? VECMILL_E_LIMIT : VECMILL_OK,
@@ -139,6 +160,8 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
                              float *vectors, vecmill_result *results, vecmill_err *err)
 {
     vecmill_session *s = session;
+    if (s->setup.long_policy == VECMILL_LONG_SPLIT)
+        return split_embed(&s->split, docs, n_docs, vectors, results, err);
     const size_t dim = model_describe(s->model)->hidden;
     struct pass p = {0};
     s->starts[0] = 0;

@@ -1,6 +1,8 @@
 /* setup: see setup.h. */
 #include "engine/setup.h"
 
+#include "engine/floor.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -19,9 +21,9 @@ static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
         return err_set(err, VECMILL_E_UNSUPPORTED,
                        "a precision other than fp32 is not in version %s", VECMILL_VERSION);
     }
-    if (o->long_policy != VECMILL_LONG_TRUNCATE && o->long_policy != VECMILL_LONG_ERROR) {
-        return err_set(err, VECMILL_E_UNSUPPORTED, "splitting long documents is not in version %s",
-                       VECMILL_VERSION);
+    if ((unsigned)o->long_policy > VECMILL_LONG_SPLIT) {
+        return err_set(err, VECMILL_E_USAGE, "long_policy is %u, over VECMILL_LONG_SPLIT, %u",
+                       (unsigned)o->long_policy, (unsigned)VECMILL_LONG_SPLIT);
     }
     if (o->batch_tokens > VECMILL_MAX_BATCH_TOKENS) {
         return err_set(err, VECMILL_E_USAGE,
@@ -31,17 +33,33 @@ static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
     return VECMILL_OK;
 }
 
+vecmill_status setup_begin(const vecmill_options *o, struct setup *s, vecmill_err *err)
+{
+    VM_TRY(check_options(o, err));
+    return kern_select(o->isa, &s->kern, err);
+}
+
+vecmill_status setup_build(const vecmill_options *o, const struct setup *s, vecmill_err *err)
+{
+    char worker[IO_PATH_MAX];
+    VM_TRY(source_worker(o->worker_path, worker, err));
+    return source_build(&s->source, worker, s->kern->name, err);
+}
+
 vecmill_status setup_pack(const vecmill_options *o, struct setup *s, struct pack *pack,
                           vecmill_err *err)
 {
-    char worker[IO_PATH_MAX];
-    VM_TRY(check_options(o, err));
-    VM_TRY(kern_select(o->isa, &s->kern, err));
+    vecmill_err why;
+    VM_TRY(setup_begin(o, s, err));
     VM_TRY(source_describe(o->model_dir, o->cache_dir, s->kern, &s->source, err));
-    if (source_open(&s->source, pack, NULL) == VECMILL_OK) return VECMILL_OK;
-    VM_TRY(source_worker(o->worker_path, worker, err));
-    VM_TRY(source_build(&s->source, worker, s->kern->name, err));
-    if (source_open(&s->source, pack, NULL) == VECMILL_OK) return VECMILL_OK;
+    vecmill_status status = source_open(&s->source, pack, &why);
+    if (status == VECMILL_OK) return VECMILL_OK;
+    /* Want of memory says nothing about the pack: it is not to be built again for it. */
+    if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
+    VM_TRY(setup_build(o, s, err));
+    status = source_open(&s->source, pack, &why);
+    if (status == VECMILL_OK) return VECMILL_OK;
+    if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
     return err_set(err, VECMILL_E_MODEL,
                    "%s: is missing or of other files right after it was built", s->source.path);
 }
@@ -50,15 +68,17 @@ vecmill_status setup_known_pack(const vecmill_options *o, struct setup *s, struc
                                 vecmill_err *err)
 {
     vecmill_err why;
-    VM_TRY(check_options(o, err));
-    VM_TRY(kern_select(o->isa, &s->kern, err));
-    if (source_open(&s->source, pack, &why) == VECMILL_OK) return VECMILL_OK;
+    VM_TRY(setup_begin(o, s, err));
+    const vecmill_status status = source_open(&s->source, pack, &why);
+    if (status == VECMILL_OK) return VECMILL_OK;
+    if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
     return err_set(err, VECMILL_E_MODEL, "the model's pack changed while it was in use: %s",
                    why.message);
 }
 
 /* A hash of what a row's bits depend on beside its text (vecmill.h, identity). The pack's sections
- * carry checksums of their contents, so a copy of a model elsewhere is the same model. */
+ * carry checksums of their contents, so a copy of a model elsewhere is the same model. The measured floor
+ * is left out: no bit depends on it, and it differs from one build to the next. */
 static void identify(const struct pack *pack, struct setup *s)
 {
     struct {
@@ -68,10 +88,11 @@ static void identify(const struct pack *pack, struct setup *s)
     } what;
     memset(&what, 0, sizeof what);
     snprintf(what.signature, sizeof what.signature, "%s", kern_signature(s->kern));
-    what.n_sections = pack->n_sections;
     for (uint32_t i = 0; i < pack->n_sections; i++) {
-        what.sections[i] = pack->sections[i];
-        what.sections[i].offset = 0;
+        if (strcmp(pack->sections[i].name, ENGINE_FLOOR_SECTION) == 0) continue;
+        struct pack_section *section = &what.sections[what.n_sections++];
+        *section = pack->sections[i];
+        section->offset = 0;
     }
     what.precision = VECMILL_FP32;
     what.max_length = s->max_length;
@@ -79,6 +100,29 @@ static void identify(const struct pack *pack, struct setup *s)
     const XXH128_hash_t hash = XXH3_128bits(&what, sizeof what);
     snprintf(s->identity, sizeof s->identity, "%016llx%016llx", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
+}
+
+void setup_batch(struct setup *s, uint32_t batch_tokens)
+{
+    s->batch_tokens = batch_tokens ? batch_tokens : BATCH_TOKENS_AUTO;
+    s->extent = (struct model_extent){.tokens = (uint32_t)num_max(s->batch_tokens, s->max_length),
+                                      .longest = s->max_length,
+                                      .gemm_scratch = s->floor.gemm_scratch_bytes};
+}
+
+vecmill_status setup_lengths(const vecmill_options *o, uint32_t specials, struct setup *s,
+                             vecmill_err *err)
+{
+    const uint32_t least = specials + 1;
+    s->n_specials = specials;
+    s->long_policy = o->long_policy;
+    s->max_length = o->max_length ? o->max_length : s->config.max_length;
+    if (s->max_length < least || s->max_length > s->config.max_positions) {
+        return err_set(err, VECMILL_E_USAGE, "a maximum length of %u tokens, outside %u to %u",
+                       s->max_length, least, s->config.max_positions);
+    }
+    setup_batch(s, o->batch_tokens);
+    return VECMILL_OK;
 }
 
 vecmill_status setup_choose(const vecmill_options *o, const struct pack *pack, struct setup *s,
@@ -100,18 +144,28 @@ vecmill_status setup_choose(const vecmill_options *o, const struct pack *pack, s
                        "%s: the tokenizer has %u tokens, the word embeddings have %u rows",
                        s->source.dir, text->vocab_size, s->config.vocab);
     }
-    s->long_policy = o->long_policy;
-    s->batch_tokens = o->batch_tokens ? o->batch_tokens : BATCH_TOKENS_AUTO;
-    s->max_length = o->max_length ? o->max_length : s->config.max_length;
-    const uint32_t least = text->n_specials + 1;
-    if (s->max_length < least || s->max_length > s->config.max_positions) {
-        return err_set(err, VECMILL_E_USAGE, "a maximum length of %u tokens, outside %u to %u",
-                       s->max_length, least, s->config.max_positions);
-    }
-    s->pass_tokens = s->batch_tokens > s->max_length ? s->batch_tokens : s->max_length;
+    VM_TRY(engine_floor_read(pack, &s->floor, err));
+    VM_TRY(setup_lengths(o, text->n_specials, s, err));
     s->pack_bytes = pack->map.bytes;
     identify(pack, s);
     return VECMILL_OK;
+}
+
+uint64_t setup_text_bytes(const struct setup *s, uint64_t max_document)
+{
+    if (s->long_policy == VECMILL_LONG_SPLIT) return max_document;
+    return num_min(max_document, VECMILL_TEXT_BYTES + 1);
+}
+
+bool setup_cut(const struct setup *s, vecmill_doc *doc)
+{
+    if (s->long_policy == VECMILL_LONG_SPLIT || doc->bytes <= VECMILL_TEXT_BYTES) return false;
+    size_t end = VECMILL_TEXT_BYTES;
+    /* Bytes 10xxxxxx continue a character; a run of them longer than any character's is none. */
+    while (end > VECMILL_TEXT_BYTES - 3 && ((unsigned char)doc->text[end] & 0xC0) == 0x80)
+        end--;
+    doc->bytes = end;
+    return true;
 }
 
 void setup_describe(const struct setup *s, uint64_t arena_bytes, vecmill_facts *facts)

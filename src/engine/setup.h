@@ -4,6 +4,7 @@
 #define ENGINE_SETUP_H
 
 #include "engine/engine.h"
+#include "engine/floor.h"
 #include "engine/source.h"
 #include "kern/kern.h"
 #include "model/model.h"
@@ -14,8 +15,10 @@ struct setup {
     const struct kern *kern;
     struct engine_source source;
     struct model_config config;
+    struct engine_floor floor; /* the pack's record, or bounds where there is no pack */
     uint32_t batch_tokens, max_length;
-    uint32_t pass_tokens; /* most tokens of a pass: the larger of the two */
+    uint32_t n_specials;        /* tokens that the tokenizer adds to a document */
+    struct model_extent extent; /* of passes: see setup_batch */
     vecmill_long long_policy;
     uint64_t pack_bytes;
     char identity[33];
@@ -26,9 +29,35 @@ struct setup {
 vecmill_status setup_pack(const vecmill_options *options, struct setup *setup, struct pack *pack,
                           vecmill_err *err);
 
+/* Has the pack of setup->source built, by a process of its own. */
+vecmill_status setup_build(const vecmill_options *options, const struct setup *setup,
+                           vecmill_err *err);
+
 /* The same for a pack that must be there, made of what setup->source.key says: a worker's. */
 vecmill_status setup_known_pack(const vecmill_options *options, struct setup *setup,
                                 struct pack *pack, vecmill_err *err);
+
+/* Checks the options by themselves, and selects the level. E_USAGE, E_UNSUPPORTED. */
+vecmill_status setup_begin(const vecmill_options *options, struct setup *setup, vecmill_err *err);
+
+/* Passes of so many tokens (0: chosen by speed alone) from here on. */
+void setup_batch(struct setup *setup, uint32_t batch_tokens);
+
+/* Settles max_length and the like from options and setup->config; `specials`: tokens that the
+ * tokenizer adds. E_USAGE. */
+vecmill_status setup_lengths(const vecmill_options *options, uint32_t specials, struct setup *setup,
+                             vecmill_err *err);
+
+/* Bytes that a session must be given of a document of at most max_document: those that are looked at, and
+ * one that tells of more. */
+uint64_t setup_text_bytes(const struct setup *setup, uint64_t max_document);
+
+/* Takes off what is not looked at (VECMILL_TEXT_BYTES), a character not being cut in two; true when there
+ * was any. */
+bool setup_cut(const struct setup *setup, vecmill_doc *doc);
+
+/* Working memory of a session of this setup: what vecmill_session_open takes. */
+size_t setup_session_bytes(const struct setup *setup);
 
 /* Opens the tokenizer in the pack, checks that it fits the model, and settles the rest of *setup. */
 vecmill_status setup_choose(const vecmill_options *options, const struct pack *pack,

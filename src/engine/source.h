@@ -19,12 +19,18 @@ vecmill_status source_key(const char *dir, const struct kern *kern, char key[PAC
 
 /* Maps the source's pack if it is there, made of the same files, and undamaged as far as its small
  * sections go (the weights, a hundred times as large, are checked against their own bounds only).
- * E_NOTFOUND or E_MODEL else: it wants building. */
+ * E_NOTFOUND or E_MODEL else: it wants building. E_MEMORY: it may be as good as any. */
 vecmill_status source_open(const struct engine_source *source, struct pack *pack, vecmill_err *err);
 
 /* The program vecmill-worker: `given`, else beside the running program, else beside the library this
  * code lies in, else the libexec folder it was built for. Never by PATH. */
 vecmill_status source_worker(const char *given, char path[IO_PATH_MAX], vecmill_err *err);
+
+/* Runs one of our programs with this argv, waits for it, and reads what it answers on stdout: one byte of
+ * status, then bytes of the answer, or, when the status is no OK, a message, which becomes the error.
+ * *got bytes of at most `room` are in `answer`. `what` says in messages what it was run for. */
+vecmill_status source_ask(const char *program, char *const argv[], const char *what, char *answer,
+                          size_t room, size_t *got, vecmill_err *err);
 
 /* Runs `worker pack ...` for the source and waits for it. */
 vecmill_status source_build(const struct engine_source *source, const char *worker, const char *isa,

@@ -4,11 +4,17 @@
  *
  * builds a pack and answers on stdout: one byte of status, then the message when it failed.
  *
+ *     vecmill-worker floor PARENT ISA HIDDEN HEADS INTERMEDIATE
+ *
+ * measures what a worker of a model of this shape holds before its arena, and answers likewise, the record
+ * behind the status.
+ *
  *     vecmill-worker serve PARENT ISA MODEL_DIR PACK KEY BATCH_TOKENS MAX_LENGTH LONG MAX_DOCUMENT
  *
  * computes leases that come over a socket (src/crew). It is started by libvecmill; people have no use
  * for it. Prints nothing, leaves nothing behind. */
 #include "engine/engine.h"
+#include "engine/floor.h"
 
 #include "crew/crew.h"
 
@@ -23,6 +29,7 @@
 #define WAIT_MS (9u * 60u * 1000u)
 
 #define PACK_ARGUMENTS  7
+#define FLOOR_ARGUMENTS 7
 #define SERVE_ARGUMENTS 11
 
 /* True when our parent is still the one that started us: if it died before the signal was armed, no
@@ -32,12 +39,13 @@ static bool tied_to_parent(pid_t pid)
     return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == pid;
 }
 
-static void answer(vecmill_status status, const vecmill_err *err)
+/* data: what is answered when all is well. */
+static void answer(vecmill_status status, const void *data, size_t bytes, const vecmill_err *err)
 {
     char line[sizeof(err->message) + 1];
     line[0] = (char)status;
-    size_t n = status == VECMILL_OK ? 0 : strlen(err->message);
-    memcpy(line + 1, err->message, n);
+    size_t n = status == VECMILL_OK ? bytes : strlen(err->message);
+    if (n) memcpy(line + 1, status == VECMILL_OK ? data : err->message, n);
     (void)io_write(STDOUT_FILENO, line, n + 1, "stdout", VECMILL_E_INTERNAL, NULL);
 }
 
@@ -55,7 +63,25 @@ static vecmill_status build(const struct engine_source *source, const char *isa,
     vecmill_err err = {0};
     if (!tied_to_parent(parent)) return VECMILL_E_STOPPED;
     const vecmill_status status = engine_compile(source, isa, WAIT_MS, &err);
-    answer(status, &err);
+    answer(status, NULL, 0, &err);
+    return status;
+}
+
+static vecmill_status measure(char *const *argv, pid_t parent)
+{
+    vecmill_err err = {0};
+    struct engine_floor floor;
+    struct model_config config = {0};
+    uint64_t hidden, heads, intermediate;
+    if (!num_parse(argv[4], UINT32_MAX, &hidden) || !num_parse(argv[5], UINT32_MAX, &heads) ||
+        !num_parse(argv[6], UINT32_MAX, &intermediate))
+        return VECMILL_E_USAGE;
+    if (!tied_to_parent(parent)) return VECMILL_E_STOPPED;
+    config.hidden = (uint32_t)hidden;
+    config.n_heads = (uint32_t)heads;
+    config.intermediate = (uint32_t)intermediate;
+    const vecmill_status status = engine_floor_measure(argv[3], &config, &floor, &err);
+    answer(status, &floor, sizeof(floor), &err);
     return status;
 }
 
@@ -69,6 +95,7 @@ static vecmill_status serve(const struct engine_source *source, char *const *arg
         !num_parse(argv[10], VECMILL_MAX_DOCUMENT, &max_document))
         return VECMILL_E_USAGE;
     if (!crew_worker_enter(parent, "vecmill-worker")) return VECMILL_E_STOPPED;
+    mem_settle();
     vecmill_options_init(&options);
     options.model_dir = source->dir;
     options.isa = argv[3];
@@ -83,13 +110,15 @@ int main(int argc, char **argv)
     struct engine_source source;
     uint64_t parent;
     const bool builds = argc == PACK_ARGUMENTS && strcmp(argv[1], "pack") == 0;
+    const bool measures = argc == FLOOR_ARGUMENTS && strcmp(argv[1], "floor") == 0;
     const bool serves = argc == SERVE_ARGUMENTS && strcmp(argv[1], "serve") == 0;
-    if (!builds && !serves) {
+    if (!builds && !measures && !serves) {
         fprintf(stderr, "vecmill-worker: started by vecmill, not by hand\n");
         return vecmill_status_exit(VECMILL_E_USAGE);
     }
-    if (!num_parse(argv[2], INT32_MAX, &parent) || !read_source(argv, &source))
-        return vecmill_status_exit(VECMILL_E_USAGE);
+    if (!num_parse(argv[2], INT32_MAX, &parent)) return vecmill_status_exit(VECMILL_E_USAGE);
+    if (measures) return vecmill_status_exit(measure(argv, (pid_t)parent));
+    if (!read_source(argv, &source)) return vecmill_status_exit(VECMILL_E_USAGE);
     return vecmill_status_exit(builds ? build(&source, argv[3], (pid_t)parent)
                                       : serve(&source, argv, (pid_t)parent));
 }

@@ -153,12 +153,6 @@ static void not_in_this_version(void **state)
          "--workers 2 is not in this version: bench measures one process; embed --workers tells"},
         {"embed -i a -o b --precision bf16", "--precision bf16 is not in this version: use fp32"},
         {"embed -i a -o b --precision=int8", "--precision int8 is not in this version"},
-        {"embed -i a -o b --memory 1G", "--memory 1G is not in this version: use auto"},
-        {"embed -i a -o b --memory 1", "--memory 1 is not in this version"},
-        {"embed -i a -o b --long split", "--long split is not in this version"},
-        {"plan", "the command plan is not in this version"},
-        {"plan -m x -i a --max-length 128 --json", "the command plan is not in this version"},
-        {"plan --try", "--try is not in this version"},
         {"bench -i a --accuracy", "--accuracy is not in this version"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

@@ -49,6 +49,13 @@ void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts)
     counts->requeued = 3;
 }
 
+void vecmill_pool_planned(const vecmill_pool *pool, vecmill_plan *plan)
+{
+    (void)pool;
+    plan->total_bytes = 1000;
+    plan->limit_bytes = UINT64_MAX;
+}
+
 bool job_is_own_path(const struct job_options *options, const char *path)
 {
     return strcmp(options->input, path) == 0;
@@ -156,7 +163,9 @@ static void events_of_a_run(void **state)
 
     const char *all = read_events();
     has(all, "\"event\":\"worker_ready\",\"pid\":77}\n");
-    has(all, "\"isa\":\"ref\",\"dim\":8,\"max_length\":16,\"batch_tokens\":32,\"workers\":2}\n");
+    has(all, "\"isa\":\"ref\",\"dim\":8,\"max_length\":16,\"batch_tokens\":32,\"workers\":2,"
+             "\"memory_bytes\":1000,\"memory_limit_bytes\":null,\"memory_limit_source\":\"\","
+             "\"oom_group\":false}\n");
     has(all, "\"cause\":\"killed\",\"signal\":9,\"documents\":34,\"deaths\":1}\n");
     has(all, "\"event\":\"document_failed\",\"index\":3,\"place\":\"in.txt line 4\"");
     has(all, "\"exit\":6,\"reason\":\"the reason\",\"documents\":100,\"resumed\":40,");

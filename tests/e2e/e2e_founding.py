@@ -16,15 +16,15 @@ import os
 import random
 import subprocess
 import sys
-import time
 
 import crew_kit
 import harness
+import memory_kit
 
 N = 200
-GROUPS = "/sys/fs/cgroup/memory"
 BALLAST = 6               # processes, each of them smaller than a worker's bonus (half of the limit)
 STEP = 4 << 20            # bytes that one takes at a time
+PRESSES = 8              # rounds of ballast: the kernel may take the ballast first
 TAKE = """
 import mmap, sys
 taken = []
@@ -51,48 +51,6 @@ def corpus():
         for i, text in enumerate(texts):
             file.write(json.dumps({"id": i, "text": text}) + "\n")
     return path
-
-
-class Group:
-    """A memory group of this test's own."""
-
-    def __init__(self, case):
-        with open("/proc/self/cgroup", encoding="utf-8") as file:
-            own = next((line.rstrip("\n").split(":", 2)[2] for line in file
-                        if "memory" in line.split(":")[1].split(",")), None)
-        if own is None or not os.path.isdir(GROUPS):
-            case.skipTest("the memory controller of cgroup v1 is not mounted here")
-        base = GROUPS + own if os.path.isdir(GROUPS + own) else GROUPS
-        self.path = os.path.join(base, f"vecmill-test-{os.getpid()}")
-        try:
-            os.mkdir(self.path)
-        except OSError as e:
-            case.skipTest(f"no memory group can be made here: {e}")
-        case.addCleanup(self.remove)
-
-    def remove(self):
-        until = time.monotonic() + 10
-        while True:
-            try:
-                return os.rmdir(self.path)
-            except OSError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.05)
-
-    def write(self, name, value):
-        with open(os.path.join(self.path, name), "w", encoding="utf-8") as file:
-            file.write(str(value))
-
-    def read(self, name):
-        with open(os.path.join(self.path, name), encoding="utf-8") as file:
-            return file.read()
-
-    def oom_kills(self):
-        return int(dict(line.split() for line in self.read("memory.oom_control").splitlines())["oom_kill"])
-
-    def usage(self):
-        return int(self.read("memory.usage_in_bytes"))
 
 
 class Founding(crew_kit.CrewCase):
@@ -166,25 +124,26 @@ class Founding(crew_kit.CrewCase):
 
     def test_a_real_oom_kill(self):
         """The kernel kills for want of memory, in a group that others fill; twice, if the job lasts."""
-        group = Group(self)
+        group = memory_kit.Group(self)
         limit = (1200 if harness.REAL_MODEL else 300) << 20
         group.write("memory.limit_in_bytes", limit)
-        ballasts = [self.ballast(group), self.ballast(group)]
         job = self.large(8192 if harness.REAL_MODEL else 2048,
-                         prefix=["sh", "-c", f'echo $$ > {group.path}/cgroup.procs && exec "$@"', "sh"])
+                         prefix=group.prefix)
         job.wait_ready()
         taken, others = [], 0
-        for ballast in ballasts:
-            if taken and job.process.poll() is not None:
+        for _ in range(PRESSES):
+            if job.process.poll() is not None or len(job.deaths()) >= 2:
                 break # on a busy machine it may have been quicker than we were
+            ballast = self.ballast(group)
             taken.append(f"{self.press(group, ballast, group.oom_kills()) >> 20} MiB")
             for process in ballast:
                 # While no worker has got as far as to offer itself, one of the others is taken.
                 others += process.poll() is not None
                 process.kill()
                 process.wait()
-            if len(taken) == 1:
-                job.wait_until("the death", lambda: len(job.deaths()) + others >= group.oom_kills())
+            if job.process.poll() is None:
+                job.wait_until("the death", lambda: job.process.poll() is not None or
+                               len(job.deaths()) + others >= group.oom_kills())
         job.wait()
         faults = {e["pid"]: ["OOM"] for e in job.deaths()}
         verdict = job.judge(reference=self.reference, faults=faults)

@@ -187,7 +187,8 @@ class Doctor(harness.Case):
         facts = json.loads(run.stdout)
         for key in ("version", "dnnl_version", "isa", "isa_best", "cpus_online", "cpus_allowed",
                     "cpus_quota", "memory_total", "memory_available", "memory_limit",
-                    "memory_limit_source", "cgroup_version", "oom_group", "psi", "huge_pages_always",
+                    "memory_limit_source", "cpus", "data_limit", "address_limit", "limit",
+                    "limit_source", "memory_room", "memory_pressure", "cgroup_version", "oom_group", "psi", "huge_pages_always",
                     "cache", "cache_writable", "worker", "pull", "default_model", "offline", "problems"):
             self.assertIn(key, facts)
         self.assertTrue(facts["cache_writable"])
@@ -196,6 +197,52 @@ class Doctor(harness.Case):
         self.assertEqual(run.returncode, 1)
         self.assertEqual(len(facts["problems"]), 1)
         self.assertFalse(os.path.exists(facts["cache"] + "/models"), "doctor changes nothing")
+
+    def tree(self, files):
+        """An environment whose machine is made up of `files`."""
+        for name, text in files.items():
+            os.makedirs(os.path.dirname(self.path("tree/" + name)), exist_ok=True)
+            self.file("tree/" + name, text)
+        return harness.environment(HF_HUB_OFFLINE="0", VECMILL_HOST_ROOT=self.path("tree"))
+
+    def test_a_made_up_machine(self):
+        group = "sys/fs/cgroup/pod/job/"
+        env = self.tree({
+            "proc/meminfo": "MemTotal: 8000000 kB\nMemAvailable: 4000000 kB\n",
+            "proc/self/cgroup": "0::/pod/job\n",
+            "proc/self/mountinfo": "41 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+            group + "memory.max": "900000000\n", group + "memory.current": "200000000\n",
+            group + "memory.stat": "active_file 30000000\ninactive_file 20000000\n",
+            group + "memory.pressure": "some avg10=1.25 avg60=0.00 avg300=0.00 total=0\n",
+            group + "cpu.max": "50000 100000\n",
+            "sys/fs/cgroup/pod/memory.high": "800000000\n",
+            "sys/fs/cgroup/pod/memory.current": "300000000\n",
+            "sys/fs/cgroup/pod/memory.oom.group": "1\n"})
+        facts, = self.run_vecmill("doctor", "--json", env=env).objects()
+        self.assertEqual((facts["limit"], facts["limit_source"]),
+                         (800000000, "cgroup v2 memory.high, 1 up"))
+        self.assertEqual(facts["memory_room"], 500000000)
+        self.assertEqual((facts["memory_pressure"], facts["cpus"]), (1.25, 1))
+        text = self.run_vecmill("doctor", env=env).out.decode()
+        for line in (r"processors .* a quota of 0\.50: 1 can be kept busy",
+                     r"cgroup +version 2, limit 800\.0 MB \(cgroup v2 memory\.high, 1 up\)",
+                     r"memory limit +800\.0 MB \(cgroup v2 memory\.high, 1 up\)",
+                     r"memory room +500\.0 MB ", r"memory pressure +1\.25 %",
+                     r"oom group +on: .* takes every process .* --resume goes on afterwards"):
+            self.assertRegex(text, "(?m)^" + line)
+
+    def test_a_machine_that_says_little(self):
+        env = self.tree({"proc/meminfo": "nothing\n"})
+        facts, = self.run_vecmill("doctor", "--json", env=env).objects()
+        self.assertEqual((facts["memory_room"], facts["memory_pressure"]), (None, None))
+        text = self.run_vecmill("doctor", env=env).out.decode()
+        self.assertRegex(text, r"(?m)^memory room +unknown$")
+        self.assertRegex(text, r"(?m)^memory pressure +not reported")
+
+    def test_a_machine_that_is_not_there(self):
+        for root in ("/nowhere/at/all", "nowhere", "/dev/null", "/" * 5000):
+            env = harness.environment(HF_HUB_OFFLINE="0", VECMILL_HOST_ROOT=root)
+            self.assertIn("meminfo: cannot be read", self.run_vecmill("doctor", env=env, code=1).err)
 
     def test_online_without_a_model_is_no_problem(self):
         run = self.run_vecmill("doctor", env=harness.environment(HF_HUB_OFFLINE="0"))

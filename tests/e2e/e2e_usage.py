@@ -1,8 +1,13 @@
 """The command line from outside: help, versions, what is refused, which check comes first."""
 
+import json
 import os
 import re
 import subprocess
+import signal
+import time
+import unittest
+import unittest.mock
 
 import harness
 
@@ -32,8 +37,8 @@ class Help(harness.Case):
         for command in COMMANDS:
             program.update(re.findall(r"--([a-z-]+[a-z])",
                                       self.run_vecmill(command, "--help").out.decode()))
-        # --try belongs to a command that is not in this version; --option is the handbook's own word.
-        self.assertEqual(program - handbook, {"try"})
+        # --option is the handbook's own word.
+        self.assertEqual(program - handbook, set())
         self.assertEqual(handbook - program, {"option"})
 
     def test_no_command(self):
@@ -45,23 +50,113 @@ class Help(harness.Case):
             self.assertRegex(text, rf"(?m)^  {code}\s+\S")
 
 
+class Plan(harness.Case):
+    def setUp(self):
+        super().setUp()
+        # It makes glibc touch all that is allocated, so that a run holds more than its plan has seen touched.
+        patch = unittest.mock.patch.dict(os.environ)
+        patch.start()
+        self.addCleanup(patch.stop)
+        os.environ.pop("MALLOC_PERTURB_", None)
+
+    def plan(self, *args, code=0):
+        run = self.run_vecmill("plan", "-m", harness.toy_model(), "--json", *args, code=code)
+        return json.loads(run.out)
+
+    def embed_args(self, *args):
+        return ["embed", "-m", harness.toy_model(), "-i", self.file("in.txt", "a\n"), "-o", "out.npy", *args]
+
+    def test_the_sum(self):
+        plan = self.plan("--workers", "3")
+        self.assertEqual(plan["total_bytes"], sum(p["bytes"] * p["count"] for p in plan["parts"]))
+        self.assertEqual(plan["workers"], 3)
+        self.assertTrue(plan["fits"])
+        self.assertIsNone(plan["advice"])
+        text = self.run_vecmill("plan", "-m", harness.toy_model(), "--workers", "3").out.decode()
+        for words in ("supervisor", "queue", "arena", "x 3", "total", "reserve", "limit", "fits"):
+            self.assertIn(words, text)
+
+    def test_input_is_not_opened(self):
+        os.mkfifo(self.path("in.jsonl"))
+        self.plan("-i", self.path("in.jsonl"), "-o", "out.npy")
+        self.plan("-i", "is-not-there.csv.gz", "-o", "-")
+
+    @unittest.skipIf(os.environ.get("VECMILL_SANITIZED"), "sanitizers have memory of their own")
+    def test_what_does_not_fit(self):
+        asked = ("--workers", "2", "--batch-tokens", "512")
+        plan = self.plan(*asked)
+        least = plan["total_bytes"] + plan["reserve_bytes"]
+        self.assertTrue(self.plan(*asked, "--memory", str(least + 65536))["fits"])
+        plan = self.plan(*asked, "--memory", str(least - (1 << 20)), code=5)
+        self.assertFalse(plan["fits"])
+        self.assertEqual(plan["limit_source"], "--memory")
+        words = [f"{plan['total_bytes'] / (1 << 20):.1f} MiB", "--memory", "would fit"]
+        os.mkfifo(self.path("in.txt"))
+        run = self.run_vecmill("embed", "-m", harness.toy_model(), "-i", self.path("in.txt"), "-o", "out.npy",
+                               *asked, "--memory", str(least - (1 << 20)), code=5)
+        for word in words:
+            self.assertIn(word, run.err)
+        self.assertEqual(len(run.err.splitlines()), 1)
+        self.assertFalse(self.exists("out.npy"))
+
+    def test_auto_shrinks(self):
+        self.run_vecmill(*self.embed_args()) # so that there is a pack, and floors are measured
+        whole = self.plan()
+        self.assertTrue(whole["floors_measured"])
+        limit = whole["total_bytes"] + whole["reserve_bytes"] - (256 << 10)
+        less = self.plan("--memory", str(limit))
+        self.assertTrue(less["fits"])
+        self.assertLessEqual(less["total_bytes"] + less["reserve_bytes"], limit)
+        run = self.run_vecmill(*self.embed_args("--memory", str(limit)))
+        self.assertIn("memory is short", run.err)
+
+    @unittest.skipIf(os.environ.get("VECMILL_SANITIZED"), "sanitizers have memory of their own")
+    def test_trial(self):
+        os.mkdir(self.path("tmp"))
+        with unittest.mock.patch.dict(os.environ, {"TMPDIR": self.path("tmp")}):
+            plan = self.plan("--try", "--workers", "2")
+            for kind in ("csv.gz", "jsonl"): # the trial reads text, whatever the run will read
+                self.plan("--try", "--workers", "1", "-i", "in." + kind, "--max-document", "64K")
+        for part in plan["parts"]:
+            self.assertLessEqual(part["measured_bytes"], part["bytes"], part)
+        measured = {(p["owner"], p["name"]): p["measured_bytes"] for p in plan["parts"]}
+        self.assertGreater(measured[("worker", "arena")], 0)
+        self.assertGreater(measured[("supervisor", "queue")], 0)
+        self.assertEqual(os.listdir(self.path("tmp")), [])
+
+    def test_trial_that_is_stopped(self):
+        os.mkdir(self.path("tmp"))
+        env = harness.environment() | {"TMPDIR": self.path("tmp")}
+        for seconds in (0.02, 0.2, 0.6):
+            trial = subprocess.Popen([harness.VECMILL, "plan", "-m", harness.toy_model(), "--try", "--workers", "4"],
+                                     env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(seconds)
+            trial.send_signal(signal.SIGINT)
+            self.assertIn(trial.wait(harness.SECONDS_MAX), (0, 4))
+            self.assertEqual(os.listdir(self.path("tmp")), [])
+
+    @unittest.skipIf(os.environ.get("VECMILL_SANITIZED"), "sanitizers have memory of their own")
+    def test_the_number_is_the_runs(self):
+        self.run_vecmill(*self.embed_args()) # so that there is a pack
+        for args in ((), ("--workers", "3"), ("--batch-tokens", "4096", "--max-document", "1M")):
+            plan = self.plan(*args, "-i", "in.txt", "-o", "out.npy")
+            self.run_vecmill(*self.embed_args("--force", "--events", "events.jsonl", *args))
+            started = [e for e in self.lines("events.jsonl") if e["event"] == "run_started"][0]
+            self.assertEqual(started["memory_bytes"], plan["total_bytes"])
+            self.assertEqual(started["memory_limit_source"], plan["limit_source"])
+
+
 class Refused(harness.Case):
     def embed_args(self, *args):
         return ["embed", "-m", harness.toy_model(), "-i", self.file("in.txt", "a\n"), "-o", "out.npy",
                 *args]
 
     def test_what_is_not_in_this_version(self):
-        cases = [("--precision", "bf16"), ("--precision=int8",), ("--memory", "1G"), ("--memory=500M",),
-                 ("--long", "split")]
+        cases = [("--precision", "bf16"), ("--precision=int8",)]
         for case in cases:
             name = case[0].split("=")[0]
             self.refused([name, "is not in this version"], *self.embed_args(*case))
             self.assertFalse(self.exists("out.npy"))
-
-    def test_plan(self):
-        self.refused("plan is not in this version", "plan")
-        self.refused("plan is not in this version", "plan", "-m", "x", "--json")
-        self.refused("--try is not in this version", "plan", "--try")
 
     def test_bench_accuracy(self):
         self.refused("--accuracy is not in this version", "bench", "-i", "x.txt", "--accuracy")

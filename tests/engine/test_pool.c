@@ -384,6 +384,112 @@ static void long_documents_fail_by_themselves(void **state)
     vecmill_pool_close(pool);
 }
 
+/* Texts over VECMILL_TEXT_BYTES: one word at either end of white space, and a character across the cut. */
+static void the_end_of_a_very_long_text_is_cut_off(void **state)
+{
+    (void)state;
+    const size_t most = VECMILL_TEXT_BYTES, bytes = most + 1000;
+    vecmill_options o = options_for("toy", "cache");
+    char *texts[3];
+    float rows[2][5][DIM];
+    vecmill_result results[2][5];
+    vecmill_err err;
+    for (int i = 0; i < 3; i++) {
+        texts[i] = malloc(bytes);
+        assert_non_null(texts[i]);
+        memset(texts[i], ' ', bytes);
+    }
+    texts[0][0] = 'b';
+    texts[1][bytes - 1] = 'b';
+    memcpy(texts[2] + most - 1, "\xc3\xa9", 2);
+    const vecmill_doc docs[] = {
+        {texts[0], bytes}, {texts[1], bytes}, {texts[2], bytes}, {"b", 1}, {"", 0}};
+    for (int policy = VECMILL_LONG_TRUNCATE; policy <= VECMILL_LONG_ERROR; policy++) {
+        o.long_policy = (vecmill_long)policy;
+        vecmill_session *s = open_session(&o);
+        vecmill_pool *pool = open_pool(&o, 1);
+        assert_int_equal(vecmill_embed(s, docs, 5, rows[0][0], results[0], &err), VECMILL_OK);
+        for (int i = 0; i < 5; i++) {
+            int accepted = 0, taken = 0;
+            assert_int_equal(vecmill_pool_submit(pool, docs[i], &accepted, &err), VECMILL_OK);
+            assert_int_equal(
+                vecmill_pool_take(pool, WAIT, rows[1][i], &results[1][i], NULL, &taken, &err),
+                VECMILL_OK);
+            assert_int_equal(taken, 1);
+            const vecmill_result *r = &results[1][i];
+            assert_int_equal(r->n_tokens, results[0][i].n_tokens);
+            assert_int_equal(results[0][i].truncated, r->truncated);
+            assert_int_equal(results[0][i].status, r->status);
+            assert_memory_equal(rows[1][i], rows[0][i], sizeof rows[0][i]);
+            assert_int_equal(r->replaced_bytes, 0);
+            assert_int_equal(r->truncated, i < 3);
+            assert_int_equal(r->status,
+                             policy == VECMILL_LONG_ERROR && i < 3 ? VECMILL_E_LIMIT : VECMILL_OK);
+        }
+        if (policy == VECMILL_LONG_TRUNCATE) {
+            assert_memory_equal(rows[0][0], rows[0][3], sizeof rows[0][0]);
+            assert_memory_equal(rows[0][1], rows[0][4], sizeof rows[0][0]);
+            assert_memory_equal(rows[0][2], rows[0][4], sizeof rows[0][0]);
+        }
+        vecmill_pool_close(pool);
+        vecmill_session_close(s);
+    }
+    for (int i = 0; i < 3; i++)
+        free(texts[i]);
+}
+
+/* ---- memory ---- */
+
+static void a_plan_is_kept(void **state)
+{
+    (void)state;
+    vecmill_options o = options_for("toy", "cache");
+    vecmill_pool_options p;
+    vecmill_plan before = {.struct_bytes = sizeof before}, now = before, least = before;
+    vecmill_pool *pool;
+    vecmill_err err;
+    vecmill_pool_options_init(&p);
+    p.workers = 2;
+    assert_int_equal(vecmill_pool_plan(&o, &p, &before, &err), VECMILL_OK);
+    assert_true(before.fits && before.measured && before.workers == 2);
+    assert_int_equal(vecmill_pool_open(&o, &p, &pool, &err), VECMILL_OK);
+    run(pool, N_DOCS, NULL);
+    vecmill_pool_planned(pool, &now);
+    assert_int_equal(now.workers, 2);
+    assert_int_equal(now.batch_tokens, before.batch_tokens);
+    assert_int_equal(vecmill_pool_measure(pool, &now, &err), VECMILL_OK);
+    vecmill_facts facts = {.struct_bytes = sizeof facts};
+    vecmill_pool_describe(pool, &facts);
+    unsigned measured = 0;
+    for (uint32_t i = 0; i < now.n_parts; i++) {
+        const vecmill_plan_part *part = &now.parts[i];
+#ifdef POOL_TEST_SANITIZED
+        if (i == 0) print_message("not compared: sanitizers have memory of their own\n");
+#else
+        if (part->measured_bytes > part->bytes)
+            fail_msg("%s, %s: %llu bytes, planned %llu", part->owner, part->name,
+                     (unsigned long long)part->measured_bytes, (unsigned long long)part->bytes);
+#endif
+        measured += part->measured_bytes > 0;
+        if (strcmp(part->name, "arena") != 0) continue;
+        assert_true(part->bytes >= facts.arena_bytes && part->bytes < facts.arena_bytes + 4096);
+        assert_int_equal(part->measured_bytes, part->bytes); /* taken whole, at the start */
+    }
+    assert_true(measured >= 6);
+    vecmill_pool_close(pool);
+
+    /* Under its total and reserve it does not open, and nothing is started. */
+    p.memory_bytes = before.total_bytes / 2;
+    assert_int_equal(vecmill_pool_plan(&o, &p, &least, &err), VECMILL_OK);
+    assert_false(least.fits);
+    assert_string_equal(least.limit_source, "--memory");
+    pool = NULL;
+    o.batch_tokens = 960;
+    assert_int_equal(vecmill_pool_open(&o, &p, &pool, &err), VECMILL_E_MEMORY);
+    assert_null(pool);
+    expect_childless();
+}
+
 static void a_held_pool_finishes_what_runs(void **state)
 {
     (void)state;
@@ -561,6 +667,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_thread_submits_another_takes),
         cmocka_unit_test(facts_are_a_sessions),
         cmocka_unit_test(long_documents_fail_by_themselves),
+        cmocka_unit_test(the_end_of_a_very_long_text_is_cut_off),
+        cmocka_unit_test(a_plan_is_kept),
         cmocka_unit_test(a_held_pool_finishes_what_runs),
         cmocka_unit_test(what_cannot_open_says_why),
         cmocka_unit_test(a_changed_pack_ends_the_pool),

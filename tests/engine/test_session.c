@@ -29,6 +29,8 @@ void *__real_realloc(void *memory, size_t bytes);
 void *__wrap_realloc(void *memory, size_t bytes);
 void *__real_mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t offset);
+void *__real_mmap64(void *at, size_t bytes, int prot, int flags, int fd, off64_t offset);
+void *__wrap_mmap64(void *at, size_t bytes, int prot, int flags, int fd, off64_t offset);
 
 void *__wrap_aligned_alloc(size_t align, size_t bytes)
 {
@@ -46,6 +48,13 @@ void *__wrap_mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t off
 {
     n_taken++;
     return __real_mmap(at, bytes, prot, flags, fd, offset);
+}
+
+/* What mmap is called where offsets have 64 bits (-D_FILE_OFFSET_BITS=64). */
+void *__wrap_mmap64(void *at, size_t bytes, int prot, int flags, int fd, off64_t offset)
+{
+    n_taken++;
+    return __real_mmap64(at, bytes, prot, flags, fd, offset);
 }
 
 /* ---- small things ---- */
@@ -143,8 +152,8 @@ static void options_are_checked(void **state)
     bad.precision = VECMILL_BF16;
     open_fails(&bad, VECMILL_E_UNSUPPORTED, "fp32");
     bad = o;
-    bad.long_policy = VECMILL_LONG_SPLIT;
-    open_fails(&bad, VECMILL_E_UNSUPPORTED, "splitting");
+    bad.long_policy = (vecmill_long)3;
+    open_fails(&bad, VECMILL_E_USAGE, "long_policy is 3, over VECMILL_LONG_SPLIT, 2");
     bad = o;
     bad.batch_tokens = VECMILL_MAX_BATCH_TOKENS + 1;
     open_fails(&bad, VECMILL_E_USAGE, "65537, over VECMILL_MAX_BATCH_TOKENS, 65536");
@@ -512,6 +521,18 @@ static void nothing_is_taken_after_open(void **state)
     for (int i = 0; i < 20; i++) {
         assert_int_equal(vecmill_embed(s, docs, N_DOCS, rows[0], NULL, NULL), VECMILL_OK);
     }
+    assert_int_equal(n_taken, 0);
+    vecmill_session_close(s);
+    /* Nor for a long document in windows. */
+    static char text[1 << 16];
+    memset(text, ',', sizeof(text));
+    docs[7] = (vecmill_doc){text, sizeof(text)};
+    o.long_policy = VECMILL_LONG_SPLIT;
+    s = open_ok(&o);
+    n_taken = 0;
+    vecmill_result results[N_DOCS];
+    assert_int_equal(vecmill_embed(s, docs, N_DOCS, rows[0], results, NULL), VECMILL_OK);
+    assert_true(results[7].n_tokens > sizeof(text));
     assert_int_equal(n_taken, 0);
     vecmill_session_close(s);
 }

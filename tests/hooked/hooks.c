@@ -9,10 +9,12 @@
  *     at=W7:3:kill:/path                         the third time W7 is reached, by the one process that
  *                                                can make the file /path
  *     log=/path                                  a line `pid phase kind items` before each fault
+ *     guard=/path                                the guard's log (guard.h, which is always there)
  *
  * Kinds: kill, stop, exit0, exit77, segv, bus, ill, fpe, abort, half (n of m bytes of the results' frame,
  * then a kill), half-exit, garbage (what is no answer: random bytes, or a frame with a wrong hash,
- * generation, size or kind), double (the results twice), loop, sleep, kill-in-compute (a while after W4).
+ * generation, size or kind), double (the results twice), loop, sleep, kill-in-compute (a while after W4),
+ * page (one more page of memory than was planned, asked for as our own code asks; only with `at`).
  *
  * What is drawn must not be able to condemn a document: a fault (all but kill, stop, half and
  * kill-in-compute) is drawn only where the lease is known and has more than one. */
@@ -28,6 +30,9 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/base.h"
+#include "guard.h"
+
 #include "crew/crew.h"
 
 /* Written down again on purpose, as an independent reader of the wire format (src/crew/frame.h). */
@@ -42,6 +47,7 @@
 #define KINDS_MAX 64
 
 void crew_test_hook(const char *phase, const void *data, size_t bytes);
+vecmill_status engine_test_hook(vecmill_err *err);
 
 #if defined(__SANITIZE_ADDRESS__)
 #define WITH_ASAN
@@ -72,6 +78,8 @@ static struct {
     int log;
     uint64_t n_drawn;
     uint32_t items; /* of the lease; 0: not known */
+    char *beyond;   /* a page of a file that has none: made before the worker is ready */
+    bool wants_page;
 } plan = {.log = -1};
 
 /* ---- chance ---- */
@@ -171,11 +179,12 @@ __attribute__((noinline, no_sanitize("address", "undefined"))) static void touch
 
 static volatile char *volatile nowhere = (volatile char *)8;
 
-static void bus_error(void)
+static void prepare_bus_error(void)
 {
     const int fd = memfd_create("vecmill-test", MFD_CLOEXEC);
     char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0); /* of an empty file */
-    if (page != MAP_FAILED) touch(page);
+    if (page != MAP_FAILED) plan.beyond = page;
+    if (fd >= 0) close(fd);
 }
 
 static void kill_later(void)
@@ -194,7 +203,7 @@ static void commit_fault(const char *kind, const void *data, size_t bytes)
     if (strcmp(kind, "exit0") == 0) _exit(0);
     if (strcmp(kind, "exit77") == 0) _exit(77);
     if (strcmp(kind, "segv") == 0) touch(nowhere);
-    if (strcmp(kind, "bus") == 0) bus_error();
+    if (strcmp(kind, "bus") == 0 && plan.beyond) touch(plan.beyond);
     if (strcmp(kind, "ill") == 0) {
 #if defined(__x86_64__)
         __asm__ volatile("ud2");
@@ -221,13 +230,14 @@ static void commit_fault(const char *kind, const void *data, size_t bytes)
         wait_for_the_end();
     }
     if (strcmp(kind, "double") == 0) {
-        unsigned char *twice = malloc(2 * bytes);
-        if (!twice) return;
+        static unsigned char twice[1 << 20]; /* 256 results of 500 floats; none is taken by now */
+        if (bytes > sizeof twice / 2) return;
         memcpy(twice, data, bytes);
         memcpy(twice + bytes, data, bytes);
         send_bytes(twice, 2 * bytes);
         wait_for_the_end();
     }
+    if (strcmp(kind, "page") == 0) plan.wants_page = true;
     if (strcmp(kind, "loop") == 0)
         for (volatile uint64_t i = 0;; i++)
             ;
@@ -287,6 +297,17 @@ static void parse_at(char *value)
     plan.at_phase = phase;
     plan.at_count = (unsigned)strtoul(count, NULL, 10);
     plan.at_kind = kind;
+    if (strcmp(kind, "page") == 0) guard_leave();
+}
+
+/* Out of the worker's way. */
+static int open_log(const char *path)
+{
+    const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return fd;
+    const int log = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+    close(fd);
+    return log;
 }
 
 static void parse_word(char *key, char *value)
@@ -295,8 +316,8 @@ static void parse_word(char *key, char *value)
     if (strcmp(key, "rate") == 0) plan.rate = strtod(value, NULL);
     if (strcmp(key, "kinds") == 0) parse_kinds(value);
     if (strcmp(key, "at") == 0) parse_at(value);
-    if (strcmp(key, "log") == 0)
-        plan.log = open(value, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (strcmp(key, "log") == 0) plan.log = open_log(value);
+    if (strcmp(key, "guard") == 0) guard_log(open_log(value));
     if (strcmp(key, "poison") == 0) {
         char *colon = strrchr(value, ':');
         if (!colon) return;
@@ -320,11 +341,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv)
         *equals = 0;
         parse_word(word, equals + 1);
     }
-    if (plan.log >= 0) {
-        const int log = fcntl(plan.log, F_DUPFD_CLOEXEC, 100); /* out of the worker's way */
-        close(plan.log);
-        plan.log = log;
-    }
+    prepare_bus_error();
     crew_test_hook("W0", NULL, 0);
 }
 
@@ -344,8 +361,17 @@ static uint32_t count_items(const unsigned char *data, size_t bytes)
     return n;
 }
 
+/* Called by the engine before it computes a lease. */
+vecmill_status engine_test_hook(vecmill_err *err)
+{
+    void *memory = NULL;
+    if (!plan.wants_page) return VECMILL_OK;
+    return mem_map(1, "a page that nobody planned", &memory, err);
+}
+
 void crew_test_hook(const char *phase, const void *data, size_t bytes)
 {
+    if (strcmp(phase, "W2") == 0) guard_check();
     if (strcmp(phase, "W4") == 0) {
         plan.items = count_items(data, bytes);
         if (plan.poison && memmem(data, bytes, plan.poison, strlen(plan.poison))) {

@@ -1,0 +1,144 @@
+/* plan: the memory of a run, told before it starts; with --try, put to the test.
+ *
+ * Reads no input and writes no output. Ends with E_MEMORY when the run would not fit; the sum is printed
+ * either way. */
+#include "app.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "try.h"
+
+static void bytes_or_null(struct app_out *out, const char *key, uint64_t bytes)
+{
+    app_json_key(out, key);
+    if (bytes == UINT64_MAX)
+        app_json_raw(out, "null");
+    else
+        app_json_u64(out, bytes);
+}
+
+static void json_part(struct app_out *out, const vecmill_plan_part *part, bool is_measured)
+{
+    app_json_open(out, '{');
+    app_json_key(out, "owner");
+    app_json_string(out, part->owner);
+    app_json_key(out, "name");
+    app_json_string(out, part->name);
+    app_json_key(out, "bytes");
+    app_json_u64(out, part->bytes);
+    app_json_key(out, "count");
+    app_json_u64(out, part->n);
+    if (is_measured) {
+        app_json_key(out, "measured_bytes");
+        app_json_u64(out, part->measured_bytes);
+    }
+    app_json_close(out, '}');
+}
+
+static void print_json(struct app_out *out, const vecmill_plan *plan, bool is_measured)
+{
+    app_json_open(out, '{');
+    app_json_key(out, "total_bytes");
+    app_json_u64(out, plan->total_bytes);
+    app_json_key(out, "reserve_bytes");
+    app_json_u64(out, plan->reserve_bytes);
+    app_json_key(out, "pack_bytes");
+    app_json_u64(out, plan->pack_bytes);
+    bytes_or_null(out, "limit_bytes", plan->limit_bytes);
+    app_json_key(out, "limit_source");
+    app_json_string(out, plan->limit_source);
+    app_json_key(out, "oom_group");
+    app_json_bool(out, plan->oom_group != 0);
+    app_json_key(out, "workers");
+    app_json_u64(out, plan->workers);
+    app_json_key(out, "batch_tokens");
+    app_json_u64(out, plan->batch_tokens);
+    app_json_key(out, "max_length");
+    app_json_u64(out, plan->max_length);
+    app_json_key(out, "max_document");
+    app_json_u64(out, plan->max_document);
+    app_json_key(out, "floors_measured");
+    app_json_bool(out, plan->measured != 0);
+    app_json_key(out, "fits");
+    app_json_bool(out, plan->fits != 0);
+    app_json_key(out, "advice");
+    app_json_string(out, plan->advice[0] ? plan->advice : NULL);
+    app_json_key(out, "parts");
+    app_json_open(out, '[');
+    for (uint32_t i = 0; i < plan->n_parts; i++)
+        json_part(out, &plan->parts[i], is_measured);
+    app_json_close(out, ']');
+    app_json_close(out, '}');
+    app_json_line(out);
+}
+
+/* Mebibytes with two decimals, right-aligned. */
+static void print_line(struct app_out *out, const char *owner, const char *name, double bytes,
+                       uint32_t n, const char *behind)
+{
+    char times[16] = "";
+    if (n > 1) (void)snprintf(times, sizeof(times), " x %u", n);
+    app_print(out, "%-11s %-26s %9.2f MiB%-6s%s\n", owner, name, bytes / (1 << 20), times, behind);
+}
+
+static void print_text(struct app_out *out, const vecmill_plan *plan, bool is_measured)
+{
+    const char *owner = "";
+    char behind[64];
+    for (uint32_t i = 0; i < plan->n_parts; i++) {
+        const vecmill_plan_part *part = &plan->parts[i];
+        behind[0] = 0;
+        if (is_measured && part->n > 0 && part->measured_bytes == 0)
+            (void)snprintf(behind, sizeof(behind), "  not measured");
+        else if (is_measured && part->n > 0)
+            (void)snprintf(behind, sizeof(behind), "  measured %9.2f MiB%s",
+                           (double)part->measured_bytes / (1 << 20),
+                           part->measured_bytes > part->bytes ? "  OVER" : "");
+        else if (part->n == 0)
+            (void)snprintf(behind, sizeof(behind), "  before the workers start");
+        print_line(out, strcmp(owner, part->owner) == 0 ? "" : part->owner, part->name,
+                   (double)part->bytes, part->n, behind);
+        owner = part->owner;
+    }
+    print_line(out, "total", "", (double)plan->total_bytes, 1, "");
+    print_line(out, "reserve", "", (double)plan->reserve_bytes, 1, "");
+    if (plan->limit_bytes == UINT64_MAX)
+        app_print(out, "%-11s none is known\n", "limit");
+    else
+        print_line(out, "limit", plan->limit_source, (double)plan->limit_bytes, 1, "");
+    app_print(out, "\n%u worker%s, passes of %u tokens, documents of %u tokens: %s\n",
+              plan->workers, plan->workers == 1 ? "" : "s", plan->batch_tokens, plan->max_length,
+              plan->fits ? "fits" : "does not fit");
+    app_print(out,
+              "The pack, %.1f MiB, is file-backed and shared: not in the total, and the kernel can "
+              "take it back.\n",
+              (double)plan->pack_bytes / (1 << 20));
+    char sentence[APP_SENTENCE_MAX];
+    if (app_plan_squeezes(plan, sentence)) app_print(out, "Note: %s.\n", sentence);
+    if (!plan->measured)
+        app_print(out, "The model has no pack yet: what workers hold beside their arenas is an "
+                       "upper bound, not measured.\n");
+    if (plan->oom_group)
+        app_print(out, "memory.oom.group is set: an OOM kill would take the whole run; embed "
+                       "--resume goes on after one.\n");
+}
+
+vecmill_status cmd_plan(struct app *app, vecmill_err *err)
+{
+    const struct options *o = app->options;
+    struct job_options job = app_job_options(o);
+    vecmill_plan plan;
+    if (o->output) job.output = o->output;
+    VM_TRY(job_check_names(&job, err));
+    app_raise_descriptors();
+    VM_TRY(app_pool_plan(o, &job, &plan, err));
+    const bool is_measured = o->try_out && plan.fits;
+    if (is_measured) VM_TRY(try_plan(o, &plan, err));
+    if (o->json)
+        print_json(&app->out, &plan, is_measured);
+    else
+        print_text(&app->out, &plan, is_measured);
+    if (!plan.fits) return err_set(err, VECMILL_E_MEMORY, "%s", plan.advice);
+    return is_measured && try_is_over(&plan, err) ? VECMILL_E_INTERNAL : VECMILL_OK;
+}

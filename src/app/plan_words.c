@@ -1,0 +1,17 @@
+/* plan_words: what of a plan is said in sentences, by plan and by embed. */
+#include "app.h"
+
+#include <stdio.h>
+
+bool app_plan_squeezes(const vecmill_plan *plan, char sentence[APP_SENTENCE_MAX])
+{
+    if (!plan->fits || plan->limit_bytes == UINT64_MAX) return false;
+    const uint64_t left = plan->limit_bytes - plan->total_bytes - plan->reserve_bytes;
+    if (left >= plan->pack_bytes) return false;
+    (void)snprintf(sentence, APP_SENTENCE_MAX,
+                   "the limit leaves %.1f MiB for the %.1f MiB of the model's pack: where it "
+                   "counts page cache, "
+                   "the pack is read again and again, which is slow",
+                   (double)left / (1 << 20), (double)plan->pack_bytes / (1 << 20));
+    return true;
+}

@@ -1,0 +1,157 @@
+/* try: see try.h. The documents go through a real job, so that its buffers are put to the test too. */
+#include "try.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Documents for each worker: enough that each gets several leases of each kind. */
+#define LONGEST_A_WORKER 24u
+#define QUEUES_OF_SHORT  2u
+#define ROUNDS           2
+
+/* The largest document comes once a round, and has no more bytes than this: buffers are taken whole at the
+ * start, whatever comes, and the input lies on a disk. Under --long split all of it is computed. */
+#define LARGEST_BYTES       ((uint64_t)64 << 20)
+#define LARGEST_BYTES_SPLIT ((uint64_t)64 << 10)
+
+struct trial {
+    const atomic_int *stop;
+    char folder[IO_PATH_MAX], input[IO_PATH_MAX + 16], output[IO_PATH_MAX + 16];
+    vecmill_pool *pool;
+    vecmill_plan worst; /* the most of each line so far */
+    vecmill_err err;    /* of a measurement that failed */
+};
+
+static const char *temporary_folder(void)
+{
+    const char *dir = getenv("TMPDIR");
+    return dir && *dir ? dir : "/tmp";
+}
+
+/* One document of `bytes`: words of one letter, each a token. */
+static void put_document(FILE *file, uint64_t bytes)
+{
+    for (uint64_t i = 0; i < bytes; i++)
+        (void)fputc(i % 2 == 0 ? 'a' : ' ', file);
+    (void)fputc('\n', file);
+}
+
+static vecmill_status write_input(const struct trial *t, const struct options *o,
+                                  const vecmill_plan *p, vecmill_err *err)
+{
+    const uint64_t most =
+        o->long_policy == VECMILL_LONG_SPLIT ? LARGEST_BYTES_SPLIT : LARGEST_BYTES;
+    const uint64_t largest = num_min(p->max_document, most);
+    const uint64_t longest = num_min(2 * (uint64_t)p->max_length, p->max_document);
+    vecmill_pool_counts counts = {.struct_bytes = sizeof(counts)};
+    vecmill_pool_count(t->pool, &counts);
+    FILE *file = fopen(t->input, "we");
+    if (!file) return err_sys(err, VECMILL_E_IO, errno, "%s: cannot be written", t->input);
+    for (int round = 0; round < ROUNDS && atomic_load(t->stop) == 0; round++) {
+        put_document(file, largest);
+        for (uint32_t i = 0; i < LONGEST_A_WORKER * p->workers; i++)
+            put_document(file, longest);
+        for (uint32_t i = 0; i < QUEUES_OF_SHORT * counts.capacity; i++)
+            put_document(file, 1);
+    }
+    const bool failed = ferror(file) != 0;
+    if (fclose(file) != 0 || failed)
+        return err_sys(err, VECMILL_E_IO, errno, "%s: cannot be written", t->input);
+    return VECMILL_OK;
+}
+
+static void on_progress(void *context, const struct job_progress *progress)
+{
+    struct trial *t = context;
+    vecmill_plan now = {.struct_bytes = sizeof(now)};
+    (void)progress;
+    if (vecmill_pool_measure(t->pool, &now, &t->err) != VECMILL_OK) return;
+    for (uint32_t i = 0; i < now.n_parts; i++)
+        if (now.parts[i].measured_bytes < t->worst.parts[i].measured_bytes)
+            now.parts[i].measured_bytes = t->worst.parts[i].measured_bytes;
+    t->worst = now;
+}
+
+static vecmill_status run(struct trial *t, const struct options *o, vecmill_err *err)
+{
+    struct job_progress total;
+    const struct job_options job = {
+        .input = t->input,
+        .input_format = "txt",
+        .output = t->output,
+        .max_document = o->max_document,
+    };
+    const struct job_hooks hooks = {.progress = on_progress, .context = t, .stop = t->stop};
+    /* The plan in force is that of this job: a text file's buffers, whatever format the run will read. */
+    VM_TRY(app_pool_open(o, &job, NULL, NULL, &t->pool, err));
+    vecmill_plan plan = {.struct_bytes = sizeof(plan)};
+    vecmill_pool_planned(t->pool, &plan);
+    VM_TRY(write_input(t, o, &plan, err));
+    const vecmill_status status = job_run(&job, t->pool, &hooks, &total, err);
+    /* Under --long error the longest documents fail, as they should. */
+    return status == VECMILL_E_PARTIAL ? VECMILL_OK : status;
+}
+
+static void remove_all(const struct trial *t)
+{
+    static const char *const endings[] = {
+        "input",
+        "output.npy",
+        "output.npy.part",
+        "output.npy.journal",
+        "output.npy.journal.part",
+        "output.npy.errors.jsonl",
+        "output.npy.errors.jsonl.part",
+    };
+    char path[IO_PATH_MAX + 64];
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", t->folder, endings[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(t->folder);
+}
+
+bool try_is_over(const vecmill_plan *plan, vecmill_err *err)
+{
+    for (uint32_t i = 0; i < plan->n_parts; i++) {
+        const vecmill_plan_part *part = &plan->parts[i];
+        if (part->measured_bytes <= part->bytes) continue;
+        (void)err_set(err, VECMILL_E_INTERNAL,
+                      "the plan is wrong: %s, %s took %llu bytes, %llu were planned; please report "
+                      "this with the output of vecmill plan --try",
+                      part->owner, part->name, (unsigned long long)part->measured_bytes,
+                      (unsigned long long)part->bytes);
+        return true;
+    }
+    return false;
+}
+
+vecmill_status try_plan(const struct options *o, vecmill_plan *plan, vecmill_err *err)
+{
+    struct trial t = {.err.status = VECMILL_OK};
+    const int n = snprintf(t.folder, sizeof(t.folder), "%s/vecmill-try-XXXXXX", temporary_folder());
+    if (n < 0 || n >= IO_PATH_MAX - 32)
+        return err_set(err, VECMILL_E_USAGE, "a TMPDIR of %d bytes is over IO_PATH_MAX, %d", n,
+                       IO_PATH_MAX);
+    t.stop = signals_defer(); /* the folder is removed, whatever comes */
+    if (!mkdtemp(t.folder)) {
+        (void)signals_undefer();
+        return err_sys(err, VECMILL_E_IO, errno, "%s: no folder for the trial", t.folder);
+    }
+    (void)snprintf(t.input, sizeof(t.input), "%s/input", t.folder);
+    (void)snprintf(t.output, sizeof(t.output), "%s/output.npy", t.folder);
+    vecmill_status status = run(&t, o, err);
+    if (status == VECMILL_OK && t.err.status != VECMILL_OK) {
+        status = t.err.status;
+        if (err) *err = t.err;
+    }
+    vecmill_pool_close(t.pool);
+    remove_all(&t);
+    if (signals_undefer() && status != VECMILL_E_STOPPED)
+        status = err_set(err, VECMILL_E_STOPPED, "stopped by a signal during the trial");
+    if (status == VECMILL_OK) *plan = t.worst;
+    return status;
+}

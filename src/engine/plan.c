@@ -1,0 +1,290 @@
+/* plan: see plan.h. Where a line's bytes come from stands beside the line; docs/MEMORY.md shows them. */
+#include "engine/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PAGE 4096u
+
+/* Left free beside the plan: what the kernel charges in batches of 64 pages a processor, and page cache
+ * that it is just reading. */
+#define RESERVE_BYTES          ((uint64_t)2 << 20)
+#define RESERVE_BYTES_A_WORKER ((uint64_t)256 << 10)
+
+/* Under memory.oom.group an OOM kill takes everything, so an automatic choice keeps a distance. */
+#define GROUP_TENTHS 9u
+
+/* Batches are tried in such steps: the row counts of products are multiples of it or near. */
+#define BATCH_STEP 16u
+
+/* A lease is planned work: a pass or so, and a storm of several kills a second still lets it through. */
+#define LEASE_NS 250000000u
+/* A worker is ready in 10 to 50 ms where the pack is in the page cache; a cold disk may take seconds. */
+#define START_NS      10000000000u
+#define HANG_LEAST_NS 2000000000u
+
+/* Documents in the pool: enough that leases wait for every worker while the oldest is done again. */
+#define QUEUE_DOCS(workers)  (ENGINE_LEASE_DOCS * ((workers) + 4))
+#define QUEUE_BYTES(workers) (((size_t)1 << 20) + ((size_t)(workers) << 19))
+
+/* Page tables: one entry of 8 bytes for each page, and the tables above and beside (program, libraries,
+ * stack, each with a page of entries of its own): 112 kB of a process that holds nothing (VmPTE). */
+#define TABLES_BYTES ((uint64_t)128 << 10)
+
+/* Whole pages of this machine; SIZE_MAX, which is more than fits anywhere, stays what it is. */
+static uint64_t pages(uint64_t bytes)
+{
+    return mem_map_bytes((size_t)bytes);
+}
+
+static uint64_t page_tables(uint64_t mapped)
+{
+    return TABLES_BYTES + pages(mapped / PAGE * 8);
+}
+
+/* Sums do not wrap around: a host's own numbers are among them. */
+static uint64_t plus(uint64_t a, uint64_t b)
+{
+    return b > UINT64_MAX - a ? UINT64_MAX : a + b;
+}
+
+void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_document,
+               struct crew_options *options)
+{
+    *options = (struct crew_options){
+        .workers = workers,
+        .items_max = QUEUE_DOCS(workers),
+        .item_bytes_max = setup_text_bytes(setup, max_document),
+        .queue_bytes = QUEUE_BYTES(workers),
+        .lease_items_max = ENGINE_LEASE_DOCS,
+        .lease_bytes_max = ENGINE_LEASE_BYTES,
+        .result_bytes =
+            (uint32_t)(sizeof(struct engine_result) + setup->config.hidden * sizeof(float)),
+        .lease_ns = LEASE_NS,
+        .start_ns = START_NS,
+        .least_ns = HANG_LEAST_NS,
+    };
+}
+
+/* ---- the sum ---- */
+
+static void add(vecmill_plan *plan, const char *owner, const char *name, uint32_t n, uint64_t bytes)
+{
+    vecmill_plan_part *part = &plan->parts[plan->n_parts++];
+    *part = (vecmill_plan_part){.n = n, .bytes = bytes};
+    snprintf(part->name, sizeof part->name, "%s", name);
+    snprintf(part->owner, sizeof part->owner, "%s", owner);
+    for (uint32_t i = 0; i < n; i++)
+        plan->total_bytes = plus(plan->total_bytes, bytes);
+}
+
+static void add_supervisor(const struct plan_facts *f, uint32_t workers, vecmill_plan *plan)
+{
+    struct crew_options crew;
+    plan_crew(&f->setup, workers, f->max_document, &crew);
+    add(plan, "supervisor", PLAN_PROGRAM, 1, pages(f->own_bytes));
+    add(plan, "supervisor", "queue", 1, pages(crew_bytes(&crew)));
+    if (f->beside)
+        add(plan, "supervisor", "reading and writing", 1,
+            pages(f->beside(f->beside_context, f->setup.config.hidden, crew.items_max,
+                            f->max_document)));
+}
+
+static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_plan *plan)
+{
+    const struct engine_floor *floor = &f->setup.floor;
+    add(plan, "worker", PLAN_PROGRAM, workers,
+        pages(floor->program_bytes + floor->library_bytes + floor->slack + ENGINE_STACK_BYTES +
+              ENGINE_SPARE_BYTES));
+    add(plan, "worker", "arena", workers, pages(setup_session_bytes(&f->setup)));
+    add(plan, "worker", "leases", workers,
+        pages(engine_serve_bytes(f->setup.config.hidden,
+                                 setup_text_bytes(&f->setup, f->max_document))));
+}
+
+/* Two kernel stacks, the process, its descriptors. */
+#define OWN_KERNEL_BYTES ((uint64_t)128 << 10)
+
+static uint64_t bytes_of(const vecmill_plan *plan, const char *owner)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < plan->n_parts; i++)
+        if (strcmp(plan->parts[i].owner, owner) == 0) bytes = plus(bytes, plan->parts[i].bytes);
+    return bytes;
+}
+
+static void add_kernel(const struct plan_facts *f, uint32_t workers, vecmill_plan *plan)
+{
+    const uint64_t worker = plus(bytes_of(plan, "worker"), f->pack_bytes);
+    /* A host may have mapped more than it has written; and a step of its own, as own_bytes has. */
+    const uint64_t mapped = bytes_of(plan, "supervisor") - pages(f->own_bytes);
+    const uint64_t own = num_max(TABLES_BYTES, num_up(f->own_tables, TABLES_BYTES)) +
+                         pages(mapped / PAGE * 8) + TABLES_BYTES / 2;
+    add(plan, "kernel", PLAN_TABLES_OWN, 1, own);
+    add(plan, "kernel", PLAN_TABLES_WORKER, workers, page_tables(worker));
+    add(plan, "kernel", "processes and sockets", workers, pages(crew_kernel_bytes(1)));
+    add(plan, "kernel", "process, supervisor", 1, OWN_KERNEL_BYTES);
+}
+
+/* A process that builds the pack runs beside the supervisor, before any worker does; and beside it one that
+ * measures what a worker holds. */
+static void add_builder(const struct plan_facts *f, vecmill_plan *plan)
+{
+    if (!f->builds) return;
+    add(plan, "builder", "building the pack", 0, pages(f->build_bytes));
+    const uint64_t held = plus(pages(f->own_bytes), pages(f->build_bytes));
+    const uint64_t building =
+        plus(held, 3 * page_tables(0) + page_tables(held) + pages(crew_kernel_bytes(3)));
+    plan->total_bytes = num_max(plan->total_bytes, building);
+}
+
+static bool fits_under(const vecmill_plan *plan, uint64_t limit)
+{
+    return plan->total_bytes <= limit && plan->reserve_bytes <= limit - plan->total_bytes;
+}
+
+void plan_sum(const struct plan_facts *facts, uint32_t workers, uint32_t batch_tokens,
+              vecmill_plan *plan)
+{
+    struct plan_facts f = *facts;
+    setup_batch(&f.setup, batch_tokens);
+    *plan = (vecmill_plan){
+        .struct_bytes = plan->struct_bytes,
+        .reserve_bytes = RESERVE_BYTES + workers * RESERVE_BYTES_A_WORKER,
+        .pack_bytes = f.pack_bytes,
+        .limit_bytes = f.limit.bytes,
+        .workers = workers,
+        .batch_tokens = f.setup.batch_tokens,
+        .max_length = f.setup.max_length,
+        .max_document = f.max_document,
+        .measured = f.measured,
+        .oom_group = f.oom_group,
+    };
+    snprintf(plan->limit_source, sizeof plan->limit_source, "%s", f.limit.source);
+    add_supervisor(&f, workers, plan);
+    add_workers(&f, workers, plan);
+    add_kernel(&f, workers, plan);
+    add_builder(&f, plan);
+    plan->fits = fits_under(plan, f.limit.bytes);
+}
+
+uint64_t plan_worker_bytes(const vecmill_plan *plan)
+{
+    uint64_t bytes = bytes_of(plan, "worker");
+    for (uint32_t i = 0; i < plan->n_parts; i++) {
+        const vecmill_plan_part *part = &plan->parts[i];
+        if (strcmp(part->owner, "kernel") == 0 && strcmp(part->name, PLAN_TABLES_OWN) != 0)
+            bytes += part->bytes;
+    }
+    return bytes;
+}
+
+/* ---- the choice ---- */
+
+/* The most tokens from least to most, in steps, that fit with so many workers; false: none does. */
+static bool most_tokens(const struct plan_facts *f, uint32_t workers, uint32_t least, uint32_t most,
+                        uint64_t limit, vecmill_plan *plan)
+{
+    plan_sum(f, workers, most, plan);
+    if (fits_under(plan, limit)) return true;
+    plan_sum(f, workers, least, plan);
+    if (!fits_under(plan, limit)) return false;
+    uint32_t low = 0, high = (most - least) / BATCH_STEP; /* steps: low fits, high + 1 does not */
+    while (low < high) {
+        const uint32_t middle = low + (high - low + 1) / 2;
+        plan_sum(f, workers, least + middle * BATCH_STEP, plan);
+        if (fits_under(plan, limit))
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    plan_sum(f, workers, least + low * BATCH_STEP, plan);
+    return true;
+}
+
+/* The first of: fewer tokens, then fewer workers. Below the longest document's, fewer tokens save nothing. */
+static bool choose(const struct plan_facts *f, uint64_t limit, vecmill_plan *plan)
+{
+    struct setup speed = f->setup;
+    setup_batch(&speed, f->batch_tokens);
+    const uint32_t most = speed.batch_tokens;
+    const uint32_t least =
+        f->batch_tokens ? most : (uint32_t)num_min(most, num_up(speed.max_length, BATCH_STEP));
+    const uint32_t most_workers = f->workers ? f->workers : f->workers_most;
+    for (uint32_t n = most_workers; n >= 1; n--) {
+        if (most_tokens(f, n, least, most, limit, plan)) return true;
+        if (f->workers) return false;
+    }
+    return false;
+}
+
+/* "12.3 MiB" */
+#define MIB_BYTES 24
+static const char *mib(uint64_t bytes, char text[MIB_BYTES])
+{
+    snprintf(text, MIB_BYTES, "%.1f MiB", (double)bytes / (1 << 20));
+    return text;
+}
+
+/* Bytes of a document that many a corpus stays below. */
+#define SHORT_DOCUMENT ((uint64_t)64 << 10)
+
+/* What would fit, as options; false: nothing that is known here. */
+static bool find_way(const struct plan_facts *facts, char *text, size_t room)
+{
+    struct plan_facts f = *facts;
+    vecmill_plan way = {.struct_bytes = sizeof way};
+    f.batch_tokens = 0;
+    bool found = choose(&f, f.limit.bytes, &way);
+    f.workers = 0;
+    f.workers_most = facts->workers ? facts->workers : facts->workers_most;
+    found = found || choose(&f, f.limit.bytes, &way);
+    if (found) {
+        snprintf(text, room, "--workers %u --batch-tokens %u would fit", way.workers,
+                 way.batch_tokens);
+        return true;
+    }
+    /* Shorter documents, in bytes and then in tokens as well. */
+    f.workers_most = 1;
+    f.max_document = num_min(f.max_document, SHORT_DOCUMENT);
+    for (uint32_t length = f.setup.max_length; length > f.setup.n_specials; length /= 2) {
+        f.setup.max_length = length;
+        if (!choose(&f, f.limit.bytes, &way)) continue;
+        snprintf(text, room,
+                 "--workers 1 --batch-tokens %u --max-length %u --max-document %llu would fit",
+                 way.batch_tokens, length, (unsigned long long)f.max_document);
+        return true;
+    }
+    return false;
+}
+
+static void advise(const struct plan_facts *f, vecmill_plan *plan)
+{
+    char needed[MIB_BYTES], reserve[MIB_BYTES], available[MIB_BYTES], way[112];
+    vecmill_err sentence; /* its rules for cutting hold here too */
+    if (!find_way(f, way, sizeof way))
+        snprintf(way, sizeof way, "no choice of options would fit with this model");
+    (void)err_set(&sentence, VECMILL_E_MEMORY,
+                  "%u worker%s with %u batch tokens need %s and %s of reserve, %s are available "
+                  "(%s); %s",
+                  plan->workers, plan->workers == 1 ? "" : "s", plan->batch_tokens,
+                  mib(plan->total_bytes, needed), mib(plan->reserve_bytes, reserve),
+                  mib(plan->limit_bytes, available), plan->limit_source, way);
+    memcpy(plan->advice, sentence.message, sizeof plan->advice);
+}
+
+void plan_choose(const struct plan_facts *f, vecmill_plan *plan)
+{
+    const bool automatic = f->workers == 0 || f->batch_tokens == 0;
+    const uint64_t limit = f->limit.bytes;
+    vecmill_plan wanted = {.struct_bytes = sizeof wanted};
+    (void)choose(f, UINT64_MAX, &wanted);
+    const bool keeps_away = f->oom_group && automatic && choose(f, limit / 10 * GROUP_TENTHS, plan);
+    if (!keeps_away && !choose(f, limit, plan)) advise(f, plan);
+    plan->shrunk = plan->workers < wanted.workers || plan->batch_tokens < wanted.batch_tokens;
+}
+
+vecmill_status plan_refuse(const vecmill_plan *plan, vecmill_err *err)
+{
+    return err_set(err, VECMILL_E_MEMORY, "%s", plan->advice);
+}

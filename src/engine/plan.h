@@ -1,0 +1,61 @@
+/* plan: the memory of a pool as one sum, and the choice of workers and batch that fits a limit.
+ *
+ * Pure arithmetic over what plan_gather found out; nothing is opened, and the functions that carve a piece
+ * are those that tell its bytes. Private to engine. */
+#ifndef ENGINE_PLAN_H
+#define ENGINE_PLAN_H
+
+#include "crew/crew.h"
+#include "engine/setup.h"
+#include "host/host.h"
+
+/* Names of lines that are found again. */
+#define PLAN_PROGRAM       "program and libraries"
+#define PLAN_TABLES_OWN    "page tables, supervisor"
+#define PLAN_TABLES_WORKER "page tables, worker"
+
+/* What the sum depends on. */
+struct plan_facts {
+    struct setup setup;   /* its batch_tokens are what the sum or the choice sets */
+    bool measured;        /* setup.floor is a pack's record */
+    bool builds;          /* there is no pack */
+    uint64_t pack_bytes;  /* where it is missing: about */
+    uint64_t build_bytes; /* of the process that builds it, where it is missing */
+    uint64_t own_tables;  /* page tables of this process as it is */
+    uint64_t own_bytes;   /* this process as it is, and what its stacks and heap will yet take */
+    uint64_t max_document;
+    uint32_t workers_most;          /* where the choice is ours */
+    uint32_t workers, batch_tokens; /* asked for; 0: ours to choose */
+    uint64_t (*beside)(void *context, uint32_t dim, uint32_t capacity,
+                       uint64_t max_document); /* or NULL */
+    void *beside_context;
+    struct host_limit limit;
+    bool oom_group;
+};
+
+/* A pool's options by themselves. E_USAGE. */
+vecmill_status plan_check_options(const vecmill_pool_options *options, vecmill_err *err);
+
+/* From checked options to facts: level, model, pack, machine. Errors as of vecmill_pool_plan. */
+vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_options *pool_options,
+                           struct plan_facts *facts, vecmill_err *err);
+
+/* Numbers of a crew for this setup; program, callbacks and their context are the caller's to add. */
+void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_document,
+               struct crew_options *options);
+
+/* The sum for so many workers and tokens. Everything of *plan but struct_bytes and advice is set. */
+void plan_sum(const struct plan_facts *facts, uint32_t workers, uint32_t batch_tokens,
+              vecmill_plan *plan);
+
+/* The sum for what was asked, where that is nothing for what fits (vecmill_pool_plan). plan->advice is set
+ * when it does not fit. */
+void plan_choose(const struct plan_facts *facts, vecmill_plan *plan);
+
+/* plan->advice as an error, E_MEMORY. */
+vecmill_status plan_refuse(const vecmill_plan *plan, vecmill_err *err);
+
+/* Bytes of one worker: all lines whose owner it is, and its share of the kernel's. */
+uint64_t plan_worker_bytes(const vecmill_plan *plan);
+
+#endif

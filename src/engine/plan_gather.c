@@ -1,0 +1,134 @@
+/* plan_gather: what a plan depends on, found out: the model's configuration (from its pack, else from its
+ * folder), this machine's limits, and what this process holds already. Reads small files only. */
+#include "engine/plan.h"
+
+#include "engine/build_plan.h"
+
+#include <string.h>
+
+/* What this process will yet take beside the lines of the plan: the stacks of its main thread and of the
+ * pool's, the heap of a report, libraries' data that was not touched yet. 128 to 256 kB were seen. */
+#define OWN_GROWTH_BYTES ((uint64_t)704 << 10)
+/* Told in such steps, so that a plan made by one process is, to the byte, that of another which has touched
+ * some pages more: the program vecmill holds 640 (plan) to 1,000 kB (embed) by then, which with the growth
+ * is the middle of a step. */
+#define OWN_STEP_BYTES ((uint64_t)1 << 20)
+
+/* Address space of a worker beside its plan and the pack: programs and libraries, and what oneDNN reserves
+ * while it prepares, ten times what it touches. */
+#define ADDRESSES_BESIDE ((uint64_t)128 << 20)
+
+/* Where there is no pack, the tokenizer has not been read: a BERT's tokens around a document. */
+#define BERT_SPECIALS 2u
+
+vecmill_status plan_check_options(const vecmill_pool_options *o, vecmill_err *err)
+{
+    if (o->struct_bytes != sizeof(*o))
+        return err_set(err, VECMILL_E_USAGE,
+                       "vecmill_pool_options has %zu bytes, this library's has %zu",
+                       o->struct_bytes, sizeof(*o));
+    if (o->workers > VECMILL_MAX_WORKERS)
+        return err_set(err, VECMILL_E_USAGE, "%u workers, over VECMILL_MAX_WORKERS, %u", o->workers,
+                       VECMILL_MAX_WORKERS);
+    if (o->workers > crew_workers_most())
+        return err_set(err, VECMILL_E_USAGE,
+                       "%u workers need more descriptors than the limit (RLIMIT_NOFILE) allows, "
+                       "which is for %u workers",
+                       o->workers, crew_workers_most());
+    if (o->max_document > VECMILL_MAX_DOCUMENT)
+        return err_set(err, VECMILL_E_USAGE,
+                       "max_document is %llu bytes, over VECMILL_MAX_DOCUMENT, %u",
+                       (unsigned long long)o->max_document, VECMILL_MAX_DOCUMENT);
+    return VECMILL_OK;
+}
+
+static vecmill_status gather_pack(const vecmill_options *options, const struct pack *pack,
+                                  struct plan_facts *f, vecmill_err *err)
+{
+    struct text text;
+    VM_TRY(setup_choose(options, pack, &f->setup, &text, err));
+    f->measured = true;
+    f->pack_bytes = f->setup.pack_bytes;
+    return VECMILL_OK;
+}
+
+static vecmill_status gather_folder(const vecmill_options *options, struct plan_facts *f,
+                                    vecmill_err *err)
+{
+    struct setup *s = &f->setup;
+    VM_TRY(model_config_of_folder(s->source.dir, &s->config, err));
+    engine_floor_bound(s->kern, &s->floor);
+    f->builds = true;
+    f->pack_bytes = model_weight_bytes(&s->config);
+    VM_TRY(setup_lengths(options, BERT_SPECIALS, s, err));
+    return engine_build_bytes(s->source.dir, s->kern, &f->build_bytes, err);
+}
+
+/* What is told of this process and its machine, as far as it is told. */
+static void gather_machine(const vecmill_pool_options *options, struct plan_facts *f)
+{
+    struct host_facts host;
+    struct host_use use = {0};
+    (void)host_process_memory(0, &use);
+    const uint64_t held = use.anonymous + use.shared;
+    f->own_bytes = num_up(held + OWN_GROWTH_BYTES, OWN_STEP_BYTES);
+    f->own_tables = use.page_tables;
+    f->limit = (struct host_limit){.bytes = HOST_UNKNOWN, .source = "none"};
+    f->workers_most = 1;
+    if (host_describe(host_root(), &host, NULL) == VECMILL_OK) {
+        /* The plan counts what this process holds; what is available does not. */
+        if (host.memory_available != HOST_UNKNOWN) host.memory_available += held;
+        /* Address space is taken by what is mapped too, and that is no line of the plan. */
+        const uint64_t mapped = f->pack_bytes + ADDRESSES_BESIDE;
+        if (host.address_limit != HOST_UNKNOWN)
+            host.address_limit -= num_min(host.address_limit, mapped);
+        host_limit(&host, options->memory_bytes, &f->limit);
+        f->oom_group = host.oom_group;
+        f->workers_most =
+            (uint32_t)num_min(host_cpus(&host), num_min(crew_workers_most(), VECMILL_MAX_WORKERS));
+    } else if (options->memory_bytes > 0) {
+        f->limit = (struct host_limit){.bytes = options->memory_bytes, .source = "--memory"};
+    }
+}
+
+vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_options *pool_options,
+                           struct plan_facts *facts, vecmill_err *err)
+{
+    struct pack pack;
+    vecmill_err why;
+    struct plan_facts *f = facts;
+    memset(f, 0, sizeof *f);
+    f->workers = pool_options->workers;
+    f->batch_tokens = options->batch_tokens;
+    f->max_document =
+        pool_options->max_document ? pool_options->max_document : VECMILL_DEFAULT_DOCUMENT;
+    f->beside = pool_options->beside;
+    f->beside_context = pool_options->beside_context;
+    VM_TRY(setup_begin(options, &f->setup, err));
+    VM_TRY(source_describe(options->model_dir, options->cache_dir, f->setup.kern, &f->setup.source,
+                           err));
+    vecmill_status status = source_open(&f->setup.source, &pack, &why);
+    /* Want of memory says nothing about the pack: it is not to be built again for it. */
+    if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
+    if (status == VECMILL_OK) {
+        status = gather_pack(options, &pack, f, err);
+        pack_close(&pack);
+    } else {
+        status = gather_folder(options, f, err);
+    }
+    if (status == VECMILL_OK) gather_machine(pool_options, f);
+    return status;
+}
+
+vecmill_status vecmill_pool_plan(const vecmill_options *options,
+                                 const vecmill_pool_options *pool_options, vecmill_plan *plan,
+                                 vecmill_err *err)
+{
+    struct plan_facts facts;
+    vecmill_plan made = {.struct_bytes = plan->struct_bytes};
+    VM_TRY(plan_check_options(pool_options, err));
+    VM_TRY(plan_gather(options, pool_options, &facts, err));
+    plan_choose(&facts, &made);
+    memcpy(plan, &made, num_min(plan->struct_bytes, sizeof made));
+    return VECMILL_OK;
+}

@@ -1,0 +1,152 @@
+/* split: see split.h. A document that fits is one window; so all that a pass holds are windows, in the
+ * order of documents and in a document of its text, and rows are added up as they come. */
+#include "engine/split.h"
+
+#include <assert.h>
+#include <string.h>
+
+struct split_window {
+    size_t doc;
+    uint32_t n_text; /* tokens without the special ones: its weight */
+    bool last;       /* of its document */
+};
+
+/* ---- shape ---- */
+
+struct split_shape split_shape(uint32_t max_length, uint32_t n_specials)
+{
+    assert(max_length > n_specials);
+    const uint32_t content = max_length - n_specials, overlap = content / SPLIT_OVERLAP_PART;
+    return (struct split_shape){content, overlap, content - overlap};
+}
+
+uint64_t split_windows(const struct split_shape *shape, uint64_t n_tokens)
+{
+    if (n_tokens <= shape->content) return 1;
+    return 1 + (n_tokens - shape->content + shape->stride - 1) / shape->stride;
+}
+
+uint64_t split_guess_tokens(const char *text, size_t bytes)
+{
+    uint64_t n = 0;
+    bool odd = false; /* an odd number of letters stands before this character */
+    for (size_t i = 0; i < bytes; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        const bool letter = (c | 32) >= 'a' && (c | 32) <= 'z';
+        if (letter)
+            n += !odd;
+        else
+            n += c > ' ' && (c & 0xC0) != 0x80;
+        odd = letter && !odd;
+    }
+    return n;
+}
+
+/* ---- memory ---- */
+
+void split_lay_out(struct arena *a, const struct setup *setup, struct split *split)
+{
+    const size_t n_windows = setup->extent.tokens / setup->n_specials; /* empty documents */
+    const size_t hidden = setup->config.hidden;
+    split->stream = arena_take(a, text_stream_bytes(), 64);
+    split->windows = arena_take_array(a, n_windows, sizeof(struct split_window), 64);
+    split->rows = arena_take_array(a, n_windows, hidden * sizeof(float), 64);
+    split->sum = arena_take_array(a, hidden, sizeof(double), 64);
+}
+
+/* ---- computing ---- */
+
+struct progress {
+    uint32_t n_windows, n_tokens; /* of the pass that is being filled */
+    uint64_t weight;              /* in split->sum; 0: no document is being added up */
+    float *vectors;               /* the call's */
+};
+
+/* A document's next row. A product is exact in double (24 bits and 17), so that the sum's error is that
+ * of adding, 1e-16 a window, however many there are. */
+static void add_row(const struct split *s, struct progress *p, const struct split_window *w,
+                    const float *row)
+{
+    const uint32_t hidden = s->setup->config.hidden;
+    float *vector = p->vectors + w->doc * hidden;
+    if (w->last && p->weight == 0) {
+        memcpy(vector, row, hidden * sizeof(*row)); /* the only one */
+        return;
+    }
+    for (uint32_t k = 0; k < hidden; k++)
+        s->sum[k] = (p->weight ? s->sum[k] : 0.0) + (double)w->n_text * (double)row[k];
+    p->weight += w->n_text;
+    if (!w->last) return;
+    for (uint32_t k = 0; k < hidden; k++)
+        vector[k] = (float)(s->sum[k] / (double)p->weight);
+    if (s->setup->config.normalize) s->setup->kern->normalize(vector, hidden);
+    p->weight = 0;
+}
+
+static vecmill_status run(const struct split *s, struct progress *p, vecmill_err *err)
+{
+    const struct setup *setup = s->setup;
+    VM_TRY(model_forward(s->model, s->workspace, &setup->extent, s->ids, s->starts, p->n_windows,
+                         s->rows, err));
+    for (uint32_t i = 0; i < p->n_windows; i++)
+        add_row(s, p, &s->windows[i], s->rows + (size_t)i * setup->config.hidden);
+    p->n_windows = p->n_tokens = 0;
+    return VECMILL_OK;
+}
+
+/* Puts the window of n_ids at `ids`, behind the pass, into it, or into the next when it does not fit. */
+static vecmill_status add_window(const struct split *s, struct progress *p, struct split_window w,
+                                 const int32_t *ids, uint32_t n_ids, vecmill_err *err)
+{
+    if (p->n_windows > 0 && n_ids > s->setup->batch_tokens - p->n_tokens) {
+        VM_TRY(run(s, p, err));
+        memmove(s->ids, ids, n_ids * sizeof(*ids));
+    }
+    s->windows[p->n_windows++] = w;
+    p->n_tokens += n_ids;
+    s->starts[p->n_windows] = p->n_tokens;
+    return VECMILL_OK;
+}
+
+static vecmill_status add_document(const struct split *s, struct progress *p, size_t i,
+                                   vecmill_doc doc, vecmill_result *result, vecmill_err *err)
+{
+    const struct text *text = s->text;
+    const struct split_shape shape = split_shape(s->setup->max_length, text->n_specials);
+    struct text_stream *stream = text_stream_begin(s->stream, text, doc.text, doc.bytes);
+    uint64_t n_tokens = 0;
+    uint32_t n_kept = 0; /* tokens that the window begins with: the last ones of that before */
+    bool more = true;
+    while (more) {
+        int32_t *ids = s->ids + p->n_tokens, *first = ids + text->n_before;
+        const uint32_t n =
+            n_kept + text_stream_next(stream, first + n_kept, shape.content - n_kept, &more);
+        const uint32_t n_ids = text_enclose(text, ids, n);
+        n_tokens += n_ids;
+        VM_TRY(add_window(s, p, (struct split_window){i, n, !more}, ids, n_ids, err));
+        const int32_t *end = s->ids + p->n_tokens - n_ids + text->n_before + n;
+        if (p->n_tokens >= s->setup->batch_tokens) VM_TRY(run(s, p, err));
+        if (!more) break;
+        n_kept = shape.overlap;
+        memmove(s->ids + p->n_tokens + text->n_before, end - n_kept, n_kept * sizeof(*ids));
+    }
+    *result = (vecmill_result){
+        .status = VECMILL_OK,
+        .n_tokens = (uint32_t)num_min(n_tokens, UINT32_MAX),
+        .replaced_bytes = text_stream_replaced(stream),
+    };
+    return VECMILL_OK;
+}
+
+vecmill_status split_embed(struct split *split, const vecmill_doc *docs, size_t n_docs,
+                           float *vectors, vecmill_result *results, vecmill_err *err)
+{
+    struct progress p = {.vectors = vectors};
+    split->starts[0] = 0;
+    for (size_t i = 0; i < n_docs; i++) {
+        vecmill_result r;
+        VM_TRY(add_document(split, &p, i, docs[i], &r, err));
+        if (results) results[i] = r;
+    }
+    return run(split, &p, err);
+}

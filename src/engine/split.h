@@ -1,0 +1,61 @@
+/* split: documents longer than the model reads, as overlapping windows whose vectors are averaged
+ * (docs/MODEL.md, "Long documents").
+ *
+ * Promises: a document's row depends on its text, the model and max_length, not on what it is computed
+ * beside; one that fits has the bits it has without splitting. The text is read once, and the memory
+ * is the same for every length of it: one window's ids, a stream, and one row of sums. Does not know:
+ * where documents come from. Private to engine. */
+#ifndef ENGINE_SPLIT_H
+#define ENGINE_SPLIT_H
+
+#include "engine/setup.h"
+
+/* The part of a window that its neighbour has as well: a token near a border sees little on one side
+ * of it, and lies in the other window, where it sees an eighth of a window at least. It costs a third
+ * more work than no overlap. */
+#define SPLIT_OVERLAP_PART 4u
+
+struct split_shape {
+    uint32_t content; /* text tokens of a window that is full */
+    uint32_t overlap; /* of these, what the next window begins with */
+    uint32_t stride;  /* from a window's first token to the next one's */
+};
+
+/* max_length > n_specials (asserted). */
+struct split_shape split_shape(uint32_t max_length, uint32_t n_specials);
+
+/* Windows of a document of so many text tokens. */
+uint64_t split_windows(const struct split_shape *shape, uint64_t n_tokens);
+
+/* Tokens of a text, guessed from its characters: one for each digit, mark and character outside ASCII,
+ * and one for each two letters. For the planning of work, where proportions count: 0.63 to 1.63 times
+ * the truth for English, code, numbers, made-up words, base64, Chinese, Russian (all-MiniLM-L6-v2;
+ * by bytes alone it would be 0.22 to 0.69). */
+uint64_t split_guess_tokens(const char *text, size_t bytes);
+
+struct split_window; /* one of a pass */
+
+struct split {
+    /* the session's, borrowed */
+    const struct setup *setup;
+    const struct text *text;
+    struct model *model;
+    void *workspace;
+    int32_t *ids;     /* [pass_tokens + max_length] */
+    uint32_t *starts; /* [pass_tokens + 1] */
+
+    /* in the session's arena */
+    void *stream;                 /* text_stream_bytes() */
+    struct split_window *windows; /* of a pass */
+    float *rows;                  /* [windows, hidden]: their vectors */
+    double *sum;                  /* [hidden]: of the document whose windows are being added up */
+};
+
+/* Lays out what splitting takes beside a session without it. */
+void split_lay_out(struct arena *a, const struct setup *setup, struct split *split);
+
+/* vecmill_embed under VECMILL_LONG_SPLIT. */
+vecmill_status split_embed(struct split *split, const vecmill_doc *docs, size_t n_docs,
+                           float *vectors, vecmill_result *results, vecmill_err *err);
+
+#endif

@@ -1,0 +1,23 @@
+/* guard: a worker that is ready takes no more memory; one that does ends here, and says so.
+ *
+ * Three nets, from the first wait for a lease on:
+ *   - malloc, calloc, realloc, aligned_alloc, mmap called from our own objects
+ *     (linked with --wrap);
+ *   - mmap, mremap, brk by anyone, libraries included (a seccomp filter; not mprotect, which oneDNN does to
+ *     its code before freeing it);
+ *   - before each wait for a lease: bytes in use in the heap, size of all mappings, and of data and stack
+ *     as when it was ready.
+ * A build with a sanitizer has the first net alone: its run-time maps and takes what it likes. */
+#ifndef HOOKED_GUARD_H
+#define HOOKED_GUARD_H
+
+/* Called before each wait for a lease; closes the nets at the first. */
+void guard_check(void);
+
+/* No nets in this process: it is to take memory on purpose. */
+void guard_leave(void);
+
+/* Where a line `pid leases live_bytes pages data_pages` is added when the process ends in peace. */
+void guard_log(int fd);
+
+#endif
