@@ -132,6 +132,10 @@ class Noticed(crew_kit.CrewCase):
         good = subprocess.run([*words, "0"], stdout=subprocess.PIPE, check=False, text=True)
         self.assertEqual(good.returncode, 0, good.stdout)
         self.assertIn("I10 skip: ", good.stdout)
+        for peak, says, code in ((1, "I10 ok: ", 0), (1 << 40, "I10 FAILED: ", 1)):
+            seen = subprocess.run([*words, "0", "--peak", str(peak)], stdout=subprocess.PIPE, check=False, text=True)
+            self.assertEqual(seen.returncode, code, seen.stdout)
+            self.assertIn(says, seen.stdout)
         bad = subprocess.run([*words, "7"], stdout=subprocess.PIPE, check=False, text=True)
         self.assertEqual(bad.returncode, 1, bad.stdout)
 

@@ -26,6 +26,7 @@ import time
 
 import crew_kit
 import harness
+import memory_kit
 import oracle
 
 # Weights. A stopped worker is waited for two seconds at least, so stops are few.
@@ -119,6 +120,7 @@ class Nemesis(crew_kit.CrewCase):
         while True:
             job = self.job(corpus, f"out-{seed}.npy", o.model, o.workers, crew_kit.programs(), plan,
                            ("--progress", "json") + (("--resume",) if kills else ()), deadline=o.deadline)
+            looks = None if crew_kit.SANITIZED else memory_kit.Sampler(job.process.pid)
             gap = rng.uniform(0.5, 1.5) * o.supervisor if o.supervisor else o.deadline
             ended = self.watch(job, poisson, o.documents, want, time.monotonic() + gap)
             if ended or not o.supervisor:
@@ -128,11 +130,11 @@ class Nemesis(crew_kit.CrewCase):
             job.wait()
             self.tell(job)
             self.gone(job)
-            job.judge(codes=(-9,), killed=True, resumable=True)
+            job.judge(codes=(-9,), killed=True, resumable=True, peak=looks and looks.stop().peak)
             self.deaths_before += len(job.deaths())
         job.wait(max(1.0, o.deadline - (time.monotonic() - began)))
         self.tell(job)
-        verdict = job.judge(reference=reference)
+        verdict = job.judge(reference=reference, peak=looks and looks.stop().peak)
         return verdict, job, kills, time.monotonic() - began
 
     def tell(self, job):

@@ -14,7 +14,8 @@ I7  the kernel's OOM killer struck as often as expected
 I8  the exit code is as expected, and a failure gives its reason in one line
 I9  what the run tells of itself is what was done to it: every death has a fault that explains it, every
     fault a death, sums agree, and what was requeued is what dead workers had
-I10 memory stays under the plan: skipped, this version has no plan
+I10 memory stays under the plan: what all processes held at once, as somebody saw it, is at most what
+    run_started says was planned
 
 Each gives a line `I3 ok: ...`, `I3 skip: why` or `I3 FAILED: ...`; the exit status is 1 when one failed.
 What is not given is skipped with that reason. Standard library only.
@@ -239,6 +240,7 @@ class Run:
         self.faults = None       # {pid: [names of CAUSES]}
         self.workers = 2
         self.fd_counts = None    # of the supervisor, over time
+        self.peak = None         # bytes, anonymous and shared, that all its processes held at once
         self.oom_expected = 0
         self.kept = ()           # names beside the output that were made on purpose
         self.resumable = False   # journal and parts may be there
@@ -542,8 +544,18 @@ def judge(run):
     judge_oom(run, verdict)
     judge_exit(run, events, verdict)
     judge_counters(run, events, verdict)
-    verdict.say("I10", "skip", "this version has no plan of memory to hold a run to")
+    judge_memory(run, events, verdict)
     return verdict
+
+
+def judge_memory(run, events, verdict):
+    planned = [e["memory_bytes"] for e in events or [] if e.get("event") == "run_started"]
+    if run.peak is None or not planned:
+        verdict.say("I10", "skip", "nobody looked at the run's memory" if run.peak is None else
+                    "it did not get as far as a plan")
+    else:
+        over = f"{run.peak} bytes held at once, {planned[-1]} planned" if run.peak > planned[-1] else None
+        verdict.say("I10", over, f"{run.peak} of {planned[-1]} bytes planned, at most")
 
 
 def main():
@@ -560,6 +572,7 @@ def main():
     parser.add_argument("--token")
     parser.add_argument("--faults", help="a log of the hooked worker, all that was done to the run")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--peak", type=int, help="bytes that all processes held at once, at most")
     a = parser.parse_args()
     said = None
     if a.stderr:
@@ -567,7 +580,7 @@ def main():
             said = file.read()
     verdict = judge(Run(output=os.path.abspath(a.out), input=a.input, reference=a.reference, events=a.log,
                         code=a.code, codes=tuple(map(int, a.codes.split(","))), stderr=said,
-                        seconds=a.seconds, deadline=a.deadline, token=a.token, workers=a.workers,
+                        seconds=a.seconds, deadline=a.deadline, token=a.token, workers=a.workers, peak=a.peak,
                         faults=read_faults(a.faults) if a.faults else None))
     print(verdict)
     sys.exit(1 if verdict.failed else 0)
