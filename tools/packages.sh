@@ -1,15 +1,18 @@
 # packages.sh: Debian packages for `try` and `check`, sourced by both.
 #
 #     need_packages NAME...
+#     want_packages NAME...
 #
-# Installs the packages that are missing, as root or through sudo; says which, and does nothing when
-# all are there. Where it cannot install it says what to install and fails. On a system without dpkg
-# it names the packages and leaves it to the build to find what it needs.
+# need_packages installs the packages that are missing, as root or through sudo; says which, and does
+# nothing when all are there. Where it cannot install it says what to install and fails. On a system without dpkg
+# it names the packages and leaves it to the build to find what it needs. want_packages does the same for
+# what a test can be skipped without: where it fails it says so, and that is all.
 
 packages_build='gcc libc6-dev make meson ninja-build pkg-config python3 python3-pip ca-certificates
   libdnnl-dev libjansson-dev libutf8proc-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libzip-dev
   zlib1g-dev libcmocka-dev'
 packages_check='clang libclang-rt-14-dev clang-format python3-venv binutils strace openssl'
+packages_wanted='user-mode-linux' # a kernel for tests/uml; Debian has it for x86 alone
 
 as_root()
 {
@@ -45,4 +48,12 @@ need_packages()
     apt_update &&
         as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
             "${missing[@]}" >/dev/null
+}
+
+want_packages()
+{
+    case "$(uname -m)" in
+        x86_64) need_packages "$@" || echo "== goes on without: $*" ;;
+    esac
+    return 0
 }
