@@ -113,6 +113,15 @@ void app_json_u64(struct app_out *out, uint64_t value)
     app_print(out, "%llu", (unsigned long long)value);
 }
 
+void app_json_bytes(struct app_out *out, const char *key, uint64_t bytes)
+{
+    app_json_key(out, key);
+    if (bytes == UINT64_MAX)
+        app_json_raw(out, "null");
+    else
+        app_json_u64(out, bytes);
+}
+
 void app_json_i64(struct app_out *out, int64_t value)
 {
     before_value(out);

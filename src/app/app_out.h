@@ -60,6 +60,8 @@ void app_json_key(struct app_out *out, const char *key);
 void app_json_text(struct app_out *out, const char *text, size_t bytes);
 void app_json_string(struct app_out *out, const char *text); /* NULL: null */
 void app_json_u64(struct app_out *out, uint64_t value);
+/* A key and bytes; UINT64_MAX, which is unknown or no limit, is null. */
+void app_json_bytes(struct app_out *out, const char *key, uint64_t bytes);
 void app_json_i64(struct app_out *out, int64_t value);
 void app_json_real(struct app_out *out, double value, int decimals); /* not finite: null */
 void app_json_bool(struct app_out *out, bool value);

@@ -112,16 +112,6 @@ static void gather(struct facts *f)
                        " that fetches models is neither beside vecmill nor in its libexec folder");
 }
 
-/* null where it is unknown, or no limit */
-static void json_bytes(struct app_out *out, const char *key, uint64_t bytes)
-{
-    app_json_key(out, key);
-    if (bytes == UINT64_MAX)
-        app_json_raw(out, "null");
-    else
-        app_json_u64(out, bytes);
-}
-
 static void print_json(struct app_out *out, const struct facts *f)
 {
     const vecmill_machine *m = &f->machine;
@@ -146,17 +136,17 @@ static void print_json(struct app_out *out, const struct facts *f)
             app_json_raw(out, "null");
         app_json_key(out, "cpus");
         app_json_u64(out, m->cpus);
-        json_bytes(out, "memory_total", m->memory_total);
-        json_bytes(out, "memory_available", m->memory_available);
-        json_bytes(out, "memory_limit", m->memory_limit);
+        app_json_bytes(out, "memory_total", m->memory_total);
+        app_json_bytes(out, "memory_available", m->memory_available);
+        app_json_bytes(out, "memory_limit", m->memory_limit);
         app_json_key(out, "memory_limit_source");
         app_json_string(out, m->memory_limit_source);
-        json_bytes(out, "data_limit", m->data_limit);
-        json_bytes(out, "address_limit", m->address_limit);
-        json_bytes(out, "limit", m->limit);
+        app_json_bytes(out, "data_limit", m->data_limit);
+        app_json_bytes(out, "address_limit", m->address_limit);
+        app_json_bytes(out, "limit", m->limit);
         app_json_key(out, "limit_source");
         app_json_string(out, m->limit_source);
-        json_bytes(out, "memory_room", m->memory_room);
+        app_json_bytes(out, "memory_room", m->memory_room);
         app_json_key(out, "groups_left_out");
         app_json_u64(out, m->groups_left_out);
         app_json_key(out, "memory_pressure");

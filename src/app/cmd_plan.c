@@ -9,15 +9,6 @@
 
 #include "try.h"
 
-static void bytes_or_null(struct app_out *out, const char *key, uint64_t bytes)
-{
-    app_json_key(out, key);
-    if (bytes == UINT64_MAX)
-        app_json_raw(out, "null");
-    else
-        app_json_u64(out, bytes);
-}
-
 static void json_part(struct app_out *out, const vecmill_plan_part *part, bool is_measured)
 {
     app_json_open(out, '{');
@@ -45,7 +36,7 @@ static void print_json(struct app_out *out, const vecmill_plan *plan, bool is_me
     app_json_u64(out, plan->reserve_bytes);
     app_json_key(out, "pack_bytes");
     app_json_u64(out, plan->pack_bytes);
-    bytes_or_null(out, "limit_bytes", plan->limit_bytes);
+    app_json_bytes(out, "limit_bytes", plan->limit_bytes);
     app_json_key(out, "limit_source");
     app_json_string(out, plan->limit_source);
     app_json_key(out, "oom_group");

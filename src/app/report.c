@@ -151,11 +151,7 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
         app_json_u64(out, counts.workers);
         app_json_key(out, "memory_bytes");
         app_json_u64(out, plan.total_bytes);
-        app_json_key(out, "memory_limit_bytes");
-        if (plan.limit_bytes == UINT64_MAX)
-            app_json_raw(out, "null");
-        else
-            app_json_u64(out, plan.limit_bytes);
+        app_json_bytes(out, "memory_limit_bytes", plan.limit_bytes);
         app_json_key(out, "memory_limit_source");
         app_json_string(out, plan.limit_source);
         app_json_key(out, "oom_group");

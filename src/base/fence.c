@@ -13,19 +13,6 @@
 
 #define STATUS_MOST ((size_t)8 << 10) /* /proc/self/status of Linux 6.18 has 1.5 kB */
 
-/* Sanitizers map shadow memory while the program runs: under the fence they would end it. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WITH_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                         \
-    __has_feature(thread_sanitizer)
-#define WITH_SANITIZER 1
-#endif
-#endif
-#ifndef WITH_SANITIZER
-#define WITH_SANITIZER 0
-#endif
-
 /* VmData in bytes; 0: it cannot be read. */
 static uint64_t data_bytes(void)
 {
@@ -51,7 +38,7 @@ static uint64_t data_bytes(void)
 vecmill_status fence_set(uint64_t *bytes, vecmill_err *err)
 {
     struct rlimit limit;
-    const uint64_t data = WITH_SANITIZER ? 0 : data_bytes();
+    const uint64_t data = FENCE_SANITIZED ? 0 : data_bytes();
     if (data > 0) {
         if (getrlimit(RLIMIT_DATA, &limit) != 0)
             return err_sys(err, VECMILL_E_INTERNAL, errno, "RLIMIT_DATA cannot be read");

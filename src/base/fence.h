@@ -12,6 +12,20 @@
 
 #include "err.h"
 
+/* 1: a build with a sanitizer that maps shadow memory while the program runs: under the fence it would
+ * end, so there is none. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FENCE_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                         \
+    __has_feature(thread_sanitizer)
+#define FENCE_SANITIZED 1
+#endif
+#endif
+#ifndef FENCE_SANITIZED
+#define FENCE_SANITIZED 0
+#endif
+
 /* Sets the soft RLIMIT_DATA to what counts against it now, VmData of /proc/self/status: private writable
  * mappings and the heap. Not in it, and so outside the fence: files mapped to be read, shared memory,
  * and the stack, which grows by being touched (stack_commit). *bytes: where the fence is; 0 where there

@@ -27,18 +27,6 @@
 #define WAIT     60000u /* ms: a hang ends the test */
 #define TEXT_MAX 1024u
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WITH_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                         \
-    __has_feature(thread_sanitizer)
-#define WITH_SANITIZER 1
-#endif
-#endif
-#ifndef WITH_SANITIZER
-#define WITH_SANITIZER 0
-#endif
-
 static char folder[64];
 static const char *maker, *worker;
 static uint32_t n_leases; /* of one worker */
@@ -120,7 +108,7 @@ static void expect_nothing_taken(const struct figures *before)
 {
     const struct figures now = measure();
     assert_int_equal(now.taken, before->taken);
-    if (WITH_SANITIZER) return; /* its run-time takes what it likes */
+    if (FENCE_SANITIZED) return; /* its run-time takes what it likes */
     assert_int_equal(now.live, before->live);
     assert_int_equal(now.pages, before->pages);
     assert_int_equal(now.data, before->data);
@@ -287,12 +275,12 @@ static void what_is_taken_is_seen(void **state)
     void *m = NULL;
     assert_int_equal(mem_new(1, "a byte", &m, NULL), VECMILL_OK);
     assert_int_equal(measure().taken, before.taken + 1);
-    if (!WITH_SANITIZER) assert_true(measure().live > before.live);
+    if (!FENCE_SANITIZED) assert_true(measure().live > before.live);
     mem_free(m);
     assert_int_equal(mem_map(1, "a page", &m, NULL), VECMILL_OK);
     assert_int_equal(measure().taken, before.taken + 2);
     assert_true(measure().pages > before.pages);
-    if (!WITH_SANITIZER) assert_int_equal(measure().data, before.data + 1);
+    if (!FENCE_SANITIZED) assert_int_equal(measure().data, before.data + 1);
     mem_unmap(m, 1);
 }
 
@@ -304,7 +292,7 @@ static void more_than_was_planned_is_said(void **state)
     vecmill_err err, why;
     vecmill_result r;
     int accepted = 0, taken = 0;
-    if (WITH_SANITIZER) {
+    if (FENCE_SANITIZED) {
         printf(
             "skipped: a worker with a sanitizer has no fence: its run-time maps what it likes\n");
         return;

@@ -1,6 +1,8 @@
 /* guard: see guard.h. */
 #include "guard.h"
 
+#include "base/base.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -20,18 +22,6 @@
 #include <unistd.h>
 
 #define GUARD_EXIT 99 /* exit code of who took memory */
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WITH_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                         \
-    __has_feature(thread_sanitizer)
-#define WITH_SANITIZER 1
-#endif
-#endif
-#ifndef WITH_SANITIZER
-#define WITH_SANITIZER 0
-#endif
 
 #if defined(__x86_64__)
 #define GUARD_ARCH AUDIT_ARCH_X86_64
@@ -197,13 +187,13 @@ void guard_check(void)
 {
     if (guard.left) return;
     if (guard.waits++ == 0) {
-        if (!WITH_SANITIZER) {
+        if (!FENCE_SANITIZED) {
             guard.ready = measure();
             (void)forbid_calls();
         }
         guard.closed = true;
     }
-    if (WITH_SANITIZER) return;
+    if (FENCE_SANITIZED) return;
     const struct figures now = measure(), ready = guard.ready;
     if (now.live != ready.live) end("bytes of the heap in use", ready.live, now.live);
     if (now.pages != ready.pages) end("pages of all mappings", ready.pages, now.pages);
