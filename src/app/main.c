@@ -63,6 +63,8 @@ int main(int argc, char **argv)
 {
     fill_standard_descriptors();
     signals_init();
+    /* jansson 2.14 does not survive an allocation that fails inside a token; in planned memory none does. */
+    jsonx_claim(SIZE_MAX);
 
     vecmill_err err;
     struct options options;

@@ -118,8 +118,12 @@ static vecmill_status parse(const void *data, size_t bytes, size_t flags, const 
     } else {
         v = json_loadb(data, bytes, flags, &e);
     }
-    if (!v && errno == ENOMEM)
+    /* A value there may be all the same, with a text cut short: jansson 2.14 goes on with what of a token
+     * it could store. */
+    if (errno == ENOMEM) {
+        json_decref(v);
         return err_set(err, VECMILL_E_MEMORY, "%s: no memory for its values", name);
+    }
     if (!v) {
         return err_set(err, failure, "%s: line %d column %d: not valid JSON, %s", name, e.line,
                        e.column, e.text);
