@@ -263,6 +263,11 @@ enum crew_head crew_head(const struct crew *crew, const void **result, vecmill_c
     return CREW_WAITING;
 }
 
+const void *crew_item(const struct crew *crew, uint64_t tag, size_t *bytes)
+{
+    return ledger_item(&crew->ledger, tag, bytes);
+}
+
 void crew_drop(struct crew *crew)
 {
     ledger_drop(&crew->ledger);

@@ -145,6 +145,8 @@ enum crew_head {
 /* Looks at the oldest item that was not dropped. result (borrowed until the drop) and causes
  * [CREW_FAULTS_MAX] are written as the state says. */
 enum crew_head crew_head(const struct crew *crew, const void **result, vecmill_cause *causes);
+/* The bytes of an item that was accepted and not dropped (asserted): borrowed until it is. */
+const void *crew_item(const struct crew *crew, uint64_t tag, size_t *bytes);
 /* Drops it; it is done or condemned (asserted). */
 void crew_drop(struct crew *crew);
 

@@ -211,6 +211,14 @@ const unsigned char *ledger_result(const struct ledger *l, uint64_t tag)
     return l->results + (size_t)(tag % l->items_max) * l->result_bytes;
 }
 
+const unsigned char *ledger_item(const struct ledger *l, uint64_t tag, size_t *bytes)
+{
+    assert(tag >= l->dropped && tag < l->accepted);
+    const struct item *item = item_of(l, tag);
+    *bytes = item->bytes;
+    return l->bytes + item->at + FRAME_ITEM_HEAD;
+}
+
 void ledger_drop(struct ledger *l)
 {
     assert(l->dropped < l->accepted && item_of(l, l->dropped)->state >= ITEM_DONE);

@@ -96,6 +96,8 @@ unsigned ledger_return(struct ledger *l, const struct range *range, vecmill_caus
 /* The oldest item; NULL when all were dropped. */
 const struct item *ledger_head(const struct ledger *l);
 const unsigned char *ledger_result(const struct ledger *l, uint64_t tag);
+/* What was put; of an item that is there. */
+const unsigned char *ledger_item(const struct ledger *l, uint64_t tag, size_t *bytes);
 void ledger_drop(struct ledger *l);
 
 /* Counts everything again; false when it disagrees with the counters. */

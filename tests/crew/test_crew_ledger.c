@@ -564,6 +564,13 @@ static void compare(struct model *m, const struct ledger *l)
         in_flight += m->items[i].state == OUT;
         if (m->first_tag + i >= m->fresh) fresh_cost_ns += m->items[i].cost_ns;
     }
+    if (m->n_items > 0) { /* whatever became of it, its bytes are there */
+        const uint32_t i = below(m->n_items);
+        size_t bytes;
+        const unsigned char *data = ledger_item(l, m->first_tag + i, &bytes);
+        assert_int_equal(bytes, m->items[i].bytes);
+        assert_memory_equal(data, m->items[i].data, bytes);
+    }
     assert_true(ledger_is_sound(l));
     assert_int_equal(l->accepted, m->accepted);
     assert_int_equal(l->returned, m->returned);
