@@ -180,6 +180,7 @@ static int recovery(const char *model, uint32_t workers, uint32_t kills)
     options.worker_path = worker_path();
     pool_options.workers = seen.workers = workers;
     pool_options.on_event = on_event;
+    pool_options.compute_duplicates = 1; /* the documents come again and again */
     CHECK(vecmill_pool_open(&options, &pool_options, &pool, &err));
     if (pthread_create(&thread, NULL, keep_full, pool) != 0) return 1;
     sleep(1);

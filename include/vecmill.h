@@ -140,6 +140,8 @@ typedef struct vecmill_result {
     uint32_t n_tokens;  /* computed, special ones included; LONG_SPLIT: of all windows, so that
                                     what two of them share counts twice; UINT32_MAX also if more */
     uint32_t truncated; /* 1: tokens were cut off */
+    uint32_t duplicate; /* of a pool, 1: all else here, and the vector, is a copy of what another
+                                    document with these bytes got: n_tokens were computed for it */
     uint64_t
         replaced_bytes; /* bytes of invalid UTF-8 in what was read before a cut, each maximal bad
                                 part read as U+FFFD */
@@ -214,7 +216,7 @@ typedef struct vecmill_event {
     vecmill_cause cause;
     int code;        /* the signal's number; for CAUSE_EXIT the exit code */
     uint64_t first;  /* of a batch: its first document, counted from 0 since the pool was opened */
-    uint32_t n_docs; /* of a batch; 0: none */
+    uint32_t n_docs; /* of a batch: duplicates, which are in none, are not counted; 0: none */
     uint32_t deaths; /* workers that ended while they had this batch */
 } vecmill_event;
 
@@ -237,6 +239,9 @@ typedef struct vecmill_pool_options {
     uint64_t (*beside)(void *beside_context, uint32_t dim, uint32_t capacity,
                        uint64_t max_document);
     void *beside_context;
+    /* Added after 0.3.0. */
+    int compute_duplicates; /* 1: a document with the same bytes as one that is in the pool is computed
+                                    all the same, for measurements; 0: it gets a copy */
 } vecmill_pool_options;
 
 /* Fills *options with the defaults, struct_bytes included. */
@@ -313,7 +318,10 @@ VECMILL_API vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan
 VECMILL_API void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts);
 
 /* Gives one document to the pool, which copies it. Never waits: *accepted is 0 when the pool is full,
- * then take first. Errors: E_LIMIT (over max_document; the pool goes on), and what ended the pool. */
+ * then take first. Errors: E_LIMIT (over max_document; the pool goes on), and what ended the pool.
+ * A document with the very bytes of one that is in the pool (submitted, not yet taken) is not computed
+ * again: it gets a copy of that one's result, whatever that will be. Where there is no room to keep so
+ * many results it is computed; a quarter of the pool's capacity is there. */
 VECMILL_API vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *accepted,
                                                vecmill_err *err);
 
@@ -347,6 +355,8 @@ typedef struct vecmill_pool_counts {
     uint32_t workers;                     /* asked for */
     uint32_t ready;                       /* alive and able to compute */
     uint32_t capacity;                    /* documents submitted and not taken, at most */
+    /* Added after 0.3.0; a struct_bytes that ends here leaves it out. */
+    uint64_t duplicates; /* of accepted: get a copy of another's result; queued till taken */
 } vecmill_pool_counts;
 
 VECMILL_API void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts);

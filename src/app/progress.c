@@ -79,6 +79,8 @@ static void tell_json(struct app_out *out, const char *event, const struct job_p
     app_json_u64(out, now->replaced_bytes);
     app_json_key(out, "tokens");
     app_json_u64(out, now->tokens);
+    app_json_key(out, "duplicates");
+    app_json_u64(out, now->duplicates);
     app_json_key(out, "seconds");
     app_json_real(out, (double)now->elapsed_ns / 1e9, 3);
     app_json_key(out, "documents_per_second");
@@ -202,6 +204,9 @@ static void summary_text(struct app_out *out, const struct job_progress *total, 
               (unsigned long long)total->truncated, (unsigned long long)total->replaced_bytes);
     if (total->resumed > 0)
         app_print(out, "; %s by earlier runs", app_number(total->resumed, documents));
+    if (total->duplicates > 0)
+        app_print(out, "; %s duplicate%s computed once", app_number(total->duplicates, documents),
+                  total->duplicates == 1 ? "" : "s");
     app_print(out, "), %s tokens in %.2f s, %s tokens/s\n", app_number(total->tokens, tokens),
               (double)total->elapsed_ns / 1e9,
               app_number((uint64_t)per_second(total->tokens, total), rate));

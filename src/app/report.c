@@ -183,6 +183,8 @@ static void tell_finished(struct report *r, const struct job_progress *total,
     app_json_u64(out, total->replaced_bytes);
     app_json_key(out, "tokens");
     app_json_u64(out, total->tokens);
+    app_json_key(out, "duplicates");
+    app_json_u64(out, total->duplicates);
     app_json_key(out, "seconds");
     app_json_real(out, (double)total->elapsed_ns / 1e9, 3);
     app_json_key(out, "batches");

@@ -17,6 +17,9 @@
 #define LARGEST_BYTES       ((uint64_t)64 << 20)
 #define LARGEST_BYTES_SPLIT ((uint64_t)64 << 10)
 
+/* A token, and the blanks of a number of 24 digits (put_document). */
+#define SHORTEST_BYTES 48u
+
 struct trial {
     const atomic_int *stop;
     char folder[IO_PATH_MAX], input[IO_PATH_MAX + 16], output[IO_PATH_MAX + 16];
@@ -31,11 +34,15 @@ static const char *temporary_folder(void)
     return dir && *dir ? dir : "/tmp";
 }
 
-/* One document of `bytes`: words of one letter, each a token. */
-static void put_document(FILE *file, uint64_t bytes)
+/* One document of `bytes`: words of one letter, each a token. Which blanks are between and behind them is its
+ * number: a document that comes again would not be computed. */
+static void put_document(FILE *file, uint64_t number, uint64_t letters, uint64_t bytes)
 {
-    for (uint64_t i = 0; i < bytes; i++)
-        (void)fputc(i % 2 == 0 ? 'a' : ' ', file);
+    for (uint64_t i = 0; i < bytes; i++) {
+        const bool is_letter = i % 2 == 0 && i < 2 * letters;
+        const bool is_tab = i / 2 < 32 && (number >> (i / 2) & 1) != 0;
+        (void)fputc(is_letter ? 'a' : is_tab ? '\t' : ' ', file);
+    }
     (void)fputc('\n', file);
 }
 
@@ -46,16 +53,18 @@ static vecmill_status write_input(const struct trial *t, const struct options *o
         o->long_policy == VECMILL_LONG_SPLIT ? LARGEST_BYTES_SPLIT : LARGEST_BYTES;
     const uint64_t largest = num_min(p->max_document, most);
     const uint64_t longest = num_min(2 * (uint64_t)p->max_length, p->max_document);
+    const uint64_t shortest = num_min(SHORTEST_BYTES, p->max_document);
+    uint64_t number = 0;
     vecmill_pool_counts counts = {.struct_bytes = sizeof(counts)};
     vecmill_pool_count(t->pool, &counts);
     FILE *file = fopen(t->input, "we");
     if (!file) return err_sys(err, VECMILL_E_IO, errno, "%s: cannot be written", t->input);
     for (int round = 0; round < ROUNDS && atomic_load(t->stop) == 0; round++) {
-        put_document(file, largest);
+        put_document(file, number++, largest, largest);
         for (uint32_t i = 0; i < LONGEST_A_WORKER * p->workers; i++)
-            put_document(file, longest);
+            put_document(file, number++, longest, longest);
         for (uint32_t i = 0; i < QUEUES_OF_SHORT * counts.capacity; i++)
-            put_document(file, 1);
+            put_document(file, number++, 1, shortest);
     }
     const bool failed = ferror(file) != 0;
     if (fclose(file) != 0 || failed)

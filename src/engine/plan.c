@@ -27,6 +27,10 @@
 #define QUEUE_DOCS(workers)  (ENGINE_LEASE_DOCS * ((workers) + 4))
 #define QUEUE_BYTES(workers) (((size_t)1 << 20) + ((size_t)(workers) << 19))
 
+/* Results that are kept for copies: as many as wait when each document comes twice, as far apart as chance
+ * has it within the pool. Of neighbours one is. */
+#define KEPT_RESULTS(documents) ((documents) / 4)
+
 /* Page tables: one entry of 8 bytes for each page, and the tables above and beside (program, libraries,
  * stack, each with a page of entries of its own): 112 kB of a process that holds nothing (VmPTE). */
 #define TABLES_BYTES ((uint64_t)128 << 10)
@@ -66,6 +70,25 @@ void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_documen
     };
 }
 
+void plan_twins(const struct crew_options *crew, struct twins *twins)
+{
+    *twins = (struct twins){
+        .capacity = crew->items_max,
+        .kept_most = (uint32_t)num_min(KEPT_RESULTS(crew->items_max), TWINS_KEPT_MOST),
+        .kept_bytes = num_up(sizeof(struct plan_kept) + crew->result_bytes, 8),
+    };
+}
+
+size_t plan_twins_bytes(const struct crew_options *crew)
+{
+    struct arena a;
+    struct twins twins;
+    plan_twins(crew, &twins);
+    arena_count(&a);
+    twins_layout(&twins, &a);
+    return arena_bytes(&a);
+}
+
 /* ---- the sum ---- */
 
 static void add(vecmill_plan *plan, const char *owner, const char *name, uint32_t n, uint64_t bytes)
@@ -84,6 +107,7 @@ static void add_supervisor(const struct plan_facts *f, uint32_t workers, vecmill
     plan_crew(&f->setup, workers, f->max_document, &crew);
     add(plan, "supervisor", PLAN_PROGRAM, 1, pages(f->own_bytes));
     add(plan, "supervisor", "queue", 1, pages(crew_bytes(&crew)));
+    add(plan, "supervisor", "duplicates", 1, pages(plan_twins_bytes(&crew)));
     if (f->beside)
         add(plan, "supervisor", "reading and writing", 1,
             pages(f->beside(f->beside_context, f->setup.config.hidden, crew.items_max,

@@ -7,6 +7,7 @@
 
 #include "crew/crew.h"
 #include "engine/setup.h"
+#include "engine/twins.h"
 #include "host/host.h"
 
 /* Names of lines that are found again. */
@@ -43,6 +44,18 @@ vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_op
 /* Numbers of a crew for this setup; program, callbacks and their context are the caller's to add. */
 void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_document,
                struct crew_options *options);
+
+/* What is kept of a work for its copies (twins.h), followed by the result as the crew has it. */
+struct plan_kept {
+    bool is_condemned;
+    vecmill_cause causes[CREW_FAULTS_MAX];
+};
+
+/* Numbers of the twins beside this crew. */
+void plan_twins(const struct crew_options *crew, struct twins *twins);
+
+/* Bytes of what twins_layout lays out. */
+size_t plan_twins_bytes(const struct crew_options *crew);
 
 /* The sum for so many workers and tokens. Everything of *plan but struct_bytes and advice is set. */
 void plan_sum(const struct plan_facts *facts, uint32_t workers, uint32_t batch_tokens,

@@ -10,6 +10,7 @@
 #include "engine/plan.h"
 #include "engine/pressure.h"
 #include "engine/split.h"
+#include "engine/twins.h"
 #include "host/host.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 /* No worker at all by then: the pool does not open. */
 #define OPEN_NS 60000000000u
@@ -60,7 +62,10 @@ struct vecmill_pool {
     pthread_cond_t stepped;
     uint32_t n_waiting; /* threads that wait for stepped */
     bool ending;
-    uint32_t capacity;
+    struct twins twins; /* whose works are the crew's items */
+    void *twins_memory;
+    size_t twins_bytes;
+    uint64_t n_copies_condemned;
 };
 
 /* ---- the pool's thread ---- */
@@ -139,7 +144,7 @@ static void on_crew(void *context, const struct crew_event *event)
         .pid = event->pid,
         .cause = event->cause,
         .code = event->code,
-        .first = event->first,
+        .first = event->n > 0 ? twins_document(&pool->twins, event->first) : 0,
         .n_docs = event->n,
         .deaths = event->deaths,
     };
@@ -216,6 +221,21 @@ static void write_arguments(vecmill_pool *pool)
         pool->arguments[i] = (char *)(uintptr_t)words[i];
 }
 
+static vecmill_status take_twins(vecmill_pool *pool, const struct crew_options *options,
+                                 vecmill_err *err)
+{
+    static const char what[] = "a pool's table of duplicates";
+    struct arena a;
+    const size_t bytes = plan_twins_bytes(options);
+    VM_TRY(mem_map(bytes, what, &pool->twins_memory, err));
+    pool->twins_bytes = bytes;
+    VM_TRY(mem_commit(pool->twins_memory, bytes, what, err));
+    plan_twins(options, &pool->twins);
+    arena_init(&a, pool->twins_memory, bytes);
+    twins_layout(&pool->twins, &a);
+    return VECMILL_OK;
+}
+
 static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
 {
     const uint32_t workers = pool->plan.workers;
@@ -231,7 +251,7 @@ static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
     options.on_event = on_crew;
     options.context = pool;
     options.reap_strangers = pool->options.reap_strangers != 0;
-    pool->capacity = options.items_max;
+    VM_TRY(take_twins(pool, &options, err));
     return crew_open(&options, &pool->crew, err);
 }
 
@@ -317,6 +337,7 @@ void vecmill_pool_close(vecmill_pool *pool)
     }
     pthread_cond_destroy(&pool->stepped);
     pthread_mutex_destroy(&pool->lock);
+    mem_unmap(pool->twins_memory, pool->twins_bytes);
     mem_free(pool);
 }
 
@@ -367,6 +388,33 @@ static uint64_t cost_ns(const vecmill_pool *pool, vecmill_doc doc)
                       1e9);
 }
 
+/* A document that is looked for among those that are in the pool. */
+struct sought {
+    const vecmill_pool *pool;
+    vecmill_doc doc;
+};
+
+static bool has_bytes(const void *context, uint64_t work)
+{
+    const struct sought *sought = context;
+    size_t bytes;
+    const void *data = crew_item(sought->pool->crew, work, &bytes);
+    return bytes == sought->doc.bytes && (bytes == 0 || memcmp(data, sought->doc.text, bytes) == 0);
+}
+
+/* False: there is no room. Holds the lock. */
+static bool add(vecmill_pool *pool, vecmill_doc doc, uint64_t hash, uint64_t cost)
+{
+    const struct sought sought = {pool, doc};
+    struct twins *twins = &pool->twins;
+    if (twins_is_full(twins)) return false;
+    if (!pool->options.compute_duplicates && twins_add_copy(twins, hash, has_bytes, &sought))
+        return true;
+    if (!crew_submit(pool->crew, doc.text, doc.bytes, cost)) return false;
+    twins_add_work(twins, hash);
+    return true;
+}
+
 vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *accepted,
                                    vecmill_err *err)
 {
@@ -376,9 +424,10 @@ vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *acc
                        doc.bytes, (unsigned long long)pool->max_document);
     const uint64_t cost = cost_ns(pool, doc);
     doc.bytes = (size_t)num_min(doc.bytes, setup_text_bytes(&pool->setup, pool->max_document));
+    const uint64_t hash = XXH3_64bits(doc.bytes > 0 ? doc.text : "", doc.bytes);
     pthread_mutex_lock(&pool->lock);
     const vecmill_status status = crew_failure(pool->crew, err);
-    if (status == VECMILL_OK) *accepted = crew_submit(pool->crew, doc.text, doc.bytes, cost);
+    if (status == VECMILL_OK) *accepted = add(pool, doc, hash, cost);
     if (pool->n_waiting > 0) crew_hurry(pool->crew);
     pthread_mutex_unlock(&pool->lock);
     return status;
@@ -415,6 +464,44 @@ static void read_condemned(const vecmill_pool *pool, const vecmill_cause *causes
                   cause_word(causes[2]));
 }
 
+static size_t result_bytes(const vecmill_pool *pool)
+{
+    return sizeof(struct engine_result) + pool->setup.config.hidden * sizeof(float);
+}
+
+/* The oldest document's result: of a copy, what was kept of its work's. As crew_head. */
+static enum crew_head look(const vecmill_pool *pool, const void **result, vecmill_cause *causes)
+{
+    const void *slot;
+    if (twins_head(&pool->twins, &slot) != TWINS_COPY) return crew_head(pool->crew, result, causes);
+    const struct plan_kept *kept = slot;
+    *result = kept + 1;
+    memcpy(causes, kept->causes, sizeof kept->causes);
+    return kept->is_condemned ? CREW_CONDEMNED : CREW_DONE;
+}
+
+/* Ends with the oldest document, which is done or condemned; keeps its result for its copies. True: it was a
+ * copy itself. */
+static bool let_go(vecmill_pool *pool, enum crew_head head, const void *result,
+                   const vecmill_cause *causes)
+{
+    const void *slot;
+    const bool is_copy = twins_head(&pool->twins, &slot) == TWINS_COPY;
+    struct plan_kept *kept = twins_take(&pool->twins);
+    if (kept) {
+        kept->is_condemned = head == CREW_CONDEMNED;
+        if (kept->is_condemned)
+            memcpy(kept->causes, causes, sizeof kept->causes);
+        else
+            memcpy(kept + 1, result, result_bytes(pool));
+    }
+    if (is_copy)
+        pool->n_copies_condemned += head == CREW_CONDEMNED;
+    else
+        crew_drop(pool->crew);
+    return is_copy;
+}
+
 vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *vector,
                                  vecmill_result *result, vecmill_err *why, int *taken,
                                  vecmill_err *err)
@@ -426,15 +513,15 @@ vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *ve
     vecmill_status status = VECMILL_OK;
     int got = 0;
     pthread_mutex_lock(&pool->lock);
-    enum crew_head head = crew_head(pool->crew, &bytes, causes);
+    enum crew_head head = look(pool, &bytes, causes);
     while (head == CREW_WAITING && wait_ms > 0 && wait_step(pool, at_ns))
-        head = crew_head(pool->crew, &bytes, causes);
+        head = look(pool, &bytes, causes);
     if (head == CREW_DONE || head == CREW_CONDEMNED) {
         if (head == CREW_DONE)
             read_result(pool, bytes, vector, &r, why);
         else
             read_condemned(pool, causes, vector, &r, why);
-        crew_drop(pool->crew);
+        r.duplicate = let_go(pool, head, bytes, causes);
         if (result) *result = r;
         got = 1;
     } else if (head != CREW_WAITING) {
@@ -457,19 +544,23 @@ void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts)
     struct crew_counts c;
     pthread_mutex_lock(&pool->lock);
     crew_count(pool->crew, &c);
+    const struct twins t = pool->twins;
+    const uint64_t copies_condemned = pool->n_copies_condemned;
     pthread_mutex_unlock(&pool->lock);
+    const uint64_t copies = t.added - t.works_added, copies_taken = t.taken - t.works_taken;
     vecmill_pool_counts out = {
         .struct_bytes = counts->struct_bytes,
-        .accepted = c.accepted,
-        .returned = c.returned,
-        .queued = c.queued,
+        .accepted = c.accepted + copies,
+        .returned = c.returned + copies_taken,
+        .queued = c.queued + copies - copies_taken,
         .in_flight = c.in_flight,
-        .condemned = c.condemned,
+        .condemned = c.condemned + copies_condemned,
         .batches = c.leases,
         .requeued = c.requeued,
         .workers = pool->plan.workers,
         .ready = c.ready,
-        .capacity = pool->capacity,
+        .capacity = t.capacity,
+        .duplicates = copies,
     };
     memcpy(out.deaths, c.deaths, sizeof out.deaths);
     memcpy(counts, &out, num_min(counts->struct_bytes, sizeof out));

@@ -66,8 +66,9 @@ static vecmill_status write_row(struct run *run, const struct pending_row *pendi
     else
         row.vector = run->vector;
     VM_TRY(sink_put(&run->sink, &row, err));
+    if (result != NULL) p->duplicates += result->duplicate != 0;
     if (row.reason == NULL) {
-        p->tokens += result->n_tokens;
+        p->tokens += result->duplicate != 0 ? 0 : result->n_tokens;
         p->truncated += result->truncated != 0;
     }
     p->replaced_bytes += pending->replaced_bytes + (result != NULL ? result->replaced_bytes : 0);

@@ -49,7 +49,8 @@ struct job_progress {
     uint64_t documents; /* done, failed ones and those of earlier runs included */
     uint64_t resumed;   /* of these, done by the runs that this one goes on from */
     uint64_t failed;
-    uint64_t tokens;
+    uint64_t tokens;         /* computed: a duplicate's are not */
+    uint64_t duplicates;     /* of this run's documents: given a copy (vecmill_result.duplicate) */
     uint64_t truncated;      /* documents */
     uint64_t replaced_bytes; /* of invalid UTF-8 */
     uint64_t bytes_read;     /* of the input file, compressed bytes for .gz */

@@ -249,7 +249,7 @@ static void deaths_in_json(void **state)
 static void summary_for_people(void **state)
 {
     (void)state;
-    const struct job_progress total = {
+    struct job_progress total = {
         .documents = 1234, .resumed = 1000, .tokens = 2000, .elapsed_ns = 2000000000u};
     const vecmill_err why = {.message = "the reason"};
     open_run(PROGRESS_AUTO, "out.npy");
@@ -257,6 +257,12 @@ static void summary_for_people(void **state)
     assert_string_equal(read_all(told),
                         "complete: 1,234 documents (0 failed, 0 truncated, 0 bytes replaced; 1,000 "
                         "by earlier runs), 2,000 tokens in 2.00 s, 189 tokens/s\n");
+    close_run();
+
+    total.duplicates = 1001;
+    open_run(PROGRESS_AUTO, "out.npy");
+    report_finished(&report, &total, pool, VECMILL_OK, NULL);
+    has(read_all(told), "by earlier runs; 1,001 duplicates computed once), 2,000 tokens");
     close_run();
 
     /* Of a run that failed only the dead: why it failed is said elsewhere. */

@@ -232,6 +232,24 @@ class Poison(crew_kit.CrewCase):
     def test_sleeps(self):
         self.one("sleep", 300, 100, "slow", 250)
 
+    def test_that_comes_again(self):
+        """Each time it fails, and all of them cost what one costs."""
+        poisoned, places = f"{MARKER} and no more", range(40, 400, 20)
+        corpus = crew_kit.corpus(500, 30, changed=tuple((i, poisoned) for i in places))
+        reference, _ = crew_kit.reference("slow", corpus)
+        job = self.job(corpus, "out.npy", "slow", folder=crew_kit.programs(),
+                       plan=f"poison={MARKER}:segv")
+        job.wait()
+        job.judge(reference=reference, codes=(3,))
+        failed = self.lines("out.npy.errors.jsonl")
+        self.assertEqual([line["index"] for line in failed], list(places))
+        self.assertEqual({line["reason"] for line in failed}, {failed[0]["reason"]})
+        self.assertIn("segv, segv, segv", failed[0]["reason"])
+        finished, deaths = job.finished(), job.deaths()
+        self.assertEqual((finished["failed"], finished["duplicates"]), (len(places), len(places) - 1))
+        self.assertGreaterEqual(len(deaths), 3)
+        self.assertLessEqual(len(deaths), 2 * math.log2(deaths[0]["documents"]) + 4)
+
     def test_many(self):
         """Twenty in a row of such documents: each is found, and finding one is progress."""
         rng = random.Random(4)

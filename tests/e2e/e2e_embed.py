@@ -189,6 +189,21 @@ class Telling(harness.Case):
         self.assertEqual(run.err.count("\n"), 1)
         self.assertNotIn("\r", run.err)
 
+    def test_duplicates(self):
+        """A document that comes again within the pool is computed once, and its tokens are counted once."""
+        self.file("once.txt", "some words\n")
+        self.file("often.txt", "some words\n" * 1000)
+        once = self.embed("-i", "once.txt", "-o", "once.npy", "--progress=json")
+        often = self.embed("-i", "often.txt", "-o", "often.npy", "--progress=json")
+        once, often = (json.loads(run.err.splitlines()[-1]) for run in (once, often))
+        self.assertEqual(once["duplicates"], 0)
+        self.assertGreater(often["duplicates"], 500)
+        self.assertEqual(often["tokens"], (1000 - often["duplicates"]) * once["tokens"])
+        with open(self.path("once.npy"), "rb") as one, open(self.path("often.npy"), "rb") as many:
+            self.assertEqual(many.read()[128:], one.read()[128:] * 1000)
+        run = self.embed("-i", "-", "-o", "told.npy", stdin=b"one\none\ntwo\n")
+        self.assertIn("0 bytes replaced; 1 duplicate computed once), ", run.err)
+
     def test_none_says_nothing(self):
         run = self.embed("-i", "-", "-o", "out.npy", "--progress", "none", stdin=b"one\n")
         self.assertEqual((run.out, run.err), (b"", ""))

@@ -5,6 +5,7 @@ file that an undisturbed run writes. What cannot be gone on with is refused, and
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -77,6 +78,47 @@ class Scene(crew_kit.CrewCase):
                            "out.npy", "--workers", "2", *args, code=code, env=crew_kit.environment(), **more)
         self.assertEqual(self.facts(), before)
         return run
+
+
+class Duplicates(Scene):
+    """Documents that come again, next to each other and up to a whole pool apart. Wherever a run is
+    stopped, their rows are those of the texts, which another run has computed once each."""
+
+    def setUp(self):
+        super().setUp()
+        rng, texts = random.Random(11), []
+        for i in range(N):
+            kind = rng.random()
+            texts.append(texts[i - 1] if i > 0 and kind < 0.2 else
+                         texts[rng.randrange(max(0, i - 200), i)] if i > 0 and kind < 0.4 else
+                         rng.randrange(3) if kind < 0.5 else i)
+        corpus = crew_kit.corpus(N, 380) # of the slower model, so that there are checkpoints
+        with open(corpus, encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        self.doubled = self.file("doubled.jsonl", [{"id": f"d{i:06}", "text": lines[text]["text"]}
+                                                   for i, text in enumerate(texts)])
+        reference = harness.Npy(crew_kit.reference("slower", corpus)[0])
+        self.expected = [reference.raw(text) for text in texts]
+
+    def test_stopped_and_killed(self):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with self.subTest(number=number):
+                job = self.start(input=self.doubled, model_name="slower")
+                job.wait_until("a checkpoint", job.checkpoints)
+                job.process.send_signal(number)
+                job.wait(20)
+                self.gone(job)
+                again = self.start("--resume", input=self.doubled, model_name="slower")
+                again.wait()
+                again.judge()
+                finished, rows = again.finished(), harness.Npy(self.path("out.npy"))
+                self.assertGreater(finished["resumed"], 0)
+                self.assertGreater(finished["duplicates"], 0)
+                self.assertEqual([rows.raw(i) for i in range(N)], self.expected)
+                print(f"{N} documents, {finished['resumed']} of them by a run that was ended by {number.name}; "
+                      f"of the others {finished['duplicates']} were duplicates")
+                for name in self.names():
+                    os.unlink(self.path(name))
 
 
 class Signals(Scene):

@@ -471,6 +471,8 @@ static void a_plan_is_kept(void **state)
                      (unsigned long long)part->measured_bytes, (unsigned long long)part->bytes);
 #endif
         measured += part->measured_bytes > 0;
+        if (strcmp(part->name, "duplicates") == 0)
+            assert_int_equal(part->measured_bytes, part->bytes);
         if (strcmp(part->name, "arena") != 0) continue;
         assert_true(part->bytes >= facts.arena_bytes && part->bytes < facts.arena_bytes + 4096);
         assert_int_equal(part->measured_bytes, part->bytes); /* taken whole, at the start */

@@ -50,6 +50,7 @@ static void compute(const vecmill_doc *doc, uint32_t dim, struct fake_doc *out)
     if (is(doc, "TOO LONG")) out->result = (vecmill_result){.status = VECMILL_E_LIMIT};
     if (is(doc, "CONDEMN ME")) out->result = (vecmill_result){.status = VECMILL_E_WORKERS};
     if (out->result.status != VECMILL_OK) return;
+    out->result.duplicate = is(doc, "TWIN");
     out->result.truncated = is(doc, "TRUNCATE ME");
     for (size_t at = 0; at < doc->bytes;) {
         uint32_t cp;

@@ -2,7 +2,7 @@
  *
  * A vector is a hash of its text, so that a row out of place is seen. The text "TOO LONG" fails with
  * E_LIMIT, "TOO LARGE" too, but when it is submitted, "CONDEMN ME" with E_WORKERS; "TRUNCATE ME" counts
- * as truncated, "BREAK" ends the pool. */
+ * as truncated, "TWIN" as a duplicate, "BREAK" ends the pool. */
 #ifndef FAKE_ENGINE_H
 #define FAKE_ENGINE_H
 

@@ -121,6 +121,21 @@ static void clean(void)
     assert_int_equal(kit_count(), 0);
 }
 
+static void what_was_copied_is_not_counted_as_computed(void **state)
+{
+    (void)state;
+    input("in.txt", "a\nTWIN\nb\nTWIN\nTWIN\n");
+    const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
+    struct job_progress summary;
+    vecmill_err err;
+    assert_int_equal(run(&options, NULL, &summary, &err), VECMILL_OK);
+    assert_npy(kit_path("out.npy"), (const char *const[]){"a", "TWIN", "b", "TWIN", "TWIN"}, 5);
+    assert_int_equal(summary.documents, 5);
+    assert_int_equal(summary.duplicates, 3);
+    assert_int_equal(summary.tokens, 2 * 2);
+    clean();
+}
+
 static void npy_with_ids_and_errors(void **state)
 {
     (void)state;
@@ -807,6 +822,7 @@ static void a_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_copied_is_not_counted_as_computed),
         cmocka_unit_test(npy_with_ids_and_errors),
         cmocka_unit_test(nothing_in_nothing_out),
         cmocka_unit_test(jsonl_output),
