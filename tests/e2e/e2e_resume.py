@@ -104,16 +104,20 @@ class Duplicates(Scene):
         for number in (signal.SIGTERM, signal.SIGKILL):
             with self.subTest(number=number):
                 job = self.start(input=self.doubled, model_name="slower")
-                job.wait_until("a checkpoint", job.checkpoints)
+                if number == signal.SIGTERM:
+                    self.some_done(job)
+                else:
+                    job.wait_until("a checkpoint", job.checkpoints)
                 job.process.send_signal(number)
-                job.wait(20)
+                self.assertNotEqual(job.wait(20), 0, "it was quicker than its signal")
                 self.gone(job)
                 again = self.start("--resume", input=self.doubled, model_name="slower")
                 again.wait()
                 again.judge()
                 finished, rows = again.finished(), harness.Npy(self.path("out.npy"))
                 self.assertGreater(finished["resumed"], 0)
-                self.assertGreater(finished["duplicates"], 0)
+                if finished["resumed"] < N // 2: # else the signal came late
+                    self.assertGreater(finished["duplicates"], 0)
                 self.assertEqual([rows.raw(i) for i in range(N)], self.expected)
                 print(f"{N} documents, {finished['resumed']} of them by a run that was ended by {number.name}; "
                       f"of the others {finished['duplicates']} were duplicates")
