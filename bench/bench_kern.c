@@ -1,6 +1,6 @@
 /* bench_kern: each kernel at one level, alone: nanoseconds, GFLOPS, share of the FMA peak.
  *
- *     VECMILL_ISA=avx2 bench_kern [seconds a line, default 0.2] [op]
+ *     VECMILL_ISA=avx2 bench_kern [seconds a line, default 0.2 [op, or all [precision]]]
  *
  * The best of many runs is printed, in time of the thread: noise only ever adds. Shapes are MiniLM's
  * (12 heads of 32, hidden 384) unless the line says otherwise; inputs stay in the cache as in a pass. */
@@ -15,6 +15,7 @@
 static const struct kern *kern;
 static double peak, seconds = 0.2;
 static const char *only;
+static enum kern_precision precision = KERN_FP32;
 
 static double now_s(void)
 {
@@ -23,15 +24,14 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Aligned as a pass's arena is: a load across two lines costs twice. Freed by mem_free. */
 static float *floats(size_t n)
 {
-    void *memory;
-    vecmill_err err;
-    if (mem_new_array(n, sizeof(float), "a benchmark's array", &memory, &err) != VECMILL_OK) {
-        fprintf(stderr, "bench_kern: %s\n", err.message);
+    float *x = aligned_alloc(64, num_up(n * sizeof(float), 64));
+    if (!x) {
+        fprintf(stderr, "bench_kern: no memory for %zu floats\n", n);
         exit(1);
     }
-    float *x = memory;
     uint32_t state = 1;
     for (size_t i = 0; i < n; i++) {
         state = state * 1664525u + 1013904223u;
@@ -67,12 +67,28 @@ static void line(const char *op, const char *shape, double best_s, double operat
 
 static bool wanted(const char *op)
 {
-    return !only || strcmp(only, op) == 0;
+    return !only || strcmp(only, "all") == 0 || strcmp(only, op) == 0;
 }
 
 /* ---- own kernels: one function an op of kernels.def ---- */
 
 enum { H = 384, HEADS = 12 };
+
+static void attention(const float *qkv, uint32_t len, uint32_t heads, uint32_t d, float *ctx,
+                      void *scratch)
+{
+    const struct attention_call call = {
+        .qkv = qkv,
+        .ctx = ctx,
+        .len = len,
+        .n_queries = len,
+        .heads = heads,
+        .d = d,
+        .n_heads = heads,
+        .scratch = scratch,
+    };
+    attention_run(kern, precision, &call);
+}
 
 static void bench_attention(void)
 {
@@ -87,9 +103,9 @@ static void bench_attention(void)
         /* As many documents as fill a pass, so that the short ones are not timed one by one. */
         const uint32_t n_docs = len < 512 ? 512 / len : 1;
         float *qkv = floats(512 * 3 * h), *ctx = floats(512 * h);
-        float *scratch = floats(kern->attention_bytes(len, d) / sizeof(float) + 1);
+        float *scratch = floats(attention_bytes(kern, precision, len, d) / sizeof(float) + 1);
         double best;
-        BEST(best, for (uint32_t doc = 0; doc < n_docs; doc++) kern->attention(
+        BEST(best, for (uint32_t doc = 0; doc < n_docs; doc++) attention(
                        qkv + doc * len * 3 * h, len, heads, d, ctx + doc * len * h, scratch));
         char shape[64];
         snprintf(shape, sizeof shape, "%u tokens, %u x %u", len, heads, d);
@@ -153,52 +169,56 @@ static void bench_normalize(void)
 
 /* ---- matrix products ---- */
 
-static vecmill_status products(struct gemm_shape shape, vecmill_err *err)
+static void products(struct gemm_shape shape)
 {
-    static const uint32_t asked[] = {11, 48, 64, 235, 256, 480, 512};
-    struct gemm *gemm = NULL;
-    size_t bytes;
-    const double before = now_s();
-    VM_TRY(gemm_open(kern, shape, &gemm, err));
-    const double opened_s = now_s() - before;
-    VM_TRY(gemm_packed_bytes(kern, shape, &bytes, err));
-    float *w = floats((size_t)shape.n * shape.k), *packed = floats(bytes / sizeof(float));
-    float *bias = floats(shape.n), *scratch = floats(gemm_scratch_bytes(gemm) / sizeof(float) + 1);
-    float *x = floats((size_t)600 * shape.k), *y = floats((size_t)600 * shape.n);
-    VM_TRY(gemm_pack(kern, shape, w, packed, err));
-    char text[64];
-    snprintf(text, sizeof text, "%u -> %u", shape.k, shape.n);
-    line("gemm_open", text, opened_s, 0, 0);
-    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
-        const uint32_t rows = (uint32_t)num_up(asked[i], kern->row_step);
-        double best;
-        vecmill_status status = VECMILL_OK;
-        BEST(best, status = gemm_run(gemm, packed, bias, x, y, rows, scratch, err));
-        VM_TRY(status);
-        snprintf(text, sizeof text, "%u -> %u, %u rows%s", shape.k, shape.n, rows,
-                 shape.act == GEMM_NONE ? "" : ", gelu");
-        line("gemm", text, best, 2.0 * rows * shape.k * shape.n, 0);
+    static const uint32_t asked[] = {1, 11, 48, 64, 235, 512};
+    size_t bytes = 0;
+    vecmill_err err;
+    if (gemm_packed_bytes(kern, shape, &bytes, &err) != VECMILL_OK) {
+        fprintf(stderr, "bench_kern: %s\n", err.message);
+        exit(1);
     }
-    gemm_close(gemm);
+    float *w = floats((size_t)shape.n * shape.k), *packed = floats(bytes / sizeof(float) + 1);
+    float *bias = floats(shape.n);
+    float *scratch = floats(gemm_scratch_bytes(kern, shape) / sizeof(float) + 1);
+    float *x = floats((size_t)600 * shape.k), *y = floats((size_t)600 * shape.n);
+    gemm_pack(kern, shape, w, packed);
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        const struct gemm_call call = {
+            .shape = shape,
+            .packed = packed,
+            .bias = bias,
+            .x = x,
+            .y = y,
+            .ldy = shape.n,
+            .columns = shape.n,
+            .rows = asked[i],
+            .scratch = scratch,
+        };
+        double best;
+        char text[64];
+        BEST(best, gemm_run(kern, &call));
+        snprintf(text, sizeof text, "%u -> %u, %u rows%s", shape.k, shape.n, asked[i],
+                 shape.act == GEMM_NONE ? "" : ", gelu");
+        line("gemm", text, best, 2.0 * asked[i] * shape.k * shape.n, 0);
+    }
     mem_free(w);
     mem_free(packed);
     mem_free(bias);
     mem_free(scratch);
     mem_free(x);
     mem_free(y);
-    return VECMILL_OK;
 }
 
-static vecmill_status bench_gemm(vecmill_err *err)
+static void bench_gemm(void)
 {
-    static const struct gemm_shape shapes[] = {{384, 1152, GEMM_NONE},
-                                               {384, 384, GEMM_NONE},
-                                               {384, 1536, GEMM_GELU_ERF},
-                                               {1536, 384, GEMM_NONE}};
+    const struct gemm_shape shapes[] = {{384, 1152, GEMM_NONE, precision},
+                                        {384, 384, GEMM_NONE, precision},
+                                        {384, 1536, GEMM_GELU_ERF, precision},
+                                        {1536, 384, GEMM_NONE, precision}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        VM_TRY(products(shapes[i], err));
+        products(shapes[i]);
     }
-    return VECMILL_OK;
 }
 
 int main(int argc, char **argv)
@@ -206,19 +226,29 @@ int main(int argc, char **argv)
     vecmill_err err;
     if (argc > 1) seconds = strtod(argv[1], NULL);
     if (argc > 2) only = argv[2];
+    if (argc > 3) {
+        while (precision < KERN_PRECISIONS && strcmp(argv[3], kern_precision_name(precision)) != 0)
+            precision++;
+        if (precision == KERN_PRECISIONS) {
+            fprintf(stderr, "bench_kern: precision %s is none of fp32, bf16, int8\n", argv[3]);
+            return 2;
+        }
+    }
     if (kern_select(NULL, &kern, &err) != VECMILL_OK) {
         fprintf(stderr, "bench_kern: %s\n", err.message);
         return 2;
     }
-    peak = kern_peak(kern, 0.5);
-    printf("level %s, peak %.1f GFLOPS, oneDNN %s\n", kern->name, peak * 1e-9, kern_dnnl_version());
+    peak = kern_peak(kern, precision, 0.5);
+    printf("%s, peak %.1f G op/s\n", kern_signature(kern, precision), peak * 1e-9);
 #define KERNEL(op, LEVEL, level_name, tolerance, file)                                             \
     if (kern->level == KERN_##LEVEL && wanted(#op)) bench_##op();
+#define ATTENTION(PRECISION, LEVEL, variant, NEEDS, tolerance, file)
+#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, file)
 #include "kern/kernels.def"
 #undef KERNEL
-    if (wanted("gemm") && bench_gemm(&err) != VECMILL_OK) {
-        fprintf(stderr, "bench_kern: %s\n", err.message);
-        return 1;
-    }
+#undef ATTENTION
+#undef GEMM
+    if (wanted("attention")) bench_attention();
+    if (wanted("gemm")) bench_gemm();
     return 0;
 }

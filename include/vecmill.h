@@ -8,12 +8,14 @@
  *
  * Promises:
  *  - A row's bits depend on its text, the model, the precision and the instruction set, and on
- *    nothing else: not on the other documents of the call, their order, or batch_tokens.
+ *    nothing else: not on the other documents of the call, their order, batch_tokens, or threads.
  *  - No function exits, aborts, prints, installs a signal handler, or waits for a child that is not
  *    its own. Every failure is a status and one sentence in a caller-owned vecmill_err.
  *  - On failure out-parameters are untouched, unless said otherwise.
  *
- * Threads: a session belongs to one thread at a time; different sessions are independent. All
+ * Threads: a session belongs to one calling thread at a time; different sessions are independent. One
+ * opened with several threads of its own (options.threads) has them sleep between calls, with all
+ * signals blocked; they end with the session, and do not live on in the child of a fork(). All
  * sessions of a process share one instruction set, fixed by the first call that opens one, also when
  * that call then fails. A pack that somebody truncates while it is mapped ends the process by SIGBUS;
  * vecmill itself only ever replaces one by rename.
@@ -37,7 +39,7 @@ extern "C" {
 #define VECMILL_API
 #endif
 
-#define VECMILL_VERSION "0.3.0"
+#define VECMILL_VERSION "0.4.0"
 
 /* Version of the library that runs, as text; static storage. */
 VECMILL_API const char *vecmill_version(void);
@@ -52,9 +54,13 @@ VECMILL_API int vecmill_status_exit(vecmill_status status);
 VECMILL_API const char *vecmill_cause_word(vecmill_cause cause);
 
 typedef enum vecmill_precision {
-    VECMILL_FP32 = 0, /* the reference; the only one in this version */
-    VECMILL_BF16 = 1,
-    VECMILL_INT8 = 2
+    VECMILL_FP32 = 0, /* float throughout: the reference */
+    VECMILL_BF16 =
+        1, /* what is multiplied is rounded to bfloat16 (8 bits of mantissa); sums and all
+                         else are float */
+    VECMILL_INT8 =
+        2 /* what is multiplied is rounded to bytes, with a scale for each token's row and
+                         each output; all else is float */
 } vecmill_precision;
 
 typedef enum vecmill_long {
@@ -83,8 +89,13 @@ typedef struct vecmill_options {
     uint32_t max_length;         /* tokens kept of a document, or of a window of it (LONG_SPLIT),
                                     special ones included: one more than those (3 for BERT) to the
                                     model's position table; 0: the model's own default */
+    uint32_t threads;            /* of a session: that compute a call together, the calling one
+                                    included, 1 to VECMILL_MAX_THREADS; no bit depends on their
+                                    number, working memory does. 0: 1. Not for pools, whose workers
+                                    have one each, whatever is asked for here */
 } vecmill_options;
 
+#define VECMILL_MAX_THREADS      256u
 #define VECMILL_MAX_BATCH_TOKENS 65536u
 
 /* Bytes of a document that are looked at under LONG_TRUNCATE and LONG_ERROR: many times what max_length
@@ -99,7 +110,8 @@ typedef struct vecmill_session vecmill_session;
 
 /* Opens a session. Cost: milliseconds with a pack in the cache; without one, a second or so to build
  * it. Errors: E_USAGE (an option out of range, a level this machine lacks), E_UNSUPPORTED,
- * E_MODEL (files missing, invalid, or in disagreement), E_MEMORY, E_IO (the cache), E_INTERNAL. */
+ * E_MODEL (files missing, invalid, or in disagreement), E_MEMORY (memory, or a thread that cannot be
+ * started), E_IO (the cache), E_INTERNAL. */
 VECMILL_API vecmill_status vecmill_session_open(const vecmill_options *options,
                                                 vecmill_session **session, vecmill_err *err);
 
@@ -124,6 +136,7 @@ typedef struct vecmill_facts {
     const char *identity;  /* 32 hex digits: a hash of what a row's bits depend on beside its text:
                                     the compiled model, its tokenizer, instruction set, precision,
                                     max_length and long_policy. Equal identity, equal bits */
+    uint32_t threads;      /* in force; of a pool: of each worker, 1 */
 } vecmill_facts;
 
 /* Facts about an open session. Fills *facts as far as its struct_bytes reaches. */
@@ -172,12 +185,13 @@ VECMILL_API vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_do
 VECMILL_API const char *vecmill_token_text(const vecmill_session *session, int32_t id,
                                            size_t *bytes);
 
-/* Floating-point operations (a multiply-add counts two) that the model's formulas need for one
- * document of n_tokens: products and attention; docs/MODEL.md has the sum. */
+/* Operations (a multiply-add counts two) that one document of n_tokens takes: products and attention as
+ * they are executed; docs/MODEL.md has the sum. */
 VECMILL_API double vecmill_session_flops(const vecmill_session *session, uint32_t n_tokens);
 
-/* Measures this core's peak of fused multiply-adds at the session's level for about `seconds`
- * (0.01 to 10); operations a second. The calling thread computes. */
+/* Measures this core's peak of multiply-adds at the session's level and in its precision for about
+ * `seconds` (0.01 to 10), the best of many short slices; operations a second. The calling thread
+ * computes, and several may do so at once, to see what the cores can do together. */
 VECMILL_API double vecmill_session_peak(const vecmill_session *session, double seconds);
 
 /* ---- a pool: the same work in supervised worker processes ----
@@ -377,7 +391,6 @@ typedef struct vecmill_machine {
     int huge_pages_always;        /* 1: transparent huge pages are set to "always" */
     char isa_best[16];            /* "ref", "avx2", "avx512": what the processor has */
     char isa[16]; /* what a session would use, $VECMILL_ISA counted; "" if that is invalid */
-    char dnnl_version[16]; /* of the oneDNN that is loaded */
     /* Added after 0.2.0; a struct_bytes that ends here leaves it out. */
     uint32_t cpus; /* this process can keep busy: by affinity and quota, rounded up; >= 1 */
     uint32_t groups_left_out; /* cgroups too deep to be asked: with any, memory_room may be less */

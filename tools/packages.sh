@@ -9,7 +9,7 @@
 # what a test can be skipped without: where it fails it says so, and that is all.
 
 packages_build='gcc libc6-dev make meson ninja-build pkg-config python3 python3-pip ca-certificates
-  libdnnl-dev libjansson-dev libutf8proc-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libzip-dev
+  libjansson-dev libutf8proc-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libzip-dev
   zlib1g-dev libcmocka-dev'
 packages_check='clang libclang-rt-14-dev clang-format python3-venv binutils strace openssl'
 packages_wanted='user-mode-linux' # a kernel for tests/uml; Debian has it for x86 alone

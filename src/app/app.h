@@ -44,6 +44,10 @@ vecmill_status app_model_find(const struct options *o, const char *name, char *d
 vecmill_status app_model_pull(const struct options *o, const char *name, char *dir,
                               vecmill_err *err);
 
+/* Finds the model, whose folder goes into dir[IO_PATH_MAX], and fills the library's options. */
+vecmill_status app_library_options(const struct options *o, char *dir, vecmill_options *options,
+                                   vecmill_err *err);
+
 /* Finds the model and opens a session by the options; closed with vecmill_session_close. */
 vecmill_status app_session_open(const struct options *o, vecmill_session **session,
                                 vecmill_err *err);
@@ -61,6 +65,10 @@ void app_raise_descriptors(void);
 vecmill_status app_pool_plan(const struct options *o, const struct job_options *job,
                              vecmill_plan *plan, vecmill_err *err);
 
+/* The precision that --precision asks for: auto is fp32. And its word, "fp32". */
+vecmill_precision app_precision(const struct options *o);
+const char *app_precision_word(vecmill_precision precision);
+
 /* Whether a run that fits leaves less of its limit than its pack, and then the sentence that says so. */
 bool app_plan_squeezes(const vecmill_plan *plan, char sentence[APP_SENTENCE_MAX]);
 
@@ -74,8 +82,5 @@ vecmill_facts app_facts(const vecmill_session *session);
 void signals_init(void);
 const atomic_int *signals_defer(void);
 bool signals_undefer(void);
-
-/* A figure of this process in bytes out of /proc/self/status ("VmHWM"); 0: unknown. */
-uint64_t app_memory(const char *figure);
 
 #endif

@@ -10,8 +10,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define STATUS_FILE_MAX 8192u /* bytes read of /proc/self/status; it is below 2,000 */
-
 struct fetch {
     const struct options *options;
     struct app_out out; /* standard error */
@@ -121,17 +119,17 @@ vecmill_status app_model_find(const struct options *o, const char *name, char *d
     return app_model_pull(o, name, dir, err);
 }
 
-/* Finds the model, whose folder goes into dir[IO_PATH_MAX], and fills the library's options. */
-static vecmill_status library_options(const struct options *o, char *dir, vecmill_options *options,
-                                      vecmill_err *err)
+vecmill_status app_library_options(const struct options *o, char *dir, vecmill_options *options,
+                                   vecmill_err *err)
 {
     VM_TRY(app_model_find(o, o->model, dir, err));
     vecmill_options_init(options);
     options->model_dir = dir;
-    options->precision = (vecmill_precision)o->precision;
+    options->precision = app_precision(o);
     options->long_policy = (vecmill_long)o->long_policy;
     options->batch_tokens = (uint32_t)o->batch_tokens;
     options->max_length = (uint32_t)o->max_length;
+    options->threads = (uint32_t)o->threads;
     return VECMILL_OK;
 }
 
@@ -140,7 +138,7 @@ vecmill_status app_session_open(const struct options *o, vecmill_session **sessi
 {
     char dir[IO_PATH_MAX];
     vecmill_options options;
-    VM_TRY(library_options(o, dir, &options, err));
+    VM_TRY(app_library_options(o, dir, &options, err));
     return vecmill_session_open(&options, session, err);
 }
 
@@ -180,7 +178,7 @@ vecmill_status app_pool_plan(const struct options *o, const struct job_options *
 {
     char dir[IO_PATH_MAX];
     vecmill_options options;
-    VM_TRY(library_options(o, dir, &options, err));
+    VM_TRY(app_library_options(o, dir, &options, err));
     const vecmill_pool_options pool = pool_options(o, job);
     *plan = (vecmill_plan){.struct_bytes = sizeof(*plan)};
     return vecmill_pool_plan(&options, &pool, plan, err);
@@ -192,7 +190,7 @@ vecmill_status app_pool_open(const struct options *o, const struct job_options *
 {
     char dir[IO_PATH_MAX];
     vecmill_options options;
-    VM_TRY(library_options(o, dir, &options, err));
+    VM_TRY(app_library_options(o, dir, &options, err));
     vecmill_pool_options with = pool_options(o, job);
     with.on_event = on_event;
     with.context = context;
@@ -204,24 +202,4 @@ vecmill_facts app_facts(const vecmill_session *session)
     vecmill_facts facts = {.struct_bytes = sizeof(facts)};
     vecmill_session_describe(session, &facts);
     return facts;
-}
-
-uint64_t app_memory(const char *figure)
-{
-    char text[STATUS_FILE_MAX];
-    size_t got = 0;
-    const int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return 0;
-    const vecmill_status status =
-        io_read(fd, text, sizeof(text) - 1, &got, "/proc/self/status", VECMILL_E_IO, NULL);
-    (void)close(fd);
-    if (status != VECMILL_OK) return 0;
-    text[got] = 0;
-    const size_t name_bytes = strlen(figure);
-    for (const char *line = text; line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, figure, name_bytes) == 0 && line[name_bytes] == ':')
-            return strtoull(line + name_bytes + 1, NULL, 10) * 1024u;
-    }
-    return 0;
 }

@@ -119,8 +119,6 @@ static void print_json(struct app_out *out, const struct facts *f)
     app_json_key(out, "version");
     app_json_string(out, vecmill_version());
     if (f->is_machine_known) {
-        app_json_key(out, "dnnl_version");
-        app_json_string(out, m->dnnl_version);
         app_json_key(out, "isa_best");
         app_json_string(out, m->isa_best);
         app_json_key(out, "isa");
@@ -197,7 +195,6 @@ static const char *limit_text(uint64_t bytes, char *text)
 static void print_machine(struct app_out *out, const vecmill_machine *m)
 {
     char a[APP_NUMBER_BYTES], b[APP_NUMBER_BYTES];
-    app_print(out, "oneDNN            %s\n", m->dnnl_version);
     app_print(out, "instruction set   %s (the best here: %s)\n", m->isa[0] ? m->isa : "none",
               m->isa_best);
     app_print(out, "processors        %u online, %u allowed, ", m->cpus_online, m->cpus_allowed);

@@ -27,9 +27,12 @@ static void json_part(struct app_out *out, const vecmill_plan_part *part, bool i
     app_json_close(out, '}');
 }
 
-static void print_json(struct app_out *out, const vecmill_plan *plan, bool is_measured)
+static void print_json(struct app_out *out, const char *precision, const vecmill_plan *plan,
+                       bool is_measured)
 {
     app_json_open(out, '{');
+    app_json_key(out, "precision");
+    app_json_string(out, precision);
     app_json_key(out, "total_bytes");
     app_json_u64(out, plan->total_bytes);
     app_json_key(out, "reserve_bytes");
@@ -73,7 +76,8 @@ static void print_line(struct app_out *out, const char *owner, const char *name,
     app_print(out, "%-11s %-26s %9.2f MiB%-6s%s\n", owner, name, bytes / (1 << 20), times, behind);
 }
 
-static void print_text(struct app_out *out, const vecmill_plan *plan, bool is_measured)
+static void print_text(struct app_out *out, const char *precision, const vecmill_plan *plan,
+                       bool is_measured)
 {
     const char *owner = "";
     char behind[64];
@@ -98,9 +102,9 @@ static void print_text(struct app_out *out, const vecmill_plan *plan, bool is_me
         app_print(out, "%-11s none is known\n", "limit");
     else
         print_line(out, "limit", plan->limit_source, (double)plan->limit_bytes, 1, "");
-    app_print(out, "\n%u worker%s, passes of %u tokens, documents of %u tokens: %s\n",
-              plan->workers, plan->workers == 1 ? "" : "s", plan->batch_tokens, plan->max_length,
-              plan->fits ? "fits" : "does not fit");
+    app_print(out, "\n%u worker%s, %s, passes of %u tokens, documents of %u tokens: %s\n",
+              plan->workers, plan->workers == 1 ? "" : "s", precision, plan->batch_tokens,
+              plan->max_length, plan->fits ? "fits" : "does not fit");
     app_print(out,
               "The pack, %.1f MiB, is file-backed and shared: not in the total, and the kernel can "
               "take it back.\n",
@@ -126,10 +130,8 @@ vecmill_status cmd_plan(struct app *app, vecmill_err *err)
     VM_TRY(app_pool_plan(o, &job, &plan, err));
     const bool is_measured = o->try_out && plan.fits;
     if (is_measured) VM_TRY(try_plan(o, &plan, err));
-    if (o->json)
-        print_json(&app->out, &plan, is_measured);
-    else
-        print_text(&app->out, &plan, is_measured);
+    const char *precision = app_precision_word(app_precision(o));
+    (o->json ? print_json : print_text)(&app->out, precision, &plan, is_measured);
     if (!plan.fits) return err_set(err, VECMILL_E_MEMORY, "%s", plan.advice);
     return is_measured && try_is_over(&plan, err) ? VECMILL_E_INTERNAL : VECMILL_OK;
 }

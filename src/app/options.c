@@ -23,7 +23,7 @@ static const struct command_line commands[] = {
     {COMMAND_MODELS, "models", "", "list the models known by name"},
     {COMMAND_PULL, "pull", "MODEL", "fetch a model into the cache"},
     {COMMAND_DOCTOR, "doctor", "", "say what this machine allows and whether a run would start"},
-    {COMMAND_BENCH, "bench", "-i INPUT", "measure speed, memory and start on a corpus"},
+    {COMMAND_BENCH, "bench", "[-i INPUT]", "measure speed, memory, latency and accuracy"},
     {COMMAND_PLAN, "plan", "", "tell the memory of a run before it starts"},
 };
 
@@ -40,10 +40,10 @@ struct option_line {
     unsigned commands;    /* that take it */
     unsigned required;    /* commands that cannot do without; of texts and lists */
     size_t offset;        /* in struct options */
-    const char *later;   /* what of it is not in this version: "*" all but auto, words of `choices`,
-                             or the most a number may be; NULL: nothing */
-    const char *instead; /* what this version does, for the refusal */
-    const char *without; /* of a flag: another one that must not stand beside it; NULL: none */
+    /* Names of flags, "a b"; NULL: none. */
+    const char *without; /* must not stand beside it */
+    const char *only;    /* it says nothing without one of them */
+    const char *spared;  /* with one of them it is not required */
     const char *help;
 };
 
@@ -57,7 +57,7 @@ static const struct option_line lines[] = {
      .help =
          "a name of `vecmill models`, a folder, or org/name (default " OPTIONS_DEFAULT_MODEL ")"},
     {"input", 'i', KIND_TEXT, "FILE", .commands = READS, AT(input),
-     .required = COMMAND_EMBED | COMMAND_SEARCH | COMMAND_BENCH,
+     .required = COMMAND_EMBED | COMMAND_SEARCH | COMMAND_BENCH, .spared = "latency accuracy",
      .help = "documents: .txt, .jsonl, .csv, each also .gz; - is stdin; for search a .npy"},
     {"output", 'o', KIND_TEXT, "FILE", .commands = RUNS, .required = COMMAND_EMBED, AT(output),
      .help = ".npy (float32 rows), .jsonl, or - for JSONL on stdout"},
@@ -68,14 +68,17 @@ static const struct option_line lines[] = {
     {"texts", 0, KIND_TEXT, "FILE", .commands = COMMAND_SEARCH, AT(texts),
      .help = "the documents the vectors were made of, to show beside the rows"},
     {"workers", 0, KIND_NUMBER, "N|auto", .least = 1, .most = VECMILL_MAX_WORKERS,
-     .automatic = true, .commands = RUNS, AT(workers),
+     .automatic = true, .commands = RUNS | COMMAND_BENCH, AT(workers),
+     .without = "in-process latency accuracy",
      .help = "processes that compute (default auto: one for each processor of this process)"},
-    {"workers", 0, KIND_NUMBER, "N|auto", .least = 1, .most = VECMILL_MAX_WORKERS,
-     .automatic = true, .commands = COMMAND_BENCH, AT(workers), .later = "1",
-     .instead = "bench measures one process; embed --workers tells the rate of more",
-     .help = "auto is 1 here"},
-    {"precision", 0, KIND_CHOICE, "NAME", .choices = "fp32 bf16 int8", .commands = RUNS,
-     AT(precision), .later = "bf16 int8", .instead = "use fp32", .help = "of the arithmetic"},
+    {"threads", 0, KIND_NUMBER, "N", .least = 1, .most = VECMILL_MAX_THREADS,
+     .commands = COMMAND_SEARCH, AT(threads), .help = "that compute together (default 1)"},
+    {"threads", 0, KIND_NUMBER, "N", .least = 1, .most = VECMILL_MAX_THREADS,
+     .commands = COMMAND_BENCH, AT(threads), .only = "in-process latency",
+     .help = "of a session (default 1; for --latency all processors, beside 1)"},
+    {"precision", 0, KIND_CHOICE, "NAME", .choices = "auto fp32 bf16 int8",
+     .commands = RUNS | COMMAND_SEARCH | COMMAND_BENCH, AT(precision),
+     .help = "of the matrix products; auto is fp32"},
     {"batch-tokens", 0, KIND_NUMBER, "N|auto", .least = 1, .most = VECMILL_MAX_BATCH_TOKENS,
      .automatic = true, .commands = RUNS | COMMAND_BENCH, AT(batch_tokens),
      .help = "tokens computed in one pass; changes speed and memory, never a bit of the result"},
@@ -104,9 +107,15 @@ static const struct option_line lines[] = {
     {"force", 0, KIND_FLAG, .commands = RUNS, AT(force),
      .help = "start afresh, whatever a run before has left"},
     {"repeat", 0, KIND_NUMBER, "N", .least = 1, .most = 1000, .commands = COMMAND_BENCH, AT(repeat),
-     .help = "times the corpus is embedded; the median counts (default 1)"},
-    {"accuracy", 0, KIND_FLAG, .commands = COMMAND_BENCH, AT(accuracy), .later = "*",
-     .instead = "bench measures speed", .help = "measure accuracy instead of speed"},
+     .help = "times it is measured; the median counts (default 1)"},
+    {"in-process", 0, KIND_FLAG, .commands = COMMAND_BENCH, AT(in_process),
+     .without = "latency accuracy", .help = "measure one session instead of a job over workers"},
+    {"latency", 0, KIND_FLAG, .commands = COMMAND_BENCH, AT(latency), .without = "accuracy",
+     .help = "measure one short text at a time"},
+    {"accuracy", 0, KIND_FLAG, .commands = COMMAND_BENCH, AT(accuracy),
+     .help = "hold each precision, or --precision's, against fp32"},
+    {"stsb", 0, KIND_TEXT, "FILE", .commands = COMMAND_BENCH, AT(stsb), .only = "accuracy",
+     .help = "a CSV of sentence, sentence, score, without a header: Spearman's correlation"},
     {"try", 0, KIND_FLAG, .commands = COMMAND_PLAN, AT(try_out),
      .help = "start the workers, do the worst to them, and hold what is measured against the plan"},
     {"json", 0, KIND_FLAG,
@@ -224,21 +233,6 @@ static bool word_at(const char *list, unsigned i, const char **word, size_t *byt
     }
 }
 
-static bool has_word(const char *list, const char *wanted)
-{
-    const char *word;
-    size_t bytes;
-    for (unsigned i = 0; word_at(list, i, &word, &bytes); i++)
-        if (strlen(wanted) == bytes && memcmp(word, wanted, bytes) == 0) return true;
-    return false;
-}
-
-static vecmill_status refuse(const struct option_line *line, const char *value, vecmill_err *err)
-{
-    return err_set(err, VECMILL_E_UNSUPPORTED, "--%s%s%s is not in this version: %s", line->name,
-                   value ? " " : "", value ? value : "", line->instead);
-}
-
 static vecmill_status take_number(const struct option_line *line, const char *value, uint64_t *out,
                                   vecmill_err *err)
 {
@@ -256,11 +250,6 @@ static vecmill_status take_number(const struct option_line *line, const char *va
                        (unsigned long long)line->least, (unsigned long long)line->most,
                        is_bytes ? ", K, M or G behind it allowed" : "",
                        line->automatic ? ", or auto" : "");
-    if (line->later) {
-        uint64_t most_now = 0; /* "*": no number yet */
-        (void)num_parse(line->later, UINT64_MAX, &most_now);
-        if (number > most_now) return refuse(line, value, err);
-    }
     *out = number;
     return VECMILL_OK;
 }
@@ -272,7 +261,6 @@ static vecmill_status take_choice(const struct option_line *line, const char *va
     size_t bytes;
     for (unsigned i = 0; word_at(line->choices, i, &word, &bytes); i++) {
         if (strlen(value) != bytes || memcmp(word, value, bytes) != 0) continue;
-        if (line->later && has_word(line->later, value)) return refuse(line, value, err);
         *out = i;
         return VECMILL_OK;
     }
@@ -287,7 +275,6 @@ static vecmill_status take(struct options *o, const struct option_line *line, co
     void *member = (char *)o + line->offset;
     switch (line->kind) {
     case KIND_FLAG:
-        if (line->later) return refuse(line, NULL, err);
         *(bool *)member = true;
         return VECMILL_OK;
     case KIND_TEXT:
@@ -344,13 +331,44 @@ static vecmill_status find_option(const struct command_line *command, const char
     return unknown_option(command, word, name, err);
 }
 
-/* Whether a flag of this name was given. */
-static bool has_flag(const struct options *o, const char *name)
+/* The line of a flag, by a name out of another line. */
+static const struct option_line *flag_of(const char *name, size_t bytes)
 {
-    for (size_t i = 0; i < N_LINES; i++) {
-        if (lines[i].kind == KIND_FLAG && strcmp(lines[i].name, name) == 0 &&
-            *(const bool *)((const char *)o + lines[i].offset))
-            return true;
+    for (size_t i = 0; i < N_LINES; i++)
+        if (lines[i].kind == KIND_FLAG && strlen(lines[i].name) == bytes &&
+            memcmp(lines[i].name, name, bytes) == 0)
+            return &lines[i];
+    assert(!"a line names a flag that there is not");
+    return NULL;
+}
+
+/* The first flag out of `names` ("a b", or NULL) that was given; NULL: none of them. */
+static const char *given_flag(const struct options *o, const char *names)
+{
+    const char *name;
+    size_t bytes;
+    for (unsigned i = 0; names && word_at(names, i, &name, &bytes); i++) {
+        const struct option_line *flag = flag_of(name, bytes);
+        if (*(const bool *)((const char *)o + flag->offset)) return flag->name;
+    }
+    return NULL;
+}
+
+/* Whether it says anything: a number that is not auto, a flag, a text. */
+static bool is_given(const struct options *o, const struct option_line *line)
+{
+    const void *member = (const char *)o + line->offset;
+    switch (line->kind) {
+    case KIND_FLAG:
+        return *(const bool *)member;
+    case KIND_TEXT:
+    case KIND_LIST:
+        return *(const char *const *)member != NULL;
+    case KIND_NUMBER:
+    case KIND_BYTES:
+        return *(const uint64_t *)member > 0;
+    case KIND_CHOICE:
+        return *(const uint32_t *)member > 0;
     }
     return false;
 }
@@ -360,17 +378,22 @@ static vecmill_status check_whole(const struct options *o, const struct command_
                                   vecmill_err *err)
 {
     for (size_t i = 0; i < N_LINES; i++) {
-        const char *name = lines[i].name, *without = lines[i].without;
-        if (without && has_flag(o, name) && has_flag(o, without))
-            return err_set(err, VECMILL_E_USAGE, "--%s and --%s exclude each other", name, without);
+        const struct option_line *line = &lines[i];
+        if (!(line->commands & (unsigned)command->command) || !is_given(o, line)) continue;
+        const char *other = given_flag(o, line->without);
+        if (other)
+            return err_set(err, VECMILL_E_USAGE, "--%s and --%s exclude each other", line->name,
+                           other);
+        if (line->only && !given_flag(o, line->only))
+            return err_set(err, VECMILL_E_USAGE, "--%s says nothing here; it goes with one of: %s",
+                           line->name, line->only);
     }
     for (size_t i = 0; i < N_LINES; i++) {
-        if (!(lines[i].required & (unsigned)command->command)) continue;
-        const void *member = (const char *)o + lines[i].offset;
-        const bool is_given = *(const char *const *)member != NULL;
-        if (!is_given)
+        const struct option_line *line = &lines[i];
+        if (!(line->required & (unsigned)command->command)) continue;
+        if (!is_given(o, line) && !given_flag(o, line->spared))
             return err_set(err, VECMILL_E_USAGE, "%s needs --%s %s (-%c)", command->name,
-                           lines[i].name, lines[i].value, lines[i].letter);
+                           line->name, line->value, line->letter);
     }
     if (command->command == COMMAND_PULL && !o->operand)
         return err_set(err, VECMILL_E_USAGE, "pull needs the name of a MODEL");
@@ -415,7 +438,6 @@ static vecmill_status parse_words(int argc, char *const *argv, const struct comm
 
 vecmill_status options_parse(int argc, char *const *argv, struct options *options, vecmill_err *err)
 {
-    static_assert(VECMILL_BF16 == 1 && VECMILL_INT8 == 2, "order of --precision");
     static_assert(VECMILL_LONG_ERROR == 1 && VECMILL_LONG_SPLIT == 2, "order of --long");
 
     struct options o = {.model = OPTIONS_DEFAULT_MODEL, .top = 10, .repeat = 1};
@@ -460,6 +482,8 @@ static vecmill_status add_line(struct buf *text, vecmill_err *err, const char *f
     return buf_add(text, line, (size_t)n, err);
 }
 
+#define INDENT "                              " /* before what is said under an option */
+
 static vecmill_status help_program(struct buf *text, vecmill_err *err)
 {
     VM_TRY(buf_add_string(text,
@@ -490,28 +514,41 @@ static vecmill_status help_program(struct buf *text, vecmill_err *err)
     return VECMILL_OK;
 }
 
-static vecmill_status help_option(const struct option_line *line, struct buf *text,
-                                  vecmill_err *err)
+/* "not with --a, --b": those of the names that the command has. */
+static vecmill_status help_flags(const char *names, const char *words, unsigned command,
+                                 struct buf *text, vecmill_err *err)
+{
+    const char *name;
+    size_t bytes;
+    bool is_first = true;
+    for (unsigned i = 0; names && word_at(names, i, &name, &bytes); i++) {
+        const struct option_line *flag = flag_of(name, bytes);
+        if (!(flag->commands & command)) continue;
+        VM_TRY(is_first ? add_line(text, err, "%s%s --%s", INDENT, words, flag->name)
+                        : add_line(text, err, ", --%s", flag->name));
+        is_first = false;
+    }
+    return is_first ? VECMILL_OK : buf_add_string(text, "\n", err);
+}
+
+static vecmill_status help_option(const struct option_line *line, enum command command,
+                                  struct buf *text, vecmill_err *err)
 {
     char left[48], letter[8] = "    ";
     if (line->letter) (void)snprintf(letter, sizeof(letter), "-%c, ", line->letter);
     (void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, line->name, line->value ? " " : "",
                    line->value ? line->value : "");
     VM_TRY(add_line(text, err, "  %-28s%s\n", left, line->help));
-    const char *indent = "                              ";
     if (line->choices) {
-        VM_TRY(add_line(text, err, "%sone of: %s", indent, line->choices));
-        if (line->later) VM_TRY(add_line(text, err, "; not in this version: %s", line->later));
-        return buf_add_string(text, "\n", err);
+        return add_line(text, err, "%sone of: %s\n", INDENT, line->choices);
     }
     if (line->kind == KIND_NUMBER || line->kind == KIND_BYTES)
-        VM_TRY(add_line(text, err, "%s%llu to %llu%s\n", indent, (unsigned long long)line->least,
+        VM_TRY(add_line(text, err, "%s%llu to %llu%s\n", INDENT, (unsigned long long)line->least,
                         (unsigned long long)line->most,
                         line->kind == KIND_BYTES ? ", K, M or G behind it allowed" : ""));
-    if (line->without) VM_TRY(add_line(text, err, "%snot with --%s\n", indent, line->without));
-    if (line->later)
-        VM_TRY(add_line(text, err, "%snot in this version: %s\n", indent, line->instead));
-    return VECMILL_OK;
+    const unsigned of = (unsigned)command;
+    VM_TRY(help_flags(line->without, "not with", of, text, err));
+    return help_flags(line->only, "only with", of, text, err);
 }
 
 vecmill_status options_help(enum command command, struct buf *text, vecmill_err *err)
@@ -521,6 +558,7 @@ vecmill_status options_help(enum command command, struct buf *text, vecmill_err 
     VM_TRY(add_line(text, err, "vecmill %s: %s\n\nusage: vecmill %s%s%s [OPTIONS]\n\n", c->name,
                     c->help, c->name, *c->usage ? " " : "", c->usage));
     for (size_t i = 0; i < N_LINES; i++)
-        if (lines[i].commands & (unsigned)command) VM_TRY(help_option(&lines[i], text, err));
+        if (lines[i].commands & (unsigned)command)
+            VM_TRY(help_option(&lines[i], command, text, err));
     return VECMILL_OK;
 }

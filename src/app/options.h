@@ -1,9 +1,7 @@
 /* options: the command line, read by one table.
  *
- * Every command, option, value and range that exists, or will exist, is one line of the tables in
- * options.c; parsing, checking, refusing and the --help text all come from them. What the tables
- * name but this version cannot do is refused by name with E_UNSUPPORTED. Does not know what a
- * command does. */
+ * Every command, option, value and range that exists is one line of the tables in options.c; parsing,
+ * checking, refusing and the --help text all come from them. Does not know what a command does. */
 #ifndef APP_OPTIONS_H
 #define APP_OPTIONS_H
 
@@ -33,27 +31,29 @@ enum command {
 enum progress_mode { PROGRESS_AUTO, PROGRESS_JSON, PROGRESS_NONE };
 enum on_error { ON_ERROR_SKIP, ON_ERROR_STOP };
 enum input_format { INPUT_AUTO, INPUT_TXT, INPUT_JSONL, INPUT_CSV };
+enum precision_word { PRECISION_AUTO, PRECISION_FP32, PRECISION_BF16, PRECISION_INT8 };
 
 /* What the command line said. All text is borrowed from argv. Numbers: 0 is "auto" or "the default". */
 struct options {
     enum command command;
     bool help, version;
     const char *operand; /* of pull: MODEL */
-    const char *model, *input, *output, *field, *id_field, *events, *texts;
+    const char *model, *input, *output, *field, *id_field, *events, *texts, *stsb;
     const char *queries[OPTIONS_QUERIES_MAX];
     uint32_t n_queries;
-    bool json, resume, force, try_out, accuracy;
-    uint32_t precision;   /* enum vecmill_precision */
-    uint32_t long_policy; /* enum vecmill_long */
-    uint32_t on_error;    /* enum on_error */
-    uint32_t progress;    /* enum progress_mode */
+    bool json, resume, force, try_out;
+    bool in_process, latency, accuracy; /* modes of bench; one at most */
+    uint32_t precision;                 /* enum precision_word */
+    uint32_t long_policy;               /* enum vecmill_long */
+    uint32_t on_error;                  /* enum on_error */
+    uint32_t progress;                  /* enum progress_mode */
     uint32_t input_format;
-    uint64_t workers, batch_tokens, memory_bytes, max_length, max_document, top, repeat;
+    uint64_t workers, threads, batch_tokens, memory_bytes, max_length, max_document, top, repeat;
 };
 
 /* Reads the command line. E_USAGE: an unknown command or option (the nearest name is offered), a
- * value out of its range (the range is said), something missing. E_UNSUPPORTED: exists in the
- * contract and not in this version. With --help or --version nothing else is checked. */
+ * value out of its range (the range is said), something missing, options that do not go together.
+ * With --help or --version nothing else is checked. */
 vecmill_status options_parse(int argc, char *const *argv, struct options *options,
                              vecmill_err *err);
 

@@ -1,7 +1,28 @@
-/* plan_words: what of a plan is said in sentences, by plan and by embed. */
+/* plan_words: what of a plan is said in sentences, by plan and by embed; and the words of precisions. */
 #include "app.h"
 
 #include <stdio.h>
+
+vecmill_precision app_precision(const struct options *o)
+{
+    switch ((enum precision_word)o->precision) {
+    case PRECISION_AUTO:
+    case PRECISION_FP32:
+        return VECMILL_FP32;
+    case PRECISION_BF16:
+        return VECMILL_BF16;
+    case PRECISION_INT8:
+        return VECMILL_INT8;
+    }
+    return VECMILL_FP32;
+}
+
+const char *app_precision_word(vecmill_precision precision)
+{
+    static const char *const words[] = {
+        [VECMILL_FP32] = "fp32", [VECMILL_BF16] = "bf16", [VECMILL_INT8] = "int8"};
+    return words[precision];
+}
 
 bool app_plan_squeezes(const vecmill_plan *plan, char sentence[APP_SENTENCE_MAX])
 {

@@ -182,6 +182,8 @@ static void summary_json(struct progress *p, const struct job_progress *total,
 {
     (void)memory_now(p);
     tell_json(&p->out, "summary", total);
+    app_json_key(&p->out, "precision");
+    app_json_string(&p->out, p->precision);
     app_json_key(&p->out, "deaths");
     workers_json_causes(&p->out, p->workers.deaths);
     app_json_key(&p->out, "batches_requeued");
@@ -196,7 +198,8 @@ static void summary_json(struct progress *p, const struct job_progress *total,
     app_json_line(&p->out);
 }
 
-static void summary_text(struct app_out *out, const struct job_progress *total, const char *outcome)
+static void summary_text(struct app_out *out, const struct job_progress *total,
+                         const char *precision, const char *outcome)
 {
     char documents[APP_NUMBER_BYTES], tokens[APP_NUMBER_BYTES], rate[APP_NUMBER_BYTES];
     app_print(out, "%s: %s documents (%llu failed, %llu truncated, %llu bytes replaced", outcome,
@@ -207,9 +210,10 @@ static void summary_text(struct app_out *out, const struct job_progress *total, 
     if (total->duplicates > 0)
         app_print(out, "; %s duplicate%s computed once", app_number(total->duplicates, documents),
                   total->duplicates == 1 ? "" : "s");
-    app_print(out, "), %s tokens in %.2f s, %s tokens/s\n", app_number(total->tokens, tokens),
+    app_print(out, "), %s tokens in %.2f s, %s tokens/s%s%s\n", app_number(total->tokens, tokens),
               (double)total->elapsed_ns / 1e9,
-              app_number((uint64_t)per_second(total->tokens, total), rate));
+              app_number((uint64_t)per_second(total->tokens, total), rate), precision ? ", " : "",
+              precision ? precision : "");
 }
 
 static void deaths_text(struct app_out *out, const uint64_t *deaths, uint64_t n_requeued)
@@ -232,7 +236,7 @@ void progress_summary(struct progress *p, const struct job_progress *total,
     if (p->mode == PROGRESS_JSON) {
         summary_json(p, total, counts, status, outcome);
     } else {
-        if (is_written) summary_text(&p->out, total, outcome);
+        if (is_written) summary_text(&p->out, total, p->precision, outcome);
         deaths_text(&p->out, p->workers.deaths, counts->requeued);
     }
     (void)app_out_flush(&p->out, NULL);

@@ -15,7 +15,8 @@ struct progress {
     bool is_terminal;
     bool is_line_open; /* the cursor stands behind a line that is not ended */
     uint64_t said_ns;
-    uint64_t peak_bytes; /* the most memory that was seen */
+    uint64_t peak_bytes;   /* the most memory that was seen */
+    const char *precision; /* in force, for the summary; NULL: no run was started */
     struct workers workers;
     struct app_out out;
 };

@@ -127,6 +127,7 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
     vecmill_pool_planned(pool, &plan);
     tell_plan(r, &plan);
     lock(r);
+    r->progress.precision = app_precision_word(facts.precision);
     if (events_begin(&r->events, "run_started")) {
         struct app_out *out = &r->events.out;
         app_json_key(out, "pid");
@@ -141,6 +142,8 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
         app_json_string(out, o->output);
         app_json_key(out, "isa");
         app_json_string(out, facts.isa);
+        app_json_key(out, "precision");
+        app_json_string(out, app_precision_word(facts.precision));
         app_json_key(out, "dim");
         app_json_u64(out, facts.dim);
         app_json_key(out, "max_length");

@@ -29,12 +29,30 @@ static void close_one(int *fd)
 
 static vecmill_status spawn(const struct options *o, struct pipes *p, pid_t *pid, vecmill_err *err)
 {
-    char batch[24] = "auto", length[24];
-    const char *argv[16] = {"vecmill", "embed",      "-m",   o->model,         "-i", "-", "-o",
-                            "-",       "--progress", "none", "--batch-tokens", batch};
-    int n = 12;
+    char batch[24] = "auto", workers[24] = "auto", length[24];
+    const char *argv[24] = {
+        "vecmill",
+        "embed",
+        "-m",
+        o->model,
+        "-i",
+        "-",
+        "-o",
+        "-",
+        "--progress",
+        "none",
+        "--batch-tokens",
+        batch,
+        "--workers",
+        workers,
+        "--precision",
+        app_precision_word(app_precision(o)),
+    };
+    int n = 16;
     if (o->batch_tokens > 0)
         (void)snprintf(batch, sizeof(batch), "%llu", (unsigned long long)o->batch_tokens);
+    if (o->workers > 0)
+        (void)snprintf(workers, sizeof(workers), "%llu", (unsigned long long)o->workers);
     if (o->max_length > 0) {
         (void)snprintf(length, sizeof(length), "%llu", (unsigned long long)o->max_length);
         argv[n++] = "--max-length";
@@ -112,13 +130,16 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-vecmill_status start_time_measure(const struct options *o, uint32_t n, struct start_time *t,
-                                  vecmill_err *err)
+vecmill_status start_time_measure(const struct options *o, uint32_t n, const atomic_int *stop,
+                                  struct start_time *t, vecmill_err *err)
 {
     assert(n > 0 && n <= START_TIME_RUNS_MAX);
     uint64_t times[START_TIME_RUNS_MAX];
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
+        if (stop && atomic_load(stop))
+            return err_set(err, VECMILL_E_STOPPED, "stopped by a signal while starts were timed");
         VM_TRY(run_once(o, &times[i], err));
+    }
     qsort(times, n, sizeof(times[0]), by_value);
     *t = (struct start_time){.n = n, .least_ns = times[0], .median_ns = times[n / 2]};
     return VECMILL_OK;

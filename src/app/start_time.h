@@ -15,8 +15,10 @@ struct start_time {
     uint64_t least_ns, median_ns;
 };
 
-/* n runs, at most START_TIME_RUNS_MAX. The pack is warm already when a session was opened before. */
-vecmill_status start_time_measure(const struct options *o, uint32_t n, struct start_time *t,
-                                  vecmill_err *err);
+/* n runs, at most START_TIME_RUNS_MAX, with the precision, workers, batch and length of these options. The
+ * pack is warm already when a session was opened before. stop: NULL, or nonzero when there is to be no
+ * further run: E_STOPPED. */
+vecmill_status start_time_measure(const struct options *o, uint32_t n, const atomic_int *stop,
+                                  struct start_time *t, vecmill_err *err);
 
 #endif

@@ -1,11 +1,10 @@
 /* try: see try.h. The documents go through a real job, so that its buffers are put to the test too. */
 #include "try.h"
 
+#include "scratch.h"
+
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 /* Documents for each worker: enough that each gets several leases of each kind. */
 #define LONGEST_A_WORKER 24u
@@ -22,17 +21,11 @@
 
 struct trial {
     const atomic_int *stop;
-    char folder[IO_PATH_MAX], input[IO_PATH_MAX + 16], output[IO_PATH_MAX + 16];
+    char input[IO_PATH_MAX], output[IO_PATH_MAX];
     vecmill_pool *pool;
     vecmill_plan worst; /* the most of each line so far */
     vecmill_err err;    /* of a measurement that failed */
 };
-
-static const char *temporary_folder(void)
-{
-    const char *dir = getenv("TMPDIR");
-    return dir && *dir ? dir : "/tmp";
-}
 
 /* One document of `bytes`: words of one letter, each a token. Which blanks are between and behind them is its
  * number: a document that comes again would not be computed. */
@@ -104,25 +97,6 @@ static vecmill_status run(struct trial *t, const struct options *o, vecmill_err 
     return status == VECMILL_E_PARTIAL ? VECMILL_OK : status;
 }
 
-static void remove_all(const struct trial *t)
-{
-    static const char *const endings[] = {
-        "input",
-        "output.npy",
-        "output.npy.part",
-        "output.npy.journal",
-        "output.npy.journal.part",
-        "output.npy.errors.jsonl",
-        "output.npy.errors.jsonl.part",
-    };
-    char path[IO_PATH_MAX + 64];
-    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-        (void)snprintf(path, sizeof(path), "%s/%s", t->folder, endings[i]);
-        (void)unlink(path);
-    }
-    (void)rmdir(t->folder);
-}
-
 bool try_is_over(const vecmill_plan *plan, vecmill_err *err)
 {
     for (uint32_t i = 0; i < plan->n_parts; i++) {
@@ -141,24 +115,18 @@ bool try_is_over(const vecmill_plan *plan, vecmill_err *err)
 vecmill_status try_plan(const struct options *o, vecmill_plan *plan, vecmill_err *err)
 {
     struct trial t = {.err.status = VECMILL_OK};
-    const int n = snprintf(t.folder, sizeof(t.folder), "%s/vecmill-try-XXXXXX", temporary_folder());
-    if (n < 0 || n >= IO_PATH_MAX - 32)
-        return err_set(err, VECMILL_E_USAGE, "a TMPDIR of %d bytes is over IO_PATH_MAX, %d", n,
-                       IO_PATH_MAX);
+    struct scratch scratch = {.dir = ""};
     t.stop = signals_defer(); /* the folder is removed, whatever comes */
-    if (!mkdtemp(t.folder)) {
-        (void)signals_undefer();
-        return err_sys(err, VECMILL_E_IO, errno, "%s: no folder for the trial", t.folder);
-    }
-    (void)snprintf(t.input, sizeof(t.input), "%s/input", t.folder);
-    (void)snprintf(t.output, sizeof(t.output), "%s/output.npy", t.folder);
-    vecmill_status status = run(&t, o, err);
+    vecmill_status status = scratch_open(&scratch, "try", err);
+    if (status == VECMILL_OK) status = io_join(scratch.dir, "input", t.input, err);
+    if (status == VECMILL_OK) status = io_join(scratch.dir, "output.npy", t.output, err);
+    if (status == VECMILL_OK) status = run(&t, o, err);
     if (status == VECMILL_OK && t.err.status != VECMILL_OK) {
         status = t.err.status;
         if (err) *err = t.err;
     }
     vecmill_pool_close(t.pool);
-    remove_all(&t);
+    scratch_close(&scratch);
     if (signals_undefer() && status != VECMILL_E_STOPPED)
         status = err_set(err, VECMILL_E_STOPPED, "stopped by a signal during the trial");
     if (status == VECMILL_OK) *plan = t.worst;

@@ -134,19 +134,6 @@ void mem_settle(void)
     (void)mallopt(M_TOP_PAD, MEM_HEAP_STEP);
 }
 
-vecmill_status mem_spare(size_t bytes, vecmill_err *err)
-{
-    void *spare = malloc(bytes);
-    if (!spare) return err_set(err, VECMILL_E_MEMORY, "spare heap: no memory for %zu bytes", bytes);
-    memset(spare, 0, bytes);
-    __asm__ volatile(""
-                     :
-                     : "r"(spare)
-                     : "memory"); /* it is to be written, though nobody reads it */
-    free(spare);
-    return VECMILL_OK;
-}
-
 void mem_map_large(void)
 {
 #if defined(__GLIBC__)

@@ -49,10 +49,6 @@ vecmill_status mem_commit(void *memory, size_t bytes, const char *what, vecmill_
  * in main. */
 void mem_settle(void);
 
-/* Sees to it that so many bytes of heap are free in one piece and resident: for what libraries take and give
- * back within a call. After mem_settle. E_MEMORY. */
-vecmill_status mem_spare(size_t bytes, vecmill_err *err);
-
 /* For a program that comes and goes, and whose memory is planned: from here on, blocks of 128 KiB and
  * more are mappings of their own, which are gone when they are freed and do not move when they grow, and
  * all threads share one heap. Otherwise glibc raises that size to that of the largest block freed, and

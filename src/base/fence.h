@@ -2,8 +2,8 @@
  *
  * For a process that has taken all that it will ever use. Then more is a mistake in the plan, and the fence
  * makes it one that can be told: a call that says ENOMEM in our own code, instead of the OOM killer's
- * SIGKILL at whoever is the largest. Not before that point: oneDNN reserves ten times what it touches
- * while it prepares, and ends the process at a limit instead of failing. */
+ * SIGKILL at whoever is the largest. Not before that point: what a libc reserves while it starts is not
+ * ours to count. */
 #ifndef BASE_FENCE_H
 #define BASE_FENCE_H
 

@@ -134,7 +134,7 @@ vecmill_status source_ask(const char *program, char *const argv[], const char *w
 }
 
 vecmill_status source_build(const struct engine_source *source, const char *worker, const char *isa,
-                            vecmill_err *err)
+                            enum kern_precision precision, vecmill_err *err)
 {
     char parent[24], what[IO_PATH_MAX + 16];
     size_t got;
@@ -144,6 +144,7 @@ vecmill_status source_build(const struct engine_source *source, const char *work
                           (char *)"pack",
                           parent,
                           (char *)(uintptr_t)isa,
+                          (char *)(uintptr_t)kern_precision_name(precision),
                           (char *)(uintptr_t)source->dir,
                           (char *)(uintptr_t)source->path,
                           (char *)(uintptr_t)source->key,

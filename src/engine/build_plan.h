@@ -3,12 +3,10 @@
 #define ENGINE_BUILD_PLAN_H
 
 #include "engine/engine.h"
-#include "kern/kern.h"
 
 /* Anonymous bytes that `vecmill-worker pack` for this folder, with the child that measures the floor,
  * holds at one time at most. Reads config.json, sizes of files, and eight bytes of the weights. E_MODEL as
  * for text_compile and model_compile. */
-vecmill_status engine_build_bytes(const char *dir, const struct kern *kern, size_t *bytes,
-                                  vecmill_err *err);
+vecmill_status engine_build_bytes(const char *dir, size_t *bytes, vecmill_err *err);
 
 #endif

@@ -3,7 +3,7 @@
  * the memory it takes is what build_plan.c tells: one thing after the other. */
 #include "engine/engine.h"
 #include "engine/floor.h"
-#include "engine/source.h"
+#include "engine/setup.h"
 
 #include "kern/kern.h"
 #include "model/model.h"
@@ -23,10 +23,10 @@ static bool is_there(const struct engine_source *source)
 /* The key was taken before the files were read. Another key now: somebody changed them meanwhile, or
  * the session that asked is of another version than this program. */
 static vecmill_status check_unchanged(const struct engine_source *source, const struct kern *kern,
-                                      vecmill_err *err)
+                                      enum kern_precision precision, vecmill_err *err)
 {
     char key[PACK_KEY_BYTES];
-    VM_TRY(source_key(source->dir, kern, key, err));
+    VM_TRY(source_key(source->dir, kern, precision, key, err));
     if (strcmp(key, source->key) == 0) return VECMILL_OK;
     return err_set(err, VECMILL_E_MODEL,
                    "%s: changed while its pack was built, or vecmill-worker is of another version",
@@ -46,24 +46,22 @@ static vecmill_status add_text(const struct engine_source *source, struct pack_w
     return status;
 }
 
-static vecmill_status add_floor(const struct engine_source *source, const struct kern *kern,
-                                struct pack_writer *w, vecmill_err *err)
+static vecmill_status add_floor(struct pack_writer *w, vecmill_err *err)
 {
-    struct model_config config;
     struct engine_floor floor;
-    VM_TRY(model_config_of_folder(source->dir, &config, err));
     if (access("/proc/self/exe", X_OK) == 0)
-        VM_TRY(engine_floor_ask(kern, &config, &floor, err));
+        VM_TRY(engine_floor_ask(&floor, err));
     else
-        engine_floor_bound(kern, &floor); /* no /proc: it could not be measured either */
+        engine_floor_bound(&floor); /* no /proc: it could not be measured either */
     VM_TRY(pack_begin(w, ENGINE_FLOOR_SECTION, err));
     VM_TRY(pack_write(w, &floor, sizeof floor, err));
     return pack_end(w, err);
 }
 
-vecmill_status engine_compile(const struct engine_source *source, const char *isa, unsigned wait_ms,
-                              vecmill_err *err)
+vecmill_status engine_compile(const struct engine_source *source, const char *isa,
+                              vecmill_precision asked, unsigned wait_ms, vecmill_err *err)
 {
+    const enum kern_precision precision = setup_precision(asked);
     const struct kern *kern;
     struct pack_writer w;
     mem_map_large();
@@ -75,9 +73,9 @@ vecmill_status engine_compile(const struct engine_source *source, const char *is
         return VECMILL_OK;
     }
     vecmill_status status = add_text(source, &w, err);
-    if (status == VECMILL_OK) status = model_compile(source->dir, kern, &w, err);
-    if (status == VECMILL_OK) status = add_floor(source, kern, &w, err);
-    if (status == VECMILL_OK) status = check_unchanged(source, kern, err);
+    if (status == VECMILL_OK) status = model_compile(source->dir, kern, precision, &w, err);
+    if (status == VECMILL_OK) status = add_floor(&w, err);
+    if (status == VECMILL_OK) status = check_unchanged(source, kern, precision, err);
     if (status == VECMILL_OK) {
         status = pack_commit(&w, err);
     } else {

@@ -19,11 +19,11 @@ struct engine_source {
     char key[PACK_KEY_BYTES];
 };
 
-/* Compiles source->dir into source->path at the level `isa`, in this process. Does nothing when the
- * pack is there already with this key (another builder was first); waits up to wait_ms for another
- * builder. Runs in vecmill-worker, so that the memory it takes ends with that process. */
-vecmill_status engine_compile(const struct engine_source *source, const char *isa, unsigned wait_ms,
-                              vecmill_err *err);
+/* Compiles source->dir into source->path at the level `isa` and in this precision, in this process. Does
+ * nothing when the pack is there already with this key (another builder was first); waits up to wait_ms for
+ * another builder. Runs in vecmill-worker, so that the memory it takes ends with that process. */
+vecmill_status engine_compile(const struct engine_source *source, const char *isa,
+                              vecmill_precision precision, unsigned wait_ms, vecmill_err *err);
 
 /* A session on exactly this pack, which must be there with this key: what a worker opens. Options as for
  * vecmill_session_open; model_dir only names the model in messages. E_MODEL: it was changed. */
@@ -31,8 +31,7 @@ vecmill_status engine_session_open(const struct engine_source *source,
                                    const vecmill_options *options, vecmill_session **session,
                                    vecmill_err *err);
 
-/* Makes all that a session will ever use resident, and computes a little of everything once, so that
- * libraries have taken what they take at first use. For workers, whose memory is planned and fenced; a
+/* Makes all that a session will ever use resident. For workers, whose memory is planned and fenced; a
  * session of vecmill_session_open stays as it is, touched as far as its passes reach: a host has its
  * own plans. E_MEMORY. */
 vecmill_status engine_session_commit(vecmill_session *session, vecmill_err *err);
@@ -52,9 +51,6 @@ struct engine_result {
 /* What calls take of a worker's stack while leases are computed. Measured: of a worker's whole stack,
  * arguments and environment included, 40 kB are resident after a run (MiniLM-L6, AVX-512, smaps). */
 #define ENGINE_STACK_BYTES ((size_t)64 << 10)
-
-/* For what oneDNN and glibc take and give back within a call: 6 to 8 pieces of 100 bytes a product. */
-#define ENGINE_SPARE_BYTES ((size_t)64 << 10)
 
 /* Bytes that a worker's leases take, for vectors of `dim` floats: what engine_serve lays out. */
 size_t engine_serve_bytes(uint32_t dim, uint64_t max_document);

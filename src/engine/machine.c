@@ -56,7 +56,6 @@ vecmill_status vecmill_machine_describe(vecmill_machine *machine, vecmill_err *e
     snprintf(m.limit_source, sizeof(m.limit_source), "%s", limit.source);
     snprintf(m.isa_best, sizeof(m.isa_best), "%s", kern_level_name(kern_machine_level()));
     snprintf(m.isa, sizeof(m.isa), "%s", level_in_use());
-    snprintf(m.dnnl_version, sizeof(m.dnnl_version), "%s", kern_dnnl_version());
     memcpy(machine, &m, num_min(machine->struct_bytes, sizeof(m)));
     return VECMILL_OK;
 }

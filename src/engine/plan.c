@@ -118,8 +118,7 @@ static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_pl
 {
     const struct engine_floor *floor = &f->setup.floor;
     add(plan, "worker", PLAN_PROGRAM, workers,
-        pages(floor->program_bytes + floor->library_bytes + floor->slack + ENGINE_STACK_BYTES +
-              ENGINE_SPARE_BYTES));
+        pages(floor->program_bytes + floor->slack + ENGINE_STACK_BYTES));
     add(plan, "worker", "arena", workers, pages(setup_session_bytes(&f->setup)));
     add(plan, "worker", "leases", workers,
         pages(engine_serve_bytes(f->setup.config.hidden,

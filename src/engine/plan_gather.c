@@ -7,15 +7,14 @@
 #include <string.h>
 
 /* What this process will yet take beside the lines of the plan: the stacks of its main thread and of the
- * pool's, the heap of a report, libraries' data that was not touched yet. 128 to 256 kB were seen. */
-#define OWN_GROWTH_BYTES ((uint64_t)704 << 10)
+ * pool's, the heap of a report, libraries' data that was not touched yet. 128 to 270 KiB were seen. */
+#define OWN_GROWTH_BYTES ((uint64_t)448 << 10)
 /* Told in such steps, so that a plan made by one process is, to the byte, that of another which has touched
- * some pages more: the program vecmill holds 640 (plan) to 1,000 kB (embed) by then, which with the growth
+ * some pages more: the program vecmill holds 220 (plan) to 336 KiB (embed) by then, which with the growth
  * is the middle of a step. */
 #define OWN_STEP_BYTES ((uint64_t)1 << 20)
 
-/* Address space of a worker beside its plan and the pack: programs and libraries, and what oneDNN reserves
- * while it prepares, ten times what it touches. */
+/* Address space of a worker beside its plan and the pack: programs and libraries. */
 #define ADDRESSES_BESIDE ((uint64_t)128 << 20)
 
 /* Where there is no pack, the tokenizer has not been read: a BERT's tokens around a document. */
@@ -56,12 +55,12 @@ static vecmill_status gather_folder(const vecmill_options *options, struct plan_
                                     vecmill_err *err)
 {
     struct setup *s = &f->setup;
-    VM_TRY(model_config_of_folder(s->source.dir, &s->config, err));
-    engine_floor_bound(s->kern, &s->floor);
+    VM_TRY(model_config_of_folder(s->source.dir, s->precision, &s->config, err));
+    engine_floor_bound(&s->floor);
     f->builds = true;
-    f->pack_bytes = model_weight_bytes(&s->config);
+    f->pack_bytes = model_weight_bytes(&s->config, s->kern);
     VM_TRY(setup_lengths(options, BERT_SPECIALS, s, err));
-    return engine_build_bytes(s->source.dir, s->kern, &f->build_bytes, err);
+    return engine_build_bytes(s->source.dir, &f->build_bytes, err);
 }
 
 /* What is told of this process and its machine, as far as it is told. */
@@ -105,8 +104,9 @@ vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_op
     f->beside = pool_options->beside;
     f->beside_context = pool_options->beside_context;
     VM_TRY(setup_begin(options, &f->setup, err));
-    VM_TRY(source_describe(options->model_dir, options->cache_dir, f->setup.kern, &f->setup.source,
-                           err));
+    f->setup.threads = 1; /* of each worker */
+    VM_TRY(source_describe(options->model_dir, options->cache_dir, f->setup.kern,
+                           f->setup.precision, &f->setup.source, err));
     vecmill_status status = source_open(&f->setup.source, &pack, &why);
     /* Want of memory says nothing about the pack: it is not to be built again for it. */
     if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);

@@ -32,7 +32,7 @@
 /* Places of numbers in a worker's arguments (worker_main.c). */
 enum argument {
     ARGUMENT_PARENT = 2,
-    ARGUMENT_BATCH = 7,
+    ARGUMENT_BATCH = 8,
     ARGUMENT_LENGTH,
     ARGUMENT_LONG,
     ARGUMENT_DOCUMENT,
@@ -209,9 +209,10 @@ static void write_arguments(vecmill_pool *pool)
         [1] = "serve",
         [ARGUMENT_PARENT] = pool->numbers[ARGUMENT_PARENT],
         [3] = s->kern->name,
-        [4] = s->source.dir,
-        [5] = s->source.path,
-        [6] = s->source.key,
+        [4] = kern_precision_name(s->precision),
+        [5] = s->source.dir,
+        [6] = s->source.path,
+        [7] = s->source.key,
         [ARGUMENT_BATCH] = pool->numbers[ARGUMENT_BATCH],
         [ARGUMENT_LENGTH] = pool->numbers[ARGUMENT_LENGTH],
         [ARGUMENT_LONG] = pool->numbers[ARGUMENT_LONG],

@@ -1,7 +1,7 @@
 /* serve: a session at work for a pool. Runs in vecmill-worker.
  *
  * Promises that a worker that is ready has all the memory that it will ever use: arenas committed, stack
- * touched, libraries warm, and a fence behind it (base/fence.h). So a worker that lives through its
+ * touched, and a fence behind it (base/fence.h). So a worker that lives through its
  * start is not ended later for want of memory of its own, and a mistake in the plan is a message, not
  * a kill. Outside the fence, because no limit tells it apart: the pages of the pack, which are the
  * kernel's to give and take. */
@@ -131,7 +131,6 @@ vecmill_status engine_serve(const struct engine_source *source, const vecmill_op
     lay_out(&s, &work, &a);
     status = mem_commit(memory, bytes, "a worker's leases", &err);
     if (status == VECMILL_OK) status = engine_session_commit(s.session, &err);
-    if (status == VECMILL_OK) status = mem_spare(ENGINE_SPARE_BYTES, &err);
     if (status == VECMILL_OK) status = fence_set(&s.fence_bytes, &err);
     if (status != VECMILL_OK) goto refuse;
     stack_commit(ENGINE_STACK_BYTES);

@@ -17,6 +17,7 @@ struct vecmill_session {
     struct pack pack;
     struct text text;
     struct model *model;
+    struct team *team; /* NULL: one thread */
 
     /* in the arena */
     void *arena;
@@ -37,6 +38,7 @@ static void lay_out(struct arena *a, vecmill_session *s)
     s->split = (struct split){.setup = &s->setup,
                               .text = &s->text,
                               .model = s->model,
+                              .team = s->team,
                               .workspace = s->workspace,
                               .ids = s->ids,
                               .starts = s->starts};
@@ -77,7 +79,10 @@ static vecmill_status open_session(const vecmill_options *options,
     vecmill_status status = source ? setup_known_pack(options, &s->setup, &s->pack, err)
                                    : setup_pack(options, &s->setup, &s->pack, err);
     if (status == VECMILL_OK) status = setup_choose(options, &s->pack, &s->setup, &s->text, err);
-    if (status == VECMILL_OK) status = model_open(&s->pack, s->setup.kern, &s->model, err);
+    if (status == VECMILL_OK)
+        status = model_open(&s->pack, s->setup.kern, s->setup.precision, &s->model, err);
+    if (status == VECMILL_OK && s->setup.threads > 1)
+        status = team_open(s->setup.threads, &s->team, err);
     if (status == VECMILL_OK) status = take_memory(s, err);
     if (status == VECMILL_OK) {
         *session = s;
@@ -102,13 +107,13 @@ vecmill_status engine_session_open(const struct engine_source *source,
 
 vecmill_status engine_session_commit(vecmill_session *s, vecmill_err *err)
 {
-    VM_TRY(mem_commit(s->arena, s->arena_bytes, "a session's arena", err));
-    return model_warm(s->model, s->workspace, &s->setup.extent, err);
+    return mem_commit(s->arena, s->arena_bytes, "a session's arena", err);
 }
 
 void vecmill_session_close(vecmill_session *session)
 {
     if (!session) return;
+    team_close(session->team);
     mem_unmap(session->arena, session->arena_bytes);
     model_close(session->model);
     pack_close(&session->pack);
@@ -133,8 +138,8 @@ static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, ve
 {
     if (p->n_docs == 0) return VECMILL_OK;
     const size_t dim = model_describe(s->model)->hidden;
-    VM_TRY(model_forward(s->model, s->workspace, &s->setup.extent, s->ids, s->starts, p->n_docs,
-                         vectors + p->first * dim, err));
+    VM_TRY(model_forward(s->model, s->workspace, &s->setup.extent, s->team, s->ids, s->starts,
+                         p->n_docs, vectors + p->first * dim, err));
     p->first += p->n_docs;
     p->n_docs = 0;
     p->n_tokens = 0;
@@ -219,5 +224,8 @@ double vecmill_session_flops(const vecmill_session *session, uint32_t n_tokens)
 
 double vecmill_session_peak(const vecmill_session *session, double seconds)
 {
-    return kern_peak(session->setup.kern, seconds < 0.01 ? 0.01 : seconds > 10.0 ? 10.0 : seconds);
+    return kern_peak(session->setup.kern, session->setup.precision,
+                     seconds < 0.01   ? 0.01
+                     : seconds > 10.0 ? 10.0
+                                      : seconds);
 }

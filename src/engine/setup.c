@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Smallest pass at full speed on MiniLM-L6 (docs/SPEED.md). */
-#define BATCH_TOKENS_AUTO 960u
+#define BATCH_TOKENS_AUTO 480u
 
 static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
 {
@@ -17,9 +17,13 @@ static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
                        sizeof(*o));
     }
     if (!o->model_dir) return err_set(err, VECMILL_E_USAGE, "no model folder was given");
-    if (o->precision != VECMILL_FP32) {
-        return err_set(err, VECMILL_E_UNSUPPORTED,
-                       "a precision other than fp32 is not in version %s", VECMILL_VERSION);
+    if ((unsigned)o->precision > VECMILL_INT8) {
+        return err_set(err, VECMILL_E_USAGE, "precision is %u, over VECMILL_INT8, %u",
+                       (unsigned)o->precision, (unsigned)VECMILL_INT8);
+    }
+    if (o->threads > VECMILL_MAX_THREADS) {
+        return err_set(err, VECMILL_E_USAGE, "threads is %u, over VECMILL_MAX_THREADS, %u",
+                       o->threads, VECMILL_MAX_THREADS);
     }
     if ((unsigned)o->long_policy > VECMILL_LONG_SPLIT) {
         return err_set(err, VECMILL_E_USAGE, "long_policy is %u, over VECMILL_LONG_SPLIT, %u",
@@ -33,9 +37,20 @@ static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
     return VECMILL_OK;
 }
 
+_Static_assert(VECMILL_MAX_THREADS <= TEAM_MOST, "a session's threads are a team");
+
+enum kern_precision setup_precision(vecmill_precision precision)
+{
+    static const enum kern_precision words[] = {
+        [VECMILL_FP32] = KERN_FP32, [VECMILL_BF16] = KERN_BF16, [VECMILL_INT8] = KERN_INT8};
+    return words[precision];
+}
+
 vecmill_status setup_begin(const vecmill_options *o, struct setup *s, vecmill_err *err)
 {
     VM_TRY(check_options(o, err));
+    s->precision = setup_precision(o->precision);
+    s->threads = o->threads ? o->threads : 1;
     return kern_select(o->isa, &s->kern, err);
 }
 
@@ -43,7 +58,7 @@ vecmill_status setup_build(const vecmill_options *o, const struct setup *s, vecm
 {
     char worker[IO_PATH_MAX];
     VM_TRY(source_worker(o->worker_path, worker, err));
-    return source_build(&s->source, worker, s->kern->name, err);
+    return source_build(&s->source, worker, s->kern->name, s->precision, err);
 }
 
 vecmill_status setup_pack(const vecmill_options *o, struct setup *s, struct pack *pack,
@@ -51,7 +66,7 @@ vecmill_status setup_pack(const vecmill_options *o, struct setup *s, struct pack
 {
     vecmill_err why;
     VM_TRY(setup_begin(o, s, err));
-    VM_TRY(source_describe(o->model_dir, o->cache_dir, s->kern, &s->source, err));
+    VM_TRY(source_describe(o->model_dir, o->cache_dir, s->kern, s->precision, &s->source, err));
     vecmill_status status = source_open(&s->source, pack, &why);
     if (status == VECMILL_OK) return VECMILL_OK;
     /* Want of memory says nothing about the pack: it is not to be built again for it. */
@@ -87,14 +102,14 @@ static void identify(const struct pack *pack, struct setup *s)
         uint32_t n_sections, precision, max_length, long_policy;
     } what;
     memset(&what, 0, sizeof what);
-    snprintf(what.signature, sizeof what.signature, "%s", kern_signature(s->kern));
+    snprintf(what.signature, sizeof what.signature, "%s", kern_signature(s->kern, s->precision));
     for (uint32_t i = 0; i < pack->n_sections; i++) {
         if (strcmp(pack->sections[i].name, ENGINE_FLOOR_SECTION) == 0) continue;
         struct pack_section *section = &what.sections[what.n_sections++];
         *section = pack->sections[i];
         section->offset = 0;
     }
-    what.precision = VECMILL_FP32;
+    what.precision = s->precision;
     what.max_length = s->max_length;
     what.long_policy = s->long_policy;
     const XXH128_hash_t hash = XXH3_128bits(&what, sizeof what);
@@ -107,7 +122,7 @@ void setup_batch(struct setup *s, uint32_t batch_tokens)
     s->batch_tokens = batch_tokens ? batch_tokens : BATCH_TOKENS_AUTO;
     s->extent = (struct model_extent){.tokens = (uint32_t)num_max(s->batch_tokens, s->max_length),
                                       .longest = s->max_length,
-                                      .gemm_scratch = s->floor.gemm_scratch_bytes};
+                                      .threads = s->threads};
 }
 
 vecmill_status setup_lengths(const vecmill_options *o, uint32_t specials, struct setup *s,
@@ -132,7 +147,7 @@ vecmill_status setup_choose(const vecmill_options *o, const struct pack *pack, s
     size_t bytes;
     VM_TRY(pack_find(pack, ENGINE_TEXT_SECTION, &section, &bytes, err));
     VM_TRY(text_open(section, bytes, text, err));
-    VM_TRY(model_read_config(pack, s->kern, &s->config, err));
+    VM_TRY(model_read_config(pack, s->kern, s->precision, &s->config, err));
     if (text->n_specials == 0) {
         return err_set(
             err, VECMILL_E_MODEL,
@@ -182,7 +197,8 @@ void setup_describe(const struct setup *s, uint64_t arena_bytes, vecmill_facts *
         .hidden = c->hidden,
         .intermediate = c->intermediate,
         .vocab = c->vocab,
-        .precision = VECMILL_FP32,
+        .precision = (vecmill_precision)s->precision,
+        .threads = s->threads,
         .normalized = c->normalize != 0,
         .pooling = c->pooling == MODEL_POOL_CLS ? "cls" : "mean",
         .isa = s->kern->name,

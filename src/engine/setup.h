@@ -13,6 +13,8 @@
 /* What is settled once options and pack are known. */
 struct setup {
     const struct kern *kern;
+    enum kern_precision precision;
+    uint32_t threads; /* that compute a session's passes */
     struct engine_source source;
     struct model_config config;
     struct engine_floor floor; /* the pack's record, or bounds where there is no pack */
@@ -39,6 +41,9 @@ vecmill_status setup_known_pack(const vecmill_options *options, struct setup *se
 
 /* Checks the options by themselves, and selects the level. E_USAGE, E_UNSUPPORTED. */
 vecmill_status setup_begin(const vecmill_options *options, struct setup *setup, vecmill_err *err);
+
+/* The arithmetic's word for a caller's. */
+enum kern_precision setup_precision(vecmill_precision precision);
 
 /* Passes of so many tokens (0: chosen by speed alone) from here on. */
 void setup_batch(struct setup *setup, uint32_t batch_tokens);

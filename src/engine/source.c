@@ -1,7 +1,7 @@
 /* source: which pack belongs to a folder, and which program builds it.
  *
- * The key holds what the pack's bits depend on: identity of the files read, level, oneDNN's version,
- * precision, this program's version, and the packs' format. A pack with another key is built anew. */
+ * The key holds what the pack's bits depend on: identity of the files read, level, precision and the layout
+ * of its weights, this program's version, and the packs' format. A pack with another key is built anew. */
 #include "engine/source.h"
 
 #include "model/model.h"
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* Of the sections taken together: changes with any of their layouts, within a version too. */
-#define FORMAT 2
+#define FORMAT 3
 
 /* Sections up to this size are read and checked at each start, in well under a millisecond: the
  * tokenizer's and the configuration's, not the weights'. */
@@ -42,27 +42,27 @@ static void short_name(const char *path, char out[81])
     out[i] = '\0';
 }
 
-vecmill_status source_key(const char *dir, const struct kern *kern, char key[PACK_KEY_BYTES],
-                          vecmill_err *err)
+vecmill_status source_key(const char *dir, const struct kern *kern, enum kern_precision precision,
+                          char key[PACK_KEY_BYTES], vecmill_err *err)
 {
     char identity[33];
     VM_TRY(
         model_identity(dir, text_files, sizeof(text_files) / sizeof(*text_files), identity, err));
-    snprintf(key, PACK_KEY_BYTES, "vecmill %s, format %d, files %s, %s, fp32", VECMILL_VERSION,
-             FORMAT, identity, kern_signature(kern));
+    snprintf(key, PACK_KEY_BYTES, "vecmill %s, format %d, files %s, %s", VECMILL_VERSION, FORMAT,
+             identity, kern_signature(kern, precision));
     return VECMILL_OK;
 }
 
 vecmill_status source_describe(const char *model_dir, const char *cache_or_null,
-                               const struct kern *kern, struct engine_source *source,
-                               vecmill_err *err)
+                               const struct kern *kern, enum kern_precision precision,
+                               struct engine_source *source, vecmill_err *err)
 {
     char cache[IO_PATH_MAX], packs[IO_PATH_MAX], name[81], file[192];
     struct engine_source s;
     if (!realpath(model_dir, s.dir)) {
         return err_sys(err, VECMILL_E_MODEL, errno, "%s: no such model folder", model_dir);
     }
-    VM_TRY(source_key(s.dir, kern, s.key, err));
+    VM_TRY(source_key(s.dir, kern, precision, s.key, err));
     if (cache_or_null) {
         int n = snprintf(cache, sizeof(cache), "%s", cache_or_null);
         if (n >= (int)sizeof(cache)) {
@@ -75,8 +75,9 @@ vecmill_status source_describe(const char *model_dir, const char *cache_or_null,
     VM_TRY(io_join(cache, "packs", packs, err));
     VM_TRY(io_make_dirs(packs, VECMILL_E_IO, err));
     short_name(s.dir, name);
-    snprintf(file, sizeof(file), "%s-%016llx-%s-fp32.pack", name,
-             (unsigned long long)XXH3_64bits(s.dir, strlen(s.dir)), kern->name);
+    snprintf(file, sizeof(file), "%s-%016llx-%s-%s.pack", name,
+             (unsigned long long)XXH3_64bits(s.dir, strlen(s.dir)), kern->name,
+             kern_precision_name(precision));
     VM_TRY(io_join(packs, file, s.path, err));
     *source = s;
     return VECMILL_OK;

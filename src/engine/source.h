@@ -6,16 +6,16 @@
 #include "kern/kern.h"
 
 /* Resolves the folder, takes the identity of its files, and names the pack:
- *   CACHE/packs/<folder's last two names>-<hash of its path>-<level>-fp32.pack
+ *   CACHE/packs/<folder's last two names>-<hash of its path>-<level>-<precision>.pack
  * One pack for each folder, level and precision: a changed model replaces its pack, so that the cache
  * does not grow with every change. Makes the packs' folder. */
 vecmill_status source_describe(const char *model_dir, const char *cache_or_null,
-                               const struct kern *kern, struct engine_source *source,
-                               vecmill_err *err);
+                               const struct kern *kern, enum kern_precision precision,
+                               struct engine_source *source, vecmill_err *err);
 
 /* What a pack of the folder's files, as they are now, is keyed by. */
-vecmill_status source_key(const char *dir, const struct kern *kern, char key[PACK_KEY_BYTES],
-                          vecmill_err *err);
+vecmill_status source_key(const char *dir, const struct kern *kern, enum kern_precision precision,
+                          char key[PACK_KEY_BYTES], vecmill_err *err);
 
 /* Maps the source's pack if it is there, made of the same files, and undamaged as far as its small
  * sections go (the weights, a hundred times as large, are checked against their own bounds only).
@@ -34,6 +34,6 @@ vecmill_status source_ask(const char *program, char *const argv[], const char *w
 
 /* Runs `worker pack ...` for the source and waits for it. */
 vecmill_status source_build(const struct engine_source *source, const char *worker, const char *isa,
-                            vecmill_err *err);
+                            enum kern_precision precision, vecmill_err *err);
 
 #endif

@@ -86,8 +86,8 @@ static void add_row(const struct split *s, struct progress *p, const struct spli
 static vecmill_status run(const struct split *s, struct progress *p, vecmill_err *err)
 {
     const struct setup *setup = s->setup;
-    VM_TRY(model_forward(s->model, s->workspace, &setup->extent, s->ids, s->starts, p->n_windows,
-                         s->rows, err));
+    VM_TRY(model_forward(s->model, s->workspace, &setup->extent, s->team, s->ids, s->starts,
+                         p->n_windows, s->rows, err));
     for (uint32_t i = 0; i < p->n_windows; i++)
         add_row(s, p, &s->windows[i], s->rows + (size_t)i * setup->config.hidden);
     p->n_windows = p->n_tokens = 0;

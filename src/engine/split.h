@@ -39,7 +39,8 @@ struct split {
     /* the session's, borrowed */
     const struct setup *setup;
     const struct text *text;
-    struct model *model;
+    const struct model *model;
+    struct team *team;
     void *workspace;
     int32_t *ids;     /* [pass_tokens + max_length] */
     uint32_t *starts; /* [pass_tokens + 1] */

@@ -1,15 +1,15 @@
 /* vecmill-worker: the program that works for a session or a pool and dies with it.
  *
- *     vecmill-worker pack PARENT ISA MODEL_DIR PACK KEY
+ *     vecmill-worker pack PARENT ISA PRECISION MODEL_DIR PACK KEY
  *
  * builds a pack and answers on stdout: one byte of status, then the message when it failed.
  *
- *     vecmill-worker floor PARENT ISA HIDDEN HEADS INTERMEDIATE
+ *     vecmill-worker floor PARENT
  *
- * measures what a worker of a model of this shape holds before its arena, and answers likewise, the record
- * behind the status.
+ * measures what a worker holds before its arena, and answers likewise, the record behind the status.
  *
- *     vecmill-worker serve PARENT ISA MODEL_DIR PACK KEY BATCH_TOKENS MAX_LENGTH LONG MAX_DOCUMENT
+ *     vecmill-worker serve PARENT ISA PRECISION MODEL_DIR PACK KEY BATCH_TOKENS MAX_LENGTH LONG
+ *         MAX_DOCUMENT
  *
  * computes leases that come over a socket (src/crew). It is started by libvecmill; people have no use
  * for it. Prints nothing, leaves nothing behind. */
@@ -17,6 +17,7 @@
 #include "engine/floor.h"
 
 #include "crew/crew.h"
+#include "kern/kern.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -28,9 +29,9 @@
 /* How long to wait for another process that builds the same pack. */
 #define WAIT_MS (9u * 60u * 1000u)
 
-#define PACK_ARGUMENTS  7
-#define FLOOR_ARGUMENTS 7
-#define SERVE_ARGUMENTS 11
+#define PACK_ARGUMENTS  8
+#define FLOOR_ARGUMENTS 3
+#define SERVE_ARGUMENTS 12
 
 /* True when our parent is still the one that started us: if it died before the signal was armed, no
  * signal would ever come (prctl(2), PR_SET_PDEATHSIG). */
@@ -51,36 +52,40 @@ static void answer(vecmill_status status, const void *data, size_t bytes, const 
 
 static bool read_source(char *const *argv, struct engine_source *source)
 {
-    const int dir = snprintf(source->dir, sizeof(source->dir), "%s", argv[4]);
-    const int path = snprintf(source->path, sizeof(source->path), "%s", argv[5]);
-    const int key = snprintf(source->key, sizeof(source->key), "%s", argv[6]);
+    const int dir = snprintf(source->dir, sizeof(source->dir), "%s", argv[5]);
+    const int path = snprintf(source->path, sizeof(source->path), "%s", argv[6]);
+    const int key = snprintf(source->key, sizeof(source->key), "%s", argv[7]);
     return dir < (int)sizeof(source->dir) && path < (int)sizeof(source->path) &&
            key < (int)sizeof(source->key);
 }
 
-static vecmill_status build(const struct engine_source *source, const char *isa, pid_t parent)
+static bool read_precision(const char *name, vecmill_precision *precision)
+{
+    for (int i = 0; i < KERN_PRECISIONS; i++) {
+        if (strcmp(name, kern_precision_name((enum kern_precision)i)) != 0) continue;
+        *precision = (vecmill_precision)i;
+        return true;
+    }
+    return false;
+}
+
+static vecmill_status build(const struct engine_source *source, char *const *argv, pid_t parent)
 {
     vecmill_err err = {0};
+    vecmill_precision precision;
+    if (!read_precision(argv[4], &precision)) return VECMILL_E_USAGE;
     if (!tied_to_parent(parent)) return VECMILL_E_STOPPED;
-    const vecmill_status status = engine_compile(source, isa, WAIT_MS, &err);
+    const vecmill_status status = engine_compile(source, argv[3], precision, WAIT_MS, &err);
     answer(status, NULL, 0, &err);
     return status;
 }
 
-static vecmill_status measure(char *const *argv, pid_t parent)
+static vecmill_status measure(pid_t parent)
 {
     vecmill_err err = {0};
     struct engine_floor floor;
-    struct model_config config = {0};
-    uint64_t hidden, heads, intermediate;
-    if (!num_parse(argv[4], UINT32_MAX, &hidden) || !num_parse(argv[5], UINT32_MAX, &heads) ||
-        !num_parse(argv[6], UINT32_MAX, &intermediate))
-        return VECMILL_E_USAGE;
     if (!tied_to_parent(parent)) return VECMILL_E_STOPPED;
-    config.hidden = (uint32_t)hidden;
-    config.n_heads = (uint32_t)heads;
-    config.intermediate = (uint32_t)intermediate;
-    const vecmill_status status = engine_floor_measure(argv[3], &config, &floor, &err);
+    const vecmill_status status = engine_floor_measure(&floor, &err);
     answer(status, &floor, sizeof(floor), &err);
     return status;
 }
@@ -89,14 +94,15 @@ static vecmill_status serve(const struct engine_source *source, char *const *arg
 {
     vecmill_options options;
     uint64_t batch_tokens, max_length, long_policy, max_document;
-    if (!num_parse(argv[7], VECMILL_MAX_BATCH_TOKENS, &batch_tokens) ||
-        !num_parse(argv[8], UINT32_MAX, &max_length) ||
-        !num_parse(argv[9], VECMILL_LONG_SPLIT, &long_policy) ||
-        !num_parse(argv[10], VECMILL_MAX_DOCUMENT, &max_document))
+    vecmill_options_init(&options);
+    if (!num_parse(argv[8], VECMILL_MAX_BATCH_TOKENS, &batch_tokens) ||
+        !num_parse(argv[9], UINT32_MAX, &max_length) ||
+        !num_parse(argv[10], VECMILL_LONG_SPLIT, &long_policy) ||
+        !num_parse(argv[11], VECMILL_MAX_DOCUMENT, &max_document) ||
+        !read_precision(argv[4], &options.precision))
         return VECMILL_E_USAGE;
     if (!crew_worker_enter(parent, "vecmill-worker")) return VECMILL_E_STOPPED;
     mem_settle();
-    vecmill_options_init(&options);
     options.model_dir = source->dir;
     options.isa = argv[3];
     options.batch_tokens = (uint32_t)batch_tokens;
@@ -117,8 +123,8 @@ int main(int argc, char **argv)
         return vecmill_status_exit(VECMILL_E_USAGE);
     }
     if (!num_parse(argv[2], INT32_MAX, &parent)) return vecmill_status_exit(VECMILL_E_USAGE);
-    if (measures) return vecmill_status_exit(measure(argv, (pid_t)parent));
+    if (measures) return vecmill_status_exit(measure((pid_t)parent));
     if (!read_source(argv, &source)) return vecmill_status_exit(VECMILL_E_USAGE);
-    return vecmill_status_exit(builds ? build(&source, argv[3], (pid_t)parent)
+    return vecmill_status_exit(builds ? build(&source, argv, (pid_t)parent)
                                       : serve(&source, argv, (pid_t)parent));
 }

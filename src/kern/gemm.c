@@ -1,90 +1,55 @@
-/* gemm: the door's matrix products, handed to the level that computes them. */
-#include "gemm.h"
-
+/* gemm: the door's matrix products and attention, handed to the variant that computes them. */
 #include <assert.h>
 
+#include "int8.h"
 #include "kernels.h"
-
-struct gemm {
-    const struct kern *kern;
-    struct gemm_shape shape;
-    struct gemm_dnnl *dnnl; /* NULL at the ref level */
-};
-
-static bool is_ref(const struct kern *kern)
-{
-    return kern->level == KERN_REF;
-}
-
-static vecmill_status check_shape(struct gemm_shape shape, vecmill_err *err)
-{
-    size_t bytes;
-    if (shape.k == 0 || shape.n == 0)
-        return err_set(err, VECMILL_E_MODEL, "matrix product of %u inputs and %u outputs is empty",
-                       shape.k, shape.n);
-    if (!num_mul(num_up(shape.n, 64), num_up(shape.k, 64), &bytes) || bytes > SIZE_MAX / 8)
-        return err_set(err, VECMILL_E_MODEL,
-                       "matrix product of %u inputs and %u outputs does not fit in memory", shape.k,
-                       shape.n);
-    return VECMILL_OK;
-}
 
 vecmill_status gemm_packed_bytes(const struct kern *kern, struct gemm_shape shape, size_t *bytes,
                                  vecmill_err *err)
 {
-    VM_TRY(check_shape(shape, err));
-    if (!is_ref(kern)) return gemm_dnnl_packed_bytes(kern->level, shape, bytes, err);
-    *bytes = gemm_ref_packed_bytes(shape);
+    size_t most;
+    if (shape.k == 0 || shape.n == 0)
+        return err_set(err, VECMILL_E_MODEL, "matrix product of %u inputs and %u outputs is empty",
+                       shape.k, shape.n);
+    if (shape.precision == KERN_INT8 && shape.k > INT8_MOST_K)
+        return err_set(err, VECMILL_E_MODEL,
+                       "matrix product of %u inputs in int8 could overflow: its sums hold %u",
+                       shape.k, (unsigned)INT8_MOST_K);
+    if (!num_mul(num_up(shape.n, GEMM_PANEL), num_up(shape.k, 64), &most) || most > SIZE_MAX / 8)
+        return err_set(err, VECMILL_E_MODEL,
+                       "matrix product of %u inputs and %u outputs does not fit in memory", shape.k,
+                       shape.n);
+    *bytes = variant_gemm(kern->level, shape.precision)->packed_bytes(shape.k, shape.n);
     return VECMILL_OK;
 }
 
-vecmill_status gemm_pack(const struct kern *kern, struct gemm_shape shape, const float *w,
-                         void *packed, vecmill_err *err)
+void gemm_pack(const struct kern *kern, struct gemm_shape shape, const float *w, void *packed)
 {
-    VM_TRY(check_shape(shape, err));
-    if (!is_ref(kern)) return gemm_dnnl_pack(kern->level, shape, w, packed, err);
-    gemm_ref_pack(shape, w, packed);
-    return VECMILL_OK;
+    variant_gemm(kern->level, shape.precision)->pack(shape.k, shape.n, w, packed);
 }
 
-vecmill_status gemm_open(const struct kern *kern, struct gemm_shape shape, struct gemm **gemm,
-                         vecmill_err *err)
+size_t gemm_scratch_bytes(const struct kern *kern, struct gemm_shape shape)
 {
-    VM_TRY(check_shape(shape, err));
-    struct gemm *g;
-    void *memory;
-    VM_TRY(mem_new(sizeof *g, "a matrix product", &memory, err));
-    g = memory;
-    g->kern = kern;
-    g->shape = shape;
-    if (!is_ref(kern)) {
-        const vecmill_status status = gemm_dnnl_open(kern->level, shape, &g->dnnl, err);
-        if (status != VECMILL_OK) {
-            mem_free(g);
-            return status;
-        }
-    }
-    *gemm = g;
-    return VECMILL_OK;
+    return variant_gemm(kern->level, shape.precision)->scratch_bytes(shape.k, shape.n);
 }
 
-void gemm_close(struct gemm *gemm)
+void gemm_run(const struct kern *kern, const struct gemm_call *call)
 {
-    if (!gemm) return;
-    gemm_dnnl_close(gemm->dnnl);
-    mem_free(gemm);
+    assert(call->first % GEMM_PANEL == 0 && call->columns <= call->ldy);
+    assert(call->first + call->columns == call->shape.n ||
+           (call->columns % GEMM_PANEL == 0 && call->first + call->columns < call->shape.n));
+    if (call->rows > 0) variant_gemm(kern->level, call->shape.precision)->run(call);
 }
 
-size_t gemm_scratch_bytes(const struct gemm *gemm)
+size_t attention_bytes(const struct kern *kern, enum kern_precision precision, uint32_t longest,
+                       uint32_t d)
 {
-    return gemm->dnnl ? gemm_dnnl_scratch_bytes(gemm->dnnl) : 0;
+    return variant_attention(kern->level, precision)->bytes(longest, d);
 }
 
-vecmill_status gemm_run(struct gemm *gemm, const void *packed, const float *bias, const float *x,
-                        float *y, uint32_t rows, void *scratch, vecmill_err *err)
+void attention_run(const struct kern *kern, enum kern_precision precision,
+                   const struct attention_call *call)
 {
-    assert(rows % gemm->kern->row_step == 0);
-    if (gemm->dnnl) return gemm_dnnl_run(gemm->dnnl, packed, bias, x, y, rows, scratch, err);
-    gemm_ref_run(gemm->shape, packed, bias, x, y, rows);
-    return VECMILL_OK;
+    assert(call->n_queries <= call->len && call->first_head + call->n_heads <= call->heads);
+    variant_attention(kern->level, precision)->run(call);
 }

@@ -10,29 +10,20 @@
 #include <string.h>
 #include <time.h>
 
-#include "gemm.h"
 #include "kernels.h"
-
-#define LAST_OF(a, b, c) (c)
-#define LAST(list)       LAST_OF(list)
 
 static const struct kern tables[KERN_LEVELS] = {
 #define KERNEL(name, LEVEL, level, tolerance, file) [KERN_##LEVEL].name = name##_f32_##level,
+#define ATTENTION(PRECISION, LEVEL, variant, NEEDS, tolerance, file)
+#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, file)
 #include "kernels.def"
 #undef KERNEL
-    [KERN_REF].level = KERN_REF,
-    [KERN_REF].name = "ref",
-    [KERN_REF].row_step = 1,
-    [KERN_REF].attention_bytes = attention_bytes_ref,
+#undef ATTENTION
+#undef GEMM
+    [KERN_REF].level = KERN_REF,       [KERN_REF].name = "ref",
 #if defined(__x86_64__)
-    [KERN_AVX2].level = KERN_AVX2,
-    [KERN_AVX2].name = "avx2",
-    [KERN_AVX2].row_step = LAST(GEMM_ROWS_AVX2),
-    [KERN_AVX2].attention_bytes = attention_bytes_avx2,
-    [KERN_AVX512].level = KERN_AVX512,
-    [KERN_AVX512].name = "avx512",
-    [KERN_AVX512].row_step = LAST(GEMM_ROWS_AVX512),
-    [KERN_AVX512].attention_bytes = attention_bytes_avx512,
+    [KERN_AVX2].level = KERN_AVX2,     [KERN_AVX2].name = "avx2",
+    [KERN_AVX512].level = KERN_AVX512, [KERN_AVX512].name = "avx512",
 #endif
 };
 
@@ -40,6 +31,12 @@ const char *kern_level_name(enum kern_level level)
 {
     static const char *const names[KERN_LEVELS] = {"ref", "avx2", "avx512"};
     return names[level];
+}
+
+const char *kern_precision_name(enum kern_precision precision)
+{
+    static const char *const names[KERN_PRECISIONS] = {"fp32", "bf16", "int8"};
+    return names[precision];
 }
 
 enum kern_level kern_machine_level(void)
@@ -98,8 +95,7 @@ vecmill_status kern_select(const char *cap, const struct kern **kern, vecmill_er
                     "this process computes with instruction set %s already, and %s was asked for",
                     selected->name, kern_level_name(level));
     } else if (!selected) {
-        if (level != KERN_REF) status = dnnl_cap(level, false, err);
-        if (status == VECMILL_OK) selected = &tables[level];
+        selected = &tables[level];
     }
     if (status == VECMILL_OK) *kern = selected;
     pthread_mutex_unlock(&mutex);
@@ -108,38 +104,26 @@ vecmill_status kern_select(const char *cap, const struct kern **kern, vecmill_er
 
 /* ---- words about it ---- */
 
-static char version_text[24];
-static char signature_text[KERN_LEVELS][48];
+static char signature_text[KERN_LEVELS][KERN_PRECISIONS][48];
 
 static void write_texts(void)
 {
-    dnnl_describe(version_text, sizeof version_text);
-    for (int i = 0; i < KERN_LEVELS; i++) {
-        const char *name = kern_level_name((enum kern_level)i);
-        if (i == KERN_REF) {
-            snprintf(signature_text[i], sizeof signature_text[i], "%s", name);
-        } else {
-            snprintf(signature_text[i], sizeof signature_text[i], "%s dnnl %s", name, version_text);
+    for (int level = 0; level <= (int)cpu_level(); level++) {
+        for (int p = 0; p < KERN_PRECISIONS; p++) {
+            const struct gemm_kernel *gemm =
+                variant_gemm((enum kern_level)level, (enum kern_precision)p);
+            snprintf(signature_text[level][p], sizeof signature_text[level][p], "%s %s %s",
+                     kern_level_name((enum kern_level)level),
+                     kern_precision_name((enum kern_precision)p), gemm ? gemm->layout : "-");
         }
     }
 }
 
-static void write_texts_once(void)
+const char *kern_signature(const struct kern *kern, enum kern_precision precision)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, write_texts);
-}
-
-const char *kern_signature(const struct kern *kern)
-{
-    write_texts_once();
-    return signature_text[kern->level];
-}
-
-const char *kern_dnnl_version(void)
-{
-    write_texts_once();
-    return version_text;
+    return signature_text[kern->level][precision];
 }
 
 /* ---- peak ---- */
@@ -151,25 +135,24 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double kern_peak(const struct kern *kern, double seconds)
+/* The best of the slices of one variant's loop. */
+static double peak_of(double (*loop)(uint32_t n_rounds, float *sink), double seconds)
 {
-    static double (*const loops[KERN_LEVELS])(uint32_t, float *) = {
-        [KERN_REF] = peak_f32_ref,
-#if defined(__x86_64__)
-        [KERN_AVX2] = peak_f32_avx2,
-        [KERN_AVX512] = peak_f32_avx512,
-#endif
-    };
     float sink[2] = {0.5f, 1.0f}; /* sums run to 2: no overflow, no denormal */
     const double start = now_s();
     double best = 0, before = start;
     do {
         sink[0] = 0.5f;
-        const double operations = loops[kern->level](64, sink);
+        const double operations = loop(64, sink);
         const double after = now_s();
         const double rate = operations / (after - before);
         if (rate > best) best = rate;
         before = after;
     } while (before - start < seconds);
     return best;
+}
+
+double kern_peak(const struct kern *kern, enum kern_precision precision, double seconds)
+{
+    return peak_of(variant_gemm(kern->level, precision)->peak, seconds);
 }

@@ -1,12 +1,12 @@
 /* kern: what can the arithmetic do?
  *
- * The encoder's kernels at three levels: ref (plain C, the meaning, always built), avx2, avx512.
- * Matrix products are oneDNN's (one file, gemm_dnnl.c; the ref level has its own in plain C); the
- * others are ours. A level is chosen once a process, capped by the caller, and caps oneDNN too.
+ * The encoder's kernels at three levels: ref (plain C, the meaning, always built), avx2, avx512; matrix
+ * products and attention in three precisions at each. A level is chosen once a process, capped by the
+ * caller.
  *
- * Promises: kernels take their scratch from the caller, allocate nothing, and cannot fail, except
- * gemm_run (oneDNN's status). A row's bits depend on that row's input and weights alone: not on the
- * number of rows, the row's place, or its neighbours. Attention depends on its document alone.
+ * Promises: kernels take their scratch from the caller, allocate nothing, start no thread, keep nothing
+ * between calls, and cannot fail. A row's bits depend on that row's input and the weights alone: not on
+ * the number of rows, the row's place, or its neighbours. Attention depends on its document alone.
  * Does not know: models, files, tokens' meaning. */
 #ifndef KERN_H
 #define KERN_H
@@ -18,19 +18,36 @@
 
 enum kern_level { KERN_REF, KERN_AVX2, KERN_AVX512, KERN_LEVELS };
 
+/* What a product multiplies; sums, activations, softmax, LayerNorm and pooling are float in all of them,
+ * and so is what goes in and comes out of every kernel.
+ *   FP32  floats
+ *   BF16  weights and inputs rounded to bfloat16 (8 bits of mantissa), products exact, sums in float
+ *   INT8  weights with one scale an output, inputs with one scale a row, sums in 32-bit integers */
+enum kern_precision { KERN_FP32, KERN_BF16, KERN_INT8, KERN_PRECISIONS };
+
+/* Attention of one document (Vaswani et al. 2017, eq. 1), bidirectional:
+ *   ctx[i, head] = sum_j softmax_j(q[i, head] . k[j, head] / sqrt(d)) v[j, head]
+ * for its first n_queries rows and the heads [first_head, first_head + n_heads). A query's bits depend
+ * on none of these ranges. No len * len matrix exists: scores live for a few queries of one head. */
+struct attention_call {
+    const float *qkv; /* [len, 3 * heads * d]: a row is all heads' queries, then keys, then values;
+                         queries beyond n_queries are not read */
+    float *ctx;       /* [n_queries, heads * d]; other heads' columns are left alone */
+    uint32_t len, n_queries; /* 1 <= n_queries <= len */
+    uint32_t heads, d;
+    uint32_t first_head, n_heads;
+    void *scratch; /* attention_bytes(longest >= len, d), aligned to 64 */
+};
+
 /* One level's kernels. All float pointers are aligned to 4; the arrays named `x`, `y`, `qkv`, `ctx`
  * are dense rows. Tolerance of every variant against ref: kernels.def. */
 struct kern {
     enum kern_level level;
     const char *name; /* "ref", "avx2", "avx512" */
 
-    /* Matrix products run over a number of rows that is a multiple of this (zero rows fill up the
-     * last block); 12 on AVX2, where oneDNN's bits depend on the row count: see gemm_dnnl.c. */
-    uint32_t row_step;
-
     /* x[i] = LayerNorm(word[ids[i]] + position[i] + type0) for i < n.
-     *   ids [n], each < rows of word (the caller checked); word [vocab, h]; position [positions, h]
-     *   from its first row; type0, gamma, beta [h]; x [n, h].
+     *   ids [n], each < rows of word (the caller checked), or NULL: i, and word may be x itself;
+     *   word [vocab, h]; position [positions, h] from its first row; type0, gamma, beta [h]; x [n, h].
      * LayerNorm (Ba et al. 2016, eq. 4; biased variance): (v - mean) / sqrt(var + eps) * gamma + beta */
     void (*embed_norm)(const int32_t *ids, uint32_t n, const float *word, const float *position,
                        const float *type0, const float *gamma, const float *beta, float eps,
@@ -40,28 +57,16 @@ struct kern {
     void (*add_norm)(float *x, const float *y, const float *gamma, const float *beta, float eps,
                      uint32_t n, uint32_t h);
 
-    /* Bidirectional attention of one document, all heads (Vaswani et al. 2017, eq. 1):
-     *   ctx[i, head] = sum_j softmax_j(q[i, head] . k[j, head] / sqrt(d)) v[j, head]
-     * qkv [len, 3 * n_heads * d]: a row is all heads' queries, then keys, then values;
-     * ctx [len, n_heads * d]; scratch attention_bytes(longest >= len, d), aligned to 64.
-     * No len * len matrix exists: scores live for a few query rows of one head at a time. */
-    void (*attention)(const float *qkv, uint32_t len, uint32_t n_heads, uint32_t d, float *ctx,
-                      void *scratch);
-
     /* out[h] = mean of x's n rows (n >= 1); sums in the order of rows. */
     void (*pool_mean)(const float *x, uint32_t n, uint32_t h, float *out);
 
     /* v = v / max(|v|, 1e-12) (torch.nn.functional.normalize, p = 2). */
     void (*normalize)(float *v, uint32_t h);
-
-    size_t (*attention_bytes)(uint32_t longest, uint32_t d);
 };
 
 /* The level this process computes with: the best the machine has (its operating system's saved
  * registers included), at most `cap` ("ref", "avx2", "avx512"; NULL: $VECMILL_ISA, else no cap). The
- * first call fixes it; a later call that asks for another level fails. oneDNN is capped with the first
- * product (gemm_open, gemm_pack): a process that only supervises never calls into oneDNN, which ends
- * its process where there is no memory.
+ * first call fixes it; a later call that asks for another level fails.
  * E_USAGE: an unknown name, or a level this machine lacks; the message says which it has. Threads:
  * any; the first wins. */
 vecmill_status kern_select(const char *cap, const struct kern **kern, vecmill_err *err);
@@ -69,9 +74,18 @@ vecmill_status kern_select(const char *cap, const struct kern **kern, vecmill_er
 /* What the machine has, without selecting. */
 enum kern_level kern_machine_level(void);
 const char *kern_level_name(enum kern_level level);
+const char *kern_precision_name(enum kern_precision precision); /* "fp32", "bf16", "int8" */
 
 /* A named level's table without selecting it (tests and benchmarks); NULL if the machine lacks it. */
 const struct kern *kern_table(enum kern_level level);
+
+/* ---- attention ---- */
+
+/* Scratch for documents of at most `longest` tokens. */
+size_t attention_bytes(const struct kern *kern, enum kern_precision precision, uint32_t longest,
+                       uint32_t d);
+void attention_run(const struct kern *kern, enum kern_precision precision,
+                   const struct attention_call *call);
 
 /* ---- matrix products: y = act(x * W^T + b) ---- */
 
@@ -83,42 +97,58 @@ enum gemm_act {
 struct gemm_shape {
     uint32_t k, n; /* inputs and outputs of the layer */
     enum gemm_act act;
+    enum kern_precision precision;
 };
 
-/* Bytes of W packed for this level; one layout whatever the number of rows; same for the same shape
- * and oneDNN version. E_INTERNAL when oneDNN refuses the shape. */
+/* Outputs lie packed in panels of at most so many; a range of outputs begins at a multiple of it. */
+#define GEMM_PANEL 64u
+
+struct gemm_call {
+    struct gemm_shape shape;
+    const void *packed; /* aligned to 64 */
+    const float *bias;  /* [n] */
+    const float *x;     /* [rows, k] */
+    float *y;   /* [rows, ldy]: output c of a row stands at column c - first; no overlap with x */
+    size_t ldy; /* >= columns */
+    uint32_t first,
+        columns; /* the outputs computed: first a multiple of GEMM_PANEL, first + columns one
+                                too or n */
+    uint32_t rows;
+    void *scratch; /* gemm_scratch_bytes, aligned to 64 */
+};
+
+/* Bytes of W packed for this level; one layout whatever the number of rows. E_MODEL: an empty product, or
+ * one that no memory holds. */
 vecmill_status gemm_packed_bytes(const struct kern *kern, struct gemm_shape shape, size_t *bytes,
                                  vecmill_err *err);
 
-/* Packs w [n, k] (row-major, PyTorch's Linear.weight) into packed, which is aligned to 64. */
-vecmill_status gemm_pack(const struct kern *kern, struct gemm_shape shape, const float *w,
-                         void *packed, vecmill_err *err);
+/* Packs w [n, k] (row-major, PyTorch's Linear.weight) into packed, which is aligned to 64 and written
+ * whole, filling included. The shape is one that gemm_packed_bytes took. */
+void gemm_pack(const struct kern *kern, struct gemm_shape shape, const float *w, void *packed);
 
-/* A product ready to run, for one shape: every primitive for every row count of the level's list is
- * made here. Weights are given at each run, so layers of one shape share one gemm. Pair: gemm_close. */
-struct gemm;
-vecmill_status gemm_open(const struct kern *kern, struct gemm_shape shape, struct gemm **gemm,
-                         vecmill_err *err);
-void gemm_close(struct gemm *gemm);
+/* Scratch for gemm_run, whatever the number of rows; 0 when it needs none. */
+size_t gemm_scratch_bytes(const struct kern *kern, struct gemm_shape shape);
 
-/* Scratch for gemm_run, aligned to 64. */
-size_t gemm_scratch_bytes(const struct gemm *gemm);
+void gemm_run(const struct kern *kern, const struct gemm_call *call);
 
-/* y[rows, n] = act(x[rows, k] * W^T + bias); rows a multiple of kern->row_step (asserted); packed
- * aligned to 64; bias [n]; x and y do not overlap. Allocates nothing of ours (oneDNN takes and gives
- * back a few hundred bytes within the call). */
-vecmill_status gemm_run(struct gemm *gemm, const void *packed, const float *bias, const float *x,
-                        float *y, uint32_t rows, void *scratch, vecmill_err *err);
+/* ---- tables: rows of h floats, looked up one by one ---- */
 
-/* What stands in a pack's key about the arithmetic: level and, beyond ref, oneDNN's version
- * ("avx2 dnnl 2.6.3"). Static storage once selected. */
-const char *kern_signature(const struct kern *kern);
+/* Bytes of a row. The same layout at every level. */
+size_t table_row_bytes(enum kern_precision precision, uint32_t h);
 
-/* Version of the oneDNN library that is loaded ("2.6.3"); static storage. */
-const char *kern_dnnl_version(void);
+/* packed: table_row_bytes, of any alignment; for fp32 the floats themselves. */
+void table_pack(enum kern_precision precision, const float *row, uint32_t h, void *packed);
+void table_read(enum kern_precision precision, const void *packed, uint32_t h, float *row);
 
-/* Peak of fused multiply-adds of the calling thread at this level, operations (2 a multiply-add) a
- * second: independent accumulators in registers, the best of the slices of `seconds`. */
-double kern_peak(const struct kern *kern, double seconds);
+/* ---- words and measures ---- */
+
+/* What stands in a pack's key about the arithmetic: level, and the layout of this precision's weights
+ * ("avx512 int8 vnni 1"). Equal signatures: equal layouts and bits. Static storage. */
+const char *kern_signature(const struct kern *kern, enum kern_precision precision);
+
+/* Peak of this precision's multiply-adds of the calling thread at this level, operations (2 a
+ * multiply-add) a second: independent accumulators in registers, the best of the slices of `seconds`.
+ * Where several instructions can do a precision's products, the fastest counts. */
+double kern_peak(const struct kern *kern, enum kern_precision precision, double seconds);
 
 #endif

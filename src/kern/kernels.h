@@ -1,7 +1,9 @@
-/* kernels: the names inside the room: every variant of kernels.def, the processor, the products of
- * the ref level. Their contracts are struct kern's (kern.h). */
+/* kernels: the names inside the room: every variant of kernels.def, and the processor. The contracts are
+ * kern.h's. */
 #ifndef KERN_KERNELS_H
 #define KERN_KERNELS_H
+
+#include <stdbool.h>
 
 #include "kern.h"
 
@@ -10,19 +12,55 @@ typedef void kernel_embed_norm(const int32_t *ids, uint32_t n, const float *word
                                const float *beta, float eps, uint32_t h, float *x);
 typedef void kernel_add_norm(float *x, const float *y, const float *gamma, const float *beta,
                              float eps, uint32_t n, uint32_t h);
-typedef void kernel_attention(const float *qkv, uint32_t len, uint32_t n_heads, uint32_t d,
-                              float *ctx, void *scratch);
 typedef void kernel_pool_mean(const float *x, uint32_t n, uint32_t h, float *out);
 typedef void kernel_normalize(float *v, uint32_t h);
 
+/* Attention in one precision at one level. */
+struct attention_kernel {
+    size_t (*bytes)(uint32_t longest, uint32_t d);
+    void (*run)(const struct attention_call *call);
+};
+
+/* Matrix products in one precision at one level. */
+struct gemm_kernel {
+    const char *layout; /* names the layout of the weights and what the bits depend on: "vnni 1" */
+    size_t (*packed_bytes)(uint32_t k, uint32_t n);
+    void (*pack)(uint32_t k, uint32_t n, const float *w, void *packed);
+    size_t (*scratch_bytes)(uint32_t k, uint32_t n);
+    void (*run)(const struct gemm_call *call);
+    double (*peak)(uint32_t n_rounds, float *sink); /* one slice: operations done */
+};
+
 #define KERNEL(op, LEVEL, level, tolerance, file) kernel_##op op##_f32_##level;
+#define ATTENTION(PRECISION, LEVEL, variant, NEEDS, tolerance, file)                               \
+    extern const struct attention_kernel attention_##variant;
+#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, file)                                    \
+    extern const struct gemm_kernel gemm_##variant;
 #include "kernels.def"
 #undef KERNEL
+#undef ATTENTION
+#undef GEMM
 
-/* What struct kern holds beside the ops of kernels.def; and one slice of kern_peak: operations done. */
-#define KERNEL_LEVEL(level)                                                                        \
-    size_t attention_bytes_##level(uint32_t longest, uint32_t d);                                  \
-    double peak_f32_##level(uint32_t n_rounds, float *sink);
+/* What the processor and the operating system together allow (cpu.c). Slow under a hypervisor: asked once. */
+enum kern_level cpu_level(void);
+
+enum cpu_feature {
+    CPU_ANY,
+    CPU_VNNI,     /* AVX-512 VNNI: sums of four products of bytes */
+    CPU_BF16_DOT, /* AVX-512 BF16: sums of two products of bfloat16 */
+};
+bool cpu_has(enum cpu_feature feature); /* the instructions are there */
+
+/* They are there, compute what bf16.h says, and are the fastest way: a line that needs them is chosen. */
+bool cpu_favours(enum cpu_feature feature);
+
+/* The variant that this machine computes with (variants.c). */
+const struct gemm_kernel *variant_gemm(enum kern_level level, enum kern_precision precision);
+const struct attention_kernel *variant_attention(enum kern_level level,
+                                                 enum kern_precision precision);
+
+/* One slice of kern_peak in float: operations done. */
+#define KERNEL_LEVEL(level) double peak_f32_##level(uint32_t n_rounds, float *sink);
 KERNEL_LEVEL(ref)
 #if defined(__x86_64__)
 KERNEL_LEVEL(avx2)
@@ -30,13 +68,9 @@ KERNEL_LEVEL(avx512)
 #endif
 #undef KERNEL_LEVEL
 
-/* What the processor and the operating system together allow (cpu.c). */
-enum kern_level cpu_level(void);
-
-/* The ref level's product: w [n, k] packed into panels of columns, and y = act(x W^T + bias). */
-size_t gemm_ref_packed_bytes(struct gemm_shape shape);
-void gemm_ref_pack(struct gemm_shape shape, const float *w, float *packed);
-void gemm_ref_run(struct gemm_shape shape, const float *packed, const float *bias, const float *x,
-                  float *y, uint32_t rows);
+#if defined(__x86_64__)
+/* Does this processor's VDPBF16PS compute bf16.h's two multiply-adds, to the bit? Only where it is. */
+bool bf16_dot_agrees(void);
+#endif
 
 #endif

@@ -1,13 +1,20 @@
 /* forward: a mapped model, and one pass through it (docs/MODEL.md, "Formulas").
  *
- * The pass's documents lie end to end; rows beyond the last token, up to the kernels' row step, are
- * zero where they enter and stay finite. Products and the row-wise operations between them run over
- * blocks of rows, so that what a block writes is still in the cache when it is read. */
+ * The pass's documents lie end to end. It goes in phases; each is a number of items that a team's threads
+ * share, and the next begins when all are done:
+ *   embed       a document: its rows of x, then blocks of rows: queries, keys and values of the first layer
+ *   attend      a document, or some heads of one: context
+ *   transform   a block of rows: what is left of a layer, and queries, keys and values of the next, so that
+ *               what a block writes is still in the cache when it is read
+ *   pool        a document: its vector
+ * A model pooled by its first token needs one row a document of the last layer: there keys and values
+ * are computed of all rows, and everything else of that row. */
 #include "config.h"
 #include "layout.h"
 #include "model.h"
 #include "work.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -16,14 +23,13 @@ struct model {
     struct model_config config;
     struct layout layout;
     const char *weights; /* the pack's section, borrowed */
-    struct gemm *gemms[LAYOUT_GEMMS];
-    uint32_t block; /* rows */
 };
 
 /* ---- opening ---- */
 
 static vecmill_status read_config(const struct pack *pack, const struct kern *kern,
-                                  struct layout_config *head, vecmill_err *err)
+                                  enum kern_precision precision, struct layout_config *head,
+                                  vecmill_err *err)
 {
     const void *data;
     size_t bytes;
@@ -40,11 +46,15 @@ static vecmill_status read_config(const struct pack *pack, const struct kern *ke
             LAYOUT_CONFIG_SECTION, head->version, head->bytes, LAYOUT_CONFIG_VERSION, sizeof *head);
     }
     head->kern[sizeof head->kern - 1] = '\0';
-    if (strncmp(head->kern, kern_signature(kern), sizeof head->kern - 1) != 0) {
+    if (strncmp(head->kern, kern_signature(kern, precision), sizeof head->kern - 1) != 0) {
         return err_set(err, VECMILL_E_MODEL, "the pack was made for \"%s\", this is \"%s\"",
-                       head->kern, kern_signature(kern));
+                       head->kern, kern_signature(kern, precision));
     }
     VM_TRY(config_check(&head->model, "section \"" LAYOUT_CONFIG_SECTION "\"", err));
+    if (head->model.precision != (uint32_t)precision) {
+        return err_set(err, VECMILL_E_MODEL, "section \"%s\": precision %u, not %u",
+                       LAYOUT_CONFIG_SECTION, head->model.precision, (unsigned)precision);
+    }
     if (head->model.max_length < 3 || head->model.max_length > head->model.max_positions) {
         return err_set(err, VECMILL_E_MODEL, "section \"%s\": a length of %u with %u positions",
                        LAYOUT_CONFIG_SECTION, head->model.max_length, head->model.max_positions);
@@ -53,10 +63,11 @@ static vecmill_status read_config(const struct pack *pack, const struct kern *ke
 }
 
 vecmill_status model_read_config(const struct pack *pack, const struct kern *kern,
-                                 struct model_config *config, vecmill_err *err)
+                                 enum kern_precision precision, struct model_config *config,
+                                 vecmill_err *err)
 {
     struct layout_config head;
-    VM_TRY(read_config(pack, kern, &head, err));
+    VM_TRY(read_config(pack, kern, precision, &head, err));
     *config = head.model;
     return VECMILL_OK;
 }
@@ -78,21 +89,16 @@ static vecmill_status open_weights(struct model *model, const struct pack *pack,
     return VECMILL_OK;
 }
 
-vecmill_status model_open(const struct pack *pack, const struct kern *kern, struct model **model,
-                          vecmill_err *err)
+vecmill_status model_open(const struct pack *pack, const struct kern *kern,
+                          enum kern_precision precision, struct model **model, vecmill_err *err)
 {
     struct layout_config head;
     struct model *m = NULL;
-    VM_TRY(read_config(pack, kern, &head, err));
+    VM_TRY(read_config(pack, kern, precision, &head, err));
     VM_TRY(mem_new(sizeof *m, "a model", (void **)&m, err));
     m->kern = kern;
     m->config = head.model;
-    m->block = work_block_rows(kern);
-    vecmill_status status = open_weights(m, pack, head.total, err);
-    for (int i = 0; i < LAYOUT_GEMMS && status == VECMILL_OK; i++) {
-        struct gemm_shape shape = layout_gemm_shape(&m->config, (enum layout_gemm)i);
-        status = gemm_open(kern, shape, &m->gemms[i], err);
-    }
+    const vecmill_status status = open_weights(m, pack, head.total, err);
     if (status != VECMILL_OK) {
         model_close(m);
         return status;
@@ -103,10 +109,6 @@ vecmill_status model_open(const struct pack *pack, const struct kern *kern, stru
 
 void model_close(struct model *model)
 {
-    if (!model) return;
-    for (int i = 0; i < LAYOUT_GEMMS; i++) {
-        gemm_close(model->gemms[i]);
-    }
     mem_free(model);
 }
 
@@ -115,25 +117,22 @@ const struct model_config *model_describe(const struct model *model)
     return &model->config;
 }
 
-/* ---- working memory ---- */
-
-size_t model_gemm_scratch(const struct model *model)
-{
-    size_t scratch = 0;
-    for (int i = 0; i < LAYOUT_GEMMS; i++)
-        scratch = num_max(scratch, gemm_scratch_bytes(model->gemms[i]));
-    return scratch;
-}
-
 /* ---- one pass ---- */
 
 struct pass {
-    struct model *model;
+    const struct model *model;
     struct work work;
+    struct team *team;
     const int32_t *ids;
     const uint32_t *starts;
     uint32_t n_docs;
-    uint32_t rows; /* tokens, rounded up to the row step */
+    float *vectors;
+
+    /* of the phase */
+    uint32_t layer;
+    uint32_t rows; /* in blocks of `block` */
+    uint32_t block;
+    uint32_t head_parts; /* a document's heads are shared out in so many items */
 };
 
 static const float *once(const struct model *m, enum layout_part part)
@@ -178,9 +177,26 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
     return VECMILL_OK;
 }
 
-/* y = act(x W + b) with the weights of a layer. */
-static vecmill_status product(struct pass *p, uint32_t layer, enum layout_gemm gemm, const float *x,
-                              float *y, uint32_t rows, vecmill_err *err)
+/* Whether the last layer is computed for each document's first row alone. Queries can be left out of the
+ * product where they fill whole panels. */
+static bool ends_in_first_rows(const struct model_config *c)
+{
+    return c->pooling == MODEL_POOL_CLS && c->hidden % GEMM_PANEL == 0;
+}
+
+static bool is_first_rows(const struct pass *p, uint32_t layer)
+{
+    const struct model_config *c = &p->model->config;
+    return layer + 1 == c->n_layers && ends_in_first_rows(c);
+}
+
+/* Outputs [first, first + columns) of act(x W + b) with the weights of a layer. */
+struct range {
+    uint32_t first, columns;
+};
+
+static void product(const struct pass *p, uint32_t layer, enum layout_gemm gemm, struct range range,
+                    const float *x, float *y, size_t ldy, uint32_t rows, uint32_t thread)
 {
     static const struct {
         enum layout_part weight, bias;
@@ -191,166 +207,235 @@ static vecmill_status product(struct pass *p, uint32_t layer, enum layout_gemm g
         [GEMM_DOWN] = {PART_DOWN_WEIGHT, PART_DOWN_BIAS},
     };
     const struct model *m = p->model;
-    return gemm_run(m->gemms[gemm], of_layer(m, layer, parts[gemm].weight),
-                    of_layer(m, layer, parts[gemm].bias), x, y, rows, p->work.gemm_scratch, err);
+    const struct gemm_call call = {
+        .shape = layout_gemm_shape(&m->config, gemm),
+        .packed = of_layer(m, layer, parts[gemm].weight),
+        .bias = of_layer(m, layer, parts[gemm].bias),
+        .x = x,
+        .y = y,
+        .ldy = ldy,
+        .first = range.first,
+        .columns = range.columns,
+        .rows = rows,
+        .scratch = p->work.own[thread].gemm_scratch,
+    };
+    gemm_run(m->kern, &call);
 }
 
-/* x = word + position + type, normalised; the rows that fill up are zero. */
-static void embed(struct pass *p)
+/* All outputs, in dense rows. */
+static void whole(const struct pass *p, uint32_t layer, enum layout_gemm gemm, const float *x,
+                  float *y, uint32_t rows, uint32_t thread)
 {
-    const struct model *m = p->model;
-    size_t h = m->config.hidden;
-    for (uint32_t d = 0; d < p->n_docs; d++) {
-        uint32_t begin = p->starts[d];
-        m->kern->embed_norm(p->ids + begin, p->starts[d + 1] - begin, once(m, PART_WORD),
-                            once(m, PART_POSITION), once(m, PART_TYPE), once(m, PART_EMBED_GAMMA),
-                            once(m, PART_EMBED_BETA), m->config.eps, m->config.hidden,
-                            p->work.x + begin * h);
-    }
-    size_t tokens = p->starts[p->n_docs], filler = (p->rows - tokens) * h * sizeof(float);
-    memset(p->work.x + tokens * h, 0, filler);
-    memset(p->work.context + tokens * h, 0, filler);
+    const uint32_t n = layout_gemm_shape(&p->model->config, gemm).n;
+    product(p, layer, gemm, (struct range){0, n}, x, y, n, rows, thread);
 }
 
-/* context = attention(x Wqkv) of every document. */
-static vecmill_status attend(struct pass *p, uint32_t layer, vecmill_err *err)
+/* Queries, keys and values of a layer for a block of rows of x; where only first rows count, no queries. */
+static void project(const struct pass *p, uint32_t layer, uint32_t first, uint32_t rows,
+                    uint32_t thread)
 {
+    const uint32_t h = p->model->config.hidden;
+    const struct range range =
+        is_first_rows(p, layer) ? (struct range){h, 2 * h} : (struct range){0, 3 * h};
+    product(p, layer, GEMM_QKV, range, p->work.x + (size_t)first * h,
+            p->work.qkv + (size_t)first * 3 * h + range.first, 3 * (size_t)h, rows, thread);
+}
+
+/* ---- phases: items ---- */
+
+/* x = word + position + type, normalised. Floats are added where they lie in the table. */
+static void embed(void *context, uint32_t d, uint32_t thread)
+{
+    const struct pass *p = context;
     const struct model *m = p->model;
     const struct model_config *c = &m->config;
-    size_t h = c->hidden;
-    VM_TRY(product(p, layer, GEMM_QKV, p->work.x, p->work.qkv, p->rows, err));
-    for (uint32_t d = 0; d < p->n_docs; d++) {
-        uint32_t begin = p->starts[d];
-        m->kern->attention(p->work.qkv + 3 * h * begin, p->starts[d + 1] - begin, c->n_heads,
-                           c->hidden / c->n_heads, p->work.context + begin * h,
-                           p->work.attention_scratch);
+    const enum kern_precision precision = (enum kern_precision)c->precision;
+    const uint32_t begin = p->starts[d], n = p->starts[d + 1] - begin;
+    const int32_t *ids = p->ids + begin;
+    float *x = p->work.x + (size_t)begin * c->hidden;
+    const float *word = once(m, PART_WORD);
+    (void)thread;
+    if (precision != KERN_FP32) {
+        const size_t row_bytes = table_row_bytes(precision, c->hidden);
+        for (uint32_t i = 0; i < n; i++)
+            table_read(precision, (const char *)word + (size_t)ids[i] * row_bytes, c->hidden,
+                       x + (size_t)i * c->hidden);
+        ids = NULL;
+        word = x;
     }
-    return VECMILL_OK;
+    m->kern->embed_norm(ids, n, word, once(m, PART_POSITION), once(m, PART_TYPE),
+                        once(m, PART_EMBED_GAMMA), once(m, PART_EMBED_BETA), c->eps, c->hidden, x);
 }
 
-/* For a block of rows: x = norm(x + context Wout), then x = norm(x + gelu(x Wup) Wdown). */
-static vecmill_status transform(struct pass *p, uint32_t layer, uint32_t first, uint32_t rows,
-                                vecmill_err *err)
+static void project_block(void *context, uint32_t item, uint32_t thread)
 {
+    const struct pass *p = context;
+    const uint32_t first = item * p->block;
+    project(p, p->layer, first, (uint32_t)num_min(p->block, p->rows - first), thread);
+}
+
+/* The queries of first rows, for a block of documents. */
+static void query_block(void *context, uint32_t item, uint32_t thread)
+{
+    const struct pass *p = context;
+    const uint32_t h = p->model->config.hidden, first = item * p->block;
+    const uint32_t n = (uint32_t)num_min(p->block, p->n_docs - first);
+    float *x = p->work.own[thread].y, *q = p->work.own[thread].up;
+    for (uint32_t i = 0; i < n; i++)
+        memcpy(x + (size_t)i * h, p->work.x + (size_t)p->starts[first + i] * h, h * sizeof *x);
+    product(p, p->layer, GEMM_QKV, (struct range){0, h}, x, q, h, n, thread);
+    for (uint32_t i = 0; i < n; i++)
+        memcpy(p->work.qkv + (size_t)p->starts[first + i] * 3 * h, q + (size_t)i * h,
+               h * sizeof *q);
+}
+
+/* context = attention of a document, or of a part of its heads; of first rows in rows 0 .. n_docs. */
+static void attend(void *context, uint32_t item, uint32_t thread)
+{
+    const struct pass *p = context;
+    const struct model_config *c = &p->model->config;
+    const uint32_t d = item / p->head_parts, part = item % p->head_parts;
+    const uint32_t begin = p->starts[d], len = p->starts[d + 1] - begin;
+    const uint32_t first = c->n_heads * part / p->head_parts;
+    const uint32_t end = c->n_heads * (part + 1) / p->head_parts;
+    const bool one = is_first_rows(p, p->layer);
+    const struct attention_call call = {
+        .qkv = p->work.qkv + (size_t)begin * 3 * c->hidden,
+        .ctx = p->work.context + (size_t)(one ? d : begin) * c->hidden,
+        .len = len,
+        .n_queries = one ? 1 : len,
+        .heads = c->n_heads,
+        .d = c->hidden / c->n_heads,
+        .first_head = first,
+        .n_heads = end - first,
+        .scratch = p->work.own[thread].attention_scratch,
+    };
+    attention_run(p->model->kern, (enum kern_precision)c->precision, &call);
+}
+
+/* x = norm(x + context Wout), then x = norm(x + gelu(x Wup) Wdown); and the next layer's projection. */
+static void transform(void *context, uint32_t item, uint32_t thread)
+{
+    const struct pass *p = context;
     const struct model *m = p->model;
     const struct model_config *c = &m->config;
-    float *x = p->work.x + (size_t)first * c->hidden, *y = p->work.y;
-    const float *context = p->work.context + (size_t)first * c->hidden;
-    VM_TRY(product(p, layer, GEMM_OUT, context, y, rows, err));
+    const uint32_t layer = p->layer, first = item * p->block;
+    const uint32_t rows = (uint32_t)num_min(p->block, p->rows - first);
+    float *x = p->work.x + (size_t)first * c->hidden, *y = p->work.own[thread].y;
+    float *up = p->work.own[thread].up;
+    whole(p, layer, GEMM_OUT, p->work.context + (size_t)first * c->hidden, y, rows, thread);
     m->kern->add_norm(x, y, of_layer(m, layer, PART_NORM1_GAMMA),
                       of_layer(m, layer, PART_NORM1_BETA), c->eps, rows, c->hidden);
-    VM_TRY(product(p, layer, GEMM_UP, x, p->work.up, rows, err));
-    VM_TRY(product(p, layer, GEMM_DOWN, p->work.up, y, rows, err));
+    whole(p, layer, GEMM_UP, x, up, rows, thread);
+    whole(p, layer, GEMM_DOWN, up, y, rows, thread);
     m->kern->add_norm(x, y, of_layer(m, layer, PART_NORM2_GAMMA),
                       of_layer(m, layer, PART_NORM2_BETA), c->eps, rows, c->hidden);
-    return VECMILL_OK;
+    if (layer + 1 < c->n_layers) project(p, layer + 1, first, rows, thread);
 }
 
-static vecmill_status pool(struct pass *p, float *vectors, vecmill_err *err)
+static void pool(void *context, uint32_t d, uint32_t thread)
 {
+    const struct pass *p = context;
     const struct model *m = p->model;
-    uint32_t h = m->config.hidden;
-    for (uint32_t d = 0; d < p->n_docs; d++) {
-        uint32_t begin = p->starts[d];
-        const float *x = p->work.x + (size_t)begin * h;
-        float *v = vectors + (size_t)d * h;
-        if (m->config.pooling == MODEL_POOL_CLS) {
-            memcpy(v, x, h * sizeof(float));
-        } else {
-            m->kern->pool_mean(x, p->starts[d + 1] - begin, h, v);
-        }
-        if (m->config.normalize) m->kern->normalize(v, h);
-        for (uint32_t i = 0; i < h; i++) {
-            if (!isfinite(v[i])) {
-                return err_set(err, VECMILL_E_MODEL,
-                               "the weights overflow: element %u of a vector of %u is not finite",
-                               i, h);
-            }
+    const uint32_t h = m->config.hidden, begin = p->starts[d];
+    float *v = p->vectors + (size_t)d * h;
+    (void)thread;
+    if (m->config.pooling == MODEL_POOL_MEAN) {
+        m->kern->pool_mean(p->work.x + (size_t)begin * h, p->starts[d + 1] - begin, h, v);
+    } else {
+        const size_t row = ends_in_first_rows(&m->config) ? d : begin;
+        memcpy(v, p->work.x + row * h, h * sizeof *v);
+    }
+    if (m->config.normalize) m->kern->normalize(v, h);
+}
+
+/* ---- phases: their order ---- */
+
+/* Blocks of rows that all threads get a share of. Small ones waste nothing but a little speed: products
+ * are at full speed from some 16 rows on. */
+static void in_blocks(struct pass *p, uint32_t rows, void (*item)(void *, uint32_t, uint32_t))
+{
+    const uint32_t n = team_size(p->team);
+    const uint32_t share = (rows + n - 1) / n;
+    p->rows = rows;
+    p->block = (uint32_t)num_min(WORK_BLOCK_ROWS, num_max(share, 1));
+    team_run(p->team, item, p, (rows + p->block - 1) / p->block);
+}
+
+/* The last layer goes on with each document's first row: into rows 0 .. n_docs of x. */
+static void keep_first_rows(struct pass *p)
+{
+    const size_t h = p->model->config.hidden;
+    for (uint32_t d = 1; d < p->n_docs; d++)
+        memmove(p->work.x + d * h, p->work.x + p->starts[d] * h, h * sizeof *p->work.x);
+}
+
+static void encode(struct pass *p)
+{
+    const struct model_config *c = &p->model->config;
+    const uint32_t tokens = p->starts[p->n_docs];
+    const uint32_t n = team_size(p->team);
+    /* With documents enough for all threads each is one item: its keys are packed by one thread. */
+    p->head_parts = p->n_docs >= 4 * n ? 1 : (uint32_t)num_min(c->n_heads, 2 * n);
+    if (n == 1) p->head_parts = 1;
+    team_run(p->team, embed, p, p->n_docs);
+    in_blocks(p, tokens, project_block);
+    for (p->layer = 0; p->layer < c->n_layers; p->layer++) {
+        const bool first_rows = is_first_rows(p, p->layer);
+        if (first_rows) in_blocks(p, p->n_docs, query_block);
+        team_run(p->team, attend, p, p->n_docs * p->head_parts);
+        if (first_rows) keep_first_rows(p);
+        in_blocks(p, first_rows ? p->n_docs : tokens, transform);
+    }
+    team_run(p->team, pool, p, p->n_docs);
+}
+
+static vecmill_status check_vectors(const struct pass *p, vecmill_err *err)
+{
+    const uint32_t h = p->model->config.hidden;
+    for (size_t i = 0; i < (size_t)p->n_docs * h; i++) {
+        if (!isfinite(p->vectors[i])) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "the weights overflow: element %u of a vector of %u is not finite",
+                           (unsigned)(i % h), h);
         }
     }
     return VECMILL_OK;
 }
 
-static vecmill_status carve(struct model *m, void *memory, const struct model_extent *extent,
-                            struct work *work, vecmill_err *err)
-{
-    const size_t asked = model_gemm_scratch(m);
-    struct arena a;
-    if (asked > extent->gemm_scratch) {
-        return err_set(err, VECMILL_E_INTERNAL,
-                       "the products ask for %zu bytes of scratch, %zu were planned", asked,
-                       extent->gemm_scratch);
-    }
-    arena_init(&a, memory, model_workspace_bytes(&m->config, m->kern, extent));
-    work_layout(work, &a, &m->config, m->kern, extent);
-    if (arena_ok(&a)) return VECMILL_OK;
-    return err_set(err, VECMILL_E_INTERNAL, "a pass of %u tokens does not fit its workspace",
-                   extent->tokens);
-}
-
-static vecmill_status encode(struct pass *p, uint32_t n_layers, vecmill_err *err)
-{
-    const struct model *m = p->model;
-    embed(p);
-    for (uint32_t layer = 0; layer < n_layers; layer++) {
-        VM_TRY(attend(p, layer, err));
-        for (uint32_t first = 0; first < p->rows; first += m->block) {
-            uint32_t rows = (uint32_t)num_min(m->block, p->rows - first);
-            VM_TRY(transform(p, layer, first, rows, err));
-        }
-    }
-    return VECMILL_OK;
-}
-
-vecmill_status model_forward(struct model *model, void *memory, const struct model_extent *extent,
+vecmill_status model_forward(const struct model *model, void *memory,
+                             const struct model_extent *extent, struct team *team,
                              const int32_t *ids, const uint32_t *starts, uint32_t n_docs,
                              float *vectors, vecmill_err *err)
 {
+    struct arena a;
+    struct pass p = {
+        .model = model,
+        .team = team,
+        .ids = ids,
+        .starts = starts,
+        .n_docs = n_docs,
+        .vectors = vectors,
+    };
     if (n_docs == 0) return VECMILL_OK;
+    assert(team_size(team) <= extent->threads);
     VM_TRY(check_pass(model, extent, ids, starts, n_docs, err));
-    struct pass p = {.model = model,
-                     .ids = ids,
-                     .starts = starts,
-                     .n_docs = n_docs,
-                     .rows = (uint32_t)num_up(starts[n_docs], model->kern->row_step)};
-    VM_TRY(carve(model, memory, extent, &p.work, err));
-    VM_TRY(encode(&p, model->config.n_layers, err));
-    return pool(&p, vectors, err);
-}
-
-/* Most rows of the smallest block at any level (gemm.h). */
-#define WARM_TOKENS 16u
-#define WARM_STEPS  5u
-
-vecmill_status model_warm(struct model *model, void *memory, const struct model_extent *extent,
-                          vecmill_err *err)
-{
-    static const int32_t ids[WARM_TOKENS] = {0};
-    const uint32_t step = model->kern->row_step;
-    const uint32_t n = (uint32_t)num_min(num_min(extent->longest, WARM_TOKENS), step);
-    const uint32_t starts[2] = {0, n};
-    struct pass p = {.model = model,
-                     .ids = ids,
-                     .starts = starts,
-                     .n_docs = 1,
-                     .rows = (uint32_t)num_up(n, step)};
-    VM_TRY(carve(model, memory, extent, &p.work, err));
-    VM_TRY(encode(&p, 1, err));
-    (void)pool(&p, p.work.y, NULL); /* what it is of no text does not matter */
-    /* Every row count, at the product that is the least work: a whole block is one of the largest, and five
-     * steps are one of each other (gemm.h: 64 + 16, 48 + 12). */
-    const uint32_t most = (uint32_t)num_up(num_max(extent->tokens, extent->longest), step);
-    const uint32_t blocks[2] = {(uint32_t)num_min(model->block, most),
-                                (uint32_t)num_min(WARM_STEPS * step, most)};
-    for (int i = 0; i < 2; i++)
-        VM_TRY(product(&p, 0, GEMM_OUT, p.work.context, p.work.y, blocks[i], err));
-    return VECMILL_OK;
+    arena_init(&a, memory, model_workspace_bytes(&model->config, model->kern, extent));
+    work_layout(&p.work, &a, &model->config, model->kern, extent);
+    if (!arena_ok(&a)) {
+        return err_set(err, VECMILL_E_INTERNAL, "a pass of %u tokens does not fit its workspace",
+                       extent->tokens);
+    }
+    encode(&p);
+    return check_vectors(&p, err);
 }
 
 double model_flops(const struct model_config *config, uint32_t n)
 {
-    double h = config->hidden, inter = config->intermediate, tokens = n;
-    double products = 2 * tokens * (3 * h * h + h * h + 2 * h * inter);
-    double attention = 4 * tokens * tokens * h;
-    return config->n_layers * (products + attention);
+    const double h = config->hidden, inter = config->intermediate, tokens = n;
+    const double row = 2 * (h * h + 2 * h * inter); /* output, up, down */
+    const double layer = tokens * (6 * h * h + row + 4 * tokens * h);
+    if (!ends_in_first_rows(config)) return config->n_layers * layer;
+    const double last = tokens * 4 * h * h + 2 * h * h + 4 * tokens * h + row;
+    return (config->n_layers - 1) * layer + last;
 }

@@ -77,25 +77,13 @@ struct layout_source layout_source(const struct model_config *config, uint32_t t
 
 struct gemm_shape layout_gemm_shape(const struct model_config *config, enum layout_gemm gemm)
 {
-    uint32_t h = config->hidden, inter = config->intermediate;
-    switch (gemm) {
-    case GEMM_QKV:
-        return (struct gemm_shape){.k = h, .n = 3 * h, .act = GEMM_NONE};
-    case GEMM_UP:
-        return (struct gemm_shape){.k = h, .n = inter, .act = GEMM_GELU_ERF};
-    case GEMM_DOWN:
-        return (struct gemm_shape){.k = inter, .n = h, .act = GEMM_NONE};
-    default:
-        return (struct gemm_shape){.k = h, .n = h, .act = GEMM_NONE};
-    }
-}
-
-_Static_assert(MODEL_PRODUCTS == LAYOUT_GEMMS, "the door and the table count the same products");
-
-void model_products(const struct model_config *config, struct gemm_shape shapes[MODEL_PRODUCTS])
-{
-    for (int i = 0; i < MODEL_PRODUCTS; i++)
-        shapes[i] = layout_gemm_shape(config, (enum layout_gemm)i);
+    const uint32_t h = config->hidden, inter = config->intermediate;
+    struct gemm_shape shape = {.k = h, .n = h, .precision = (enum kern_precision)config->precision};
+    if (gemm == GEMM_QKV) shape.n = 3 * h;
+    if (gemm == GEMM_UP) shape.n = inter;
+    if (gemm == GEMM_UP) shape.act = GEMM_GELU_ERF;
+    if (gemm == GEMM_DOWN) shape.k = inter;
+    return shape;
 }
 
 /* Bytes of a part that is stored as plain floats. */
@@ -138,6 +126,11 @@ vecmill_status layout_make(const struct model_config *config, const struct kern 
         } else {
             fits = fits && plain_bytes(&source, &made.bytes[part]);
         }
+        if (part == PART_WORD)
+            fits = fits &&
+                   num_mul(config->vocab,
+                           table_row_bytes((enum kern_precision)config->precision, config->hidden),
+                           &made.bytes[part]);
         made.at[part] = pos;
         fits = fits && place(&pos, made.bytes[part]);
     }
@@ -152,14 +145,8 @@ vecmill_status layout_make(const struct model_config *config, const struct kern 
     return VECMILL_OK;
 }
 
-uint64_t model_weight_bytes(const struct model_config *config)
+uint64_t model_weight_bytes(const struct model_config *config, const struct kern *kern)
 {
-    uint64_t once = 0, layer = 0;
-    for (int part = 0; part < PARTS; part++) {
-        const struct layout_source source = layout_source(config, 1, (enum layout_part)part);
-        size_t bytes = 0;
-        if (!plain_bytes(&source, &bytes)) return UINT64_MAX;
-        *(part < PARTS_ONCE ? &once : &layer) += bytes;
-    }
-    return once + config->n_layers * layer;
+    struct layout layout;
+    return layout_make(config, kern, &layout, NULL) == VECMILL_OK ? layout.total : UINT64_MAX;
 }

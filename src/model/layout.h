@@ -26,7 +26,7 @@ enum layout_gemm {
 
 enum layout_part {
     /* once, before the layers */
-    PART_WORD,     /* [vocab, hidden] */
+    PART_WORD,     /* [vocab] rows of a table (kern.h) of hidden, in the precision */
     PART_POSITION, /* [max_positions, hidden] */
     PART_TYPE,     /* [hidden]: row 0 of the token type table */
     PART_EMBED_GAMMA,
@@ -77,11 +77,11 @@ vecmill_status layout_make(const struct model_config *config, const struct kern 
                            struct layout *layout, vecmill_err *err);
 
 /* The pack's section "model.config". */
-#define LAYOUT_CONFIG_VERSION 1u
+#define LAYOUT_CONFIG_VERSION 2u
 struct layout_config {
     uint32_t version;
     uint32_t bytes; /* sizeof(struct layout_config) */
-    char kern[48];  /* kern_signature of the level that packed the weights */
+    char kern[48];  /* kern_signature of the level and precision that packed the weights */
     uint64_t total; /* layout.total */
     struct model_config model;
 };

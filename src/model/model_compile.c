@@ -25,7 +25,8 @@ struct compiler {
     bool *used;         /* [n_tensors]: tensors that became a part */
     float *floats;      /* a product's matrix, or a chunk */
     size_t floats_n;
-    void *packed; /* a product's matrix, packed */
+    void *packed; /* a product's matrix, packed, or rows of a table */
+    size_t packed_bytes;
 };
 
 /* ---- finding tensors ---- */
@@ -164,6 +165,25 @@ static vecmill_status write_plain(struct compiler *c, const struct layout_source
     return VECMILL_OK;
 }
 
+/* A table's rows in the precision: as many at a time as floats and packed have room for. */
+static vecmill_status write_table(struct compiler *c, const struct layout_source *s,
+                                  const struct safetensor *t, vecmill_err *err)
+{
+    const enum kern_precision precision = (enum kern_precision)c->config.model.precision;
+    const size_t row = table_row_bytes(precision, s->columns);
+    const size_t most = num_min(c->floats_n / s->columns, c->packed_bytes / row);
+    for (uint64_t first = 0; first < s->rows;) {
+        const size_t n = (size_t)num_min(most, s->rows - first);
+        VM_TRY(safetensors_read(&c->st, t, first * s->columns, n * s->columns, c->floats, err));
+        for (size_t i = 0; i < n; i++)
+            table_pack(precision, c->floats + i * s->columns, s->columns,
+                       (char *)c->packed + i * row);
+        VM_TRY(pack_write(c->out, c->packed, n * row, err));
+        first += n;
+    }
+    return VECMILL_OK;
+}
+
 static vecmill_status write_part(struct compiler *c, enum layout_part part, uint32_t layer,
                                  vecmill_err *err)
 {
@@ -174,7 +194,9 @@ static vecmill_status write_part(struct compiler *c, enum layout_part part, uint
         const struct safetensor *t;
         tensor_name(c, part, layer, s.tensors[i], name);
         VM_TRY(find_tensor(c, name, s.tensor_rows, s.columns, &t, err));
-        if (s.gemm == LAYOUT_PLAIN) {
+        if (part == PART_WORD) {
+            VM_TRY(write_table(c, &s, t, err));
+        } else if (s.gemm == LAYOUT_PLAIN) {
             VM_TRY(write_plain(c, &s, t, err));
         } else {
             VM_TRY(safetensors_read(&c->st, t, 0, matrix, c->floats + i * matrix, err));
@@ -182,9 +204,7 @@ static vecmill_status write_part(struct compiler *c, enum layout_part part, uint
     }
     if (s.gemm != LAYOUT_PLAIN) {
         struct gemm_shape shape = layout_gemm_shape(&c->config.model, s.gemm);
-        memset(c->packed, 0,
-               c->layout.bytes[part]); /* what packing leaves out is the same each time */
-        VM_TRY(gemm_pack(c->kern, shape, c->floats, c->packed, err));
+        gemm_pack(c->kern, shape, c->floats, c->packed);
         VM_TRY(pack_write(c->out, c->packed, c->layout.bytes[part], err));
     }
     return pack_pad(c->out, LAYOUT_ALIGN, err);
@@ -196,7 +216,8 @@ static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
                                  .bytes = sizeof head,
                                  .total = c->layout.total,
                                  .model = c->config.model};
-    snprintf(head.kern, sizeof head.kern, "%s", kern_signature(c->kern));
+    snprintf(head.kern, sizeof head.kern, "%s",
+             kern_signature(c->kern, (enum kern_precision)c->config.model.precision));
     VM_TRY(pack_begin(c->out, LAYOUT_CONFIG_SECTION, err));
     VM_TRY(pack_write(c->out, &head, sizeof head, err));
     VM_TRY(pack_end(c->out, err));
@@ -242,20 +263,24 @@ static vecmill_status take_buffers(struct compiler *c, vecmill_err *err)
                        packed_most);
     }
     VM_TRY(mem_new_array(c->floats_n, sizeof(float), "a weight matrix", (void **)&c->floats, err));
-    return mem_new(packed, "a packed weight matrix", &c->packed, err);
+    /* a row of any table, at least */
+    c->packed_bytes = num_max(packed, c->config.model.hidden * sizeof(float));
+    return mem_new(c->packed_bytes, "a packed weight matrix", &c->packed, err);
 }
 
 /* ---- the folder ---- */
 
 /* Reads configuration and header, and checks each against the other. Pair: close_folder, also when this
  * failed half way. */
-static vecmill_status open_folder(const char *dir, struct compiler *c, vecmill_err *err)
+static vecmill_status open_folder(const char *dir, enum kern_precision precision,
+                                  struct compiler *c, vecmill_err *err)
 {
     struct model_config *m = &c->config.model;
     char path[IO_PATH_MAX];
     c->prefix = "";
     c->st.fd = -1;
     VM_TRY(config_read(dir, &c->config, err));
+    m->precision = precision;
     VM_TRY(folder_weights(dir, path, err));
     VM_TRY(safetensors_open(path, &c->st, err));
     VM_TRY(mem_new_array(c->st.n_tensors, sizeof *c->used, "the list of tensors", (void **)&c->used,
@@ -270,11 +295,11 @@ static void close_folder(struct compiler *c)
     safetensors_close(&c->st);
 }
 
-vecmill_status model_compile(const char *dir, const struct kern *kern, struct pack_writer *w,
-                             vecmill_err *err)
+vecmill_status model_compile(const char *dir, const struct kern *kern,
+                             enum kern_precision precision, struct pack_writer *w, vecmill_err *err)
 {
     struct compiler c = {.kern = kern, .out = w};
-    vecmill_status status = open_folder(dir, &c, err);
+    vecmill_status status = open_folder(dir, precision, &c, err);
     if (status == VECMILL_OK) status = layout_make(&c.config.model, kern, &c.layout, err);
     if (status == VECMILL_OK) status = take_buffers(&c, err);
     if (status == VECMILL_OK) status = write_sections(&c, err);
@@ -284,11 +309,11 @@ vecmill_status model_compile(const char *dir, const struct kern *kern, struct pa
     return status;
 }
 
-vecmill_status model_config_of_folder(const char *dir, struct model_config *config,
-                                      vecmill_err *err)
+vecmill_status model_config_of_folder(const char *dir, enum kern_precision precision,
+                                      struct model_config *config, vecmill_err *err)
 {
     struct compiler c = {0};
-    vecmill_status status = open_folder(dir, &c, err);
+    vecmill_status status = open_folder(dir, precision, &c, err);
     if (status == VECMILL_OK) *config = c.config.model;
     close_folder(&c);
     return status;
@@ -297,13 +322,11 @@ vecmill_status model_config_of_folder(const char *dir, struct model_config *conf
 /* What small blocks leave unused beside each step. */
 #define BESIDE_BYTES (128u << 10)
 
-vecmill_status model_compile_most(const char *dir, const struct kern *kern, size_t *bytes,
-                                  vecmill_err *err)
+vecmill_status model_compile_most(const char *dir, size_t *bytes, vecmill_err *err)
 {
     struct config config;
     char path[IO_PATH_MAX];
     size_t reading, header, floats_n, packed;
-    (void)kern; /* the packed size is bounded for every level */
     VM_TRY(config_read_most(dir, &reading, err));
     VM_TRY(config_read(dir, &config, err));
     VM_TRY(folder_weights(dir, path, err));

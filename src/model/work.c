@@ -1,32 +1,39 @@
 /* work: see work.h. Everything that a pass writes is one of these pieces. */
 #include "work.h"
 
-#include <assert.h>
+#include "layout.h"
 
-/* The largest count that the products of a level are issued with (gemm_dnnl.c), so that no block is cut in
- * two. Smaller blocks are slower; larger ones were not faster beyond the noise of a shared machine, and
- * take more memory (docs/MODEL.md, "A pass"). */
-uint32_t work_block_rows(const struct kern *kern)
+static size_t gemm_scratch(const struct model_config *c, const struct kern *kern)
 {
-    uint32_t rows = kern->level == KERN_AVX2 ? 240 : 256;
-    assert(rows % kern->row_step == 0);
-    return rows;
+    size_t scratch = 0;
+    for (int i = 0; i < LAYOUT_GEMMS; i++)
+        scratch =
+            num_max(scratch, gemm_scratch_bytes(kern, layout_gemm_shape(c, (enum layout_gemm)i)));
+    return scratch;
 }
 
 void work_layout(struct work *w, struct arena *a, const struct model_config *c,
                  const struct kern *kern, const struct model_extent *e)
 {
-    size_t rows = num_up(num_max(e->tokens, e->longest), kern->row_step);
-    size_t block = num_min(rows, work_block_rows(kern));
-    size_t row_bytes = c->hidden * sizeof(float);
+    const size_t rows = num_max(e->tokens, e->longest), block = num_min(rows, WORK_BLOCK_ROWS);
+    const size_t row_bytes = c->hidden * sizeof(float);
+    const size_t products = gemm_scratch(c, kern);
+    const size_t attention = attention_bytes(kern, (enum kern_precision)c->precision, e->longest,
+                                             c->hidden / c->n_heads);
     w->x = arena_take_array(a, rows, row_bytes, 64);
     w->qkv = arena_take_array(a, rows, 3 * row_bytes, 64);
     w->context = arena_take_array(a, rows, row_bytes, 64);
-    w->y = arena_take_array(a, block, row_bytes, 64);
-    w->up = arena_take_array(a, block, c->intermediate * sizeof(float), 64);
-    w->gemm_scratch = arena_take(a, e->gemm_scratch, 64);
-    w->attention_scratch =
-        arena_take(a, kern->attention_bytes(e->longest, c->hidden / c->n_heads), 64);
+    w->own = arena_take_array(a, e->threads, sizeof *w->own, 64);
+    for (uint32_t i = 0; i < e->threads; i++) {
+        const struct work_own own = {
+            .y = arena_take_array(a, block, row_bytes, 64),
+            .up =
+                arena_take_array(a, block, num_max(c->intermediate, c->hidden) * sizeof(float), 64),
+            .gemm_scratch = arena_take(a, products, 64),
+            .attention_scratch = arena_take(a, attention, 64),
+        };
+        if (w->own) w->own[i] = own;
+    }
 }
 
 size_t model_workspace_bytes(const struct model_config *config, const struct kern *kern,

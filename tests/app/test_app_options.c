@@ -53,7 +53,7 @@ static void defaults(void **state)
     assert_string_equal(o.model, "all-MiniLM-L6-v2");
     assert_string_equal(o.input, "a.txt");
     assert_string_equal(o.output, "b.npy");
-    assert_int_equal(o.precision, VECMILL_FP32);
+    assert_int_equal(o.precision, PRECISION_AUTO);
     assert_int_equal(o.long_policy, VECMILL_LONG_TRUNCATE);
     assert_int_equal(o.on_error, ON_ERROR_SKIP);
     assert_int_equal(o.progress, PROGRESS_AUTO);
@@ -143,20 +143,53 @@ static void help_and_version(void **state)
     assert_int_equal(accepted("search -h").command, COMMAND_SEARCH);
 }
 
-static void not_in_this_version(void **state)
+static void precisions(void **state)
 {
     (void)state;
+    static const char *const words[] = {"auto", "fp32", "bf16", "int8"};
+    static const char *const commands[] = {"embed -i a -o b", "plan", "search -i v.npy -q a",
+                                           "bench -i a"};
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        for (uint32_t j = PRECISION_AUTO; j <= PRECISION_INT8; j++) {
+            char line[128];
+            (void)snprintf(line, sizeof(line), "%s --precision %s", commands[i], words[j]);
+            assert_int_equal(accepted(line).precision, j);
+        }
+        assert_int_equal(accepted(commands[i]).precision, PRECISION_AUTO);
+    }
+    refused("tokenize --precision fp32", VECMILL_E_USAGE, "tokenize has no option --precision");
+}
+
+static void modes_of_bench(void **state)
+{
+    (void)state;
+    assert_int_equal(accepted("bench -i a --workers 2").workers, 2);
+    const struct options s = accepted("bench -i a --in-process --threads 256 --workers auto");
+    assert_true(s.in_process && !s.latency && !s.accuracy);
+    assert_int_equal(s.threads, VECMILL_MAX_THREADS);
+    assert_null(accepted("bench --latency --threads 2").input);
+    const struct options a = accepted("bench --accuracy --stsb pairs.csv -i a");
+    assert_true(a.accuracy);
+    assert_string_equal(a.stsb, "pairs.csv");
+    assert_int_equal(accepted("search -i v.npy -q a --threads 2").threads, 2);
     static const struct {
         const char *line, *words;
     } cases[] = {
-        {"bench -i a --workers 2",
-         "--workers 2 is not in this version: bench measures one process; embed --workers tells"},
-        {"embed -i a -o b --precision bf16", "--precision bf16 is not in this version: use fp32"},
-        {"embed -i a -o b --precision=int8", "--precision int8 is not in this version"},
-        {"bench -i a --accuracy", "--accuracy is not in this version"},
+        {"bench --in-process", "bench needs --input FILE (-i)"},
+        {"bench -i a --threads 2",
+         "--threads says nothing here; it goes with one of: in-process latency"},
+        {"bench -i a --accuracy --threads 2", "--threads says nothing here"},
+        {"bench -i a --stsb b", "--stsb says nothing here; it goes with one of: accuracy"},
+        {"bench -i a --in-process --workers 2", "--workers and --in-process exclude each other"},
+        {"bench --latency --workers 1", "--workers and --latency exclude each other"},
+        {"bench --accuracy --latency", "--latency and --accuracy exclude each other"},
+        {"bench -i a --in-process --accuracy", "--in-process and --accuracy exclude each other"},
+        {"bench -i a --in-process --threads 257", "--threads 257 is not a number from 1 to 256"},
+        {"embed -i a -o b --threads 2", "embed has no option --threads"},
+        {"plan --latency", "plan has no option --latency"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        refused(cases[i].line, VECMILL_E_UNSUPPORTED, cases[i].words);
+        refused(cases[i].line, VECMILL_E_USAGE, cases[i].words);
 }
 
 static void wrong_usage(void **state)
@@ -222,7 +255,7 @@ static void wrong_usage(void **state)
          "--workers many is not a number from 1 to 1024, or auto"},
         {"bench -i a --workers 0", "--workers 0 is not a number from 1 to 1024, or auto"},
         {"embed -i a -o b --memory lots", "--memory lots is not a number of bytes"},
-        {"embed -i a -o b --precision fp16", "--precision fp16 is not one of: fp32 bf16 int8"},
+        {"embed -i a -o b --precision fp16", "--precision fp16 is not one of: auto fp32 bf16 int8"},
         {"embed -i a -o b --precision fp", "--precision fp is not one of"},
         {"embed -i a -o b --long cut", "--long cut is not one of: truncate error split"},
         {"embed -i a -o b --on-error ignore", "--on-error ignore is not one of: skip stop"},
@@ -277,8 +310,10 @@ static void help_names_every_option(void **state)
         {COMMAND_EMBED, "-m, -i, -o, --model --input --output --workers --precision --batch-tokens "
                         "--memory --max-length --long --on-error --field --id-field --input-format "
                         "--max-document --resume --force --progress --events --help"},
-        {COMMAND_SEARCH, "-q, -k, --query --top --texts --json"},
-        {COMMAND_BENCH, "--repeat --json --workers --batch-tokens"},
+        {COMMAND_SEARCH, "-q, -k, --query --top --texts --precision --threads --json"},
+        {COMMAND_BENCH,
+         "--repeat --json --workers --threads --precision --batch-tokens --in-process "
+         "--latency --accuracy --stsb"},
         {COMMAND_PULL, "MODEL --progress"},
         {COMMAND_PLAN, "--try --json --workers"},
     };
@@ -309,7 +344,8 @@ int main(void)
         cmocka_unit_test(values_that_look_like_options),
         cmocka_unit_test(other_commands),
         cmocka_unit_test(help_and_version),
-        cmocka_unit_test(not_in_this_version),
+        cmocka_unit_test(precisions),
+        cmocka_unit_test(modes_of_bench),
         cmocka_unit_test(wrong_usage),
         cmocka_unit_test(too_many_queries),
         cmocka_unit_test(odd_words),

@@ -163,7 +163,8 @@ static void events_of_a_run(void **state)
 
     const char *all = read_events();
     has(all, "\"event\":\"worker_ready\",\"pid\":77}\n");
-    has(all, "\"isa\":\"ref\",\"dim\":8,\"max_length\":16,\"batch_tokens\":32,\"workers\":2,"
+    has(all, "\"isa\":\"ref\",\"precision\":\"fp32\",\"dim\":8,\"max_length\":16,\"batch_tokens\":"
+             "32,\"workers\":2,"
              "\"memory_bytes\":1000,\"memory_limit_bytes\":null,\"memory_limit_source\":\"\","
              "\"oom_group\":false}\n");
     has(all, "\"cause\":\"killed\",\"signal\":9,\"documents\":34,\"deaths\":1}\n");
@@ -263,6 +264,13 @@ static void summary_for_people(void **state)
     open_run(PROGRESS_AUTO, "out.npy");
     report_finished(&report, &total, pool, VECMILL_OK, NULL);
     has(read_all(told), "by earlier runs; 1,001 duplicates computed once), 2,000 tokens");
+    close_run();
+
+    open_run(PROGRESS_AUTO, "out.npy");
+    report_started(&report, &options, pool);
+    report_finished(&report, &total, pool, VECMILL_OK, NULL);
+    has(read_all(told), "189 tokens/s, fp32\n");
+    has(read_events(), "\"precision\":\"fp32\"");
     close_run();
 
     /* Of a run that failed only the dead: why it failed is said elsewhere. */

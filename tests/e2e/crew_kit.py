@@ -65,7 +65,7 @@ def programs(worker=HOOKED, name=None):
 MODELS = {
     "toy": (),
     "slow": ("--layers", "4", "--hidden", "64", "--intermediate", "256", "--positions", "128"),
-    "slower": ("--layers", "4", "--hidden", "64", "--intermediate", "256", "--positions", "512"),
+    "slower": ("--layers", "8", "--hidden", "96", "--intermediate", "384", "--positions", "512"),
 }
 
 

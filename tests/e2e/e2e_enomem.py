@@ -10,8 +10,7 @@ grow, deaths and checkpoints included.
 
 Whatever fails: the run ends in time, with the very output of an undisturbed run, or with a code that is
 documented and one sentence, no output, and what --resume goes on from. No crash of the supervisor, nothing left.
-A worker may end in any way (oneDNN crashes where it finds no memory while it prepares): the crew names it
-and goes on with another.
+A worker may end in any way: the crew names it and goes on with another.
 
 ./check takes every k-th point, from a random offset that is printed; VECMILL_TEST_LONG all."""
 
@@ -33,8 +32,6 @@ TRIED = 1000000 if crew_kit.LONG else 25 # points of each list
 CLEAN = (0, 5) # whole, or: does not fit in memory
 # Where the system does not say that it is memory that lacks, the code is another.
 UNTOLD = {1: "a pool's thread cannot be started"}
-# Who builds a pack may end in oneDNN, which has no memory and no status for it; the supervisor names that.
-BUILT = (0, 5, 1)
 LOST_EVENTS = "warning: not all events were kept: no memory"
 SCRIPT = kill_points.SCRIPT
 CALL = re.compile(r"^(?:\d+ +)?(\w+)\(")
@@ -105,7 +102,7 @@ class Heap(NoMemory):
         self.clean()
         return calls
 
-    def go_through(self, whose, program, tried=TRIED, codes=CLEAN, **more):
+    def go_through(self, whose, program, tried=TRIED, **more):
         calls = self.count(program, **more)
         for mode in ("once", "on"):
             self.codes.clear()
@@ -113,7 +110,7 @@ class Heap(NoMemory):
             chosen, hit = self.chosen(points, tried), 0
             for n in chosen:
                 with self.subTest(whose=whose, n=n, mode=mode):
-                    self.judge(self.starved(program, n, mode, **more), codes)
+                    self.judge(self.starved(program, n, mode, **more))
                     hit += os.path.exists(self.path("starve/failed"))
                 self.clean()
             self.tell(f"malloc, {mode}, of {whose}", points, chosen, hit)
@@ -132,7 +129,7 @@ class Heap(NoMemory):
         self.go_through("the supervisor without a pack", "vecmill", cache="cache")
 
     def test_builder(self):
-        self.go_through("a builder", "vecmill-worker", cache="cache", codes=BUILT, tried=TRIED // 2)
+        self.go_through("a builder", "vecmill-worker", cache="cache", tried=TRIED // 2)
 
     def test_worker(self):
         self.go_through("a worker", "vecmill-worker", workers=1)
@@ -197,7 +194,7 @@ class Calls(NoMemory):
             return self.job(self.corpus, workers=1, private=False, env=env,
                             folder=crew_kit.programs(SCRIPT, "traced"))
         points = self.points(start("-e trace=mmap,brk"))
-        self.assertGreater(len(points), 50)
+        self.assertGreater(len(points), 20)
         self.go_through("a worker", start, points)
 
 
@@ -207,7 +204,7 @@ class Ready(NoMemory):
 
     def setUp(self):
         super().setUp()
-        self.corpus = crew_kit.corpus(8000, 100) # seconds: with checkpoints
+        self.corpus = crew_kit.corpus(30000, 100) # seconds: with checkpoints
         self.reference, _ = crew_kit.reference("slow", self.corpus)
 
     def test_a_page_too_many(self):

@@ -72,8 +72,9 @@ class Plan(harness.Case):
         self.assertEqual(plan["workers"], 3)
         self.assertTrue(plan["fits"])
         self.assertIsNone(plan["advice"])
+        self.assertEqual(plan["precision"], "fp32")
         text = self.run_vecmill("plan", "-m", harness.toy_model(), "--workers", "3").out.decode()
-        for words in ("supervisor", "queue", "arena", "x 3", "total", "reserve", "limit", "fits"):
+        for words in ("supervisor", "fp32", "queue", "arena", "x 3", "total", "reserve", "limit", "fits"):
             self.assertIn(words, text)
 
     def test_input_is_not_opened(self):
@@ -144,6 +145,7 @@ class Plan(harness.Case):
             started = [e for e in self.lines("events.jsonl") if e["event"] == "run_started"][0]
             self.assertEqual(started["memory_bytes"], plan["total_bytes"])
             self.assertEqual(started["memory_limit_source"], plan["limit_source"])
+            self.assertEqual((started["precision"], plan["precision"]), ("fp32", "fp32"))
 
 
 class Refused(harness.Case):
@@ -151,15 +153,10 @@ class Refused(harness.Case):
         return ["embed", "-m", harness.toy_model(), "-i", self.file("in.txt", "a\n"), "-o", "out.npy",
                 *args]
 
-    def test_what_is_not_in_this_version(self):
-        cases = [("--precision", "bf16"), ("--precision=int8",)]
-        for case in cases:
-            name = case[0].split("=")[0]
-            self.refused([name, "is not in this version"], *self.embed_args(*case))
-            self.assertFalse(self.exists("out.npy"))
-
-    def test_bench_accuracy(self):
-        self.refused("--accuracy is not in this version", "bench", "-i", "x.txt", "--accuracy")
+    def test_modes_of_bench(self):
+        self.refused("--threads says nothing here", "bench", "-i", "x.txt", "--threads", "2")
+        self.refused("exclude each other", "bench", "--latency", "--accuracy")
+        self.refused("bench needs --input", "bench", "--in-process")
 
     def test_what_is_accepted_though_it_changes_nothing(self):
         self.run_vecmill(*self.embed_args("--workers", "auto", "--precision", "fp32", "--memory", "auto",

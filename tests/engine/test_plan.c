@@ -30,9 +30,9 @@ static void mini(struct plan_facts *f)
                                             .max_positions = 512,
                                             .max_length = 256,
                                             .eps = 1e-12f};
+    f->setup.threads = 1;
     f->setup.max_length = 256;
     f->setup.floor.program_bytes = MIB;
-    f->setup.floor.library_bytes = MIB;
     f->measured = true;
     f->pack_bytes = 91 * MIB;
     f->own_bytes = 2 * MIB;
@@ -111,8 +111,8 @@ static void the_choice_fits_every_limit(void **state)
         chosen++;
         assert_string_equal(plan.advice, "");
         assert_true(plan.total_bytes + plan.reserve_bytes <= limit);
-        assert_true(plan.batch_tokens >= 256 && plan.batch_tokens <= 960);
-        if (plan.batch_tokens < 960) {
+        assert_true(plan.batch_tokens >= 256 && plan.batch_tokens <= 480);
+        if (plan.batch_tokens < 480) {
             plan_sum(&f, plan.workers, plan.batch_tokens + 16, &other);
             assert_false(other.fits);
         }
@@ -126,7 +126,7 @@ static void the_choice_fits_every_limit(void **state)
     }
     assert_true(refused > 10 && chosen > 100);
     assert_int_equal(plan.workers, 4);
-    assert_int_equal(plan.batch_tokens, 960);
+    assert_int_equal(plan.batch_tokens, 480);
 }
 
 /* What was asked for is not changed, only refused, and the advice is an order that would be taken. */
@@ -189,7 +189,7 @@ static void a_group_that_dies_as_one_is_kept_away_from(void **state)
     assert_true(plan.fits && plan.oom_group);
     assert_true(plan.total_bytes + plan.reserve_bytes <= needed / 10 * 9);
     f.workers = 4;
-    f.batch_tokens = 960;
+    f.batch_tokens = 480;
     plan_choose(&f, &plan);
     assert_true(plan.fits && plan.total_bytes + plan.reserve_bytes == needed);
 }

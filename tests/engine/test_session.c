@@ -149,8 +149,11 @@ static void options_are_checked(void **state)
     bad.model_dir = NULL;
     open_fails(&bad, VECMILL_E_USAGE, "no model folder");
     bad = o;
-    bad.precision = VECMILL_BF16;
-    open_fails(&bad, VECMILL_E_UNSUPPORTED, "fp32");
+    bad.precision = (vecmill_precision)3;
+    open_fails(&bad, VECMILL_E_USAGE, "precision is 3, over VECMILL_INT8, 2");
+    bad = o;
+    bad.threads = VECMILL_MAX_THREADS + 1;
+    open_fails(&bad, VECMILL_E_USAGE, "threads is 257, over VECMILL_MAX_THREADS, 256");
     bad = o;
     bad.long_policy = (vecmill_long)3;
     open_fails(&bad, VECMILL_E_USAGE, "long_policy is 3, over VECMILL_LONG_SPLIT, 2");
@@ -191,6 +194,8 @@ static void facts_are_the_models(void **state)
     assert_int_equal(f.max_length, 20);
     assert_int_equal(f.batch_tokens, 100);
     assert_int_equal(f.normalized, 1);
+    assert_int_equal(f.precision, VECMILL_FP32);
+    assert_int_equal(f.threads, 1);
     assert_string_equal(f.pooling, "mean");
     assert_true(io_exists(f.pack_path));
     assert_true(f.arena_bytes > 0 && f.pack_bytes > 0);
@@ -325,7 +330,7 @@ static void the_worker_alone_does_nothing(void **state)
     int status = system(command);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 2);
     /* Not our child: it must not work for a parent that is gone. */
-    snprintf(command, sizeof(command), "'%s' pack 1 ref '%s/toy' '%s/orphan.pack' key", worker,
+    snprintf(command, sizeof(command), "'%s' pack 1 ref fp32 '%s/toy' '%s/orphan.pack' key", worker,
              folder, folder);
     status = system(command);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 4);
@@ -521,6 +526,13 @@ static void nothing_is_taken_after_open(void **state)
     for (int i = 0; i < 20; i++) {
         assert_int_equal(vecmill_embed(s, docs, N_DOCS, rows[0], NULL, NULL), VECMILL_OK);
     }
+    assert_int_equal(n_taken, 0);
+    vecmill_session_close(s);
+    /* Nor by several threads. */
+    o.threads = 3;
+    s = open_ok(&o);
+    n_taken = 0;
+    assert_int_equal(vecmill_embed(s, docs, N_DOCS, rows[0], NULL, NULL), VECMILL_OK);
     assert_int_equal(n_taken, 0);
     vecmill_session_close(s);
     /* Nor for a long document in windows. */

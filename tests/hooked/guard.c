@@ -112,6 +112,30 @@ void *__wrap_mmap64(void *at, size_t bytes, int prot, int flags, int fd, off64_t
 
 /* ---- anyone ---- */
 
+#if !FENCE_SANITIZED && defined(__GLIBC__)
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t n, size_t bytes);
+void *__libc_realloc(void *memory, size_t bytes);
+
+void *malloc(size_t bytes)
+{
+    if (guard.closed) end("malloc by a library", 0, bytes);
+    return __libc_malloc(bytes);
+}
+
+void *calloc(size_t n, size_t bytes)
+{
+    if (guard.closed) end("calloc by a library", n, bytes);
+    return __libc_calloc(n, bytes);
+}
+
+void *realloc(void *memory, size_t bytes)
+{
+    if (guard.closed) end("realloc by a library", 0, bytes);
+    return __libc_realloc(memory, bytes);
+}
+#endif
+
 static void on_call(int number, siginfo_t *info, void *context)
 {
     (void)number;
@@ -121,6 +145,8 @@ static void on_call(int number, siginfo_t *info, void *context)
         end("the system call mmap", 0, 0);
     case SYS_mremap:
         end("the system call mremap", 0, 0);
+    case SYS_mprotect:
+        end("the system call mprotect", 0, 0);
     default:
         end("the system call brk", 0, 0);
     }
@@ -135,9 +161,10 @@ static bool forbid_calls(void)
 #define TRAP_AT(number, distance) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, distance, 0)
     struct sock_filter filter[] = {
         LOAD(arch),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, GUARD_ARCH, 0, 4),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, GUARD_ARCH, 0, 5),
         LOAD(nr),
-        TRAP_AT(SYS_mmap, 3),
+        TRAP_AT(SYS_mmap, 4),
+        TRAP_AT(SYS_mprotect, 3),
         TRAP_AT(SYS_mremap, 2),
         TRAP_AT(SYS_brk, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),

@@ -1,10 +1,11 @@
 /* guard: a worker that is ready takes no more memory; one that does ends here, and says so.
  *
- * Three nets, from the first wait for a lease on:
+ * Four nets, from the first wait for a lease on:
  *   - malloc, calloc, realloc, aligned_alloc, mmap called from our own objects
  *     (linked with --wrap);
- *   - mmap, mremap, brk by anyone, libraries included (a seccomp filter; not mprotect, which oneDNN does to
- *     its code before freeing it);
+ *   - malloc, calloc, realloc by anyone, libc's own functions included (this program's definitions stand
+ *     before libc's), also where it is given back within the same lease;
+ *   - mmap, mremap, mprotect, brk by anyone (a seccomp filter);
  *   - before each wait for a lease: bytes in use in the heap, size of all mappings, and of data and stack
  *     as when it was ready.
  * A build with a sanitizer has the first net alone: its run-time maps and takes what it likes. */

@@ -130,3 +130,19 @@ int kit_end(const char *name, int n_tests, int n_failed)
     printf("%s: %d passed, %d failed\n", name, n_tests - n_failed, n_failed);
     return n_failed ? 1 : 0;
 }
+
+void kit_attention(const struct kern *kern, enum kern_precision precision, const float *qkv,
+                   uint32_t len, uint32_t heads, uint32_t d, float *ctx, void *scratch)
+{
+    const struct attention_call call = {
+        .qkv = qkv,
+        .ctx = ctx,
+        .len = len,
+        .n_queries = len,
+        .heads = heads,
+        .d = d,
+        .n_heads = heads,
+        .scratch = scratch,
+    };
+    attention_run(kern, precision, &call);
+}

@@ -27,6 +27,10 @@ uint32_t kit_below(struct kit_random *r, uint32_t n);
 float kit_unit(struct kit_random *r);   /* uniform in [-1, 1) */
 float kit_normal(struct kit_random *r); /* about normal: mean 0, variance 1 */
 
+/* Attention of a whole document, all heads. */
+void kit_attention(const struct kern *kern, enum kern_precision precision, const float *qkv,
+                   uint32_t len, uint32_t heads, uint32_t d, float *ctx, void *scratch);
+
 /* n floats that end at an inaccessible page: one byte read or written beyond them is a fault. Freed
  * all at once by kit_free. */
 float *kit_floats(size_t n);

@@ -17,7 +17,7 @@ static void fill(struct kit_random *r, float *to, size_t n)
 
 static void *scratch_of(uint32_t longest, uint32_t d, int garbage)
 {
-    const size_t bytes = kern->attention_bytes(longest, d);
+    const size_t bytes = attention_bytes(kern, KERN_FP32, longest, d);
     void *scratch = kit_bytes(bytes, 64);
     memset(scratch, garbage, bytes);
     return scratch;
@@ -31,7 +31,7 @@ static void test_one_key(void **state)
     for (uint32_t d = 8; d <= 128; d += 8) {
         float *qkv = kit_floats(6 * (size_t)d), *ctx = kit_floats(2 * (size_t)d);
         fill(&r, qkv, 6 * (size_t)d);
-        kern->attention(qkv, 1, 2, d, ctx, scratch_of(1, d, 0xff));
+        kit_attention(kern, KERN_FP32, qkv, 1, 2, d, ctx, scratch_of(1, d, 0xff));
         assert_memory_equal(ctx, qkv + 4 * (size_t)d, 2 * d * sizeof *ctx);
         kit_free();
     }
@@ -47,10 +47,18 @@ static void test_overflow(void **state)
     fill(&r, qkv, LEN * 3 * D);
     for (int t = 0; t < D; t++) {
         qkv[5 * 3 * D + t] = 1e30f;      /* a query */
-        qkv[33 * 3 * D + D + t] = 1e30f; /* and a key */
+        qkv[33 * 3 * D + D + t] = 1e30f; /* and a key: infinity */
     }
-    kern->attention(qkv, LEN, 1, D, ctx, scratch_of(LEN, D, 0xff));
+    kit_attention(kern, KERN_FP32, qkv, LEN, 1, D, ctx, scratch_of(LEN, D, 0xff));
     assert_false(isfinite(ctx[5 * D]));
+    /* Minus infinity is no weight; here the seventh key has all of it. */
+    memset(qkv + 6 * 3 * D, 0, D * sizeof *qkv);
+    qkv[6 * 3 * D] = -1e30f;
+    for (int j = 0; j < LEN; j++) {
+        qkv[j * 3 * D + D] = j == 33 ? 1e38f : j == 7 ? -1.0f : 1.0f;
+    }
+    kit_attention(kern, KERN_FP32, qkv, LEN, 1, D, ctx, scratch_of(LEN, D, 0xff));
+    kit_near("minus infinity", ctx + 6 * D, qkv + 7 * 3 * D + 2 * D, D, 1e-6);
     kit_free();
 }
 
@@ -70,7 +78,7 @@ static void test_equal_scores(void **state)
                 mean[t] += (double)qkv[(size_t)i * 3 * D + 2 * D + t] / len;
             }
         }
-        kern->attention(qkv, len, 1, D, ctx, scratch_of(len, D, 0xff));
+        kit_attention(kern, KERN_FP32, qkv, len, 1, D, ctx, scratch_of(len, D, 0xff));
         for (size_t i = 0; i < (size_t)len * D; i++) {
             assert_true(fabs((double)ctx[i] - mean[i % D]) < 2e-6);
         }
@@ -96,7 +104,7 @@ static void test_large_scores(void **state)
                 row[2 * D + t] = (float)(i + 1);
             }
         }
-        kern->attention(qkv, LEN, 1, D, ctx, scratch_of(LEN, D, 0xff));
+        kit_attention(kern, KERN_FP32, qkv, LEN, 1, D, ctx, scratch_of(LEN, D, 0xff));
         for (int i = 0; i < LEN * D; i++) {
             const float want = (i / D) % 2 ? LEN : 1;
             if (!(fabsf(ctx[i] - want) < 1e-5f))
@@ -123,7 +131,7 @@ static void test_exponential(void **state)
     for (int i = 0; i <= steps; i++) {
         const float s = 80.0f * (float)i / (float)steps;
         qkv[3 * D + D] = -4.0f * s;
-        kern->attention(qkv, LEN, 1, D, ctx, scratch);
+        kit_attention(kern, KERN_FP32, qkv, LEN, 1, D, ctx, scratch);
         const double got = (double)ctx[0] / (1 - (double)ctx[0]), want = exp(-(double)s);
         const double off = fabs(got / want - 1);
         /* The argument is rounded to 24 bits before: that alone is up to 1.2e-7 of it. */
@@ -148,7 +156,7 @@ static void test_bits(void **state)
         const size_t h = (size_t)heads * d, n_qkv = len * 3 * h, n_ctx = len * h;
         float *alone = kit_floats(n_qkv), *want = kit_floats(n_ctx);
         fill(&r, alone, n_qkv);
-        kern->attention(alone, len, heads, d, want, scratch_of(len, d, 0x00));
+        kit_attention(kern, KERN_FP32, alone, len, heads, d, want, scratch_of(len, d, 0x00));
         for (int place = 0; place < 4; place++) {
             const size_t before = kit_below(&r, 50), after = kit_below(&r, 50);
             float *qkv = kit_floats(before + n_qkv + after);
@@ -156,8 +164,8 @@ static void test_bits(void **state)
             memset(qkv, place % 2 ? 0xff : 0x7e, (before + n_qkv + after) * sizeof *qkv);
             memset(ctx, 0x55, (before + n_ctx + after) * sizeof *ctx);
             memcpy(qkv + before, alone, n_qkv * sizeof *qkv);
-            kern->attention(qkv + before, len, heads, d, ctx + before,
-                            scratch_of(len + (uint32_t)place * 17, d, 0xff));
+            kit_attention(kern, KERN_FP32, qkv + before, len, heads, d, ctx + before,
+                          scratch_of(len + (uint32_t)place * 17, d, 0xff));
             assert_memory_equal(ctx + before, want, n_ctx * sizeof *ctx);
             for (size_t i = 0; i < (before + n_ctx + after) * sizeof *ctx; i++) {
                 const size_t begin = before * sizeof *ctx, end = begin + n_ctx * sizeof *ctx;
@@ -180,7 +188,7 @@ static void test_rows_alike(void **state)
         for (uint32_t i = 1; i < len; i++) {
             memcpy(qkv + (size_t)i * 3 * H, qkv, H * sizeof *qkv);
         }
-        kern->attention(qkv, len, HEADS, D, ctx, scratch_of(len, D, 0xff));
+        kit_attention(kern, KERN_FP32, qkv, len, HEADS, D, ctx, scratch_of(len, D, 0xff));
         for (uint32_t i = 1; i < len; i++) {
             assert_memory_equal(ctx + (size_t)i * H, ctx, H * sizeof *ctx);
         }
@@ -188,23 +196,140 @@ static void test_rows_alike(void **state)
     }
 }
 
+/* What a call computes of a document does not show in it: fewer queries and a range of heads give the bits
+ * of the whole, from rows that end where the call's queries end, and leave the rest of ctx alone. */
+static void test_ranges(void **state)
+{
+    (void)state;
+    struct kit_random r = {5};
+    for (int turn = 0; turn < kit_times(300); turn++) {
+        static const uint32_t widths[] = {32, 64, 32, 16, 48, 1, 20, 130};
+        const uint32_t d = widths[turn % 8], heads = 1 + kit_below(&r, 4);
+        const uint32_t len = 1 + kit_below(&r, turn % 3 ? 60 : 300);
+        const uint32_t n_queries = turn % 4 ? 1 + kit_below(&r, len) : 1;
+        const uint32_t first = kit_below(&r, heads), n_heads = 1 + kit_below(&r, heads - first);
+        const size_t h = (size_t)heads * d, n_ctx = n_queries * h;
+        float *qkv = kit_floats(len * 3 * h), *whole = kit_floats(len * h),
+              *part = kit_floats(n_ctx);
+        fill(&r, qkv, len * 3 * h);
+        kit_attention(kern, KERN_FP32, qkv, len, heads, d, whole, scratch_of(len, d, 0xff));
+        for (uint32_t i = n_queries; i < len; i++) {
+            memset(qkv + (size_t)i * 3 * h, 0xff,
+                   h * sizeof *qkv); /* queries that nobody asked for */
+        }
+        memset(part, 0x55, n_ctx * sizeof *part);
+        const struct attention_call call = {
+            .qkv = qkv,
+            .ctx = part,
+            .len = len,
+            .n_queries = n_queries,
+            .heads = heads,
+            .d = d,
+            .first_head = first,
+            .n_heads = n_heads,
+            .scratch = scratch_of(len, d, 0xff),
+        };
+        attention_run(kern, KERN_FP32, &call);
+        for (size_t i = 0; i < n_ctx; i++) {
+            const size_t head = i % h / d;
+            const bool is_computed = head >= first && head < first + n_heads;
+            float untouched;
+            memset(&untouched, 0x55, sizeof untouched);
+            assert_memory_equal(&part[i], is_computed ? &whole[i] : &untouched, sizeof *part);
+        }
+        kit_free();
+    }
+}
+
+/* One document at this level and at ref; see docs/KERNELS.md for the scale of the tolerance. */
+static void against_ref(struct kit_random *r, uint32_t len, uint32_t heads, uint32_t d)
+{
+    const struct kern *ref = kern_table(KERN_REF);
+    const size_t h = (size_t)heads * d;
+    float *qkv = kit_floats(len * 3 * h), *got = kit_floats(len * h), *want = kit_floats(len * h);
+    fill(r, qkv, len * 3 * h);
+    kit_attention(kern, KERN_FP32, qkv, len, heads, d, got, scratch_of(len, d, 0xff));
+    kit_attention(ref, KERN_FP32, qkv, len, heads, d, want,
+                  kit_bytes(attention_bytes(ref, KERN_FP32, len, d), 64));
+    double largest = 0;
+    for (size_t i = 0; i < len * h; i++) {
+        largest = fmax(largest, fabs((double)want[i]));
+    }
+    char what[64];
+    snprintf(what, sizeof what, "%u tokens, %u heads of %u", len, heads, d);
+    kit_near(what, got, want, len * h, 2e-6 * (1 + 6.0) * largest);
+    kit_free();
+}
+
+/* Every number of rows that a tile can have, at either end of a block of keys, and every width. */
+static void test_shapes(void **state)
+{
+    (void)state;
+    struct kit_random r = {6};
+    const uint32_t step = kit_times(10) == 10 ? 1 : 7;
+    for (uint32_t len = 1; len <= 130; len += step) {
+        against_ref(&r, len, 2, 32);
+        against_ref(&r, len, 1, 64);
+    }
+    static const uint32_t lengths[] = {191, 192, 193, 255, 256, 257, 383,
+                                       384, 385, 511, 512, 513, 600};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        against_ref(&r, lengths[i], 1, i % 2 ? 32 : 64);
+    }
+    for (uint32_t d = 1; d <= 130; d += step) {
+        against_ref(&r, 1 + kit_below(&r, 70), 2, d);
+        against_ref(&r, 129 + kit_below(&r, 20), 1, d);
+    }
+}
+
+/* Weights down to those that are too small for a float; and the caller's denormal numbers are as before. */
+static void test_small_weights(void **state)
+{
+    (void)state;
+    enum { D = 32, LEN = 40 };
+    float *qkv = kit_floats(LEN * 3 * D), *ctx = kit_floats(LEN * D);
+    for (int i = 0; i < LEN; i++) {
+        float *row = qkv + (size_t)i * 3 * D;
+        for (int t = 0; t < D; t++) {
+            row[t] = t ? 0.0f : sqrtf((float)D);
+            row[D + t] = t ? 0.0f : -2.0f * (float)i; /* the i-th key's weight is exp(-2 i) */
+            row[2 * D + t] = i < 1 ? 1.0f : 0.0f;
+        }
+    }
+    qkv[(size_t)(LEN - 1) * 3 * D + D] = -101.0f; /* exp(-101) is a denormal number */
+    qkv[(size_t)(LEN - 1) * 3 * D + 2 * D] = 1e30f;
+    kit_attention(kern, KERN_FP32, qkv, LEN, 1, D, ctx, scratch_of(LEN, D, 0xff));
+    const double want = 1 - exp(-2.0);
+    for (int i = 0; i < LEN * D; i++) {
+        if (!(fabs((double)ctx[i] - want) < 1e-6))
+            fail_msg("value %d is %.9g, not %.9g", i, (double)ctx[i], want);
+    }
+    volatile float small = 1e-38f;
+    small *= 0.1f;
+    assert_true(small > 0);
+    kit_free();
+}
+
 /* Scratch grows with the document, not with its square. */
 static void test_scratch(void **state)
 {
     (void)state;
-    const size_t at512 = kern->attention_bytes(512, 64), at8192 = kern->attention_bytes(8192, 64);
+    const size_t at512 = attention_bytes(kern, KERN_FP32, 512, 64),
+                 at8192 = attention_bytes(kern, KERN_FP32, 8192, 64);
     assert_true(at8192 <= 16 * at512 + 4096);
-    assert_true(at512 <= 512 * (2 * 64 + 16) * sizeof(float));
-    assert_int_equal(kern->attention_bytes(1, 8) % 64, 0);
+    assert_true(at512 <= 512 * 2 * 64 * sizeof(float) + 64 * 1024);
+    assert_int_equal(attention_bytes(kern, KERN_FP32, 1, 8) % 64, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_key),      cmocka_unit_test(test_equal_scores),
-        cmocka_unit_test(test_large_scores), cmocka_unit_test(test_exponential),
-        cmocka_unit_test(test_bits),         cmocka_unit_test(test_rows_alike),
-        cmocka_unit_test(test_scratch),      cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_one_key),       cmocka_unit_test(test_equal_scores),
+        cmocka_unit_test(test_large_scores),  cmocka_unit_test(test_exponential),
+        cmocka_unit_test(test_bits),          cmocka_unit_test(test_rows_alike),
+        cmocka_unit_test(test_ranges),        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_scratch),       cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_small_weights),
     };
     kern = kit_kern();
     char name[40];

@@ -17,12 +17,15 @@ static const struct kern *kern;
 
 /* Products of real encoders (MiniLM, BERT base, distilled ones), and toys that fit no tile. */
 static const struct gemm_shape shapes[] = {
-    {384, 1152, GEMM_NONE},    {384, 384, GEMM_NONE},      {384, 1536, GEMM_GELU_ERF},
-    {1536, 384, GEMM_NONE},    {768, 768, GEMM_NONE},      {768, 3072, GEMM_GELU_ERF},
-    {3072, 768, GEMM_NONE},    {312, 1200, GEMM_GELU_ERF}, {1200, 312, GEMM_NONE},
-    {128, 512, GEMM_GELU_ERF}, {32, 96, GEMM_NONE},        {32, 128, GEMM_GELU_ERF},
-    {24, 72, GEMM_NONE},       {100, 36, GEMM_NONE},       {33, 57, GEMM_GELU_ERF},
-    {7, 5, GEMM_NONE},
+    {384, 1152, GEMM_NONE, KERN_FP32},     {384, 384, GEMM_NONE, KERN_FP32},
+    {384, 1536, GEMM_GELU_ERF, KERN_FP32}, {1536, 384, GEMM_NONE, KERN_FP32},
+    {768, 768, GEMM_NONE, KERN_FP32},      {768, 3072, GEMM_GELU_ERF, KERN_FP32},
+    {3072, 768, GEMM_NONE, KERN_FP32},     {1000, 70, GEMM_NONE, KERN_FP32},
+    {312, 1200, GEMM_GELU_ERF, KERN_FP32}, {1200, 312, GEMM_NONE, KERN_FP32},
+    {128, 512, GEMM_GELU_ERF, KERN_FP32},  {32, 96, GEMM_NONE, KERN_FP32},
+    {32, 128, GEMM_GELU_ERF, KERN_FP32},   {24, 72, GEMM_NONE, KERN_FP32},
+    {100, 36, GEMM_NONE, KERN_FP32},       {33, 57, GEMM_GELU_ERF, KERN_FP32},
+    {7, 5, GEMM_NONE, KERN_FP32},
 };
 
 static bool quick(void)
@@ -32,7 +35,6 @@ static bool quick(void)
 
 struct product {
     struct gemm_shape shape;
-    struct gemm *gemm;
     void *packed, *scratch;
     float *w, *bias;
 };
@@ -56,28 +58,30 @@ static struct product product_open(struct gemm_shape shape, struct kit_random *r
     if (gemm_packed_bytes(kern, shape, &bytes, &err) != VECMILL_OK) fail_msg("%s", err.message);
     assert_true(bytes >= (size_t)shape.n * shape.k * sizeof(float));
     p.packed = kit_bytes(bytes, 64);
-    if (gemm_pack(kern, shape, p.w, p.packed, &err) != VECMILL_OK) fail_msg("%s", err.message);
+    gemm_pack(kern, shape, p.w, p.packed);
     /* A pack is mapped read-only: a product that wrote to its weights would be killed here. */
     void *page = (void *)((uintptr_t)p.packed & ~(uintptr_t)4095);
     assert_int_equal(mprotect(page, (size_t)((char *)p.packed + bytes - (char *)page), PROT_READ),
                      0);
-    if (gemm_open(kern, shape, &p.gemm, &err) != VECMILL_OK) fail_msg("%s", err.message);
-    const size_t scratch_bytes = gemm_scratch_bytes(p.gemm);
+    const size_t scratch_bytes = gemm_scratch_bytes(kern, shape);
     p.scratch = scratch_bytes ? kit_bytes(scratch_bytes, 64) : NULL;
     return p;
 }
 
-static void product_close(struct product *p)
-{
-    gemm_close(p->gemm);
-    kit_free();
-}
-
 static void run(const struct product *p, const float *x, float *y, uint32_t rows)
 {
-    vecmill_err err;
-    if (gemm_run(p->gemm, p->packed, p->bias, x, y, rows, p->scratch, &err) != VECMILL_OK)
-        fail_msg("%s", err.message);
+    const struct gemm_call call = {
+        .shape = p->shape,
+        .packed = p->packed,
+        .bias = p->bias,
+        .x = x,
+        .y = y,
+        .ldy = p->shape.n,
+        .columns = p->shape.n,
+        .rows = rows,
+        .scratch = p->scratch,
+    };
+    gemm_run(kern, &call);
 }
 
 /* The right value in double, and in *scale the sum of the magnitudes that rounding errors come from. */
@@ -101,8 +105,7 @@ static void test_values(void **state)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         if (quick() && shapes[i].k * shapes[i].n > 384 * 384) continue;
         struct product p = product_open(shapes[i], &r);
-        const uint32_t k = shapes[i].k, n = shapes[i].n,
-                       rows = (uint32_t)num_up(30, kern->row_step);
+        const uint32_t k = shapes[i].k, n = shapes[i].n, rows = 30;
         float *x = kit_floats((size_t)rows * k), *y = kit_floats((size_t)rows * n);
         fill(&r, x, (size_t)rows * k, 1.7f);
         /* Far tails of the activation too. */
@@ -121,7 +124,7 @@ static void test_values(void **state)
                 if (off > most) most = off;
             }
         }
-        product_close(&p);
+        kit_free();
     }
     printf("  %s: largest error of a product %.2g of its terms' magnitudes\n", kern->name, most);
 }
@@ -152,22 +155,20 @@ static void test_bits(void **state)
         for (size_t row = 1; row < MOST_ROWS; row++) {
             memcpy(x + row * k, x, k * sizeof *x);
         }
-        run(&p, x, y, kern->row_step);
+        run(&p, x, y, 1);
         memcpy(want, y, n * sizeof *y);
-        for (uint32_t rows = kern->row_step; rows <= MOST_ROWS; rows += kern->row_step) {
-            if (!counted(rows / kern->row_step, k * n)) continue;
+        for (uint32_t rows = 1; rows <= MOST_ROWS; rows++) {
+            if (!counted(rows, k * n)) continue;
             memset(y, 0x7f, rows * n * sizeof *y);
             run(&p, x, y, rows);
             for (size_t row = 0; row < rows; row++) {
                 if (memcmp(y + row * n, want, n * sizeof *want) != 0)
-                    fail_msg("%zu x %zu: row %zu of %u has other bits than row 0 of %u", k, n, row,
-                             rows, kern->row_step);
+                    fail_msg("%zu x %zu: row %zu of %u has other bits than when alone", k, n, row,
+                             rows);
             }
         }
         for (int turn = 0; turn < (quick() ? 2 : 6); turn++) {
-            const uint32_t rows =
-                kern->row_step *
-                (1 + kit_below(&r, (kern->level == KERN_REF ? 20 : 600) / kern->row_step));
+            const uint32_t rows = 1 + kit_below(&r, kern->level == KERN_REF ? 20 : 600);
             const uint32_t row = kit_below(&r, rows);
             float *own = kit_copy(x, k);
             fill(&r, x, rows * k, 1.0f);
@@ -176,7 +177,7 @@ static void test_bits(void **state)
             assert_memory_equal(y + row * n, want, n * sizeof *want);
             memcpy(x, own, k * sizeof *x);
         }
-        product_close(&p);
+        kit_free();
     }
 }
 
@@ -185,9 +186,9 @@ static void test_place_of_memory(void **state)
 {
     (void)state;
     struct kit_random r = {99};
-    const struct gemm_shape shape = {384, 384, GEMM_GELU_ERF};
+    const struct gemm_shape shape = {384, 384, GEMM_GELU_ERF, KERN_FP32};
     struct product p = product_open(shape, &r);
-    const uint32_t rows = (uint32_t)num_up(60, kern->row_step);
+    const uint32_t rows = 60;
     const size_t n_x = (size_t)rows * shape.k, n_y = (size_t)rows * shape.n;
     float *want = kit_floats(n_y), *x = kit_floats(n_x + 16), *y = kit_floats(n_y + 16);
     float *first = kit_floats(n_x);
@@ -198,7 +199,72 @@ static void test_place_of_memory(void **state)
         run(&p, x + shift, y + 16 - shift, rows);
         assert_memory_equal(y + 16 - shift, want, n_y * sizeof *y);
     }
-    product_close(&p);
+    kit_free();
+}
+
+/* Outputs computed range by range have the bits of all at once, and nothing beside a range is written. */
+static void test_ranges(void **state)
+{
+    (void)state;
+    struct kit_random r = {31};
+    const struct gemm_shape wide[] = {{100, 300, GEMM_GELU_ERF, KERN_FP32},
+                                      {1536, 384, GEMM_NONE, KERN_FP32}};
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        struct product p = product_open(wide[i], &r);
+        const uint32_t n = wide[i].n, rows = 1 + kit_below(&r, 40);
+        const size_t ldy = n + 3;
+        float *x = kit_floats((size_t)rows * wide[i].k), *want = kit_floats((size_t)rows * n);
+        float *y = kit_floats(rows * ldy);
+        fill(&r, x, (size_t)rows * wide[i].k, 1.0f);
+        run(&p, x, want, rows);
+        for (uint32_t first = 0; first < n; first += GEMM_PANEL) {
+            const uint32_t end =
+                kit_below(&r, 2) ? n : (uint32_t)num_min(n, first + 2 * GEMM_PANEL);
+            memset(y, 0x7f, rows * ldy * sizeof *y);
+            const struct gemm_call call = {.shape = p.shape,
+                                           .packed = p.packed,
+                                           .bias = p.bias,
+                                           .x = x,
+                                           .y = y,
+                                           .ldy = ldy,
+                                           .first = first,
+                                           .columns = end - first,
+                                           .rows = rows,
+                                           .scratch = p.scratch};
+            gemm_run(kern, &call);
+            for (size_t row = 0; row < rows; row++) {
+                assert_memory_equal(y + row * ldy, want + row * n + first,
+                                    (end - first) * sizeof *y);
+                for (size_t c = end - first; c < ldy; c++) {
+                    assert_memory_equal(y + row * ldy + c, "\x7f\x7f\x7f\x7f", sizeof *y);
+                }
+            }
+        }
+        kit_free();
+    }
+}
+
+/* An input or a weight that overflowed shows in every output it reaches, and in no other row. */
+static void test_overflow_shows(void **state)
+{
+    (void)state;
+    struct kit_random r = {77};
+    for (int which = 0; which < 3; which++) {
+        const struct gemm_shape shape = {1536, 70, which == 2 ? GEMM_GELU_ERF : GEMM_NONE,
+                                         KERN_FP32};
+        struct product p = product_open(shape, &r);
+        const uint32_t rows = 9;
+        float *x = kit_floats((size_t)rows * shape.k), *y = kit_floats((size_t)rows * shape.n);
+        fill(&r, x, (size_t)rows * shape.k, 1.0f);
+        x[4 * shape.k + 1300] = which == 0 ? NAN : INFINITY;
+        run(&p, x, y, rows);
+        for (uint32_t row = 0; row < rows; row++) {
+            for (uint32_t c = 0; c < shape.n; c++) {
+                assert_true(isfinite(y[row * shape.n + c]) == (row != 4));
+            }
+        }
+        kit_free();
+    }
 }
 
 static int n_threads(void)
@@ -217,35 +283,35 @@ static void test_one_thread(void **state)
 {
     (void)state;
     struct kit_random r = {5};
-    struct product p = product_open((struct gemm_shape){384, 1536, GEMM_NONE}, &r);
-    const uint32_t rows = (uint32_t)num_up(960, kern->row_step);
+    struct product p = product_open((struct gemm_shape){384, 1536, GEMM_NONE, KERN_FP32}, &r);
+    const uint32_t rows = 960;
     float *x = kit_floats((size_t)rows * 384), *y = kit_floats((size_t)rows * 1536);
     run(&p, x, y, rows);
     assert_int_equal(n_threads(), 1);
-    product_close(&p);
+    kit_free();
 }
 
 static void test_refusals(void **state)
 {
     (void)state;
     vecmill_err err = {.message = ""};
-    struct gemm *gemm = NULL;
     size_t bytes = 17;
-    assert_int_equal(gemm_open(kern, (struct gemm_shape){0, 8, GEMM_NONE}, &gemm, &err),
-                     VECMILL_E_MODEL);
-    assert_null(gemm);
-    assert_int_equal(gemm_packed_bytes(kern, (struct gemm_shape){8, 0, GEMM_NONE}, &bytes, &err),
-                     VECMILL_E_MODEL);
+    assert_int_equal(
+        gemm_packed_bytes(kern, (struct gemm_shape){0, 8, GEMM_NONE, KERN_FP32}, &bytes, &err),
+        VECMILL_E_MODEL);
+    assert_int_equal(
+        gemm_packed_bytes(kern, (struct gemm_shape){8, 0, GEMM_NONE, KERN_FP32}, &bytes, &err),
+        VECMILL_E_MODEL);
     assert_int_equal(bytes, 17);
     assert_non_null(strstr(err.message, "0 outputs"));
-    gemm_close(NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),          cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_place_of_memory), cmocka_unit_test(test_one_thread),
+        cmocka_unit_test(test_place_of_memory), cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_overflow_shows),  cmocka_unit_test(test_one_thread),
         cmocka_unit_test(test_refusals),
     };
     kern = kit_kern();

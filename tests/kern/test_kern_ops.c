@@ -133,8 +133,10 @@ static void check_attention(double tolerance)
         float *qkv = kit_floats(len * 3 * h), *got = kit_floats(len * h),
               *want = kit_floats(len * h);
         fill(&r, qkv, len * 3 * h, scale, 0);
-        kern->attention(qkv, len, heads, d, got, kit_bytes(kern->attention_bytes(len, d), 64));
-        ref->attention(qkv, len, heads, d, want, kit_bytes(ref->attention_bytes(len, d), 64));
+        kit_attention(kern, KERN_FP32, qkv, len, heads, d, got,
+                      kit_bytes(attention_bytes(kern, KERN_FP32, len, d), 64));
+        kit_attention(ref, KERN_FP32, qkv, len, heads, d, want,
+                      kit_bytes(attention_bytes(ref, KERN_FP32, len, d), 64));
         const double scores = 6.0 * (double)(scale * scale);
         kit_near("attention", got, want, len * h,
                  tolerance * (1 + scores) * (double)largest(want, len * h));
@@ -145,13 +147,24 @@ static void check_attention(double tolerance)
 static const struct {
     const char *op, *file;
     enum kern_level level;
+    enum kern_precision precision;
     double tolerance;
     void (*check)(double tolerance);
 } variants[] = {
 #define KERNEL(name, LEVEL, unused, bound, where)                                                  \
     {.op = #name, .file = where, .level = KERN_##LEVEL, .tolerance = bound, .check = check_##name},
+#define ATTENTION(PRECISION, LEVEL, variant, NEEDS, bound, where)                                  \
+    {.op = "attention",                                                                            \
+     .file = where,                                                                                \
+     .level = KERN_##LEVEL,                                                                        \
+     .precision = KERN_##PRECISION,                                                                \
+     .tolerance = bound,                                                                           \
+     .check = check_attention},
+#define GEMM(PRECISION, LEVEL, variant, NEEDS, bound, where)
 #include "kern/kernels.def"
 #undef KERNEL
+#undef ATTENTION
+#undef GEMM
 };
 
 static void test_every_variant(void **state)
@@ -159,7 +172,8 @@ static void test_every_variant(void **state)
     (void)state;
     int n_checked = 0;
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
-        if (variants[i].level != kern->level) continue;
+        /* Other precisions: test_kern_bf16.c, test_kern_bf16_attention.c, test_kern_int8.c. */
+        if (variants[i].level != kern->level || variants[i].precision != KERN_FP32) continue;
         printf("  %s (%s), tolerance %.2g\n", variants[i].op, variants[i].file,
                variants[i].tolerance);
         variants[i].check(variants[i].tolerance);

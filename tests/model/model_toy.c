@@ -96,7 +96,7 @@ vecmill_status toy_compile(const struct toy *toy, const struct kern *kern, vecmi
     struct pack_writer *w = (struct pack_writer *)calloc(1, sizeof(*w));
     assert_non_null(w);
     assert_int_equal(pack_writer_open(toy->pack, "a toy", 0, w, err), VECMILL_OK);
-    vecmill_status status = model_compile(toy->model, kern, w, err);
+    vecmill_status status = model_compile(toy->model, kern, toy_precision(), w, err);
     if (status == VECMILL_OK) {
         status = pack_commit(w, err);
     } else {
@@ -111,7 +111,7 @@ void toy_load(const struct toy *toy, const struct kern *kern, struct toy_loaded 
     vecmill_err err = {0};
     *loaded = (struct toy_loaded){.kern = kern};
     if (pack_open(toy->pack, &loaded->pack, &err) != VECMILL_OK ||
-        model_open(&loaded->pack, kern, &loaded->model, &err) != VECMILL_OK) {
+        model_open(&loaded->pack, kern, toy_precision(), &loaded->model, &err) != VECMILL_OK) {
         fail_msg("%s", err.message);
     }
     uint32_t most = model_describe(loaded->model)->max_positions;
@@ -122,7 +122,7 @@ void toy_plan(struct toy_loaded *loaded, uint32_t tokens, uint32_t longest)
 {
     free(loaded->memory);
     loaded->extent = (struct model_extent){
-        .tokens = tokens, .longest = longest, .gemm_scratch = model_gemm_scratch(loaded->model)};
+        .tokens = tokens, .longest = longest, .threads = team_size(loaded->team)};
     loaded->memory_bytes =
         model_workspace_bytes(model_describe(loaded->model), loaded->kern, &loaded->extent);
     size_t whole = num_up(loaded->memory_bytes, 4096);
@@ -131,17 +131,27 @@ void toy_plan(struct toy_loaded *loaded, uint32_t tokens, uint32_t longest)
     memset(loaded->memory, 0xff, whole); /* NaNs: a pass must not read what it did not write */
 }
 
+void toy_threads(struct toy_loaded *loaded, uint32_t n)
+{
+    vecmill_err err = {0};
+    team_close(loaded->team);
+    loaded->team = NULL;
+    if (n > 1 && team_open(n, &loaded->team, &err) != VECMILL_OK) fail_msg("%s", err.message);
+    toy_plan(loaded, loaded->extent.tokens, loaded->extent.longest);
+}
+
 void toy_forward(struct toy_loaded *loaded, const int32_t *ids, const uint32_t *starts,
                  uint32_t n_docs, float *vectors)
 {
     vecmill_err err = {0};
-    vecmill_status status = model_forward(loaded->model, loaded->memory, &loaded->extent, ids,
-                                          starts, n_docs, vectors, &err);
+    vecmill_status status = model_forward(loaded->model, loaded->memory, &loaded->extent,
+                                          loaded->team, ids, starts, n_docs, vectors, &err);
     if (status != VECMILL_OK) fail_msg("forward: %s", err.message);
 }
 
 void toy_unload(struct toy_loaded *loaded)
 {
+    team_close(loaded->team);
     model_close(loaded->model);
     pack_close(&loaded->pack);
     free(loaded->memory);
@@ -156,6 +166,18 @@ bool toy_level(void)
         }
     }
     return true;
+}
+
+enum kern_precision toy_precision(void)
+{
+    const char *name = getenv("VECMILL_TEST_PRECISION");
+    if (!name) return KERN_FP32;
+    for (int i = 0; i < KERN_PRECISIONS; i++) {
+        const enum kern_precision precision = (enum kern_precision)i;
+        if (strcmp(name, kern_precision_name(precision)) == 0) return precision;
+    }
+    fail_msg("VECMILL_TEST_PRECISION is %s", name);
+    return KERN_FP32;
 }
 
 const struct kern *toy_kern(void)

@@ -31,11 +31,13 @@ void toy_edit(const struct toy *toy, const char *file, const char *from, const c
 /* Compiles toy->model into toy->pack. */
 vecmill_status toy_compile(const struct toy *toy, const struct kern *kern, vecmill_err *err);
 
-/* A compiled model, mapped; fails the test when it does not open. Pair: toy_unload. */
+/* A compiled model, mapped, computed by one thread at first; fails the test when it does not open. Pair:
+ * toy_unload. */
 struct toy_loaded {
     struct pack pack;
     const struct kern *kern;
     struct model *model;
+    struct team *team; /* NULL: one thread */
     void *memory;
     size_t memory_bytes;
     struct model_extent extent;
@@ -46,12 +48,19 @@ void toy_unload(struct toy_loaded *loaded);
 /* Working memory for passes of `tokens`; instead of what was there. */
 void toy_plan(struct toy_loaded *loaded, uint32_t tokens, uint32_t longest);
 
+/* Passes are computed by so many threads from here on. */
+void toy_threads(struct toy_loaded *loaded, uint32_t n);
+
 /* One pass over documents end to end; fails the test when it fails. */
 void toy_forward(struct toy_loaded *loaded, const int32_t *ids, const uint32_t *starts,
                  uint32_t n_docs, float *vectors);
 
 /* False when $VECMILL_ISA names a level that this machine lacks. */
 bool toy_level(void);
+
+/* The precision of all packs here: $VECMILL_TEST_PRECISION, "fp32" where it is not set. Fails the test for an
+ * unknown name. */
+enum kern_precision toy_precision(void);
 
 /* The kernels of $VECMILL_ISA, or the best; fails the test when there are none. */
 const struct kern *toy_kern(void);

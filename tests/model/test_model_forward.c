@@ -1,6 +1,6 @@
 /* Passes through toy models: against vectors computed in double precision by tools/make_toy_model.py,
  * against themselves in other company, and with packs and passes that are wrong. The level is
- * VECMILL_ISA's. */
+ * VECMILL_ISA's, the precision VECMILL_TEST_PRECISION's. */
 #include "model/layout.h"
 #include "model_toy.h"
 
@@ -60,6 +60,18 @@ static void compare_golden(struct toy_loaded *loaded, const char *golden, double
     json_decref(root);
 }
 
+/* Of |difference|, of elements about 1. Float: 24 bits, some tens of roundings a sum, a few layers. bfloat16:
+ * a rounding is off by up to 2^-9, both factors of a product are rounded, and a layer adds four products and
+ * attention: sqrt(2 * 5 * 3) * 2^-9 / sqrt(3) is the deviation after three layers, and the worst of some
+ * hundred elements is four of those. Bytes: a step is 1/127 of a row's largest, three deviations: twice
+ * bfloat16's. */
+static double tolerance(void)
+{
+    static const double most[KERN_PRECISIONS] = {
+        [KERN_FP32] = 5e-6, [KERN_BF16] = 0.025, [KERN_INT8] = 0.05};
+    return most[toy_precision()];
+}
+
 static void golden_vectors(void **state)
 {
     (void)state;
@@ -82,6 +94,19 @@ static void golden_vectors(void **state)
          MODEL_POOL_MEAN, 1},
         {"--seed 7 --layers 1 --heads 2 --hidden 128 --intermediate 200 --positions 20",
          MODEL_POOL_MEAN, 1},
+        /* the last layer for first rows alone: hidden in whole panels; one layer, and one behind others */
+        {"--seed 10 --pooling cls --layers 1 --heads 2 --hidden 64 --intermediate 40",
+         MODEL_POOL_CLS, 1},
+        {"--seed 11 --pooling cls --layers 3 --heads 4 --hidden 64 --intermediate 96 "
+         "--no-normalize",
+         MODEL_POOL_CLS, 0},
+        {"--seed 12 --pooling cls --layers 3 --heads 1 --hidden 128 --intermediate 40 --positions "
+         "12",
+         MODEL_POOL_CLS, 1},
+        {"--seed 13 --pooling cls --layers 1 --heads 6 --hidden 96 --intermediate 40",
+         MODEL_POOL_CLS, 1},
+        {"--seed 14 --pooling cls --layers 3 --heads 6 --hidden 96 --intermediate 40",
+         MODEL_POOL_CLS, 1},
     };
     for (size_t i = 0; i < sizeof(toys) / sizeof(*toys); i++) {
         struct toy toy;
@@ -100,8 +125,8 @@ static void golden_vectors(void **state)
         double worst, largest;
         compare_golden(&loaded, golden, &worst, &largest);
         printf("toy %s: largest difference %.2e of %.2f\n", toys[i].arguments, worst, largest);
-        /* 24 bits, some tens of roundings a sum, a few layers */
-        if (!(worst <= 5e-6 * fmax(1.0, largest))) fail_msg("%s: %g", toys[i].arguments, worst);
+        if (!(worst <= tolerance() * fmax(1.0, largest)))
+            fail_msg("%s: %g", toys[i].arguments, worst);
         toy_unload(&loaded);
         toy_remove(&toy);
     }
@@ -246,7 +271,7 @@ static void wrong_passes(void **state)
         struct model_extent extent = toy_model.extent;
         extent.longest = passes[i].longest;
         vecmill_status status =
-            model_forward(toy_model.model, toy_model.memory, &extent, passes[i].ids,
+            model_forward(toy_model.model, toy_model.memory, &extent, NULL, passes[i].ids,
                           passes[i].starts, passes[i].n_docs, vectors, &err);
         if (status != VECMILL_E_INTERNAL || err.message[0] == '\0') {
             fail_msg("%s: status %d", passes[i].name, (int)status);
@@ -257,57 +282,55 @@ static void wrong_passes(void **state)
     }
     vecmill_err err = {0};
     const uint32_t none[1] = {0};
-    assert_int_equal(model_forward(toy_model.model, toy_model.memory, &toy_model.extent,
+    assert_int_equal(model_forward(toy_model.model, toy_model.memory, &toy_model.extent, NULL,
                                    passes[0].ids, none, 0, vectors, &err),
                      VECMILL_OK);
-    /* a scratch that is smaller than the products ask for */
-    struct model_extent narrow = toy_model.extent;
-    const int32_t some[4] = {0, 1, 2, 3};
-    const uint32_t one[2] = {0, 4};
-    if (narrow.gemm_scratch > 0) {
-        narrow.gemm_scratch--;
-        assert_int_equal(
-            model_forward(toy_model.model, toy_model.memory, &narrow, some, one, 1, vectors, &err),
-            VECMILL_E_INTERNAL);
-        assert_non_null(strstr(err.message, "scratch"));
-    }
     free(vectors);
 }
 
 /* A workspace is as large as is said: a full pass writes nothing behind it. */
+static void fills_its_workspace(uint32_t tokens, uint32_t longest, uint32_t threads)
+{
+    const uint32_t h = model_describe(toy_model.model)->hidden;
+    const uint32_t most = tokens > longest ? tokens : longest;
+    const struct model_extent extent = {tokens, longest, threads};
+    size_t bytes = model_workspace_bytes(model_describe(toy_model.model), kern, &extent);
+    unsigned char *memory = (unsigned char *)aligned_alloc(4096, num_up(bytes + 4096, 4096));
+    int32_t *ids = (int32_t *)calloc(most, sizeof(*ids));
+    uint32_t *starts = (uint32_t *)calloc(most + 1, sizeof(*starts)), n = 0;
+    float *vectors = (float *)calloc((size_t)most * h, sizeof(*vectors));
+    struct team *team = NULL;
+    vecmill_err err = {0};
+    assert_true(memory && ids && starts && vectors);
+    assert_int_equal(team_open(threads, &team, &err), VECMILL_OK);
+    while (starts[n] < most) {
+        starts[n + 1] = starts[n] + (uint32_t)num_min(longest, most - starts[n]);
+        n++;
+    }
+    memset(memory + bytes, 0x5a, 4096);
+    assert_int_equal(
+        model_forward(toy_model.model, memory, &extent, team, ids, starts, n, vectors, &err),
+        VECMILL_OK);
+    for (size_t k = 0; k < 4096; k++)
+        assert_int_equal(memory[bytes + k], 0x5a);
+    team_close(team);
+    free(memory);
+    free(ids);
+    free(starts);
+    free(vectors);
+}
+
 static void workspace_is_kept(void **state)
 {
     (void)state;
-    static const uint32_t plans[][2] = {{1, 1}, {1, 64}, {47, 3}, {64, 64}, {500, 64}, {1024, 10}};
-    uint32_t h = model_describe(toy_model.model)->hidden;
+    static const uint32_t plans[][2] = {{1, 1},   {1, 64},   {47, 3},   {64, 64},
+                                        {95, 64}, {96, 64},  {97, 64},  {500, 64},
+                                        {959, 7}, {960, 64}, {1024, 10}};
     for (size_t i = 0; i < sizeof(plans) / sizeof(*plans); i++) {
-        uint32_t tokens = plans[i][0], longest = plans[i][1],
-                 most = tokens > longest ? tokens : longest;
-        const struct model_extent extent = {tokens, longest, toy_model.extent.gemm_scratch};
-        size_t bytes = model_workspace_bytes(model_describe(toy_model.model), kern, &extent);
-        unsigned char *memory = (unsigned char *)aligned_alloc(4096, num_up(bytes + 4096, 4096));
-        int32_t *ids = (int32_t *)calloc(most, sizeof(*ids));
-        uint32_t *starts = (uint32_t *)calloc(most + 1, sizeof(*starts)), n = 0;
-        float *vectors = (float *)calloc((size_t)most * h, sizeof(*vectors));
-        assert_true(memory && ids && starts && vectors);
-        while (starts[n] < most) {
-            starts[n + 1] = starts[n] + (uint32_t)num_min(longest, most - starts[n]);
-            n++;
-        }
-        memset(memory + bytes, 0x5a, 4096);
-        vecmill_err err = {0};
-        assert_int_equal(
-            model_forward(toy_model.model, memory, &extent, ids, starts, n, vectors, &err),
-            VECMILL_OK);
-        for (size_t k = 0; k < 4096; k++) {
-            assert_int_equal(memory[bytes + k], 0x5a);
-        }
-        free(memory);
-        free(ids);
-        free(starts);
-        free(vectors);
+        for (uint32_t threads = 1; threads <= 4; threads += 3)
+            fills_its_workspace(plans[i][0], plans[i][1], threads);
     }
-    struct model_extent less = {1, 64, 0}, more = {2, 64, 0};
+    struct model_extent less = {1, 64, 1}, more = {2, 64, 1};
     for (; more.tokens < 1000; less.tokens++, more.tokens++) {
         assert_true(model_workspace_bytes(model_describe(toy_model.model), kern, &less) <=
                     model_workspace_bytes(model_describe(toy_model.model), kern, &more));
@@ -344,9 +367,9 @@ static void weights_that_overflow(void **state)
     const int32_t ids[3] = {2, 40, 3};
     const uint32_t starts[2] = {0, 3};
     float vector[32];
-    assert_int_equal(
-        model_forward(loaded.model, loaded.memory, &loaded.extent, ids, starts, 1, vector, &err),
-        VECMILL_E_MODEL);
+    assert_int_equal(model_forward(loaded.model, loaded.memory, &loaded.extent, NULL, ids, starts,
+                                   1, vector, &err),
+                     VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "not finite"));
     toy_unload(&loaded);
     toy_remove(&large);
@@ -359,7 +382,7 @@ static vecmill_status open_pack(const char *path, vecmill_err *err)
     struct pack pack;
     struct model *model = NULL;
     VM_TRY(pack_open(path, &pack, err));
-    vecmill_status status = model_open(&pack, kern, &model, err);
+    vecmill_status status = model_open(&pack, kern, toy_precision(), &model, err);
     if (status != VECMILL_OK) assert_null(model);
     model_close(model);
     pack_close(&pack);
@@ -427,14 +450,14 @@ static vecmill_status try_sections(const void *config, size_t config_bytes, cons
 
 /* clang-format off */
 #define U32_FIELDS(X) \
-    X(version, 0) X(version, 2) X(bytes, 0) X(model.n_layers, 0) X(model.n_layers, 1) X(model.n_layers, 3) \
+    X(version, 0) X(version, 1) X(bytes, 0) X(model.n_layers, 0) X(model.n_layers, 1) X(model.n_layers, 3) \
     X(model.n_layers, UINT32_MAX) X(model.hidden, 0) X(model.hidden, 64) \
     X(model.hidden, MODEL_HIDDEN_MAX + 1) X(model.n_heads, 0) X(model.n_heads, 5) \
     X(model.n_heads, 33) X(model.intermediate, 0) X(model.intermediate, 1000) \
     X(model.vocab, 0) X(model.vocab, 161) X(model.vocab, UINT32_MAX) X(model.max_positions, 0) \
     X(model.max_positions, 63) X(model.max_positions, MODEL_LENGTH_MAX + 1) \
     X(model.max_length, 0) X(model.max_length, 65) X(model.pooling, 2) X(model.normalize, 2) \
-    X(model.eps, 0) X(model.eps, 2) X(total, 0) X(kern[0], 'x')
+    X(model.eps, 0) X(model.eps, 2) X(model.precision, 3) X(total, 0) X(kern[0], 'x')
 /* clang-format on */
 
 static void sections_that_disagree(void **state)
@@ -496,6 +519,21 @@ static void operations(void **state)
         .n_layers = 6, .hidden = 384, .n_heads = 12, .intermediate = 1536};
     assert_true(model_flops(&minilm, 1) == 21233664.0 + 9216.0);
     assert_true(model_flops(&minilm, 512) == 512 * 21233664.0 + 512.0 * 512.0 * 9216.0);
+
+    /* Pooled by the first token, of 64 units and 100 between, 2 layers of 10 tokens. A layer whole: queries,
+     * keys, values 10 * 2 * 64 * 192 = 245760; attention 2 * 10 * 10 * 2 * 64 = 25600; output
+     * 10 * 2 * 64 * 64 = 81920; up and down 10 * 2 * 2 * 64 * 100 = 256000. The last: keys and values
+     * 10 * 2 * 64 * 128 = 163840; one query 8192; its attention 2560; output 8192; up and down 25600. */
+    struct model_config cls = {
+        .n_layers = 2, .hidden = 64, .n_heads = 4, .intermediate = 100, .pooling = MODEL_POOL_CLS};
+    const double whole = 245760.0 + 25600.0 + 81920.0 + 256000.0;
+    const double last = 163840.0 + 8192.0 + 2560.0 + 8192.0 + 25600.0;
+    assert_true(model_flops(&cls, 10) == whole + last);
+    cls.n_layers = 1;
+    assert_true(model_flops(&cls, 10) == last);
+    /* where the last layer is computed whole, it counts whole: 96 units, 1 layer of 10 tokens */
+    cls.hidden = 96;
+    assert_true(model_flops(&cls, 10) == 552960.0 + 38400.0 + 184320.0 + 384000.0);
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 /* The plan of compiling a model: what is taken stays under model_compile_most; with less for JSON the
  * compiler says so and leaves nothing behind; and a folder's configuration is that of its pack. The calls
- * that take memory are wrapped by the linker; what oneDNN takes for itself is not seen here. */
+ * that take memory are wrapped by the linker. */
 #include "model_toy.h"
 
 #include <malloc.h>
@@ -96,7 +96,7 @@ static void within(const char *arguments)
     size_t most = 0;
     vecmill_err err;
     jsonx_claim(SIZE_MAX);
-    if (model_compile_most(toy.model, kern, &most, &err) != VECMILL_OK) fail_msg("%s", err.message);
+    if (model_compile_most(toy.model, &most, &err) != VECMILL_OK) fail_msg("%s", err.message);
     assert_int_equal(live, 0);
     peak = 0;
     if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s: %s", arguments, err.message);
@@ -139,11 +139,12 @@ static void a_folders_configuration_is_its_packs(void **state)
         struct model_config of_folder, of_pack;
         memset(&of_folder, 0xee, sizeof of_folder);
         toy_make(&toy, variants[i]);
-        if (model_config_of_folder(toy.model, &of_folder, &err) != VECMILL_OK)
+        if (model_config_of_folder(toy.model, toy_precision(), &of_folder, &err) != VECMILL_OK)
             fail_msg("%s", err.message);
         assert_int_equal(toy_compile(&toy, kern, &err), VECMILL_OK);
         assert_int_equal(pack_open(toy.pack, &pack, &err), VECMILL_OK);
-        assert_int_equal(model_read_config(&pack, kern, &of_pack, &err), VECMILL_OK);
+        assert_int_equal(model_read_config(&pack, kern, toy_precision(), &of_pack, &err),
+                         VECMILL_OK);
         pack_close(&pack);
         assert_memory_equal(&of_folder, &of_pack, sizeof of_pack);
     }
@@ -157,24 +158,26 @@ static void what_does_not_compile_has_no_configuration(void **state)
     size_t most = 7;
     toy_make(&toy, "");
     toy_edit(&toy, "sentence_bert_config.json", "64", "65");
-    assert_int_equal(model_config_of_folder(toy.model, &config, &err), VECMILL_E_MODEL);
+    assert_int_equal(model_config_of_folder(toy.model, toy_precision(), &config, &err),
+                     VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "max_seq_length"));
     toy_make(&toy, "");
     toy_edit(&toy, "model.safetensors", "encoder.layer.1.output.dense.bias", "x");
-    assert_int_equal(model_config_of_folder(toy.model, &config, &err), VECMILL_E_MODEL);
+    assert_int_equal(model_config_of_folder(toy.model, toy_precision(), &config, &err),
+                     VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "encoder.layer.1.output.dense.bias"));
     assert_int_equal(config.hidden, 7);
 
     char path[TOY_PATH + 64];
     snprintf(path, sizeof path, "%s/model.safetensors", toy.model);
     toy_write(path, "\xff\xff\xff\x00\x00\x00\x00\x00{}", 10);
-    assert_int_equal(model_compile_most(toy.model, kern, &most, &err), VECMILL_E_MODEL);
+    assert_int_equal(model_compile_most(toy.model, &most, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "the file holds 2"));
     toy_write(path, "\x02\x00", 2);
-    assert_int_equal(model_compile_most(toy.model, kern, &most, &err), VECMILL_E_MODEL);
+    assert_int_equal(model_compile_most(toy.model, &most, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "2 bytes, a safetensors file has 8 or more"));
     assert_int_equal(remove(path), 0);
-    assert_int_equal(model_compile_most(toy.model, kern, &most, &err), VECMILL_E_MODEL);
+    assert_int_equal(model_compile_most(toy.model, &most, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "is missing"));
     assert_int_equal(most, 7);
 }
@@ -195,7 +198,8 @@ static void any_smaller_plan_is_an_error(void **state)
         assert_int_equal(status, VECMILL_E_MEMORY);
         assert_non_null(strstr(err.message, "JSONX_PLAN"));
         struct model_config config;
-        assert_int_equal(model_config_of_folder(toy.model, &config, &err), VECMILL_E_MEMORY);
+        assert_int_equal(model_config_of_folder(toy.model, toy_precision(), &config, &err),
+                         VECMILL_E_MEMORY);
         assert_int_equal(live, 0);
     }
     printf("%zu plans were too small, %zu bytes were enough\n", n_failed, most - 72);

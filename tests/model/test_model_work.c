@@ -1,17 +1,21 @@
-/* A workspace as it is planned and as it is carved, over random models and passes: the pieces lie one
- * behind the other, hold what a pass writes, and end where the plan ends. */
+/* A workspace as it is planned and as it is carved, over random models, passes and threads: the pieces lie
+ * one behind the other, hold what a pass writes, and end where the plan ends. */
+#include "model/layout.h"
 #include "model/work.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
 #define SHAPES 12000
 
 static uint64_t seed = 20;
+static enum kern_precision precision = KERN_FP32; /* or what VECMILL_TEST_PRECISION names */
 
 static uint32_t any(uint32_t least, uint32_t most)
 {
@@ -30,9 +34,58 @@ static void follows(const void *piece, size_t bytes, const char **end)
     *end = at + bytes;
 }
 
+/* The most scratch that one of a layer's products asks for. */
+static size_t products_bytes(const struct model_config *c, const struct kern *kern)
+{
+    size_t most = 0;
+    for (int i = 0; i < LAYOUT_GEMMS; i++) {
+        const struct gemm_shape shape = layout_gemm_shape(c, (enum layout_gemm)i);
+        most = num_max(most, gemm_scratch_bytes(kern, shape));
+    }
+    return most;
+}
+
+/* What a pass shares, then what each thread has to itself; to the byte. The pieces are never touched but
+ * for the list of threads, which stands in them. */
+static void carve(char *memory, size_t bytes, const struct model_config *c, const struct kern *kern,
+                  const struct model_extent *e)
+{
+    const size_t rows = num_max(e->tokens, e->longest), block = num_min(rows, WORK_BLOCK_ROWS);
+    const size_t row = c->hidden * sizeof(float), products = products_bytes(c, kern);
+    const size_t attention = attention_bytes(kern, (enum kern_precision)c->precision, e->longest,
+                                             c->hidden / c->n_heads);
+    const char *end = memory;
+    struct arena a;
+    struct work w;
+    arena_init(&a, memory, bytes);
+    work_layout(&w, &a, c, kern, e);
+    assert_true(arena_ok(&a));
+    follows(w.x, rows * row, &end);
+    follows(w.qkv, 3 * rows * row, &end);
+    follows(w.context, rows * row, &end);
+    follows(w.own, e->threads * sizeof *w.own, &end);
+    for (uint32_t i = 0; i < e->threads; i++) {
+        follows(w.own[i].y, block * row, &end);
+        follows(w.own[i].up, block * num_max(c->intermediate, c->hidden) * sizeof(float), &end);
+        follows(w.own[i].gemm_scratch, products, &end);
+        follows(w.own[i].attention_scratch, attention, &end);
+    }
+    assert_true((size_t)(end - memory) == bytes);
+
+    arena_init(&a, memory, bytes - 1);
+    work_layout(&w, &a, c, kern, e);
+    assert_false(arena_ok(&a));
+}
+
+/* Address space for the largest of these workspaces, of which hardly a page is touched. */
+#define RESERVED ((size_t)64 << 30)
+
 static void plan_is_carved(void **state)
 {
     (void)state;
+    char *memory = mmap(NULL, RESERVED, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(memory != MAP_FAILED);
     unsigned levels = 0;
     for (int level = 0; level < KERN_LEVELS; level++) {
         const struct kern *kern = kern_table((enum kern_level)level);
@@ -49,38 +102,19 @@ static void plan_is_carved(void **state)
                 .hidden = d * n_heads,
                 .n_heads = n_heads,
                 .intermediate = any(1, 4 * d * n_heads),
+                .precision = precision,
             };
             const struct model_extent e = {
                 .tokens = any(1, i % 10 == 0 ? 65536 : 2048),
                 .longest = any(1, i % 10 == 5 ? 8192 : 512),
-                .gemm_scratch = any(0, 200000),
+                .threads = any(1, i % 10 == 7 ? 256 : 8),
             };
             const size_t bytes = model_workspace_bytes(&c, kern, &e);
-            const size_t rows = num_up(num_max(e.tokens, e.longest), kern->row_step);
-            const size_t block = num_min(rows, work_block_rows(kern)),
-                         row = c.hidden * sizeof(float);
-            /* Never touched: an address is all that carving needs. */
-            char *memory = (char *)(uintptr_t)4096;
-            const char *end = memory;
-            struct arena a;
-            struct work w;
-            arena_init(&a, memory, bytes);
-            work_layout(&w, &a, &c, kern, &e);
-            assert_true(arena_ok(&a));
-            follows(w.x, rows * row, &end);
-            follows(w.qkv, 3 * rows * row, &end);
-            follows(w.context, rows * row, &end);
-            follows(w.y, block * row, &end);
-            follows(w.up, block * c.intermediate * sizeof(float), &end);
-            follows(w.gemm_scratch, e.gemm_scratch, &end);
-            follows(w.attention_scratch, kern->attention_bytes(e.longest, d), &end);
-            assert_true((size_t)(end - memory) == bytes);
-
-            arena_init(&a, memory, bytes - 1);
-            work_layout(&w, &a, &c, kern, &e);
-            assert_false(arena_ok(&a));
+            assert_true(bytes <= RESERVED);
+            carve(memory, bytes, &c, kern, &e);
         }
     }
+    munmap(memory, RESERVED);
     print_message("%u shapes at each of %u levels\n", SHAPES, levels);
 }
 
@@ -89,13 +123,17 @@ static void overflow_is_said(void **state)
 {
     (void)state;
     const struct model_config c = {
-        .n_layers = 1, .hidden = 8192, .n_heads = 64, .intermediate = 65536};
-    const struct model_extent e = {.tokens = 1, .longest = 1, .gemm_scratch = SIZE_MAX - 4096};
+        .n_layers = 1, .hidden = UINT32_MAX, .n_heads = 64, .intermediate = UINT32_MAX};
+    const struct model_extent e = {.tokens = UINT32_MAX, .longest = 1, .threads = 1};
     assert_true(model_workspace_bytes(&c, kern_table(KERN_REF), &e) == SIZE_MAX);
 }
 
 int main(void)
 {
+    const char *name = getenv("VECMILL_TEST_PRECISION");
+    for (int i = 0; name && i < KERN_PRECISIONS; i++)
+        if (strcmp(name, kern_precision_name((enum kern_precision)i)) == 0)
+            precision = (enum kern_precision)i;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan_is_carved),
         cmocka_unit_test(overflow_is_said),

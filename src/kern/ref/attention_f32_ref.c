@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-size_t attention_bytes_ref(uint32_t longest, uint32_t d)
+static size_t bytes(uint32_t longest, uint32_t d)
 {
     (void)d;
     return num_up((size_t)longest * sizeof(float), 64);
@@ -38,23 +38,23 @@ static void softmax(float *score, uint32_t len)
     }
 }
 
-void attention_f32_ref(const float *qkv, uint32_t len, uint32_t n_heads, uint32_t d, float *ctx,
-                       void *scratch)
+static void run(const struct attention_call *call)
 {
-    const size_t h = (size_t)n_heads * d;
+    const uint32_t d = call->d, len = call->len;
+    const size_t h = (size_t)call->heads * d;
     const size_t ld = 3 * h;
     const float scale = 1.0f / sqrtf((float)d);
-    float *score = scratch; /* [len] */
-    for (uint32_t head = 0; head < n_heads; head++) {
-        const float *q = qkv + (size_t)head * d;
+    float *score = call->scratch; /* [len] */
+    for (uint32_t head = call->first_head; head < call->first_head + call->n_heads; head++) {
+        const float *q = call->qkv + (size_t)head * d;
         const float *k = q + h;
         const float *v = k + h;
-        for (uint32_t i = 0; i < len; i++) {
+        for (uint32_t i = 0; i < call->n_queries; i++) {
             for (uint32_t j = 0; j < len; j++) {
                 score[j] = dot(q + i * ld, k + j * ld, d) * scale;
             }
             softmax(score, len);
-            float *out = ctx + i * h + (size_t)head * d;
+            float *out = call->ctx + i * h + (size_t)head * d;
             for (uint32_t t = 0; t < d; t++) {
                 out[t] = 0;
             }
@@ -66,3 +66,5 @@ void attention_f32_ref(const float *qkv, uint32_t len, uint32_t n_heads, uint32_
         }
     }
 }
+
+const struct attention_kernel attention_f32_ref = {.bytes = bytes, .run = run};

@@ -12,20 +12,28 @@
  * instead of 26 GFLOPS, Zen 3, -O3). */
 enum { PANEL = 32, ROWS = 2 };
 
-size_t gemm_ref_packed_bytes(struct gemm_shape shape)
+static size_t packed_bytes(uint32_t k, uint32_t n)
 {
-    return num_up(shape.n, PANEL) * shape.k * sizeof(float);
+    return num_up(n, PANEL) * k * sizeof(float);
 }
 
-void gemm_ref_pack(struct gemm_shape shape, const float *w, float *packed)
+static void pack(uint32_t k, uint32_t n, const float *w, void *to)
 {
-    for (size_t c0 = 0; c0 < shape.n; c0 += PANEL) {
-        for (size_t t = 0; t < shape.k; t++) {
+    float *packed = to;
+    for (size_t c0 = 0; c0 < n; c0 += PANEL) {
+        for (size_t t = 0; t < k; t++) {
             for (size_t c = c0; c < c0 + PANEL; c++) {
-                *packed++ = c < shape.n ? w[c * shape.k + t] : 0.0f;
+                *packed++ = c < n ? w[c * k + t] : 0.0f;
             }
         }
     }
+}
+
+static size_t scratch_bytes(uint32_t k, uint32_t n)
+{
+    (void)k;
+    (void)n;
+    return 0;
 }
 
 /* Hendrycks and Gimpel 2016, eq. 1: v times the normal distribution's cdf at v. */
@@ -42,15 +50,16 @@ static void finish(const float *sums, const float *bias, enum gemm_act act, floa
     }
 }
 
-void gemm_ref_run(struct gemm_shape shape, const float *packed, const float *bias, const float *x,
-                  float *y, uint32_t rows)
+static void run(const struct gemm_call *call)
 {
-    const size_t k = shape.k, n = shape.n;
-    for (size_t c0 = 0; c0 < n; c0 += PANEL, packed += k * PANEL) {
-        const size_t width = num_min(PANEL, n - c0);
+    const size_t k = call->shape.k, rows = call->rows;
+    const size_t end = call->first + call->columns;
+    const float *packed = (const float *)call->packed + call->first * k;
+    for (size_t c0 = call->first; c0 < end; c0 += PANEL, packed += k * PANEL) {
+        const size_t width = num_min(PANEL, end - c0);
         for (size_t r = 0; r < rows; r += ROWS) {
             /* An odd last row is computed twice; both copies have the same bits. */
-            const float *row[ROWS] = {x + r * k, x + num_min(r + 1, rows - 1) * k};
+            const float *row[ROWS] = {call->x + r * k, call->x + num_min(r + 1, rows - 1) * k};
             float sums[ROWS][PANEL] = {{0}};
             for (size_t t = 0; t < k; t++) {
                 const float *w = packed + t * PANEL;
@@ -61,8 +70,18 @@ void gemm_ref_run(struct gemm_shape shape, const float *packed, const float *bia
                 }
             }
             for (size_t i = 0; i < num_min(ROWS, rows - r); i++) {
-                finish(sums[i], bias + c0, shape.act, y + (r + i) * n + c0, width);
+                finish(sums[i], call->bias + c0, call->shape.act,
+                       call->y + (r + i) * call->ldy + (c0 - call->first), width);
             }
         }
     }
 }
+
+const struct gemm_kernel gemm_f32_ref = {
+    .layout = "1",
+    .packed_bytes = packed_bytes,
+    .pack = pack,
+    .scratch_bytes = scratch_bytes,
+    .run = run,
+    .peak = peak_f32_ref,
+};

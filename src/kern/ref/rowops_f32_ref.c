@@ -31,7 +31,7 @@ void embed_norm_f32_ref(const int32_t *ids, uint32_t n, const float *word, const
 {
     for (uint32_t i = 0; i < n; i++) {
         float *row = x + (size_t)i * h;
-        const float *w = word + (size_t)ids[i] * h;
+        const float *w = word + (ids ? (size_t)ids[i] : i) * h;
         const float *p = position + (size_t)i * h;
         for (uint32_t c = 0; c < h; c++) {
             row[c] = w[c] + type0[c] + p[c];

@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #define KERNEL_NAME(op) op##_f32_avx2
-#define KERNEL_SIZE(op) op##_avx2
 
 typedef __m256 vec;
 enum { LANES = 8, TILE_VECS = 2 }; /* 6 x 2 sums, 2 columns and a row's value: 15 of 16 registers */
@@ -52,6 +51,14 @@ static inline vec v_fma(vec a, vec b, vec c)
 {
     return _mm256_fmadd_ps(a, b, c);
 } /* a * b + c */
+static inline vec v_fnma(vec a, vec b, vec c)
+{
+    return _mm256_fnmadd_ps(a, b, c);
+} /* c - a * b */
+static inline vec v_abs(vec a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
 
 /* The first n lanes, 0 < n <= LANES. */
 static inline __m256i v_first(size_t n)
@@ -83,19 +90,98 @@ static inline float v_sum(vec a)
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-static inline float v_highest(vec a)
+/* 2^x for x <= 0; what is below 2^-126 comes out as a denormal number or zero. NaN stays NaN. x = n + f with
+ * n an integer and |f| <= 1/2; 2^f is the polynomial of degree 5 of least relative error (Remez exchange, the
+ * constant term then set to 1 so that 2^0 = 1): off by at most 2.2e-7 of the value, rounding included. Adding
+ * 1.5 * 2^23 rounds to an integer that stands in the low bits of the sum; it goes to the exponent. */
+static inline vec v_exp2_negative(vec x)
 {
-    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+    x = v_max(v_set(-127.0f),
+              x); /* in this order a NaN stays; at -127 exponent and fraction are zero */
+    const vec magic = v_set(0x1.8p23f);
+    const vec shifted = v_add(x, magic);
+    const vec f = v_sub(x, v_sub(shifted, magic));
+    vec p = v_set(0x1.5c08e6p-10f);
+    p = v_fma(p, f, v_set(0x1.3d0c52p-7f));
+    p = v_fma(p, f, v_set(0x1.c6b6e4p-5f));
+    p = v_fma(p, f, v_set(0x1.ebf918p-3f));
+    p = v_fma(p, f, v_set(0x1.62e428p-1f));
+    p = v_fma(p, f, v_set(1.0f));
+    const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
 }
 
-/* a * 2^n, where n was made an integer by adding 1.5 * 2^23: `shifted` still holds that sum, whose low
- * bits are n. For -126 <= n <= 0 and a in [0.7, 1.5) with a normal result. */
-static inline vec v_scale2(vec a, vec shifted)
+/* column[c] lane i = row[i][c], for c < LANES. Halves are brought to their places by the loads; then four
+ * by four inside them. */
+static inline void v_load_columns(const float *const row[LANES], vec column[LANES])
 {
-    const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), n));
+    for (int c = 0; c < LANES; c += 4) {
+        __m256 a[4];
+        for (int i = 0; i < 4; i++) {
+            a[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[i] + c)),
+                                        _mm_loadu_ps(row[4 + i] + c), 1);
+        }
+        const __m256 low01 = _mm256_unpacklo_ps(a[0], a[1]),
+                     high01 = _mm256_unpackhi_ps(a[0], a[1]);
+        const __m256 low23 = _mm256_unpacklo_ps(a[2], a[3]),
+                     high23 = _mm256_unpackhi_ps(a[2], a[3]);
+        column[c] = _mm256_shuffle_ps(low01, low23, 0x44);
+        column[c + 1] = _mm256_shuffle_ps(low01, low23, 0xee);
+        column[c + 2] = _mm256_shuffle_ps(high01, high23, 0x44);
+        column[c + 3] = _mm256_shuffle_ps(high01, high23, 0xee);
+    }
+}
+
+/* ---- bfloat16 (kern/bf16.h) ---- */
+
+/* 1, of which the compiler does not know: a product with it makes denormals zeros, where MXCSR says so, and
+ * NaNs quiet. */
+static inline vec v_one(void)
+{
+    vec one = v_set(1.0f);
+    __asm__("" : "+x"(one));
+    return one;
+}
+
+/* Each lane as bf16_round rounds it, widened again. For what comes out of arithmetic: no denormals, and
+ * NaNs quiet. */
+static inline vec v_round_bf16(vec a)
+{
+    const __m256i u = _mm256_castps_si256(a);
+    const __m256i half =
+        _mm256_add_epi32(_mm256_set1_epi32(0x7fff),
+                         _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1)));
+    const __m256 number = _mm256_cmp_ps(a, a, _CMP_ORD_Q);
+    const __m256i more = _mm256_and_si256(half, _mm256_castps_si256(number));
+    return _mm256_castsi256_ps(
+        _mm256_and_si256(_mm256_add_epi32(u, more), _mm256_set1_epi32(-0x10000)));
+}
+
+/* Of LANES pairs of bfloat16, the second or the first, widened. */
+static inline vec v_odd_bf16(const uint16_t *pairs)
+{
+    const __m256i u = _mm256_loadu_si256((const __m256i *)(const void *)pairs);
+    return _mm256_castsi256_ps(_mm256_and_si256(u, _mm256_set1_epi32(-0x10000)));
+}
+static inline vec v_even_bf16(const uint16_t *pairs)
+{
+    const __m256i u = _mm256_loadu_si256((const __m256i *)(const void *)pairs);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(u, 16));
+}
+
+/* 2^x for x <= 0, to the nearest bfloat16 but for 8.6e-5 of the value; 2^0 is 1, and what is below 2^-126
+ * counts as that. The polynomial and the rounding are vec_avx512.h's. */
+static inline vec v_exp2_bf16(vec x)
+{
+    x = v_max(v_set(-126.0f), x); /* in this order a NaN stays one */
+    const vec n = _mm256_floor_ps(x), f = v_sub(x, n);
+    vec p = v_set(0x1.3baaa6p-4f);
+    p = v_fma(p, f, v_set(0x1.d2378ap-3f));
+    p = v_fma(p, f, v_set(0x1.63e658p-1f));
+    p = v_fma(p, f, v_set(1 + 0x1.8p16f));
+    const __m256i shift = _mm256_slli_epi32(_mm256_cvttps_epi32(n), 23);
+    p = v_sub(p, v_set(0x1.8p16f));
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), shift));
 }
 
 /* rows[i][j] becomes rows[j][i]. */

@@ -1,0 +1,83 @@
+/* bf16: the number format bfloat16, and what a product in it is.
+ *
+ * A bfloat16 is the upper half of a float: sign, 8 bits of exponent, 7 of mantissa. The kernels multiply
+ * as Intel's VDPBF16PS does (Intel SDM vol. 2C): two multiply-adds a pair of inputs, the ODD element's
+ * first, each rounded once to the nearest float, ties to even; denormals are zeros, going in and coming
+ * out. With the same order, float's fused multiply-add computes the same bits, since widening is exact. */
+#ifndef KERN_BF16_H
+#define KERN_BF16_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/base.h"
+
+static inline uint32_t bf16_bits(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+/* The nearest, ties to even; a denormal is a zero of its sign, what is beyond the largest an infinity, a
+ * NaN stays one. */
+static inline uint16_t bf16_round(float x)
+{
+    const uint32_t u = bf16_bits(x), size = u & 0x7fffffff;
+    if (size < 0x00800000) return (uint16_t)(u >> 16 & 0x8000);
+    if (size > 0x7f800000) return (uint16_t)(u >> 16 | 0x40);
+    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+static inline float bf16_widen(uint16_t h)
+{
+    const uint32_t u = (uint32_t)h << 16;
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+static inline float bf16_near(float x)
+{
+    return bf16_widen(bf16_round(x));
+}
+
+/* To float, denormals to zero: what rounds to 2^-126 or more with 24 bits of mantissa is none. */
+static inline float bf16_flush(double v)
+{
+    const float f = (float)v;
+    return fabs(v) < 0x1p-126 * (1 - 0x1p-25) ? copysignf(0, f) : f;
+}
+
+/* sum + a * b, rounded once: a fused multiply-add in plain C. In double the product of two bfloat16 is
+ * exact, having 16 bits; the sum with a float is exact too, or else the smaller term lies so far below the
+ * larger that it decides no rounding to float. */
+static inline float bf16_step(float a, float b, float sum)
+{
+    return bf16_flush((double)a * (double)b + (double)sum);
+}
+
+/* W [n, k] rounded, for kernels that take two inputs at a time: panels of `width` outputs,
+ * [panel][k / 2][width][2]; an odd k is filled up with a zero, and so is n to whole vectors of `lanes`,
+ * which may leave the last panel narrower. */
+static inline size_t bf16_packed_bytes(uint32_t k, uint32_t n, size_t lanes)
+{
+    return num_up(n, lanes) * num_up(k, 2) * sizeof(uint16_t);
+}
+
+static inline void bf16_pack(uint32_t k, uint32_t n, const float *w, size_t width, size_t lanes,
+                             uint16_t *to)
+{
+    for (size_t c0 = 0; c0 < n; c0 += width) {
+        const size_t end = c0 + num_min(width, num_up(n - c0, lanes));
+        for (size_t t = 0; t < k; t += 2) {
+            for (size_t c = c0; c < end; c++) {
+                *to++ = c < n ? bf16_round(w[c * k + t]) : 0;
+                *to++ = c < n && t + 1 < k ? bf16_round(w[c * k + t + 1]) : 0;
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,95 @@
+/* word_table: rows of floats stored in a precision, read one by one; plain C, so that all levels read alike.
+ *
+ *   fp32  the floats
+ *   bf16  rounded to the nearest bfloat16, ties to even
+ *   int8  groups of TABLE_GROUP: a scale, then that many bytes; a value is scale * byte, |byte| <= 127
+ * A NaN or infinity stays no number in all of them: in int8 it makes its group's scale one. */
+#include <math.h>
+#include <string.h>
+
+#include "kern.h"
+
+enum { TABLE_GROUP = 32 };
+
+static uint16_t to_bf16(float v)
+{
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    if (isnan(v)) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static float from_bf16(uint16_t v)
+{
+    const uint32_t bits = (uint32_t)v << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+size_t table_row_bytes(enum kern_precision precision, uint32_t h)
+{
+    if (precision == KERN_FP32) return h * sizeof(float);
+    if (precision == KERN_BF16) return h * sizeof(uint16_t);
+    return (h + TABLE_GROUP - 1) / TABLE_GROUP * sizeof(float) + h;
+}
+
+static void pack_group(const float *from, size_t n, char *to)
+{
+    float most = 0;
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) {
+        finite = finite && isfinite(from[i]);
+        most = fmaxf(most, fabsf(from[i]));
+    }
+    const float scale = finite ? most / 127.0f : NAN;
+    memcpy(to, &scale, sizeof scale);
+    for (size_t i = 0; i < n; i++) {
+        const float q = scale > 0 ? from[i] / scale : 0.0f;
+        to[sizeof scale + i] = (char)(signed char)lrintf(fminf(fmaxf(q, -127.0f), 127.0f));
+    }
+}
+
+void table_pack(enum kern_precision precision, const float *row, uint32_t h, void *packed)
+{
+    char *to = packed;
+    if (precision == KERN_FP32) memcpy(to, row, h * sizeof *row);
+    for (uint32_t c = 0; precision == KERN_BF16 && c < h; c++) {
+        const uint16_t v = to_bf16(row[c]);
+        memcpy(to + c * sizeof v, &v, sizeof v);
+    }
+    for (uint32_t c = 0; precision == KERN_INT8 && c < h; c += TABLE_GROUP) {
+        const size_t n = num_min(TABLE_GROUP, h - c);
+        pack_group(row + c, n, to);
+        to += sizeof(float) + n;
+    }
+}
+
+static void read_bf16(const char *from, size_t n, float *row)
+{
+    for (size_t c = 0; c < n; c++) {
+        uint16_t v;
+        memcpy(&v, from + c * sizeof v, sizeof v);
+        row[c] = from_bf16(v);
+    }
+}
+
+static void read_int8(const char *from, size_t n, float *row)
+{
+    for (size_t c = 0; c < n; c += TABLE_GROUP) {
+        const size_t n_group = num_min(TABLE_GROUP, n - c);
+        float scale;
+        memcpy(&scale, from, sizeof scale);
+        from += sizeof scale;
+        for (size_t i = 0; i < n_group; i++)
+            row[c + i] = scale * (float)(signed char)from[i];
+        from += n_group;
+    }
+}
+
+void table_read(enum kern_precision precision, const void *packed, uint32_t h, float *row)
+{
+    if (precision == KERN_FP32) memcpy(row, packed, h * sizeof *row);
+    if (precision == KERN_BF16) read_bf16(packed, h, row);
+    if (precision == KERN_INT8) read_int8(packed, h, row);
+}
