@@ -40,6 +40,10 @@ bench-pool: all
 	build/bench/bench_pool recovery "$$(build/vecmill pull all-MiniLM-L6-v2)" "$(TEXTS)" 2 500
 	build/bench/bench_pool supervision "$$(build/vecmill pull all-MiniLM-L6-v2)" "$(TEXTS)" 3
 
+# vecmill and its peers in turn on the same texts: docs/BENCH.md. PEERS holds more options, --quick for one.
+bench-peers: all
+	python3 bench/compare/compare.py $(PEERS)
+
 # Each fuzz target for FUZZ_SECONDS, from its corpus; what it finds new stays in build-fuzz/grown.
 fuzz: build-fuzz/build.ninja
 	ninja -C build-fuzz
@@ -72,4 +76,4 @@ install: all
 clean:
 	rm -rf build build-asan build-fuzz
 
-.PHONY: all test asan bench bench-pool fuzz fmt fmt-check layers tidy install clean
+.PHONY: all test asan bench bench-pool bench-peers fuzz fmt fmt-check layers tidy install clean
