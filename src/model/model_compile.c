@@ -212,10 +212,13 @@ static vecmill_status write_part(struct compiler *c, enum layout_part part, uint
 
 static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
 {
-    struct layout_config head = {.version = LAYOUT_CONFIG_VERSION,
-                                 .bytes = sizeof head,
-                                 .total = c->layout.total,
-                                 .model = c->config.model};
+    struct layout_config head;
+    memset(&head, 0,
+           sizeof head); /* what fills up between its fields is part of the pack's checksum */
+    head.version = LAYOUT_CONFIG_VERSION;
+    head.bytes = sizeof head;
+    head.total = c->layout.total;
+    head.model = c->config.model;
     snprintf(head.kern, sizeof head.kern, "%s",
              kern_signature(c->kern, (enum kern_precision)c->config.model.precision));
     VM_TRY(pack_begin(c->out, LAYOUT_CONFIG_SECTION, err));
