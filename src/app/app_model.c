@@ -47,12 +47,9 @@ static void on_fetch(void *context, const char *file, uint64_t bytes, uint64_t t
 
     if (f->options->progress == PROGRESS_JSON) {
         app_json_open(&f->out, '{');
-        app_json_key(&f->out, "event");
-        app_json_string(&f->out, "fetch");
-        app_json_key(&f->out, "file");
-        app_json_string(&f->out, file);
-        app_json_key(&f->out, "bytes");
-        app_json_u64(&f->out, bytes);
+        app_json_key_string(&f->out, "event", "fetch");
+        app_json_key_string(&f->out, "file", file);
+        app_json_key_u64(&f->out, "bytes", bytes);
         app_json_key(&f->out, "total");
         if (total > 0)
             app_json_u64(&f->out, total);

@@ -143,6 +143,36 @@ void app_json_bool(struct app_out *out, bool value)
     app_json_raw(out, value ? "true" : "false");
 }
 
+void app_json_key_string(struct app_out *out, const char *key, const char *text)
+{
+    app_json_key(out, key);
+    app_json_string(out, text);
+}
+
+void app_json_key_u64(struct app_out *out, const char *key, uint64_t value)
+{
+    app_json_key(out, key);
+    app_json_u64(out, value);
+}
+
+void app_json_key_i64(struct app_out *out, const char *key, int64_t value)
+{
+    app_json_key(out, key);
+    app_json_i64(out, value);
+}
+
+void app_json_key_real(struct app_out *out, const char *key, double value, int decimals)
+{
+    app_json_key(out, key);
+    app_json_real(out, value, decimals);
+}
+
+void app_json_key_bool(struct app_out *out, const char *key, bool value)
+{
+    app_json_key(out, key);
+    app_json_bool(out, value);
+}
+
 void app_json_raw(struct app_out *out, const char *value)
 {
     before_value(out);

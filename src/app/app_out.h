@@ -67,6 +67,13 @@ void app_json_real(struct app_out *out, double value, int decimals); /* not fini
 void app_json_bool(struct app_out *out, bool value);
 void app_json_raw(struct app_out *out, const char *value); /* is JSON already */
 
+/* A key and its value. */
+void app_json_key_string(struct app_out *out, const char *key, const char *text);
+void app_json_key_u64(struct app_out *out, const char *key, uint64_t value);
+void app_json_key_i64(struct app_out *out, const char *key, int64_t value);
+void app_json_key_real(struct app_out *out, const char *key, double value, int decimals);
+void app_json_key_bool(struct app_out *out, const char *key, bool value);
+
 /* Ends a line of JSON, and writes when enough has come together. */
 void app_json_line(struct app_out *out);
 

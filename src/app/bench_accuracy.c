@@ -159,25 +159,16 @@ static vecmill_status measure(struct accuracy *a, vecmill_precision precision, v
 static void json_line(struct app_out *out, const struct accuracy *a, const struct line *line)
 {
     app_json_open(out, '{');
-    app_json_key(out, "precision");
-    app_json_string(out, app_precision_word(line->precision));
-    app_json_key(out, "unsupported");
-    app_json_string(out, line->is_there ? NULL : line->why);
+    app_json_key_string(out, "precision", app_precision_word(line->precision));
+    app_json_key_string(out, "unsupported", line->is_there ? NULL : line->why);
     if (line->is_there) {
-        app_json_key(out, "cosine_min");
-        app_json_real(out, line->cosine_min, 8);
-        app_json_key(out, "cosine_mean");
-        app_json_real(out, line->cosine_mean, 8);
-        app_json_key(out, "same_bits");
-        app_json_bool(out, line->is_same_bits);
-        app_json_key(out, "spearman");
-        app_json_real(out, a->pairs.n > 0 ? line->spearman : (double)NAN, 6);
-        app_json_key(out, "identity");
-        app_json_string(out, line->identity);
-        app_json_key(out, "pack_bytes");
-        app_json_u64(out, line->pack_bytes);
-        app_json_key(out, "arena_bytes");
-        app_json_u64(out, line->arena_bytes);
+        app_json_key_real(out, "cosine_min", line->cosine_min, 8);
+        app_json_key_real(out, "cosine_mean", line->cosine_mean, 8);
+        app_json_key_bool(out, "same_bits", line->is_same_bits);
+        app_json_key_real(out, "spearman", a->pairs.n > 0 ? line->spearman : (double)NAN, 6);
+        app_json_key_string(out, "identity", line->identity);
+        app_json_key_u64(out, "pack_bytes", line->pack_bytes);
+        app_json_key_u64(out, "arena_bytes", line->arena_bytes);
     }
     app_json_close(out, '}');
 }
@@ -185,22 +176,14 @@ static void json_line(struct app_out *out, const struct accuracy *a, const struc
 static void print_json(struct app_out *out, const struct accuracy *a)
 {
     app_json_open(out, '{');
-    app_json_key(out, "version");
-    app_json_string(out, vecmill_version());
-    app_json_key(out, "mode");
-    app_json_string(out, "accuracy");
-    app_json_key(out, "model");
-    app_json_string(out, a->o->model);
-    app_json_key(out, "isa");
-    app_json_string(out, a->isa);
-    app_json_key(out, "input");
-    app_json_string(out, a->o->input);
-    app_json_key(out, "texts");
-    app_json_u64(out, a->n_texts);
-    app_json_key(out, "corpus_cut");
-    app_json_bool(out, a->corpus.is_cut);
-    app_json_key(out, "pairs");
-    app_json_u64(out, a->pairs.n);
+    app_json_key_string(out, "version", vecmill_version());
+    app_json_key_string(out, "mode", "accuracy");
+    app_json_key_string(out, "model", a->o->model);
+    app_json_key_string(out, "isa", a->isa);
+    app_json_key_string(out, "input", a->o->input);
+    app_json_key_u64(out, "texts", a->n_texts);
+    app_json_key_bool(out, "corpus_cut", a->corpus.is_cut);
+    app_json_key_u64(out, "pairs", a->pairs.n);
     app_json_key(out, "precisions");
     app_json_open(out, '[');
     for (uint32_t i = 0; i < a->n_lines; i++)

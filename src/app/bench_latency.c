@@ -192,40 +192,26 @@ static vecmill_status measure(struct latency *l, uint32_t threads, vecmill_err *
 static void json_line(struct app_out *out, const struct latency *l, const struct line *line)
 {
     app_json_open(out, '{');
-    app_json_key(out, "threads");
-    app_json_u64(out, line->threads);
-    app_json_key(out, "tokens");
-    app_json_u64(out, line->tokens);
-    app_json_key(out, "tokens_mean");
-    app_json_real(out, line->tokens_mean, 2);
-    app_json_key(out, "calls");
-    app_json_u64(out, l->n_calls);
-    app_json_key(out, "least_us");
-    app_json_real(out, line->least_us, 1);
-    app_json_key(out, "p50_us");
-    app_json_real(out, line->p50_us, 1);
-    app_json_key(out, "p99_us");
-    app_json_real(out, line->p99_us, 1);
-    app_json_key(out, "mean_us");
-    app_json_real(out, line->mean_us, 1);
+    app_json_key_u64(out, "threads", line->threads);
+    app_json_key_u64(out, "tokens", line->tokens);
+    app_json_key_real(out, "tokens_mean", line->tokens_mean, 2);
+    app_json_key_u64(out, "calls", l->n_calls);
+    app_json_key_real(out, "least_us", line->least_us, 1);
+    app_json_key_real(out, "p50_us", line->p50_us, 1);
+    app_json_key_real(out, "p99_us", line->p99_us, 1);
+    app_json_key_real(out, "mean_us", line->mean_us, 1);
     app_json_close(out, '}');
 }
 
 static void print_json(struct app_out *out, const struct latency *l)
 {
     app_json_open(out, '{');
-    app_json_key(out, "version");
-    app_json_string(out, vecmill_version());
-    app_json_key(out, "mode");
-    app_json_string(out, "latency");
-    app_json_key(out, "model");
-    app_json_string(out, l->o->model);
-    app_json_key(out, "isa");
-    app_json_string(out, l->isa);
-    app_json_key(out, "precision");
-    app_json_string(out, app_precision_word(l->precision));
-    app_json_key(out, "words_of");
-    app_json_string(out, l->o->input);
+    app_json_key_string(out, "version", vecmill_version());
+    app_json_key_string(out, "mode", "latency");
+    app_json_key_string(out, "model", l->o->model);
+    app_json_key_string(out, "isa", l->isa);
+    app_json_key_string(out, "precision", app_precision_word(l->precision));
+    app_json_key_string(out, "words_of", l->o->input);
     app_json_key(out, "lines");
     app_json_open(out, '[');
     for (uint32_t i = 0; i < l->n_lines; i++)

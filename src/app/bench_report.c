@@ -57,90 +57,66 @@ static uint64_t processor_ns(const struct bench_figures *f)
 
 /* ---- JSON ---- */
 
-static void key_u64(struct app_out *out, const char *key, uint64_t value)
-{
-    app_json_key(out, key);
-    app_json_u64(out, value);
-}
-
-static void key_real(struct app_out *out, const char *key, double value, int decimals)
-{
-    app_json_key(out, key);
-    app_json_real(out, value, decimals);
-}
-
-static void key_string(struct app_out *out, const char *key, const char *value)
-{
-    app_json_key(out, key);
-    app_json_string(out, value);
-}
-
-static void key_bool(struct app_out *out, const char *key, bool value)
-{
-    app_json_key(out, key);
-    app_json_bool(out, value);
-}
-
 static void json_corpus(struct app_out *out, const struct bench_figures *f)
 {
-    key_u64(out, "documents", f->documents);
-    key_u64(out, "duplicates", f->duplicates);
-    key_u64(out, "unreadable", f->unreadable);
-    key_bool(out, "corpus_cut", f->is_cut);
-    key_bool(out, "corpus_copied", f->is_copy);
-    key_u64(out, "truncated", f->truncated);
-    key_u64(out, "replaced_bytes", f->replaced_bytes);
-    key_u64(out, "tokens", f->tokens);
+    app_json_key_u64(out, "documents", f->documents);
+    app_json_key_u64(out, "duplicates", f->duplicates);
+    app_json_key_u64(out, "unreadable", f->unreadable);
+    app_json_key_bool(out, "corpus_cut", f->is_cut);
+    app_json_key_bool(out, "corpus_copied", f->is_copy);
+    app_json_key_u64(out, "truncated", f->truncated);
+    app_json_key_u64(out, "replaced_bytes", f->replaced_bytes);
+    app_json_key_u64(out, "tokens", f->tokens);
 }
 
 static void json_speed(struct app_out *out, const struct bench_figures *f)
 {
     const uint64_t ns = f->median.ns;
-    key_u64(out, "rounds", f->rounds);
-    key_real(out, "seconds", (double)ns / 1e9, 4);
-    key_real(out, "seconds_best", (double)f->best.ns / 1e9, 4);
-    key_real(out, "seconds_processor", (double)f->median.cpu_ns / 1e9, 4);
-    key_real(out, "documents_per_second", per_second((double)f->documents, ns), 2);
-    key_real(out, "tokens_per_second", per_second((double)f->tokens, ns), 1);
-    key_real(out, "flops", f->flops, 0);
-    key_real(out, "flops_per_second", per_second(f->flops, ns), 0);
-    key_u64(out, "cores", f->cores);
-    key_real(out, "peak_before", f->peak_before, 0);
-    key_real(out, "peak_after", f->peak_after, 0);
-    key_real(out, "peak", peak_of(f), 0);
-    key_real(out, "ratio", share_of_peak(f, ns), 4);
-    key_real(out, "ratio_best", share_of_peak(f, f->best.ns), 4);
-    key_real(out, "ratio_processor", share_of_peak(f, processor_ns(f)), 4);
+    app_json_key_u64(out, "rounds", f->rounds);
+    app_json_key_real(out, "seconds", (double)ns / 1e9, 4);
+    app_json_key_real(out, "seconds_best", (double)f->best.ns / 1e9, 4);
+    app_json_key_real(out, "seconds_processor", (double)f->median.cpu_ns / 1e9, 4);
+    app_json_key_real(out, "documents_per_second", per_second((double)f->documents, ns), 2);
+    app_json_key_real(out, "tokens_per_second", per_second((double)f->tokens, ns), 1);
+    app_json_key_real(out, "flops", f->flops, 0);
+    app_json_key_real(out, "flops_per_second", per_second(f->flops, ns), 0);
+    app_json_key_u64(out, "cores", f->cores);
+    app_json_key_real(out, "peak_before", f->peak_before, 0);
+    app_json_key_real(out, "peak_after", f->peak_after, 0);
+    app_json_key_real(out, "peak", peak_of(f), 0);
+    app_json_key_real(out, "ratio", share_of_peak(f, ns), 4);
+    app_json_key_real(out, "ratio_best", share_of_peak(f, f->best.ns), 4);
+    app_json_key_real(out, "ratio_processor", share_of_peak(f, processor_ns(f)), 4);
 }
 
 static void json_memory(struct app_out *out, const struct bench_figures *f)
 {
-    key_u64(out, "peak_memory_bytes", f->memory_bytes);
-    key_u64(out, "file_memory_bytes", f->file_bytes);
+    app_json_key_u64(out, "peak_memory_bytes", f->memory_bytes);
+    app_json_key_u64(out, "file_memory_bytes", f->file_bytes);
     app_json_bytes(out, "plan_bytes", f->plan_bytes > 0 ? f->plan_bytes : UINT64_MAX);
-    key_u64(out, "pack_bytes", f->facts.pack_bytes);
-    key_u64(out, "arena_bytes", f->facts.arena_bytes);
+    app_json_key_u64(out, "pack_bytes", f->facts.pack_bytes);
+    app_json_key_u64(out, "arena_bytes", f->facts.arena_bytes);
 }
 
 static void print_json(struct app_out *out, const struct options *o, const struct bench_figures *f)
 {
     app_json_open(out, '{');
-    key_string(out, "version", vecmill_version());
-    key_string(out, "mode", f->mode);
-    key_string(out, "model", o->model);
-    key_string(out, "isa", f->isa);
-    key_string(out, "precision", app_precision_word(f->facts.precision));
-    key_u64(out, "workers", f->workers);
-    key_u64(out, "threads", f->facts.threads);
-    key_u64(out, "batch_tokens", f->facts.batch_tokens);
-    key_u64(out, "max_length", f->facts.max_length);
+    app_json_key_string(out, "version", vecmill_version());
+    app_json_key_string(out, "mode", f->mode);
+    app_json_key_string(out, "model", o->model);
+    app_json_key_string(out, "isa", f->isa);
+    app_json_key_string(out, "precision", app_precision_word(f->facts.precision));
+    app_json_key_u64(out, "workers", f->workers);
+    app_json_key_u64(out, "threads", f->facts.threads);
+    app_json_key_u64(out, "batch_tokens", f->facts.batch_tokens);
+    app_json_key_u64(out, "max_length", f->facts.max_length);
     json_corpus(out, f);
     json_speed(out, f);
     json_memory(out, f);
-    key_u64(out, "deaths", f->deaths);
-    key_u64(out, "starts", f->start.n);
-    key_real(out, "start_ms_least", (double)f->start.least_ns / 1e6, 2);
-    key_real(out, "start_ms_median", (double)f->start.median_ns / 1e6, 2);
+    app_json_key_u64(out, "deaths", f->deaths);
+    app_json_key_u64(out, "starts", f->start.n);
+    app_json_key_real(out, "start_ms_least", (double)f->start.least_ns / 1e6, 2);
+    app_json_key_real(out, "start_ms_median", (double)f->start.median_ns / 1e6, 2);
     app_json_close(out, '}');
     app_json_line(out);
 }

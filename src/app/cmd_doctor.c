@@ -116,63 +116,44 @@ static void print_json(struct app_out *out, const struct facts *f)
 {
     const vecmill_machine *m = &f->machine;
     app_json_open(out, '{');
-    app_json_key(out, "version");
-    app_json_string(out, vecmill_version());
+    app_json_key_string(out, "version", vecmill_version());
     if (f->is_machine_known) {
-        app_json_key(out, "isa_best");
-        app_json_string(out, m->isa_best);
-        app_json_key(out, "isa");
-        app_json_string(out, m->isa);
-        app_json_key(out, "cpus_online");
-        app_json_u64(out, m->cpus_online);
-        app_json_key(out, "cpus_allowed");
-        app_json_u64(out, m->cpus_allowed);
+        app_json_key_string(out, "isa_best", m->isa_best);
+        app_json_key_string(out, "isa", m->isa);
+        app_json_key_u64(out, "cpus_online", m->cpus_online);
+        app_json_key_u64(out, "cpus_allowed", m->cpus_allowed);
         app_json_key(out, "cpus_quota");
         if (m->cpus_quota > 0)
             app_json_real(out, m->cpus_quota, 3);
         else
             app_json_raw(out, "null");
-        app_json_key(out, "cpus");
-        app_json_u64(out, m->cpus);
+        app_json_key_u64(out, "cpus", m->cpus);
         app_json_bytes(out, "memory_total", m->memory_total);
         app_json_bytes(out, "memory_available", m->memory_available);
         app_json_bytes(out, "memory_limit", m->memory_limit);
-        app_json_key(out, "memory_limit_source");
-        app_json_string(out, m->memory_limit_source);
+        app_json_key_string(out, "memory_limit_source", m->memory_limit_source);
         app_json_bytes(out, "data_limit", m->data_limit);
         app_json_bytes(out, "address_limit", m->address_limit);
         app_json_bytes(out, "limit", m->limit);
-        app_json_key(out, "limit_source");
-        app_json_string(out, m->limit_source);
+        app_json_key_string(out, "limit_source", m->limit_source);
         app_json_bytes(out, "memory_room", m->memory_room);
-        app_json_key(out, "groups_left_out");
-        app_json_u64(out, m->groups_left_out);
+        app_json_key_u64(out, "groups_left_out", m->groups_left_out);
         app_json_key(out, "memory_pressure");
         if (m->memory_pressure >= 0)
             app_json_real(out, m->memory_pressure, 2);
         else
             app_json_raw(out, "null");
-        app_json_key(out, "cgroup_version");
-        app_json_i64(out, m->cgroup_version);
-        app_json_key(out, "oom_group");
-        app_json_bool(out, m->oom_group != 0);
-        app_json_key(out, "psi");
-        app_json_bool(out, m->psi != 0);
-        app_json_key(out, "huge_pages_always");
-        app_json_bool(out, m->huge_pages_always != 0);
+        app_json_key_i64(out, "cgroup_version", m->cgroup_version);
+        app_json_key_bool(out, "oom_group", m->oom_group != 0);
+        app_json_key_bool(out, "psi", m->psi != 0);
+        app_json_key_bool(out, "huge_pages_always", m->huge_pages_always != 0);
     }
-    app_json_key(out, "cache");
-    app_json_string(out, f->cache);
-    app_json_key(out, "cache_writable");
-    app_json_bool(out, f->is_cache_writable);
-    app_json_key(out, "worker");
-    app_json_string(out, f->is_worker_there ? f->worker : NULL);
-    app_json_key(out, "pull");
-    app_json_string(out, f->is_pull_there ? f->pull : NULL);
-    app_json_key(out, "default_model");
-    app_json_string(out, f->is_model_there ? f->model : NULL);
-    app_json_key(out, "offline");
-    app_json_bool(out, f->is_offline);
+    app_json_key_string(out, "cache", f->cache);
+    app_json_key_bool(out, "cache_writable", f->is_cache_writable);
+    app_json_key_string(out, "worker", f->is_worker_there ? f->worker : NULL);
+    app_json_key_string(out, "pull", f->is_pull_there ? f->pull : NULL);
+    app_json_key_string(out, "default_model", f->is_model_there ? f->model : NULL);
+    app_json_key_bool(out, "offline", f->is_offline);
     app_json_key(out, "problems");
     app_json_open(out, '[');
     for (unsigned i = 0; i < f->n_problems; i++)

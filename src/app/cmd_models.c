@@ -13,33 +13,22 @@ static void print_json(struct app_out *out, const struct row *row)
 {
     const struct hub_model *m = row->model;
     app_json_open(out, '{');
-    app_json_key(out, "name");
-    app_json_string(out, m->name);
-    app_json_key(out, "alias");
-    app_json_string(out, m->alias);
-    app_json_key(out, "dim");
-    app_json_u64(out, m->dim);
-    app_json_key(out, "max_length");
-    app_json_u64(out, m->max_length);
-    app_json_key(out, "pooling");
-    app_json_string(out, m->pooling);
-    app_json_key(out, "normalize");
-    app_json_bool(out, m->normalize);
-    app_json_key(out, "tokenizer");
-    app_json_string(out, m->tokenizer);
+    app_json_key_string(out, "name", m->name);
+    app_json_key_string(out, "alias", m->alias);
+    app_json_key_u64(out, "dim", m->dim);
+    app_json_key_u64(out, "max_length", m->max_length);
+    app_json_key_string(out, "pooling", m->pooling);
+    app_json_key_bool(out, "normalize", m->normalize);
+    app_json_key_string(out, "tokenizer", m->tokenizer);
     app_json_key(out, "bytes");
     if (m->bytes > 0)
         app_json_u64(out, m->bytes);
     else
         app_json_raw(out, "null");
-    app_json_key(out, "licence");
-    app_json_string(out, m->licence);
-    app_json_key(out, "source");
-    app_json_string(out, m->source == HUB_PYPI ? "pypi" : "huggingface");
-    app_json_key(out, "refused");
-    app_json_string(out, m->refused);
-    app_json_key(out, "folder");
-    app_json_string(out, row->is_here ? row->dir : NULL);
+    app_json_key_string(out, "licence", m->licence);
+    app_json_key_string(out, "source", m->source == HUB_PYPI ? "pypi" : "huggingface");
+    app_json_key_string(out, "refused", m->refused);
+    app_json_key_string(out, "folder", row->is_here ? row->dir : NULL);
     app_json_close(out, '}');
     app_json_line(out);
 }

@@ -12,17 +12,12 @@
 static void json_part(struct app_out *out, const vecmill_plan_part *part, bool is_measured)
 {
     app_json_open(out, '{');
-    app_json_key(out, "owner");
-    app_json_string(out, part->owner);
-    app_json_key(out, "name");
-    app_json_string(out, part->name);
-    app_json_key(out, "bytes");
-    app_json_u64(out, part->bytes);
-    app_json_key(out, "count");
-    app_json_u64(out, part->n);
+    app_json_key_string(out, "owner", part->owner);
+    app_json_key_string(out, "name", part->name);
+    app_json_key_u64(out, "bytes", part->bytes);
+    app_json_key_u64(out, "count", part->n);
     if (is_measured) {
-        app_json_key(out, "measured_bytes");
-        app_json_u64(out, part->measured_bytes);
+        app_json_key_u64(out, "measured_bytes", part->measured_bytes);
     }
     app_json_close(out, '}');
 }
@@ -31,33 +26,20 @@ static void print_json(struct app_out *out, const char *precision, const vecmill
                        bool is_measured)
 {
     app_json_open(out, '{');
-    app_json_key(out, "precision");
-    app_json_string(out, precision);
-    app_json_key(out, "total_bytes");
-    app_json_u64(out, plan->total_bytes);
-    app_json_key(out, "reserve_bytes");
-    app_json_u64(out, plan->reserve_bytes);
-    app_json_key(out, "pack_bytes");
-    app_json_u64(out, plan->pack_bytes);
+    app_json_key_string(out, "precision", precision);
+    app_json_key_u64(out, "total_bytes", plan->total_bytes);
+    app_json_key_u64(out, "reserve_bytes", plan->reserve_bytes);
+    app_json_key_u64(out, "pack_bytes", plan->pack_bytes);
     app_json_bytes(out, "limit_bytes", plan->limit_bytes);
-    app_json_key(out, "limit_source");
-    app_json_string(out, plan->limit_source);
-    app_json_key(out, "oom_group");
-    app_json_bool(out, plan->oom_group != 0);
-    app_json_key(out, "workers");
-    app_json_u64(out, plan->workers);
-    app_json_key(out, "batch_tokens");
-    app_json_u64(out, plan->batch_tokens);
-    app_json_key(out, "max_length");
-    app_json_u64(out, plan->max_length);
-    app_json_key(out, "max_document");
-    app_json_u64(out, plan->max_document);
-    app_json_key(out, "floors_measured");
-    app_json_bool(out, plan->measured != 0);
-    app_json_key(out, "fits");
-    app_json_bool(out, plan->fits != 0);
-    app_json_key(out, "advice");
-    app_json_string(out, plan->advice[0] ? plan->advice : NULL);
+    app_json_key_string(out, "limit_source", plan->limit_source);
+    app_json_key_bool(out, "oom_group", plan->oom_group != 0);
+    app_json_key_u64(out, "workers", plan->workers);
+    app_json_key_u64(out, "batch_tokens", plan->batch_tokens);
+    app_json_key_u64(out, "max_length", plan->max_length);
+    app_json_key_u64(out, "max_document", plan->max_document);
+    app_json_key_bool(out, "floors_measured", plan->measured != 0);
+    app_json_key_bool(out, "fits", plan->fits != 0);
+    app_json_key_string(out, "advice", plan->advice[0] ? plan->advice : NULL);
     app_json_key(out, "parts");
     app_json_open(out, '[');
     for (uint32_t i = 0; i < plan->n_parts; i++)

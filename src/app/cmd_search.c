@@ -185,12 +185,9 @@ static void print_json(struct search *s, vecmill_doc query)
     for (size_t i = 0; i < s->n_hits; i++) {
         const struct hit *hit = &s->hits[i];
         app_json_open(out, '{');
-        app_json_key(out, "rank");
-        app_json_u64(out, i + 1);
-        app_json_key(out, "score");
-        app_json_real(out, hit->score, 6);
-        app_json_key(out, "row");
-        app_json_u64(out, hit->row);
+        app_json_key_u64(out, "rank", i + 1);
+        app_json_key_real(out, "score", hit->score, 6);
+        app_json_key_u64(out, "row", hit->row);
         app_json_key(out, "id");
         app_json_raw(out, hit->id ? hit->id : "null");
         if (s->app->options->texts) {
@@ -199,8 +196,7 @@ static void print_json(struct search *s, vecmill_doc query)
                 app_json_text(out, hit->text, hit->text_bytes);
             else
                 app_json_raw(out, "null");
-            app_json_key(out, "cut");
-            app_json_bool(out, hit->is_cut);
+            app_json_key_bool(out, "cut", hit->is_cut);
         }
         app_json_close(out, '}');
     }

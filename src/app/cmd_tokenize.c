@@ -12,8 +12,7 @@ struct tokenizing {
 static void print_failed(struct app_out *out, const char *reason)
 {
     app_json_open(out, '{');
-    app_json_key(out, "error");
-    app_json_string(out, reason);
+    app_json_key_string(out, "error", reason);
     app_json_close(out, '}');
     app_json_line(out);
 }
@@ -38,8 +37,7 @@ static void print_ids(struct tokenizing *t, size_t n, bool truncated)
             app_json_raw(out, "null");
     }
     app_json_close(out, ']');
-    app_json_key(out, "truncated");
-    app_json_bool(out, truncated);
+    app_json_key_bool(out, "truncated", truncated);
     app_json_close(out, '}');
     app_json_line(out);
 }

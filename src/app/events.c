@@ -44,10 +44,8 @@ bool events_begin(struct events *events, const char *event)
 {
     if (!events->is_open) return false;
     app_json_open(&events->out, '{');
-    app_json_key(&events->out, "t_ms");
-    app_json_u64(&events->out, events_ms(events, clock_ns()));
-    app_json_key(&events->out, "event");
-    app_json_string(&events->out, event);
+    app_json_key_u64(&events->out, "t_ms", events_ms(events, clock_ns()));
+    app_json_key_string(&events->out, "event", event);
     return true;
 }
 

@@ -65,30 +65,18 @@ static uint64_t memory_now(struct progress *p)
 static void tell_json(struct app_out *out, const char *event, const struct job_progress *now)
 {
     app_json_open(out, '{');
-    app_json_key(out, "event");
-    app_json_string(out, event);
-    app_json_key(out, "documents");
-    app_json_u64(out, now->documents);
-    app_json_key(out, "resumed");
-    app_json_u64(out, now->resumed);
-    app_json_key(out, "failed");
-    app_json_u64(out, now->failed);
-    app_json_key(out, "truncated");
-    app_json_u64(out, now->truncated);
-    app_json_key(out, "replaced_bytes");
-    app_json_u64(out, now->replaced_bytes);
-    app_json_key(out, "tokens");
-    app_json_u64(out, now->tokens);
-    app_json_key(out, "duplicates");
-    app_json_u64(out, now->duplicates);
-    app_json_key(out, "seconds");
-    app_json_real(out, (double)now->elapsed_ns / 1e9, 3);
-    app_json_key(out, "documents_per_second");
-    app_json_real(out, per_second(now->documents, now), 1);
-    app_json_key(out, "tokens_per_second");
-    app_json_real(out, per_second(now->tokens, now), 1);
-    app_json_key(out, "bytes_read");
-    app_json_u64(out, now->bytes_read);
+    app_json_key_string(out, "event", event);
+    app_json_key_u64(out, "documents", now->documents);
+    app_json_key_u64(out, "resumed", now->resumed);
+    app_json_key_u64(out, "failed", now->failed);
+    app_json_key_u64(out, "truncated", now->truncated);
+    app_json_key_u64(out, "replaced_bytes", now->replaced_bytes);
+    app_json_key_u64(out, "tokens", now->tokens);
+    app_json_key_u64(out, "duplicates", now->duplicates);
+    app_json_key_real(out, "seconds", (double)now->elapsed_ns / 1e9, 3);
+    app_json_key_real(out, "documents_per_second", per_second(now->documents, now), 1);
+    app_json_key_real(out, "tokens_per_second", per_second(now->tokens, now), 1);
+    app_json_key_u64(out, "bytes_read", now->bytes_read);
     app_json_key(out, "bytes_total");
     if (now->bytes_total > 0)
         app_json_u64(out, now->bytes_total);
@@ -127,8 +115,7 @@ void progress_tell(struct progress *p, const struct job_progress *now)
             app_json_real(&p->out, left, 1);
         else
             app_json_raw(&p->out, "null");
-        app_json_key(&p->out, "rss_bytes");
-        app_json_u64(&p->out, memory_now(p));
+        app_json_key_u64(&p->out, "rss_bytes", memory_now(p));
         app_json_close(&p->out, '}');
         app_json_line(&p->out);
     } else {
@@ -143,10 +130,8 @@ void progress_notice(struct progress *p, const char *sentence)
     if (p->mode == PROGRESS_NONE) return;
     if (p->mode == PROGRESS_JSON) {
         app_json_open(&p->out, '{');
-        app_json_key(&p->out, "event");
-        app_json_string(&p->out, "notice");
-        app_json_key(&p->out, "sentence");
-        app_json_string(&p->out, sentence);
+        app_json_key_string(&p->out, "event", "notice");
+        app_json_key_string(&p->out, "sentence", sentence);
         app_json_close(&p->out, '}');
         app_json_line(&p->out);
         (void)app_out_flush(&p->out, NULL);
@@ -182,18 +167,13 @@ static void summary_json(struct progress *p, const struct job_progress *total,
 {
     (void)memory_now(p);
     tell_json(&p->out, "summary", total);
-    app_json_key(&p->out, "precision");
-    app_json_string(&p->out, p->precision);
+    app_json_key_string(&p->out, "precision", p->precision);
     app_json_key(&p->out, "deaths");
     workers_json_causes(&p->out, p->workers.deaths);
-    app_json_key(&p->out, "batches_requeued");
-    app_json_u64(&p->out, counts->requeued);
-    app_json_key(&p->out, "outcome");
-    app_json_string(&p->out, outcome);
-    app_json_key(&p->out, "exit");
-    app_json_i64(&p->out, vecmill_status_exit(status));
-    app_json_key(&p->out, "peak_rss_bytes");
-    app_json_u64(&p->out, p->peak_bytes);
+    app_json_key_u64(&p->out, "batches_requeued", counts->requeued);
+    app_json_key_string(&p->out, "outcome", outcome);
+    app_json_key_i64(&p->out, "exit", vecmill_status_exit(status));
+    app_json_key_u64(&p->out, "peak_rss_bytes", p->peak_bytes);
     app_json_close(&p->out, '}');
     app_json_line(&p->out);
 }

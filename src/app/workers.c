@@ -128,16 +128,13 @@ void workers_json_causes(struct app_out *out, const uint64_t *by_cause)
 
 static void json_pid(struct app_out *out, const vecmill_event *e)
 {
-    app_json_key(out, "pid");
-    app_json_i64(out, e->pid);
+    app_json_key_i64(out, "pid", e->pid);
 }
 
 static void json_batch(struct app_out *out, const vecmill_event *e)
 {
-    app_json_key(out, "documents");
-    app_json_u64(out, e->n_docs);
-    app_json_key(out, "deaths");
-    app_json_u64(out, e->deaths);
+    app_json_key_u64(out, "documents", e->n_docs);
+    app_json_key_u64(out, "deaths", e->deaths);
 }
 
 void workers_json_event(struct app_out *out, uint64_t t_ms, const vecmill_event *event)
@@ -148,10 +145,8 @@ void workers_json_event(struct app_out *out, uint64_t t_ms, const vecmill_event 
         [VECMILL_BATCH_REQUEUED] = "batch_requeued",
     };
     app_json_open(out, '{');
-    app_json_key(out, "t_ms");
-    app_json_u64(out, t_ms);
-    app_json_key(out, "event");
-    app_json_string(out, names[event->kind]);
+    app_json_key_u64(out, "t_ms", t_ms);
+    app_json_key_string(out, "event", names[event->kind]);
     switch (event->kind) {
     case VECMILL_WORKER_READY:
     case VECMILL_WORKER_LOST:
@@ -159,8 +154,7 @@ void workers_json_event(struct app_out *out, uint64_t t_ms, const vecmill_event 
         break;
     case VECMILL_WORKER_DIED:
         json_pid(out, event);
-        app_json_key(out, "cause");
-        app_json_string(out, cause_word(event->cause));
+        app_json_key_string(out, "cause", cause_word(event->cause));
         if (event->cause == VECMILL_CAUSE_EXIT || event->code > 0) {
             app_json_key(out, event->cause == VECMILL_CAUSE_EXIT ? "exit_code" : "signal");
             app_json_i64(out, event->code);
@@ -169,8 +163,7 @@ void workers_json_event(struct app_out *out, uint64_t t_ms, const vecmill_event 
         break;
     case VECMILL_BATCH_STARTED:
     case VECMILL_BATCH_REQUEUED:
-        app_json_key(out, "first");
-        app_json_u64(out, event->first);
+        app_json_key_u64(out, "first", event->first);
         json_batch(out, event);
         break;
     }
