@@ -20,14 +20,20 @@ static inline uint32_t bf16_bits(float x)
     return u;
 }
 
-/* The nearest, ties to even; a denormal is a zero of its sign, what is beyond the largest an infinity, a
- * NaN stays one. */
+/* The nearest, ties to even; what is beyond the largest is an infinity, a NaN stays one. */
+static inline uint16_t bf16_nearest(float x)
+{
+    const uint32_t u = bf16_bits(x);
+    if (isnan(x)) return (uint16_t)(u >> 16 | 0x40);
+    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+/* The same as products take it: a denormal is a zero of its sign. */
 static inline uint16_t bf16_round(float x)
 {
-    const uint32_t u = bf16_bits(x), size = u & 0x7fffffff;
-    if (size < 0x00800000) return (uint16_t)(u >> 16 & 0x8000);
-    if (size > 0x7f800000) return (uint16_t)(u >> 16 | 0x40);
-    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+    const uint32_t u = bf16_bits(x);
+    if ((u & 0x7fffffff) < 0x00800000) return (uint16_t)(u >> 16 & 0x8000);
+    return bf16_nearest(x);
 }
 
 static inline float bf16_widen(uint16_t h)

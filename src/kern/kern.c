@@ -110,11 +110,10 @@ static void write_texts(void)
 {
     for (int level = 0; level <= (int)cpu_level(); level++) {
         for (int p = 0; p < KERN_PRECISIONS; p++) {
-            const struct gemm_kernel *gemm =
-                variant_gemm((enum kern_level)level, (enum kern_precision)p);
             snprintf(signature_text[level][p], sizeof signature_text[level][p], "%s %s %s",
                      kern_level_name((enum kern_level)level),
-                     kern_precision_name((enum kern_precision)p), gemm ? gemm->layout : "-");
+                     kern_precision_name((enum kern_precision)p),
+                     variant_gemm((enum kern_level)level, (enum kern_precision)p)->layout);
         }
     }
 }
@@ -135,24 +134,19 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The best of the slices of one variant's loop. */
-static double peak_of(double (*loop)(uint32_t n_rounds, float *sink), double seconds)
+double kern_peak(const struct kern *kern, enum kern_precision precision, double seconds)
 {
+    const struct gemm_kernel *gemm = variant_gemm(kern->level, precision);
     float sink[2] = {0.5f, 1.0f}; /* sums run to 2: no overflow, no denormal */
     const double start = now_s();
     double best = 0, before = start;
     do {
         sink[0] = 0.5f;
-        const double operations = loop(64, sink);
+        const double operations = gemm->peak(64, sink);
         const double after = now_s();
         const double rate = operations / (after - before);
         if (rate > best) best = rate;
         before = after;
     } while (before - start < seconds);
     return best;
-}
-
-double kern_peak(const struct kern *kern, enum kern_precision precision, double seconds)
-{
-    return peak_of(variant_gemm(kern->level, precision)->peak, seconds);
 }

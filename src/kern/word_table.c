@@ -7,25 +7,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "bf16.h"
 #include "kern.h"
 
 enum { TABLE_GROUP = 32 };
-
-static uint16_t to_bf16(float v)
-{
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    if (isnan(v)) return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static float from_bf16(uint16_t v)
-{
-    const uint32_t bits = (uint32_t)v << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
 
 size_t table_row_bytes(enum kern_precision precision, uint32_t h)
 {
@@ -55,7 +40,7 @@ void table_pack(enum kern_precision precision, const float *row, uint32_t h, voi
     char *to = packed;
     if (precision == KERN_FP32) memcpy(to, row, h * sizeof *row);
     for (uint32_t c = 0; precision == KERN_BF16 && c < h; c++) {
-        const uint16_t v = to_bf16(row[c]);
+        const uint16_t v = bf16_nearest(row[c]);
         memcpy(to + c * sizeof v, &v, sizeof v);
     }
     for (uint32_t c = 0; precision == KERN_INT8 && c < h; c += TABLE_GROUP) {
@@ -70,7 +55,7 @@ static void read_bf16(const char *from, size_t n, float *row)
     for (size_t c = 0; c < n; c++) {
         uint16_t v;
         memcpy(&v, from + c * sizeof v, sizeof v);
-        row[c] = from_bf16(v);
+        row[c] = bf16_widen(v);
     }
 }
 

@@ -111,6 +111,8 @@ vecmill_status layout_make(const struct model_config *config, const struct kern 
     struct layout made = {0};
     size_t packed[LAYOUT_GEMMS], pos = 0, layers = 0;
     bool fits = true;
+    const size_t word_bytes =
+        table_row_bytes((enum kern_precision)config->precision, config->hidden);
     for (int i = 0; i < LAYOUT_GEMMS; i++) {
         struct gemm_shape shape = layout_gemm_shape(config, (enum layout_gemm)i);
         VM_TRY(gemm_packed_bytes(kern, shape, &packed[i], err));
@@ -121,16 +123,13 @@ vecmill_status layout_make(const struct model_config *config, const struct kern 
             pos = 0;
         }
         struct layout_source source = layout_source(config, 1, (enum layout_part)part);
-        if (source.gemm != LAYOUT_PLAIN) {
+        if (part == PART_WORD) {
+            fits = fits && num_mul(config->vocab, word_bytes, &made.bytes[part]);
+        } else if (source.gemm != LAYOUT_PLAIN) {
             made.bytes[part] = packed[source.gemm];
         } else {
             fits = fits && plain_bytes(&source, &made.bytes[part]);
         }
-        if (part == PART_WORD)
-            fits = fits &&
-                   num_mul(config->vocab,
-                           table_row_bytes((enum kern_precision)config->precision, config->hidden),
-                           &made.bytes[part]);
         made.at[part] = pos;
         fits = fits && place(&pos, made.bytes[part]);
     }
