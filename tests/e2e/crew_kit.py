@@ -64,8 +64,8 @@ def programs(worker=HOOKED, name=None):
 # slow 1,500 (120 tokens), slower 8,000 (480 tokens).
 MODELS = {
     "toy": (),
-    "slow": ("--layers", "4", "--hidden", "64", "--intermediate", "256", "--positions", "128"),
-    "slower": ("--layers", "8", "--hidden", "96", "--intermediate", "384", "--positions", "512"),
+    "slow": ("--layers", "14", "--hidden", "64", "--intermediate", "256", "--positions", "128"),
+    "slower": ("--layers", "14", "--hidden", "64", "--intermediate", "256", "--positions", "512"),
 }
 
 

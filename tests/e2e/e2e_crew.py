@@ -154,7 +154,7 @@ class Signals(Scene):
         self.assertEqual(job.deaths(), [])
 
     def test_all_at_once(self):
-        job, reference = self.slow(2 * N, workers=3)
+        job, reference = self.slow(4 * N, workers=3)
         for _ in range(4):
             before = len(job.named("worker_ready"))
             job.wait_until("workers", lambda: len(job.workers()) == 3 and

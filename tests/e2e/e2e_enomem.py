@@ -204,7 +204,7 @@ class Ready(NoMemory):
 
     def setUp(self):
         super().setUp()
-        self.corpus = crew_kit.corpus(30000, 100) # seconds: with checkpoints
+        self.corpus = crew_kit.corpus(8000, 100) # seconds: with checkpoints
         self.reference, _ = crew_kit.reference("slow", self.corpus)
 
     def test_a_page_too_many(self):
