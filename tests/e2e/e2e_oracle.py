@@ -121,6 +121,18 @@ class Noticed(crew_kit.CrewCase):
         self.events(lambda events: [e for e in events if e["event"] != "batch_requeued"])
         self.noticed("I9", "gave []")
 
+    def test_documents_missing_between_halves(self):
+        def halved(events):
+            for e in events:
+                if e["event"] != "batch_requeued":
+                    yield e | {"duplicates": 1} if e["event"] == "run_finished" else e
+                    continue
+                half = e["documents"] // 2
+                yield e | {"documents": half}
+                yield e | {"first": e["first"] + half + 2, "documents": e["documents"] - half}
+        self.events(halved)
+        self.noticed("I9", "2 apart, where 1 duplicates")
+
     def test_no_end(self):
         self.events(lambda events: events[:-1])
         self.noticed("I9", "does not end")

@@ -429,8 +429,9 @@ def judge_exit(run, events, verdict):
     return verdict.say("I8", "; ".join(wrong) or None, f"exit code {run.code}")
 
 
-def check_requeues(events, wrong):
-    """What a dead worker had is leased again: the same documents, once, whole or in halves."""
+def check_requeues(events, duplicates, wrong):
+    """What a dead worker had is leased again: the same documents, once, whole or in halves. Between the halves
+    are none but duplicates, which are in no lease: `first` counts them, `documents` does not."""
     pool = [e for e in events if e["event"] in ("worker_died", "batch_requeued", "worker_lost")]
     i = 0
     while i < len(pool):
@@ -450,8 +451,10 @@ def check_requeues(events, wrong):
             continue # condemned
         if sum(part["documents"] for part in parts) != n or len(parts) > 2:
             wrong.append(f"{died} gave {parts}")
-        if len(parts) == 2 and parts[0]["first"] + parts[0]["documents"] != parts[1]["first"]:
-            wrong.append(f"{died} gave {parts}, with a gap")
+        if len(parts) == 2:
+            gap = parts[1]["first"] - parts[0]["first"] - parts[0]["documents"]
+            if not 0 <= gap <= duplicates:
+                wrong.append(f"{died} gave {parts}, {gap} apart, where {duplicates} duplicates were told of")
         if len(parts) == 1 and n > 1 and died["deaths"] > 1:
             wrong.append(f"{died} was not halved: {parts}")
         if any(part["deaths"] != died["deaths"] for part in parts):
@@ -513,7 +516,7 @@ def judge_counters(run, events, verdict):
     died = [e for e in events if e["event"] == "worker_died"]
     finished = events[-1] if events and events[-1]["event"] == "run_finished" else None
     if not run.killed:
-        check_requeues(events, wrong)
+        check_requeues(events, finished["duplicates"] if finished else 0, wrong)
     if finished is not None:
         check_finished(run, events, died, finished, wrong)
     elif not run.killed:
