@@ -103,6 +103,9 @@ struct gemm_shape {
 /* Outputs lie packed in panels of at most so many; a range of outputs begins at a multiple of it. */
 #define GEMM_PANEL 64u
 
+/* Rows that the fast variants compute together: any number is right, a multiple of it wastes nothing. */
+#define GEMM_TILE_ROWS 6u
+
 struct gemm_call {
     struct gemm_shape shape;
     const void *packed; /* aligned to 64 */

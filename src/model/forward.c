@@ -351,14 +351,17 @@ static void pool(void *context, uint32_t d, uint32_t thread)
 
 /* ---- phases: their order ---- */
 
-/* Blocks of rows that all threads get a share of. Small ones waste nothing but a little speed: products
- * are at full speed from some 16 rows on. */
+static_assert(WORK_BLOCK_ROWS % GEMM_TILE_ROWS == 0, "a block in whole tiles would be over it");
+
+/* Blocks of rows, as many for each thread and as equal as whole tiles of a product let them be. Small ones
+ * waste nothing but a little speed: products are at full speed from some 16 rows on. */
 static void in_blocks(struct pass *p, uint32_t rows, void (*item)(void *, uint32_t, uint32_t))
 {
-    const uint32_t n = team_size(p->team);
-    const uint32_t share = (rows + n - 1) / n;
+    const size_t n_blocks =
+        num_up((rows + WORK_BLOCK_ROWS - 1) / WORK_BLOCK_ROWS, team_size(p->team));
+    const size_t share = (rows + n_blocks - 1) / num_max(n_blocks, 1);
     p->rows = rows;
-    p->block = (uint32_t)num_min(WORK_BLOCK_ROWS, num_max(share, 1));
+    p->block = (uint32_t)num_max(num_up(share, GEMM_TILE_ROWS), 1);
     team_run(p->team, item, p, (rows + p->block - 1) / p->block);
 }
 
