@@ -198,6 +198,20 @@ class Accuracy(Bench):
             self.assertRegex(line["identity"], r"^[0-9a-f]{32}$")
             self.assertGreater(line["pack_bytes"], 0)
 
+    def test_every_precision(self):
+        self.corpus()
+        figures = self.bench("--accuracy", "-i", "in.txt", "--json")
+        lines = {line["precision"]: line for line in figures["precisions"]}
+        self.assertEqual(list(lines), ["fp32", "bf16", "int8"])
+        for name, least in (("bf16", 0.9995), ("int8", 0.98)):
+            self.assertFalse(lines[name]["same_bits"])
+            self.assertGreater(lines[name]["cosine_min"], least)
+            self.assertLessEqual(lines[name]["cosine_min"], lines[name]["cosine_mean"])
+            self.assertLess(lines[name]["cosine_mean"], 1)
+        packs = [line["pack_bytes"] for line in lines.values()]
+        self.assertEqual(packs, sorted(packs, reverse=True))
+        self.assertEqual(len({line["identity"] for line in lines.values()}), 3)
+
     def test_spearman_is_that_of_the_vectors(self):
         pairs = [(f"a cat number {i} sits", f"a {'dog' if i % 3 else 'cat'} number {i * 7 % 11} runs", i % 6)
                  for i in range(40)]
