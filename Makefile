@@ -2,7 +2,7 @@
 # for working on it. Nothing here decides how anything is compiled: that is meson.build's.
 
 FUZZ_SECONDS ?= 60
-C_FILES = find src include tests fuzz bench tools -name '*.[ch]' | sort
+C_FILES = find src include python tests fuzz bench tools -name '*.[ch]' | sort
 
 all: build/build.ninja
 	ninja -C build programs

@@ -8,6 +8,7 @@ src/LAYERS says which room may open which door. A room is a folder of src/; its 
    its line says `vecmill`, vecmill_status.h, and system headers. Rooms above it in the table never.
  - A file of tests/, fuzz/ or bench/ includes doors, files beside it, and the files of its own room:
    tests/<room>/, a fuzz target's `/* needs: dep_<room> */`, bench/bench_<room>*.c.
+ - A file of python/ includes vecmill.h, what lies beside it, and system headers: no room.
  - Every header compiles alone; include/ also as C99 and C++11.
  - A file name occurs once (meson.build and corpora apart), so that a name in a message is a place.
 Prints each fault with its place, then a count; exits 1 if there was one."""
@@ -17,6 +18,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 SOURCE = {'.c', '.h', '.def', '.inc'}
@@ -95,6 +97,9 @@ def check_includes(root, path, layers, faults):
                 faults.add(place, f'{room} may not open vecmill.h')
         elif target[0] == 'src':
             to = target[1]
+            if parts[0] == 'python':
+                faults.add(place, f'"{name}" is inside {to}; the package knows vecmill.h alone')
+                continue
             if to == room:
                 continue
             if target[2:] != (to + '.h',):
@@ -110,6 +115,8 @@ def compile_alone(root, cc, path, faults):
     flags = [['-std=gnu17', '-D_GNU_SOURCE', '-x', 'c']]
     if relative.parts[0] == 'include':
         flags += [['-std=c99', '-pedantic', '-x', 'c'], ['-std=c++11', '-pedantic', '-x', 'c++']]
+    if relative.parts[0] == 'python':
+        flags[0] += ['-I' + sysconfig.get_paths()['include'], '-DPy_LIMITED_API=0x030b0000']
     for level, extra in (('avx2', ['-mavx2', '-mfma', '-mf16c']),
                          ('avx512', ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma'])):
         if level in path.stem:
@@ -140,7 +147,7 @@ def main():
         faults.add('LAYERS', f'{room} has no folder in src/')
 
     files, names = [], {}
-    for top in ('src', 'include', 'tests', 'fuzz', 'bench', 'tools'):
+    for top in ('src', 'include', 'python', 'tests', 'fuzz', 'bench', 'tools'):
         for path in sorted((root / top).rglob('*')):
             if not path.is_file() or path.suffix == '.pyc' or 'corpus' in path.parts:
                 continue

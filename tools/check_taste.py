@@ -82,7 +82,7 @@ def main():
                 fault(path, text, match.start(),
                       f'{match.group(0).strip("( ")}: the library never exits, aborts or prints')
 
-    for top in ('src', 'include', 'tests', 'fuzz', 'bench', 'tools', 'docs'):
+    for top in ('src', 'include', 'python', 'tests', 'fuzz', 'bench', 'tools', 'docs'):
         for path in sorted((root / top).rglob('*')):
             if path.suffix not in ('.c', '.h', '.def', '.inc', '.py', '.sh', '.md') or \
                     'corpus' in path.parts:

@@ -98,6 +98,12 @@ class Layers(Tree):
     def test_tests_may_enter_their_own_room(self):
         self.expect_layers({'tests/base/num_test.c': '/* t */\n#include "base/num.h"\n'})
 
+    def test_the_package_knows_the_public_header_alone(self):
+        self.expect_layers({'python/core/a.c': '/* a */\n#include "vecmill.h"\n#include "core.h"\n',
+                            'python/core/core.h': '/* c */\n'})
+        self.expect_layers({'python/core/a.c': '/* a */\n#include "text/text.h"\n'},
+                           'inside text; the package knows vecmill.h alone')
+
     def test_fuzz_may_enter_what_it_needs(self):
         self.expect_layers({'src/text/inner.h': '/* i */\n',
                             'fuzz/fuzz_trie.c': '/* needs: dep_text */\n#include "text/inner.h"\n'})

@@ -1,0 +1,64 @@
+/* core: the extension module vecmill._core, vecmill.h in Python's words.
+ *
+ * What is computed, planned and supervised is the library's; here are only arguments, buffers, the
+ * interpreter's lock, and errors. Python code gives texts as str, and a writable float32 buffer for the
+ * vectors, which the library fills in place.
+ *
+ * Promises: the interpreter's lock is released wherever something is computed or waited for; waits look
+ * for signals at least every CORE_SLICE_MS; every failure is an exception made by vecmill._errors, or one of
+ * Python's own for a wrong argument. Objects of a process that has forked since are refused in the child, and
+ * forgotten there, not closed: their threads and workers are the parent's.
+ * Does not know: NumPy, models' names, how texts are cut into calls. */
+#ifndef CORE_H
+#define CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "vecmill.h"
+
+#define CORE_SLICE_MS 100u
+
+/* Raises the exception for an error of the library; always NULL. */
+PyObject *core_raise(const vecmill_err *err);
+
+/* Raises if `owner`, where an object was opened, is not this process. */
+bool core_is_ours(pid_t owner, const char *what);
+
+/* ---- arguments ---- */
+
+/* Options of sessions and pools, by keyword: model_dir (required), cache_dir, worker_path, isa, precision,
+ * long, batch_tokens, max_length; of sessions also threads, of pools workers, memory_bytes, max_document.
+ * Strings are borrowed from the arguments. False with an exception set. */
+bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
+                  vecmill_pool_options *pool_options);
+
+/* Texts of one call, n of them. */
+struct core_texts {
+    vecmill_doc *docs;
+    PyObject **held; /* bytes, which docs point into */
+    size_t n;
+};
+
+/* texts: a sequence of str, from `start` on. A str that has no UTF-8 (a lone surrogate) is an
+ * UnicodeEncodeError, anything else a TypeError that says which. False: nothing is held. */
+bool core_texts_get(PyObject *texts, Py_ssize_t start, struct core_texts *t);
+void core_texts_free(struct core_texts *t);
+
+/* A writable, contiguous buffer of n_rows * dim floats at least. *rows: how many it has room for. */
+bool core_rows_get(PyObject *object, uint32_t dim, Py_buffer *view, size_t *rows);
+
+/* ---- answers ---- */
+
+PyObject *core_facts(const vecmill_facts *facts);
+PyObject *core_plan(const vecmill_plan *plan);
+
+/* ---- types: created once, owned by the module ---- */
+
+PyObject *core_session_type(void);
+PyObject *core_pool_type(void);
+
+#endif

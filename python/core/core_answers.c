@@ -1,0 +1,93 @@
+/* core_answers: what the library says, in Python's words. */
+#include "core.h"
+
+/* Steals value; false with an exception set. */
+static bool put(PyObject *dict, const char *key, PyObject *value)
+{
+    const bool ok = value && PyDict_SetItemString(dict, key, value) == 0;
+    Py_XDECREF(value);
+    return ok;
+}
+
+static bool put_u64(PyObject *dict, const char *key, uint64_t value)
+{
+    return put(dict, key, PyLong_FromUnsignedLongLong(value));
+}
+
+static bool put_text(PyObject *dict, const char *key, const char *text)
+{
+    return put(dict, key, PyUnicode_FromString(text));
+}
+
+static bool put_bool(PyObject *dict, const char *key, bool value)
+{
+    return put(dict, key, PyBool_FromLong(value));
+}
+
+/* The most that is known of a limit; None where the library says UINT64_MAX. */
+static bool put_limit(PyObject *dict, const char *key, uint64_t value)
+{
+    if (value != UINT64_MAX) return put_u64(dict, key, value);
+    return PyDict_SetItemString(dict, key, Py_None) == 0;
+}
+
+/* dict when all was put, else NULL. */
+static PyObject *whole(PyObject *dict, bool ok)
+{
+    if (ok) return dict;
+    Py_XDECREF(dict);
+    return NULL;
+}
+
+PyObject *core_facts(const vecmill_facts *f)
+{
+    static const char *const precisions[] = {"fp32", "bf16", "int8"};
+    PyObject *d = PyDict_New();
+    return whole(
+        d, d && put_u64(d, "dim", f->dim) && put_u64(d, "max_length", f->max_length) &&
+               put_u64(d, "most_length", f->most_length) &&
+               put_u64(d, "batch_tokens", f->batch_tokens) && put_u64(d, "layers", f->layers) &&
+               put_u64(d, "heads", f->heads) && put_u64(d, "hidden", f->hidden) &&
+               put_u64(d, "intermediate", f->intermediate) && put_u64(d, "vocab", f->vocab) &&
+               put_text(d, "precision", precisions[f->precision]) &&
+               put_bool(d, "normalized", f->normalized) && put_text(d, "pooling", f->pooling) &&
+               put_text(d, "isa", f->isa) && put_text(d, "pack_path", f->pack_path) &&
+               put_u64(d, "pack_bytes", f->pack_bytes) &&
+               put_u64(d, "arena_bytes", f->arena_bytes) && put_text(d, "identity", f->identity) &&
+               put_u64(d, "threads", f->threads));
+}
+
+static PyObject *part(const vecmill_plan_part *p)
+{
+    PyObject *d = PyDict_New();
+    return whole(d, d && put_text(d, "name", p->name) && put_text(d, "owner", p->owner) &&
+                        put_u64(d, "bytes", p->bytes) && put_u64(d, "n", p->n) &&
+                        put_u64(d, "measured_bytes", p->measured_bytes));
+}
+
+static PyObject *parts(const vecmill_plan *plan)
+{
+    PyObject *list = PyList_New(plan->n_parts);
+    for (uint32_t i = 0; list && i < plan->n_parts; i++) {
+        PyObject *item = part(&plan->parts[i]);
+        if (!item || PyList_SetItem(list, i, item) < 0) Py_CLEAR(list);
+    }
+    return list;
+}
+
+PyObject *core_plan(const vecmill_plan *p)
+{
+    PyObject *d = PyDict_New();
+    return whole(d, d && put_u64(d, "total_bytes", p->total_bytes) &&
+                        put_u64(d, "reserve_bytes", p->reserve_bytes) &&
+                        put_u64(d, "pack_bytes", p->pack_bytes) &&
+                        put_limit(d, "limit_bytes", p->limit_bytes) &&
+                        put_text(d, "limit_source", p->limit_source) &&
+                        put_bool(d, "fits", p->fits) && put_u64(d, "workers", p->workers) &&
+                        put_u64(d, "batch_tokens", p->batch_tokens) &&
+                        put_u64(d, "max_length", p->max_length) &&
+                        put_u64(d, "max_document", p->max_document) &&
+                        put_bool(d, "measured", p->measured) && put_bool(d, "shrunk", p->shrunk) &&
+                        put_bool(d, "oom_group", p->oom_group) && put(d, "parts", parts(p)) &&
+                        put_text(d, "advice", p->advice));
+}

@@ -1,0 +1,123 @@
+/* core_args: what Python gives, in the library's words. */
+#include "core.h"
+
+#include <string.h>
+
+#define PICK_PRECISION "precision is 'fp32', 'bf16' or 'int8', not '%.40s'"
+#define PICK_LONG      "long is 'truncate', 'error' or 'split', not '%.40s'"
+
+static bool pick(const char *word, const char *const *words, int n, const char *format, int *picked)
+{
+    for (int i = 0; word && i < n; i++) {
+        if (strcmp(word, words[i]) == 0) {
+            *picked = i;
+            return true;
+        }
+    }
+    if (word) PyErr_Format(PyExc_ValueError, format, word);
+    return !word;
+}
+
+bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
+                  vecmill_pool_options *pool_options)
+{
+    static char *of_session[] = {"model_dir", "cache_dir",    "worker_path", "isa",     "precision",
+                                 "long",      "batch_tokens", "max_length",  "threads", NULL};
+    static char *of_pool[] = {"model_dir", "cache_dir",    "worker_path",  "isa",
+                              "precision", "long",         "batch_tokens", "max_length",
+                              "workers",   "memory_bytes", "max_document", NULL};
+    static const char *const precisions[] = {"fp32", "bf16", "int8"};
+    static const char *const policies[] = {"truncate", "error", "split"};
+    const char *precision = NULL, *policy = NULL;
+    unsigned long long memory = 0, document = 0;
+    unsigned int workers = 0;
+    int picked_precision = VECMILL_FP32, picked_policy = VECMILL_LONG_TRUNCATE;
+    vecmill_options_init(options);
+    if (pool_options) {
+        vecmill_pool_options_init(pool_options);
+        if (!PyArg_ParseTupleAndKeywords(
+                args, kwargs, "s|$zzzzzIIIKK", of_pool, &options->model_dir, &options->cache_dir,
+                &options->worker_path, &options->isa, &precision, &policy, &options->batch_tokens,
+                &options->max_length, &workers, &memory, &document))
+            return false;
+        pool_options->workers = workers;
+        pool_options->memory_bytes = memory;
+        pool_options->max_document = document;
+    } else if (!PyArg_ParseTupleAndKeywords(
+                   args, kwargs, "s|$zzzzzIII", of_session, &options->model_dir,
+                   &options->cache_dir, &options->worker_path, &options->isa, &precision, &policy,
+                   &options->batch_tokens, &options->max_length, &options->threads)) {
+        return false;
+    }
+    if (!pick(precision, precisions, 3, PICK_PRECISION, &picked_precision)) return false;
+    if (!pick(policy, policies, 3, PICK_LONG, &picked_policy)) return false;
+    options->precision = (vecmill_precision)picked_precision;
+    options->long_policy = (vecmill_long)picked_policy;
+    return true;
+}
+
+/* UTF-8 of its own, which ends with the call: what Python would keep in the str lives as long as the str. */
+static PyObject *utf8_of(PyObject *text, Py_ssize_t i)
+{
+    if (PyUnicode_Check(text)) return PyUnicode_AsUTF8String(text);
+    PyErr_Format(PyExc_TypeError, "text %zd is %R, not a str", i, (PyObject *)Py_TYPE(text));
+    return NULL;
+}
+
+static bool take_text(struct core_texts *t, size_t i, PyObject *text, Py_ssize_t place)
+{
+    PyObject *bytes = text ? utf8_of(text, place) : NULL;
+    char *data;
+    Py_ssize_t n;
+    if (!bytes) return false;
+    t->held[i] = bytes;
+    if (PyBytes_AsStringAndSize(bytes, &data, &n) < 0) return false;
+    t->docs[i] = (vecmill_doc){.text = data, .bytes = (size_t)n};
+    return true;
+}
+
+bool core_texts_get(PyObject *texts, Py_ssize_t start, struct core_texts *t)
+{
+    const Py_ssize_t n = PySequence_Size(texts);
+    if (n < 0) return false;
+    if (start < 0 || start > n) {
+        PyErr_Format(PyExc_ValueError, "start is %zd, there are %zd texts", start, n);
+        return false;
+    }
+    t->n = (size_t)(n - start);
+    t->docs = PyMem_Calloc(t->n + 1, sizeof *t->docs);
+    t->held = PyMem_Calloc(t->n + 1, sizeof(PyObject *));
+    bool ok = t->docs && t->held;
+    if (!ok) PyErr_NoMemory();
+    for (size_t i = 0; ok && i < t->n; i++) {
+        PyObject *text = PySequence_GetItem(texts, start + (Py_ssize_t)i);
+        ok = take_text(t, i, text, start + (Py_ssize_t)i);
+        Py_XDECREF(text);
+    }
+    if (!ok) core_texts_free(t);
+    return ok;
+}
+
+void core_texts_free(struct core_texts *t)
+{
+    for (size_t i = 0; t->held && i < t->n; i++) {
+        Py_XDECREF(t->held[i]);
+    }
+    PyMem_Free(t->held);
+    PyMem_Free(t->docs);
+    *t = (struct core_texts){.n = 0};
+}
+
+bool core_rows_get(PyObject *object, uint32_t dim, Py_buffer *view, size_t *rows)
+{
+    const int flags = PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT;
+    if (PyObject_GetBuffer(object, view, flags) < 0) return false;
+    if (!view->format || strcmp(view->format, "f") != 0) {
+        PyErr_Format(PyExc_ValueError, "the buffer's elements are '%s', not float32",
+                     view->format ? view->format : "B");
+        PyBuffer_Release(view);
+        return false;
+    }
+    *rows = (size_t)view->len / (dim * sizeof(float));
+    return true;
+}

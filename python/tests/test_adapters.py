@@ -1,0 +1,88 @@
+"""vecmill inside LangChain, LlamaIndex and Qdrant's client, the real ones; what is not installed is skipped."""
+
+import importlib.util
+import unittest
+
+import kit
+import numpy as np
+
+import vecmill
+
+NAME = "test/toy"
+
+
+def missing(module):
+    return importlib.util.find_spec(module) is None
+
+
+class Case(kit.Case):
+    def setUp(self):
+        vecmill.TextEmbedding._custom_models.clear()
+        vecmill.TextEmbedding.add_custom_model(NAME, "MEAN", True, vecmill.ModelSource(hf=NAME), 32)
+        self.options = {"specific_model_path": kit.model("toy")}
+        self.model = vecmill.TextEmbedding(NAME, **self.options)
+        self.texts = kit.texts(200)
+        self.want = np.stack(list(self.model.embed(self.texts)))
+
+
+@unittest.skipIf(missing("langchain_core"), "langchain-core is not installed")
+class LangChain(Case):
+    def test_embeddings(self):
+        from langchain_core.embeddings import Embeddings
+        from langchain_core.vectorstores import InMemoryVectorStore
+
+        from vecmill.langchain import VecmillEmbeddings
+        made = VecmillEmbeddings(NAME, parallel=2, batch_size=16, **self.options)
+        self.assertIsInstance(made, Embeddings)
+        np.testing.assert_array_equal(np.array(made.embed_documents(self.texts), np.float32), self.want)
+        np.testing.assert_array_equal(np.array(made.embed_query(self.texts[3]), np.float32), self.want[3])
+        store = InMemoryVectorStore.from_texts(self.texts, made)
+        self.assertEqual(store.similarity_search(self.texts[7], k=1)[0].page_content, self.texts[7])
+
+    def test_async(self):
+        import asyncio
+
+        from vecmill.langchain import VecmillEmbeddings
+        made = VecmillEmbeddings(NAME, **self.options)
+        np.testing.assert_array_equal(np.array(asyncio.run(made.aembed_documents(self.texts)), np.float32), self.want)
+
+
+@unittest.skipIf(missing("llama_index"), "llama-index-core is not installed")
+class LlamaIndex(Case):
+    def test_embeddings(self):
+        import asyncio
+
+        from llama_index.core.base.embeddings.base import BaseEmbedding
+        from llama_index.core.schema import TextNode
+
+        from vecmill.llama_index import VecmillEmbedding
+        made = VecmillEmbedding(NAME, embed_batch_size=64, **self.options)
+        self.assertIsInstance(made, BaseEmbedding)
+        np.testing.assert_array_equal(np.array(made.get_text_embedding_batch(self.texts), np.float32), self.want)
+        np.testing.assert_array_equal(np.array(made.get_query_embedding(self.texts[3]), np.float32), self.want[3])
+        np.testing.assert_array_equal(np.array(asyncio.run(made.aget_text_embedding(self.texts[4])), np.float32),
+                                      self.want[4])
+        nodes = made([TextNode(text=text) for text in self.texts[:5]])
+        np.testing.assert_array_equal(np.array([node.embedding for node in nodes], np.float32), self.want[:5])
+
+
+@unittest.skipIf(missing("qdrant_client"), "qdrant-client is not installed")
+class Qdrant(Case):
+    """Its client in local mode: vectors go in as they come out of the generator."""
+
+    def test_upload_and_search(self):
+        from qdrant_client import QdrantClient, models
+        client = QdrantClient(":memory:")
+        client.create_collection("texts", vectors_config=models.VectorParams(
+            size=self.model.embedding_size, distance=models.Distance.COSINE))
+        client.upload_collection("texts", vectors=self.model.embed(self.texts, parallel=2, batch_size=16),
+                                 payload=[{"text": text} for text in self.texts], ids=range(len(self.texts)))
+        self.assertEqual(client.count("texts").count, len(self.texts))
+        for i in (0, 77, 199):
+            query = next(self.model.query_embed(self.texts[i]))
+            found = client.query_points("texts", query=query, limit=1).points
+            self.assertEqual((found[0].id, found[0].payload["text"]), (i, self.texts[i]))
+
+
+if __name__ == "__main__":
+    kit.main()

@@ -1,0 +1,279 @@
+"""FastEmbed's face: signatures, laziness, order, types, registry, and the errors for mistakes."""
+
+import contextlib
+import inspect
+import io
+import json
+import os
+import shutil
+import warnings
+
+import kit
+import numpy as np
+
+import vecmill
+from vecmill import Device, ModelSource, PoolingType, TextEmbedding
+from vecmill.text_embedding import max_context
+
+NAME = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def model(**more):
+    TextEmbedding._custom_models.clear()
+    TextEmbedding.add_custom_model("test/toy", PoolingType.MEAN, True, ModelSource(hf="test/toy"), 32)
+    return TextEmbedding("test/toy", **({"specific_model_path": kit.model("toy")} | more))
+
+
+class Signatures(kit.Case):
+    """FastEmbed 0.9.1's names, order and defaults; a test against FastEmbed itself is test_fastembed.py."""
+
+    def test_constructor(self):
+        parameters = list(inspect.signature(TextEmbedding).parameters.values())
+        self.assertEqual([(p.name, p.default) for p in parameters[:7]], [
+            ("model_name", "BAAI/bge-small-en-v1.5"), ("cache_dir", None), ("threads", None), ("providers", None),
+            ("cuda", Device.AUTO), ("device_ids", None), ("lazy_load", False)])
+
+    def test_embed(self):
+        parameters = list(inspect.signature(TextEmbedding.embed).parameters.values())
+        self.assertEqual([(p.name, p.default) for p in parameters[1:4]], [
+            ("documents", inspect.Parameter.empty), ("batch_size", 256), ("parallel", None)])
+
+
+class Embedding(kit.Case):
+    def test_a_generator_in_order(self):
+        m, texts = model(), kit.texts(100)
+        found = m.embed(texts)
+        self.assertTrue(inspect.isgenerator(found))
+        rows = list(found)
+        self.assertEqual({(type(row), row.dtype.name, row.shape) for row in rows}, {(np.ndarray, "float32", (32,))})
+        for i in (0, 37, 99):
+            self.assertEqual(next(iter(m.embed(texts[i]))).tobytes(), rows[i].tobytes())
+        norms = np.linalg.norm(np.stack(rows), axis=1)
+        self.assertLess(float(np.abs(norms - 1).max()), 1e-6)
+
+    def test_nothing_happens_before_it_is_iterated(self):
+        touched = []
+        model().embed(touched.append(i) or "x" for i in range(3))
+        self.assertEqual(touched, [])
+
+    def test_the_same_bytes_whatever_the_batch_the_threads_and_the_processes(self):
+        texts = kit.texts(300)
+        want = np.stack(list(model(threads=1).embed(texts))).tobytes()
+        for how in ({"batch_size": 1}, {"batch_size": 7}, {"parallel": 1, "batch_size": 8},
+                    {"parallel": 2, "batch_size": 8}, {"parallel": 0, "batch_size": 300}):
+            self.assertEqual(np.stack(list(model(threads=3).embed(texts, **how))).tobytes(), want, how)
+            self.assertEqual(np.stack(list(model().embed(iter(texts), **how))).tobytes(), want, how)
+
+    def test_few_documents_start_no_process(self):
+        m = model()
+        found = m.embed(kit.texts(10), parallel=2)
+        next(found)
+        self.assertEqual(kit.workers(), [])
+        found = m.embed(iter(kit.texts(10)), parallel=2)
+        next(found)
+        self.assertEqual(len(kit.workers()) > 0, True)
+        found.close()
+
+    def test_documents_like_any_other(self):
+        rows = list(model().embed(["", "  ", "a\0b", "\U0001f600", "x" * 3_000_000]))
+        self.assertEqual(len(rows), 5)
+        self.assertTrue(all(np.isfinite(row).all() for row in rows))
+        self.assertEqual(list(model().embed([])), [])
+
+    def test_a_very_long_document_in_workers(self):
+        texts = ["word " * 5_000_000, "short"]
+        inside = list(model().embed(texts))
+        outside = list(model().embed(texts, batch_size=1, parallel=1))
+        self.assertEqual([row.tobytes() for row in inside], [row.tobytes() for row in outside])
+
+    def test_query_and_passage(self):
+        m = model()
+        want = [row.tobytes() for row in m.embed(["one", "two"])]
+        self.assertEqual([row.tobytes() for row in m.query_embed("one")], want[:1])
+        self.assertEqual([row.tobytes() for row in m.query_embed(["one", "two"])], want)
+        self.assertEqual([row.tobytes() for row in m.passage_embed(["one", "two"], batch_size=1)], want)
+
+    def test_token_count(self):
+        m = model()
+        self.assertEqual(m.token_count("the of and"), 5)
+        self.assertEqual(m.token_count(["the of and", ""]), 7)
+        self.assertEqual(m.token_count(["the " * 1000]), m.model.facts["max_length"])
+
+    def test_progress(self):
+        """A bar where tqdm is, which counts what was delivered."""
+        try:
+            import tqdm  # noqa: F401
+        except ImportError:
+            self.skipTest("tqdm is not installed")
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            list(model().embed(["a", "b", "c"], progress=True))
+        self.assertIn("3/3", said.getvalue())
+
+    def test_other_precisions(self):
+        want = np.stack(list(model().embed(kit.texts(20))))
+        for precision, least in (("fp32", 1.0), ("bf16", 0.999), ("int8", 0.98)):
+            got = np.stack(list(model(precision=precision).embed(kit.texts(20))))
+            self.assertGreaterEqual(float((want * got).sum(axis=1).min()), least - 1e-6, precision)
+
+
+class Mistakes(kit.Case):
+    def test_unknown_model(self):
+        with self.assertRaisesRegex(ValueError, "Model no/such is not supported in TextEmbedding"):
+            TextEmbedding("no/such")
+
+    def test_a_model_that_is_not_here(self):
+        with self.assertRaises(ValueError) as raised:
+            TextEmbedding("BAAI/bge-small-en-v1.5", local_files_only=True)
+        self.assertIsInstance(raised.exception, vecmill.NotFoundError)
+
+    def test_a_folder_that_is_not_there(self):
+        with self.assertRaises(vecmill.NotFoundError):
+            TextEmbedding(NAME, specific_model_path="/nowhere")
+
+    def test_batch_size(self):
+        m = model()
+        for how in ({"batch_size": 0}, {"parallel": -1, "batch_size": 1}):
+            found = m.embed(["x"], **how)
+            with self.assertRaises(ValueError):
+                next(found)
+        with self.assertRaises(ValueError):
+            m.token_count(["x"], batch_size=0)
+
+    def test_what_is_not_text(self):
+        with self.assertRaisesRegex(TypeError, "document 1 is int, not str"):
+            list(model().embed(["x", 3]))
+        with self.assertRaisesRegex(TypeError, "document 1 is NoneType, not str"):
+            list(model().embed(iter(["x", None]), parallel=1))
+        with self.assertRaises(TypeError):
+            list(model().embed(None))
+        with self.assertRaises(UnicodeEncodeError):
+            list(model().embed(["\ud800"]))
+
+    def test_devices(self):
+        model(providers=["CPUExecutionProvider"])
+        model(cuda=False)
+        model(cuda=Device.CPU)
+        for how in ({"providers": ["CUDAExecutionProvider"]}, {"cuda": True}, {"cuda": Device.CUDA},
+                    {"providers": [("CUDAExecutionProvider", {"device_id": 0})]}):
+            with self.assertRaisesRegex(ValueError, "Provider CUDAExecutionProvider is not available"):
+                model(**how)
+        with self.assertWarnsRegex(UserWarning, "device_ids"):
+            model(device_ids=[0])
+        with self.assertWarnsRegex(UserWarning, "mutually exclusive"):
+            model(cuda=True, providers=["CPUExecutionProvider"])
+
+    def test_arguments_that_mean_nothing(self):
+        for name in ("enable_cpu_mem_arena", "mmap"):
+            with self.assertWarnsRegex(UserWarning, name):
+                model(**{name: True})
+        with self.assertRaisesRegex(TypeError, "'colour'"):
+            model(colour="red")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model(local_files_only=True)
+
+    def test_values(self):
+        for how in ({"threads": -1}, {"threads": 1000}, {"precision": "fp64"}, {"memory": "much"}, {"memory": 0},
+                    {"max_length": 100_000}):
+            with self.assertRaises(ValueError, msg=how):
+                model(**how)
+
+    def test_memory_that_does_not_suffice(self):
+        m = model(memory="1M", lazy_load=True)
+        with self.assertRaises(MemoryError) as raised:
+            next(m.embed(iter(["x"]), parallel=2))
+        self.assertIsInstance(raised.exception, vecmill.DoesNotFitError)
+        self.assertFalse(m.plan(2)["fits"])
+        self.assertTrue(m.plan(2)["advice"])
+
+
+class Failing(kit.Case):
+    """Documents that fail one by one."""
+
+    def embedder(self):
+        return vecmill.Embedder(kit.model("toy"), long="error", max_length=16)
+
+    def test_raise(self):
+        for workers in (None, 1):
+            got = []
+            with self.assertRaises(vecmill.DocumentError) as raised:
+                for row in self.embedder().stream(["a", "the " * 50, "b"], workers=workers):
+                    got.append(row)
+            self.assertEqual((len(got), raised.exception.index), (1, 1))
+            self.assertIn("16", raised.exception.reason)
+
+    def test_too_large_for_the_pool(self):
+        """Over max_document, in its place among the others."""
+        texts = ["a", "x" * (17 << 20), "b", "y" * (17 << 20)]
+        rows = list(self.embedder().stream(texts, workers=1, on_error="skip"))
+        self.assertEqual([bool(row.any()) for row in rows], [True, False, True, False])
+        with self.assertRaises(vecmill.DocumentError) as raised:
+            list(self.embedder().stream(texts, workers=1))
+        self.assertEqual(raised.exception.index, 1)
+
+    def test_skip(self):
+        for workers in (None, 1):
+            rows = list(self.embedder().stream(["a", "the " * 50, "b"], workers=workers, on_error="skip"))
+            self.assertEqual([bool(row.any()) for row in rows], [True, False, True])
+
+
+class Registry(kit.Case):
+    def test_list(self):
+        models = TextEmbedding.list_supported_models()
+        by_name = {m["model"]: m for m in models}
+        self.assertEqual(by_name[NAME]["dim"], 384)
+        self.assertEqual(set(models[0]), {"model", "sources", "model_file", "description", "license", "size_in_GB",
+                                          "additional_files", "dim", "tasks"})
+        self.assertEqual(TextEmbedding.get_embedding_size(NAME.upper()), 384)
+        with self.assertRaisesRegex(ValueError, "Embedding size for model no/such was None"):
+            TextEmbedding.get_embedding_size("no/such")
+
+    def test_custom(self):
+        m = model()
+        self.assertEqual((m.embedding_size, TextEmbedding.get_embedding_size("test/TOY")), (32, 32))
+        with self.assertRaisesRegex(ValueError, "already registered"):
+            TextEmbedding.add_custom_model("TEST/toy", PoolingType.MEAN, True, ModelSource(hf="x/y"), 32)
+        for pooling in (PoolingType.LAST_TOKEN, PoolingType.DISABLED):
+            with self.assertRaises(ValueError):
+                TextEmbedding.add_custom_model("test/other", pooling, True, ModelSource(hf="x/y"), 32)
+        with self.assertRaises(ValueError):
+            ModelSource()
+
+    def test_pooling_and_normalization_are_the_callers(self):
+        texts, rows = ["one two three"], {}
+        for pooling in ("MEAN", "CLS"):
+            for normalization in (True, False):
+                TextEmbedding._custom_models.clear()
+                TextEmbedding.add_custom_model("test/toy", PoolingType(pooling), normalization,
+                                               ModelSource(hf="test/toy"), 32)
+                m = TextEmbedding("test/toy", specific_model_path=kit.model("toy"))
+                self.assertEqual((m.model.facts["pooling"], m.model.facts["normalized"]),
+                                 (pooling.lower(), normalization))
+                rows[pooling, normalization] = next(m.embed(texts))
+        for pooling in ("MEAN", "CLS"):
+            raw = rows[pooling, False]
+            np.testing.assert_allclose(raw / np.linalg.norm(raw), rows[pooling, True], atol=1e-6)
+        self.assertFalse(np.allclose(rows["MEAN", True], rows["CLS", True]))
+
+    def test_fastembeds_rule_for_the_length(self):
+        folder = os.path.join(kit.home(), "lengths")
+        shutil.copytree(kit.model("toy"), folder)
+        path = os.path.join(folder, "tokenizer_config.json")
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        for said, want in (({"model_max_length": 32, "max_length": 16}, 16), ({"model_max_length": 32}, 32),
+                           ({"model_max_length": 1e30, "max_length": 24}, 24), ({"model_max_length": 512}, 64),
+                           ({"model_max_length": 0}, None), ({}, None)):
+            for name in ("model_max_length", "max_length"):
+                config.pop(name, None)
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(config | said, file)
+            if want is None:
+                self.assertRaisesRegex(ValueError, "Could not determine the maximum context length", max_context,
+                                       folder)
+            else:
+                self.assertEqual(max_context(folder), want, said)
+
+
+if __name__ == "__main__":
+    kit.main()

@@ -1,0 +1,127 @@
+"""Beside FastEmbed itself: the same vectors, the same signatures, the same errors for the same mistakes.
+
+FastEmbed's ONNX file is made by bench/compare/make_onnx.py from the same safetensors. Skipped, with the reason,
+where fastembed, onnx, the real model or the reference texts are not there.
+"""
+
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+import unittest
+
+import kit
+import numpy as np
+
+import vecmill
+
+try:
+    import fastembed
+    import onnx  # noqa: F401
+    MISSING = None if kit.REAL_MODEL else "VECMILL_TEST_MODEL does not name a model"
+except ImportError as why:
+    MISSING = f"{why}"
+TEXTS = os.path.join(kit.SHARED, "data", "reference", "texts.jsonl")
+if not MISSING and not os.path.exists(TEXTS):
+    MISSING = f"{TEXTS} is not there"
+NAME = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def onnx_folder():
+    folder = os.path.join(kit.home(), "onnx")
+    if not os.path.isdir(folder):
+        tool = os.path.join(kit.ROOT, "bench", "compare", "make_onnx.py")
+        subprocess.run([sys.executable, tool, kit.REAL_MODEL, folder], check=True, stdout=subprocess.DEVNULL)
+        shutil.copy(os.path.join(folder, "hidden.onnx"), os.path.join(folder, "model.onnx"))
+        for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+            if os.path.exists(os.path.join(kit.REAL_MODEL, name)):
+                shutil.copy(os.path.join(kit.REAL_MODEL, name), folder)
+    return folder
+
+
+@unittest.skipIf(MISSING, MISSING)
+class Same(kit.Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.theirs = fastembed.TextEmbedding(NAME, specific_model_path=onnx_folder(), cache_dir=kit.home())
+        cls.ours = vecmill.TextEmbedding(NAME, specific_model_path=kit.REAL_MODEL)
+        with open(TEXTS, encoding="utf-8") as file:
+            cls.texts = [json.loads(line)["text"] for line in file]
+
+    def test_vectors(self):
+        theirs = list(self.theirs.embed(self.texts, batch_size=8))
+        for n, how in ((len(self.texts), {}), (100, {"parallel": 2, "batch_size": 8})):
+            ours = list(self.ours.embed(self.texts[:n], **how))
+            self.assertEqual(len(ours), n)
+            theirs = theirs[:n]
+            self.assertEqual({(a.dtype, a.shape) for a in ours}, {(a.dtype, a.shape) for a in theirs})
+            cosines = [float(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)) for a, b in zip(ours, theirs, strict=True)]
+            largest = max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
+            print(f"{len(ours)} texts, least cosine {min(cosines):.9f}, largest difference {largest:.2e}")
+            self.assertGreaterEqual(min(cosines), 0.99999)
+
+    def test_token_count(self):
+        for texts in (self.texts[:100], "one two three", [""]):
+            self.assertEqual(self.ours.token_count(texts), self.theirs.token_count(texts))
+
+    def test_sizes(self):
+        self.assertEqual(self.ours.embedding_size, self.theirs.embedding_size)
+        self.assertEqual(vecmill.TextEmbedding.get_embedding_size(NAME),
+                         fastembed.TextEmbedding.get_embedding_size(NAME))
+        theirs = {m["model"]: m for m in fastembed.TextEmbedding.list_supported_models()}
+        for m in vecmill.TextEmbedding.list_supported_models():
+            known = {name.lower(): dims for name, dims in ((n, d["dim"]) for n, d in theirs.items())}
+            if m["model"].lower() in known:
+                self.assertEqual(m["dim"], known[m["model"].lower()], m["model"])
+            self.assertEqual(set(m), set(theirs[NAME]))
+
+    def test_signatures(self):
+        """Whatever FastEmbed takes by position, ours takes in the same place, with the same default."""
+        for name in ("__init__", "embed", "query_embed", "passage_embed", "token_count", "list_supported_models",
+                     "get_embedding_size", "add_custom_model"):
+            theirs = inspect.signature(getattr(fastembed.TextEmbedding, name)).parameters
+            ours = inspect.signature(getattr(vecmill.TextEmbedding, name)).parameters
+            for (a, p), (b, q) in zip(theirs.items(), ours.items(), strict=False):
+                if p.kind is inspect.Parameter.VAR_KEYWORD:
+                    break
+                self.assertEqual(a, b, name)
+                if a != "model_file": # an ONNX file there
+                    self.assertEqual(getattr(p.default, "value", p.default), getattr(q.default, "value", q.default),
+                                     (name, a))
+
+    def test_mistakes(self):
+        def both(mistake):
+            raised = []
+            for package, model in ((fastembed, self.theirs), (vecmill, self.ours)):
+                try:
+                    mistake(package.TextEmbedding, model)
+                    raised.append(None)
+                except Exception as why:
+                    raised.append(why)
+            theirs, ours = raised
+            self.assertIsNotNone(theirs)
+            self.assertIsInstance(ours, type(theirs))
+        both(lambda cls, model: cls("no/such"))
+        both(lambda cls, model: cls.get_embedding_size("no/such"))
+        both(lambda cls, model: next(iter(model.embed(["x"], batch_size=0))))
+        both(lambda cls, model: list(model.embed([3])))
+        both(lambda cls, model: list(model.embed(None)))
+        both(lambda cls, model: cls("BAAI/bge-small-en-v1.5", local_files_only=True, cache_dir=kit.home()))
+        folder = onnx_folder()
+        both(lambda cls, model: cls(NAME, providers=["NoSuchProvider"], specific_model_path=kit.REAL_MODEL
+                                    if cls is vecmill.TextEmbedding else folder))
+
+    def test_its_classes_are_taken(self):
+        from fastembed.common.model_description import ModelSource, PoolingType
+        vecmill.TextEmbedding._custom_models.clear()
+        vecmill.TextEmbedding.add_custom_model(model="test/mini", pooling=PoolingType.MEAN, normalization=True,
+                                               sources=ModelSource(hf="test/mini"), dim=384)
+        ours = vecmill.TextEmbedding("test/mini", specific_model_path=kit.REAL_MODEL,
+                                     cuda=fastembed.common.types.Device.CPU)
+        self.assertEqual(next(ours.embed("x")).tobytes(), next(self.ours.embed("x")).tobytes())
+
+
+if __name__ == "__main__":
+    kit.main()

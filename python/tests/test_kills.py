@@ -1,0 +1,104 @@
+"""Workers are killed while Python iterates: everything is delivered, byte for byte."""
+
+import random
+import threading
+import time
+
+import kit
+import numpy as np
+
+import vecmill
+
+
+class Kills(kit.Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.texts = kit.texts(900, 60)
+        cls.embedder = vecmill.Embedder(kit.model("slow"))
+        cls.want = cls.embedder.embed(cls.texts).tobytes()
+
+    def stream(self, workers=2):
+        return self.embedder.stream(iter(self.texts), workers=workers)
+
+    def finish(self, rows, found):
+        rows += list(found)
+        self.assertEqual(len(rows), len(self.texts))
+        self.assertEqual(np.stack(rows).tobytes(), self.want)
+
+    def test_while_running(self):
+        found = self.stream()
+        rows = [next(found) for _ in range(100)]
+        self.assertTrue(kit.kill(random.choice(kit.workers())))
+        self.finish(rows, found)
+
+    def test_while_the_consumer_is_slow(self):
+        """FastEmbed 0.9.1 hung here in one of two runs."""
+        found = self.stream()
+        rows = [next(found) for _ in range(10)]
+        self.assertTrue(kit.kill(kit.workers()[0]))
+        time.sleep(3)
+        self.finish(rows, found)
+
+    def test_during_the_last_results(self):
+        found = self.stream()
+        rows = [next(found) for _ in range(len(self.texts) - 60)]
+        for pid in kit.workers():
+            kit.kill(pid)
+        self.finish(rows, found)
+
+    def test_all_at_once(self):
+        found = self.stream()
+        rows = [next(found) for _ in range(50)]
+        killed = sum(kit.kill(pid) for pid in kit.workers())
+        self.assertGreater(killed, 0)
+        self.finish(rows, found)
+
+    def test_before_the_first_result(self):
+        found, killed = self.stream(), []
+
+        def kill():
+            kit.wait_until("a worker", kit.workers)
+            killed.append(kit.kill(kit.workers()[0]))
+        killer = threading.Thread(target=kill)
+        killer.start()
+        rows = [next(found)]
+        killer.join()
+        self.finish(rows, found)
+
+    def test_again_and_again(self):
+        """A kill every few milliseconds until some tens have hit."""
+        found, rows, hits, done = self.stream(), [], 0, threading.Event()
+
+        def kill():
+            nonlocal hits
+            while not done.is_set() and hits < 40:
+                alive = kit.workers()
+                hits += bool(alive) and kit.kill(random.choice(alive))
+                time.sleep(0.03)
+        killer = threading.Thread(target=kill)
+        rows.append(next(found))
+        killer.start()
+        try:
+            self.finish(rows, found)
+        finally:
+            done.set()
+            killer.join()
+        print(f"{hits} kills")
+        self.assertGreater(hits, 3)
+
+    def test_asyncio(self):
+        import asyncio
+
+        async def main():
+            rows = []
+            async for row in self.embedder.astream(iter(self.texts), workers=2):
+                rows.append(row)
+                if len(rows) == 200:
+                    for pid in kit.workers():
+                        kit.kill(pid)
+            return rows
+        self.finish(asyncio.run(main()), iter(()))
+
+
+if __name__ == "__main__":
+    kit.main()

@@ -1,0 +1,19 @@
+"""vecmill: text in, vectors out.
+
+    from vecmill import TextEmbedding          # FastEmbed's face
+    vectors = list(TextEmbedding("sentence-transformers/all-MiniLM-L6-v2").embed(["hello", "world"]))
+
+    from vecmill import Embedder               # vecmill's own
+    rows = Embedder().embed(["hello", "world"])   # float32 [2, 384]
+
+Beside them: the exceptions (see _errors: VecmillError is the root of all), and `version`.
+"""
+
+from vecmill._core import version
+from vecmill._embedder import Embedder
+from vecmill._errors import *  # noqa: F403
+from vecmill._errors import __all__ as _exceptions
+from vecmill.text_embedding import Device, ModelSource, PoolingType, TextEmbedding
+
+__version__ = version
+__all__ = ["Device", "Embedder", "ModelSource", "PoolingType", "TextEmbedding", "version", *_exceptions]

@@ -1,0 +1,233 @@
+"""Embedder: vecmill's own face in Python, over vecmill.h."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from vecmill import _core, _programs, _stream
+from vecmill._errors import DocumentError, DoesNotFitError, UsageError
+
+_TEXT_BYTES = 1 << 20  # VECMILL_TEXT_BYTES: where documents are truncated, nothing behind it is looked at
+_CHARS_A_THREAD = 1 << 14  # of one call of a session: what Ctrl-C waits for
+
+
+def bytes_of(memory: int | str | None) -> int:
+    """Bytes of 1536, "512M", "2G" (powers of 1,024); 0 for None."""
+    if memory is None:
+        return 0
+    if isinstance(memory, int) and not isinstance(memory, bool):
+        if memory <= 0:
+            raise UsageError(f"memory is {memory} bytes; it is at least 1")
+        return memory
+    text = str(memory).strip().upper().removesuffix("IB").removesuffix("B")
+    unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}.get(text[-1:], 1)
+    digits = text[:-1] if unit > 1 else text
+    if not digits.isdecimal() or int(digits) == 0:
+        raise UsageError(f"memory is {memory!r}, not a number of bytes such as 536870912, '512M' or '2G'")
+    return int(digits) * unit
+
+
+def _count(name: str, value: int | None, most: int) -> int:
+    """An option that is a number from 1 to most, 0 where it is left to choose."""
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise UsageError(f"{name} is {value!r}; it is a number up to {most}, or None")
+    return value
+
+
+class Embedder:
+    """A model that turns texts into vectors, on this machine's processors.
+
+    model:        a name of `vecmill models` (fetched at the first use), `org/name`, or a folder in Hugging Face
+                  layout
+    cache_dir:    where models and packs live; default $VECMILL_CACHE, $XDG_CACHE_HOME/vecmill or ~/.cache/vecmill
+    precision:    "fp32", "bf16" or "int8"; "auto" is fp32
+    threads:      that compute together in this process; default: the processors that it may keep busy. No bit
+                  of a vector depends on it
+    max_length:   tokens kept of a document, special ones included; default: the model's own
+    batch_tokens: tokens computed in one pass; default: chosen
+    long:         what becomes of longer documents: "truncate", "error", or "split" into windows and average
+    isa:          at most this instruction set: "ref", "avx2", "avx512"
+    memory:       the most that workers and this process's share for them may take, bytes or "512M"; in this
+                  process alone, the most that the session's working memory may be
+    local_files_only: nothing is fetched
+    lazy_load:    opens the model at the first use instead of now
+
+    May be used from several threads, which take turns, and in the child of a fork(), which opens the model again.
+    Errors: UsageError, UnsupportedError, NotFoundError, ModelError, DoesNotFitError, SystemCallError.
+    """
+
+    def __init__(self, model: str = "all-MiniLM-L6-v2", *, cache_dir: str | os.PathLike[str] | None = None,
+                 precision: str = "auto", threads: int | None = None, max_length: int | None = None,
+                 batch_tokens: int | None = None, long: str = "truncate", isa: str | None = None,
+                 memory: int | str | None = None, local_files_only: bool = False, lazy_load: bool = False):
+        self.cache_dir = None if cache_dir is None else os.fspath(cache_dir)
+        self.model_dir = _programs.folder(os.fspath(model), self.cache_dir, local_files_only)
+        self.threads = _count("threads", threads, _core.MAX_THREADS) or min(_core.cpus(), _core.MAX_THREADS)
+        self._memory = bytes_of(memory)
+        self._cut = _TEXT_BYTES + 1 if long == "truncate" else None
+        self._options: dict[str, Any] = {
+            "model_dir": self.model_dir,
+            "cache_dir": self.cache_dir,
+            "worker_path": _programs.WORKER,
+            "isa": isa,
+            "precision": "fp32" if precision == "auto" else precision,
+            "long": long,
+            "batch_tokens": _count("batch_tokens", batch_tokens, _core.MAX_BATCH_TOKENS),
+            "max_length": _count("max_length", max_length, 1 << 30),
+        }
+        self._session: _core.Session | None = None
+        self._facts: dict[str, Any] = {}
+        self._pid = 0
+        self._lock = threading.Lock()
+        if not lazy_load:
+            self._open()
+
+    # ---- in this process ----
+
+    def _open(self) -> _core.Session:
+        """This process's session; a fork's parent's is forgotten, with the lock that it may hold."""
+        if self._pid != os.getpid():
+            self._session, self._lock, self._pid = None, threading.Lock(), os.getpid()
+        with self._lock:
+            if self._session is None:
+                session = _core.Session(**self._options, threads=self.threads)
+                self._facts = session.describe()
+                if 0 < self._memory < self._facts["arena_bytes"]:
+                    raise DoesNotFitError(f"the session takes {self._facts['arena_bytes']} bytes, memory allows "
+                                          f"{self._memory}: fewer batch_tokens or threads take less")
+                self._session = session
+            return self._session
+
+    def _embed_piece(self, piece: list[str], rows: np.ndarray) -> list[tuple[int, int, int]]:
+        session = self._open()
+        with self._lock:
+            return session.embed(piece, rows)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is in force: dim, max_length, most_length, batch_tokens, layers, heads, hidden, intermediate, vocab,
+        precision, normalized, pooling, isa, pack_path, pack_bytes, arena_bytes, identity, threads."""
+        if not self._facts:
+            self._open()
+        return dict(self._facts)
+
+    @property
+    def dim(self) -> int:
+        """Floats in a vector."""
+        return int(self.facts["dim"])
+
+    def embed(self, texts: Iterable[str], *, on_error: str = "raise") -> np.ndarray:
+        """Vectors of all texts, float32 [n, dim], computed in this process."""
+        rows = list(self.stream(texts, on_error=on_error))
+        return np.stack(rows) if rows else np.empty((0, self.dim), np.float32)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids as they are computed: special ones included, cut at max_length."""
+        session = self._open()
+        with self._lock:
+            return session.tokenize(text)
+
+    def count_tokens(self, texts: Iterable[str]) -> int:
+        """Tokens that embedding these texts computes, special ones included, cut at max_length."""
+        total = 0
+        for piece in _stream.pieces(texts, _stream.PIECE_TEXTS, _stream.PIECE_CHARS, self._cut):
+            session = self._open()
+            with self._lock:
+                total += session.count_tokens(piece)
+        return total
+
+    # ---- in either ----
+
+    def chunks(self, texts: Iterable[str], workers: int | None = None,
+               batch_size: int = 256) -> Iterator[list[_stream.Result]]:
+        """Lists of results in order (see _stream); stream() and astream() are this, one by one."""
+        if workers is None:
+            self._open()
+            dim, longest = self.dim, int(self.facts["max_length"])
+            chars = _CHARS_A_THREAD * self.threads
+            source = _stream.pieces(texts, batch_size, chars, self._cut)
+            yield from _stream.of_session(self._embed_piece, dim, longest, source)
+            return
+        source = _stream.pieces(texts, _stream.PIECE_TEXTS, _stream.PIECE_CHARS, self._cut)
+        workers = _count("workers", workers, _core.MAX_WORKERS)
+        pool = _core.Pool(**self._options, workers=workers, memory_bytes=self._memory)
+        self._facts = self._facts or pool.describe()
+        yield from _stream.of_pool(pool, self.dim, source)
+
+    def stream(self, texts: Iterable[str], *, workers: int | None = None, batch_size: int = 256,
+               on_error: str = "raise", progress: bool = False) -> Iterator[np.ndarray]:
+        """A float32 row of shape (dim,) for each text, in order, lazily.
+
+        workers:  None: in this process, with its threads; n: n processes, any of which may be killed at any
+                  moment without a trace in the result; 0: as many as this cgroup's processors and memory allow
+        on_error: "raise": a document that fails is a DocumentError in its place; "skip": a row of zeros
+        progress: shows a bar, where tqdm is installed
+
+        Reads no further ahead than the memory plan says. May be closed at any time.
+        """
+        if on_error not in ("raise", "skip"):
+            raise UsageError(f"on_error is {on_error!r}; it is 'raise' or 'skip'")
+        bar = _bar(texts) if progress else None
+        chunks = self.chunks(texts, workers, batch_size)
+        try:
+            for i, result in enumerate(result for results in chunks for result in results):
+                yield self._row(i, result, on_error)
+                if bar is not None:
+                    bar.update()
+        finally:
+            chunks.close()  # type: ignore[attr-defined] # a generator
+            if bar is not None:
+                bar.close()
+
+    def _row(self, index: int, result: _stream.Result, on_error: str) -> np.ndarray:
+        if not isinstance(result, _stream.Failure):
+            return result
+        if on_error == "raise":
+            raise DocumentError(index, result.reason)
+        return np.zeros(self.dim, np.float32)
+
+    async def astream(self, texts: Iterable[str], *, workers: int | None = None, batch_size: int = 256,
+                      on_error: str = "raise") -> AsyncIterator[np.ndarray]:
+        """As stream(), for asyncio: waits and computes in a thread of the loop's executor. Cancelled, it ends when
+        the call that runs does, within a second or one piece of work."""
+        import asyncio  # takes longer than all the rest of this package
+
+        chunks = self.chunks(texts, workers, batch_size)
+        loop = asyncio.get_running_loop()
+        index = 0
+        try:
+            while True:
+                step = loop.run_in_executor(None, next, chunks, None)
+                try:
+                    results = await asyncio.shield(step)
+                except asyncio.CancelledError:
+                    await asyncio.wait([step])
+                    raise
+                if results is None:
+                    return
+                for result in results:
+                    yield self._row(index, result, on_error)
+                    index += 1
+        finally:
+            chunks.close()  # type: ignore[attr-defined]
+
+    def plan(self, workers: int = 0) -> dict[str, Any]:
+        """The memory of stream(workers=...), before it is begun (docs/MEMORY.md): total_bytes, limit_bytes (None: no
+        limit is known), limit_source, fits, workers, batch_tokens, parts, advice and more. Opens nothing."""
+        workers = _count("workers", workers, _core.MAX_WORKERS)
+        return _core.plan(**self._options, workers=workers, memory_bytes=self._memory)
+
+
+def _bar(texts: Iterable[str]) -> Any:
+    try:
+        from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
+        return None
+    return tqdm(total=len(texts) if hasattr(texts, "__len__") else None, unit="docs")  # type: ignore[arg-type]

@@ -1,0 +1,296 @@
+"""TextEmbedding: FastEmbed's face, on vecmill (docs/FASTEMBED.md has what is the same, better, and not there).
+
+    from vecmill import TextEmbedding          # was: from fastembed import TextEmbedding
+
+The vectors are those of FastEmbed 0.9.1 with the same weights: its rule for the maximum length
+(tokenizer_config.json), its pooling and normalization. The defaults, the lazy generators, their order, one
+float32 array a document, and the errors for the same mistakes are the same too.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import warnings
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vecmill import _custom, _programs
+from vecmill._embedder import Embedder
+from vecmill._errors import NotFoundError, UnsupportedError, UsageError
+
+_CPU = "CPUExecutionProvider"
+
+
+class Device(str, enum.Enum):
+    """Where to compute. This is a CPU engine: AUTO is CPU, and CUDA is refused."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    AUTO = "auto"
+
+
+class PoolingType(str, enum.Enum):
+    """How a document's token vectors become one. CLS and MEAN are computed, the others refused."""
+
+    CLS = "CLS"
+    MEAN = "MEAN"
+    LAST_TOKEN = "LAST_TOKEN"
+    DISABLED = "DISABLED"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's files are: hf, an `org/name` of the hub. A url, FastEmbed's archive of ONNX files, is not
+    read."""
+
+    hf: str | None = None
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.hf is None and self.url is None:
+            raise ValueError(f"At least one source should be set, current sources: hf={self.hf}, url={self.url}")
+
+
+@dataclass(frozen=True)
+class _Description:
+    model: str
+    sources: ModelSource
+    model_file: str
+    description: str
+    license: str
+    size_in_GB: float
+    additional_files: list[str] = field(default_factory=list)
+    dim: int = 0
+    tasks: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Custom:
+    description: _Description
+    pooling: str
+    normalization: bool
+
+
+def _of_entry(entry: dict[str, Any]) -> _Description:
+    words = (f"Text embeddings, {entry['pooling']} pooling, "
+             f"{'normalized' if entry['normalize'] else 'not normalized'}, {entry['max_length']} tokens")
+    return _Description(model=entry["name"], sources=ModelSource(hf=entry["name"]), model_file="model.safetensors",
+                        description=words, license=entry["licence"].lower(),
+                        size_in_GB=round((entry["bytes"] or 0) / 1e9, 3), dim=entry["dim"])
+
+
+def _positive(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 30 else None
+
+
+def max_context(model_dir: str) -> int:
+    """FastEmbed's rule for the length in tokens: the smaller of model_max_length and max_length in
+    tokenizer_config.json, as far as they are positive integers; here never more than the position table has, where
+    FastEmbed fails in the middle of a job. UsageError (a ValueError) if neither is there."""
+    files = {}
+    for name in ("tokenizer_config.json", "config.json"):
+        try:
+            with open(os.path.join(model_dir, name), encoding="utf-8") as file:
+                files[name] = json.load(file)
+        except (OSError, ValueError) as why:
+            raise NotFoundError(f"Could not read {name} in {model_dir}: {why}") from why
+    said = files["tokenizer_config.json"]
+    lengths = [n for n in (_positive(said.get("model_max_length")), _positive(said.get("max_length"))) if n]
+    if not lengths:
+        raise UsageError(f"Could not determine the maximum context length for {model_dir}. Set a positive "
+                         "`model_max_length` or `max_length` in tokenizer_config.json.")
+    table = _positive(files["config.json"].get("max_position_embeddings"))
+    return min([*lengths, table] if table else lengths)
+
+
+def _check_device(providers: Sequence[Any] | None, cuda: bool | Device | str, device_ids: list[int] | None) -> None:
+    asked = cuda is True or cuda == Device.CUDA
+    if asked and providers is not None:
+        warnings.warn(f"`cuda` and `providers` are mutually exclusive parameters, cuda: {cuda}, providers: "
+                      f"{providers}; `providers` is taken", UserWarning, stacklevel=3)
+    names = [p if isinstance(p, str) else p[0] for p in providers or ()]
+    if providers is None and asked:
+        names = ["CUDAExecutionProvider"]
+    for name in names:
+        if name != _CPU:
+            raise UnsupportedError(f"Provider {name} is not available. Available providers: ['{_CPU}']")
+    if device_ids is not None:
+        warnings.warn(f"`device_ids` ({device_ids}) means nothing here: vecmill computes on the CPU", UserWarning,
+                      stacklevel=3)
+
+
+def _check_kwargs(kwargs: dict[str, Any]) -> None:
+    for name in ("enable_cpu_mem_arena", "mmap"):
+        if kwargs.pop(name, None) is not None:
+            warnings.warn(f"`{name}` means nothing here: weights are always mapped, and working memory is taken "
+                          "once", UserWarning, stacklevel=3)
+    if kwargs:
+        raise TypeError(f"TextEmbedding has no argument {', '.join(map(repr, kwargs))}")
+
+
+def _where(documents: str | Iterable[str], batch_size: int,
+           parallel: int | None) -> tuple[Iterable[str], int | None]:
+    """(documents as an iterable, workers): few documents are computed in this process, as FastEmbed does."""
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be >= 1, got {batch_size}")
+    if isinstance(documents, str):
+        return [documents], None
+    few = isinstance(documents, list) and len(documents) < batch_size
+    return documents, None if few else parallel
+
+
+class TextEmbedding:
+    """A model that turns texts into vectors; the arguments are FastEmbed's.
+
+    model_name:  a name of list_supported_models(), or one of add_custom_model()
+    cache_dir:   where models and packs live; default $VECMILL_CACHE, $XDG_CACHE_HOME/vecmill or ~/.cache/vecmill
+                 (not FastEmbed's folder, whose files are ONNX)
+    threads:     of this process, while it computes by itself; default: the processors it may keep busy
+    providers, cuda, device_ids: what asks for anything but the CPU is refused or warned about
+    lazy_load:   opens the model at the first use
+    local_files_only, specific_model_path: as FastEmbed's; the path is a folder with safetensors
+    Beyond FastEmbed:
+    precision:   "auto" (fp32), "fp32", "bf16", "int8"
+    memory:      the most that embedding may take, bytes or "512M": planned before, held during
+    max_length:  tokens kept of a document; default: FastEmbed's rule, max_context()
+    """
+
+    _custom_models: list[_Custom] = []
+
+    def __init__(self, model_name: str = "BAAI/bge-small-en-v1.5", cache_dir: str | None = None,
+                 threads: int | None = None, providers: Sequence[Any] | None = None,
+                 cuda: bool | Device | str = Device.AUTO, device_ids: list[int] | None = None,
+                 lazy_load: bool = False, *, local_files_only: bool = False,
+                 specific_model_path: str | None = None, precision: str = "auto",
+                 memory: int | str | None = None, max_length: int | None = None, **kwargs: Any):
+        _check_kwargs(kwargs)
+        _check_device(providers, cuda, device_ids)
+        self.model_name = model_name
+        self.cache_dir = cache_dir
+        self.threads = threads
+        folder = self._folder(model_name, cache_dir, local_files_only, specific_model_path)
+        self.model = Embedder(folder, cache_dir=cache_dir, precision=precision, threads=threads, memory=memory,
+                              max_length=max_length or max_context(folder), lazy_load=lazy_load)
+
+    @classmethod
+    def _folder(cls, name: str, cache_dir: str | None, offline: bool, path: str | None) -> str:
+        """The model's files, pooled and normalized as FastEmbed would."""
+        custom = next((c for c in cls._custom_models if c.description.model.lower() == name.lower()), None)
+        entry = None if custom else _programs.find(name)
+        if custom is None and entry is None:
+            raise UsageError(f"Model {name} is not supported in TextEmbedding. Please check the supported models "
+                             "using `TextEmbedding.list_supported_models()`")
+        if custom is None and path is None:
+            return _programs.folder(name, cache_dir, offline)
+        if path is None:
+            assert custom is not None
+            if custom.description.sources.hf is None:
+                raise UnsupportedError(f"Model {name} has no source but a url, which holds ONNX files")
+            path = _programs.folder(custom.description.sources.hf, cache_dir, offline)
+        elif not os.path.isdir(path):
+            raise NotFoundError(f"Could not find the folder {path} of model {name}")
+        cache = cache_dir or _programs.cache_dir()
+        if custom is not None:
+            return _custom.folder_with(path, custom.pooling, custom.normalization, custom.description.dim, cache)
+        assert entry is not None
+        return _custom.folder_with(path, entry["pooling"].upper(), entry["normalize"], entry["dim"], cache)
+
+    # ---- the registry ----
+
+    @classmethod
+    def _descriptions(cls) -> list[_Description]:
+        listed = [_of_entry(entry) for entry in _programs.registry() if entry["refused"] is None]
+        return listed + [custom.description for custom in cls._custom_models]
+
+    @classmethod
+    def list_supported_models(cls) -> list[dict[str, Any]]:
+        """A dict for each model: model, sources, model_file, description, license, size_in_GB, additional_files, dim,
+        tasks."""
+        return [asdict(description) for description in cls._descriptions()]
+
+    @classmethod
+    def get_embedding_size(cls, model_name: str) -> int:
+        """Floats in a vector of a model; ValueError if the name is not known."""
+        descriptions = cls._descriptions()
+        entry = _programs.find(model_name)
+        wanted = (entry["name"] if entry else model_name).lower()
+        for description in descriptions:
+            if description.model.lower() == wanted:
+                return description.dim
+        raise UsageError(f"Embedding size for model {model_name} was None. Available model names: "
+                         f"{[description.model for description in descriptions]}")
+
+    @property
+    def embedding_size(self) -> int:
+        """Floats in a vector."""
+        return self.get_embedding_size(self.model_name)
+
+    @classmethod
+    def add_custom_model(cls, model: str, pooling: PoolingType | str, normalization: bool, sources: ModelSource,
+                         dim: int, model_file: str = "model.safetensors", description: str = "", license: str = "",
+                         size_in_gb: float = 0.0, additional_files: list[str] | None = None,
+                         output_name: str | None = None) -> None:
+        """Makes a model known by a name. sources: an object with .hf, FastEmbed's or this module's. Of model_file,
+        additional_files and output_name, which speak of ONNX files, output_name is refused."""
+        pooled = str(getattr(pooling, "value", pooling)).upper()
+        if any(known.model.lower() == model.lower() for known in cls._descriptions()):
+            raise UsageError(f"Model {model} is already registered in TextEmbedding, if you still want to add this "
+                             "model, please use another model name")
+        if pooled not in ("CLS", "MEAN"):
+            raise UnsupportedError(f"pooling {pooled} of model {model} is not supported; CLS and MEAN are")
+        if output_name is not None:
+            raise UnsupportedError(f"output_name {output_name!r} of model {model} names an output of an ONNX file; "
+                                   "vecmill reads safetensors")
+        told = _Description(model=model, sources=ModelSource(hf=sources.hf, url=sources.url), model_file=model_file,
+                            description=description, license=license, size_in_GB=size_in_gb,
+                            additional_files=additional_files or [], dim=dim)
+        cls._custom_models.append(_Custom(told, pooled, normalization))
+
+    # ---- embedding ----
+
+    def embed(self, documents: str | Iterable[str], batch_size: int = 256, parallel: int | None = None, *,
+              on_error: str = "raise", progress: bool = False) -> Iterator[np.ndarray]:
+        """A float32 array of shape (dim,) for each document, in order; a generator, which does nothing until it is
+        iterated.
+
+        documents:  a str or an iterable of them, read as the vectors are
+        batch_size: documents computed together in this process, at most; the vectors do not depend on it
+        parallel:   None: this process, with its threads; n: n worker processes; 0: as many as this cgroup's
+                    processors and memory allow. Fewer documents than batch_size in a str or list are computed here
+        on_error:   "raise": DocumentError in the place of a document that fails; "skip": zeros there
+        progress:   a bar, where tqdm is installed
+
+        A worker may be killed at any moment: nothing is lost, doubled or changed. No `if __name__ == "__main__"` is
+        needed. A slow consumer costs no memory beyond plan().
+        """
+        texts, workers = _where(documents, batch_size, parallel)
+        yield from self.model.stream(texts, workers=workers, batch_size=batch_size, on_error=on_error,
+                                     progress=progress)
+
+    async def aembed(self, documents: str | Iterable[str], batch_size: int = 256, parallel: int | None = None, *,
+                     on_error: str = "raise") -> AsyncIterator[np.ndarray]:
+        """As embed(), for asyncio: `async for vector in model.aembed(texts)`."""
+        texts, workers = _where(documents, batch_size, parallel)
+        async for row in self.model.astream(texts, workers=workers, batch_size=batch_size, on_error=on_error):
+            yield row
+
+    def query_embed(self, query: str | Iterable[str], **kwargs: Any) -> Iterator[np.ndarray]:
+        """As embed(): no prefix is added, as FastEmbed adds none."""
+        yield from self.embed(query, **kwargs)
+
+    def passage_embed(self, texts: Iterable[str], **kwargs: Any) -> Iterator[np.ndarray]:
+        """As embed(): no prefix is added, as FastEmbed adds none."""
+        yield from self.embed(texts, **kwargs)
+
+    def token_count(self, texts: str | Iterable[str], batch_size: int = 1024) -> int:
+        """Tokens of the texts, special ones included, after the cut at the maximum length."""
+        return self.model.count_tokens(_where(texts, batch_size, None)[0])
+
+    def plan(self, parallel: int = 0) -> dict[str, Any]:
+        """The memory of embed(parallel=...), before it is begun: see Embedder.plan()."""
+        return self.model.plan(parallel)
