@@ -65,7 +65,8 @@ static void damaged_heads_are_refused(void **state)
 {
     (void)state;
     unsigned char bytes[FRAME_HEAD_BYTES];
-    struct frame_head out = sample;
+    struct frame_head out;
+    memcpy(&out, &sample, sizeof out); /* its gap too, which an assignment may leave out */
     frame_put(&sample, bytes);
     for (unsigned i = 0; i < FRAME_HEAD_BYTES; i++) {
         for (unsigned flip = 1; flip < 256; flip++) {
