@@ -26,8 +26,8 @@ MODELS = {
     "toy": (),
     "slow": ("--layers", "14", "--hidden", "64", "--intermediate", "256", "--positions", "512"),
 }
-WORDS = ("the of and a to in is it that for was on are as with his they at be this from have or by one had "  # noqa: SIM905
-         "not but what all were when we there can an your which their said if do will each about how up").split()
+WORDS = """the of and a to in is it that for was on are as with his they at be this from have or by one had not but
+    what all were when we there can an your which their said if do will each about how up""".split()
 
 _home = tempfile.mkdtemp(prefix="vecmill-python-")
 atexit.register(shutil.rmtree, _home, True)

@@ -179,6 +179,25 @@ class Forks(kit.Case):
         rows += list(found)
         self.assertEqual(np.stack(rows).tobytes(), want)
 
+    def test_a_fork_while_another_thread_computes(self):
+        """Which holds the model's lock: the child, where that thread is not, does not wait for it."""
+        e = embedder("slow", threads=1)
+        want, done = e.embed(["a", "b"]).tobytes(), threading.Event()
+        work = threading.Thread(target=lambda: (e.embed(["word " * 500] * 300), done.set()))
+        work.start()
+        time.sleep(0.1)
+        self.assertFalse(done.is_set())
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                signal.alarm(kit.DEADLINE)
+                code = 0 if e.embed(["a", "b"]).tobytes() == want else 2
+            finally:
+                os._exit(code)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
+        work.join()
+
     def test_multiprocessing(self):
         source = ("import multiprocessing, sys, vecmill\n"
                   "e = vecmill.Embedder(sys.argv[1])\n"

@@ -40,23 +40,23 @@ def _write(folder: str, name: str, content: object) -> None:
 def folder_with(model_dir: str, pooling: str, normalize: bool, dim: int, cache_dir: str) -> str:
     """A folder like model_dir, pooled and normalized as said; made once, and found again."""
     source = os.path.realpath(model_dir)
-    key = hashlib.sha256(json.dumps([source, pooling, normalize, dim]).encode()).hexdigest()[:24]
+    names = sorted(name for name in os.listdir(source) if name not in _OURS)
+    key = hashlib.sha256(json.dumps([source, names, pooling, normalize, dim]).encode()).hexdigest()[:24]
     place = os.path.join(cache_dir, "custom", key)
     if os.path.isdir(place):
         return place
     os.makedirs(os.path.dirname(place), exist_ok=True)
     made = tempfile.mkdtemp(prefix=".new-", dir=os.path.dirname(place))
-    for name in os.listdir(source):
-        if name not in _OURS:
-            os.symlink(os.path.join(source, name), os.path.join(made, name))
-    _write(made, "modules.json", _modules(normalize))
-    os.mkdir(os.path.join(made, "1_Pooling"))
-    _write(made, os.path.join("1_Pooling", "config.json"), _pooling(pooling, dim))
-    os.chmod(made, 0o755)
     try:
+        for name in names:
+            os.symlink(os.path.join(source, name), os.path.join(made, name))
+        _write(made, "modules.json", _modules(normalize))
+        os.mkdir(os.path.join(made, "1_Pooling"))
+        _write(made, os.path.join("1_Pooling", "config.json"), _pooling(pooling, dim))
+        os.chmod(made, 0o755)
         os.rename(made, place)
-    except OSError:  # another process was quicker
+    except BaseException as why:
         shutil.rmtree(made)
-        if not os.path.isdir(place):
+        if not isinstance(why, OSError) or not os.path.isdir(place):  # else another process was quicker
             raise
     return place

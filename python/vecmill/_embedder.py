@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
@@ -30,6 +31,18 @@ def bytes_of(memory: int | str | None) -> int:
     if not digits.isdecimal() or int(digits) == 0:
         raise UsageError(f"memory is {memory!r}, not a number of bytes such as 536870912, '512M' or '2G'")
     return int(digits) * unit
+
+
+# In the child of a fork() sessions are the parent's, and a thread that is not there may hold a lock.
+_embedders: weakref.WeakSet[Embedder] = weakref.WeakSet()
+
+
+def _forget_sessions() -> None:
+    for embedder in list(_embedders):
+        embedder._session, embedder._lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_sessions)
 
 
 def _count(name: str, value: int | None, most: int) -> int:
@@ -84,17 +97,14 @@ class Embedder:
         }
         self._session: _core.Session | None = None
         self._facts: dict[str, Any] = {}
-        self._pid = 0
         self._lock = threading.Lock()
+        _embedders.add(self)
         if not lazy_load:
             self._open()
 
     # ---- in this process ----
 
     def _open(self) -> _core.Session:
-        """This process's session; a fork's parent's is forgotten, with the lock that it may hold."""
-        if self._pid != os.getpid():
-            self._session, self._lock, self._pid = None, threading.Lock(), os.getpid()
         with self._lock:
             if self._session is None:
                 session = _core.Session(**self._options, threads=self.threads)
