@@ -155,15 +155,20 @@ class Signals(Scene):
 
     def test_all_at_once(self):
         job, reference = self.slow(4 * N, workers=3)
+        killed = set()
+
+        def three():
+            ready = {e["pid"] for e in job.named("worker_ready")} - killed
+            found = [pid for pid in job.workers() if pid in ready]
+            return found if len(found) == 3 else None
         for _ in range(4):
-            before = len(job.named("worker_ready"))
-            job.wait_until("workers", lambda: len(job.workers()) == 3 and
-                           len(job.named("worker_ready")) >= before)
-            for pid in job.workers():
-                job.send(pid, "KILL")
-            job.wait_until("a new worker", lambda: len(job.named("worker_ready")) > before)
+            found = job.wait_until("three workers that are ready", three)
+            for pid in found:
+                self.assertTrue(job.send(pid, "KILL"))
+            killed.update(found)
+            job.wait_until("their deaths", lambda: killed <= {e["pid"] for e in job.deaths()})
         self.finish(job, reference)
-        self.assertGreaterEqual(len(job.deaths()), 9)
+        self.assertEqual(len(job.deaths()), 12)
 
     def test_sigchld_ignored(self):
         """By whoever started us: the kernel reaps the workers then, and nobody learns how they ended."""
