@@ -359,9 +359,9 @@ static void in_blocks(struct pass *p, uint32_t rows, void (*item)(void *, uint32
 {
     const size_t n_blocks =
         num_up((rows + WORK_BLOCK_ROWS - 1) / WORK_BLOCK_ROWS, team_size(p->team));
-    const size_t share = (rows + n_blocks - 1) / num_max(n_blocks, 1);
+    const size_t share = (rows + n_blocks - 1) / n_blocks;
     p->rows = rows;
-    p->block = (uint32_t)num_max(num_up(share, GEMM_TILE_ROWS), 1);
+    p->block = (uint32_t)num_up(share, GEMM_TILE_ROWS);
     team_run(p->team, item, p, (rows + p->block - 1) / p->block);
 }
 
