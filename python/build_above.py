@@ -4,11 +4,11 @@ import os
 
 os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from mesonpy import (  # noqa: E402, F401  # noqa: E402, F401
+from mesonpy import (  # noqa: E402, F401
     build_editable,
     build_sdist,
     build_wheel,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
-    get_requires_for_build_wheel,  # noqa: E402, F401
+    get_requires_for_build_wheel,
 )

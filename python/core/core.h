@@ -36,16 +36,24 @@ bool core_is_ours(pid_t owner, const char *what);
 bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
                   vecmill_pool_options *pool_options);
 
+/* Words of vecmill_precision, in its order. */
+#define CORE_PRECISIONS 3
+extern const char *const core_precisions[CORE_PRECISIONS];
+
+/* The UTF-8 of a str, in a bytes object that is the caller's and that doc points into; NULL with an exception
+ * set: a str that has no UTF-8 (a lone surrogate) is an UnicodeEncodeError, anything else a TypeError that
+ * names its place. What Python would keep in the str itself would live as long as that. */
+PyObject *core_text_get(PyObject *text, Py_ssize_t place, vecmill_doc *doc);
+
 /* Texts of one call, n of them. */
 struct core_texts {
     vecmill_doc *docs;
-    PyObject **held; /* bytes, which docs point into */
+    PyObject **held; /* as of core_text_get */
     size_t n;
 };
 
-/* texts: a sequence of str, from `start` on. A str that has no UTF-8 (a lone surrogate) is an
- * UnicodeEncodeError, anything else a TypeError that says which. False: nothing is held. */
-bool core_texts_get(PyObject *texts, Py_ssize_t start, struct core_texts *t);
+/* texts: a sequence of str. False with an exception set: nothing is held. */
+bool core_texts_get(PyObject *texts, struct core_texts *t);
 void core_texts_free(struct core_texts *t);
 
 /* A writable, contiguous buffer of n_rows * dim floats at least. *rows: how many it has room for. */

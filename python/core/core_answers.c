@@ -41,7 +41,6 @@ static PyObject *whole(PyObject *dict, bool ok)
 
 PyObject *core_facts(const vecmill_facts *f)
 {
-    static const char *const precisions[] = {"fp32", "bf16", "int8"};
     PyObject *d = PyDict_New();
     return whole(
         d, d && put_u64(d, "dim", f->dim) && put_u64(d, "max_length", f->max_length) &&
@@ -49,7 +48,7 @@ PyObject *core_facts(const vecmill_facts *f)
                put_u64(d, "batch_tokens", f->batch_tokens) && put_u64(d, "layers", f->layers) &&
                put_u64(d, "heads", f->heads) && put_u64(d, "hidden", f->hidden) &&
                put_u64(d, "intermediate", f->intermediate) && put_u64(d, "vocab", f->vocab) &&
-               put_text(d, "precision", precisions[f->precision]) &&
+               put_text(d, "precision", core_precisions[f->precision]) &&
                put_bool(d, "normalized", f->normalized) && put_text(d, "pooling", f->pooling) &&
                put_text(d, "isa", f->isa) && put_text(d, "pack_path", f->pack_path) &&
                put_u64(d, "pack_bytes", f->pack_bytes) &&

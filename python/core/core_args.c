@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+const char *const core_precisions[CORE_PRECISIONS] = {"fp32", "bf16", "int8"};
+
 #define PICK_PRECISION "precision is 'fp32', 'bf16' or 'int8', not '%.40s'"
 #define PICK_LONG      "long is 'truncate', 'error' or 'split', not '%.40s'"
 
@@ -26,7 +28,6 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
     static char *of_pool[] = {"model_dir", "cache_dir",    "worker_path",  "isa",
                               "precision", "long",         "batch_tokens", "max_length",
                               "workers",   "memory_bytes", "max_document", NULL};
-    static const char *const precisions[] = {"fp32", "bf16", "int8"};
     static const char *const policies[] = {"truncate", "error", "split"};
     const char *precision = NULL, *policy = NULL;
     unsigned long long memory = 0, document = 0;
@@ -49,49 +50,45 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
                    &options->batch_tokens, &options->max_length, &options->threads)) {
         return false;
     }
-    if (!pick(precision, precisions, 3, PICK_PRECISION, &picked_precision)) return false;
+    if (!pick(precision, core_precisions, CORE_PRECISIONS, PICK_PRECISION, &picked_precision))
+        return false;
     if (!pick(policy, policies, 3, PICK_LONG, &picked_policy)) return false;
     options->precision = (vecmill_precision)picked_precision;
     options->long_policy = (vecmill_long)picked_policy;
     return true;
 }
 
-/* UTF-8 of its own, which ends with the call: what Python would keep in the str lives as long as the str. */
-static PyObject *utf8_of(PyObject *text, Py_ssize_t i)
+PyObject *core_text_get(PyObject *text, Py_ssize_t place, vecmill_doc *doc)
 {
-    if (PyUnicode_Check(text)) return PyUnicode_AsUTF8String(text);
-    PyErr_Format(PyExc_TypeError, "text %zd is %R, not a str", i, (PyObject *)Py_TYPE(text));
-    return NULL;
-}
-
-static bool take_text(struct core_texts *t, size_t i, PyObject *text, Py_ssize_t place)
-{
-    PyObject *bytes = text ? utf8_of(text, place) : NULL;
     char *data;
     Py_ssize_t n;
-    if (!bytes) return false;
-    t->held[i] = bytes;
-    if (PyBytes_AsStringAndSize(bytes, &data, &n) < 0) return false;
-    t->docs[i] = (vecmill_doc){.text = data, .bytes = (size_t)n};
-    return true;
+    if (!PyUnicode_Check(text)) {
+        PyErr_Format(PyExc_TypeError, "text %zd is %R, not a str", place,
+                     (PyObject *)Py_TYPE(text));
+        return NULL;
+    }
+    PyObject *bytes = PyUnicode_AsUTF8String(text);
+    if (!bytes || PyBytes_AsStringAndSize(bytes, &data, &n) < 0) {
+        Py_XDECREF(bytes);
+        return NULL;
+    }
+    *doc = (vecmill_doc){.text = data, .bytes = (size_t)n};
+    return bytes;
 }
 
-bool core_texts_get(PyObject *texts, Py_ssize_t start, struct core_texts *t)
+bool core_texts_get(PyObject *texts, struct core_texts *t)
 {
     const Py_ssize_t n = PySequence_Size(texts);
     if (n < 0) return false;
-    if (start < 0 || start > n) {
-        PyErr_Format(PyExc_ValueError, "start is %zd, there are %zd texts", start, n);
-        return false;
-    }
-    t->n = (size_t)(n - start);
+    t->n = (size_t)n;
     t->docs = PyMem_Calloc(t->n + 1, sizeof *t->docs);
     t->held = PyMem_Calloc(t->n + 1, sizeof(PyObject *));
     bool ok = t->docs && t->held;
     if (!ok) PyErr_NoMemory();
-    for (size_t i = 0; ok && i < t->n; i++) {
-        PyObject *text = PySequence_GetItem(texts, start + (Py_ssize_t)i);
-        ok = take_text(t, i, text, start + (Py_ssize_t)i);
+    for (Py_ssize_t i = 0; ok && i < n; i++) {
+        PyObject *text = PySequence_GetItem(texts, i);
+        t->held[i] = text ? core_text_get(text, i, &t->docs[i]) : NULL;
+        ok = t->held[i] != NULL;
         Py_XDECREF(text);
     }
     if (!ok) core_texts_free(t);

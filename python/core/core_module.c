@@ -94,6 +94,7 @@ static const struct {
         {"MAX_THREADS", VECMILL_MAX_THREADS},
     {"MAX_WORKERS", VECMILL_MAX_WORKERS},
     {"MAX_BATCH_TOKENS", VECMILL_MAX_BATCH_TOKENS},
+    {"TEXT_BYTES", VECMILL_TEXT_BYTES},
 };
 
 static int fill(PyObject *module)

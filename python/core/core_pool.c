@@ -91,34 +91,49 @@ static void leave(struct pool *self, bool *inside)
 PyDoc_STRVAR(submit_doc,
              "submit(texts, start=0)\n--\n\n"
              "Give texts[start:] to the pool, which copies them, as far as it has room; never\n"
-             "waits. Returns how many it took. A text over max_document is a LimitError, raised\n"
-             "when it is the first of a call.");
+             "waits. Returns how many it took. What is wrong with a text (over max_document: a\n"
+             "LimitError) is raised when it is the first of a call.");
+
+/* 1: taken, 0: no room, -1: an exception is set. */
+static int submit_one(struct pool *self, PyObject *text, Py_ssize_t place)
+{
+    vecmill_doc doc;
+    vecmill_err err;
+    vecmill_status status;
+    int accepted = 0;
+    PyObject *held = text ? core_text_get(text, place, &doc) : NULL;
+    if (!held) return -1;
+    PyThreadState *const unlocked = PyEval_SaveThread();
+    status = vecmill_pool_submit(self->pool, doc, &accepted, &err);
+    PyEval_RestoreThread(unlocked);
+    Py_DECREF(held);
+    if (status == VECMILL_OK) return accepted;
+    core_raise(&err);
+    return -1;
+}
 
 static PyObject *pool_submit(struct pool *self, PyObject *args)
 {
     PyObject *texts;
     Py_ssize_t start = 0;
-    struct core_texts t;
-    vecmill_err err;
-    vecmill_status status = VECMILL_OK;
-    size_t n = 0;
     if (!PyArg_ParseTuple(args, "O|n", &texts, &start)) return NULL;
-    if (!core_texts_get(texts, start, &t)) return NULL;
-    if (!enter(self, &self->submitting, "submitting to")) {
-        core_texts_free(&t);
-        return NULL;
+    const Py_ssize_t end = PySequence_Size(texts);
+    if (end < 0) return NULL;
+    if (start < 0 || start > end)
+        return PyErr_Format(PyExc_ValueError, "start is %zd, there are %zd texts", start, end);
+    if (!enter(self, &self->submitting, "submitting to")) return NULL;
+    Py_ssize_t i = start;
+    int taken = 1;
+    while (i < end && taken > 0) {
+        PyObject *text = PySequence_GetItem(texts, i);
+        taken = submit_one(self, text, i);
+        Py_XDECREF(text);
+        if (taken > 0) i++;
     }
-    int accepted = 1;
-    PyThreadState *const unlocked = PyEval_SaveThread();
-    for (; n < t.n; n++) {
-        status = vecmill_pool_submit(self->pool, t.docs[n], &accepted, &err);
-        if (status != VECMILL_OK || !accepted) break;
-    }
-    PyEval_RestoreThread(unlocked);
-    core_texts_free(&t);
     leave(self, &self->submitting);
-    if (status != VECMILL_OK && n == 0) return core_raise(&err);
-    return PyLong_FromSize_t(n);
+    if (taken < 0 && i == start) return NULL;
+    if (taken < 0) PyErr_Clear(); /* it is the first of the next call, and raised then */
+    return PyLong_FromSsize_t(i - start);
 }
 
 /* Waits for one document as long as it may, looking for signals and for close() in between. */

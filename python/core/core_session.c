@@ -104,7 +104,7 @@ static PyObject *session_embed(struct session *self, PyObject *args)
     Py_buffer view;
     size_t rows;
     if (!PyArg_ParseTuple(args, "OO", &texts, &buffer)) return NULL;
-    if (!core_texts_get(texts, 0, &t)) return NULL;
+    if (!core_texts_get(texts, &t)) return NULL;
     if (core_rows_get(buffer, self->dim, &view, &rows)) {
         if (rows < t.n) {
             PyErr_Format(PyExc_ValueError, "the buffer has room for %zu rows, there are %zu texts",
@@ -136,26 +136,24 @@ static PyObject *ids_list(const int32_t *ids, size_t n)
 
 static PyObject *session_tokenize(struct session *self, PyObject *text)
 {
-    PyObject *one = PyTuple_Pack(1, text), *answer = NULL;
-    struct core_texts t;
-    size_t n;
+    vecmill_doc doc;
     vecmill_err err;
-    if (!one || !core_texts_get(one, 0, &t)) {
-        Py_XDECREF(one);
-        return NULL;
-    }
+    vecmill_status status;
+    size_t n;
+    PyObject *held = core_text_get(text, 0, &doc), *answer = NULL;
+    if (!held) return NULL;
     int32_t *ids = PyMem_Calloc(self->max_length, sizeof *ids);
     if (!ids) {
         PyErr_NoMemory();
     } else if (begin(self)) {
-        const vecmill_status status =
-            vecmill_tokenize(self->session, t.docs[0], ids, self->max_length, &n, NULL, &err);
+        PyThreadState *const unlocked = PyEval_SaveThread();
+        status = vecmill_tokenize(self->session, doc, ids, self->max_length, &n, NULL, &err);
+        PyEval_RestoreThread(unlocked);
         answer = status == VECMILL_OK ? ids_list(ids, n) : core_raise(&err);
         self->busy = false;
     }
     PyMem_Free(ids);
-    core_texts_free(&t);
-    Py_DECREF(one);
+    Py_DECREF(held);
     return answer;
 }
 
@@ -182,7 +180,7 @@ static PyObject *session_count(struct session *self, PyObject *texts)
     vecmill_err err;
     vecmill_status status;
     uint64_t sum = 0;
-    if (!core_texts_get(texts, 0, &t)) return NULL;
+    if (!core_texts_get(texts, &t)) return NULL;
     int32_t *ids = PyMem_Calloc(self->max_length, sizeof *ids);
     if (!ids) {
         PyErr_NoMemory();

@@ -16,18 +16,13 @@ import tempfile
 import time
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SHARED = os.environ.get("VECMILL_SHARED", os.path.join(ROOT, "..", "shared"))
-REAL_MODEL = os.environ.get("VECMILL_TEST_MODEL")
-DEADLINE = 120  # of anything that is waited for
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "e2e"))
 
-# As crew_kit.py's: a toy, and one that takes some milliseconds a document.
-MODELS = {
-    "toy": (),
-    "slow": ("--layers", "14", "--hidden", "64", "--intermediate", "256", "--positions", "512"),
-}
-WORDS = """the of and a to in is it that for was on are as with his they at be this from have or by one had not but
-    what all were when we there can an your which their said if do will each about how up""".split()
+from crew_kit import MODELS, text  # noqa: E402
+from harness import REAL_MODEL, ROOT, SHARED, toy  # noqa: E402, F401
+from oracle import processes, stat_of  # noqa: E402
+
+DEADLINE = 120  # of anything that is waited for
 
 _home = tempfile.mkdtemp(prefix="vecmill-python-")
 atexit.register(shutil.rmtree, _home, True)
@@ -42,39 +37,21 @@ def home():
 
 def model(name):
     folder = os.path.join(_home, "model-" + name)
-    if not os.path.isdir(folder):
-        tool = os.path.join(ROOT, "tools", "make_toy_model.py")
-        subprocess.run([sys.executable, tool, folder, *MODELS[name]], check=True, stdout=subprocess.DEVNULL)
-    return folder
+    return folder if os.path.isdir(folder) else toy(folder, *MODELS[name])
 
 
 def texts(n, words=20, seed=1):
     """n different texts."""
     rng = random.Random(seed)
-    return [" ".join([str(i)] + [rng.choice(WORDS) for _ in range(words)]) for i in range(n)]
+    return [text(rng, i, words) for i in range(n)]
 
 
 # ---- processes ----
 
-def stat(pid):
-    """(command, state, parent) of a process, or None when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            line = file.read()
-    except OSError:
-        return None
-    name, rest = line[line.index("(") + 1:line.rindex(")")], line[line.rindex(")") + 2:].split()
-    return name, rest[0], int(rest[1])
-
-
-def workers(parent=None):
-    """Live vecmill-worker children of a process (this one)."""
-    found = []
-    for name in os.listdir("/proc"):
-        told = stat(name) if name.isdigit() else None
-        if told and told[0] == "vecmill-worker" and told[1] != "Z" and told[2] == (parent or os.getpid()):
-            found.append(int(name))
-    return found
+def workers():
+    """Live vecmill-worker children of this process."""
+    told = ((pid, stat_of(pid)) for pid in processes())
+    return [pid for pid, is_ in told if is_ and is_[0] == "vecmill-worker" and is_[1] != "Z" and is_[2] == os.getpid()]
 
 
 def all_workers():
@@ -82,12 +59,12 @@ def all_workers():
     import vecmill
     program = os.path.join(os.path.dirname(vecmill.__file__), "bin", "vecmill-worker")
     found = []
-    for name in os.listdir("/proc"):
+    for pid in processes():
         try:
-            if name.isdigit() and os.readlink(f"/proc/{name}/exe").startswith(program):
-                with open(f"/proc/{name}/environ", "rb") as file:
+            if os.readlink(f"/proc/{pid}/exe").startswith(program):
+                with open(f"/proc/{pid}/environ", "rb") as file:
                     if os.fsencode(_home) in file.read():
-                        found.append(int(name))
+                        found.append(pid)
         except OSError:
             pass
     return found

@@ -14,7 +14,7 @@ class Kills(kit.Case):
     @classmethod
     def setUpClass(cls):
         cls.texts = kit.texts(900, 60)
-        cls.embedder = vecmill.Embedder(kit.model("slow"))
+        cls.embedder = vecmill.Embedder(kit.model("slower"))
         cls.want = cls.embedder.embed(cls.texts).tobytes()
 
     def stream(self, workers=2):

@@ -62,7 +62,7 @@ class BackPressure(kit.Case):
 class Ends(kit.Case):
     def test_closed_early(self):
         for workers in (None, 2):
-            found = embedder("slow").stream(kit.texts(5000, 60), workers=workers)
+            found = embedder("slower").stream(kit.texts(5000, 60), workers=workers)
             next(found)
             began = time.monotonic()
             found.close()
@@ -70,7 +70,7 @@ class Ends(kit.Case):
             self.assertEqual(kit.workers(), [])
 
     def test_forgotten(self):
-        found = embedder("slow").stream(kit.texts(5000, 60), workers=2)
+        found = embedder("slower").stream(kit.texts(5000, 60), workers=2)
         next(found)
         del found
         gc.collect()
@@ -78,7 +78,7 @@ class Ends(kit.Case):
 
     def test_an_exception_in_the_consumer(self):
         with self.assertRaises(ZeroDivisionError):
-            for _ in embedder("slow").stream(kit.texts(5000, 60), workers=2):
+            for _ in embedder("slower").stream(kit.texts(5000, 60), workers=2):
                 1 / 0  # noqa: B018
         gc.collect()
         kit.wait_until("the workers end", lambda: not kit.workers())
@@ -103,7 +103,7 @@ class Ends(kit.Case):
                   "except KeyboardInterrupt:\n"
                   "    print('interrupted')\n")
         for workers in ("None", "2"):
-            process = kit.script(source, kit.model("slow"), workers)
+            process = kit.script(source, kit.model("slower"), workers)
             self.assertEqual(process.stdout.readline(), "first\n")
             process.send_signal(signal.SIGINT)
             out, err = kit.end(process)
@@ -119,7 +119,7 @@ class Ends(kit.Case):
                   "    threading.Thread(target=lambda: [None for _ in found], daemon=True).start()\n"
                   "if sys.argv[2] == 'exit': raise SystemExit(5)\n")
         for how, code in (("end", 0), ("thread", 0), ("exit", 5)):
-            _, err = kit.end(kit.script(source, kit.model("slow"), how), code)
+            _, err = kit.end(kit.script(source, kit.model("slower"), how), code)
             self.assertEqual(err, "", how)
             kit.wait_until("the workers end", lambda: not kit.all_workers())
 
@@ -129,7 +129,7 @@ class Ends(kit.Case):
                   "next(found)\n"
                   "print('first', flush=True)\n"
                   "[None for _ in found]\n")
-        process = kit.script(source, kit.model("slow"))
+        process = kit.script(source, kit.model("slower"))
         self.assertEqual(process.stdout.readline(), "first\n")
         process.kill()
         kit.end(process, -signal.SIGKILL)
@@ -181,7 +181,7 @@ class Forks(kit.Case):
 
     def test_a_fork_while_another_thread_computes(self):
         """Which holds the model's lock: the child, where that thread is not, does not wait for it."""
-        e = embedder("slow", threads=1)
+        e = embedder("slower", threads=1)
         want, done = e.embed(["a", "b"]).tobytes(), threading.Event()
         work = threading.Thread(target=lambda: (e.embed(["word " * 500] * 300), done.set()))
         work.start()
@@ -225,7 +225,7 @@ class Threads(kit.Case):
 
     def test_others_run_while_it_computes(self):
         """The interpreter's lock is free meanwhile."""
-        e, ticks, done = embedder("slow", threads=1), 0, threading.Event()
+        e, ticks, done = embedder("slower", threads=1), 0, threading.Event()
         e.embed(["warm"])
         work = threading.Thread(target=lambda: (e.embed(["word " * 500] * 200), done.set()))
         work.start()
@@ -236,7 +236,7 @@ class Threads(kit.Case):
         self.assertGreater(ticks, 20)
 
     def test_a_stream_from_two_threads(self):
-        found, failed = embedder("slow").stream(kit.texts(2000, 60), workers=2), []
+        found, failed = embedder("slower").stream(kit.texts(2000, 60), workers=2), []
         next(found)
 
         def take():
@@ -276,7 +276,7 @@ class Asyncio(kit.Case):
         self.assertGreater(ticks, 1)
 
     def test_cancelled(self):
-        e = embedder("slow")
+        e = embedder("slower")
 
         async def main():
             async def work():

@@ -6,6 +6,7 @@ STATUSES: dict[int, tuple[str, int]]
 MAX_THREADS: int
 MAX_WORKERS: int
 MAX_BATCH_TOKENS: int
+TEXT_BYTES: int
 OK: int
 E_INTERNAL: int
 E_USAGE: int

@@ -13,7 +13,6 @@ import numpy as np
 from vecmill import _core, _programs, _stream
 from vecmill._errors import DocumentError, DoesNotFitError, UsageError
 
-_TEXT_BYTES = 1 << 20  # VECMILL_TEXT_BYTES: where documents are truncated, nothing behind it is looked at
 _CHARS_A_THREAD = 1 << 14  # of one call of a session: what Ctrl-C waits for
 
 
@@ -84,7 +83,8 @@ class Embedder:
         self.model_dir = _programs.folder(os.fspath(model), self.cache_dir, local_files_only)
         self.threads = _count("threads", threads, _core.MAX_THREADS) or min(_core.cpus(), _core.MAX_THREADS)
         self._memory = bytes_of(memory)
-        self._cut = _TEXT_BYTES + 1 if long == "truncate" else None
+        # Where documents are truncated nothing behind so many bytes is looked at.
+        self._cut = _core.TEXT_BYTES + 1 if long == "truncate" else None
         self._options: dict[str, Any] = {
             "model_dir": self.model_dir,
             "cache_dir": self.cache_dir,
