@@ -27,7 +27,9 @@ static void parse(const void *data, size_t size)
         return;
     }
     must(run.dim > 0 && run.identity[JOURNAL_IDENTITY] == 0 && run.isa[JOURNAL_ISA] == 0);
+    must(run.shard < run.shards && run.shards <= JOB_SHARDS_MAX);
     must(point.sequence > 0 && point.failed <= point.documents);
+    must(point.documents <= point.input.record);
     const bool promised = point.documents > 0 || point.complete;
     const uint64_t rows = point.files[PATHS_OUTPUT].bytes - 128;
     if (promised && run.npy)
@@ -39,9 +41,11 @@ static void parse(const void *data, size_t size)
     must(strcmp(again_run.identity, run.identity) == 0 && strcmp(again_run.isa, run.isa) == 0);
     must(again_run.dim == run.dim && again_run.npy == run.npy && again_run.gzip == run.gzip &&
          again_run.format == run.format && again_run.max_document == run.max_document &&
-         again_run.field == run.field && again_run.id_field == run.id_field);
+         again_run.field == run.field && again_run.id_field == run.id_field &&
+         again_run.shard == run.shard && again_run.shards == run.shards);
     must(again.sequence == point.sequence && again.complete == point.complete &&
          again.documents == point.documents && again.input.digest == point.input.digest &&
+         again.input.record == point.input.record &&
          memcmp(again.files, point.files, sizeof again.files) == 0);
 }
 

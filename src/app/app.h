@@ -28,6 +28,7 @@ vecmill_status cmd_pull(struct app *app, vecmill_err *err);
 vecmill_status cmd_doctor(struct app *app, vecmill_err *err);
 vecmill_status cmd_bench(struct app *app, vecmill_err *err);
 vecmill_status cmd_plan(struct app *app, vecmill_err *err);
+vecmill_status cmd_merge(struct app *app, vecmill_err *err);
 
 /* The part of the options that says how documents are read; output is standard output. */
 struct job_options app_job_options(const struct options *o);

@@ -28,6 +28,8 @@ struct job_options app_job_options(const struct options *o)
         .id_field = o->id_field,
         .stop_on_error = o->on_error == ON_ERROR_STOP,
         .max_document = o->max_document,
+        .shard = o->shard.index,
+        .shards = o->shard.of,
     };
 }
 

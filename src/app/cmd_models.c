@@ -70,7 +70,7 @@ vecmill_status cmd_models(struct app *app, vecmill_err *err)
 vecmill_status cmd_pull(struct app *app, vecmill_err *err)
 {
     char dir[IO_PATH_MAX];
-    VM_TRY(app_model_pull(app->options, app->options->operand, dir, err));
+    VM_TRY(app_model_pull(app->options, app->options->operands[0], dir, err));
     app_print(&app->out, "%s\n", dir);
     return VECMILL_OK;
 }

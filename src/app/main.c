@@ -52,6 +52,8 @@ static vecmill_status dispatch(struct app *app, vecmill_err *err)
         return cmd_bench(app, err);
     case COMMAND_PLAN:
         return cmd_plan(app, err);
+    case COMMAND_MERGE:
+        return cmd_merge(app, err);
     case COMMAND_NONE:
         break; /* help or version */
     }

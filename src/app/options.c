@@ -2,7 +2,6 @@
  * line of `lines`; nothing else here knows an option by its name. */
 #include "options.h"
 
-#include "job/job.h"
 #include "vecmill.h"
 
 #include <assert.h>
@@ -14,20 +13,26 @@ struct command_line {
     const char *name;
     const char *usage;
     const char *help;
+    uint32_t operands_most; /* words that are no options; where some may be, one must be */
+    const char *operands;   /* what they are, for a message */
 };
 
 static const struct command_line commands[] = {
-    {COMMAND_EMBED, "embed", "-i INPUT -o OUTPUT", "turn documents into vectors"},
-    {COMMAND_TOKENIZE, "tokenize", "[-i INPUT]", "show the token ids of documents"},
-    {COMMAND_SEARCH, "search", "-i VECTORS.npy -q TEXT", "find the nearest rows to a text"},
-    {COMMAND_MODELS, "models", "", "list the models known by name"},
-    {COMMAND_PULL, "pull", "MODEL", "fetch a model into the cache"},
-    {COMMAND_DOCTOR, "doctor", "", "say what this machine allows and whether a run would start"},
-    {COMMAND_BENCH, "bench", "[-i INPUT]", "measure speed, memory, latency and accuracy"},
-    {COMMAND_PLAN, "plan", "", "tell the memory of a run before it starts"},
+    {COMMAND_EMBED, "embed", "-i INPUT -o OUTPUT", "turn documents into vectors", 0, NULL},
+    {COMMAND_TOKENIZE, "tokenize", "[-i INPUT]", "show the token ids of documents", 0, NULL},
+    {COMMAND_SEARCH, "search", "-i VECTORS.npy -q TEXT", "find the nearest rows to a text", 0,
+     NULL},
+    {COMMAND_MODELS, "models", "", "list the models known by name", 0, NULL},
+    {COMMAND_PULL, "pull", "MODEL", "fetch a model into the cache", 1, "the name of a MODEL"},
+    {COMMAND_DOCTOR, "doctor", "", "say what this machine allows and whether a run would start", 0,
+     NULL},
+    {COMMAND_BENCH, "bench", "[-i INPUT]", "measure speed, memory, latency and accuracy", 0, NULL},
+    {COMMAND_PLAN, "plan", "", "tell the memory of a run before it starts", 0, NULL},
+    {COMMAND_MERGE, "merge", "SHARD... -o OUTPUT", "put the outputs of embed --shard together",
+     JOB_SHARDS_MAX, "the names of its SHARDs"},
 };
 
-enum kind { KIND_FLAG, KIND_TEXT, KIND_LIST, KIND_NUMBER, KIND_BYTES, KIND_CHOICE };
+enum kind { KIND_FLAG, KIND_TEXT, KIND_LIST, KIND_NUMBER, KIND_BYTES, KIND_CHOICE, KIND_SHARD };
 
 struct option_line {
     const char *name; /* without the two dashes */
@@ -61,6 +66,10 @@ static const struct option_line lines[] = {
      .help = "documents: .txt, .jsonl, .csv, each also .gz; - is stdin; for search a .npy"},
     {"output", 'o', KIND_TEXT, "FILE", .commands = RUNS, .required = COMMAND_EMBED, AT(output),
      .help = ".npy (float32 rows), .jsonl, or - for JSONL on stdout"},
+    {"output", 'o', KIND_TEXT, "FILE", .commands = COMMAND_MERGE, .required = COMMAND_MERGE,
+     AT(output), .help = ".npy or .jsonl, as the shards are"},
+    {"shard", 0, KIND_SHARD, "I/N", .commands = RUNS, AT(shard),
+     .help = "of the input only the documents whose index leaves I when divided by N"},
     {"query", 'q', KIND_LIST, "TEXT", .commands = COMMAND_SEARCH, .required = COMMAND_SEARCH,
      AT(queries), .help = "what to look for; may be given again; - reads lines of stdin"},
     {"top", 'k', KIND_NUMBER, "N", .least = 1, .most = OPTIONS_TOP_MAX, .commands = COMMAND_SEARCH,
@@ -122,7 +131,7 @@ static const struct option_line lines[] = {
      .commands = COMMAND_PLAN | COMMAND_SEARCH | COMMAND_MODELS | COMMAND_DOCTOR | COMMAND_BENCH,
      AT(json), .help = "answer in JSON"},
     {"progress", 0, KIND_CHOICE, "HOW", .choices = "auto json none",
-     .commands = MODEL | COMMAND_PULL, AT(progress),
+     .commands = MODEL | COMMAND_PULL | COMMAND_MERGE, AT(progress),
      .help = "auto: a line on a terminal; json: objects on stderr; none: nothing but errors"},
     {"events", 0, KIND_TEXT, "FILE", .commands = RUNS, AT(events),
      .help = "write what happens as JSON lines, each flushed at once"},
@@ -268,6 +277,27 @@ static vecmill_status take_choice(const struct option_line *line, const char *va
                    line->choices);
 }
 
+static vecmill_status take_shard(const struct option_line *line, const char *value,
+                                 struct option_shard *out, vecmill_err *err)
+{
+    char index_text[16] = "";
+    uint64_t index, of;
+    const char *slash = strchr(value, '/');
+    const size_t bytes = slash ? (size_t)(slash - value) : 0;
+    if (bytes > 0 && bytes < sizeof(index_text)) memcpy(index_text, value, bytes);
+    if (!slash || !num_parse(index_text, UINT32_MAX, &index) ||
+        !num_parse(slash + 1, UINT32_MAX, &of))
+        return err_set(err, VECMILL_E_USAGE, "--%s %s is not of the form %s, like 0/4", line->name,
+                       value, line->value);
+    if (of == 0 || of > JOB_SHARDS_MAX || index >= of)
+        return err_set(err, VECMILL_E_USAGE,
+                       "--%s %s: shards are counted from 0 to one less than their number, which "
+                       "is at most %u",
+                       line->name, value, JOB_SHARDS_MAX);
+    *out = (struct option_shard){(uint32_t)index, (uint32_t)of};
+    return VECMILL_OK;
+}
+
 /* value is NULL for a flag. */
 static vecmill_status take(struct options *o, const struct option_line *line, const char *value,
                            vecmill_err *err)
@@ -295,6 +325,8 @@ static vecmill_status take(struct options *o, const struct option_line *line, co
         return take_number(line, value, member, err);
     case KIND_CHOICE:
         return take_choice(line, value, member, err);
+    case KIND_SHARD:
+        return take_shard(line, value, member, err);
     }
     return err_set(err, VECMILL_E_INTERNAL, "--%s has no kind", line->name);
 }
@@ -369,6 +401,8 @@ static bool is_given(const struct options *o, const struct option_line *line)
         return *(const uint64_t *)member > 0;
     case KIND_CHOICE:
         return *(const uint32_t *)member > 0;
+    case KIND_SHARD:
+        return ((const struct option_shard *)member)->of > 0;
     }
     return false;
 }
@@ -395,9 +429,22 @@ static vecmill_status check_whole(const struct options *o, const struct command_
             return err_set(err, VECMILL_E_USAGE, "%s needs --%s %s (-%c)", command->name,
                            line->name, line->value, line->letter);
     }
-    if (command->command == COMMAND_PULL && !o->operand)
-        return err_set(err, VECMILL_E_USAGE, "pull needs the name of a MODEL");
+    if (command->operands_most > 0 && o->n_operands == 0)
+        return err_set(err, VECMILL_E_USAGE, "%s needs %s", command->name, command->operands);
     return VECMILL_OK;
+}
+
+static vecmill_status take_operand(struct options *o, const struct command_line *command,
+                                   const char *word, vecmill_err *err)
+{
+    if (o->n_operands < command->operands_most) {
+        o->operands[o->n_operands++] = word;
+        return VECMILL_OK;
+    }
+    if (o->n_operands < 2)
+        return err_set(err, VECMILL_E_USAGE, "%s takes no argument %s", command->name, word);
+    return err_set(err, VECMILL_E_USAGE, "%s takes at most %u arguments, and no %s", command->name,
+                   command->operands_most, word);
 }
 
 /* Words behind the command. Sets o->help and stops there when it is asked for. */
@@ -412,10 +459,7 @@ static vecmill_status parse_words(int argc, char *const *argv, const struct comm
             continue;
         }
         if (only_operands || word[0] != '-' || !word[1]) {
-            if (command->command != COMMAND_PULL || o->operand)
-                return err_set(err, VECMILL_E_USAGE, "%s takes no argument %s", command->name,
-                               word);
-            o->operand = word;
+            VM_TRY(take_operand(o, command, word, err));
             continue;
         }
         const struct option_line *line = NULL;

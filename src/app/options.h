@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "job/job.h"
 
 #define OPTIONS_DEFAULT_MODEL "all-MiniLM-L6-v2"
 #define OPTIONS_QUERIES_MAX   64u   /* -q on one command line; more come through -q - */
@@ -25,7 +26,8 @@ enum command {
     COMMAND_PULL = 1 << 4,
     COMMAND_DOCTOR = 1 << 5,
     COMMAND_BENCH = 1 << 6,
-    COMMAND_PLAN = 1 << 7
+    COMMAND_PLAN = 1 << 7,
+    COMMAND_MERGE = 1 << 8
 };
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_JSON, PROGRESS_NONE };
@@ -33,11 +35,18 @@ enum on_error { ON_ERROR_SKIP, ON_ERROR_STOP };
 enum input_format { INPUT_AUTO, INPUT_TXT, INPUT_JSONL, INPUT_CSV };
 enum precision_word { PRECISION_AUTO, PRECISION_FP32, PRECISION_BF16, PRECISION_INT8 };
 
+/* I/N: document i of the input is of shard i modulo N. of == 0: it was not given. */
+struct option_shard {
+    uint32_t index, of;
+};
+
 /* What the command line said. All text is borrowed from argv. Numbers: 0 is "auto" or "the default". */
 struct options {
     enum command command;
     bool help, version;
-    const char *operand; /* of pull: MODEL */
+    const char *operands[JOB_SHARDS_MAX]; /* of pull: MODEL; of merge: SHARD... */
+    uint32_t n_operands;
+    struct option_shard shard;
     const char *model, *input, *output, *field, *id_field, *events, *texts, *stsb;
     const char *queries[OPTIONS_QUERIES_MAX];
     uint32_t n_queries;

@@ -132,6 +132,8 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
         app_json_key_string(out, "model", o->model);
         app_json_key_string(out, "input", o->input);
         app_json_key_string(out, "output", o->output);
+        app_json_key_u64(out, "shard", o->shard.index);
+        app_json_key_u64(out, "shards", o->shard.of > 0 ? o->shard.of : 1);
         app_json_key_string(out, "isa", facts.isa);
         app_json_key_string(out, "precision", app_precision_word(facts.precision));
         app_json_key_u64(out, "dim", facts.dim);

@@ -187,8 +187,8 @@ static const json_t *member(const json_t *object, const char *key, bool required
     return NULL;
 }
 
-vecmill_status jsonx_u32(const json_t *object, const char *key, bool required, uint32_t least,
-                         uint32_t most, const char *name, vecmill_status failure, uint32_t *out,
+vecmill_status jsonx_u64(const json_t *object, const char *key, bool required, uint64_t least,
+                         uint64_t most, const char *name, vecmill_status failure, uint64_t *out,
                          vecmill_err *err)
 {
     vecmill_status status;
@@ -197,13 +197,24 @@ vecmill_status jsonx_u32(const json_t *object, const char *key, bool required, u
     if (!json_is_integer(v)) {
         return err_set(err, failure, "%s: \"%s\" is not an integer", name, key);
     }
-    json_int_t n = json_integer_value(v);
-    if (n < (json_int_t)least || n > (json_int_t)most) {
-        return err_set(err, failure, "%s: \"%s\" is %lld, outside %u to %u", name, key,
-                       (long long)n, least, most);
+    const json_int_t n = json_integer_value(v);
+    if (n < 0 || (uint64_t)n < least || (uint64_t)n > most) {
+        return err_set(err, failure, "%s: \"%s\" is %lld, outside %llu to %llu", name, key,
+                       (long long)n, (unsigned long long)least, (unsigned long long)most);
     }
-    *out = (uint32_t)n;
+    *out = (uint64_t)n;
     return VECMILL_OK;
+}
+
+vecmill_status jsonx_u32(const json_t *object, const char *key, bool required, uint32_t least,
+                         uint32_t most, const char *name, vecmill_status failure, uint32_t *out,
+                         vecmill_err *err)
+{
+    uint64_t wide = *out;
+    const vecmill_status status =
+        jsonx_u64(object, key, required, least, most, name, failure, &wide, err);
+    if (status == VECMILL_OK) *out = (uint32_t)wide;
+    return status;
 }
 
 vecmill_status jsonx_double(const json_t *object, const char *key, bool required, double least,

@@ -62,6 +62,9 @@ vecmill_status jsonx_read_file(const char *path, size_t most, vecmill_status mis
 vecmill_status jsonx_u32(const json_t *object, const char *key, bool required, uint32_t least,
                          uint32_t most, const char *name, vecmill_status failure, uint32_t *out,
                          vecmill_err *err);
+vecmill_status jsonx_u64(const json_t *object, const char *key, bool required, uint64_t least,
+                         uint64_t most, const char *name, vecmill_status failure, uint64_t *out,
+                         vecmill_err *err); /* as far as JSON's integers go here: up to INT64_MAX */
 vecmill_status jsonx_double(const json_t *object, const char *key, bool required, double least,
                             double most, const char *name, vecmill_status failure, double *out,
                             vecmill_err *err);

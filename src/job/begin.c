@@ -23,7 +23,9 @@ static struct journal_run identify(const struct run *run)
                              .gzip = r->intake.gzip,
                              .max_document = r->max_document,
                              .field = XXH3_64bits(r->field, strlen(r->field)),
-                             .id_field = XXH3_64bits(r->id_field, strlen(r->id_field))};
+                             .id_field = XXH3_64bits(r->id_field, strlen(r->id_field)),
+                             .shard = run->options->shards > 1 ? run->options->shard : 0,
+                             .shards = run->options->shards > 1 ? run->options->shards : 1};
     copy_text(id.identity, sizeof id.identity, run->facts.identity);
     copy_text(id.isa, sizeof id.isa, run->facts.isa);
     return id;
@@ -34,7 +36,7 @@ static struct journal_run identify(const struct run *run)
 static vecmill_status compare(const struct run *run, const struct journal_run *then,
                               vecmill_err *err)
 {
-    const struct journal_run now = identify(run);
+    const struct journal_run now = run->id;
     const char *journal = run->journal.path;
     if (strcmp(then->isa, now.isa) != 0)
         return err_set(err, VECMILL_E_MODEL,
@@ -54,6 +56,8 @@ static vecmill_status compare(const struct run *run, const struct journal_run *t
                          : then->field != now.field               ? "--field"
                          : then->id_field != now.id_field         ? "--id-field"
                          : then->max_document != now.max_document ? "--max-document"
+                         : then->shard != now.shard               ? "--shard"
+                         : then->shards != now.shards             ? "--shard"
                                                                   : NULL;
     if (option == NULL) return VECMILL_OK;
     return err_set(err, VECMILL_E_USAGE,
@@ -67,8 +71,7 @@ static vecmill_status compare(const struct run *run, const struct journal_run *t
 static vecmill_status start_journal(struct run *run, vecmill_err *err)
 {
     if (strcmp(run->options->input, "-") == 0) return VECMILL_OK;
-    const struct journal_run id = identify(run);
-    VM_TRY(journal_create(&run->paths.journal, &id, &run->journal, err));
+    VM_TRY(journal_create(&run->paths.journal, &run->id, &run->journal, err));
     run->saved = (struct journal_point){.sequence = run->journal.sequence};
     return VECMILL_OK;
 }
@@ -157,6 +160,7 @@ vecmill_status run_begin(struct run *run, bool *whole, vecmill_err *err)
     run->journal.fd = -1;
     reader_tell(&run->reader, &run->written);
     VM_TRY(paths_check(run->options, &run->paths, err));
+    run->id = identify(run);
     VM_TRY(sink_init(&run->sink, &run->paths, run->facts.dim, run->hooks->stop, err));
     const vecmill_status status = begin(run, whole, err);
     if (status != VECMILL_OK) {

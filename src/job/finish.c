@@ -78,5 +78,6 @@ vecmill_status finish_place(const struct paths *paths, const struct journal_poin
             remove_old(&paths->files[i], status == VECMILL_OK ? err : NULL);
         if (status == VECMILL_OK) status = removed;
     }
+    if (status == VECMILL_OK && !paths->is_shard) status = remove_old(&paths->shard, err);
     return status;
 }

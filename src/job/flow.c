@@ -18,6 +18,9 @@
 #define REPORT_NS 50000000u
 #define FLUSH_NS  100000000u
 
+/* Documents of other shards that are read in one go. */
+#define PASS_MOST 64u
+
 static void say_place(const struct run *run, uint64_t line, char *out, size_t room)
 {
     snprintf(out, room, "%s line %llu", run->reader.intake.name, (unsigned long long)line);
@@ -37,14 +40,15 @@ static const char *say_reason(const struct run *run, const vecmill_result *resul
     return text;
 }
 
-static vecmill_status fail_row(struct run *run, uint64_t line, const char *reason, vecmill_err *err)
+static vecmill_status fail_row(struct run *run, const struct sink_row *row, vecmill_err *err)
 {
     char place[IO_PATH_MAX + 32];
-    say_place(run, line, place, sizeof place);
-    if (run->options->stop_on_error) return err_set(err, VECMILL_E_INPUT, "%s: %s", place, reason);
+    say_place(run, row->line, place, sizeof place);
+    if (run->options->stop_on_error)
+        return err_set(err, VECMILL_E_INPUT, "%s: %s", place, row->reason);
     run->progress.failed++;
     if (run->hooks->failed != NULL)
-        run->hooks->failed(run->hooks->context, run->progress.documents, place, reason);
+        run->hooks->failed(run->hooks->context, row->index, place, row->reason);
     return VECMILL_OK;
 }
 
@@ -55,14 +59,14 @@ static vecmill_status write_row(struct run *run, const struct pending_row *pendi
 {
     struct job_progress *p = &run->progress;
     char text[sizeof(vecmill_err)];
-    struct sink_row row = {.index = p->documents,
+    struct sink_row row = {.index = pending->index,
                            .line = pending->line,
                            .id = pending->id,
                            .reason = pending->reason,
                            .vector = run->zeros};
     if (result != NULL) row.reason = say_reason(run, result, why, text, sizeof text);
     if (row.reason != NULL)
-        VM_TRY(fail_row(run, row.line, row.reason, err));
+        VM_TRY(fail_row(run, &row, err));
     else
         row.vector = run->vector;
     VM_TRY(sink_put(&run->sink, &row, err));
@@ -145,6 +149,12 @@ static void end_reading(struct run *run, const vecmill_err *why)
     run->end = *why;
 }
 
+static bool is_ours(const struct run *run, uint64_t index)
+{
+    const struct job_options *o = run->options;
+    return o->shards <= 1 || index % o->shards == o->shard;
+}
+
 static vecmill_status read_record(struct run *run, vecmill_err *err)
 {
     vecmill_err why = {.status = VECMILL_OK, .message = ""};
@@ -158,8 +168,17 @@ static vecmill_status read_record(struct run *run, vecmill_err *err)
         end_reading(run, &why);
         return VECMILL_OK;
     }
+    if (!is_ours(run, run->record.index)) return VECMILL_OK;
     reader_tell(&run->reader, &run->after);
     run->holds = true;
+    return VECMILL_OK;
+}
+
+/* Another shard's documents are passed over, a bounded number of them before rows are looked at again. */
+static vecmill_status read_ours(struct run *run, vecmill_err *err)
+{
+    for (unsigned i = 0; i < PASS_MOST && !run->ended && !run->holds && !run_is_stopped(run); i++)
+        VM_TRY(read_record(run, err));
     return VECMILL_OK;
 }
 
@@ -227,12 +246,13 @@ vecmill_status run_flow(struct run *run, vecmill_err *err)
     run->reader.intake.idle = (struct intake_idle){.work = work_meanwhile, .context = run};
     for (;;) {
         if (run_is_stopped(run)) return stop(run, err);
-        if (!run->ended && !run->holds) VM_TRY(read_record(run, err));
+        VM_TRY(read_ours(run, err));
         if (run->holds) VM_TRY(pass_on(run, err));
         if (run->ended && pending_first(&run->pending) == NULL) break;
         const bool waits = run->holds || run->ended;
         VM_TRY(drain(run, waits ? WAIT_MS : 0, err));
     }
     if (run->end.status != VECMILL_OK && err != NULL) *err = run->end;
+    if (run->end.status == VECMILL_OK) reader_tell(&run->reader, &run->written);
     return run->end.status;
 }

@@ -3,11 +3,13 @@
 #include "run.h"
 
 #include "finish.h"
+#include "shard.h"
 
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- for the other files of a run ---- */
 
@@ -87,11 +89,23 @@ static vecmill_status run_memory(struct run *run, vecmill_err *err)
 
 /* ---- the ends ---- */
 
+/* A shard's output is preceded by what tells of it: who finds the one finds the other. */
+static vecmill_status tell_shard(struct run *run, vecmill_err *err)
+{
+    struct outbuf *spare = &run->sink.files[PATHS_OUTPUT].buf; /* all of it is written */
+    if (!run->paths.is_shard) return VECMILL_OK;
+    return shard_write(&run->paths, &run->id, &run->saved, spare->data, OUTBUF_BYTES,
+                       run->hooks->stop, err);
+}
+
 /* A run whose documents are all done. *placed as of finish_place. */
 static vecmill_status end_whole(struct run *run, bool whole, bool *placed, vecmill_err *err)
 {
     if (!whole) VM_TRY(run_save(run, true, err));
-    VM_TRY(finish_place(&run->paths, &run->saved, placed, err));
+    VM_TRY(tell_shard(run, err));
+    const vecmill_status status = finish_place(&run->paths, &run->saved, placed, err);
+    if (status != VECMILL_OK && !*placed && run->paths.is_shard) unlink(run->paths.shard.real);
+    VM_TRY(status);
     sink_leave(&run->sink);
     return journal_remove(&run->journal, err);
 }

@@ -5,6 +5,7 @@
  * OUTPUT.errors.jsonl, never the run (unless asked to stop). A run that ends early, by SIGKILL or a
  * power cut too, leaves a journal, OUTPUT.journal, from which another goes on: at most what was done
  * since the last checkpoint is done again, and the output is byte for byte that of an undisturbed run.
+ * An input may be split over runs that know nothing of each other, and their outputs be put together.
  * Does not know how a vector is made. */
 #ifndef JOB_H
 #define JOB_H
@@ -20,6 +21,7 @@
 #define JOB_MAX_DOCUMENT_DEFAULT (16u << 20) /* bytes of one input line or record */
 #define JOB_MAX_DOCUMENT_MOST    (1u << 30)
 #define JOB_ID_BYTES_MAX         4096u /* bytes of one id as JSON */
+#define JOB_SHARDS_MAX           4096u /* that an input is split into */
 
 /* A checkpoint is due after so long, or so many batches of the pool, whichever comes first. */
 #define JOB_CHECKPOINT_NS      2000000000u
@@ -42,11 +44,14 @@ struct job_options {
     bool
         resume; /* go on from OUTPUT.journal, where there is one; not with standard input or output */
     bool force; /* start afresh, whatever journal is there */
+    /* Of the input only the documents whose index is `shard` modulo `shards`, which get the rows; beside
+     * the output comes OUTPUT.shard.json, for job_merge. shards 0 or 1: all of them. The output is a file. */
+    uint32_t shard, shards; /* at most JOB_SHARDS_MAX; shard < shards */
 };
 
 /* Counters of a run, also while it runs (progress is called after rows were written). */
 struct job_progress {
-    uint64_t documents; /* done, failed ones and those of earlier runs included */
+    uint64_t documents; /* done, of this shard; failed ones and those of earlier runs included */
     uint64_t resumed;   /* of these, done by the runs that this one goes on from */
     uint64_t failed;
     uint64_t tokens;         /* computed: a duplicate's are not */
@@ -110,6 +115,24 @@ size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capac
 vecmill_status job_run(const struct job_options *options, vecmill_pool *pool,
                        const struct job_hooks *hooks, struct job_progress *summary,
                        vecmill_err *err);
+
+/* Outputs of runs that were a shard each, by their names and in any order. */
+struct job_merge_options {
+    const char *const *shards; /* [n_shards], at most JOB_SHARDS_MAX */
+    uint32_t n_shards;
+    const char *output; /* a path with their ending */
+};
+
+/* What the buffers of all shards may take together. */
+#define JOB_MERGE_BYTES (64u << 20)
+
+/* Puts shards together: output, ids and errors are byte for byte those of one run over the whole input, and
+ * so is the status, OK or E_PARTIAL. All are read, whole, and their checksums compared, before a name is
+ * changed. E_INPUT names what is missing, doubled, not ended, of another input or other options, shorter or
+ * changed; E_USAGE, E_OUTPUT and E_STOPPED as of job_run; then the output is what it was, and there is
+ * no part. A file is open for each shard. Of the hooks, progress and stop count. */
+vecmill_status job_merge(const struct job_merge_options *options, const struct job_hooks *hooks,
+                         struct job_progress *summary, vecmill_err *err);
 
 /* A .npy file of float32 rows, mapped (NumPy's format 1.0 to 3.0, C order, '<f4', two axes).
  * E_INPUT names what does not fit. Pair: job_vectors_close. */

@@ -5,9 +5,38 @@
 #include "journal.h"
 #include "paths.h"
 #include "reader.h"
+#include "shard.h"
 
 #include <string.h>
 #include <sys/stat.h>
+
+/* A finished output is taken for this run's, so it is looked at whether it can be. */
+static vecmill_status check_finished(const struct job_options *options, vecmill_err *err)
+{
+    struct shard shard;
+    vecmill_err why;
+    const bool is_whole = options->shards <= 1;
+    const vecmill_status status = shard_read(options->output, &shard, &why);
+    if (status == VECMILL_E_NOTFOUND && is_whole) return VECMILL_OK;
+    if (status == VECMILL_E_NOTFOUND)
+        return err_set(err, VECMILL_E_USAGE,
+                       "%s is there, with no %s beside it, so it is not shard %u of %u (--force "
+                       "computes it anew)",
+                       options->output, SHARD_ENDING, options->shard, options->shards);
+    if (status != VECMILL_OK) {
+        if (err != NULL) *err = why;
+        return status;
+    }
+    if (shard.run.shard == options->shard && shard.run.shards == options->shards) return VECMILL_OK;
+    if (is_whole)
+        return err_set(err, VECMILL_E_USAGE,
+                       "%s is there and is shard %u of %u, not the whole (--force computes that)",
+                       options->output, shard.run.shard, shard.run.shards);
+    return err_set(err, VECMILL_E_USAGE,
+                   "%s is there and is shard %u of %u, not %u of %u (--force computes that)",
+                   options->output, shard.run.shard, shard.run.shards, options->shard,
+                   options->shards);
+}
 
 /* What an earlier run left, as far as it can be seen without a lock; run_begin decides under one. */
 static vecmill_status check_journal(const struct job_options *options, const struct paths *paths,
@@ -22,6 +51,7 @@ static vecmill_status check_journal(const struct job_options *options, const str
     /* A part without a journal is of a run that ended as it began (sink_drop), whatever output is there. */
     *finished = options->resume && !options->force && !left && io_exists(output->given) &&
                 !io_exists(output->part);
+    if (*finished) VM_TRY(check_finished(options, err));
     return VECMILL_OK;
 }
 

@@ -63,6 +63,8 @@ static uint64_t encode_header(const struct journal_run *run, unsigned char *byte
     put_u64(&pen, run->id_field);
     put_text(&pen, run->identity, JOURNAL_IDENTITY);
     put_text(&pen, run->isa, JOURNAL_ISA);
+    put_u32(&pen, run->shard);
+    put_u32(&pen, run->shards);
     const uint64_t sum = XXH3_64bits(bytes, (size_t)(pen.at - bytes));
     put_u64(&pen, sum);
     assert(pen.at - bytes == JOURNAL_HEADER_BYTES);
@@ -82,6 +84,7 @@ static void encode_slot(const struct journal_point *point, uint64_t seed, unsign
     put_u64(&pen, point->input.bytes);
     put_u64(&pen, point->input.digest);
     put_u64(&pen, point->input.line);
+    put_u64(&pen, point->input.record);
     for (size_t i = 0; i < PATHS_FILES; i++) {
         put_u64(&pen, point->files[i].bytes);
         put_u64(&pen, point->files[i].inode);
@@ -130,8 +133,11 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
     r.id_field = cur_u64(&c);
     memcpy(r.identity, cur_take(&c, JOURNAL_IDENTITY), JOURNAL_IDENTITY);
     memcpy(r.isa, cur_take(&c, JOURNAL_ISA), JOURNAL_ISA);
+    r.shard = cur_u32(&c);
+    r.shards = cur_u32(&c);
     const uint64_t sum = XXH3_64bits(bytes, c.pos);
-    if (cur_u64(&c) != sum || output > 1 || format > READER_CSV || r.dim == 0)
+    if (cur_u64(&c) != sum || output > 1 || format > READER_CSV || r.dim == 0 ||
+        r.shard >= r.shards || r.shards > JOB_SHARDS_MAX)
         return unusable(name, "is damaged in its header", err);
     *run = r;
     *seed = sum;
@@ -166,6 +172,7 @@ static bool parse_slot(const unsigned char *bytes, uint64_t seed, const struct j
     p.input.bytes = cur_u64(&c);
     p.input.digest = cur_u64(&c);
     p.input.line = cur_u64(&c);
+    p.input.record = cur_u64(&c);
     for (size_t i = 0; i < PATHS_FILES; i++) {
         p.files[i].bytes = cur_u64(&c);
         p.files[i].inode = cur_u64(&c);
@@ -174,6 +181,7 @@ static bool parse_slot(const unsigned char *bytes, uint64_t seed, const struct j
     const uint64_t sum = XXH3_64bits_withSeed(bytes, c.pos, seed);
     if (cur_u64(&c) != sum || p.sequence == 0 || p.sequence == UINT64_MAX) return false;
     if (flags > FLAG_COMPLETE || p.failed > p.documents || p.truncated > p.documents) return false;
+    if (p.documents > p.input.record) return false;
     if (!sizes_fit(run, &p)) return false;
     *point = p;
     return true;

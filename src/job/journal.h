@@ -6,10 +6,12 @@
  *
  *     0     header   8 magic, u32 version, u32 dim, u32 output (0 .jsonl, 1 .npy), u32 input (0 txt,
  *                    1 jsonl, 2 csv; + 16: gzip), u64 max_document, u64 XXH3 of the field's name,
- *                    u64 of the id field's, 32 identity, 16 instruction set, u64 XXH3 of all before
+ *                    u64 of the id field's, 32 identity, 16 instruction set, u32 shard, u32 of how
+ *                    many, u64 XXH3 of all before
  *     4096  slot     u64 sequence (odd), u64 flags (1: complete), u64 documents, failed, tokens,
- *                    truncated, replaced_bytes; of the input u64 bytes, digest, line; of errors, ids and
- *                    output u64 bytes, inode, mtime in ns each; u64 XXH3 of all before, the header's as seed
+ *                    truncated, replaced_bytes; of the input u64 bytes, digest, line, documents (of all
+ *                    shards); of errors, ids and output u64 bytes, inode, mtime in ns each; u64 XXH3 of
+ *                    all before, the header's as seed
  *     8192  slot     the same (sequence even)
  *
  * Promises: appears under its name whole, with a checkpoint of 0 documents; a checkpoint that was torn or
@@ -21,10 +23,10 @@
 #include "paths.h"
 #include "reader.h"
 
-#define JOURNAL_VERSION      1u
+#define JOURNAL_VERSION      2u
 #define JOURNAL_PAGE         4096u
-#define JOURNAL_HEADER_BYTES 104u /* the checksum's eight included, as below */
-#define JOURNAL_SLOT_BYTES   160u
+#define JOURNAL_HEADER_BYTES 112u /* the checksum's eight included, as below */
+#define JOURNAL_SLOT_BYTES   168u
 #define JOURNAL_BYTES        (2 * JOURNAL_PAGE + JOURNAL_SLOT_BYTES)
 #define JOURNAL_IDENTITY     32u /* characters of vecmill_facts.identity */
 #define JOURNAL_ISA          16u
@@ -39,6 +41,7 @@ struct journal_run {
     bool gzip;
     uint64_t max_document;
     uint64_t field, id_field; /* hashes of names */
+    uint32_t shard, shards;   /* as of job_options; of a whole input 0 and 1 */
 };
 
 /* A part of the output. */

@@ -84,9 +84,15 @@ static bool places_meet(const struct place *a, const struct place *b)
 vecmill_status paths_find(const struct job_options *options, struct paths *p, vecmill_err *err)
 {
     const char *output = options->output;
-    *p = (struct paths){.npy = ends_with(output, ".npy"), .standard = strcmp(output, "-") == 0};
+    *p = (struct paths){.npy = ends_with(output, ".npy"),
+                        .standard = strcmp(output, "-") == 0,
+                        .is_shard = options->shards > 1};
     if (!p->npy && !p->standard && !ends_with(output, ".jsonl"))
         return err_set(err, VECMILL_E_USAGE, "%s: ends in neither .npy nor .jsonl", output);
+    if (p->standard && p->is_shard)
+        return err_set(err, VECMILL_E_USAGE,
+                       "a shard is written to a file, beside which stands what tells its place; "
+                       "standard output has none");
     if (p->npy) VM_TRY(place_find(&p->files[PATHS_IDS], output, ".ids.jsonl", err));
     if (options->errors != NULL)
         VM_TRY(place_find(&p->files[PATHS_ERRORS], options->errors, "", err));
@@ -94,6 +100,7 @@ vecmill_status paths_find(const struct job_options *options, struct paths *p, ve
         VM_TRY(place_find(&p->files[PATHS_ERRORS], output, ".errors.jsonl", err));
     if (p->standard) return VECMILL_OK;
     VM_TRY(place_find(&p->files[PATHS_OUTPUT], output, "", err));
+    VM_TRY(place_find(&p->shard, output, ".shard.json", err));
     return place_find(&p->journal, p->files[PATHS_OUTPUT].real, ".journal", err);
 }
 
@@ -176,10 +183,12 @@ vecmill_status paths_check(const struct job_options *options, struct paths *p, v
     VM_TRY(check_place(&p->files[PATHS_OUTPUT], name, input, err));
     if (errors->given[0] != 0 &&
         (places_meet(&p->files[PATHS_OUTPUT], errors) ||
-         places_meet(&p->files[PATHS_IDS], errors) || places_meet(&p->journal, errors)))
+         places_meet(&p->files[PATHS_IDS], errors) || places_meet(&p->journal, errors) ||
+         places_meet(&p->shard, errors)))
         return err_set(err, VECMILL_E_USAGE, "%s: cannot be the file of errors too", errors->given);
     VM_TRY(check_place(errors, name, input, err));
     VM_TRY(check_place(&p->files[PATHS_IDS], name, input, err));
+    VM_TRY(check_place(&p->shard, name, input, err));
     return check_place(&p->journal, name, input, err);
 }
 
@@ -197,7 +206,7 @@ bool job_is_own_path(const struct job_options *options, const char *path)
     if (exists && p.standard && fstat(STDOUT_FILENO, &other) == 0 && same_file(&st, &other))
         return true;
     const struct place *own[] = {&p.files[PATHS_OUTPUT], &p.files[PATHS_IDS],
-                                 &p.files[PATHS_ERRORS], &p.journal};
+                                 &p.files[PATHS_ERRORS], &p.journal, &p.shard};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         if (place_has(own[i], asked.name) || place_has(own[i], asked.real)) return true;
         if (exists && own[i]->given[0] != 0 &&

@@ -30,6 +30,9 @@ struct paths {
     /* Beside the file that the output's name leads to, as its part is: whoever writes that file, by
      * whatever name, meets the journal. None for standard output. */
     struct place journal;
+    /* Of a shard, whose output comes with it; an earlier one's is in the way of every other output. */
+    struct place shard;
+    bool is_shard;
 };
 
 /* Creates and checks nothing but the endings. E_USAGE; E_OUTPUT for a path too long. */

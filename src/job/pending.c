@@ -47,7 +47,8 @@ void pending_put(struct pending *p, const struct record *record, const struct re
     const size_t id_bytes = record->id != NULL ? strlen(record->id) + 1 : 0;
     if (id_bytes > 0 || record->reason != NULL)
         p->text_next = text_begin(p->text_next, id_bytes + REASON_BYTES);
-    *row = (struct pending_row){.line = record->line,
+    *row = (struct pending_row){.index = record->index,
+                                .line = record->line,
                                 .replaced_bytes = record->replaced_bytes,
                                 .id = keep(p, record->id),
                                 .reason = keep(p, record->reason),

@@ -11,7 +11,7 @@
 #define PENDING_TEXT_BYTES (256u << 10) /* of ids and reasons; one row's always fit */
 
 struct pending_row {
-    uint64_t line, replaced_bytes;
+    uint64_t index, line, replaced_bytes;
     const char *id, *reason;   /* as of struct record; reason != NULL: the pool does not have it */
     struct reader_point after; /* where the next record begins */
     uint64_t text_end;         /* of its texts in the ring of bytes */

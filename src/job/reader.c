@@ -367,14 +367,18 @@ vecmill_status reader_next(struct reader *r, struct area *area, struct record *r
     }
     if (status != VECMILL_OK) return status;
     *end = ended;
-    if (!ended) *record = next;
+    if (ended) return VECMILL_OK;
+    next.index = r->n_records++;
+    *record = next;
     return VECMILL_OK;
 }
 
 void reader_tell(const struct reader *r, struct reader_point *point)
 {
-    *point = (struct reader_point){
-        .bytes = r->intake.consumed, .digest = intake_digest(&r->intake), .line = r->line};
+    *point = (struct reader_point){.bytes = r->intake.consumed,
+                                   .digest = intake_digest(&r->intake),
+                                   .line = r->line,
+                                   .record = r->n_records};
 }
 
 static vecmill_status changed(const struct reader *r, const char *how, uint64_t bytes,
@@ -405,5 +409,6 @@ vecmill_status reader_pass(struct reader *r, const struct reader_point *point, v
         if (n > 0) return changed(r, "there is more behind", point->bytes, err);
     }
     r->line = point->line;
+    r->n_records = point->record;
     return VECMILL_OK;
 }

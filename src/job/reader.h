@@ -19,7 +19,8 @@ struct area {
 enum reader_format { READER_TXT, READER_JSONL, READER_CSV };
 
 struct record {
-    uint64_t line; /* from 1, where it begins */
+    uint64_t index; /* from 0 */
+    uint64_t line;  /* from 1, where it begins */
     const char *text;
     size_t bytes;       /* 0 when it failed */
     const char *id;     /* JSON, terminated; NULL: none */
@@ -32,6 +33,7 @@ struct reader_point {
     uint64_t bytes;  /* of the text before it, unpacked */
     uint64_t digest; /* XXH3 of these */
     uint64_t line;   /* of the next record */
+    uint64_t record; /* index of the next record, from 0: so many are before it */
 };
 
 struct reader {
@@ -39,9 +41,9 @@ struct reader {
     enum reader_format format;
     const char *field, *id_field;
     uint64_t max_document;
-    uint64_t line;  /* of the next record */
-    char *id_raw;   /* [JOB_ID_BYTES_MAX], a CSV id as it stands in the file */
-    char *id_valid; /* [3 * JOB_ID_BYTES_MAX], the same as valid UTF-8 */
+    uint64_t line, n_records; /* of the next record; read so far */
+    char *id_raw;             /* [JOB_ID_BYTES_MAX], a CSV id as it stands in the file */
+    char *id_valid;           /* [3 * JOB_ID_BYTES_MAX], the same as valid UTF-8 */
     char
         *id_json; /* [18 * JOB_ID_BYTES_MAX + 2], the same quoted; at most JOB_ID_BYTES_MAX count */
     size_t id_bytes; /* in id_json */

@@ -22,6 +22,7 @@ struct run {
     struct reader_point written; /* the input behind the last row written */
     uint64_t started_ns;
 
+    struct journal_run id;
     struct journal journal;     /* its fd is -1 where the run has none */
     struct journal_point saved; /* the last checkpoint that is on the medium */
     uint64_t saved_ns, saved_batches;

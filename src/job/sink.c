@@ -76,6 +76,7 @@ vecmill_status sink_start(struct sink *s, vecmill_err *err)
     for (size_t i = 0; i < PATHS_OUTPUT; i++)
         remove_stale(&s->paths->files[i]);
     remove_stale(&s->paths->journal); /* nobody makes one but under the lock of the output's part */
+    remove_stale(&s->paths->shard);   /* likewise */
     if (!s->paths->npy) return VECMILL_OK;
     char header[NPY_HEADER_BYTES];
     npy_header(0, s->dim, header);
@@ -198,6 +199,13 @@ vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err 
         VM_TRY(put_json(s, row, err));
     s->n_rows++;
     return VECMILL_OK;
+}
+
+vecmill_status sink_copy(struct sink *s, enum paths_file which, const void *data, size_t bytes,
+                         vecmill_err *err)
+{
+    if (which != PATHS_OUTPUT) VM_TRY(side_open(s, which, err));
+    return outbuf_put(&s->files[which].buf, data, bytes, err);
 }
 
 vecmill_status sink_flush(struct sink *s, vecmill_err *err)

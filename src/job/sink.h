@@ -60,6 +60,11 @@ vecmill_status sink_cut(struct sink *s, const struct journal_point *point, vecmi
 /* The next row; rows come in order. */
 vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err *err);
 
+/* Bytes of one of the files as another sink wrote them; errors and ids come to be with their first. The
+ * caller counts n_rows. */
+vecmill_status sink_copy(struct sink *s, enum paths_file which, const void *data, size_t bytes,
+                         vecmill_err *err);
+
 /* The reader of standard output gets what there is. */
 vecmill_status sink_flush(struct sink *s, vecmill_err *err);
 

@@ -36,13 +36,13 @@ static struct options accepted(const char *line)
 
 static void refused(const char *line, vecmill_status wanted, const char *words)
 {
-    struct options o = {.operand = "untouched"};
+    struct options o = {.operands = {"untouched"}};
     vecmill_err err = {.message = ""};
     const vecmill_status status = parse(line, &o, &err);
     if (status != wanted)
         fail_msg("%s: status %d, wanted %d: %s", line, status, wanted, err.message);
     if (!strstr(err.message, words)) fail_msg("%s: %s\nlacks: %s", line, err.message, words);
-    assert_string_equal(o.operand, "untouched");
+    assert_string_equal(o.operands[0], "untouched");
 }
 
 static void defaults(void **state)
@@ -90,6 +90,18 @@ static void every_option_of_embed(void **state)
     assert_string_equal(o.events, "e.jsonl");
 }
 
+static void shards(void **state)
+{
+    (void)state;
+    const struct options o = accepted("embed -i a.txt -o b.npy --shard 6/7");
+    assert_true(o.shard.index == 6 && o.shard.of == 7);
+    const struct options most = accepted("plan --shard=4095/4096");
+    assert_true(most.shard.index == 4095 && most.shard.of == 4096);
+    const struct options one = accepted("embed -i a -o b --shard 0/1");
+    assert_true(one.shard.index == 0 && one.shard.of == 1);
+    assert_int_equal(accepted("embed -i a -o b").shard.of, 0);
+}
+
 static void the_last_of_several_counts(void **state)
 {
     (void)state;
@@ -105,7 +117,7 @@ static void values_that_look_like_options(void **state)
     assert_string_equal(accepted("search -i v.npy -q --json").queries[0], "--json");
     assert_string_equal(accepted("search -i v.npy --query=-").queries[0], "-");
     assert_string_equal(accepted("embed -i a=b.txt --output=c=d.npy").output, "c=d.npy");
-    assert_string_equal(accepted("pull -- --strange").operand, "--strange");
+    assert_string_equal(accepted("pull -- --strange").operands[0], "--strange");
 }
 
 static void other_commands(void **state)
@@ -120,7 +132,12 @@ static void other_commands(void **state)
     assert_int_equal(accepted("search -i v.npy -q a").top, 10);
     assert_int_equal(accepted("tokenize").command, COMMAND_TOKENIZE);
     assert_null(accepted("tokenize").input);
-    assert_string_equal(accepted("pull a/b").operand, "a/b");
+    assert_string_equal(accepted("pull a/b").operands[0], "a/b");
+    const struct options m = accepted("merge b.npy -o all.npy -- -a.npy c.npy");
+    assert_int_equal(m.n_operands, 3);
+    assert_string_equal(m.operands[0], "b.npy");
+    assert_string_equal(m.operands[1], "-a.npy");
+    assert_string_equal(m.output, "all.npy");
     assert_true(accepted("models --json").json);
     assert_true(accepted("doctor --json").json);
     const struct options b = accepted("bench -i c.jsonl --repeat 3 --workers auto --json");
@@ -228,6 +245,19 @@ static void wrong_usage(void **state)
         {"bench", "bench needs --input FILE (-i)"},
         {"pull", "pull needs the name of a MODEL"},
         {"pull a b", "pull takes no argument b"},
+        {"merge -o c", "merge needs the names of its SHARDs"},
+        {"merge a b", "merge needs --output FILE (-o)"},
+        {"merge a -o b --force", "merge has no option --force"},
+        {"embed -i a -o b --shard 1", "--shard 1 is not of the form I/N, like 0/4"},
+        {"embed -i a -o b --shard /2", "--shard /2 is not of the form"},
+        {"embed -i a -o b --shard 1/", "--shard 1/ is not of the form"},
+        {"embed -i a -o b --shard 1/2/3", "is not of the form"},
+        {"embed -i a -o b --shard -1/2", "is not of the form"},
+        {"embed -i a -o b --shard 00000000000000000000001/2", "is not of the form"},
+        {"embed -i a -o b --shard 2/2", "--shard 2/2: shards are counted from 0 to one less"},
+        {"embed -i a -o b --shard 0/0", "--shard 0/0: shards"},
+        {"embed -i a -o b --shard 0/4097", "their number, which is at most 4096"},
+        {"bench -i a --shard 0/2", "bench has no option --shard"},
         {"embed a -i b -o c", "embed takes no argument a"},
         {"embed -i a -o b -", "embed takes no argument -"},
         {"embed -i a -o", "--output needs a value: FILE"},
@@ -340,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
         cmocka_unit_test(every_option_of_embed),
+        cmocka_unit_test(shards),
         cmocka_unit_test(the_last_of_several_counts),
         cmocka_unit_test(values_that_look_like_options),
         cmocka_unit_test(other_commands),

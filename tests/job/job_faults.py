@@ -23,7 +23,8 @@ MODE, SAMPLE = sys.argv[1:]
 EVERY_CALL = bool(os.environ.get("VECMILL_TEST_LONG"))
 OK, PARTIAL = 0, 3
 SIDES = ("out.npy.ids.jsonl", "out.npy.errors.jsonl")
-OUTPUTS = ("out.npy",) + SIDES
+SHARD = "out.npy.shard.json"
+OUTPUTS = ("out.npy", SHARD) + SIDES
 LEFT = {name + ".part" for name in OUTPUTS} | {"out.npy.journal", "out.npy.journal.part"}
 CHANGING = ("openat", "write", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "unlink",
             "exit_group")
@@ -33,27 +34,31 @@ DOCUMENTS = 60
 
 class Folder:
     """A folder with an input, and with an older output if `old`. What the run writes has files beside it,
-    of ids and of errors, if `sides`; else those of the older output have to go."""
+    of ids and of errors, if `sides`, and of its place in the whole, if it is a `shard`; else those of the older
+    output have to go."""
 
-    def __init__(self, path, old, sides):
-        self.path, self.old, self.sides = path, old, sides
+    def __init__(self, path, old, sides, shard):
+        self.path, self.old, self.shard = path, old, shard
+        self.sides = (SIDES if sides else ()) + ((SHARD,) if shard else ())
         self.good = PARTIAL if sides else OK
+        self.words = ["shard=1/2"] if shard else []
+        self.half = "stop=%d" % (DOCUMENTS // (4 if shard else 2))
         self.fresh()
         first = self.run(strace=())
         if first.returncode != self.good:
             print("job-%s: skipped, strace cannot trace here: %s" % (MODE, first.stderr[-200:]))
             sys.exit(77)
         self.whole = self.contents()
-        assert set(self.whole) == {"in.jsonl", "out.npy", *(SIDES if sides else ())}, self.whole
+        assert set(self.whole) == {"in.jsonl", "out.npy", *self.sides}, self.whole
 
     def fresh(self):
         for name in os.listdir(self.path):
             os.unlink(os.path.join(self.path, name))
         with open(os.path.join(self.path, "in.jsonl"), "w") as file:
             for i in range(DOCUMENTS):
-                if not self.sides:
+                if SIDES[0] not in self.sides:
                     file.write('"document %d"\n' % i)
-                elif i % 20 == 0:
+                elif i % 20 < 2:
                     file.write("not JSON\n")
                 else:
                     file.write('{"id":%d,"text":"document %d"}\n' % (i, i))
@@ -63,8 +68,8 @@ class Folder:
         self.begun = self.contents()
 
     def __str__(self):
-        return "%s an older output, %s files beside it" % ("over" if self.old else "without",
-                                                           "with" if self.sides else "without")
+        return "%s an older output, with %s" % (
+            "over" if self.old else "without", ", ".join(self.sides) or "nothing beside it")
 
     def save(self):
         """The folder's state, as a copy keeps it: without inodes, but with times."""
@@ -91,7 +96,7 @@ class Folder:
         """job_sample, under strace unless that is None."""
         env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
         command = [] if strace is None else ["strace", "-o", "/dev/null", *strace]
-        command += [SAMPLE, *words, os.path.join(self.path, "out.npy"),
+        command += [SAMPLE, *self.words, *words, os.path.join(self.path, "out.npy"),
                     os.path.join(self.path, "in.jsonl")]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
@@ -109,12 +114,12 @@ class Folder:
         found = self.contents()
         old = {name: b"old " + name.encode() for name in OUTPUTS}
         for name, data in found.items():
-            assert name in self.whole or name in LEFT or name in SIDES and self.old, (what, name)
+            assert name in self.whole or name in LEFT or name in OUTPUTS and self.old, (what, name)
             if name not in LEFT:
                 assert data in (self.whole.get(name), old.get(name) if self.old else None), \
                     (what, name, "is half a file")
         if found.get("out.npy") == self.whole["out.npy"]:
-            for name in SIDES if self.sides else ():
+            for name in self.sides:
                 assert found.get(name) == self.whole[name], (what, name, "is not the output's")
         return "out.npy.journal" in found
 
@@ -193,7 +198,7 @@ def fail(folder):
           % (folder, total_failed, total_kept))
     # A resumed run that fails keeps what it has; one that started afresh over it may keep nothing.
     folder.fresh()
-    folder.run("stop=30")
+    folder.run(folder.half)
     stopped = folder.save()
     for word in "resume", "force":
         for call, error in faults:
@@ -220,9 +225,9 @@ def kill(folder):
     if folder.old:
         n += kill_each(folder, begun, ("stop=0",))
     else:
-        n += kill_each(folder, begun, ("stop=30",))
+        n += kill_each(folder, begun, (folder.half,))
         folder.restore(begun)
-        folder.run("stop=30")
+        folder.run(folder.half)
         stopped = folder.save()
         assert "out.npy.journal" in stopped
         n += kill_each(folder, stopped, ("resume",))
@@ -242,9 +247,9 @@ def main():
         print("job-%s: skipped, there is no strace" % MODE)
         return 77
     passed = 0
-    for old, sides in ((False, True), (True, True), (True, False)):
+    for old, sides, shard in ((False, True, True), (True, True, False), (True, False, False)):
         with tempfile.TemporaryDirectory(prefix="vecmill-job-") as path:
-            folder = Folder(path, old, sides)
+            folder = Folder(path, old, sides, shard)
             passed += fail(folder) if MODE == "fail" else kill(folder)
     print("job-%s: %d passed, 0 failed" % (MODE, passed))
     return 0

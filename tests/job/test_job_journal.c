@@ -20,20 +20,23 @@ static const struct journal_run some_run = {.identity = "0123456789abcdef0123456
                                             .gzip = true,
                                             .max_document = 1000,
                                             .field = 77,
-                                            .id_field = UINT64_MAX};
+                                            .id_field = UINT64_MAX,
+                                            .shard = 2,
+                                            .shards = 7};
 
 /* With n documents. */
 static struct journal_point point_of(uint64_t n)
 {
-    return (struct journal_point){.documents = n,
-                                  .failed = n / 2,
-                                  .tokens = 9 * n,
-                                  .truncated = n / 3,
-                                  .replaced_bytes = 1,
-                                  .input = {.bytes = 100 * n, .digest = ~n, .line = n + 2},
-                                  .files = {{.bytes = 5 * n, .inode = 1, .mtime_ns = 2},
-                                            {.bytes = 6 * n, .inode = 3, .mtime_ns = 4},
-                                            {.bytes = 128 + 12 * n, .inode = 5, .mtime_ns = 6}}};
+    return (struct journal_point){
+        .documents = n,
+        .failed = n / 2,
+        .tokens = 9 * n,
+        .truncated = n / 3,
+        .replaced_bytes = 1,
+        .input = {.bytes = 100 * n, .digest = ~n, .line = n + 2, .record = 7 * n},
+        .files = {{.bytes = 5 * n, .inode = 1, .mtime_ns = 2},
+                  {.bytes = 6 * n, .inode = 3, .mtime_ns = 4},
+                  {.bytes = 128 + 12 * n, .inode = 5, .mtime_ns = 6}}};
 }
 
 static void assert_point(const struct journal_point *point, uint64_t n)
@@ -49,7 +52,8 @@ static void assert_point(const struct journal_point *point, uint64_t n)
                 point->replaced_bytes == expected.replaced_bytes &&
                 point->input.bytes == expected.input.bytes &&
                 point->input.digest == expected.input.digest &&
-                point->input.line == expected.input.line);
+                point->input.line == expected.input.line &&
+                point->input.record == expected.input.record);
 }
 
 static struct paths paths; /* "out", "j" */
@@ -86,7 +90,8 @@ static void written_and_read(void **state)
         assert_string_equal(run.identity, some_run.identity);
         assert_string_equal(run.isa, some_run.isa);
         assert_true(run.dim == 3 && run.npy && run.format == READER_CSV && run.gzip &&
-                    run.max_document == 1000 && run.field == 77 && run.id_field == UINT64_MAX);
+                    run.max_document == 1000 && run.field == 77 && run.id_field == UINT64_MAX &&
+                    run.shard == 2 && run.shards == 7);
         assert_point(&point, n);
         assert_int_equal(point.complete, n == 5);
         /* And on from there. */
@@ -178,12 +183,12 @@ static void what_is_none(void **state)
     char *bytes = kit_read(path, &size);
     struct journal_point point;
     for (size_t n = 0; n < size; n += n < 200 ? 1 : 97)
-        assert_int_equal(parse(bytes, n, &point, "bytes, not 8352"), VECMILL_E_USAGE);
-    assert_int_equal(parse(bytes, size + 1, &point, "has 8353 bytes, not 8352"), VECMILL_E_USAGE);
-    bytes[8] = 2;
-    assert_int_equal(parse(bytes, size, &point, "is of version 2, this program's are of 1"),
-                     VECMILL_E_USAGE);
+        assert_int_equal(parse(bytes, n, &point, "bytes, not 8360"), VECMILL_E_USAGE);
+    assert_int_equal(parse(bytes, size + 1, &point, "has 8361 bytes, not 8360"), VECMILL_E_USAGE);
     bytes[8] = 1;
+    assert_int_equal(parse(bytes, size, &point, "is of version 1, this program's are of 2"),
+                     VECMILL_E_USAGE);
+    bytes[8] = 2;
     bytes[0] = 'V';
     assert_int_equal(parse(bytes, size, &point, "is none"), VECMILL_E_USAGE);
     bytes[0] = 'v';
@@ -200,7 +205,7 @@ static void lies(void **state)
 {
     (void)state;
     unsigned char bytes[JOURNAL_BYTES];
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 9; i++) {
         struct journal_run run = some_run;
         struct journal_point point = point_of(4), found;
         point.sequence = 7;
@@ -209,6 +214,9 @@ static void lies(void **state)
         if (i == 3) point.files[PATHS_OUTPUT].bytes++;
         if (i == 4) point.documents = UINT64_MAX / 12 + 5; /* rows * 12 wraps */
         if (i == 5) run.dim = 0;
+        if (i == 6) run.shard = run.shards;
+        if (i == 7) run.shards = JOB_SHARDS_MAX + 1;
+        if (i == 8) point.input.record = 3;
         journal_encode(&run, &point, bytes);
         assert_int_equal(parse(bytes, sizeof bytes, &found, "is damaged"),
                          i == 0 ? VECMILL_OK : VECMILL_E_USAGE);

@@ -378,7 +378,7 @@ static void a_journal_of_no_documents(void **state)
 {
     (void)state;
     make_input("in.txt");
-    const struct journal_run other = {.identity = "of another run", .dim = 77};
+    const struct journal_run other = {.identity = "of another run", .dim = 77, .shards = 1};
     unsigned char bytes[JOURNAL_BYTES];
     journal_encode(&other, &(struct journal_point){.sequence = 1}, bytes);
     kit_write(path_of("out.npy.journal"), bytes, sizeof bytes);
