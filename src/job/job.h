@@ -130,7 +130,8 @@ struct job_merge_options {
  * so is the status, OK or E_PARTIAL. All are read, whole, and their checksums compared, before a name is
  * changed. E_INPUT names what is missing, doubled, not ended, of another input or other options, shorter or
  * changed; E_USAGE, E_OUTPUT and E_STOPPED as of job_run; then the output is what it was, and there is
- * no part. A file is open for each shard. Of the hooks, progress and stop count. */
+ * no part. There is no journal: a merge that was killed is done again. A file is open for each shard. Of
+ * the hooks, progress and stop count. */
 vecmill_status job_merge(const struct job_merge_options *options, const struct job_hooks *hooks,
                          struct job_progress *summary, vecmill_err *err);
 

@@ -22,7 +22,7 @@ static vecmill_status check_finished(const struct job_options *options, vecmill_
         return err_set(err, VECMILL_E_USAGE,
                        "%s is there, with no %s beside it, so it is not shard %u of %u (--force "
                        "computes it anew)",
-                       options->output, SHARD_ENDING, options->shard, options->shards);
+                       options->output, PATHS_SHARD_ENDING, options->shard, options->shards);
     if (status != VECMILL_OK) {
         if (err != NULL) *err = why;
         return status;

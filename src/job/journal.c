@@ -151,8 +151,7 @@ static bool sizes_fit(const struct journal_run *run, const struct journal_point 
     size_t bytes;
     if (p->documents == 0 && !p->complete) return true;
     if (!run->npy) return p->documents == 0 || p->files[PATHS_OUTPUT].bytes > 0;
-    return num_mul((size_t)p->documents, run->dim, &bytes) && num_mul(bytes, 4, &bytes) &&
-           num_add(bytes, NPY_HEADER_BYTES, &bytes) && p->files[PATHS_OUTPUT].bytes == bytes;
+    return npy_bytes(p->documents, run->dim, &bytes) && p->files[PATHS_OUTPUT].bytes == bytes;
 }
 
 /* False when the slot is empty, torn or changed. */

@@ -17,8 +17,6 @@
 #define REPORT_NS   50000000u
 #define ROWS_A_LOOK 256u /* rows between two looks at the clock and the stop flag */
 
-static const char *const endings[PATHS_FILES] = {".errors.jsonl", ".ids.jsonl", ""};
-
 struct merge {
     const struct job_merge_options *options;
     const struct job_hooks *hooks;
@@ -133,7 +131,7 @@ static vecmill_status open_strands(struct merge *m, enum paths_file which, vecmi
         s->capacity = m->capacity;
         m->next_error[i] = UINT64_MAX;
         if (!file->is_there) continue;
-        VM_TRY(strand_open(s, m->shards[i].output, endings[which], file, err));
+        VM_TRY(strand_open(s, m->shards[i].output, paths_endings[which], file, err));
         if (which == PATHS_ERRORS) VM_TRY(read_next_error(m, i, err));
     }
     return VECMILL_OK;
@@ -216,10 +214,7 @@ static vecmill_status check_paths(struct merge *m, vecmill_err *err)
     for (uint32_t i = 0; i < m->options->n_shards; i++)
         for (size_t which = 0; which < PATHS_FILES; which++) {
             char name[IO_PATH_MAX];
-            if (snprintf(name, sizeof name, "%s%s", m->options->shards[i], endings[which]) >=
-                (int)sizeof name)
-                return err_set(err, VECMILL_E_INPUT, "a shard's name of %zu bytes is too long",
-                               strlen(m->options->shards[i]));
+            VM_TRY(paths_beside(m->options->shards[i], paths_endings[which], name, err));
             const struct job_options as_run = {.input = name, .output = m->options->output};
             VM_TRY(paths_check(&as_run, &m->paths, err));
         }
@@ -247,13 +242,24 @@ static void count(struct merge *m)
     }
 }
 
+static vecmill_status read_shards(struct merge *m, vecmill_err *err)
+{
+    void *memory = NULL;
+    VM_TRY(mem_new_array(JOB_SHARDS_MAX, sizeof *m->shards, "what is told of the shards", &memory,
+                         err));
+    m->shards = memory;
+    VM_TRY(together_read(m->options, m->shards, &m->n, err));
+    const struct shard *first = &m->shards[0].told;
+    if (first->run.npy != m->paths.npy)
+        return err_set(err, VECMILL_E_USAGE, "%s: the shards are in the other format, that of %s",
+                       m->options->output, m->shards[0].output);
+    m->documents = first->input.record;
+    return VECMILL_OK;
+}
+
 static vecmill_status take_memory(struct merge *m, vecmill_err *err)
 {
     void *memory = NULL;
-    const uint32_t room = JOB_SHARDS_MAX;
-    VM_TRY(mem_new_array(room, sizeof *m->shards, "what is told of the shards", &memory, err));
-    m->shards = memory;
-    VM_TRY(together_read(m->options, m->shards, &m->n, err));
     VM_TRY(mem_new_array(m->n, sizeof *m->strands, "the shards' files", &memory, err));
     m->strands = memory;
     for (uint32_t i = 0; i < m->n; i++)
@@ -288,13 +294,9 @@ static vecmill_status weave(struct merge *m, bool *placed, vecmill_err *err)
 static vecmill_status merge(struct merge *m, vecmill_err *err)
 {
     VM_TRY(check_paths(m, err));
+    VM_TRY(read_shards(m, err));
     VM_TRY(take_memory(m, err));
-    const struct shard *first = &m->shards[0].told;
-    if (first->run.npy != m->paths.npy)
-        return err_set(err, VECMILL_E_USAGE, "%s: the shards are in the other format, that of %s",
-                       m->options->output, m->shards[0].output);
-    m->documents = first->input.record;
-    VM_TRY(sink_init(&m->sink, &m->paths, first->run.dim, NULL, err));
+    VM_TRY(sink_init(&m->sink, &m->paths, m->shards[0].told.run.dim, NULL, err));
     VM_TRY(sink_lock(&m->sink, err));
     bool placed = false;
     const vecmill_status status = weave(m, &placed, err);

@@ -34,6 +34,12 @@ void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES])
     out[NPY_HEADER_BYTES - 1] = '\n';
 }
 
+bool npy_bytes(uint64_t n, uint32_t dim, size_t *bytes)
+{
+    return num_mul((size_t)n, dim, bytes) && num_mul(*bytes, sizeof(float), bytes) &&
+           num_add(*bytes, NPY_HEADER_BYTES, bytes);
+}
+
 struct dict {
     struct cur cur;
     const char *name; /* of the file */

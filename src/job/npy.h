@@ -6,6 +6,7 @@
 #ifndef JOB_NPY_H
 #define JOB_NPY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,9 @@
 /* The header of [n, dim] '<f4' in C order. Its size does not depend on n, so that rows are streamed
  * behind it and it is written again when n is known. */
 void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES]);
+
+/* Bytes of a whole file as it is written; false when they are no size. */
+bool npy_bytes(uint64_t n, uint32_t dim, size_t *bytes);
 
 struct npy {
     uint64_t n;

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+const char *const paths_endings[PATHS_FILES] = {".errors.jsonl", ".ids.jsonl", ""};
+
 static bool ends_with(const char *path, const char *ending)
 {
     const size_t path_bytes = strlen(path), n = strlen(ending);
@@ -33,6 +35,14 @@ static bool put_together(const char *a, const char *b, char *out)
 {
     const int bytes = snprintf(out, IO_PATH_MAX, "%s%s", a, b);
     return bytes >= 0 && bytes < IO_PATH_MAX;
+}
+
+vecmill_status paths_beside(const char *output, const char *ending, char path[IO_PATH_MAX],
+                            vecmill_err *err)
+{
+    if (put_together(output, ending, path)) return VECMILL_OK;
+    return err_set(err, VECMILL_E_INPUT, "a name of %zu bytes leaves no room for %s",
+                   strlen(output), ending);
 }
 
 /* The folder of path, as it is written there. */
@@ -93,15 +103,15 @@ vecmill_status paths_find(const struct job_options *options, struct paths *p, ve
         return err_set(err, VECMILL_E_USAGE,
                        "a shard is written to a file, beside which stands what tells its place; "
                        "standard output has none");
-    if (p->npy) VM_TRY(place_find(&p->files[PATHS_IDS], output, ".ids.jsonl", err));
+    if (p->npy) VM_TRY(place_find(&p->files[PATHS_IDS], output, paths_endings[PATHS_IDS], err));
     if (options->errors != NULL)
         VM_TRY(place_find(&p->files[PATHS_ERRORS], options->errors, "", err));
     else if (!p->standard)
-        VM_TRY(place_find(&p->files[PATHS_ERRORS], output, ".errors.jsonl", err));
+        VM_TRY(place_find(&p->files[PATHS_ERRORS], output, paths_endings[PATHS_ERRORS], err));
     if (p->standard) return VECMILL_OK;
     VM_TRY(place_find(&p->files[PATHS_OUTPUT], output, "", err));
-    VM_TRY(place_find(&p->shard, output, ".shard.json", err));
-    return place_find(&p->journal, p->files[PATHS_OUTPUT].real, ".journal", err);
+    VM_TRY(place_find(&p->shard, output, PATHS_SHARD_ENDING, err));
+    return place_find(&p->journal, p->files[PATHS_OUTPUT].real, PATHS_JOURNAL_ENDING, err);
 }
 
 /* A file that is mounted by itself, as into a container, cannot be renamed over. */

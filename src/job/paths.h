@@ -23,6 +23,15 @@ struct place {
 /* The files of a run, in the order in which they are placed. */
 enum paths_file { PATHS_ERRORS, PATHS_IDS, PATHS_OUTPUT, PATHS_FILES };
 
+/* What stands behind the output's name in theirs; of the journal behind its real one. */
+extern const char *const paths_endings[PATHS_FILES];
+#define PATHS_JOURNAL_ENDING ".journal"
+#define PATHS_SHARD_ENDING   ".shard.json"
+
+/* output + ending into path. E_INPUT: it does not fit, for files that are read. */
+vecmill_status paths_beside(const char *output, const char *ending, char path[IO_PATH_MAX],
+                            vecmill_err *err);
+
 struct paths {
     bool npy;      /* OUTPUT.npy; else lines of JSON */
     bool standard; /* to standard output */

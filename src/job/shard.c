@@ -267,8 +267,7 @@ static bool holds_together(const struct shard *s)
     if (s->failed > s->rows || s->truncated > s->rows || !output->is_there) return false;
     if (errors->is_there != (s->failed > 0)) return false;
     if (!s->run.npy) return !s->files[PATHS_IDS].is_there;
-    return num_mul((size_t)s->rows, s->run.dim, &bytes) && num_mul(bytes, 4, &bytes) &&
-           num_add(bytes, NPY_HEADER_BYTES, &bytes) && output->bytes == bytes;
+    return npy_bytes(s->rows, s->run.dim, &bytes) && output->bytes == bytes;
 }
 
 vecmill_status shard_parse(const char *text, size_t bytes, const char *name, struct shard *shard,
@@ -294,9 +293,7 @@ vecmill_status shard_parse(const char *text, size_t bytes, const char *name, str
 vecmill_status shard_read(const char *output, struct shard *shard, vecmill_err *err)
 {
     char name[IO_PATH_MAX];
-    if (snprintf(name, sizeof name, "%s%s", output, SHARD_ENDING) >= (int)sizeof name)
-        return err_set(err, VECMILL_E_INPUT, "a name of %zu bytes leaves no room for %s",
-                       strlen(output), SHARD_ENDING);
+    VM_TRY(paths_beside(output, PATHS_SHARD_ENDING, name, err));
     struct buf text;
     buf_init(&text, SHARD_BYTES_MAX, "SHARD_BYTES_MAX");
     vecmill_status status = io_read_file(name, &text, VECMILL_E_NOTFOUND, VECMILL_E_INPUT, err);

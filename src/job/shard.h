@@ -13,7 +13,6 @@
 
 #include <stdatomic.h>
 
-#define SHARD_ENDING    ".shard.json" /* behind the output's name */
 #define SHARD_BYTES_MAX 4096u
 
 struct shard_file {

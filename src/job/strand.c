@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,9 +19,7 @@ vecmill_status strand_open(struct strand *s, const char *output, const char *end
     s->left = file->bytes;
     s->digest = file->digest;
     s->pos = s->bytes = 0;
-    if (snprintf(path, sizeof path, "%s%s", output, ending) >= (int)sizeof path)
-        return err_set(err, VECMILL_E_INPUT, "a name of %zu bytes leaves no room for %s",
-                       strlen(output), ending);
+    VM_TRY(paths_beside(output, ending, path, err));
     s->hash = XXH3_createState();
     if (s->hash == NULL)
         return err_set(err, VECMILL_E_MEMORY, "there is no memory to read %s", path);
@@ -58,13 +55,15 @@ vecmill_status strand_peek(struct strand *s, size_t least, const unsigned char *
 {
     size_t there = s->bytes - s->pos;
     if (there < least && s->left > 0) {
+        char path[IO_PATH_MAX];
         size_t got;
+        VM_TRY(paths_beside(s->output, s->ending, path, err));
         memmove(s->data, s->data + s->pos, there);
         s->pos = 0;
         s->bytes = there;
         const size_t room = s->capacity - there;
         const size_t wanted = s->left < room ? (size_t)s->left : room;
-        VM_TRY(io_read(s->fd, s->data + there, wanted, &got, s->output, VECMILL_E_INPUT, err));
+        VM_TRY(io_read(s->fd, s->data + there, wanted, &got, path, VECMILL_E_INPUT, err));
         if (got < wanted) return strand_refuse(s, err); /* cut while it is read */
         XXH3_64bits_update(s->hash, s->data + there, got);
         s->left -= got;

@@ -2,7 +2,7 @@
  *
  * Promises: a fixed buffer of the caller's; a file of another size than its run wrote is refused as it is
  * opened, one of other bytes at its end at the latest; messages name the file. Does not know what the bytes
- * mean, but for line ends. */
+ * mean. */
 #ifndef JOB_STRAND_H
 #define JOB_STRAND_H
 

@@ -12,13 +12,12 @@
 static bool beside(const char *output, const char *ending)
 {
     char path[IO_PATH_MAX];
-    return snprintf(path, sizeof path, "%s%s", output, ending) < (int)sizeof path &&
-           io_exists(path);
+    return paths_beside(output, ending, path, NULL) == VECMILL_OK && io_exists(path);
 }
 
 static vecmill_status read_one(const char *output, struct shard *shard, vecmill_err *err)
 {
-    if (beside(output, ".journal"))
+    if (beside(output, PATHS_JOURNAL_ENDING))
         return err_set(err, VECMILL_E_INPUT,
                        "%s: its run has not ended (embed --resume goes on with it)", output);
     vecmill_err why;
@@ -28,7 +27,7 @@ static vecmill_status read_one(const char *output, struct shard *shard, vecmill_
     if (status == VECMILL_E_NOTFOUND)
         return err_set(err, VECMILL_E_INPUT,
                        "%s: is no shard, as there is no %s beside it (embed --shard makes both)",
-                       output, SHARD_ENDING);
+                       output, PATHS_SHARD_ENDING);
     if (status != VECMILL_OK && err != NULL) *err = why;
     return status;
 }
