@@ -43,6 +43,23 @@ const char *kit_path(const char *name)
     return path;
 }
 
+const char *kit_lasting(const char *format, ...)
+{
+    static char paths[128][512];
+    char name[256];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(name, sizeof name, format, ap);
+    va_end(ap);
+    const char *path = kit_path(name);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        if (paths[i][0] == 0) snprintf(paths[i], sizeof paths[i], "%s", path);
+        if (strcmp(paths[i], path) == 0) return paths[i];
+    }
+    fail_msg("more than 128 names");
+    return NULL;
+}
+
 void kit_write(const char *path, const void *data, size_t bytes)
 {
     FILE *file = fopen(path, "wb");
@@ -94,6 +111,17 @@ char *kit_read(const char *path, size_t *bytes)
     if (bytes != NULL) *bytes = (size_t)size;
     assert_int_equal(fclose(file), 0);
     return data;
+}
+
+void kit_assert_same(const char *a, const char *b)
+{
+    size_t a_bytes = 0, b_bytes = 0;
+    char *a_data = kit_read(a, &a_bytes), *b_data = kit_read(b, &b_bytes);
+    if ((a_data == NULL) != (b_data == NULL)) fail_msg("only one of %s and %s is there", a, b);
+    if (a_bytes != b_bytes || (a_data != NULL && memcmp(a_data, b_data, a_bytes) != 0))
+        fail_msg("%s and %s differ", a, b);
+    free(a_data);
+    free(b_data);
 }
 
 bool kit_exists(const char *path)

@@ -12,12 +12,17 @@ int kit_done(void **state);
 /* The path of a name in the folder; one of 64 buffers that take turns. */
 const char *kit_path(const char *name);
 
+/* The same for a name that is printed, and it stays. */
+const char *kit_lasting(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 void kit_write(const char *path, const void *data, size_t bytes);
 /* gzip with `piece` bytes of data a member, so that a reader gets it in such pieces. */
 void kit_write_gzip(const char *path, const void *data, size_t bytes, size_t piece);
 
 /* A whole file with a NUL behind it; NULL when there is none. Pair: free. */
 char *kit_read(const char *path, size_t *bytes);
+/* Both there with the same bytes, or neither. */
+void kit_assert_same(const char *a, const char *b);
 bool kit_exists(const char *path);
 /* How many names the folder holds. */
 size_t kit_count(void);

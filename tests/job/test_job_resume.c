@@ -22,19 +22,6 @@
 #define DIM    3u  /* floats a vector */
 #define N_DOCS 120 /* documents of the inputs made here */
 
-/* As kit_path, and it stays. */
-static const char *path_of(const char *name)
-{
-    static char paths[64][512];
-    const char *path = kit_path(name);
-    for (size_t i = 0; i < 64; i++) {
-        if (paths[i][0] == 0) snprintf(paths[i], sizeof paths[i], "%s", path);
-        if (strcmp(paths[i], path) == 0) return paths[i];
-    }
-    fail_msg("more than 64 names");
-    return NULL;
-}
-
 static char noticed[512]; /* the last notice */
 
 static void on_notice(void *context, const char *sentence)
@@ -65,17 +52,6 @@ static vecmill_status run(const struct job_options *options, uint64_t stop_at,
 static void assert_says(const char *text, const char *part)
 {
     if (strstr(text, part) == NULL) fail_msg("got \"%s\", expected \"%s\"", text, part);
-}
-
-static void assert_same_file(const char *a, const char *b)
-{
-    size_t a_bytes = 0, b_bytes = 0;
-    char *a_data = kit_read(a, &a_bytes), *b_data = kit_read(b, &b_bytes);
-    if ((a_data == NULL) != (b_data == NULL)) fail_msg("only one of %s and %s is there", a, b);
-    if (a_bytes != b_bytes || (a_data != NULL && memcmp(a_data, b_data, a_bytes) != 0))
-        fail_msg("%s and %s differ", a, b);
-    free(a_data);
-    free(b_data);
 }
 
 /* Ids from document 30 on, some that fail, of both kinds. */
@@ -114,9 +90,9 @@ static void make_input(const char *name)
             n += (size_t)snprintf(text + n, sizeof text - n, i + 1 < N_DOCS ? "%d\n" : "%d", i);
     }
     if (strstr(name, ".gz") != NULL)
-        kit_write_gzip(path_of(name), text, n, 333);
+        kit_write_gzip(kit_lasting("%s", name), text, n, 333);
     else
-        kit_write(path_of(name), text, n);
+        kit_write(kit_lasting("%s", name), text, n);
 }
 
 static void clean(void)
@@ -129,13 +105,13 @@ static void clean(void)
         for (size_t k = 0; k < sizeof ends / sizeof *ends; k++) {
             char name[64];
             snprintf(name, sizeof name, "%s%s", stems[i], ends[k]);
-            unlink(path_of(name));
+            unlink(kit_lasting("%s", name));
         }
     }
     static const char *const inputs[] = {"in.txt",      "in.jsonl",  "in.csv", "in.txt.gz",
                                          "in.jsonl.gz", "in.csv.gz", "errors", "errors.part"};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
-        unlink(path_of(inputs[i]));
+        unlink(kit_lasting("%s", inputs[i]));
     assert_int_equal(kit_count(), 0);
 }
 
@@ -148,8 +124,8 @@ static void assert_whole(const char *ending)
         char out[64], whole[64];
         snprintf(out, sizeof out, "out%s%s", ending, sides[i]);
         snprintf(whole, sizeof whole, "whole%s%s", ending, sides[i]);
-        assert_same_file(path_of(out), path_of(whole));
-        n += kit_exists(path_of(out)) ? 2 : 0;
+        kit_assert_same(kit_lasting("%s", out), kit_lasting("%s", whole));
+        n += kit_exists(kit_lasting("%s", out)) ? 2 : 0;
     }
     assert_int_equal(kit_count(), n);
 }
@@ -173,12 +149,13 @@ static void every_format(void **state)
         snprintf(out, sizeof out, "out%s", ending);
         snprintf(whole, sizeof whole, "whole%s", ending);
         make_input(name);
-        struct job_options options = {.input = path_of(name), .output = path_of(whole)};
+        struct job_options options = {.input = kit_lasting("%s", name),
+                                      .output = kit_lasting("%s", whole)};
         struct job_progress undisturbed, summary;
         vecmill_err err;
         const vecmill_status status = run(&options, 0, &undisturbed, &err);
         assert_true(status == VECMILL_OK || status == VECMILL_E_PARTIAL);
-        options.output = path_of(out);
+        options.output = kit_lasting("%s", out);
         for (uint64_t step = 1; step < 100; step += 7) {
             uint64_t n_runs = 0, before = 0;
             vecmill_status now;
@@ -196,7 +173,7 @@ static void every_format(void **state)
             assert_same_counts(&summary, &undisturbed);
             assert_whole(ending);
             if (n_runs > 1) assert_says(noticed, "documents of /tmp/vecmill-job-");
-            unlink(path_of(out));
+            unlink(kit_lasting("%s", out));
         }
         clean();
     }
@@ -206,14 +183,15 @@ static void every_format(void **state)
 static struct job_options stopped_run(const char *input)
 {
     make_input(input);
-    struct job_options options = {.input = path_of(input), .output = path_of("whole.npy")};
+    struct job_options options = {.input = kit_lasting("%s", input),
+                                  .output = kit_lasting("whole.npy")};
     struct job_progress summary;
     vecmill_err err;
     run(&options, 0, &summary, &err);
-    options.output = path_of("out.npy");
+    options.output = kit_lasting("out.npy");
     assert_int_equal(run(&options, 40, &summary, &err), VECMILL_E_STOPPED);
     assert_true(summary.documents >= 40);
-    assert_true(kit_exists(path_of("out.npy.journal")));
+    assert_true(kit_exists(kit_lasting("out.npy.journal")));
     options.resume = true;
     return options;
 }
@@ -255,17 +233,17 @@ static void nobody_said_what_to_do(void **state)
     assert_int_equal(job_check(&options, NULL, &err), VECMILL_E_USAGE);
     assert_says(err.message, "--resume goes on with it, --force starts afresh (");
     assert_refused(&options, VECMILL_E_USAGE, "--resume goes on with it, --force starts afresh (");
-    assert_true(job_is_own_path(&options, path_of("out.npy.journal")));
-    assert_true(job_is_own_path(&options, path_of("out.npy.journal.part")));
+    assert_true(job_is_own_path(&options, kit_lasting("out.npy.journal")));
+    assert_true(job_is_own_path(&options, kit_lasting("out.npy.journal.part")));
 
     /* Another process has it: that is another matter. */
     struct io_out held;
     assert_int_equal(io_out_reopen(options.output, false, 0, VECMILL_E_OUTPUT, &held, NULL),
                      VECMILL_OK);
     int fd = -1;
-    assert_int_equal(
-        io_lock(path_of("out.npy.journal"), "x", 0, &fd, VECMILL_E_INPUT, VECMILL_E_OUTPUT, NULL),
-        VECMILL_OK);
+    assert_int_equal(io_lock(kit_lasting("out.npy.journal"), "x", 0, &fd, VECMILL_E_INPUT,
+                             VECMILL_E_OUTPUT, NULL),
+                     VECMILL_OK);
     for (int i = 0; i < 3; i++) {
         options.resume = i == 1;
         options.force = i == 2;
@@ -289,13 +267,13 @@ static void what_resume_cannot_do(void **state)
 {
     (void)state;
     make_input("in.txt");
-    struct job_options options = {.input = path_of("in.txt"), .output = "-", .resume = true};
+    struct job_options options = {.input = kit_lasting("in.txt"), .output = "-", .resume = true};
     vecmill_err err;
     assert_int_equal(job_check(&options, NULL, &err), VECMILL_E_USAGE);
     assert_says(err.message, "--resume cannot go on with standard output");
     assert_refused(&options, VECMILL_E_USAGE, "--resume cannot go on with standard output");
     options.input = "-";
-    options.output = path_of("out.npy");
+    options.output = kit_lasting("out.npy");
     assert_int_equal(job_check(&options, NULL, &err), VECMILL_E_USAGE);
     assert_says(err.message, "--resume cannot read standard input again");
     assert_refused(&options, VECMILL_E_USAGE, "--resume cannot read standard input again");
@@ -307,7 +285,7 @@ static void nothing_to_resume(void **state)
     (void)state;
     make_input("in.txt");
     struct job_options options = {
-        .input = path_of("in.txt"), .output = path_of("out.npy"), .resume = true};
+        .input = kit_lasting("in.txt"), .output = kit_lasting("out.npy"), .resume = true};
     struct job_progress summary;
     vecmill_err err;
     bool finished = true;
@@ -329,7 +307,7 @@ static void nothing_to_resume(void **state)
     assert_false(finished);
     options.force = false;
     /* A run that was killed as it began is not. */
-    kit_write(path_of("out.npy.part"), "", 0);
+    kit_write(kit_lasting("out.npy.part"), "", 0);
     assert_int_equal(job_check(&options, &finished, &err), VECMILL_OK);
     assert_false(finished);
     clean();
@@ -345,9 +323,10 @@ static void an_old_output_is_not_this_runs(void **state)
     for (int i = 0; i < 8; i++) {
         const bool is_old = i % 2 != 0, fails = i / 2 % 2 != 0, after_journal = i / 4 != 0;
         make_input("in.jsonl");
-        struct job_options options = {.input = path_of("in.jsonl"), .output = path_of("out.npy")};
-        if (is_old) kit_write(path_of("out.npy"), "old", 3);
-        if (is_old) kit_write(path_of("out.npy.ids.jsonl"), "old", 3);
+        struct job_options options = {.input = kit_lasting("in.jsonl"),
+                                      .output = kit_lasting("out.npy")};
+        if (is_old) kit_write(kit_lasting("out.npy"), "old", 3);
+        if (is_old) kit_write(kit_lasting("out.npy.ids.jsonl"), "old", 3);
         if (after_journal) assert_int_equal(run(&options, 40, &summary, &err), VECMILL_E_STOPPED);
         options.force = after_journal;
         atomic_int stop = !fails;
@@ -357,7 +336,7 @@ static void an_old_output_is_not_this_runs(void **state)
                          fails ? VECMILL_E_WORKERS : VECMILL_E_STOPPED);
         options.force = false;
         for (int k = 0; k < 3; k++)
-            assert_int_equal(kit_exists(path_of(names[k])), is_old && k != 1);
+            assert_int_equal(kit_exists(kit_lasting("%s", names[k])), is_old && k != 1);
         assert_int_equal(kit_count(), is_old ? 4 : 1);
         bool finished = true;
         assert_int_equal(job_check(&options, &finished, &err), VECMILL_OK); /* not in the way */
@@ -381,9 +360,9 @@ static void a_journal_of_no_documents(void **state)
     const struct journal_run other = {.identity = "of another run", .dim = 77, .shards = 1};
     unsigned char bytes[JOURNAL_BYTES];
     journal_encode(&other, &(struct journal_point){.sequence = 1}, bytes);
-    kit_write(path_of("out.npy.journal"), bytes, sizeof bytes);
+    kit_write(kit_lasting("out.npy.journal"), bytes, sizeof bytes);
     const struct job_options options = {
-        .input = path_of("in.txt"), .output = path_of("out.npy"), .resume = true};
+        .input = kit_lasting("in.txt"), .output = kit_lasting("out.npy"), .resume = true};
     struct job_progress summary;
     vecmill_err err;
     assert_int_equal(run(&options, 0, &summary, &err), VECMILL_OK);
@@ -414,15 +393,15 @@ static void the_input_has_changed(void **state)
         clean();
     }
     /* The last line was read before it was whole. */
-    kit_write(path_of("in.txt"), "a\nb", 3);
-    struct job_options options = {.input = path_of("in.txt"), .output = path_of("out.npy")};
+    kit_write(kit_lasting("in.txt"), "a\nb", 3);
+    struct job_options options = {.input = kit_lasting("in.txt"), .output = kit_lasting("out.npy")};
     struct job_progress summary;
     vecmill_err err;
     assert_int_equal(run(&options, 2, &summary, &err), VECMILL_E_STOPPED);
     options.resume = true;
-    kit_write(path_of("in.txt"), "a\nb and more\n", 13);
+    kit_write(kit_lasting("in.txt"), "a\nb and more\n", 13);
     assert_refused(&options, VECMILL_E_INPUT, "there is more behind its first 3 bytes");
-    kit_write(path_of("in.txt"), "a\nb", 3);
+    kit_write(kit_lasting("in.txt"), "a\nb", 3);
     assert_int_equal(run(&options, 0, &summary, &err), VECMILL_OK);
     assert_int_equal(summary.documents, 2);
     clean();
@@ -475,22 +454,22 @@ static void parts_that_are_gone(void **state)
     const struct job_options options = stopped_run("in.jsonl");
     for (size_t i = 0; i < 3; i++) {
         size_t bytes;
-        char *data = kit_read(path_of(parts[i]), &bytes);
-        unlink(path_of(parts[i]));
+        char *data = kit_read(kit_lasting("%s", parts[i]), &bytes);
+        unlink(kit_lasting("%s", parts[i]));
         char expected[128];
         snprintf(expected, sizeof expected, "%s: is missing, it had %zu bytes when", parts[i],
                  bytes);
         assert_refused(&options, VECMILL_E_OUTPUT, expected);
-        kit_write(path_of(parts[i]), data, bytes - 1);
+        kit_write(kit_lasting("%s", parts[i]), data, bytes - 1);
         snprintf(expected, sizeof expected, "%s: holds %zu bytes, it had %zu when", parts[i],
                  bytes - 1, bytes);
         assert_refused(&options, VECMILL_E_OUTPUT, expected);
-        kit_write(path_of(parts[i]), data, bytes);
+        kit_write(kit_lasting("%s", parts[i]), data, bytes);
         free(data);
     }
     /* What is behind the checkpoint is cut off. */
     for (size_t i = 0; i < 3; i++) {
-        FILE *file = fopen(path_of(parts[i]), "a");
+        FILE *file = fopen(kit_lasting("%s", parts[i]), "a");
         assert_non_null(file);
         fputs("torn", file);
         fclose(file);
@@ -504,17 +483,18 @@ static void sides_that_come_later(void **state)
 {
     (void)state;
     make_input("in.jsonl");
-    struct job_options options = {.input = path_of("in.jsonl"), .output = path_of("whole.npy")};
+    struct job_options options = {.input = kit_lasting("in.jsonl"),
+                                  .output = kit_lasting("whole.npy")};
     struct job_progress summary;
     vecmill_err err;
     run(&options, 0, &summary, &err);
-    options.output = path_of("out.npy");
+    options.output = kit_lasting("out.npy");
     assert_int_equal(run(&options, 3, &summary, &err), VECMILL_E_STOPPED);
     assert_int_equal(summary.documents, 3);
-    assert_false(kit_exists(path_of("out.npy.ids.jsonl.part")));
-    assert_false(kit_exists(path_of("out.npy.errors.jsonl.part")));
-    kit_write(path_of("out.npy.ids.jsonl.part"), "of a killed run", 15);
-    kit_write(path_of("out.npy.errors.jsonl.part"), "of a killed run", 15);
+    assert_false(kit_exists(kit_lasting("out.npy.ids.jsonl.part")));
+    assert_false(kit_exists(kit_lasting("out.npy.errors.jsonl.part")));
+    kit_write(kit_lasting("out.npy.ids.jsonl.part"), "of a killed run", 15);
+    kit_write(kit_lasting("out.npy.errors.jsonl.part"), "of a killed run", 15);
     options.resume = true;
     assert_int_equal(run(&options, 0, &summary, &err), VECMILL_E_PARTIAL);
     assert_whole(".npy");
@@ -532,22 +512,22 @@ static void every_flip(void **state)
     size_t bytes[4];
     unsigned n_refused = 0, n_resumed = 0;
     for (size_t i = 0; i < 4; i++)
-        data[i] = kit_read(path_of(names[i]), &bytes[i]);
+        data[i] = kit_read(kit_lasting("%s", names[i]), &bytes[i]);
     for (size_t at = 0; at < bytes[3]; at++) {
         if (at % 4096 >= 160 && at % 97 != 0) continue;
         for (size_t i = 0; i < 4; i++)
-            kit_write(path_of(names[i]), data[i], bytes[i]);
+            kit_write(kit_lasting("%s", names[i]), data[i], bytes[i]);
         data[3][at] ^= 1;
-        kit_write(path_of(names[3]), data[3], bytes[3]);
+        kit_write(kit_lasting("%s", names[3]), data[3], bytes[3]);
         data[3][at] ^= 1;
         struct job_progress summary;
         vecmill_err err;
         const vecmill_status status = run(&options, 0, &summary, &err);
         if (status == VECMILL_E_PARTIAL) {
             assert_whole(".npy");
-            unlink(path_of("out.npy"));
-            unlink(path_of("out.npy.ids.jsonl"));
-            unlink(path_of("out.npy.errors.jsonl"));
+            unlink(kit_lasting("out.npy"));
+            unlink(kit_lasting("out.npy.ids.jsonl"));
+            unlink(kit_lasting("out.npy.errors.jsonl"));
             n_resumed++;
         } else {
             assert_int_equal(status, VECMILL_E_USAGE);
@@ -558,7 +538,7 @@ static void every_flip(void **state)
     assert_true(n_refused >= 104 && n_resumed >= 200);
     for (size_t i = 0; i < 4; i++) {
         free(data[i]);
-        unlink(path_of(names[i]));
+        unlink(kit_lasting("%s", names[i]));
     }
     clean();
 }
@@ -569,9 +549,9 @@ static void what_is_no_journal(void **state)
     static const char *const texts[] = {"", "not a journal"};
     for (size_t i = 0; i < 2; i++) {
         make_input("in.txt");
-        kit_write(path_of("out.npy.journal"), texts[i], strlen(texts[i]));
+        kit_write(kit_lasting("out.npy.journal"), texts[i], strlen(texts[i]));
         struct job_options options = {
-            .input = path_of("in.txt"), .output = path_of("out.npy"), .resume = true};
+            .input = kit_lasting("in.txt"), .output = kit_lasting("out.npy"), .resume = true};
         assert_refused(&options, VECMILL_E_USAGE, "cannot be gone on with (--force starts afresh)");
         options.resume = false;
         assert_refused(&options, VECMILL_E_USAGE, "--force starts afresh");
@@ -589,16 +569,17 @@ static void failures(void **state)
 {
     (void)state;
     make_input("in.jsonl");
-    struct job_options options = {.input = path_of("in.jsonl"), .output = path_of("whole.npy")};
+    struct job_options options = {.input = kit_lasting("in.jsonl"),
+                                  .output = kit_lasting("whole.npy")};
     struct job_progress summary;
     vecmill_err err;
     run(&options, 0, &summary, &err);
-    options.output = path_of("out.npy");
+    options.output = kit_lasting("out.npy");
     vecmill_pool pool = {
         .dim = DIM, .batches_a_doc = JOB_CHECKPOINT_BATCHES / 16, .fail_after = 50};
     assert_int_equal(run_pool(&options, &pool, 0, &summary, &err), VECMILL_E_WORKERS);
     assert_says(noticed, "documents are kept beside the output, --resume goes on from there");
-    assert_true(kit_exists(path_of("out.npy.journal")));
+    assert_true(kit_exists(kit_lasting("out.npy.journal")));
     /* And again, without a checkpoint of its own. */
     options.resume = true;
     pool = (vecmill_pool){.dim = DIM, .fail_after = 5};
@@ -622,7 +603,8 @@ static void strict_from_the_start(void **state)
 {
     (void)state;
     make_input("in.jsonl");
-    struct job_options options = {.input = path_of("in.jsonl"), .output = path_of("out.npy")};
+    struct job_options options = {.input = kit_lasting("in.jsonl"),
+                                  .output = kit_lasting("out.npy")};
     struct job_progress summary;
     vecmill_err err;
     assert_int_equal(run(&options, 2, &summary, &err), VECMILL_E_STOPPED);
@@ -642,20 +624,21 @@ static void a_link_to_the_output(void **state)
 {
     (void)state;
     make_input("in.txt");
-    kit_write(path_of("out.npy"), "old", 3);
-    assert_int_equal(symlink("out.npy", path_of("link.npy")), 0);
-    struct job_options options = {.input = path_of("in.txt"), .output = path_of("link.npy")};
+    kit_write(kit_lasting("out.npy"), "old", 3);
+    assert_int_equal(symlink("out.npy", kit_lasting("link.npy")), 0);
+    struct job_options options = {.input = kit_lasting("in.txt"),
+                                  .output = kit_lasting("link.npy")};
     struct job_progress summary;
     vecmill_err err;
     assert_int_equal(run(&options, 40, &summary, &err), VECMILL_E_STOPPED);
-    assert_true(kit_exists(path_of("out.npy.journal")));
-    options.output = path_of("out.npy");
+    assert_true(kit_exists(kit_lasting("out.npy.journal")));
+    options.output = kit_lasting("out.npy");
     assert_refused(&options, VECMILL_E_USAGE, "out.npy.journal");
     options.resume = true;
     assert_int_equal(run(&options, 0, &summary, &err), VECMILL_OK);
     assert_true(summary.resumed >= 40);
     assert_int_equal(kit_count(), 3);
-    unlink(path_of("link.npy"));
+    unlink(kit_lasting("link.npy"));
     clean();
 }
 
@@ -663,18 +646,19 @@ static void errors_elsewhere(void **state)
 {
     (void)state;
     make_input("in.jsonl");
-    struct job_options options = {
-        .input = path_of("in.jsonl"), .output = path_of("out.npy"), .errors = path_of("errors")};
+    struct job_options options = {.input = kit_lasting("in.jsonl"),
+                                  .output = kit_lasting("out.npy"),
+                                  .errors = kit_lasting("errors")};
     struct job_progress summary;
     vecmill_err err;
     assert_int_equal(run(&options, 40, &summary, &err), VECMILL_E_STOPPED);
     options.resume = true;
     options.errors = NULL; /* the lines there are would be missed */
     assert_refused(&options, VECMILL_E_OUTPUT, "out.npy.errors.jsonl.part: is missing");
-    options.errors = path_of("errors");
+    options.errors = kit_lasting("errors");
     assert_int_equal(run(&options, 0, &summary, &err), VECMILL_E_PARTIAL);
     assert_int_equal(kit_count(), 4);
-    options.errors = path_of("out.npy.journal");
+    options.errors = kit_lasting("out.npy.journal");
     options.resume = false;
     assert_refused(&options, VECMILL_E_USAGE, "cannot be the file of errors too");
     clean();
@@ -689,18 +673,18 @@ static void standard_input_has_no_journal(void **state)
     const pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        const int fd = open(path_of("in.txt"), O_RDONLY | O_CLOEXEC);
+        const int fd = open(kit_lasting("in.txt"), O_RDONLY | O_CLOEXEC);
         if (fd < 0 || dup2(fd, STDIN_FILENO) < 0) _exit(90);
-        struct job_options options = {.input = "-", .output = path_of("out.npy")};
+        struct job_options options = {.input = "-", .output = kit_lasting("out.npy")};
         struct job_progress summary;
         vecmill_err err;
         if (run(&options, 40, &summary, &err) != VECMILL_E_STOPPED || kit_count() != 1) _exit(91);
         /* Another run's journal is in its way, and goes when it may. */
-        kit_write(path_of("out.npy.journal"), "x", 1);
+        kit_write(kit_lasting("out.npy.journal"), "x", 1);
         if (run(&options, 0, &summary, &err) != VECMILL_E_USAGE) _exit(92);
         if (strstr(err.message, "--resume") != NULL || kit_count() != 2) _exit(93);
         options.force = true;
-        kit_write(path_of("out.npy.journal.part"), "x", 1);
+        kit_write(kit_lasting("out.npy.journal.part"), "x", 1);
         if (run(&options, 0, &summary, &err) != VECMILL_OK || kit_count() != 2) _exit(94);
         _exit(0);
     }

@@ -23,26 +23,6 @@ static const char *const sides[] = {"",         ".ids.jsonl", ".errors.jsonl", "
                                     ".journal", ".part"};
 #define N_SIDES (sizeof sides / sizeof *sides)
 
-/* As kit_path of a name that is printed, and it stays. */
-static const char *path_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static const char *path_of(const char *format, ...)
-{
-    static char paths[128][512];
-    char name[128];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(name, sizeof name, format, ap);
-    va_end(ap);
-    const char *path = kit_path(name);
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        if (paths[i][0] == 0) snprintf(paths[i], sizeof paths[i], "%s", path);
-        if (strcmp(paths[i], path) == 0) return paths[i];
-    }
-    fail_msg("more than 128 names");
-    return NULL;
-}
-
 static vecmill_status run(struct job_options options, uint64_t stop_at, vecmill_pool pool,
                           vecmill_err *err)
 {
@@ -86,8 +66,8 @@ static const char *make_input(const char *name, int n, int first_id)
         else
             used += (size_t)snprintf(at, room, "{\"id\":\"%d\",\"text\":\"d\xFF%d\"}\n", i, i);
     }
-    kit_write(path_of("%s", name), text, used);
-    return path_of("%s", name);
+    kit_write(kit_lasting("%s", name), text, used);
+    return kit_lasting("%s", name);
 }
 
 /* Runs the shards of an input into NAME0.END, NAME1.END, ...; their names into out. */
@@ -96,7 +76,7 @@ static void make_shards(const char *input, const char *name, const char *end, ui
 {
     vecmill_err err;
     for (uint32_t i = 0; i < n; i++) {
-        out[i] = path_of("%s%u%s", name, i, end);
+        out[i] = kit_lasting("%s%u%s", name, i, end);
         const struct job_options options = {
             .input = input, .output = out[i], .shard = i, .shards = n, .force = true};
         const vecmill_status status = run(options, 0, (vecmill_pool){0}, &err);
@@ -107,17 +87,10 @@ static void make_shards(const char *input, const char *name, const char *end, ui
 static void assert_same(const char *a, const char *b)
 {
     for (size_t k = 0; k < 3; k++) {
-        char name[2][600];
-        size_t bytes[2] = {0, 0};
-        snprintf(name[0], sizeof name[0], "%s%s", a, sides[k]);
-        snprintf(name[1], sizeof name[1], "%s%s", b, sides[k]);
-        char *data[2] = {kit_read(name[0], &bytes[0]), kit_read(name[1], &bytes[1])};
-        if ((data[0] == NULL) != (data[1] == NULL))
-            fail_msg("only one of %s and %s is there", name[0], name[1]);
-        if (bytes[0] != bytes[1] || (data[0] != NULL && memcmp(data[0], data[1], bytes[0]) != 0))
-            fail_msg("%s and %s differ", name[0], name[1]);
-        free(data[0]);
-        free(data[1]);
+        char one[600], other[600];
+        snprintf(one, sizeof one, "%s%s", a, sides[k]);
+        snprintf(other, sizeof other, "%s%s", b, sides[k]);
+        kit_assert_same(one, other);
     }
 }
 
@@ -153,7 +126,7 @@ static void refused(const char *const *shards, uint32_t n, const char *output,
 static void put_together(const char *name, int n, int first_id, const char *end, uint32_t shards)
 {
     const char *parts[SHARDS_MOST], *turned[SHARDS_MOST];
-    const char *whole = path_of("whole%s", end), *merged = path_of("merged%s", end);
+    const char *whole = kit_lasting("whole%s", end), *merged = kit_lasting("merged%s", end);
     vecmill_err err;
     struct job_progress summary;
     const char *input = make_input(name, n, first_id);
@@ -198,23 +171,23 @@ static void many(void **state)
     static char names[N][512];
     const char *shards[N];
     vecmill_err err;
-    const char *input = make_input("in.jsonl", 700, 0), *whole = path_of("whole.npy");
+    const char *input = make_input("in.jsonl", 700, 0), *whole = kit_lasting("whole.npy");
     run((struct job_options){.input = input, .output = whole}, 0, (vecmill_pool){0}, &err);
     for (uint32_t i = 0; i < N; i++) {
-        snprintf(names[i], sizeof names[i], "%s%u.npy", path_of("s"), i);
+        snprintf(names[i], sizeof names[i], "%s%u.npy", kit_lasting("s"), i);
         shards[i] = names[i];
         (void)run((struct job_options){.input = input, .output = names[i], .shard = i, .shards = N},
                   0, (vecmill_pool){0}, &err);
     }
-    assert_int_equal(merge(shards, N, path_of("m.npy"), NULL, &err), VECMILL_E_PARTIAL);
-    assert_same(whole, path_of("m.npy"));
-    remove_output(path_of("m.npy"));
+    assert_int_equal(merge(shards, N, kit_lasting("m.npy"), NULL, &err), VECMILL_E_PARTIAL);
+    assert_same(whole, kit_lasting("m.npy"));
+    remove_output(kit_lasting("m.npy"));
     struct rlimit limit, low;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     low = limit;
     low.rlim_cur = 100;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-    refused(shards, N, path_of("m.npy"), VECMILL_E_INPUT,
+    refused(shards, N, kit_lasting("m.npy"), VECMILL_E_INPUT,
             "npy: cannot be read: Too many open files");
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     remove_shards(shards, N);
@@ -230,7 +203,7 @@ static void a_stopped_shard(void **state)
     const char *parts[SHARDS_MOST];
     vecmill_err err;
     const char *input = make_input("in.jsonl", 100, 0);
-    const char *whole = path_of("whole.npy");
+    const char *whole = kit_lasting("whole.npy");
     run((struct job_options){.input = input, .output = whole}, 0, (vecmill_pool){0}, &err);
     make_shards(input, "s", ".npy", 3, parts);
     struct job_options second = {
@@ -240,7 +213,7 @@ static void a_stopped_shard(void **state)
         second.force = true;
         second.resume = false;
         assert_int_equal(run(second, stop_at, often, &err), VECMILL_E_STOPPED);
-        assert_int_equal(merge(parts, 3, path_of("m.npy"), NULL, &err), VECMILL_E_INPUT);
+        assert_int_equal(merge(parts, 3, kit_lasting("m.npy"), NULL, &err), VECMILL_E_INPUT);
         assert_non_null(strstr(err.message, "s1.npy: its run has not ended"));
         second.force = false;
         second.resume = true;
@@ -252,9 +225,9 @@ static void a_stopped_shard(void **state)
         other.shards = 0;
         assert_int_equal(run(other, 0, often, &err), VECMILL_E_USAGE);
         assert_int_equal(run(second, 0, often, &err), VECMILL_E_PARTIAL);
-        assert_int_equal(merge(parts, 3, path_of("m.npy"), NULL, &err), VECMILL_E_PARTIAL);
-        assert_same(whole, path_of("m.npy"));
-        remove_output(path_of("m.npy"));
+        assert_int_equal(merge(parts, 3, kit_lasting("m.npy"), NULL, &err), VECMILL_E_PARTIAL);
+        assert_same(whole, kit_lasting("m.npy"));
+        remove_output(kit_lasting("m.npy"));
     }
     remove_shards(parts, 3);
     remove_output(whole);
@@ -284,7 +257,7 @@ static void finished(void **state)
     /* A whole run takes away what told of a shard. */
     o.resume = false;
     assert_int_equal(run(o, 0, (vecmill_pool){0}, &err), VECMILL_OK);
-    assert_false(kit_exists(path_of("s1.npy.shard.json")));
+    assert_false(kit_exists(kit_lasting("s1.npy.shard.json")));
     o = (struct job_options){
         .input = input, .output = parts[1], .shard = 1, .shards = 3, .resume = true};
     assert_int_equal(job_check(&o, &done, &err), VECMILL_E_USAGE);
@@ -317,7 +290,7 @@ static void foreign(void **state)
 {
     (void)state;
     const char *other[SHARDS_MOST], *mixed[SHARDS_MOST + 1];
-    const char *m = path_of("m.npy");
+    const char *m = kit_lasting("m.npy");
     const char *input = make_input("in.jsonl", 50, 0);
     make_shards(input, "s", ".npy", 5, parts);
 
@@ -328,14 +301,15 @@ static void foreign(void **state)
     refused(mixed, 6, m, VECMILL_E_INPUT, "s2.npy and ");
     refused(mixed, 6, m, VECMILL_E_INPUT, "s2.npy are both shard 2 of 5");
     refused(parts, 0, m, VECMILL_E_USAGE, "0 shards are given; 1 to 4096");
-    refused(parts, 5, path_of("m.jsonl"), VECMILL_E_USAGE, "the shards are in the other format");
+    refused(parts, 5, kit_lasting("m.jsonl"), VECMILL_E_USAGE,
+            "the shards are in the other format");
     refused(parts, 5, "-", VECMILL_E_USAGE, "standard output");
     refused(parts, 5, "m.txt", VECMILL_E_USAGE, "ends in neither");
     refused(parts, 5, parts[3], VECMILL_E_OUTPUT, "is the input of this run");
-    refused(parts, 5, path_of("nowhere/m.npy"), VECMILL_E_OUTPUT, "its folder cannot be used");
-    kit_write(path_of("m.npy.journal"), "", 0);
+    refused(parts, 5, kit_lasting("nowhere/m.npy"), VECMILL_E_OUTPUT, "its folder cannot be used");
+    kit_write(kit_lasting("m.npy.journal"), "", 0);
     refused(parts, 5, m, VECMILL_E_USAGE, "a run of this output has ended early");
-    unlink(path_of("m.npy.journal"));
+    unlink(kit_lasting("m.npy.journal"));
 
     /* Of others, always the odd one is named first, wherever it stands. */
     for (uint32_t at = 0; at < 5; at += 4) {
@@ -355,18 +329,18 @@ static void foreign(void **state)
         size_t bytes;
         text = kit_read(input, &bytes);
         text[bytes - 4] ^= 1;
-        kit_write(path_of("other.jsonl"), text, bytes);
+        kit_write(kit_lasting("other.jsonl"), text, bytes);
         free(text);
-        make_shards(path_of("other.jsonl"), "o", ".npy", 5, other);
+        make_shards(kit_lasting("other.jsonl"), "o", ".npy", 5, other);
         refused(mixed, 5, m, VECMILL_E_INPUT, "of other inputs (XXH3 ");
         remove_shards(other, 5);
-        unlink(path_of("other.jsonl"));
+        unlink(kit_lasting("other.jsonl"));
     }
 
     /* Of another model, instruction set, field, limit. */
     vecmill_err err;
     struct job_options o = {
-        .input = input, .output = path_of("o.npy"), .shard = 2, .shards = 5, .force = true};
+        .input = input, .output = kit_lasting("o.npy"), .shard = 2, .shards = 5, .force = true};
     memcpy(mixed, parts, sizeof parts);
     mixed[2] = o.output;
     (void)run(o, 0, (vecmill_pool){.identity = "fedcba9876543210fedcba9876543210"}, &err);
@@ -393,7 +367,7 @@ static void damaged(void **state)
     const char *input = make_input("in.jsonl", 60, 0);
     for (int k = 0; k < 2; k++) {
         const char *end = k == 0 ? ".npy" : ".jsonl";
-        const char *m = path_of("m%s", end);
+        const char *m = kit_lasting("m%s", end);
         for (size_t side = 0; side < 3; side++) {
             if (k == 1 && side == 1) continue; /* ids are in the lines */
             make_shards(input, "s", end, 3, parts);
@@ -417,7 +391,7 @@ static void damaged(void **state)
             free(data);
         }
         make_shards(input, "s", end, 3, parts);
-        unlink(path_of("s2%s.shard.json", end));
+        unlink(kit_lasting("s2%s.shard.json", end));
         refused(parts, 3, m, VECMILL_E_INPUT, "is no shard, as there is no .shard.json beside it");
         unlink(parts[2]);
         refused(parts, 3, m, VECMILL_E_INPUT, ": is not there");
