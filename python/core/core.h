@@ -30,11 +30,17 @@ bool core_is_ours(pid_t owner, const char *what);
 
 /* ---- arguments ---- */
 
+/* What the caller will hold beside a pool, for its plan: bytes, and rows of the model's dim floats. */
+struct core_beside {
+    uint64_t bytes, rows;
+};
+
 /* Options of sessions and pools, by keyword: model_dir (required), cache_dir, worker_path, isa, precision,
- * long, batch_tokens, max_length; of sessions also threads, of pools workers, memory_bytes, max_document.
- * Strings are borrowed from the arguments. False with an exception set. */
+ * long, batch_tokens, max_length; of sessions also threads, of pools workers, memory_bytes, max_document,
+ * beside_bytes, beside_rows. Strings are borrowed from the arguments, and *held by *pool_options; both of
+ * those are NULL for a session. False with an exception set. */
 bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
-                  vecmill_pool_options *pool_options);
+                  vecmill_pool_options *pool_options, struct core_beside *held);
 
 /* Words of vecmill_precision, in its order. */
 #define CORE_PRECISIONS 3
@@ -42,7 +48,8 @@ extern const char *const core_precisions[CORE_PRECISIONS];
 
 /* The UTF-8 of a str, in a bytes object that is the caller's and that doc points into; NULL with an exception
  * set: a str that has no UTF-8 (a lone surrogate) is an UnicodeEncodeError, anything else a TypeError that
- * names its place. What Python would keep in the str itself would live as long as that. */
+ * names its place. What Python would keep in the str itself would live as long as that. bytes are taken for
+ * UTF-8 as they are, and read by the library as a file's are: what of them is none, as U+FFFD. */
 PyObject *core_text_get(PyObject *text, Py_ssize_t place, vecmill_doc *doc);
 
 /* Texts of one call, n of them. */

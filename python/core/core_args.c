@@ -20,30 +20,42 @@ static bool pick(const char *word, const char *const *words, int n, const char *
     return !word;
 }
 
+static uint64_t beside_bytes(void *context, uint32_t dim, uint32_t capacity, uint64_t max_document)
+{
+    const struct core_beside *held = context;
+    (void)capacity, (void)max_document;
+    const uint64_t rows = held->rows * dim * sizeof(float);
+    return held->bytes > UINT64_MAX - rows ? UINT64_MAX : held->bytes + rows;
+}
+
 bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
-                  vecmill_pool_options *pool_options)
+                  vecmill_pool_options *pool_options, struct core_beside *held)
 {
     static char *of_session[] = {"model_dir", "cache_dir",    "worker_path", "isa",     "precision",
                                  "long",      "batch_tokens", "max_length",  "threads", NULL};
-    static char *of_pool[] = {"model_dir", "cache_dir",    "worker_path",  "isa",
-                              "precision", "long",         "batch_tokens", "max_length",
-                              "workers",   "memory_bytes", "max_document", NULL};
+    static char *of_pool[] = {
+        "model_dir",    "cache_dir",    "worker_path", "isa",     "precision",
+        "long",         "batch_tokens", "max_length",  "workers", "memory_bytes",
+        "max_document", "beside_bytes", "beside_rows", NULL};
     static const char *const policies[] = {"truncate", "error", "split"};
     const char *precision = NULL, *policy = NULL;
-    unsigned long long memory = 0, document = 0;
-    unsigned int workers = 0;
+    unsigned long long memory = 0, document = 0, bytes = 0;
+    unsigned int rows = 0, workers = 0;
     int picked_precision = VECMILL_FP32, picked_policy = VECMILL_LONG_TRUNCATE;
     vecmill_options_init(options);
     if (pool_options) {
         vecmill_pool_options_init(pool_options);
         if (!PyArg_ParseTupleAndKeywords(
-                args, kwargs, "s|$zzzzzIIIKK", of_pool, &options->model_dir, &options->cache_dir,
+                args, kwargs, "s|$zzzzzIIIKKKI", of_pool, &options->model_dir, &options->cache_dir,
                 &options->worker_path, &options->isa, &precision, &policy, &options->batch_tokens,
-                &options->max_length, &workers, &memory, &document))
+                &options->max_length, &workers, &memory, &document, &bytes, &rows))
             return false;
         pool_options->workers = workers;
         pool_options->memory_bytes = memory;
         pool_options->max_document = document;
+        *held = (struct core_beside){.bytes = bytes, .rows = rows};
+        pool_options->beside = bytes || rows ? beside_bytes : NULL;
+        pool_options->beside_context = held;
     } else if (!PyArg_ParseTupleAndKeywords(
                    args, kwargs, "s|$zzzzzIII", of_session, &options->model_dir,
                    &options->cache_dir, &options->worker_path, &options->isa, &precision, &policy,
@@ -62,12 +74,12 @@ PyObject *core_text_get(PyObject *text, Py_ssize_t place, vecmill_doc *doc)
 {
     char *data;
     Py_ssize_t n;
-    if (!PyUnicode_Check(text)) {
+    if (!PyUnicode_Check(text) && !PyBytes_Check(text)) {
         PyErr_Format(PyExc_TypeError, "text %zd is %R, not a str", place,
                      (PyObject *)Py_TYPE(text));
         return NULL;
     }
-    PyObject *bytes = PyUnicode_AsUTF8String(text);
+    PyObject *bytes = PyBytes_Check(text) ? Py_NewRef(text) : PyUnicode_AsUTF8String(text);
     if (!bytes || PyBytes_AsStringAndSize(bytes, &data, &n) < 0) {
         Py_XDECREF(bytes);
         return NULL;

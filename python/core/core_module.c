@@ -32,11 +32,12 @@ static PyObject *module_plan(PyObject *module, PyObject *args, PyObject *kwargs)
 {
     vecmill_options options;
     vecmill_pool_options pool_options;
+    struct core_beside held;
     vecmill_plan plan = {.struct_bytes = sizeof plan};
     vecmill_err err;
     vecmill_status status;
     (void)module;
-    if (!core_options(args, kwargs, &options, &pool_options)) return NULL;
+    if (!core_options(args, kwargs, &options, &pool_options, &held)) return NULL;
     PyThreadState *const unlocked = PyEval_SaveThread();
     status = vecmill_pool_plan(&options, &pool_options, &plan, &err);
     PyEval_RestoreThread(unlocked);
@@ -56,9 +57,26 @@ static PyObject *module_cpus(PyObject *module, PyObject *unused)
     return PyLong_FromUnsignedLong(machine.cpus);
 }
 
+PyDoc_STRVAR(limit_doc,
+             "limit()\n--\n\n"
+             "Bytes that this process and its children may take: the smallest limit of cgroup,\n"
+             "machine and resource limits; None where none is known.");
+
+static PyObject *module_limit(PyObject *module, PyObject *unused)
+{
+    vecmill_machine machine = {.struct_bytes = sizeof machine};
+    vecmill_err err;
+    (void)module;
+    (void)unused;
+    if (vecmill_machine_describe(&machine, &err) != VECMILL_OK) return core_raise(&err);
+    if (machine.limit == UINT64_MAX) Py_RETURN_NONE;
+    return PyLong_FromUnsignedLongLong(machine.limit);
+}
+
 static PyMethodDef functions[] = {
     {"plan", (PyCFunction)(void (*)(void))module_plan, METH_VARARGS | METH_KEYWORDS, plan_doc},
     {"cpus", module_cpus, METH_NOARGS, cpus_doc},
+    {"limit", module_limit, METH_NOARGS, limit_doc},
     {0},
 };
 
@@ -95,6 +113,7 @@ static const struct {
     {"MAX_WORKERS", VECMILL_MAX_WORKERS},
     {"MAX_BATCH_TOKENS", VECMILL_MAX_BATCH_TOKENS},
     {"TEXT_BYTES", VECMILL_TEXT_BYTES},
+    {"DOCUMENT_BYTES", VECMILL_DEFAULT_DOCUMENT},
 };
 
 static int fill(PyObject *module)

@@ -18,10 +18,11 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     vecmill_options options;
     vecmill_pool_options pool_options;
+    struct core_beside held;
     vecmill_pool *opened = NULL;
     vecmill_err err;
     vecmill_status status;
-    if (!core_options(args, kwargs, &options, &pool_options)) return NULL;
+    if (!core_options(args, kwargs, &options, &pool_options, &held)) return NULL;
     PyThreadState *const unlocked = PyEval_SaveThread();
     status = vecmill_pool_open(&options, &pool_options, &opened, &err);
     PyEval_RestoreThread(unlocked);

@@ -19,7 +19,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     vecmill_session *opened = NULL;
     vecmill_err err;
     vecmill_status status;
-    if (!core_options(args, kwargs, &options, NULL)) return NULL;
+    if (!core_options(args, kwargs, &options, NULL, NULL)) return NULL;
     PyThreadState *const unlocked = PyEval_SaveThread();
     status = vecmill_session_open(&options, &opened, &err);
     PyEval_RestoreThread(unlocked);

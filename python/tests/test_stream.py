@@ -14,6 +14,7 @@ import kit
 import numpy as np
 
 import vecmill
+from vecmill import _core, _programs, _stream
 
 
 def embedder(name="toy", **more):
@@ -314,6 +315,36 @@ class Many(kit.Case):
         self.assertEqual(before[1:], after[1:])
         self.assertLess(after[0] - before[0], 256 << 10)
         self.assertEqual(kit.workers(), [])
+
+
+class Beside(kit.Case):
+    """What the package itself holds beside a pool, and gives it."""
+
+    def test_is_a_line_of_the_plan(self):
+        def held(e, **more):
+            plan = e.plan(1) if not more else _core.plan(model_dir=e.model_dir, worker_path=_programs.WORKER, **more)
+            return sum(part["bytes"] for part in plan["parts"] if part["name"] == "reading and writing")
+        e = embedder()
+        dim, page = e.dim, os.sysconf("SC_PAGESIZE")
+        self.assertEqual(held(e, workers=1), 0)
+        self.assertEqual(held(e, beside_bytes=3 * page, beside_rows=page), (3 + 4 * dim) * page)
+        rows = _stream.ROWS * dim * 4
+        self.assertGreaterEqual(held(e), rows + 4 * (_stream.PIECE_CHARS + _core.TEXT_BYTES))
+        self.assertLess(held(embedder(long="split")), rows + 4 * _stream.PIECE_CHARS + page)
+        self.assertFalse(_core.plan(model_dir=e.model_dir, worker_path=_programs.WORKER, beside_bytes=2**64 - 1,
+                                    beside_rows=2**32 - 1)["fits"])
+
+    def test_bytes_are_texts(self):
+        """As UTF-8, and what is none is read as a file's is."""
+        texts = ["", "plain", "na\u00efve \U0001f600", "bad \ufffd end"]
+        want = embedder().embed(texts)
+        pool = _core.Pool(kit.model("toy"), worker_path=_programs.WORKER, workers=1)
+        self.assertEqual(pool.submit([*(text.encode() for text in texts[:3]), b"bad \xff end"]), 4)
+        rows, taken = np.empty_like(want), 0
+        while taken < 4:
+            taken += pool.take(rows, taken, 1000)[0]
+        pool.close()
+        self.assertEqual(rows.tobytes(), want.tobytes())
 
 
 class Import(kit.Case):

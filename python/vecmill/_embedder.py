@@ -44,7 +44,7 @@ def _forget_sessions() -> None:
 os.register_at_fork(after_in_child=_forget_sessions)
 
 
-def _count(name: str, value: int | None, most: int) -> int:
+def count_of(name: str, value: int | None, most: int) -> int:
     """An option that is a number from 1 to most, 0 where it is left to choose."""
     if value is None:
         return 0
@@ -81,7 +81,7 @@ class Embedder:
                  memory: int | str | None = None, local_files_only: bool = False, lazy_load: bool = False):
         self.cache_dir = None if cache_dir is None else os.fspath(cache_dir)
         self.model_dir = _programs.folder(os.fspath(model), self.cache_dir, local_files_only)
-        self.threads = _count("threads", threads, _core.MAX_THREADS) or min(_core.cpus(), _core.MAX_THREADS)
+        self.threads = count_of("threads", threads, _core.MAX_THREADS) or min(_core.cpus(), _core.MAX_THREADS)
         self._memory = bytes_of(memory)
         # Where documents are truncated nothing behind so many bytes is looked at.
         self._cut = _core.TEXT_BYTES + 1 if long == "truncate" else None
@@ -92,9 +92,11 @@ class Embedder:
             "isa": isa,
             "precision": "fp32" if precision == "auto" else precision,
             "long": long,
-            "batch_tokens": _count("batch_tokens", batch_tokens, _core.MAX_BATCH_TOKENS),
-            "max_length": _count("max_length", max_length, 1 << 30),
+            "batch_tokens": count_of("batch_tokens", batch_tokens, _core.MAX_BATCH_TOKENS),
+            "max_length": count_of("max_length", max_length, 1 << 30),
         }
+        # What a stream holds beside its pool, a line of the plan.
+        self._beside = {"beside_bytes": _stream.held_bytes(self._cut), "beside_rows": _stream.ROWS}
         self._session: _core.Session | None = None
         self._facts: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -166,8 +168,8 @@ class Embedder:
             yield from _stream.of_session(self._embed_piece, dim, longest, source)
             return
         source = _stream.pieces(texts, _stream.PIECE_TEXTS, _stream.PIECE_CHARS, self._cut)
-        workers = _count("workers", workers, _core.MAX_WORKERS)
-        pool = _core.Pool(**self._options, workers=workers, memory_bytes=self._memory)
+        workers = count_of("workers", workers, _core.MAX_WORKERS)
+        pool = _core.Pool(**self._options, **self._beside, workers=workers, memory_bytes=self._memory)
         self._facts = self._facts or pool.describe()
         yield from _stream.of_pool(pool, self.dim, source)
 
@@ -231,8 +233,8 @@ class Embedder:
     def plan(self, workers: int = 0) -> dict[str, Any]:
         """The memory of stream(workers=...), before it is begun (docs/MEMORY.md): total_bytes, limit_bytes (None: no
         limit is known), limit_source, fits, workers, batch_tokens, parts, advice and more. Opens nothing."""
-        workers = _count("workers", workers, _core.MAX_WORKERS)
-        return _core.plan(**self._options, workers=workers, memory_bytes=self._memory)
+        workers = count_of("workers", workers, _core.MAX_WORKERS)
+        return _core.plan(**self._options, **self._beside, workers=workers, memory_bytes=self._memory)
 
 
 def _bar(texts: Iterable[str]) -> Any:

@@ -26,6 +26,12 @@ ROWS = 64  # that are allocated together; a row that is kept keeps its neighbour
 WAIT_MS = 1000
 
 
+def held_bytes(cut: int | None) -> int:
+    """What a stream holds beside its pool, ROWS apart: a piece, and a text that was cut, which of_pool gives away in
+    UTF-8. A character takes 4 bytes at most, in either form. Texts that are not cut are the caller's own."""
+    return 4 * (PIECE_CHARS + 2 * (cut or 0))
+
+
 class Failure(NamedTuple):
     """What stands in a failed document's place: why."""
 
