@@ -12,8 +12,9 @@ packages_build='gcc libc6-dev make meson ninja-build pkg-config python3 python3-
   libjansson-dev libutf8proc-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libzip-dev
   zlib1g-dev libcmocka-dev'
 packages_check='clang libclang-rt-14-dev clang-format python3-venv python3-dev binutils
-  strace openssl'
-packages_wanted='user-mode-linux' # a kernel for tests/uml; Debian has it for x86 alone
+  strace openssl shellcheck'
+# A kernel for tests/uml, which Debian has for x86 alone; a cluster for tests/examples.
+packages_wanted='user-mode-linux slurmctld slurmd slurm-client munge'
 
 as_root()
 {
