@@ -16,6 +16,9 @@ packages_check='clang libclang-rt-14-dev clang-format python3-venv python3-dev b
 # A kernel for tests/uml, which Debian has for x86 alone; a cluster for tests/examples.
 packages_wanted='user-mode-linux slurmctld slurmd slurm-client munge'
 
+# For tools/check-engines. Spark wants Java 17 or later.
+packages_engines='python3-venv python3-dev default-jre-headless'
+
 as_root()
 {
     if [ "$(id -u)" -eq 0 ]; then

@@ -96,7 +96,7 @@ class Embedder:
             "max_length": count_of("max_length", max_length, 1 << 30),
         }
         # What a stream holds beside its pool, a line of the plan.
-        self._beside = {"beside_bytes": _stream.held_bytes(self._cut), "beside_rows": _stream.ROWS}
+        self._beside: dict[str, Any] = {"beside_bytes": _stream.held_bytes(self._cut), "beside_rows": _stream.ROWS}
         self._session: _core.Session | None = None
         self._facts: dict[str, Any] = {}
         self._lock = threading.Lock()

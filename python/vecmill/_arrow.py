@@ -1,0 +1,271 @@
+"""Arrow in, Arrow out: what vecmill.spark and vecmill.ray have in common.
+
+Record batches go in one after the other and come out in slices of at most SLICE rows: each row in its place, all its
+columns untouched (nothing of them is copied), and behind them a list<float32> with the vector and, where it is wanted,
+a string that says why there is none. A row without text has no vector, and that is no failure.
+
+One pool computes what comes, across the borders of batches: while it has room the next batch is asked for, so that a
+worker waits for the engine alone. What is held of batches is bounded by the pool's queue, and their bytes are part of
+its memory plan: the first batch is there when the pool is opened, and so is counted with this process; room for as
+much again and for the slices on their way out stands beside it. A batch that is larger than planned for is refused by
+name when there is no room for it.
+
+Knows neither Spark nor Ray. Needs pyarrow, which is not installed with vecmill.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+
+from vecmill import _core, _programs, _share
+from vecmill._embedder import count_of
+from vecmill._errors import DocumentError, DoesNotFitError, LimitError, UsageError
+from vecmill._stream import PIECE_CHARS, PIECE_TEXTS, WAIT_MS
+
+SLICE = 512  # rows that leave together: of all-MiniLM-L6-v2, 768 KiB
+SLICES = 3  # one is filled, one is the consumer's, and one is copied where it goes into a socket
+
+# Arrays are read and made by their buffers and builders: what pyarrow has for it, to_numpy() and pa.array(), imports
+# pandas where that is installed, which takes 22 MiB and half a second of every process.
+
+VECTOR = pa.list_(pa.field("element", pa.float32(), nullable=False))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for, as it travels to where it is computed. The options are those of vecmill.Embedder."""
+
+    text_col: str
+    output_col: str
+    error_col: str | None
+    model: str
+    cache_dir: str | None
+    local_files_only: bool
+    precision: str
+    max_length: int | None
+    long: str
+    batch_tokens: int | None
+    isa: str | None
+
+    def __post_init__(self) -> None:
+        for name in ("text_col", "output_col"):
+            if not isinstance(getattr(self, name), str):
+                raise UsageError(f"{name} is {getattr(self, name)!r}, not the name of a column")
+        if not isinstance(self.error_col, str | None):
+            raise UsageError(f"error_col is {self.error_col!r}, neither the name of a column nor None")
+        for name, words in (("precision", ("auto", "fp32", "bf16", "int8")), ("long", ("truncate", "error", "split")),
+                            ("isa", (None, "ref", "avx2", "avx512"))):
+            if getattr(self, name) not in words:
+                raise UsageError(f"{name} is {getattr(self, name)!r}; it is one of {words}")
+        count_of("batch_tokens", self.batch_tokens, _core.MAX_BATCH_TOKENS)
+        count_of("max_length", self.max_length, 1 << 30)
+
+    def folder(self) -> str:
+        """The model's, fetched when it is not on this machine yet; processes that ask at once wait for one of them."""
+        return _programs.folder(self.model, self.cache_dir, self.local_files_only)
+
+    def options(self, folder: str) -> dict[str, Any]:
+        """Of a pool, in the library's words."""
+        return {
+            "model_dir": folder, "cache_dir": self.cache_dir, "worker_path": _programs.WORKER, "isa": self.isa,
+            "precision": "fp32" if self.precision == "auto" else self.precision, "long": self.long,
+            "batch_tokens": self.batch_tokens or 0, "max_length": self.max_length or 0,
+        }
+
+    @property
+    def cut(self) -> int:
+        """Bytes of a text behind which nothing counts: what is longer is cut, or refused, by the library."""
+        return 1 + (_core.DOCUMENT_BYTES if self.long == "split" else _core.TEXT_BYTES)
+
+    def beside(self, batch_bytes: int) -> dict[str, Any]:
+        """What is held beside the pool, for its plan: a batch, a piece with one long text, and slices."""
+        return {"beside_bytes": batch_bytes + PIECE_CHARS + self.cut, "beside_rows": SLICES * SLICE}
+
+
+def check_columns(names: Iterable[str], job: Job) -> None:
+    """Refuses a text column that is not there, and new ones that are. Capitals do not count, as in Spark's SQL."""
+    there = list(names)
+    if job.text_col not in there:
+        raise UsageError(f"there is no column {job.text_col!r} to embed among {there}")
+    taken = {name.lower() for name in there}
+    for what, name in (("output_col", job.output_col), ("error_col", job.error_col)):
+        if name is not None and name.lower() in taken:
+            raise UsageError(f"{what} is {name!r}, and there is a column of that name already")
+        taken.add((name or "").lower())
+
+
+def check_type(kind: pa.DataType, job: Job) -> None:
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise UsageError(f"column {job.text_col!r} is {kind}, not text")
+
+
+class Slice:
+    """Rows start to end of a batch, whose vectors are awaited."""
+
+    def __init__(self, batch: pa.RecordBatch, there: np.ndarray, start: int, first: int):
+        self.batch = batch.slice(start, SLICE)
+        self.there = there[start:start + SLICE]  # bool: the row has a text
+        self.first = first + start  # its first row's place among all
+        self.most = int(np.count_nonzero(self.there))
+        self.filled = 0
+        self.rows: np.ndarray | None = None  # allocated when its turn comes
+        self.failures: dict[int, str] = {}  # by place among its texts
+
+    def fail(self, place: int, reason: str, job: Job) -> None:
+        if job.error_col is None:
+            raise DocumentError(self.first + int(np.flatnonzero(self.there)[place]), reason)
+        self.failures[place] = reason
+
+    def finish(self, job: Job) -> pa.RecordBatch:
+        """The batch, whole."""
+        rows = np.empty((0, 0), np.float32) if self.rows is None else self.rows
+        reasons: list[str | None] = [None] * self.batch.num_rows
+        there = self.there
+        if self.failures:
+            there, places = there.copy(), np.flatnonzero(there)
+            for place, reason in self.failures.items():
+                there[places[place]] = False
+                reasons[places[place]] = reason
+            rows = np.delete(rows, list(self.failures), axis=0)
+        ends = np.zeros(len(there) + 1, np.int32)
+        np.cumsum(there, out=ends[1:])
+        ends *= rows.shape[1]
+        values = pa.Array.from_buffers(pa.float32(), rows.size, [None, pa.py_buffer(rows.data)])
+        valid = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
+        vectors = pa.Array.from_buffers(VECTOR, len(there), [valid, pa.py_buffer(ends)], children=[values])
+        schema, columns = self.batch.schema, [*self.batch.columns, vectors]
+        schema = schema.append(pa.field(job.output_col, VECTOR))
+        if job.error_col is not None:
+            schema = schema.append(pa.field(job.error_col, pa.string()))
+            builder = pa.lib.StringBuilder()
+            builder.append_values(reasons)
+            columns.append(builder.finish())
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _bools(column: pa.Array) -> np.ndarray:
+    bits = np.frombuffer(column.buffers()[1], np.uint8)
+    return np.unpackbits(bits, bitorder="little")[column.offset:column.offset + len(column)].astype(bool)
+
+
+def _lengths(column: pa.Array) -> np.ndarray:
+    """Of a large_binary without nulls."""
+    if not len(column):
+        return np.zeros(0, np.int64)
+    return np.diff(np.frombuffer(column.buffers()[1], np.int64)[column.offset:column.offset + len(column) + 1])
+
+
+def _pieces(batches: Iterable[pa.RecordBatch], slices: collections.deque[Slice], job: Job,
+            look: Callable[[pa.RecordBatch], None]) -> Iterator[list[bytes]]:
+    """Texts of all batches as UTF-8, a few at a time, or none where a batch has none. The slices that wait for them
+    are put on the deque with the first of them."""
+    n_rows = 0
+    for batch in batches:
+        look(batch)
+        check_type(batch.schema.field(job.text_col).type, job)
+        column = batch.column(job.text_col).cast(pa.large_binary())
+        there = _bools(column.is_valid())
+        slices.extend(Slice(batch, there, start, n_rows) for start in range(0, batch.num_rows, SLICE))
+        n_rows += batch.num_rows
+        if column.null_count:
+            column = column.drop_null()
+        ends = np.cumsum(np.minimum(_lengths(column), job.cut))
+        start = done = 0
+        while start < len(column):
+            end = int(np.searchsorted(ends, done + PIECE_CHARS)) + 1
+            end = min(end, start + PIECE_TEXTS, len(column))
+            yield [text.as_buffer()[:job.cut].to_pybytes() for text in column[start:end]]
+            start, done = end, int(ends[end - 1])
+        if not len(column):
+            yield []  # its rows may leave when those before them have
+
+
+def embed(batches: Iterable[pa.RecordBatch], pool: _core.Pool, job: Job,
+          look: Callable[[pa.RecordBatch], None]) -> Iterator[pa.RecordBatch]:
+    """Feeds a pool that is empty and takes from it, and leaves it empty, if it is not stopped before the end.
+
+    look: is shown each batch before anything is done with it
+    """
+    dim = int(pool.describe()["dim"])
+    slices: collections.deque[Slice] = collections.deque()
+    source = _pieces(batches, slices, job, look)
+    refused: collections.deque[tuple[int, str]] = collections.deque()  # too large for it: given before them
+    piece: list[bytes] = []
+    at = given = taken = 0  # of the piece; documents that went into the pool, or were refused, and that came out
+    more = True
+    while more or slices:
+        if more and at == len(piece):
+            found = next(source, None)
+            piece, at, more = found or [], 0, found is not None
+        while at < len(piece):
+            try:
+                n = pool.submit(piece, at)
+            except LimitError as why:
+                refused.append((given, str(why)))
+                n = 1
+            at += n
+            given += n
+            if n == 0:
+                break
+        while slices and slices[0].filled == slices[0].most:
+            yield slices.popleft().finish(job)
+        if not slices:
+            continue
+        head = slices[0]
+        if head.rows is None:
+            head.rows = np.empty((head.most, dim), np.float32)
+        if refused and refused[0][0] == taken:
+            head.rows[head.filled] = 0
+            head.fail(head.filled, refused.popleft()[1], job)
+            n = 1
+        else:
+            most = min(head.most, head.filled + refused[0][0] - taken) if refused else head.most
+            idle = at < len(piece) or not more  # nothing to do but to wait
+            n, failures = pool.take(head.rows[:most], head.filled, WAIT_MS if idle else 0)
+            for index, _, _, reason in failures:
+                head.fail(head.filled + index, reason, job)
+        head.filled += n
+        taken += n
+
+
+def run(batches: Iterable[pa.RecordBatch], job: Job, workers: int, share: _share.Share,
+        setting: str) -> Iterator[pa.RecordBatch]:
+    """All of one task: fetches the model where it is missing, opens a pool, embeds, and closes it, however it ends.
+
+    setting: the engine's name for the number of rows in a batch
+    """
+    source = iter(batches)
+    first = next(source, None)
+    if first is None:
+        return
+    pool, watch = open_pool(job, workers, share, first.nbytes, setting)
+    source = itertools.chain(_once(first), source)
+    del first  # a batch is held as long as its rows are awaited
+    try:
+        yield from embed(source, pool, job, watch)
+    finally:
+        pool.close()
+
+
+def _once(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    yield batch
+
+
+def open_pool(job: Job, workers: int, share: _share.Share, batch_bytes: int,
+              setting: str) -> tuple[_core.Pool, _share.Watch]:
+    """A pool within a share, or DoesNotFitError; batch_bytes: of a batch as they will be."""
+    share = share.on(workers)
+    options, beside = job.options(job.folder()), job.beside(batch_bytes)
+    try:
+        pool = _core.Pool(**options, **beside, workers=workers, memory_bytes=share.bytes)
+    except DoesNotFitError:
+        _share.refuse(options, beside, workers, share)
+        raise  # another limit than the share's; the library's sentence names it
+    return pool, _share.Watch(pool.plan(), share, batch_bytes, setting)
