@@ -22,6 +22,7 @@ sys.dont_write_bytecode = True
 import chart
 import compare
 import corpora
+import engines
 import environment
 import linear
 import measure
@@ -300,6 +301,24 @@ class Charts(unittest.TestCase):
         self.check(document)
         self.assertIn('slope 1.000', document)
         self.assertEqual(document.count('<circle'), 3)
+
+    def test_engines(self):
+        """Ratios are of one round; twice the executors have twice the documents."""
+        runs = [{'engine': engine, 'n': n, 'documents': 1000 * n, 'seconds': seconds * slower, 'peak_bytes': 10**8,
+                 'ready': None if engine == 'command' else 9.0, 'round': number}
+                for number, seconds in enumerate((10.0, 20.0)) for n in engines.SIZES
+                for engine, slower in (('command', 1), ('spark', 1.25), ('ray', 2), ('wide', 2))
+                if (engine, n) != ('wide', 1)]
+        rows = engines.table(runs)
+        shares = {'command': 1, 'spark': 0.8, 'ray': 0.5}
+        self.assertEqual([(name, n, ratios) for name, n, _, ratios, _, _ in rows],
+                         [(name, n, [share, share]) for name, share in shares.items() for n in engines.SIZES] +
+                         [('wide', 2, [0.5, 0.5])])
+        self.assertEqual([rate for _, _, rate, *_ in rows[:2]], [75.0, 150.0])
+        document = engines.draw(rows, 1000, 'texts')
+        self.check(document)
+        self.assertEqual(document.count('<rect'), 1 + len(rows))
+        self.assertIn('>60 (0.80)<', document)
 
     def test_points(self):
         self.assertEqual(linear.targets(1e3, 1e6), [1000, 3162, 10000, 31623, 100000, 316228, 1000000])
