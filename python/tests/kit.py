@@ -24,6 +24,10 @@ from oracle import processes, stat_of  # noqa: E402
 
 DEADLINE = 120  # of anything that is waited for
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # As of what a shell runs in the background; scripts would inherit it, and Ctrl-C would be no exception there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _home = tempfile.mkdtemp(prefix="vecmill-python-")
 atexit.register(shutil.rmtree, _home, True)
 os.environ.update(HOME=_home, VECMILL_CACHE=os.path.join(_home, "cache"), HF_HUB_OFFLINE="1")
