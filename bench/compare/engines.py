@@ -5,7 +5,8 @@
 
 To be run with the python of an environment that holds vecmill, pyspark and ray (tools/check-engines makes one, in
 build/venv-engines). Each measurement is a fresh process, pinned to the same two processors: the command line with 1
-and 2 workers, Spark with 1 and 2 executors of a core, Ray with 1 and 2 actors, and with 1 actor of 2 processors. The
+and 2 workers, Spark with 1 and 2 executors of a core, Ray with 1 and 2 actors, and with 1 actor of as many
+processors: from Parquet to Parquet, and from Ray's memory into it. The
 command line's time is that of the whole command, from JSONL to .npy. An engine's is that of the job, from Parquet to
 Parquet: a session stands when the clock starts, and a job over an eighth of the texts has been before, so that
 executors and Python are there and the JVM has compiled what it runs; how long all that took is told beside it. Twice
@@ -25,7 +26,8 @@ import corpora
 import measure
 import svg
 
-NAMES = {'command': 'command line', 'spark': 'Spark', 'ray': 'Ray', 'wide': 'Ray, 1 actor'}
+NAMES = {'command': 'command line', 'spark': 'Spark', 'ray': 'Ray', 'wide': 'Ray, 1 actor',
+         'kept': 'Ray, memory'}
 SIZES = (1, 2)
 FILES = 8           # of the corpus for engines: tasks of Spark
 
@@ -62,18 +64,27 @@ import vecmill.ray
 ray.init(num_cpus=how["n"] + 2, include_dashboard=False, object_store_memory=200 << 20, logging_level="error",
          log_to_driver=False, _temp_dir=how["work"] + "/r")
 ray.data.DataContext.get_current().enable_progress_bars = False
-def job(source, output):
-    rows = ray.data.read_parquet(source)
-    vecmill.ray.embed(rows, "text", model=how["model"], **how["actors"]).write_parquet(
-        output, mode=ray.data.SaveMode.OVERWRITE)
-job(how["few"], how["work"] + "/few")
+def write(rows, name):
+    rows.write_parquet(how["work"] + name, mode=ray.data.SaveMode.OVERWRITE)
+def embed(rows):
+    return vecmill.ray.embed(rows, "text", model=how["model"], **how["actors"])
+texts = ray.data.read_parquet(how["texts"])
+if how["kept"]:
+    texts = texts.repartition(target_num_rows_per_block=512 * how["n"]).materialize()
+write(embed(ray.data.read_parquet(how["few"])), "/few")
 ready = time.perf_counter()
-job(how["texts"], how["work"] + "/rows")
+made = embed(texts)
+if how["kept"]:
+    made = made.materialize()
+else:
+    write(made, "/rows")
 print(json.dumps({"seconds": time.perf_counter() - ready, "ready": ready - began}), flush=True)
+if how["kept"]:
+    write(made, "/rows")
 ray.shutdown()
 '''
 
-WIDTH, HEIGHT, LEFT, BASE = 720, 300, 60, 250
+WIDTH, HEIGHT, LEFT, BASE = 860, 300, 60, 250
 
 
 def parse():
@@ -121,7 +132,8 @@ def one(engine, n, work, options, cpus):
         command = [_programs.PROGRAM, 'embed', '-m', options.model, '-i', str(work / 'texts.jsonl'),
                    '-o', str(work / 'rows.npy'), '--force', '--workers', str(n), '--progress', 'none']
     else:
-        how = {'n': n, 'actors': {'concurrency': 1, 'cpus': n} if engine == 'wide' else {'concurrency': n},
+        how = {'n': n, 'kept': engine == 'kept',
+               'actors': {'concurrency': n} if engine == 'ray' else {'concurrency': 1, 'cpus': n},
                'model': options.model, 'texts': str(work / 'texts'), 'few': str(work / 'few'), 'work': str(folder)}
         command = [sys.executable, '-c', SPARK if engine == 'spark' else RAY, json.dumps(how)]
     try:
@@ -163,7 +175,7 @@ def draw(rows, documents, corpus):
                          'the command line', 'faint')
     most = max(rate for _, _, rate, _, _, _ in rows)
     for i, n in enumerate(sorted({row[1] for row in rows})):
-        x = LEFT + i * 280
+        x = LEFT + i * 350
         drawing.text(x + 115, BASE + 36, f'{n} worker, executor, actor' if n == 1 else
                      f'{n} workers, executors, actors', 'strong', 'middle')
         for j, (engine, _, rate, ratios, _, _) in enumerate(row for row in rows if row[1] == n):
