@@ -6,12 +6,11 @@
 To be run with the python of an environment that holds vecmill, pyspark and ray (tools/check-engines makes one, in
 build/venv-engines). Each measurement is a fresh process, pinned to the same two processors: the command line with 1
 and 2 workers, Spark with 1 and 2 executors of a core, Ray with 1 and 2 actors, and with 1 actor of as many
-processors: from Parquet to Parquet, and from Ray's memory into it. The
-command line's time is that of the whole command, from JSONL to .npy. An engine's is that of the job, from Parquet to
-Parquet: a session stands when the clock starts, and a job over an eighth of the texts has been before, so that
-executors and Python are there and the JVM has compiled what it runs; how long all that took is told beside it. Twice
-the executors get twice the documents. Rounds are interleaved; medians, and the ratios round by round to the command
-line with as many workers."""
+processors, that one also from Ray's memory into it. The command line's time is that of the whole command, from JSONL to
+.npy. An engine's is that of the job, which reads and writes Parquet: a session stands when the clock starts, and a job
+over an eighth of the texts has been before, so that executors and Python are there and the JVM has compiled what it
+runs; how long all that took is told beside it. Twice the executors get twice the documents. Rounds are interleaved;
+medians, and the ratios round by round to the command line with as many workers."""
 
 import argparse
 import json

@@ -61,22 +61,9 @@ def parent(pid):
     return told[2] if told else 0
 
 
-def children(pid):
-    return [other for other in kit.processes() if parent(other) == pid]
-
-
-def ours(pid):
-    """Of this test's run: it has the run's home in its environment."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return os.fsencode(kit.home()) in file.read()
-    except OSError:
-        return False
-
-
 def find(is_it):
     """Live processes of this test's run whose command line is_it."""
-    return [pid for pid in kit.processes() if is_it(cmdline(pid)) and ours(pid)]
+    return [pid for pid in kit.processes() if is_it(cmdline(pid)) and kit.ours(pid)]
 
 
 def anonymous(pid):

@@ -20,7 +20,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "
 
 from crew_kit import MODELS, text  # noqa: E402
 from harness import REAL_MODEL, ROOT, SHARED, toy  # noqa: E402, F401
-from oracle import processes, stat_of  # noqa: E402
+from oracle import children, processes, stat_of  # noqa: E402
 
 DEADLINE = 120  # of anything that is waited for
 
@@ -58,6 +58,15 @@ def workers():
     return [pid for pid, is_ in told if is_ and is_[0] == "vecmill-worker" and is_[1] != "Z" and is_[2] == os.getpid()]
 
 
+def ours(pid):
+    """Of this test's run: it has the run's home in its environment."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return os.fsencode(_home) in file.read()
+    except OSError:
+        return False
+
+
 def all_workers():
     """Live worker programs of the installed package, whoever their parent is."""
     import vecmill
@@ -65,10 +74,8 @@ def all_workers():
     found = []
     for pid in processes():
         try:
-            if os.readlink(f"/proc/{pid}/exe").startswith(program):
-                with open(f"/proc/{pid}/environ", "rb") as file:
-                    if os.fsencode(_home) in file.read():
-                        found.append(pid)
+            if os.readlink(f"/proc/{pid}/exe").startswith(program) and ours(pid):
+                found.append(pid)
         except OSError:
             pass
     return found

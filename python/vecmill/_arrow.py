@@ -246,16 +246,12 @@ def run(batches: Iterable[pa.RecordBatch], job: Job, workers: int, share: _share
     if first is None:
         return
     pool, watch = open_pool(job, workers, share, first.nbytes, setting)
-    source = itertools.chain(_once(first), source)
+    source = itertools.chain(iter([first]), source)  # which lets go of it, as a list in its place would not
     del first  # a batch is held as long as its rows are awaited
     try:
         yield from embed(source, pool, job, watch)
     finally:
         pool.close()
-
-
-def _once(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    yield batch
 
 
 def open_pool(job: Job, workers: int, share: _share.Share, batch_bytes: int,
