@@ -99,6 +99,8 @@ static void all_of_many_at_once(void)
             sleep_until(host_mark(&h, name, k ? "1" : "0"));
         }
         kill_all();
+        /* Until then the dead still count as in flight, and a step may end before the first dies. */
+        step_until(host_deaths(&h, VECMILL_CAUSE_KILLED) == (k + 1) * (uint64_t)MANY);
     }
     host_run_well(&h, 60);
     need(host_deaths(&h, VECMILL_CAUSE_KILLED) == 2 * MANY);
