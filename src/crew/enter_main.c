@@ -37,23 +37,6 @@ static void tell_faults_apart(void)
         (void)sigaction(faults[i], &action, &faults_before[faults[i]]);
 }
 
-/* The kernel shall pick a worker when memory is short. Raising is allowed to all. */
-static void be_the_first_to_go(void)
-{
-    static const char path[] = "/proc/self/oom_score_adj";
-    char text[16];
-    size_t got = 0;
-    const int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0) return; /* no /proc: the kernel's own choice then */
-    if (io_read(fd, text, sizeof text - 1, &got, path, VECMILL_E_IO, NULL) == VECMILL_OK) {
-        text[got] = 0;
-        const long score = strtol(text, NULL, 10);
-        const int n = snprintf(text, sizeof text, "%ld", score > 500 ? 1000 : score + 500);
-        (void)io_write(fd, text, (size_t)n, path, VECMILL_E_IO, NULL);
-    }
-    close(fd);
-}
-
 bool crew_worker_enter(pid_t parent, const char *name)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
@@ -67,7 +50,6 @@ bool crew_worker_enter(pid_t parent, const char *name)
     (void)signal(SIGCHLD, SIG_DFL); /* a host may have left it ignored */
     tell_faults_apart();
     (void)setrlimit(RLIMIT_CORE, &no_core);
-    be_the_first_to_go();
     sigset_t none;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);

@@ -37,6 +37,19 @@ static int look(const struct process *p, int flags, siginfo_t *info)
 
 /* ---- starting ---- */
 
+/* The OOM killer shall choose a worker and never the supervisor. It weighs a process by its pages, and by
+ * its score in thousandths of the limit (proc(5)): with the highest, 1000, a worker that has hardly begun
+ * outweighs a supervisor that holds all the rest. Raising is allowed to all; without /proc the kernel's own
+ * choice remains. Runs in the child as well. */
+__attribute__((no_sanitize("address", "undefined"))) static void offer_to_oom_killer(
+    const char *path)
+{
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    (void)!write(fd, "1000", 4);
+    close(fd);
+}
+
 /* What the child needs between clone and exec, while it shares our memory and we are suspended. */
 struct birth {
     const char *program;
@@ -52,6 +65,9 @@ __attribute__((no_sanitize("address", "undefined"))) static int child(void *argu
     struct birth *b = argument;
     /* Survives exec; the program arms it again, and then looks whether we were still there. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* Here, since its first pages after exec may be the ones too many. The kernel keeps our own score apart
+     * from that of a child by vfork, though memory is shared. */
+    offer_to_oom_killer("/proc/self/oom_score_adj");
     if (dup2(b->null, 0) == 0 && dup2(b->null, 1) == 1 &&
         dup2(b->socket, CREW_SOCKET) == CREW_SOCKET) {
         /* Ours are all CLOEXEC; a host's need not be. Older kernels have no such call. */
@@ -76,7 +92,11 @@ static int start_without_pidfd(const struct birth *b, pid_t *pid)
 #endif
     if (!e) e = posix_spawn(pid, b->program, &files, NULL, b->argv, environ);
     posix_spawn_file_actions_destroy(&files);
-    return e;
+    if (e) return e;
+    char path[40];
+    (void)snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)*pid);
+    offer_to_oom_killer(path);
+    return 0;
 }
 
 vecmill_status process_start(const char *program, char *const *argv, int socket, int null,

@@ -8,6 +8,7 @@ that fills up is e2e_faults.py's. VECMILL_TEST_LONG=1: the long form. VECMILL_TE
 import collections
 import os
 import random
+import signal
 import time
 
 import crew_kit
@@ -45,6 +46,7 @@ class Pressed(crew_kit.CrewCase):
         os.close(self.feeder.read_end)
         self.feeder.start()
         job.wait_ready()
+        job.wait_until("documents", job.progress) # by then the supervisor has all its memory
         return job
 
     def finish(self, job, causes=("OOM",), ballast=None):
@@ -162,6 +164,24 @@ class Pressed(crew_kit.CrewCase):
               f"{deaths['oom']} real OOM kills, {self.living(job)[-1][1]} workers at the end, at most "
               f"{self.starts_a_second(job, since_ms)} starts a second, {len(job.deaths()) - before} "
               f"deaths under it; exit 0, {same}")
+
+    def test_next_to_nothing_beside_the_supervisor(self):
+        """The limit is the supervisor and 4 MiB, for a while. The kernel weighs a process by its pages: a worker
+        that has hardly begun weighs less than the supervisor, and has to be chosen all the same."""
+        job = self.begin(workers=1)
+        job.process.send_signal(signal.SIGSTOP) # nobody is started while the limit falls
+        for pid in job.workers():
+            job.send(pid, "KILL")
+        job.wait_until("no worker", lambda: not job.workers())
+        limit = (self.group.held() + 4 * MIB) // 4096 * 4096
+        self.group.write("memory.limit_in_bytes", limit)
+        job.process.send_signal(signal.SIGCONT)
+        job.wait_until("OOM kills", lambda: self.group.oom_kills() >= 3, SECONDS)
+        self.group.write("memory.limit_in_bytes", LIMIT)
+        deaths, same = self.finish(job, causes=("OOM", "KILL"))
+        self.assertLessEqual(set(deaths), {"oom", "killed"})
+        self.assertGreaterEqual(deaths["oom"], 3)
+        print(f"{job.seconds:.1f} s, a limit of {mib(limit)}: {deaths['oom']} real OOM kills, all of workers; exit 0, {same}")
 
 
 if __name__ == "__main__":

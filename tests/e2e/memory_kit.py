@@ -276,7 +276,7 @@ class Ballast:
     """Processes in a group that take what is left of it until the kernel kills somebody, and let go.
 
     Each offers itself to the OOM killer before the supervisor does, and after every worker: a worker's
-    score has half of the limit as a bonus, a part of the ballast a fifth, and never as much as 0.3 of it in
+    score has the whole limit as a bonus, a part of the ballast a fifth, and never as much as 0.8 of it in
     pages. One of them is killed where no worker lives that could be; it is replaced."""
 
     PARTS, STEP = 6, 1 << 20

@@ -52,7 +52,7 @@ eat()
     tell eaten "$(<eaten)"
 }
 
-# What eat may take at least, in the scene that has it; its score, by which it comes after any worker (500 and
+# What eat may take at least, in the scene that has it; its score, by which it comes after any worker (1000 and
 # its share of the limit in thousandths), and before the supervisor; the share of the processor with which a
 # job is slow. The real model's pack, 87 MiB, has to have its place in what is left, or all time goes into
 # reading it again.
