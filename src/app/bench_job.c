@@ -17,6 +17,9 @@
 
 struct bench {
     const struct options *o;
+    /* The same, with the plan's number of workers: a pool that is asked for a number starts all of them,
+     * whether there is work for them or not. */
+    struct options counted;
     const atomic_int *stop;
     struct scratch scratch;
     struct bench_figures f;
@@ -68,6 +71,8 @@ static vecmill_status choose_cores(struct bench *b, vecmill_err *err)
     job.output = b->output;
     VM_TRY(app_pool_plan(b->o, &job, &plan, err));
     b->f.cores = bench_cores(plan.workers);
+    b->counted = *b->o;
+    b->counted.workers = plan.workers;
     return VECMILL_OK;
 }
 
@@ -134,7 +139,7 @@ static vecmill_status run_round(struct bench *b, const struct job_options *job,
     struct bench_tree tree;
     vecmill_pool *pool = NULL;
     VM_TRY(bench_tree_open(&tree, err));
-    vecmill_status status = app_pool_open(b->o, job, bench_tree_event, &tree, &pool, err);
+    vecmill_status status = app_pool_open(&b->counted, job, bench_tree_event, &tree, &pool, err);
     if (status == VECMILL_OK) status = run_pool(b, job, &tree, pool, round, total, err);
     b->f.deaths += bench_tree_deaths(&tree); /* what vecmill_pool_close ends is none */
     vecmill_pool_close(pool);
