@@ -60,25 +60,44 @@ def programs(worker=HOOKED, name=None):
     return once(("programs", worker, name), make)
 
 
+PILOT_LAYERS, PILOT_DOCUMENTS, SLOW_MS = 4, 150, 1.5
+
+
+def deep(layers, positions):
+    return ("--layers", str(layers), "--hidden", "64", "--intermediate", "256", "--positions", str(positions))
+
+
 def layers():
-    """Of the models that take their time: half as many where the widest vectors are half as wide."""
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        wide = "avx512vl" in file.read()
-    return "14" if wide and os.environ.get("VECMILL_ISA", "avx512") == "avx512" else "7"
+    """Of the models that take their time: as many as it takes for a document of 120 tokens to cost one core here
+    SLOW_MS, measured in processor time; so a job lasts as long on any machine, whoever else is at work on it."""
+    def make():
+        folder = harness.toy(os.path.join(harness.home(), "model-pilot"), *deep(PILOT_LAYERS, 128))
+        spent = []
+        for n in (1, 1, 1 + PILOT_DOCUMENTS): # the first makes the pack
+            before = os.times()
+            subprocess.run([harness.VECMILL, "embed", "-m", folder, "-i", corpus(n, 100), "-o",
+                            os.path.join(harness.home(), "pilot.npy"), "--workers", "1", "--progress", "none",
+                            "--force"], check=True, env=environment(), timeout=harness.SECONDS_MAX)
+            after = os.times()
+            spent.append(after.children_user + after.children_system - before.children_user -
+                         before.children_system)
+        ms = 1e3 * (spent[2] - spent[1]) / PILOT_DOCUMENTS
+        return max(1, min(14, round(PILOT_LAYERS * SLOW_MS / max(ms, 0.1))))
+    return once("layers", make)
 
 
-# Microseconds a document of as many tokens takes on one core of the machine this was written on: toy 40,
-# slow 1,500 (120 tokens), slower 8,000 (480 tokens).
-MODELS = {
-    "toy": (),
-    "slow": ("--layers", layers(), "--hidden", "64", "--intermediate", "256", "--positions", "128"),
-    "slower": ("--layers", layers(), "--hidden", "64", "--intermediate", "256", "--positions", "512"),
-}
+# Milliseconds a document of as many tokens takes on one core: toy 0.04, slow 1.5 (120 tokens), slower 8 (480 tokens).
+POSITIONS = {"slow": 128, "slower": 512}
+
+
+def options(name):
+    """Those of tools/make_toy_model.py."""
+    return deep(layers(), POSITIONS[name]) if name in POSITIONS else ()
 
 
 def model(name):
     return once(("model", name),
-                lambda: harness.toy(os.path.join(harness.home(), "model-" + name), *MODELS[name]))
+                lambda: harness.toy(os.path.join(harness.home(), "model-" + name), *options(name)))
 
 
 def text(rng, i, words):

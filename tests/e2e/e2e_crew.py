@@ -12,7 +12,7 @@ import crew_kit
 import harness
 import oracle
 
-N = 1500 # documents: of the slow model a second, of the slower one five
+N = 1500 # documents: of the slow model a second, of the slower one six
 MARKER = "xqzwvk"
 
 

@@ -278,7 +278,7 @@ class Changed(Scene):
 
     def test_model(self):
         self.stopped()
-        other = harness.toy(self.path("other"), *crew_kit.MODELS["slow"], "--seed", "7")
+        other = harness.toy(self.path("other"), *crew_kit.options("slow"), "--seed", "7")
         self.refused("--force", "embed", "-m", other, "-i", self.corpus, "-o", "out.npy", "--resume",
                      "--workers", "2", code=9, env=crew_kit.environment())
         self.completed()

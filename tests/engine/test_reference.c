@@ -5,7 +5,9 @@
  * normalised). Needs the model's folder in VECMILL_TEST_MODEL. Without either it says so and is skipped.
  *
  * Shows: token ids equal; cosine >= 0.999999 and |delta| <= 1e-5; and that a row's bits do not depend
- * on order, neighbours or batch_tokens. The level is VECMILL_ISA's. */
+ * on order, neighbours or batch_tokens. The level is VECMILL_ISA's.
+ *
+ *     test_reference [TEXTS [x]]     so many texts; with an x all of them where VECMILL_TEST_LONG is set */
 #include "base/base.h"
 #include "vecmill.h"
 
@@ -86,7 +88,7 @@ static bool load(const char *shared, vecmill_err *err)
     return true;
 }
 
-/* Keeps `most` texts, evenly spread, for a build under sanitizers. */
+/* Keeps `most` texts, evenly spread. */
 static void thin_out(size_t most)
 {
     static float rows[N_MOST * DIM];
@@ -216,7 +218,9 @@ int main(int argc, char **argv)
     if (vecmill_machine_describe(&machine, &err) == VECMILL_OK && machine.isa[0] == '\0') {
         return skip("this machine lacks the level VECMILL_ISA names");
     }
-    if (argc > 1) thin_out(strtoul(argv[1], NULL, 10));
+    const char *is_long = getenv("VECMILL_TEST_LONG");
+    const bool all = argc == 1 || (argc > 2 && is_long && *is_long);
+    if (!all) thin_out(strtoul(argv[1], NULL, 10));
     vecmill_session *s = open_session(model, 0);
     float *got = calloc(reference.n * DIM, sizeof(*got));
     vecmill_result *results = calloc(reference.n, sizeof(*results));

@@ -1,7 +1,8 @@
 /* Sessions of several threads: the bits of one thread's and of a pool's, whatever is done with long
  * documents; and no thread is left when one is closed.
  *
- * Models are made by tools/make_toy_model.py (argv[1]); the worker program is argv[2]. */
+ * Models are made by tools/make_toy_model.py (argv[1]); the worker program is argv[2]; argv[3]: fewer
+ * documents. */
 #include "base/base.h"
 #include "vecmill.h"
 
@@ -16,11 +17,12 @@
 
 #include <cmocka.h>
 
-enum { N_DOCS = 90, DIM = 64, WAIT = 60000 /* ms */ };
+enum { DOCS_MOST = 90, DIM = 64, WAIT = 60000 /* ms */ };
 
 static char folder[64];
 static const char *maker, *worker;
-static vecmill_doc docs[N_DOCS];
+static uint32_t n_docs = DOCS_MOST;
+static vecmill_doc docs[DOCS_MOST];
 
 static vecmill_options options_for(const char *model, vecmill_long policy)
 {
@@ -47,9 +49,9 @@ static vecmill_session *open_session(const vecmill_options *o)
 /* Texts of no token to some hundred, of which the model reads 64; every 13th a long one. */
 static void make_docs(void)
 {
-    static char text[N_DOCS][4096];
+    static char text[DOCS_MOST][4096];
     uint32_t seed = 3;
-    for (uint32_t i = 0; i < N_DOCS; i++) {
+    for (uint32_t i = 0; i < n_docs; i++) {
         size_t n = 0;
         seed = seed * 1664525u + 1013904223u;
         const uint32_t words = i % 13 == 12 ? 100 + (seed >> 16) % 300 : (seed >> 16) % 60;
@@ -63,8 +65,8 @@ static void make_docs(void)
 }
 
 struct rows {
-    float vectors[N_DOCS][DIM];
-    vecmill_result results[N_DOCS];
+    float vectors[DOCS_MOST][DIM];
+    vecmill_result results[DOCS_MOST];
 };
 
 static void by_session(const vecmill_options *o, struct rows *rows)
@@ -76,7 +78,7 @@ static void by_session(const vecmill_options *o, struct rows *rows)
     assert_int_equal(facts.threads, o->threads ? o->threads : 1);
     assert_int_equal(facts.dim, DIM);
     memset(rows, 0xee, sizeof *rows);
-    if (vecmill_embed(s, docs, N_DOCS, rows->vectors[0], rows->results, &err) != VECMILL_OK)
+    if (vecmill_embed(s, docs, n_docs, rows->vectors[0], rows->results, &err) != VECMILL_OK)
         fail_msg("%s", err.message);
     vecmill_session_close(s);
 }
@@ -93,9 +95,9 @@ static void by_pool(const vecmill_options *o, struct rows *rows)
     vecmill_pool_describe(pool, &facts);
     assert_int_equal(facts.threads, 1); /* of each worker, whatever o->threads is */
     memset(rows, 0xee, sizeof *rows);
-    for (uint32_t given = 0, done = 0; done < N_DOCS;) {
+    for (uint32_t given = 0, done = 0; done < n_docs;) {
         int accepted = 0, taken = 0;
-        if (given < N_DOCS)
+        if (given < n_docs)
             assert_int_equal(vecmill_pool_submit(pool, docs[given], &accepted, &err), VECMILL_OK);
         given += (uint32_t)accepted;
         if (accepted) continue;
@@ -110,7 +112,7 @@ static void by_pool(const vecmill_options *o, struct rows *rows)
 
 static void expect_equal(const struct rows *is, const struct rows *want, const char *what)
 {
-    for (uint32_t i = 0; i < N_DOCS; i++) {
+    for (uint32_t i = 0; i < n_docs; i++) {
         const vecmill_result *a = &is->results[i], *b = &want->results[i];
         if (memcmp(is->vectors[i], want->vectors[i], sizeof is->vectors[i]) != 0)
             fail_msg("%s: document %u has other bits", what, i);
@@ -136,7 +138,7 @@ static void no_bit_depends_on_threads(void **state)
             uint32_t n_over = 0;
             o.threads = 1;
             by_session(&o, &one);
-            for (uint32_t i = 0; i < N_DOCS; i++)
+            for (uint32_t i = 0; i < n_docs; i++)
                 n_over += one.results[i].truncated || one.results[i].n_tokens > 64;
             assert_true(n_over > 3);
             for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
@@ -296,7 +298,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(no_thread_is_left),
         cmocka_unit_test(threads_that_cannot_start_are_said),
     };
-    if (argc != 3) return 2;
+    if (argc < 3) return 2;
     vecmill_machine machine = {.struct_bytes = sizeof machine};
     if (vecmill_machine_describe(&machine, NULL) == VECMILL_OK && machine.isa[0] == '\0') {
         printf("skipped: this machine lacks the level VECMILL_ISA names\n");
@@ -304,6 +306,7 @@ int main(int argc, char **argv)
     }
     maker = argv[1];
     worker = argv[2];
+    if (argc > 3) n_docs = (uint32_t)num_min(DOCS_MOST, strtoul(argv[3], NULL, 10));
     const int failed = cmocka_run_group_tests(tests, prepare, remove_folder);
     printf("engine-threads: %zu passed, %d failed\n", sizeof tests / sizeof *tests - (size_t)failed,
            failed);
