@@ -369,11 +369,8 @@ class Job:
 class CrewCase(harness.Case):
     @classmethod
     def setUpClass(cls):
+        super().setUpClass()
         oracle.become_subreaper()
-        # A shell that starts us in the background has some of them ignored, and so would all our children.
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
-            if signal.getsignal(number) == signal.SIG_IGN:
-                signal.signal(number, signal.SIG_DFL)
 
     def setUp(self):
         super().setUp()

@@ -113,6 +113,13 @@ class Npy:
 
 
 class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # A shell in the background, or nohup, starts us with some of them ignored, and so would all our children be.
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
+            if signal.getsignal(number) == signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+
     def setUp(self):
         self.dir = tempfile.mkdtemp(dir=home())
 
