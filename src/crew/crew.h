@@ -190,10 +190,10 @@ struct crew_work {
 };
 
 /* The first thing a worker program does. Ties it to its supervisor (it is killed when that thread
- * ends), makes it the kernel's choice when memory is short, ignores SIGINT, SIGTERM, SIGHUP and
- * SIGPIPE, lets a fault signal of another process's be told from a fault, names it `name`, and
- * unblocks signals, which crew starts it with blocked. False: the supervisor, process `parent`, has
- * ended already; exit. */
+ * ends), ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE, lets a fault signal of another process's be told
+ * from a fault, names it `name`, and unblocks signals, which crew starts it with blocked (and with the
+ * highest oom_score_adj, so that the kernel chooses it and not the supervisor when memory is short). False:
+ * the supervisor, process `parent`, has ended already; exit. */
 bool crew_worker_enter(pid_t parent, const char *name);
 
 /* Memory that crew_worker_serve works in: taken before the worker is ready. */

@@ -26,8 +26,8 @@ struct exit_status {
 
 /* Starts program with argv: descriptor `socket` as its CREW_SOCKET, `null` as its 0 and 1, 2 shared,
  * no other; all signals blocked (crew_worker_enter unblocks them: so there is no moment in which a
- * signal to the group finds it without dispositions); first in the OOM killer's eyes, before it has a page
- * of its own. stack: PROCESS_STACK_BYTES, aligned to 16. E_WORKERS. */
+ * signal to the group finds it without dispositions); with the highest OOM score before it has a page of its
+ * own. stack: PROCESS_STACK_BYTES, aligned to 16. E_WORKERS. */
 vecmill_status process_start(const char *program, char *const *argv, int socket, int null,
                              void *stack, struct process *p, vecmill_err *err);
 

@@ -87,12 +87,16 @@ def layers():
 
 
 # Milliseconds a document of as many tokens takes on one core: toy 0.04, slow 1.5 (120 tokens), slower 8 (480 tokens).
-POSITIONS = {"slow": 128, "slower": 512}
+MODELS = {
+    "toy": lambda: (),
+    "slow": lambda: deep(layers(), 128),
+    "slower": lambda: deep(layers(), 512),
+}
 
 
 def options(name):
     """Those of tools/make_toy_model.py."""
-    return deep(layers(), POSITIONS[name]) if name in POSITIONS else ()
+    return MODELS[name]()
 
 
 def model(name):

@@ -181,7 +181,8 @@ class Pressed(crew_kit.CrewCase):
         deaths, same = self.finish(job, causes=("OOM", "KILL"))
         self.assertLessEqual(set(deaths), {"oom", "killed"})
         self.assertGreaterEqual(deaths["oom"], 3)
-        print(f"{job.seconds:.1f} s, a limit of {mib(limit)}: {deaths['oom']} real OOM kills, all of workers; exit 0, {same}")
+        print(f"{job.seconds:.1f} s, a limit of {mib(limit)}: {deaths['oom']} real OOM kills, all of workers; "
+              f"exit 0, {same}")
 
 
 if __name__ == "__main__":
