@@ -18,7 +18,9 @@ import unittest
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "e2e"))
 
-from crew_kit import MODELS, text  # noqa: E402
+import crew_kit  # noqa: E402
+import harness  # noqa: E402
+from crew_kit import text  # noqa: E402
 from harness import REAL_MODEL, ROOT, SHARED, toy  # noqa: E402, F401
 from oracle import children, processes, stat_of  # noqa: E402
 
@@ -34,6 +36,10 @@ os.environ.update(HOME=_home, VECMILL_CACHE=os.path.join(_home, "cache"), HF_HUB
 for _name in ("XDG_CACHE_HOME", "VECMILL_PYTHON"):
     os.environ.pop(_name, None)
 
+from vecmill import _programs  # noqa: E402
+
+harness.VECMILL = _programs.PROGRAM  # models that take their time are measured by the package under test
+
 
 def home():
     return _home
@@ -41,7 +47,7 @@ def home():
 
 def model(name):
     folder = os.path.join(_home, "model-" + name)
-    return folder if os.path.isdir(folder) else toy(folder, *MODELS[name])
+    return folder if os.path.isdir(folder) else toy(folder, *crew_kit.options(name))
 
 
 def texts(n, words=20, seed=1):
