@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Shows that work grows linearly: the time of `vecmill bench` against tokens, over three decades.
 
-Of one process it is the time it had a processor, since that is the work, whoever else is at work; of
-several (--workers) the time by the clock, measured at a quiet moment as in compare.py.
+It is the time that the workers had a processor, since that is the work, whoever else is at work; of
+several that were asked for (--workers) the time by the clock, at a quiet moment as in compare.py.
 
     linear.py [--svg FILE] [--json FILE] [--workers N] [--precision P] [--most TOKENS] ...
 
@@ -101,14 +101,14 @@ def measure_point(texts, options, work):
         command += ['--workers', str(options.workers)]
     if options.precision:
         command += ['--precision', options.precision]
-    one = (options.workers or 1) == 1
+    by_clock = (options.workers or 1) > 1
     run = measure.run_quiet(command, os.sched_getaffinity(0), dict(os.environ), options.patience,
-                            tries=1 if one else 3, look=False)
+                            tries=3 if by_clock else 1, look=False)
     if run.returncode:
         sys.exit(f'linear.py: vecmill bench: {run.reason()}')
     said = json.loads(run.lines[-1])
-    return {'documents': said['documents'], 'tokens': said['tokens'],
-            'seconds': said['seconds_processor' if one else 'seconds'], 'clock_seconds': said['seconds'],
+    return {'documents': said['documents'], 'tokens': said['tokens'], 'workers': said['workers'],
+            'seconds': said['seconds' if by_clock else 'seconds_processor'], 'clock_seconds': said['seconds'],
             'others': run.others}
 
 
@@ -175,7 +175,8 @@ def main():
                       rate=points[-1]['tokens'] / points[-1]['seconds'], **points[-1]), flush=True)
     exponent, factor = stats.slope([p['tokens'] for p in points], [p['seconds'] for p in points])
     print(f'slope {exponent:.3f}')
-    who = f'{options.workers} processes' if (options.workers or 1) > 1 else 'processor time of 1 process'
+    who = '{} worker{}'.format(n := points[-1]['workers'], '' if n == 1 else 's')
+    who = who if (options.workers or 1) > 1 else f'processor time of {who}'
     lengths = [n for _, n in kept[:sizes[-1]]]
     title = (f'vecmill bench, {options.model}, {options.precision or "fp32"}, {who}; documents of '
              f'{min(lengths)} to {max(lengths)} tokens')
