@@ -175,8 +175,10 @@ def main():
                       rate=points[-1]['tokens'] / points[-1]['seconds'], **points[-1]), flush=True)
     exponent, factor = stats.slope([p['tokens'] for p in points], [p['seconds'] for p in points])
     print(f'slope {exponent:.3f}')
-    who = '{} worker{}'.format(n := points[-1]['workers'], '' if n == 1 else 's')
-    who = who if (options.workers or 1) > 1 else f'processor time of {who}'
+    workers = points[-1]['workers']
+    who = f'{workers} worker' if workers == 1 else f'{workers} workers'
+    if (options.workers or 1) == 1:
+        who = f'processor time of {who}'
     lengths = [n for _, n in kept[:sizes[-1]]]
     title = (f'vecmill bench, {options.model}, {options.precision or "fp32"}, {who}; documents of '
              f'{min(lengths)} to {max(lengths)} tokens')

@@ -118,6 +118,7 @@ def send(pid, number):
 class Scene(harness.Case):
     @classmethod
     def setUpClass(cls):
+        super().setUpClass()
         oracle.become_subreaper()
 
     def setUp(self):
