@@ -11,7 +11,12 @@
 #define KERNEL_NAME(op) op##_f32_avx512
 
 typedef __m512 vec;
-enum { LANES = 16, TILE_VECS = 4 }; /* 6 x 4 sums, 4 columns: 28 of 32 registers */
+enum {
+    LANES = 16,
+    TILE_VECS = 4, /* 6 x 4 sums, 4 columns: 28 of 32 registers */
+    /* A tile asks for the lines of its outputs when it begins: 1 to 5 % slower on Sapphire Rapids. */
+    FETCH_OUTPUTS = 0,
+};
 
 static inline vec v_set(float a)
 {
