@@ -82,6 +82,17 @@ char kit_state(pid_t pid)
     return end && end[1] == ' ' ? end[2] : 0;
 }
 
+int kit_oom_score(pid_t pid)
+{
+    char path[40];
+    int score;
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (!f || fscanf(f, "%d", &score) != 1) kit_fail(__FILE__, __LINE__, path);
+    fclose(f);
+    return score;
+}
+
 int kit_count_fds(void)
 {
     DIR *dir = opendir("/proc/self/fd");

@@ -569,13 +569,15 @@ static void closing_gives_all_back(void)
     if (KIT_SLOW == 1) need(maps[0] == maps[1]); /* a sanitizer maps as it likes */
 }
 
-/* What a worker has: its four descriptors, its dispositions, no signal blocked; whatever the host has. */
+/* What a worker has: its four descriptors, its dispositions, no signal blocked, the first place before the
+ * OOM killer; whatever the host has. */
 static void what_a_worker_inherits(void)
 {
     char path[64], line[256];
     sigset_t all;
     sigfillset(&all);
     const int hosts = open("/", O_RDONLY); /* not CLOEXEC, as a host's need not be */
+    const int own_score = kit_oom_score(getpid());
     need(hosts > 2 && dup2(hosts, 77) == 77);
     need(sigprocmask(SIG_SETMASK, &all, NULL) == 0);
     need(signal(SIGCHLD, SIG_IGN) != SIG_ERR && signal(SIGUSR1, SIG_IGN) != SIG_ERR);
@@ -590,6 +592,7 @@ static void what_a_worker_inherits(void)
     for (const struct dirent *entry; (entry = readdir(dir));)
         need(entry->d_name[0] == '.' || (entry->d_name[0] <= '3' && entry->d_name[1] == 0));
     closedir(dir);
+    need(kit_oom_score(pid) == 1000 && kit_oom_score(getpid()) == own_score);
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
     FILE *f = fopen(path, "re");
     need(f != NULL);

@@ -222,20 +222,9 @@ static void names_do_not_deceive(void)
     need(process_state(&p) == 0 && process_cpu_ns(&p) == 0);
 }
 
-static int oom_score(pid_t pid)
-{
-    char path[40];
-    int score;
-    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
-    FILE *f = fopen(path, "re");
-    need(f && fscanf(f, "%d", &score) == 1);
-    fclose(f);
-    return score;
-}
-
 static void a_start_is_all_or_nothing(void)
 {
-    const int own = oom_score(getpid());
+    const int own = kit_oom_score(getpid());
     static char *const argv[] = {(char *)(uintptr_t) "sleep", (char *)(uintptr_t) "1000", NULL};
     void *stack = NULL;
     vecmill_err err = {.status = VECMILL_OK};
@@ -253,7 +242,8 @@ static void a_start_is_all_or_nothing(void)
     struct process p;
     need(process_start("/bin/sleep", argv, null, null, stack, &p, &err) == VECMILL_OK);
     need(p.pid > 0);
-    need(oom_score(p.pid) == 1000 && oom_score(getpid()) == own); /* it has run nothing of ours */
+    need(kit_oom_score(p.pid) == 1000 &&
+         kit_oom_score(getpid()) == own); /* it has run nothing of ours */
     need(!process_reap(&p, &status));
     process_kill(&p);
     while (!process_reap(&p, &status))
