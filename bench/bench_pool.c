@@ -13,6 +13,7 @@
 #include "vecmill.h"
 
 #include "base/base.h"
+#include "texts.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -22,7 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEXTS_MAX ((size_t)1 << 30)
 #define KILLS_MAX 100000u
 #define DIM_MAX   8192u
 
@@ -44,36 +44,6 @@ static const char *worker_path(void)
     char *slash = strrchr(path, '/');
     memcpy(slash, "/../vecmill-worker", sizeof "/../vecmill-worker");
     return path;
-}
-
-struct texts {
-    vecmill_doc *docs;
-    size_t n;
-};
-
-static struct texts read_texts(const char *path)
-{
-    struct buf b;
-    struct texts t = {0};
-    vecmill_err err;
-    buf_init(&b, TEXTS_MAX, "TEXTS_MAX");
-    CHECK(io_read_file(path, &b, VECMILL_E_INPUT, VECMILL_E_INPUT, &err));
-    for (size_t i = 0; i < b.bytes; i++)
-        t.n += b.data[i] == '\n';
-    if (t.n == 0) {
-        fprintf(stderr, "bench_pool: %s has no lines\n", path);
-        exit(1);
-    }
-    void *memory;
-    CHECK(mem_new_array(t.n, sizeof *t.docs, "texts", &memory, &err));
-    t.docs = memory;
-    const char *line = b.data; /* lives as long as the process */
-    for (size_t i = 0; i < t.n; i++) {
-        const char *end = strchr(line, '\n');
-        t.docs[i] = (vecmill_doc){.text = line, .bytes = (size_t)(end - line)};
-        line = end + 1;
-    }
-    return t;
 }
 
 /* ---- recovery ---- */
@@ -303,7 +273,7 @@ int main(int argc, char **argv)
                         "       bench_pool supervision MODEL_DIR TEXTS ROUNDS\n");
         return 2;
     }
-    feed = read_texts(argv[3]);
+    feed = texts_read("bench_pool", argv[3]);
     return wants_recovery ? recovery(argv[2], (uint32_t)a, (uint32_t)b)
                           : supervision(argv[2], (unsigned)a);
 }

@@ -18,18 +18,16 @@
 #include <time.h>
 
 #include "base/base.h"
+#include "texts.h"
 #include "vecmill.h"
 
 enum { BUILDS_MOST = 16, PASS_TOKENS = 480, PASSES_MOST = 100000, IDS_MOST = 8192 };
-#define TEXTS_MAX ((size_t)1 << 30)
-#define PEAK_S    0.01
-#define STEADY    0.985
-
-static const char *program = "bench_turns";
+#define PEAK_S 0.01
+#define STEADY 0.985
 
 static void die(const char *what, const char *why)
 {
-    fprintf(stderr, "%s: %s: %s\n", program, what, why);
+    fprintf(stderr, "bench_turns: %s: %s\n", what, why);
     exit(1);
 }
 
@@ -51,9 +49,9 @@ struct build {
     bool differs; /* in some bit from the build whose turn was first */
 };
 
-/* One pass: documents [first, first + n) of the texts. */
+/* One pass, and its operations in all. */
 struct pass {
-    const vecmill_doc *docs;
+    const vecmill_doc *docs; /* [n] */
     size_t n;
     double operations;
 };
@@ -71,27 +69,6 @@ static void *memory(size_t n, size_t each)
     vecmill_err err;
     CHECK(mem_new_array(n, each, "a benchmark's array", &m, &err), "memory");
     return m;
-}
-
-static const vecmill_doc *read_texts(const char *path, size_t *n_docs)
-{
-    struct buf b;
-    vecmill_err err;
-    buf_init(&b, TEXTS_MAX, "TEXTS_MAX");
-    CHECK(io_read_file(path, &b, VECMILL_E_INPUT, VECMILL_E_INPUT, &err), path);
-    size_t n = 0;
-    for (size_t i = 0; i < b.bytes; i++)
-        n += b.data[i] == '\n';
-    if (n == 0) die(path, "has no lines");
-    vecmill_doc *docs = memory(n, sizeof *docs);
-    const char *line = b.data; /* lives as long as the process */
-    for (size_t i = 0; i < n; i++) {
-        const char *end = memchr(line, '\n', b.bytes - (size_t)(line - b.data));
-        docs[i] = (vecmill_doc){line, (size_t)(end - line)};
-        line = end + 1;
-    }
-    *n_docs = n;
-    return docs;
 }
 
 /* A function of the library; dlsym's object pointer is copied into it, as POSIX has it. */
@@ -135,17 +112,16 @@ static void open_build(struct build *b, const char *folder, const char *model, i
 }
 
 /* Documents from `at` on until they fill a pass; at least one. */
-static struct pass next_pass(const struct build *b, const vecmill_doc *docs, size_t n_docs,
-                             size_t at)
+static struct pass next_pass(const struct build *b, const struct texts *texts, size_t at)
 {
     static int32_t ids[IDS_MOST];
-    struct pass pass = {.docs = docs + at};
+    struct pass pass = {.docs = texts->docs + at};
     size_t tokens = 0;
-    for (; at + pass.n < n_docs; pass.n++) {
+    for (; at + pass.n < texts->n; pass.n++) {
         size_t n;
         vecmill_result result;
         vecmill_err err = {.status = VECMILL_OK};
-        CHECK(b->tokenize(b->session, docs[at + pass.n], ids, IDS_MOST, &n, &result, &err),
+        CHECK(b->tokenize(b->session, pass.docs[pass.n], ids, IDS_MOST, &n, &result, &err),
               "a text");
         if (pass.n > 0 && tokens + n > PASS_TOKENS) break;
         tokens += n;
@@ -196,15 +172,14 @@ int main(int argc, char **argv)
     uint32_t dim = 0;
     for (size_t i = 0; i < n_builds; i++)
         open_build(&builds[i], argv[4 + i], argv[1], precision, &dim);
-    size_t n_docs;
-    const vecmill_doc *docs = read_texts(argv[2], &n_docs);
+    const struct texts texts = texts_read("bench_turns", argv[2]);
     float *first = memory((size_t)PASS_TOKENS * dim, sizeof(float));
     float *vectors = memory((size_t)PASS_TOKENS * dim, sizeof(float));
     const double begin = now_s(), seconds = strtod(argv[3], NULL);
     size_t at = 0;
     for (size_t turn = 0; turn == 0 || now_s() - begin < seconds; turn++) {
-        const struct pass pass = next_pass(&builds[0], docs, n_docs, at);
-        at = (at + pass.n) % n_docs;
+        const struct pass pass = next_pass(&builds[0], &texts, at);
+        at = (at + pass.n) % texts.n;
         for (size_t i = 0; i < n_builds; i++) {
             struct build *b = &builds[(i + turn) % n_builds];
             float *to = i == 0 ? first : vectors;
