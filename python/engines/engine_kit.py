@@ -74,6 +74,11 @@ def anonymous(pid):
         return 0
 
 
+def with_its_pool(pid):
+    """anonymous() of a Python process and of what it started."""
+    return anonymous(pid) + sum(map(anonymous, kit.started(pid)))
+
+
 class Peak:
     """The most that was seen of what measure() tells, a dict of name: bytes, some four times a second."""
 

@@ -61,8 +61,7 @@ class Actors(ek.Case):
         cache = os.path.join(kit.home(), "ray-cache")
 
         def measure():
-            return {"actor": max((ek.anonymous(pid) + sum(map(ek.anonymous, kit.children(pid))) for pid in actors()),
-                                 default=0)}
+            return {"actor": max(map(ek.with_its_pool, actors()), default=0)}
         with ek.Peak(measure) as most:
             self.assert_whole(gather(self.job(cache_dir=cache)))
         self.assertEqual(len(os.listdir(os.path.join(cache, "packs"))), 1)

@@ -85,9 +85,9 @@ class Cluster(ek.Case):
         cache = self.path("cache")
         def measure():
             daemons, workers = pythons()
-            tasks = [ek.anonymous(pid) + sum(map(ek.anonymous, kit.children(pid))) for pid in workers]
             return {"executor": max(map(ek.anonymous, executors()), default=0),
-                    "daemon": max(map(ek.anonymous, daemons), default=0), "task": max(tasks, default=0)}
+                    "daemon": max(map(ek.anonymous, daemons), default=0),
+                    "task": max(map(ek.with_its_pool, workers), default=0)}
         with ek.Peak(measure) as most:
             self.assert_whole(self.job("whole", cache_dir=cache))
         self.assertEqual(len(os.listdir(os.path.join(cache, "packs"))), 1)

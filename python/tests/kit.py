@@ -22,7 +22,7 @@ import crew_kit  # noqa: E402
 import harness  # noqa: E402
 from crew_kit import text  # noqa: E402
 from harness import REAL_MODEL, ROOT, SHARED, toy  # noqa: E402, F401
-from oracle import children, processes, stat_of  # noqa: E402
+from oracle import processes, started, stat_of  # noqa: E402
 
 DEADLINE = 120  # of anything that is waited for
 

@@ -2,13 +2,46 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import crew_kit
 import harness
+import memory_kit
 import oracle
+
+
+# Starts a sleep whose input is the named pipe; between clone and exec until somebody opens that for writing.
+STARTS = """
+import os, sys
+os.posix_spawnp("sleep", ["sleep", "60"], os.environ,
+                file_actions=[(os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)])
+"""
+
+
+class Looked(harness.Case):
+    def test_a_child_before_its_exec(self):
+        """Its memory is its parent's, which would count twice."""
+        pipe = self.path("pipe")
+        os.mkfifo(pipe)
+        parent = subprocess.Popen([sys.executable, "-c", STARTS, pipe])
+        self.addCleanup(parent.wait)
+        self.addCleanup(parent.kill)
+        child, = self.wait_for(lambda: oracle.children(parent.pid))
+        self.assertEqual(memory_kit.look_at(child)[0], memory_kit.look_at(parent.pid)[0])
+        self.assertEqual(oracle.started(parent.pid), [])
+        with open(pipe, "wb"):
+            self.assertEqual(self.wait_for(lambda: oracle.started(parent.pid)), [child])
+        os.kill(child, signal.SIGKILL)
+
+    def wait_for(self, look):
+        until = time.monotonic() + 60
+        while not (found := look()):
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.002)
+        return found
 
 
 class Noticed(crew_kit.CrewCase):

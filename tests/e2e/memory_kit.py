@@ -145,15 +145,12 @@ def pack_mappings(pid):
 
 
 def tree(root):
-    """Pids of a run: the supervisor and all below it. A child that still has its parent's name is between
-    clone and exec, where its memory is its parent's own."""
-    name = (oracle.stat_of(root) or ("",))[0]
-    if name != "vecmill":
+    """Pids of a run: the supervisor and all below it."""
+    if (oracle.stat_of(root) or ("",))[0] != "vecmill":
         return [] # the words before the command
     found, todo = [root], [root]
     while todo:
-        below = [pid for pid in oracle.children(todo.pop())
-                 if (oracle.stat_of(pid) or (name,))[0] != name]
+        below = oracle.started(todo.pop())
         found += below
         todo += below
     return found

@@ -85,6 +85,20 @@ def children(pid):
     return found
 
 
+def started(pid):
+    """The children that run a program of their own. One that still runs its parent's is between clone and exec,
+    where with CLONE_VM, as posix_spawn has it, its memory is its parent's own: counted, that would count twice."""
+    return [child for child in children(pid) if program(child) not in (None, program(pid))]
+
+
+def program(pid):
+    """The file that a process runs; None when it has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return None
+
+
 def holders(token):
     """Processes with this word in their environment, and not ourselves."""
     found = []
