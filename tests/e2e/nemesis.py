@@ -21,6 +21,7 @@ import collections
 import math
 import os
 import random
+import signal
 import sys
 import time
 
@@ -126,8 +127,9 @@ class Nemesis(crew_kit.CrewCase):
             if ended or not o.supervisor:
                 break
             job.process.kill()
+            if job.wait() != -signal.SIGKILL: # it had just come to its own end
+                break
             kills += 1
-            job.wait()
             self.tell(job)
             self.gone(job)
             job.judge(codes=(-9,), killed=True, resumable=True, peak=looks and looks.stop().peak)
