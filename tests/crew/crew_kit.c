@@ -82,6 +82,19 @@ char kit_state(pid_t pid)
     return end && end[1] == ' ' ? end[2] : 0;
 }
 
+pid_t kit_tracer(pid_t pid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (!f) kit_fail(__FILE__, __LINE__, path);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    const char *line = strstr(text, "\nTracerPid:");
+    if (!line) kit_fail(__FILE__, __LINE__, "no TracerPid among the first lines");
+    return (pid_t)strtol(line + strlen("\nTracerPid:"), NULL, 10);
+}
+
 int kit_oom_score(pid_t pid)
 {
     char path[40];

@@ -97,6 +97,8 @@ bool host_mark(const struct host *h, const char *name, const char *end);
 size_t kit_children(pid_t pid, pid_t *children, size_t most);
 /* The letter of proc(5): 'R', 'S', 'T', 'Z', ...; 0: there is no such process. */
 char kit_state(pid_t pid);
+/* Who traces it (ptrace); 0: nobody. */
+pid_t kit_tracer(pid_t pid);
 /* What /proc tells of its oom_score_adj. */
 int kit_oom_score(pid_t pid);
 int kit_count_fds(void);

@@ -604,8 +604,7 @@ static void a_worker_that_does_not_end_is_written_off(void)
     step_until(host_count(&h, CREW_LEASED) >= 1 && host_mark(&h, "a", "0"));
     traced = host_event(&h, CREW_LEASED, 0)->pid;
     const pid_t pid = kit_fork(tracer);
-    sleep_until(kit_state(pid) == 'S');
-    usleep(200000 * KIT_SLOW);
+    sleep_until(kit_tracer(traced) == pid);
     need(kill(traced, SIGKILL) == 0);
     /* Its lease runs elsewhere, though nobody could tell that it is dead. */
     uint64_t steps = 0;
@@ -639,7 +638,7 @@ static void nobody_left_ends_the_crew(void)
     step_until(host_count(&h, CREW_LEASED) >= 1 && host_mark(&h, "a", "0"));
     traced = host_event(&h, CREW_LEASED, 0)->pid;
     const pid_t pid = kit_fork(tracer);
-    usleep(200000 * KIT_SLOW);
+    sleep_until(kit_tracer(traced) == pid);
     need(kill(traced, SIGKILL) == 0);
     need(host_run(&h, 20, &err) == VECMILL_E_WORKERS);
     crew_close(h.crew);

@@ -27,12 +27,6 @@ class Faults(harness.Case):
         return subprocess.Popen([harness.VECMILL, "embed", "-m", harness.toy_model(), *args],
                                 cwd=self.dir, env=harness.environment(), stderr=subprocess.PIPE, **more)
 
-    def wait_for(self, what, condition):
-        deadline = time.monotonic() + 60
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, f"waited in vain for {what}")
-            time.sleep(0.005)
-
     def started(self):
         """True when the run has told of its start, so that its signals are deferred."""
         try:
@@ -409,6 +403,7 @@ class Asides(Faults):
         process = subprocess.Popen([harness.VECMILL, "embed", "-m", harness.toy_model(), "-i", "in.txt", "-o",
                                     "-"], cwd=self.dir, env=harness.environment(), stdout=write, stderr=write)
         try:
+            self.wait_for_handler(process, signal.SIGTERM)
             time.sleep(0.5)
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGTERM)
@@ -416,6 +411,7 @@ class Asides(Faults):
         finally:
             process.kill()
             process.wait()
+        self.wait_for("the workers' end", lambda: not harness.processes())
         os.close(write)
         os.close(read)
 

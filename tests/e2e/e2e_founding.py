@@ -22,6 +22,7 @@ import harness
 import memory_kit
 
 N = 400                   # documents: the job outlasts the first round of ballast on a fast machine too
+DEADLINE = 600            # seconds: it computes for 40 on two processors of its own
 BALLAST = 6               # processes, each of them smaller than a worker's bonus (half of the limit)
 STEP = 4 << 20            # bytes that one takes at a time
 PRESSES = 8              # rounds of ballast: the kernel may take the ballast first
@@ -64,14 +65,14 @@ class Founding(crew_kit.CrewCase):
         cls.reference, _ = crew_kit.reference(cls.model_name, cls.corpus)
 
     def large(self, batch_tokens, **more):
-        return self.job(self.corpus, model_name=self.model_name,
+        return self.job(self.corpus, model_name=self.model_name, deadline=DEADLINE,
                         extra=("--batch-tokens", str(batch_tokens)), **more)
 
     def half_done(self, job):
         """A worker with a batch, when about half of the rows are written."""
         part = job.output + ".part"
         half = os.path.getsize(self.reference) // 2
-        job.wait_until("half of the rows", lambda: os.path.exists(part) and os.path.getsize(part) > half, 200)
+        job.wait_until("half of the rows", lambda: os.path.exists(part) and os.path.getsize(part) > half, DEADLINE)
         return job.wait_until("a worker", job.workers)[0]
 
     def test_a_worker_is_killed(self):

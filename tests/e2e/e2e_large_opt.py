@@ -48,8 +48,8 @@ class Large(harness.Case):
         def write(file):
             for i in range(100):
                 file.write(b"".join(b"%d\n" % (i * 1000 + j) for j in range(1000)))
-        small = self.peak(lambda file: file.write(b"word\n" * 3000))
-        large = self.peak(write)
+        small = self.peak(lambda file: file.write(b"word\n" * 3000), "--workers", "2")
+        large = self.peak(write, "--workers", "2")
         self.assertEqual(large["documents"], 100000)
         self.assertLess(large["peak_rss_bytes"] - small["peak_rss_bytes"], 8 * MEGABYTE)
         self.assertEqual(harness.Npy(self.path("out.npy")).n, 100000)

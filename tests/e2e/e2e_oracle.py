@@ -29,19 +29,13 @@ class Looked(harness.Case):
         parent = subprocess.Popen([sys.executable, "-c", STARTS, pipe])
         self.addCleanup(parent.wait)
         self.addCleanup(parent.kill)
-        child, = self.wait_for(lambda: oracle.children(parent.pid))
+        child, = self.wait_for("a child", lambda: oracle.children(parent.pid))
+        self.wait_for("its wait", lambda: oracle.stat_of(child)[1] == "S")
         self.assertEqual(memory_kit.look_at(child)[0], memory_kit.look_at(parent.pid)[0])
         self.assertEqual(oracle.started(parent.pid), [])
         with open(pipe, "wb"):
-            self.assertEqual(self.wait_for(lambda: oracle.started(parent.pid)), [child])
+            self.assertEqual(self.wait_for("its start", lambda: oracle.started(parent.pid)), [child])
         os.kill(child, signal.SIGKILL)
-
-    def wait_for(self, look):
-        until = time.monotonic() + 60
-        while not (found := look()):
-            self.assertLess(time.monotonic(), until)
-            time.sleep(0.002)
-        return found
 
 
 class Noticed(crew_kit.CrewCase):

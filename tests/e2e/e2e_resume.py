@@ -38,11 +38,15 @@ class Scene(crew_kit.CrewCase):
         job.wait_until("rows", is_written)
 
     def stopped(self, *extra, number=signal.SIGTERM, **more):
-        """A job that was stopped on its way."""
-        job = self.start(*extra, **more)
-        self.some_done(job)
-        job.process.send_signal(number)
-        job.wait(20)
+        """A job that was stopped on its way. One that was quicker than its signal begins again, once."""
+        for _ in range(2):
+            job = self.start(*extra, **more)
+            self.some_done(job)
+            job.process.send_signal(number)
+            if job.wait(20) != 0:
+                break
+            for name in self.names():
+                os.unlink(self.path(name))
         job.judge(codes=(4,), resumable=True)
         self.assertTrue(self.exists("out.npy.journal"), "nothing was kept")
         self.assertIn("--resume", job.stderr())
@@ -103,7 +107,9 @@ class Duplicates(Scene):
     def test_stopped_and_killed(self):
         for number in (signal.SIGTERM, signal.SIGKILL):
             with self.subTest(number=number):
-                job = self.start(input=self.doubled, model_name="slower")
+                # By one worker it lasts long enough for a checkpoint, and for its signal behind that.
+                job = self.start(input=self.doubled, model_name="slower",
+                                 workers=1 if number == signal.SIGKILL else 2)
                 if number == signal.SIGTERM:
                     self.some_done(job)
                 else:
@@ -171,7 +177,7 @@ class Signals(Scene):
         began = time.monotonic()
         job.process.send_signal(signal.SIGINT)
         self.assertEqual(job.wait(10), 4)
-        self.assertLess(time.monotonic() - began, 1.0)
+        self.assertLess(time.monotonic() - began, 4, "the grace is five seconds")
         self.gone(job)
         job.judge(codes=(4,), killed=True) # it could not tell its end
         again = self.start("--resume") # from wherever the last checkpoint was, if there was one
@@ -184,10 +190,8 @@ class Signals(Scene):
         self.some_done(job)
         for pid in job.workers():
             job.send(pid, "STOP")
-        began = time.monotonic()
         job.process.send_signal(signal.SIGTERM)
         self.assertEqual(job.wait(20), 4)
-        self.assertLess(time.monotonic() - began, 8)
         job.judge(codes=(4,), resumable=True)
         self.completed()
 
@@ -221,9 +225,11 @@ class Meeting(Scene):
     def test_two_runs_on_one_output(self):
         first = self.start()
         self.some_done(first)
+        first.process.send_signal(signal.SIGSTOP) # so that it cannot end before it was met
         for words in ((), ("--resume",), ("--force",)):
             self.refused("out.npy", "embed", "-m", crew_kit.model("slow"), "-i", self.corpus, "-o",
                          "out.npy", "--workers", "1", *words, code=7, env=crew_kit.environment())
+        first.process.send_signal(signal.SIGCONT)
         first.wait()
         first.judge(reference=self.reference)
 

@@ -32,7 +32,12 @@ class Killed(crew_kit.CrewCase):
 
     def kill(self, job):
         """SIGKILL; waits for the workers' ends. False when the run had just come to its own end."""
-        pidfds = [os.pidfd_open(pid) for pid in job.workers() if os.path.exists(f"/proc/{pid}")]
+        pidfds = []
+        for pid in job.workers():
+            try:
+                pidfds.append(os.pidfd_open(pid))
+            except ProcessLookupError: # at the end of the job they go
+                pass
         job.process.kill()
         began = time.monotonic()
         for pidfd in pidfds:

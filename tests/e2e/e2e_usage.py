@@ -131,6 +131,7 @@ class Plan(harness.Case):
         for seconds in (0.02, 0.2, 0.6):
             trial = subprocess.Popen([harness.VECMILL, "plan", "-m", harness.toy_model(), "--try", "--workers", "4"],
                                      env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.wait_for_handler(trial, signal.SIGINT)
             time.sleep(seconds)
             trial.send_signal(signal.SIGINT)
             self.assertIn(trial.wait(harness.SECONDS_MAX), (0, 4))

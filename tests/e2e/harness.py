@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -131,6 +132,25 @@ class Case(unittest.TestCase):
         parts = [name for name in os.listdir(self.dir) if name.endswith(".part")]
         self.assertEqual(parts, [], "parts are left")
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def wait_for(self, what, condition):
+        """What condition() gives, once that is true."""
+        deadline = time.monotonic() + 60
+        while not (found := condition()):
+            self.assertLess(time.monotonic(), deadline, f"waited in vain for {what}")
+            time.sleep(0.005)
+        return found
+
+    def wait_for_handler(self, process, number):
+        """Until a program that was just started has a handler for this signal, before which it would die by it; or
+        has ended."""
+        def is_set():
+            if process.poll() is not None:
+                return True
+            with open(f"/proc/{process.pid}/status", encoding="utf-8") as file:
+                caught = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
+            return int(caught, 16) >> (number - 1) & 1
+        self.wait_for(f"a handler of {number!r}", is_set)
 
     def path(self, name):
         return os.path.join(self.dir, name)

@@ -261,12 +261,18 @@ class Pip(WheelCase):
             out = p.communicate(timeout=10)[0]
             if sig == signal.SIGUSR1:
                 self.assertEqual(out.split(":")[0], str(STOPPED))
-            while os.path.exists(f"/proc/{pid}") and \
-                    open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] != "Z":
+            while alive(pid):
                 self.assertLess(time.monotonic(), deadline, "pip is left behind")
                 time.sleep(0.01)
             os.unlink(marker)
             self.nothing_made()
+
+
+def alive(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def main():

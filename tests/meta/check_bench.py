@@ -122,7 +122,7 @@ class Measure(unittest.TestCase):
         # Two processes with 40 MiB each; what an interpreter takes comes on top.
         code = ('import subprocess, sys, time\nheld = bytearray(b"x") * (40 << 20)\n'
                 'if len(sys.argv) == 1: subprocess.run([sys.executable, __file__, "child"])\n'
-                'else: time.sleep(0.4)\n')
+                'else: time.sleep(2)\n')
         with tempfile.NamedTemporaryFile('w', suffix='.py') as file:
             file.write(code)
             file.flush()
@@ -130,7 +130,7 @@ class Measure(unittest.TestCase):
         self.assertEqual(outcome.returncode, 0, outcome.stderr)
         self.assertGreater(outcome.peak_bytes, 80 << 20)
         self.assertLess(outcome.peak_bytes, 160 << 20)
-        self.assertGreater(outcome.seconds, 0.4)
+        self.assertGreater(outcome.seconds, 2)
 
     def test_time_of_an_orphan_is_ours(self):
         before = measure.own_seconds()
@@ -141,7 +141,8 @@ class Measure(unittest.TestCase):
         self.assertGreater(measure.own_seconds() - before, 0.29)
 
     def test_failure_says_why(self):
-        outcome = measure.run([sys.executable, '-c', 'print("a", flush=True); raise KeyError("why")'], CPUS)
+        outcome = measure.run([sys.executable, '-c', 'import time; print("a", flush=True); time.sleep(0.5); '
+                               'raise KeyError("why")'], CPUS)
         self.assertEqual((outcome.returncode, outcome.lines), (1, ['a']))
         self.assertEqual(outcome.reason(), "KeyError: 'why'")
         self.assertLess(outcome.first_seconds, outcome.seconds)
