@@ -22,7 +22,7 @@ import crew_kit  # noqa: E402
 import harness  # noqa: E402
 from crew_kit import text  # noqa: E402
 from harness import REAL_MODEL, ROOT, SHARED, toy  # noqa: E402, F401
-from oracle import processes, started, stat_of  # noqa: E402
+from oracle import processes, program, started, stat_of  # noqa: E402
 
 DEADLINE = 120  # of anything that is waited for
 
@@ -76,15 +76,8 @@ def ours(pid):
 def all_workers():
     """Live worker programs of the installed package, whoever their parent is."""
     import vecmill
-    program = os.path.join(os.path.dirname(vecmill.__file__), "bin", "vecmill-worker")
-    found = []
-    for pid in processes():
-        try:
-            if os.readlink(f"/proc/{pid}/exe").startswith(program) and ours(pid):
-                found.append(pid)
-        except OSError:
-            pass
-    return found
+    worker = os.path.join(os.path.dirname(vecmill.__file__), "bin", "vecmill-worker")
+    return [pid for pid in processes() if (program(pid) or "").startswith(worker) and ours(pid)]
 
 
 def wait_until(what, true):

@@ -53,14 +53,21 @@ uint32_t kit_below(uint32_t n)
     return (uint32_t)((kit_random() >> 32) % n);
 }
 
+/* The first bytes of a file as text; false where it is not there. */
+static bool read_text(const char *path, char *text, size_t bytes)
+{
+    FILE *f = fopen(path, "re");
+    if (!f) return false;
+    text[fread(text, 1, bytes - 1, f)] = 0;
+    fclose(f);
+    return true;
+}
+
 size_t kit_children(pid_t pid, pid_t *children, size_t most)
 {
     char path[64], text[8192];
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
-    FILE *f = fopen(path, "re");
-    if (!f) return 0;
-    text[fread(text, 1, sizeof text - 1, f)] = 0;
-    fclose(f);
+    if (!read_text(path, text, sizeof text)) return 0;
     size_t n = 0;
     for (char *at = text, *end; n < most; at = end) {
         const long child = strtol(at, &end, 10);
@@ -74,10 +81,7 @@ char kit_state(pid_t pid)
 {
     char path[64], text[512];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(path, "re");
-    if (!f) return 0;
-    text[fread(text, 1, sizeof text - 1, f)] = 0;
-    fclose(f);
+    if (!read_text(path, text, sizeof text)) return 0;
     const char *end = strrchr(text, ')');
     return end && end[1] == ' ' ? end[2] : 0;
 }
@@ -86,10 +90,7 @@ pid_t kit_tracer(pid_t pid)
 {
     char path[64], text[512];
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *f = fopen(path, "re");
-    if (!f) kit_fail(__FILE__, __LINE__, path);
-    text[fread(text, 1, sizeof text - 1, f)] = 0;
-    fclose(f);
+    if (!read_text(path, text, sizeof text)) kit_fail(__FILE__, __LINE__, path);
     const char *line = strstr(text, "\nTracerPid:");
     if (!line) kit_fail(__FILE__, __LINE__, "no TracerPid among the first lines");
     return (pid_t)strtol(line + strlen("\nTracerPid:"), NULL, 10);

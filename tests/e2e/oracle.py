@@ -65,6 +65,12 @@ def stat_of(pid):
     return comm, state, int(parent)
 
 
+def alive(pid):
+    """Whether it is there, and no zombie."""
+    found = stat_of(pid)
+    return found is not None and found[1] not in "ZX"
+
+
 def processes():
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
@@ -88,7 +94,8 @@ def children(pid):
 def started(pid):
     """The children that run a program of their own. One that still runs its parent's is between clone and exec,
     where with CLONE_VM, as posix_spawn has it, its memory is its parent's own: counted, that would count twice."""
-    return [child for child in children(pid) if program(child) not in (None, program(pid))]
+    own = program(pid)
+    return [child for child in children(pid) if program(child) not in (None, own)]
 
 
 def program(pid):

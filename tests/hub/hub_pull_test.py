@@ -20,7 +20,9 @@ import time
 import unittest
 
 sys.dont_write_bytecode = True  # the source tree is not ours to write to
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import hub_server as hs
+from oracle import alive, children
 
 DRIVER = PROGRAM = None  # from the command line
 STOPPED, MODEL, NOTFOUND = 4, 9, 10
@@ -532,25 +534,6 @@ class Machine(PullCase):
             self.hub.on_send = lambda request: None
             os.unlink(disk + "/filler")
             self.pull()
-
-
-def children(pid):
-    found = []
-    for name in os.listdir("/proc"):
-        try:
-            if name.isdigit() and int(open(f"/proc/{name}/stat").read().rsplit(")", 1)[1]
-                                      .split()[1]) == pid:
-                found.append(int(name))
-        except (OSError, IndexError):
-            pass
-    return found
-
-
-def alive(pid):
-    try:
-        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 class small_disk:
