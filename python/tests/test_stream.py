@@ -312,8 +312,8 @@ class Many(kit.Case):
             once()
         after = state()
         print(f"1,000 pools in {time.monotonic() - began:.1f} s, resident {before[0]:,} to {after[0]:,} bytes")
-        if before[1:] != after[1:]: # a thread that was joined may be listed a moment longer
-            kit.wait_until("descriptors and threads", lambda: before[1:] == state()[1:])
+        # A thread that was joined may be listed a moment longer.
+        kit.wait_until(f"descriptors and threads as before, {before[1:]}", lambda: before[1:] == state()[1:])
         self.assertLess(after[0] - before[0], 256 << 10)
         self.assertEqual(kit.workers(), [])
 

@@ -396,7 +396,7 @@ class CrewCase(harness.Case):
     def job(self, *args, **more):
         return Job(self, *args, **more).start()
 
-    def gone(self, job, seconds=10):
+    def gone(self, job, seconds=2.0):
         """After a SIGKILL to the supervisor its workers end, and are handed to us. Waits for that; what is
         not gone in time is the oracle's to name."""
         until = time.monotonic() + seconds

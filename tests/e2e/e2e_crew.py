@@ -149,7 +149,7 @@ class Signals(Scene):
         pid = self.next_worker(job)
         job.send(pid, "STOP")
         job.wait_until("a stopped worker", lambda: (oracle.stat_of(pid) or "  ")[1] == "T")
-        time.sleep(0.3)
+        time.sleep(1)
         job.send(pid, "CONT")
         self.finish(job, reference)
         self.assertEqual(job.deaths(), [])
@@ -408,7 +408,7 @@ class PidOne(Scene):
         began = time.monotonic()
         for orphan in self.strangers(pid):
             os.kill(orphan, signal.SIGKILL)
-        job.wait_until("the end of all orphans", lambda: not self.strangers(pid))
+        job.wait_until("the end of all orphans", lambda: not self.strangers(pid), 5)
         print(f"the last of five orphans was reaped {time.monotonic() - began:.2f} s after its end")
         for worker in job.workers()[:1]:
             os.kill(worker, signal.SIGKILL)

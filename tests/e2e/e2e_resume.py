@@ -38,15 +38,11 @@ class Scene(crew_kit.CrewCase):
         job.wait_until("rows", is_written)
 
     def stopped(self, *extra, number=signal.SIGTERM, **more):
-        """A job that was stopped on its way. One that was quicker than its signal begins again, once."""
-        for _ in range(2):
-            job = self.start(*extra, **more)
-            self.some_done(job)
-            job.process.send_signal(number)
-            if job.wait(20) != 0:
-                break
-            for name in self.names():
-                os.unlink(self.path(name))
+        """A job that was stopped on its way."""
+        job = self.start(*extra, **more)
+        self.some_done(job)
+        job.process.send_signal(number)
+        job.wait(20)
         job.judge(codes=(4,), resumable=True)
         self.assertTrue(self.exists("out.npy.journal"), "nothing was kept")
         self.assertIn("--resume", job.stderr())
@@ -177,7 +173,7 @@ class Signals(Scene):
         began = time.monotonic()
         job.process.send_signal(signal.SIGINT)
         self.assertEqual(job.wait(10), 4)
-        self.assertLess(time.monotonic() - began, 4, "the grace is five seconds")
+        self.assertLess(time.monotonic() - began, 1.0)
         self.gone(job)
         job.judge(codes=(4,), killed=True) # it could not tell its end
         again = self.start("--resume") # from wherever the last checkpoint was, if there was one
@@ -190,8 +186,10 @@ class Signals(Scene):
         self.some_done(job)
         for pid in job.workers():
             job.send(pid, "STOP")
+        began = time.monotonic()
         job.process.send_signal(signal.SIGTERM)
         self.assertEqual(job.wait(20), 4)
+        self.assertLess(time.monotonic() - began, 8)
         job.judge(codes=(4,), resumable=True)
         self.completed()
 

@@ -102,11 +102,11 @@ class Nemesis(crew_kit.CrewCase):
         return job.process.poll() is not None
 
     def look_for_zombies(self, job, zombies):
-        """A child that is dead for long and not reaped."""
+        """A child that is dead for a second and not reaped."""
         now = time.monotonic()
         dead = {pid for pid in oracle.children(job.process.pid) if (oracle.stat_of(pid) or "  ")[1] == "Z"}
         for pid in dead:
-            self.assertLess(now - zombies.setdefault(pid, now), 10, f"worker {pid} is a zombie")
+            self.assertLess(now - zombies.setdefault(pid, now), 1.0, f"worker {pid} is a zombie")
         for pid in set(zombies) - dead:
             del zombies[pid]
 
