@@ -3,14 +3,22 @@
 
     tools/tally.py --out FILE NAME=build/meson-logs/testlog.json ...
 
-A program that ends by printing `room-subject: N passed, M failed` counts as so many; any other, and one
-that ended badly all the same, counts once. Prints what failed, with the end of its output, what was
-skipped, with its reason, and one line a log; FILE gets `passed failed`."""
+A program that ends by printing `room-subject: N passed, M failed` counts as that many tests; any other, and
+one that ended badly all the same, counts once. Prints what failed, with the end of its output, what was
+skipped, with its reason, and one line a log; then, over all logs, the seconds of each suite and the programs
+that took longest. FILE gets `passed failed`.
+
+Seconds are wall time of each program, and processor time of it and its children where the test ran under
+`sh -c '"$@"; s=$?; times; exit $s' sh`, whose last line says it. A suite that mostly waits has little of the
+second beside much of the first: more of its programs can run at once."""
 
 import argparse
 import json
 import re
 
+LONGEST = 15
+# The second line of the shell's `times`: user and system time of its children.
+TIMES = re.compile(r'^(\d+)m([\d.]+)s (\d+)m([\d.]+)s$', re.M)
 COUNTS = re.compile(r'^\S+: (\d+) passed, (\d+) failed$', re.M)
 
 
@@ -24,10 +32,45 @@ def count(test):
     return passed, failed
 
 
+def processor_seconds(test):
+    """Of a test and its children, or None where it was not measured."""
+    found = TIMES.findall(test.get('stdout') or '')
+    if not found:
+        return None
+    user_minutes, user, system_minutes, system = (float(n) for n in found[-1])
+    return 60 * (user_minutes + system_minutes) + user + system
+
+
+def seconds(tests):
+    """`W s, processor P s` of these tests."""
+    measured = [s for s in map(processor_seconds, tests) if s is not None]
+    note = f', processor {sum(measured):.1f} s' if len(measured) == len(tests) else ''
+    return f'{sum(t["duration"] for t in tests):.1f} s{note}'
+
+
+def print_times(logs):
+    """Where the time of all logs went: {name: [test]}."""
+    suites, titled = {}, []
+    for name, tests in logs.items():
+        for test in tests:
+            suite, _, title = test['name'].rpartition(' / ')
+            suites.setdefault(f'{name} {suite.split(":")[-1] or "-"}', []).append(test)
+            titled.append((f'{name} {title}', test))
+    for suite, tests in sorted(suites.items(), key=lambda s: -sum(t['duration'] for t in s[1])):
+        print(f'-- suite {suite}: {len(tests)} programs, {seconds(tests)}')
+    for title, test in sorted(titled, key=lambda t: -t[1]['duration'])[:LONGEST]:
+        print(f'-- longest: {title}, {seconds([test])}')
+    tests = [test for _, test in titled]
+    if tests:
+        begin = min(t.get('starttime', 0) for t in tests)
+        end = max(t.get('starttime', 0) + t['duration'] for t in tests)
+        print(f'-- all: {len(tests)} programs, {seconds(tests)}, within {end - begin:.1f} s')
+
+
 def reason(test):
     """The last line that says something, for a test that was skipped."""
     lines = [l.strip() for l in (test.get('stdout') or '').splitlines() if l.strip()]
-    lines = [l for l in lines if not COUNTS.match(l)]
+    lines = [l for l in lines if not COUNTS.match(l) and not TIMES.match(l)]
     named = [l for l in lines if 'skip' in l.lower()]
     return re.sub(r'^skip(ped)?: *', '', (named or lines or ['no reason given'])[-1], flags=re.I)
 
@@ -38,6 +81,7 @@ def main():
     parser.add_argument('logs', nargs='+', metavar='NAME=LOG')
     options = parser.parse_args()
     all_passed = all_failed = 0
+    logs = {}
     for pair in options.logs:
         name, _, path = pair.partition('=')
         try:
@@ -47,6 +91,7 @@ def main():
             print(f'-- {name}: its log cannot be read: {problem}')
             all_failed += 1
             continue
+        logs[name] = tests
         passed = failed = skipped = 0
         for test in sorted(tests, key=lambda t: t['name']):
             title = test['name'].split(' / ')[-1]
@@ -61,13 +106,11 @@ def main():
                       'the end of what it said:')
                 said = (test.get('stdout') or '') + (test.get('stderr') or '')
                 print('\n'.join('   | ' + line for line in said.splitlines()[-40:]))
-        slow = max(tests, key=lambda t: t['duration'], default=None)
-        note = f'; longest {slow["name"].split(" / ")[-1]}, {slow["duration"]:.1f} s' if slow else ''
-        print(f'-- {name}: {len(tests)} programs, {passed} passed, {failed} failed, {skipped} skipped'
-              f'{note}')
+        print(f'-- {name}: {len(tests)} programs, {passed} passed, {failed} failed, {skipped} skipped')
         if not tests:
             failed = 1
         all_passed, all_failed = all_passed + passed, all_failed + failed
+    print_times(logs)
     with open(options.out, 'w') as out:
         out.write(f'{all_passed} {all_failed}\n')
 

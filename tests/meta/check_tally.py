@@ -11,9 +11,9 @@ from pathlib import Path
 TALLY = Path(__file__).resolve().parent.parent.parent / 'tools' / 'tally.py'
 
 
-def entry(result, stdout='', stderr=''):
-    return {'name': 'vecmill:suite / a-test', 'result': result, 'duration': 0.1, 'stdout': stdout,
-            'stderr': stderr}
+def entry(result, stdout='', stderr='', name='suite / a-test', duration=0.1, starttime=0.0):
+    return {'name': 'vecmill:' + name, 'result': result, 'duration': duration, 'starttime': starttime,
+            'stdout': stdout, 'stderr': stderr}
 
 
 class Tally(unittest.TestCase):
@@ -60,6 +60,24 @@ class Tally(unittest.TestCase):
         self.assertIn('a-test skipped: this processor lacks avx512', told)
         told = self.expect(1, 0, [entry('OK'), entry('SKIP', 'skipped: no model\n')])
         self.assertIn('a-test skipped: no model', told)
+
+    def test_times(self):
+        """The shell's `times` is neither a count nor a reason; suites and the longest come with its sum."""
+        times = '0m0.010s 0m0.020s\n1m2.500s 0m0.500s\n'
+        told = self.expect(4, 0, [entry('OK', 'a: 3 passed, 0 failed\n' + times, duration=70, starttime=5),
+                                  entry('SKIP', 'skipped: no model\n' + times, name='suite / b')],
+                           [entry('OK', times, name='other / c', duration=2)])
+        self.assertIn('-- suite log0 suite: 2 programs, 70.1 s, processor 126.0 s\n', told)
+        self.assertIn('-- suite log1 other: 1 programs, 2.0 s, processor 63.0 s\n', told)
+        self.assertIn('b skipped: no model\n', told)
+        longest = [line for line in told.splitlines() if line.startswith('-- longest: ')]
+        self.assertEqual([line.split()[2:4] for line in longest],
+                         [['log0', 'a-test,'], ['log1', 'c,'], ['log0', 'b,']])
+        self.assertIn('-- all: 3 programs, 72.1 s, processor 189.0 s, within 75.0 s\n', told)
+        told = self.expect(30, 0, [entry('OK', name=f'suite / t{i}', duration=i) for i in range(30)])
+        self.assertEqual(told.count('-- longest: '), 15)
+        self.assertIn('-- longest: log0 t29, 29.0 s\n', told)
+        self.assertNotIn('processor', told)
 
     def test_logs(self):
         self.expect(2, 0, [entry('OK')], [entry('OK')])
