@@ -134,15 +134,9 @@ uint64_t io_mtime_ns(const struct stat *st)
     return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
 }
 
-vecmill_status io_make_dirs(const char *path, vecmill_status failure, vecmill_err *err)
+/* Makes each folder of p[0..n] in turn. 0, or an errno, with p cut after the folder that it is about. */
+static int make_each(char *p, size_t n)
 {
-    char p[IO_PATH_MAX];
-    size_t n = strlen(path);
-    if (n == 0 || n >= sizeof(p)) {
-        return err_set(err, failure, "a folder's path of %zu bytes, outside 1 to %d", n,
-                       IO_PATH_MAX - 1);
-    }
-    memcpy(p, path, n + 1);
     for (size_t i = 1; i <= n; i++) {
         if (p[i] != '/' && p[i] != '\0') continue;
         char kept = p[i];
@@ -151,15 +145,33 @@ vecmill_status io_make_dirs(const char *path, vecmill_status failure, vecmill_er
             /* A read-only parent that is there already is no failure. */
             int e = errno;
             struct stat st;
-            if (stat(p, &st) != 0) return err_sys(err, failure, e, "%s: cannot be made", p);
+            if (stat(p, &st) != 0) return e;
         }
         p[i] = kept;
     }
-    struct stat st;
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
-        return err_set(err, failure, "%s: is not a folder", path);
+    return 0;
+}
+
+vecmill_status io_make_dirs(const char *path, vecmill_status failure, vecmill_err *err)
+{
+    char p[IO_PATH_MAX];
+    size_t n = strlen(path);
+    if (n == 0 || n >= sizeof(p)) {
+        return err_set(err, failure, "a folder's path of %zu bytes, outside 1 to %d", n,
+                       IO_PATH_MAX - 1);
     }
-    return VECMILL_OK;
+    /* ENOENT: another process, whose pull brought nothing, has removed what we just made or found. */
+    int e = ENOENT;
+    for (int i = 0; i < IO_MAKE_TRIES && e == ENOENT; i++) {
+        memcpy(p, path, n + 1);
+        e = make_each(p, n);
+        struct stat st;
+        if (e == 0 && stat(p, &st) != 0)
+            e = errno;
+        else if (e == 0 && !S_ISDIR(st.st_mode))
+            return err_set(err, failure, "%s: is not a folder", p);
+    }
+    return e ? err_sys(err, failure, e, "%s: cannot be made", p) : VECMILL_OK;
 }
 
 vecmill_status io_map_file(const char *path, struct io_map *map, vecmill_status missing,

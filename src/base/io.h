@@ -42,7 +42,9 @@ bool io_exists(const char *path);
 /* When the file was last written, in ns since 1970. */
 uint64_t io_mtime_ns(const struct stat *st);
 
-/* mkdir -p, mode 0777 less the umask. */
+/* mkdir -p, mode 0777 less the umask. Other processes may remove empty folders of the path
+ * meanwhile: they are made again, IO_MAKE_TRIES times in all. */
+enum { IO_MAKE_TRIES = 100 };
 vecmill_status io_make_dirs(const char *path, vecmill_status failure, vecmill_err *err);
 
 /* A file mapped read-only, shared. Truncation by others while mapped is SIGBUS: map only files that

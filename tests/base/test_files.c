@@ -345,6 +345,39 @@ static int make_folder(void **state)
     return mkdtemp(folder) ? 0 : -1;
 }
 
+/* After each mkdir the folder it made or found is removed, as a pull that failed does, so many times. */
+static int others_remove;
+int __real_mkdir(const char *path, mode_t mode);
+int __wrap_mkdir(const char *path, mode_t mode);
+int __wrap_mkdir(const char *path, mode_t mode)
+{
+    int result = __real_mkdir(path, mode), e = errno;
+    if (others_remove > 0) {
+        others_remove--;
+        (void)rmdir(path);
+    }
+    errno = e;
+    return result;
+}
+
+static void folders_that_others_remove_are_made_again(void **state)
+{
+    (void)state;
+    char path[128];
+    vecmill_err err;
+    snprintf(path, sizeof(path), "%s/made/and/removed", folder);
+    for (int n = 1; n < 9; n++) {
+        others_remove = n;
+        assert_int_equal(io_make_dirs(path, VECMILL_E_IO, &err), VECMILL_OK);
+        assert_int_equal(others_remove, 0);
+        assert_int_equal(rmdir(path), 0);
+    }
+    others_remove = 1 << 20;
+    assert_int_equal(io_make_dirs(path, VECMILL_E_IO, &err), VECMILL_E_IO);
+    assert_non_null(strstr(err.message, "No such file"));
+    others_remove = 0;
+}
+
 static int remove_folder(void **state)
 {
     (void)state;
@@ -365,6 +398,7 @@ int main(void)
         cmocka_unit_test(a_lock_on_what_is_there),
         cmocka_unit_test(files_are_read_whole_or_refused),
         cmocka_unit_test(folders_are_made_once),
+        cmocka_unit_test(folders_that_others_remove_are_made_again),
         cmocka_unit_test(pack_gives_back_what_was_written),
         cmocka_unit_test(pack_refuses_every_flipped_byte),
     };
