@@ -243,7 +243,7 @@ int main(int argc, char **argv)
 #define KERNEL(op, LEVEL, level_name, tolerance, file)                                             \
     if (kern->level == KERN_##LEVEL && wanted(#op)) bench_##op();
 #define ATTENTION(PRECISION, LEVEL, variant, NEEDS, tolerance, file)
-#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, file)
+#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, gelu, file)
 #include "kern/kernels.def"
 #undef KERNEL
 #undef ATTENTION

@@ -15,7 +15,7 @@
 static const struct kern tables[KERN_LEVELS] = {
 #define KERNEL(name, LEVEL, level, tolerance, file) [KERN_##LEVEL].name = name##_f32_##level,
 #define ATTENTION(PRECISION, LEVEL, variant, NEEDS, tolerance, file)
-#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, file)
+#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, gelu, file)
 #include "kernels.def"
 #undef KERNEL
 #undef ATTENTION

@@ -34,7 +34,7 @@ struct gemm_kernel {
 #define KERNEL(op, LEVEL, level, tolerance, file) kernel_##op op##_f32_##level;
 #define ATTENTION(PRECISION, LEVEL, variant, NEEDS, tolerance, file)                               \
     extern const struct attention_kernel attention_##variant;
-#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, file)                                    \
+#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, gelu, file)                              \
     extern const struct gemm_kernel gemm_##variant;
 #include "kernels.def"
 #undef KERNEL

@@ -14,7 +14,7 @@ static void find(void)
 #define KERNEL(op, LEVEL, level, tolerance, file)
 #define ATTENTION(PRECISION, LEVEL, variant, NEEDS, tolerance, file)                               \
     if (cpu_favours(CPU_##NEEDS)) attentions[KERN_##LEVEL][KERN_##PRECISION] = &attention_##variant;
-#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, file)                                    \
+#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, gelu, file)                              \
     if (cpu_favours(CPU_##NEEDS)) gemms[KERN_##LEVEL][KERN_##PRECISION] = &gemm_##variant;
 #include "kernels.def"
 #undef KERNEL

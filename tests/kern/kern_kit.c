@@ -104,16 +104,6 @@ float *kit_copy(const float *from, size_t n)
 
 /* ---- comparing ---- */
 
-double kit_distance(const float *got, const float *want, size_t n)
-{
-    double most = 0;
-    for (size_t i = 0; i < n; i++) {
-        const double d = fabs((double)got[i] - (double)want[i]);
-        if (!(d <= most)) most = isnan(d) ? HUGE_VAL : d;
-    }
-    return most;
-}
-
 void kit_near(const char *what, const float *got, const float *want, size_t n, double bound)
 {
     for (size_t i = 0; i < n; i++) {

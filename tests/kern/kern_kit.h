@@ -43,9 +43,6 @@ float *kit_copy(const float *from, size_t n);
 /* Fails the test, with `what` and the place, when |got - want| > bound for any of n values. */
 void kit_near(const char *what, const float *got, const float *want, size_t n, double bound);
 
-/* max |got - want| */
-double kit_distance(const float *got, const float *want, size_t n);
-
 /* Ends the program: prints "<name>: N passed, N failed" and returns the exit code. */
 int kit_end(const char *name, int n_tests, int n_failed);
 

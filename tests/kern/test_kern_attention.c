@@ -1,5 +1,5 @@
 /* Attention at the level in VECMILL_ISA: special values, the exponential's error, and that a document's
- * bits depend on nothing but the document. */
+ * bits depend on nothing but the document. Values of every shape: test_kern_variants.c. */
 #include "kern_kit.h"
 
 #include <math.h>
@@ -241,47 +241,6 @@ static void test_ranges(void **state)
     }
 }
 
-/* One document at this level and at ref; see docs/KERNELS.md for the scale of the tolerance. */
-static void against_ref(struct kit_random *r, uint32_t len, uint32_t heads, uint32_t d)
-{
-    const struct kern *ref = kern_table(KERN_REF);
-    const size_t h = (size_t)heads * d;
-    float *qkv = kit_floats(len * 3 * h), *got = kit_floats(len * h), *want = kit_floats(len * h);
-    fill(r, qkv, len * 3 * h);
-    kit_attention(kern, KERN_FP32, qkv, len, heads, d, got, scratch_of(len, d, 0xff));
-    kit_attention(ref, KERN_FP32, qkv, len, heads, d, want,
-                  kit_bytes(attention_bytes(ref, KERN_FP32, len, d), 64));
-    double largest = 0;
-    for (size_t i = 0; i < len * h; i++) {
-        largest = fmax(largest, fabs((double)want[i]));
-    }
-    char what[64];
-    snprintf(what, sizeof what, "%u tokens, %u heads of %u", len, heads, d);
-    kit_near(what, got, want, len * h, 2e-6 * (1 + 6.0) * largest);
-    kit_free();
-}
-
-/* Every number of rows that a tile can have, at either end of a block of keys, and every width. */
-static void test_shapes(void **state)
-{
-    (void)state;
-    struct kit_random r = {6};
-    const uint32_t step = kit_times(10) == 10 ? 1 : 7;
-    for (uint32_t len = 1; len <= 130; len += step) {
-        against_ref(&r, len, 2, 32);
-        against_ref(&r, len, 1, 64);
-    }
-    static const uint32_t lengths[] = {191, 192, 193, 255, 256, 257, 383,
-                                       384, 385, 511, 512, 513, 600};
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        against_ref(&r, lengths[i], 1, i % 2 ? 32 : 64);
-    }
-    for (uint32_t d = 1; d <= 130; d += step) {
-        against_ref(&r, 1 + kit_below(&r, 70), 2, d);
-        against_ref(&r, 129 + kit_below(&r, 20), 1, d);
-    }
-}
-
 /* Weights down to those that are too small for a float; and the caller's denormal numbers are as before. */
 static void test_small_weights(void **state)
 {
@@ -324,12 +283,11 @@ static void test_scratch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_key),       cmocka_unit_test(test_equal_scores),
-        cmocka_unit_test(test_large_scores),  cmocka_unit_test(test_exponential),
-        cmocka_unit_test(test_bits),          cmocka_unit_test(test_rows_alike),
-        cmocka_unit_test(test_ranges),        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_scratch),       cmocka_unit_test(test_overflow),
-        cmocka_unit_test(test_small_weights),
+        cmocka_unit_test(test_one_key),      cmocka_unit_test(test_equal_scores),
+        cmocka_unit_test(test_large_scores), cmocka_unit_test(test_exponential),
+        cmocka_unit_test(test_bits),         cmocka_unit_test(test_rows_alike),
+        cmocka_unit_test(test_ranges),       cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_overflow),     cmocka_unit_test(test_small_weights),
     };
     kern = kit_kern();
     char name[40];

@@ -1,6 +1,6 @@
-/* The matrix product of the level in VECMILL_ISA: right against sums in double; and a row's bits depend
- * on neither the number of rows, nor the row's place, nor its neighbours; with read-only weights that
- * end at a guard page, and with one thread. */
+/* The matrix product of the level in VECMILL_ISA: a row's bits depend on neither the number of rows, nor the
+ * row's place, nor its neighbours; with read-only weights that end at a guard page, and with one thread.
+ * Values: test_kern_variants.c. */
 #include "kern_kit.h"
 
 #include <dirent.h>
@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 
 enum { MOST_ROWS = 1024 };
-#define PRODUCT_TOLERANCE 1e-6 /* of 1 + sum of |terms|; docs/KERNELS.md */
 
 static const struct kern *kern;
 
@@ -82,51 +81,6 @@ static void run(const struct product *p, const float *x, float *y, uint32_t rows
         .scratch = p->scratch,
     };
     gemm_run(kern, &call);
-}
-
-/* The right value in double, and in *scale the sum of the magnitudes that rounding errors come from. */
-static double expected(const struct product *p, const float *x, uint32_t column, double *scale)
-{
-    double v = (double)p->bias[column];
-    *scale = 1 + fabs(v);
-    for (uint32_t t = 0; t < p->shape.k; t++) {
-        const double term = (double)x[t] * (double)p->w[(size_t)column * p->shape.k + t];
-        v += term;
-        *scale += fabs(term);
-    }
-    return p->shape.act == GEMM_GELU_ERF ? v / 2 * (1 + erf(v / sqrt(2))) : v;
-}
-
-static void test_values(void **state)
-{
-    (void)state;
-    struct kit_random r = {20240601};
-    double most = 0;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        if (quick() && shapes[i].k * shapes[i].n > 384 * 384) continue;
-        struct product p = product_open(shapes[i], &r);
-        const uint32_t k = shapes[i].k, n = shapes[i].n, rows = 30;
-        float *x = kit_floats((size_t)rows * k), *y = kit_floats((size_t)rows * n);
-        fill(&r, x, (size_t)rows * k, 1.7f);
-        /* Far tails of the activation too. */
-        for (uint32_t t = 0; t < k; t++) {
-            x[t] *= 12.0f;
-        }
-        run(&p, x, y, rows);
-        for (uint32_t row = 0; row < rows; row += 7) {
-            for (uint32_t c = 0; c<n; c += n> 200 ? 11 : 1) {
-                double scale;
-                const double want = expected(&p, x + (size_t)row * k, c, &scale);
-                const double off = fabs((double)y[(size_t)row * n + c] - want) / scale;
-                if (!(off <= PRODUCT_TOLERANCE))
-                    fail_msg("%u x %u, row %u, column %u: %.9g is not %.9g", k, n, row, c,
-                             (double)y[(size_t)row * n + c], want);
-                if (off > most) most = off;
-            }
-        }
-        kit_free();
-    }
-    printf("  %s: largest error of a product %.2g of its terms' magnitudes\n", kern->name, most);
 }
 
 /* Row counts to try, in row steps: at small shapes all up to MOST_ROWS; at big ones those that together
@@ -309,10 +263,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),          cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_place_of_memory), cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_overflow_shows),  cmocka_unit_test(test_one_thread),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_bits),       cmocka_unit_test(test_place_of_memory),
+        cmocka_unit_test(test_ranges),     cmocka_unit_test(test_overflow_shows),
+        cmocka_unit_test(test_one_thread), cmocka_unit_test(test_refusals),
     };
     kern = kit_kern();
     char name[32];

@@ -1,0 +1,688 @@
+/* Every line of kernels.def that this machine can run, whether it would choose the variant or not: against
+ * ref within the line's tolerance, and ref against the formulas of docs/KERNELS.md in double. Random numbers
+ * from one seed, in memory that ends at guard pages, at the edges of every tile, block and vector. Prints a
+ * line a variant: its largest error, or why it was not run. What no check here knows does not compile. */
+#include "kern_kit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kern/kernels.h"
+
+enum { SEED = 20261130 };
+
+struct line {
+    const char *op, *variant, *needs_name, *file;
+    void (*check)(const struct line *line, struct kit_random *r);
+    enum kern_level level;
+    enum kern_precision precision;
+    enum cpu_feature needs;
+    double tolerance, gelu; /* gelu: what the activation of a product adds */
+    struct kern rows;       /* a line is of one row kernel, or */
+    const struct attention_kernel *attention;
+    const struct gemm_kernel *gemm;
+};
+
+/* ---- comparing ---- */
+
+static struct {
+    double tolerance;
+    double share[2]; /* largest error over what is allowed; [1]: with GELU */
+    char shape[80];
+} now;
+
+/* Where nothing is allowed, equal bits. */
+static void compare(int act, const float *got, const float *want, size_t i, double allowed)
+{
+    const double off = fabs((double)got[i] - (double)want[i]);
+    if (!(off <= allowed) || (allowed == 0 && memcmp(got + i, want + i, sizeof *got) != 0))
+        fail_msg("%s, value %zu: %.9g, and not %.9g: off by %.3g, allowed are %.3g", now.shape, i,
+                 (double)got[i], (double)want[i], off, allowed);
+    if (allowed > 0) now.share[act] = fmax(now.share[act], off / allowed);
+}
+
+static void compare_all(const float *got, const float *want, size_t n, double scale)
+{
+    for (size_t i = 0; i < n; i++) {
+        compare(0, got, want, i, now.tolerance * scale);
+    }
+}
+
+static void fill(struct kit_random *r, float *to, size_t n, float scale, float offset)
+{
+    for (size_t i = 0; i < n; i++) {
+        to[i] = kit_normal(r) * scale + offset;
+    }
+}
+
+static double largest(const float *x, size_t n)
+{
+    float most = 0;
+    for (size_t i = 0; i < n; i++) {
+        most = fmaxf(most, fabsf(x[i]));
+    }
+    return (double)most;
+}
+
+/* Room for a result, none of whose values is right yet. */
+static float *unwritten(size_t n)
+{
+    float *to = kit_floats(n);
+    memset(to, 0xff, n * sizeof *to);
+    return to;
+}
+
+static void *garbage(size_t bytes)
+{
+    void *scratch = bytes ? kit_bytes(bytes, 64) : NULL;
+    if (bytes) memset(scratch, 0xff, bytes);
+    return scratch;
+}
+
+/* ---- row kernels ---- */
+
+/* Widths that encoders have, and any others: below, at and beside every vector width. */
+static uint32_t random_width(struct kit_random *r)
+{
+    static const uint32_t usual[] = {8, 32, 128, 312, 384, 768, 1024};
+    if (kit_below(r, 3) == 0) return usual[kit_below(r, sizeof usual / sizeof *usual)];
+    return 1 + kit_below(r, kit_below(r, 2) ? 70 : 1024);
+}
+
+static float random_scale(struct kit_random *r)
+{
+    static const float scales[] = {1e-4f, 0.02f, 1, 30, 1e4f};
+    return scales[kit_below(r, sizeof scales / sizeof *scales)];
+}
+
+/* LN of docs/KERNELS.md, of one row. */
+static void norm_in_double(const float *v, const float *gamma, const float *beta, double eps,
+                           uint32_t h, float *out)
+{
+    double mean = 0, variance = 0;
+    for (uint32_t c = 0; c < h; c++) {
+        mean += (double)v[c] / h;
+    }
+    for (uint32_t c = 0; c < h; c++) {
+        variance += ((double)v[c] - mean) * ((double)v[c] - mean) / h;
+    }
+    for (uint32_t c = 0; c < h; c++) {
+        out[c] = (float)(((double)v[c] - mean) / sqrt(variance + eps) * (double)gamma[c] +
+                         (double)beta[c]);
+    }
+}
+
+static void embed_norm_in_double(const int32_t *ids, uint32_t n, const float *word,
+                                 const float *position, const float *type0, const float *gamma,
+                                 const float *beta, float eps, uint32_t h, float *x)
+{
+    float v[1024];
+    for (size_t i = 0; i < n; i++) {
+        for (uint32_t c = 0; c < h; c++) {
+            v[c] = word[(ids ? (size_t)ids[i] : i) * h + c] + type0[c] + position[i * h + c];
+        }
+        norm_in_double(v, gamma, beta, (double)eps, h, x + i * h);
+    }
+}
+
+static void add_norm_in_double(float *x, const float *y, const float *gamma, const float *beta,
+                               float eps, uint32_t n, uint32_t h)
+{
+    for (size_t i = 0; i < (size_t)n * h; i++) {
+        x[i] += y[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        norm_in_double(x + i * h, gamma, beta, (double)eps, h, x + i * h);
+    }
+}
+
+/* In float, rows ascending: that is the formula. */
+static void pool_mean_by_column(const float *x, uint32_t n, uint32_t h, float *out)
+{
+    for (uint32_t c = 0; c < h; c++) {
+        float sum = x[c];
+        for (uint32_t i = 1; i < n; i++) {
+            sum += x[(size_t)i * h + c];
+        }
+        out[c] = sum / (float)n;
+    }
+}
+
+static void normalize_in_double(float *v, uint32_t h)
+{
+    double squares = 0;
+    for (uint32_t c = 0; c < h; c++) {
+        squares += (double)v[c] * (double)v[c];
+    }
+    for (uint32_t c = 0; c < h; c++) {
+        v[c] = (float)((double)v[c] / fmax(sqrt(squares), 1e-12));
+    }
+}
+
+static void check_embed_norm(const struct line *line, struct kit_random *r)
+{
+    kernel_embed_norm *reference =
+        line->level == KERN_REF ? embed_norm_in_double : embed_norm_f32_ref;
+    for (int turn = 0; turn < kit_times(120); turn++) {
+        const uint32_t h = random_width(r), n = 1 + kit_below(r, 20), vocab = turn % 3 ? 5 : n;
+        const size_t all = (size_t)n * h;
+        const float scale = random_scale(r);
+        float *word = kit_floats((size_t)vocab * h), *position = kit_floats(all);
+        float *type0 = kit_floats(h), *gamma = kit_floats(h), *beta = kit_floats(h);
+        float *got = unwritten(all), *want = unwritten(all);
+        int32_t *ids = turn % 3 ? kit_bytes(n * sizeof *ids, sizeof *ids) : NULL;
+        fill(r, word, (size_t)vocab * h, scale, 0);
+        fill(r, position, all, scale, 0);
+        fill(r, type0, h, scale, 0);
+        fill(r, gamma, h, 0.3f, 1);
+        fill(r, beta, h, 0.3f, 0);
+        for (uint32_t i = 0; ids && i < n; i++) {
+            ids[i] = (int32_t)kit_below(r, vocab);
+        }
+        snprintf(now.shape, sizeof now.shape, "%u rows of %u", n, h);
+        line->rows.embed_norm(ids, n, word, position, type0, gamma, beta, 1e-12f, h, got);
+        reference(ids, n, word, position, type0, gamma, beta, 1e-12f, h, want);
+        compare_all(got, want, all, 1 + largest(want, all));
+        kit_free();
+    }
+}
+
+static void check_add_norm(const struct line *line, struct kit_random *r)
+{
+    kernel_add_norm *reference = line->level == KERN_REF ? add_norm_in_double : add_norm_f32_ref;
+    for (int turn = 0; turn < kit_times(120); turn++) {
+        const uint32_t h = random_width(r), n = 1 + kit_below(r, 20);
+        const size_t all = (size_t)n * h;
+        const float scale = random_scale(r);
+        float *y = kit_floats(all), *gamma = kit_floats(h), *beta = kit_floats(h);
+        float *got = kit_floats(all);
+        fill(r, y, all, scale, 0);
+        fill(r, got, all, scale, kit_below(r, 2) ? scale : 0);
+        fill(r, gamma, h, 0.3f, 1);
+        fill(r, beta, h, 0.3f, 0);
+        float *want = kit_copy(got, all);
+        snprintf(now.shape, sizeof now.shape, "%u rows of %u", n, h);
+        line->rows.add_norm(got, y, gamma, beta, 1e-12f, n, h);
+        reference(want, y, gamma, beta, 1e-12f, n, h);
+        compare_all(got, want, all, 1 + largest(want, all));
+        kit_free();
+    }
+}
+
+static void check_pool_mean(const struct line *line, struct kit_random *r)
+{
+    kernel_pool_mean *reference = line->level == KERN_REF ? pool_mean_by_column : pool_mean_f32_ref;
+    for (int turn = 0; turn < kit_times(120); turn++) {
+        const uint32_t h = random_width(r), n = 1 + kit_below(r, turn % 4 ? 20 : 300);
+        float *x = kit_floats((size_t)n * h), *got = unwritten(h), *want = unwritten(h);
+        fill(r, x, (size_t)n * h, random_scale(r), 0);
+        snprintf(now.shape, sizeof now.shape, "%u rows of %u", n, h);
+        line->rows.pool_mean(x, n, h, got);
+        reference(x, n, h, want);
+        compare_all(got, want, h, 1);
+        kit_free();
+    }
+}
+
+static void check_normalize(const struct line *line, struct kit_random *r)
+{
+    kernel_normalize *reference = line->level == KERN_REF ? normalize_in_double : normalize_f32_ref;
+    for (int turn = 0; turn < kit_times(200); turn++) {
+        const uint32_t h = random_width(r);
+        float *got = kit_floats(h);
+        fill(r, got, h, random_scale(r), 0);
+        if (turn == 0) memset(got, 0, h * sizeof *got); /* stays zero: no division by nothing */
+        float *want = kit_copy(got, h);
+        snprintf(now.shape, sizeof now.shape, "a row of %u", h);
+        line->rows.normalize(got, h);
+        reference(want, h);
+        compare_all(got, want, h, 1);
+        kit_free();
+    }
+}
+
+/* ---- attention ---- */
+
+struct document {
+    uint32_t len, heads, d;
+    float *qkv;
+};
+
+/* Room for one score a key, of the longest document here. */
+enum { LONGEST = 600 };
+
+static double score(const struct document *doc, uint32_t i, uint32_t j, uint32_t head)
+{
+    const size_t h = (size_t)doc->heads * doc->d;
+    const float *q = doc->qkv + i * 3 * h + (size_t)head * doc->d;
+    const float *k = doc->qkv + j * 3 * h + h + (size_t)head * doc->d;
+    double sum = 0;
+    for (uint32_t t = 0; t < doc->d; t++) {
+        sum += (double)q[t] * (double)k[t];
+    }
+    return sum / sqrt(doc->d);
+}
+
+static double largest_score(const struct document *doc)
+{
+    double most = 0;
+    for (uint32_t head = 0; head < doc->heads; head++) {
+        for (uint32_t i = 0; i < doc->len * doc->len; i++) {
+            most = fmax(most, fabs(score(doc, i / doc->len, i % doc->len, head)));
+        }
+    }
+    return most;
+}
+
+static double largest_value(const struct document *doc)
+{
+    const size_t h = (size_t)doc->heads * doc->d;
+    double most = 0;
+    for (size_t i = 0; i < doc->len; i++) {
+        most = fmax(most, largest(doc->qkv + i * 3 * h + 2 * h, h));
+    }
+    return most;
+}
+
+static void attention_in_double(const struct document *doc, float *ctx)
+{
+    const size_t d = doc->d, h = doc->heads * d;
+    double weights[LONGEST];
+    for (uint32_t row = 0; row < doc->len * doc->heads; row++) {
+        const uint32_t i = row / doc->heads, head = row % doc->heads;
+        double most = -HUGE_VAL, sum = 0;
+        for (uint32_t j = 0; j < doc->len; j++) {
+            weights[j] = score(doc, i, j, head);
+            most = fmax(most, weights[j]);
+        }
+        for (uint32_t j = 0; j < doc->len; j++) {
+            weights[j] = exp(weights[j] - most);
+            sum += weights[j];
+        }
+        for (size_t t = 0; t < d; t++) {
+            double value = 0;
+            for (size_t j = 0; j < doc->len; j++) {
+                value += weights[j] * (double)doc->qkv[j * 3 * h + 2 * h + head * d + t];
+            }
+            ctx[i * h + head * d + t] = (float)(value / sum);
+        }
+    }
+}
+
+/* docs/KERNELS.md. Float's errors grow with a score and show in what comes out; bfloat16's and int8's are of
+ * weights and values. */
+static double attention_scale(const struct line *line, const struct document *doc,
+                              const float *want)
+{
+    if (line->precision == KERN_BF16) return largest_value(doc);
+    const size_t n = (size_t)doc->len * doc->heads * doc->d;
+    return (1 + largest_score(doc)) *
+           (line->precision == KERN_FP32 ? largest(want, n) : largest_value(doc));
+}
+
+static void attend(const struct attention_kernel *kernel, const struct document *doc, float *ctx)
+{
+    const struct attention_call call = {
+        .qkv = doc->qkv,
+        .ctx = ctx,
+        .len = doc->len,
+        .n_queries = doc->len,
+        .heads = doc->heads,
+        .d = doc->d,
+        .n_heads = doc->heads,
+        .scratch = garbage(kernel->bytes(doc->len, doc->d)),
+    };
+    kernel->run(&call);
+}
+
+static void attention_of(const struct line *line, struct kit_random *r, uint32_t len,
+                         uint32_t heads, uint32_t d)
+{
+    const size_t n = (size_t)len * heads * d;
+    const struct document doc = {len, heads, d, kit_floats(3 * n)};
+    const float size = (float)(1 + kit_below(r, 3)) * 0.75f;
+    float *got = unwritten(n), *want = unwritten(n);
+    fill(r, doc.qkv, 3 * n, size, kit_below(r, 2) ? 0 : 0.5f);
+    attend(line->attention, &doc, got);
+    if (line->level == KERN_REF) {
+        attention_in_double(&doc, want);
+    } else {
+        attend(variant_attention(KERN_REF, line->precision), &doc, want);
+    }
+    snprintf(now.shape, sizeof now.shape, "%u tokens, %u heads of %u, size %g", len, heads, d,
+             (double)size);
+    compare_all(got, want, n, attention_scale(line, &doc, want));
+    kit_free();
+}
+
+/* Every number of rows that a tile can have, either end of a block of keys, every width. */
+static void check_attention(const struct line *line, struct kit_random *r)
+{
+    enum { N_LENGTHS = 6 };
+    static const uint32_t lengths[N_LENGTHS] = {193, 256, 257, 385, 513, LONGEST};
+    /* Odd steps meet every remainder too; plain C in these precisions is slow. */
+    static const uint32_t steps[KERN_PRECISIONS] = {
+        [KERN_FP32] = 1, [KERN_BF16] = 5, [KERN_INT8] = 3};
+    const uint32_t step = kit_times(10) == 1 ? 13 : steps[line->precision];
+    for (uint32_t len = 1; len <= 130; len += step) {
+        attention_of(line, r, len, 2, 32);
+        if (len % 3 == 0) attention_of(line, r, len, 1, 64);
+    }
+    for (int i = 0; i < kit_times(N_LENGTHS); i++) {
+        attention_of(line, r, lengths[i], 1, i == 1 ? 64 : 32);
+    }
+    for (uint32_t d = 1; d <= 130; d += step) {
+        attention_of(line, r, 1 + kit_below(r, 70), 2, d);
+        if (d % 10 == 0) attention_of(line, r, 129 + kit_below(r, 20), 1, d);
+    }
+}
+
+/* ---- matrix products ---- */
+
+/* How much faster than its input GELU grows, at most: 1.129, at the root of 2. */
+#define GELU_SLOPE 1.13
+
+struct packed {
+    const struct gemm_kernel *kernel;
+    void *weights, *scratch;
+};
+
+struct product {
+    uint32_t k, n;
+    float *w, *bias;
+    double *lengths;         /* [n]: of an output's weights, as a vector */
+    struct packed got, want; /* want: no kernel where ref itself is under test */
+};
+
+static struct packed packed_by(const struct gemm_kernel *kernel, const struct product *p)
+{
+    const struct packed packed = {
+        .kernel = kernel,
+        .weights = garbage(kernel->packed_bytes(p->k, p->n)),
+        .scratch = garbage(kernel->scratch_bytes(p->k, p->n)),
+    };
+    kernel->pack(p->k, p->n, p->w, packed.weights);
+    return packed;
+}
+
+/* The lengths of n vectors of k numbers. */
+static double *lengths_of(const float *x, size_t n, size_t k)
+{
+    double *lengths = kit_bytes(n * sizeof *lengths, sizeof *lengths);
+    for (size_t i = 0; i < n; i++) {
+        double squares = 0;
+        for (size_t t = i * k; t < (i + 1) * k; t++) {
+            squares += (double)x[t] * (double)x[t];
+        }
+        lengths[i] = sqrt(squares);
+    }
+    return lengths;
+}
+
+static struct product product_of(const struct line *line, struct kit_random *r, uint32_t k,
+                                 uint32_t n)
+{
+    const size_t all = (size_t)k * n;
+    struct product p = {.k = k, .n = n, .w = kit_floats(all), .bias = kit_floats(n)};
+    fill(r, p.w, all, 1 / sqrtf((float)k), 0);
+    fill(r, p.bias, n, 1, 0);
+    p.got = packed_by(line->gemm, &p);
+    if (line->level != KERN_REF) p.want = packed_by(variant_gemm(KERN_REF, line->precision), &p);
+    p.lengths = lengths_of(p.w, n, k);
+    return p;
+}
+
+static void multiply(const struct packed *packed, const struct product *p, enum gemm_act act,
+                     const float *x, uint32_t rows, float *y)
+{
+    const struct gemm_call call = {
+        .shape = {.k = p->k, .n = p->n, .act = act},
+        .packed = packed->weights,
+        .bias = p->bias,
+        .x = x,
+        .y = y,
+        .ldy = p->n,
+        .columns = p->n,
+        .rows = rows,
+        .scratch = packed->scratch,
+    };
+    packed->kernel->run(&call);
+}
+
+static void multiply_in_double(const struct product *p, enum gemm_act act, const float *x,
+                               uint32_t rows, float *y)
+{
+    for (size_t i = 0; i < (size_t)rows * p->n; i++) {
+        const float *row = x + i / p->n * p->k, *w = p->w + i % p->n * p->k;
+        double v = (double)p->bias[i % p->n];
+        for (uint32_t t = 0; t < p->k; t++) {
+            v += (double)row[t] * (double)w[t];
+        }
+        y[i] = (float)(act == GEMM_GELU_ERF ? v / 2 * (1 + erf(v / sqrt(2))) : v);
+    }
+}
+
+/* Rows as encoders have them, normal or with two inputs far beyond the rest; and rows of one sign, so large
+ * that the activation ends, or of zeros. */
+static void fill_row(struct kit_random *r, float *x, uint32_t k)
+{
+    const uint32_t kind = kit_below(r, 6);
+    fill(r, x, k, kind == 5 ? 0 : 1, 0);
+    for (uint32_t t = 0; kind == 3 && t < k; t++) {
+        x[t] = fabsf(x[t]) + 0.5f;
+    }
+    for (uint32_t t = 0; kind == 4 && t < k; t++) {
+        x[t] = fabsf(x[t]) * -12;
+    }
+    if (kind == 2) x[kit_below(r, k)] *= 30;
+    if (kind == 2) x[kit_below(r, k)] *= 30;
+    if (kind == 5) x[kit_below(r, k)] = -0.0f;
+}
+
+/* What rows go in and come out by; all of it ends where its memory does. */
+struct rows {
+    uint32_t n;
+    const float *x;
+    const double *lengths; /* [n]: of the rows */
+    float *got, *want, *sums;
+};
+
+static void product_of_rows(const struct line *line, const struct product *p, enum gemm_act act,
+                            const struct rows *rows, float *want)
+{
+    memset(rows->got, 0xff, (size_t)rows->n * p->n * sizeof *rows->got);
+    snprintf(now.shape, sizeof now.shape, "%u rows, %u to %u%s", rows->n, p->k, p->n,
+             act == GEMM_NONE ? "" : ", gelu");
+    multiply(&p->got, p, act, rows->x, rows->n, rows->got);
+    if (line->level == KERN_REF) {
+        multiply_in_double(p, act, rows->x, rows->n, want);
+    } else {
+        multiply(&p->want, p, act, rows->x, rows->n, want);
+    }
+}
+
+/* docs/KERNELS.md */
+static double product_scale(const struct product *p, const struct rows *rows, size_t i)
+{
+    return 1 + fabs((double)p->bias[i % p->n]) + rows->lengths[i / p->n] * p->lengths[i % p->n];
+}
+
+/* The activation carries a sum's error on, no more than GELU_SLOPE times as large, and adds its own. */
+static void compare_rows(const struct line *line, const struct product *p, const struct rows *rows)
+{
+    const size_t n_y = (size_t)rows->n * p->n;
+    product_of_rows(line, p, GEMM_NONE, rows, rows->sums);
+    for (size_t i = 0; i < n_y; i++) {
+        compare(0, rows->got, rows->sums, i, now.tolerance * product_scale(p, rows, i));
+    }
+    product_of_rows(line, p, GEMM_GELU_ERF, rows, rows->want);
+    for (size_t i = 0; i < n_y; i++) {
+        const double own = line->gelu * fmax(1, fabs((double)rows->sums[i]));
+        compare(1, rows->got, rows->want, i,
+                own + GELU_SLOPE * now.tolerance * product_scale(p, rows, i));
+    }
+}
+
+/* Products of real encoders, and such as fit no tile, panel, vector, or group of inputs. */
+static const struct {
+    uint32_t k, n;
+} sizes_of_products[] = {
+    {384, 1152}, {384, 384}, {384, 1536}, {1536, 384}, {3072, 768}, {312, 1200}, {1200, 312},
+    {1000, 70},  {1300, 20}, {128, 512},  {771, 130},  {384, 200},  {129, 70},   {127, 33},
+    {100, 36},   {33, 57},   {32, 96},    {31, 64},    {64, 16},    {24, 72},    {7, 5},
+    {5, 65},     {4, 15},    {3, 31},     {2, 17},     {1, 1},
+};
+
+/* Tiles of one to six rows, whole and left over, either end of a block of 96 or 240. */
+static const uint32_t row_counts[] = {1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 30, 97, 245};
+
+static bool is_counted(uint32_t rows, size_t weights)
+{
+    if (kit_times(10) == 1) return rows <= 7 && weights <= 20000;
+    return weights <= 30000 || rows == 1 || rows == 13 || (rows < 13 && weights <= 150000);
+}
+
+static void check_gemm(const struct line *line, struct kit_random *r)
+{
+    for (size_t s = 0; s < sizeof sizes_of_products / sizeof *sizes_of_products; s++) {
+        const uint32_t k = sizes_of_products[s].k, n = sizes_of_products[s].n;
+        if (!is_counted(1, (size_t)k * n)) continue;
+        const struct product p = product_of(line, r, k, n);
+        size_t most = 1;
+        for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++) {
+            if (is_counted(row_counts[i], (size_t)k * n)) most = row_counts[i];
+        }
+        const size_t n_y = most * n;
+        float *x = kit_floats(most * k), *got = kit_floats(n_y);
+        float *want = kit_floats(n_y), *sums = kit_floats(n_y);
+        for (size_t i = 0; i < most; i++) {
+            fill_row(r, x + i * k, k);
+        }
+        const double *lengths = lengths_of(x, most, k);
+        for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++) {
+            if (!is_counted(row_counts[i], (size_t)k * n)) continue;
+            const size_t skipped = most - row_counts[i];
+            const struct rows rows = {
+                .n = row_counts[i],
+                .x = x + skipped * k,
+                .lengths = lengths + skipped,
+                .got = got + skipped * n,
+                .want = want + skipped * n,
+                .sums = sums + skipped * n,
+            };
+            compare_rows(line, &p, &rows);
+        }
+        kit_free();
+    }
+}
+
+/* ---- the lines ---- */
+
+/* What ref may be off from its formula in double, in the op's scale. Row kernels: three roundings to float
+ * of 2^-24 each, after sums in double; pool_mean's formula is in float. bfloat16's products: each factor is
+ * rounded by up to 2^-8 of itself. The others: more than twice what is seen (docs/KERNELS.md). */
+#define OFF_embed_norm     2e-7
+#define OFF_add_norm       2e-7
+#define OFF_pool_mean      0
+#define OFF_normalize      2e-7
+#define OFF_ATTENTION_FP32 2e-6
+#define OFF_ATTENTION_BF16 3e-2
+#define OFF_ATTENTION_INT8 1e-2
+#define OFF_GEMM_FP32      4e-7
+#define OFF_GEMM_BF16      7.9e-3
+#define OFF_GEMM_INT8      2e-2
+#define OFF_GELU           1.7e-7 /* test_kern_gelu.c */
+
+static struct line lines[] = {
+#define KERNEL(name, LEVEL, which, bound, where)                                                   \
+    {.op = #name,                                                                                  \
+     .variant = #which,                                                                            \
+     .needs_name = "",                                                                             \
+     .file = where,                                                                                \
+     .check = check_##name,                                                                        \
+     .level = KERN_##LEVEL,                                                                        \
+     .tolerance = KERN_##LEVEL == KERN_REF ? OFF_##name : bound,                                   \
+     .rows.name = name##_f32_##which},
+#define ATTENTION(PRECISION, LEVEL, which, NEEDS, bound, where)                                    \
+    {.op = "attention",                                                                            \
+     .variant = #which,                                                                            \
+     .needs_name = #NEEDS,                                                                         \
+     .file = where,                                                                                \
+     .check = check_attention,                                                                     \
+     .level = KERN_##LEVEL,                                                                        \
+     .precision = KERN_##PRECISION,                                                                \
+     .needs = CPU_##NEEDS,                                                                         \
+     .tolerance = KERN_##LEVEL == KERN_REF ? OFF_ATTENTION_##PRECISION : bound,                    \
+     .attention = &attention_##which},
+#define GEMM(PRECISION, LEVEL, which, NEEDS, bound, gelu_bound, where)                             \
+    {.op = "gemm",                                                                                 \
+     .variant = #which,                                                                            \
+     .needs_name = #NEEDS,                                                                         \
+     .file = where,                                                                                \
+     .check = check_gemm,                                                                          \
+     .level = KERN_##LEVEL,                                                                        \
+     .precision = KERN_##PRECISION,                                                                \
+     .needs = CPU_##NEEDS,                                                                         \
+     .tolerance = KERN_##LEVEL == KERN_REF ? OFF_GEMM_##PRECISION : bound,                         \
+     .gelu = KERN_##LEVEL == KERN_REF ? OFF_GELU : gelu_bound,                                     \
+     .gemm = &gemm_##which},
+#include "kern/kernels.def"
+#undef KERNEL
+#undef ATTENTION
+#undef GEMM
+};
+enum { N_LINES = sizeof lines / sizeof *lines };
+
+/* Does dispatch take another variant of this level and precision on this machine? */
+static bool is_passed_over(const struct line *line)
+{
+    if (line->gemm) return variant_gemm(line->level, line->precision) != line->gemm;
+    if (line->attention) return variant_attention(line->level, line->precision) != line->attention;
+    return false;
+}
+
+static void test_line(void **state)
+{
+    const struct line *line = *state;
+    struct kit_random r = {SEED};
+    memset(&now, 0, sizeof now);
+    now.tolerance = line->tolerance;
+    line->check(line, &r);
+    printf("  %s%s: ", line->file, is_passed_over(line) ? ", not chosen here" : "");
+    if (line->tolerance == 0)
+        printf("equal bits");
+    else
+        printf("off by %.2g, tolerance %.2g", now.share[0] * line->tolerance, line->tolerance);
+    if (line->gemm) printf(", with gelu %.2g of what is allowed", now.share[1]);
+    printf("\n");
+}
+
+/* Is the line run here? Says why if not. */
+static bool is_run(const struct line *line, const char *name)
+{
+    if (line->level > kern_machine_level())
+        printf("  skipped: %s: this machine has no %s\n", name, kern_level_name(line->level));
+    else if (!cpu_has(line->needs))
+        printf("  skipped: %s: this processor lacks %s\n", name, line->needs_name);
+    else
+        return true;
+    return false;
+}
+
+int main(void)
+{
+    static char names[N_LINES][64];
+    struct CMUnitTest tests[N_LINES] = {{0}};
+    int n_run = 0;
+    printf("seed %d\n", SEED);
+    for (size_t i = 0; i < N_LINES; i++) {
+        struct line *line = &lines[i];
+        snprintf(names[i], sizeof names[i], "%s %s %s, %s", kern_level_name(line->level), line->op,
+                 kern_precision_name(line->precision), line->variant);
+        if (!is_run(line, names[i])) continue;
+        tests[n_run++] = (struct CMUnitTest){names[i], test_line, NULL, NULL, line};
+    }
+    return kit_end("kern-variants", n_run, cmocka_run_group_tests(tests, NULL, NULL));
+}
