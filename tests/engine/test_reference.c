@@ -1,14 +1,12 @@
 /* The default model against sentence-transformers' vectors, through vecmill.h alone.
  *
- * Data, in VECMILL_SHARED (else ../shared) under data/reference: texts.jsonl ({"text", "ids"}; PyPI
- * tokenizers, limit 256) and minilm-l6-v2.npy (sentence-transformers 6.2, torch 2.15, fp32,
- * normalised). Needs the model's folder in VECMILL_TEST_MODEL. Without either it says so and is skipped.
+ * Needs the model's folder in VECMILL_TEST_MODEL; without it it says so and is skipped.
  *
  * Shows: token ids equal; cosine >= 0.999999 and |delta| <= 1e-5; and that a row's bits do not depend
  * on order, neighbours or batch_tokens. The level is VECMILL_ISA's.
  *
  *     test_reference [TEXTS [x]]     so many texts; with an x all of them where VECMILL_TEST_LONG is set */
-#include "base/base.h"
+#include "../data/reference.h"
 #include "vecmill.h"
 
 #include <math.h>
@@ -16,19 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define N_MOST     1000
-#define DIM        384
-#define LENGTH     256
+#define N_MOST     REFERENCE_MOST
+#define DIM        REFERENCE_DIM
+#define LENGTH     REFERENCE_LENGTH
 #define COSINE     0.999999
 #define DIFFERENCE 1e-5
 
-static struct {
-    size_t n;
-    json_t *lines[N_MOST];
-    vecmill_doc docs[N_MOST];
-    struct io_map npy;
-    const float *rows; /* [n, DIM] */
-} reference;
+static struct reference reference;
+static vecmill_doc docs[N_MOST]; /* the texts of it */
 
 static int n_passed, n_failed;
 
@@ -48,46 +41,6 @@ static int skip(const char *why)
     return 77;
 }
 
-/* Reads texts and vectors; false with a word when they are not there. */
-static bool load(const char *shared, vecmill_err *err)
-{
-    char texts[IO_PATH_MAX], vectors[IO_PATH_MAX];
-    struct buf b;
-    snprintf(texts, sizeof(texts), "%s/data/reference/texts.jsonl", shared);
-    snprintf(vectors, sizeof(vectors), "%s/data/reference/minilm-l6-v2.npy", shared);
-    buf_init(&b, 16 << 20, "TEST");
-    if (io_read_file(texts, &b, VECMILL_E_NOTFOUND, VECMILL_E_IO, err) != VECMILL_OK ||
-        io_map_file(vectors, &reference.npy, VECMILL_E_NOTFOUND, VECMILL_E_IO, err) != VECMILL_OK) {
-        buf_done(&b);
-        return false;
-    }
-    for (char *line = b.data, *end = b.data + b.bytes; line < end && reference.n < N_MOST;) {
-        char *stop = memchr(line, '\n', (size_t)(end - line));
-        if (!stop) stop = end;
-        json_t *v = NULL;
-        if (jsonx_parse(line, (size_t)(stop - line), texts, VECMILL_E_INPUT, &v, err) !=
-            VECMILL_OK) {
-            buf_done(&b);
-            return false;
-        }
-        const json_t *text = json_object_get(v, "text");
-        reference.docs[reference.n] =
-            (vecmill_doc){json_string_value(text), json_string_length(text)};
-        reference.lines[reference.n++] = v;
-        line = stop + 1;
-    }
-    buf_done(&b);
-    /* The header of this one file is 128 bytes; its size proves it. */
-    size_t bytes = 128 + reference.n * DIM * sizeof(float);
-    if (reference.npy.bytes != bytes) {
-        err_set(err, VECMILL_E_INPUT, "%s: holds %zu bytes, %zu texts need %zu", vectors,
-                reference.npy.bytes, reference.n, bytes);
-        return false;
-    }
-    reference.rows = (const float *)(const void *)(reference.npy.data + 128);
-    return true;
-}
-
 /* Keeps `most` texts, evenly spread. */
 static void thin_out(size_t most)
 {
@@ -96,16 +49,15 @@ static void thin_out(size_t most)
     if (most == 0 || most >= n) return;
     for (size_t i = 0; i < most; i++) {
         const size_t from = i * n / most;
-        memcpy(rows + i * DIM, reference.rows + from * DIM, DIM * sizeof(float));
-        json_t *kept = reference.lines[i];
-        reference.lines[i] = reference.lines[from];
-        reference.lines[from] = kept;
-        reference.docs[i] = reference.docs[from];
+        memcpy(rows + i * DIM, reference.vectors + from * DIM, DIM * sizeof(float));
+        json_t *kept = reference.rows[i];
+        reference.rows[i] = reference.rows[from];
+        reference.rows[from] = kept;
     }
     for (size_t i = most; i < n; i++) {
-        json_decref(reference.lines[i]);
+        json_decref(reference.rows[i]);
     }
-    reference.rows = rows;
+    reference.vectors = rows;
     reference.n = most;
     printf("  %zu of %zu texts\n", most, n);
 }
@@ -128,11 +80,10 @@ static void check_ids(vecmill_session *s)
 {
     size_t different = 0;
     for (size_t i = 0; i < reference.n; i++) {
-        const json_t *want = json_object_get(reference.lines[i], "ids");
+        const json_t *want = json_object_get(reference.rows[i], "ids");
         int32_t ids[LENGTH];
         size_t n = 0;
-        if (vecmill_tokenize(s, reference.docs[i], ids, LENGTH, &n, NULL, NULL) != VECMILL_OK)
-            n = 0;
+        if (vecmill_tokenize(s, docs[i], ids, LENGTH, &n, NULL, NULL) != VECMILL_OK) n = 0;
         bool same = n == json_array_size(want);
         for (size_t k = 0; same && k < n; k++) {
             same = ids[k] == json_integer_value(json_array_get(want, k));
@@ -150,7 +101,7 @@ static void check_vectors(const float *got)
 {
     double least_cosine = 2, most_difference = 0;
     for (size_t i = 0; i < reference.n; i++) {
-        const float *a = got + i * DIM, *b = reference.rows + i * DIM;
+        const float *a = got + i * DIM, *b = reference.vectors + i * DIM;
         double ab = 0, aa = 0, bb = 0;
         for (size_t k = 0; k < DIM; k++) {
             ab += (double)a[k] * (double)b[k];
@@ -172,18 +123,18 @@ static void check_bits(const char *model, uint32_t batch_tokens, const size_t *o
                        const float *want, const char *what)
 {
     vecmill_session *s = open_session(model, batch_tokens);
-    vecmill_doc *docs = calloc(n, sizeof(*docs));
+    vecmill_doc *asked = calloc(n, sizeof(*asked));
     float *got = calloc(n * DIM, sizeof(*got));
     for (size_t i = 0; i < n; i++) {
-        docs[i] = reference.docs[order[i]];
+        asked[i] = docs[order[i]];
     }
-    bool ok = vecmill_embed(s, docs, n, got, NULL, NULL) == VECMILL_OK;
+    bool ok = vecmill_embed(s, asked, n, got, NULL, NULL) == VECMILL_OK;
     for (size_t i = 0; ok && i < n; i++) {
         ok = memcmp(got + i * DIM, want + order[i] * DIM, DIM * sizeof(*got)) == 0;
         if (!ok) printf("  text %zu has other bits\n", order[i]);
     }
     check(ok, what);
-    free(docs);
+    free(asked);
     free(got);
     vecmill_session_close(s);
 }
@@ -209,22 +160,29 @@ static void check_independence(const char *model, const float *want, size_t n)
 
 int main(int argc, char **argv)
 {
-    const char *shared = getenv("VECMILL_SHARED"), *model = getenv("VECMILL_TEST_MODEL");
+    const char *model = getenv("VECMILL_TEST_MODEL");
     vecmill_err err;
     if (!model || !*model) return skip("VECMILL_TEST_MODEL is not set");
-    if (!shared || !*shared) shared = "../shared"; /* beside the checkout, where the test runs */
-    if (!load(shared, &err)) return skip(err.message);
     vecmill_machine machine = {.struct_bytes = sizeof(machine)};
     if (vecmill_machine_describe(&machine, &err) == VECMILL_OK && machine.isa[0] == '\0') {
         return skip("this machine lacks the level VECMILL_ISA names");
     }
     const char *is_long = getenv("VECMILL_TEST_LONG");
     const bool all = argc == 1 || (argc > 2 && is_long && *is_long);
+    if (reference_open(&reference, &err) != VECMILL_OK) {
+        printf("engine-reference: %s\n", err.message);
+        reference_close(&reference);
+        return 1;
+    }
     if (!all) thin_out(strtoul(argv[1], NULL, 10));
+    for (size_t i = 0; i < reference.n; i++) {
+        const json_t *text = json_object_get(reference.rows[i], "text");
+        docs[i] = (vecmill_doc){json_string_value(text), json_string_length(text)};
+    }
     vecmill_session *s = open_session(model, 0);
     float *got = calloc(reference.n * DIM, sizeof(*got));
     vecmill_result *results = calloc(reference.n, sizeof(*results));
-    check(vecmill_embed(s, reference.docs, reference.n, got, results, &err) == VECMILL_OK, "embed");
+    check(vecmill_embed(s, docs, reference.n, got, results, &err) == VECMILL_OK, "embed");
     uint64_t tokens = 0;
     for (size_t i = 0; i < reference.n; i++) {
         tokens += results[i].n_tokens;
@@ -239,10 +197,7 @@ int main(int argc, char **argv)
     check_independence(model, got, slow && reference.n > 40 ? 40 : reference.n);
     free(results);
     free(got);
-    for (size_t i = 0; i < reference.n; i++) {
-        json_decref(reference.lines[i]);
-    }
-    io_unmap(&reference.npy);
+    reference_close(&reference);
     printf("engine-reference: %d passed, %d failed\n", n_passed, n_failed);
     return n_failed != 0;
 }

@@ -1,11 +1,11 @@
 /* all-MiniLM-L6-v2 against sentence-transformers' vectors, by the reference's own token ids.
  *
- * Data: VECMILL_SHARED/data/reference: texts.jsonl ({"text", "ids"}; PyPI tokenizers, limit 256) and
- * minilm-l6-v2.npy (sentence-transformers 6.2, torch 2.15, fp32, normalised); the model's folder is in
- * VECMILL_TEST_MODEL. Without either it says so and is skipped. The level is VECMILL_ISA's.
+ * Needs the model's folder in VECMILL_TEST_MODEL; without it it says so and is skipped. The level is
+ * VECMILL_ISA's.
  *
  * Arguments: the most tokens to compute (0: all). Longer texts are then left out evenly, since plain C
  * takes minutes for all of them. */
+#include "../data/reference.h"
 #include "model_toy.h"
 
 #include <math.h>
@@ -18,28 +18,29 @@
 
 #include <cmocka.h>
 
-#define N_MOST 1000
-#define DIM    384
+#define N_MOST REFERENCE_MOST
+#define DIM    REFERENCE_DIM
 /* Of each text, and of all in the mean; and the largest difference of an element. In fp32 the reference's own
- * arithmetic; the others are held to what docs/SPEED.md states of them. */
+ * arithmetic; the others are held to what docs/SPEED.md states of them. Edges cost int8 more than sentences
+ * do: 0.99864 in the mean of the tree's texts, two thirds of which are edges, and 0.99908 of all (AVX2). */
 static const struct {
-    double least, mean, difference;
+    double least, mean, mean_of_tree, difference;
 } bounds[KERN_PRECISIONS] = {
-    [KERN_FP32] = {0.999999, 0.999999, 1e-5},
-    [KERN_BF16] = {0.9998, 0.9998, 1},
-    [KERN_INT8] = {0.995, 0.9990, 1},
+    [KERN_FP32] = {0.999999, 0.999999, 0.999999, 1e-5},
+    [KERN_BF16] = {0.9998, 0.9998, 0.9998, 1},
+    [KERN_INT8] = {0.995, 0.9990, 0.9985, 1},
 };
 #define PASS 2048 /* tokens */
 
 static struct {
     uint32_t n, n_used;
     uint32_t used[N_MOST];
-    int32_t *ids[N_MOST];
+    int32_t ids[N_MOST][REFERENCE_LENGTH];
     uint32_t n_ids[N_MOST];
-    float *want;    /* [n, DIM] */
     float *vectors; /* [n_used, DIM] */
 } data;
 
+static struct reference reference;
 static struct toy toy;
 static struct toy_loaded loaded;
 
@@ -49,35 +50,15 @@ static int skipped(const char *why, const char *which)
     return 77;
 }
 
-static void read_texts(const char *path)
+static void take_ids(void)
 {
-    size_t bytes;
-    char *all = toy_read(path, &bytes), *line = all, *end;
-    for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-        json_t *value = json_loadb(line, (size_t)(end - line), JSON_ALLOW_NUL, NULL);
-        const json_t *ids = json_object_get(value, "ids");
-        assert_true(json_is_array(ids) && data.n < N_MOST);
-        uint32_t n = (uint32_t)json_array_size(ids);
-        data.ids[data.n] = (int32_t *)malloc(n * sizeof(int32_t));
-        assert_non_null(data.ids[data.n]);
-        for (uint32_t i = 0; i < n; i++) {
+    for (data.n = 0; data.n < reference.n; data.n++) {
+        const json_t *ids = json_object_get(reference.rows[data.n], "ids");
+        data.n_ids[data.n] = (uint32_t)json_array_size(ids);
+        for (uint32_t i = 0; i < data.n_ids[data.n]; i++) {
             data.ids[data.n][i] = (int32_t)json_integer_value(json_array_get(ids, i));
         }
-        data.n_ids[data.n++] = n;
-        json_decref(value);
     }
-    free(all);
-}
-
-static void read_vectors(const char *path)
-{
-    size_t bytes, want = (size_t)data.n * DIM * sizeof(float);
-    char *all = toy_read(path, &bytes);
-    assert_true(bytes > want && strstr(all + 10, "'<f4'") && strstr(all + 10, "384"));
-    data.want = (float *)malloc(want);
-    assert_non_null(data.want);
-    memcpy(data.want, all + bytes - want, want);
-    free(all);
 }
 
 /* All texts, or those whose tokens fit `most`: every k-th. */
@@ -122,7 +103,7 @@ static void equals_the_reference(void **state)
     }
     for (uint32_t i = 0; i < data.n_used; i++) {
         const float *is = data.vectors + (size_t)i * DIM,
-                    *want = data.want + (size_t)data.used[i] * DIM;
+                    *want = reference.vectors + (size_t)data.used[i] * DIM;
         double dot = 0, a = 0, b = 0, delta = 0;
         for (int k = 0; k < DIM; k++) {
             dot += (double)is[k] * (double)want[k];
@@ -139,8 +120,10 @@ static void equals_the_reference(void **state)
         lowest = fmin(lowest, cosine);
         sum += cosine;
     }
-    assert_true(sum / data.n_used >= bounds[precision].mean);
-    printf("lowest cosine %.9f, largest difference %.3e\n", lowest, worst);
+    const double mean = sum / data.n_used;
+    printf("lowest cosine %.9f, mean %.9f, largest difference %.3e\n", lowest, mean, worst);
+    assert_true(mean >=
+                (reference.whole ? bounds[precision].mean : bounds[precision].mean_of_tree));
 }
 
 /* Some texts alone, and in other places of other passes: the same bits. */
@@ -160,22 +143,21 @@ static void same_bits_in_any_company(void **state)
 
 int main(int argc, char **argv)
 {
-    const char *shared = getenv("VECMILL_SHARED"), *model = getenv("VECMILL_TEST_MODEL");
-    char texts[2 * TOY_PATH], vectors[2 * TOY_PATH];
-    if (!shared) shared = "../shared";
-    snprintf(texts, sizeof(texts), "%.500s/data/reference/texts.jsonl", shared);
-    snprintf(vectors, sizeof(vectors), "%.500s/data/reference/minilm-l6-v2.npy", shared);
+    const char *model = getenv("VECMILL_TEST_MODEL");
+    vecmill_err err = {0};
     if (!model) return skipped("VECMILL_TEST_MODEL does not name", "all-MiniLM-L6-v2's folder");
-    if (!io_exists(texts)) return skipped("there is no", texts);
     if (!toy_level()) return skipped("this machine has no", getenv("VECMILL_ISA"));
+    if (reference_open(&reference, &err) != VECMILL_OK) {
+        printf("model-reference: %s\n", err.message);
+        reference_close(&reference);
+        return 1;
+    }
     toy_open(&toy);
     snprintf(toy.model, sizeof(toy.model), "%.500s", model);
-    read_texts(texts);
-    read_vectors(vectors);
+    take_ids();
     choose_texts(argc > 1 ? (uint32_t)atoi(argv[1]) : 0);
     data.vectors = (float *)malloc((size_t)data.n_used * DIM * sizeof(float));
 
-    vecmill_err err = {0};
     const struct kern *kern = toy_kern();
     uint64_t begin = clock_ns();
     if (toy_compile(&toy, kern, &err) != VECMILL_OK) {
@@ -197,10 +179,7 @@ int main(int argc, char **argv)
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     toy_unload(&loaded);
     toy_remove(&toy);
-    for (uint32_t i = 0; i < data.n; i++) {
-        free(data.ids[i]);
-    }
-    free(data.want);
+    reference_close(&reference);
     free(data.vectors);
     printf("model-reference: %d passed, %d failed\n",
            (int)(sizeof(tests) / sizeof(*tests)) - failed, failed);
