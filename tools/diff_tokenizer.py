@@ -45,17 +45,18 @@ e-mail: a.b+c@example.org, https://example.org/x?y=1&z=2#frag
 
 
 def real_texts():
-    """Cranfield and STS-b where they are, else a few sentences."""
-    shared = pathlib.Path(os.environ.get("VECMILL_SHARED", ROOT.parent / "shared")) / "data"
+    """A few sentences, with Cranfield and STS-b where both are, else with the reference texts of the tree."""
+    shared = pathlib.Path(os.environ.get("VECMILL_SHARED") or ROOT.parent / "shared") / "data"
+    cranfield, stsb = shared / "cranfield.jsonl", shared / "stsb" / "en-test.csv"
+    whole = cranfield.exists() and stsb.exists()
+    source = cranfield if whole else ROOT / "tests" / "data" / "reference" / "texts.jsonl"
     texts = list(SENTENCES)
-    try:
-        with open(shared / "cranfield.jsonl", encoding="utf-8") as f:
-            texts += [json.loads(line)["text"] for line in f]
-        with open(shared / "stsb" / "en-test.csv", encoding="utf-8") as f:
+    with open(source, encoding="utf-8", newline="\n") as f:
+        texts += [json.loads(line)["text"] for line in f]
+    if whole:
+        with open(stsb, encoding="utf-8") as f:
             texts += [line.strip() for line in f]
-        print(f"real text: {len(texts)} from {shared}")
-    except (OSError, KeyError) as e:
-        print(f"real text: {len(texts)} built-in sentences ({e})")
+    print(f"real text: {len(texts)}, from {shared if whole else source.parent}")
     return texts
 
 

@@ -16,12 +16,13 @@ import tempfile
 import time
 import unittest
 
-sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "e2e"))
+_tests = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests")
+sys.path += [os.path.join(_tests, "e2e"), os.path.join(_tests, "data")]
 
 import crew_kit  # noqa: E402
 import harness  # noqa: E402
 from crew_kit import text  # noqa: E402
-from harness import REAL_MODEL, ROOT, SHARED, toy  # noqa: E402, F401
+from harness import REAL_MODEL, ROOT, toy  # noqa: E402, F401
 from oracle import processes, program, started, stat_of  # noqa: E402
 
 DEADLINE = 120  # of anything that is waited for

@@ -1,11 +1,10 @@
 """Beside FastEmbed itself: the same vectors, the same signatures, the same errors for the same mistakes.
 
 FastEmbed's ONNX file is made by bench/compare/make_onnx.py from the same safetensors. Skipped, with the reason,
-where fastembed, onnx, the real model or the reference texts are not there.
+where fastembed, onnx or the real model are not there.
 """
 
 import inspect
-import json
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import unittest
 
 import kit
 import numpy as np
+import reference
 
 import vecmill
 
@@ -23,9 +23,6 @@ try:
     MISSING = None if kit.REAL_MODEL else "VECMILL_TEST_MODEL does not name a model"
 except ImportError as why:
     MISSING = f"{why}"
-TEXTS = os.path.join(kit.SHARED, "data", "reference", "texts.jsonl")
-if not MISSING and not os.path.exists(TEXTS):
-    MISSING = f"{TEXTS} is not there"
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -47,12 +44,12 @@ class Same(kit.Case):
     def setUpClass(cls):
         cls.theirs = fastembed.TextEmbedding(NAME, specific_model_path=onnx_folder(), cache_dir=kit.home())
         cls.ours = vecmill.TextEmbedding(NAME, specific_model_path=kit.REAL_MODEL)
-        with open(TEXTS, encoding="utf-8") as file:
-            cls.texts = [json.loads(line)["text"] for line in file]
+        cls.texts = [row["text"] for row in reference.rows()]
 
     def test_vectors(self):
         theirs = list(self.theirs.embed(self.texts, batch_size=8))
-        for n, how in ((len(self.texts), {}), (100, {"parallel": 2, "batch_size": 8})):
+        n_few = min(100, len(self.texts))
+        for n, how in ((len(self.texts), {}), (n_few, {"parallel": 2, "batch_size": 8})):
             ours = list(self.ours.embed(self.texts[:n], **how))
             self.assertEqual(len(ours), n)
             theirs = theirs[:n]
