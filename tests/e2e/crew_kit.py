@@ -108,6 +108,18 @@ def text(rng, i, words):
     return " ".join([str(i)] + [rng.choice(WORDS) for _ in range(words)])
 
 
+def abstracts(n):
+    """n long texts: Cranfield's where the shared data is there, else as many words."""
+    path = os.path.join(harness.SHARED, "data", "cranfield.jsonl")
+    if not os.path.exists(path):
+        print(f"    {n} long texts, of words: there is no {path}", flush=True)
+        rng = random.Random(5)
+        return [text(rng, i, 380) for i in range(n)]
+    print(f"    {n} long texts of {path}", flush=True)
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line)["text"] for line, _ in zip(file, range(n))]
+
+
 def corpus(n, words, seed=1, changed=()):
     """Path of n documents with ids, each another; `changed`: (index, text) of those that are replaced."""
     def make():

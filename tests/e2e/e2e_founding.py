@@ -38,16 +38,13 @@ for line in sys.stdin:
 
 
 def corpus():
-    """Long documents: abstracts where the shared data is there, else words."""
+    """Long documents; words for the toy, which is slow by their number."""
     path = os.path.join(harness.home(), "long.jsonl")
-    abstracts = os.path.join(harness.SHARED, "data", "cranfield.jsonl")
-    rng = random.Random(5)
-    if os.path.exists(abstracts) and harness.REAL_MODEL:
-        with open(abstracts, encoding="utf-8") as file:
-            texts = [json.loads(line)["text"] for line, _ in zip(file, range(N))]
+    if harness.REAL_MODEL:
+        texts = crew_kit.abstracts(N)
     else:
-        n = N if harness.REAL_MODEL else 800
-        texts = [crew_kit.text(rng, i, 380) for i in range(n)]
+        rng = random.Random(5)
+        texts = [crew_kit.text(rng, i, 380) for i in range(800)]
     with open(path, "w", encoding="utf-8") as file:
         for i, text in enumerate(texts):
             file.write(json.dumps({"id": i, "text": text}) + "\n")

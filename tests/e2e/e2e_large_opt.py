@@ -1,10 +1,10 @@
 """Memory: what is long costs no memory. Only for the optimised build: sanitizers need more."""
 
 import json
-import os
 import subprocess
 import unittest
 
+import crew_kit
 import harness
 
 MEGABYTE = 1 << 20
@@ -58,11 +58,7 @@ class Large(harness.Case):
 @unittest.skipUnless(harness.REAL_MODEL, harness.NO_REAL_MODEL)
 class Bench(harness.Case):
     def test_peak_memory_of_the_real_model(self):
-        corpus = os.path.join(harness.SHARED, "data", "cranfield.jsonl")
-        if not os.path.exists(corpus):
-            self.skipTest(f"{corpus} is not here")
-        with open(corpus, encoding="utf-8") as file:
-            self.file("in.jsonl", "".join(file.readlines()[:120]))
+        self.file("in.jsonl", [{"id": i, "text": text} for i, text in enumerate(crew_kit.abstracts(120))])
         run = self.run_vecmill("bench", "-m", harness.REAL_MODEL, "-i", "in.jsonl", "--json",
                                "--in-process")
         figures, = run.objects()

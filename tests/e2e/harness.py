@@ -22,7 +22,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.abspath(os.environ.get("VECMILL_BUILD", os.path.join(ROOT, "build")))
 VECMILL = os.path.join(BUILD, "vecmill")
 WORKER = os.path.join(BUILD, "vecmill-worker")
-SHARED = os.environ.get("VECMILL_SHARED", os.path.join(ROOT, "..", "shared"))
+SHARED = os.environ.get("VECMILL_SHARED") or os.path.join(ROOT, "..", "shared")
 REAL_MODEL = os.environ.get("VECMILL_TEST_MODEL")
 NO_REAL_MODEL = "VECMILL_TEST_MODEL does not name a model"
 if os.environ.get("VECMILL_SANITIZED"):
