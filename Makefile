@@ -64,6 +64,7 @@ fmt-check:
 layers:
 	python3 tools/check_layers.py
 	python3 tools/check_taste.py
+	python3 tools/check_names.py
 
 tidy: build/build.ninja
 	ninja -C build

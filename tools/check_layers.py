@@ -3,7 +3,7 @@
 
     tools/check_layers.py [--root DIR] [--cc COMPILER]
 
-src/LAYERS says which room may open which door. A room is a folder of src/; its door is room/room.h.
+src/LAYERS says which room may open which door. A room is a folder of src/; its door is <room>/<room>.h.
  - A file of a room includes its own room's files, the doors its line allows, include/vecmill.h where
    its line says `vecmill`, vecmill_status.h, and system headers. Rooms above it in the table never.
  - A file of tests/, fuzz/ or bench/ includes doors, files beside it, and the files of its own room:

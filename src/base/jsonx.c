@@ -14,9 +14,9 @@
 
 /* ---- planned memory ----
  *
- * The third mutable global beside the kernel table and the log callback, because jansson's allocator is
- * one: set by a program's main, before anything is parsed. Pieces are taken one behind the other and
- * never used again; what that wastes (a key's first copy, outgrown buckets) is in JSONX_PLAN. */
+ * A mutable global, because jansson's allocator is one: set by a program's main, before anything is
+ * parsed. Pieces are taken one after the other and never used again; what that wastes (a key's first
+ * copy, outgrown buckets) is in JSONX_PLAN. */
 static struct {
     bool claimed;
     size_t most;     /* of any document */

@@ -1,8 +1,8 @@
 /* table: what a worker's place in the crew does next, for each state and each event.
  *
  * The whole behaviour of the supervisor towards one worker, small enough to read on one screen. No
- * system call, no time, no memory: crew.c tells it what happened and carries out what it says. A
- * place is a position in the crew; workers come and go in it. */
+ * system call, no time, no memory: act.c brings the events and carries out the actions. A place
+ * is a position in the crew; workers come and go in it. */
 #ifndef CREW_TABLE_H
 #define CREW_TABLE_H
 
@@ -30,7 +30,7 @@
     X(DEAD)        /* its process ended; what it had sent has been read */
 
 #define CREW_ACTIONS(X)                                                                            \
-    X(BUG) /* cannot come about: crew.c is wrong. The state stays */                               \
+    X(BUG) /* cannot come about: act.c is wrong. The state stays */                                \
     X(NOTHING)                                                                                     \
     X(WATCH)     /* watch the new process; set the deadline for ready */                           \
     X(BACK_OFF)  /* count a start that failed, try again later */                                  \

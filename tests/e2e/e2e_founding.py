@@ -1,7 +1,7 @@
 """The scene this program was founded on: parallel workers, a large batch, and one of them is killed for
 want of memory.
 
-What others made of it, measured on the machine of design.md: FastEmbed 0.3.0 (parallel > 0, a large
+What others made of it, measured as docs/DESIGN.md says: FastEmbed 0.3.0 (parallel > 0, a large
 batch_size) waits on its result queue for ever, with the parent asleep and nothing said. FastEmbed 0.9.1,
 the last one, notices, ends the job with a RuntimeError and throws away all that was computed. Here the
 batch is computed again by another worker, the output is byte for byte that of an undisturbed run, and the

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The judge of a run under faults: nine invariants, whatever was done to the run.
+"""The judge of a run under faults: ten invariants, whatever was done to the run.
 
     oracle.py --out OUT --input IN --code N [--reference REF] [--log EVENTS] [--stderr FILE]
               [--codes 0,3] [--seconds S --deadline D] [--token T] [--faults LOG] [--workers W]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The checks of layers and taste, each run on a small tree that breaks one rule on purpose."""
+"""The checks of layers, taste and names, each run on a small tree that breaks one rule on purpose."""
 
 import subprocess
 import sys
@@ -188,6 +188,61 @@ class Taste(Tree):
         self.expect_taste({'fuzz/fuzz_trie.c': '/* needs: dep_base */\n'}, 'does not say "needs: dep_text"')
         self.expect_taste({'fuzz/corpus/trie/one': None}, 'has no corpus')
         self.expect_taste({'fuzz/fuzz_trie.c': None}, 'there is no fuzz_trie.c')
+
+
+class Names(Tree):
+    def expect_names(self, document, *sentences, **changes):
+        self.expect('check_names.py', {'docs/A.md': document, **changes}, *sentences)
+
+    def expect_words(self, there, gone, sentence, **changes):
+        self.expect_names(''.join(f'`{word}`\n' for word in there), **changes)
+        said = [f'A.md:{n}: `{word.split(":")[0]}` {sentence}' for n, word in enumerate(gone, 1)]
+        self.expect_names(''.join(f'`{word}`\n' for word in gone), *said, **changes)
+
+    def test_clean(self):
+        self.expect('check_names.py', {})
+
+    def test_files(self):
+        self.expect_words(
+            ('src/text/trie.c', 'text/trie.c', 'trie.c', 'trie.c:3', './tools/a.py', 'A.md', 'src/text/',
+             'tests/<room>/', 'text/{text.h,trie.c}', 't*.h', 'NAME_test.c', 'build/trie', '.c', 'open/close',
+             '/no/where.c', '~/no.c', '$X/no.c', 'org/name', 'docs.npy', 'OUTPUT.ids.jsonl', 'https://no/a.h'),
+            ('src/text/gone.c', 'text/gone', 'gone.c', 'gone.c:3', './gone', 'GONE.md', 'src/gone/',
+             'tests/<room>/gone.c', 'text/{text.h,gone.c}', 'gone*.h', 'NAME_gone.c', 'build/gone'),
+            'is no file here')
+        self.expect_names('`python3 tools/gone.py trie.c`\n', '`tools/gone.py` is no file here')
+        self.expect_names('# A\n```\npython3 tools/gone.py x/y.c\n```\n', 'docs/A.md:3: `tools/gone.py`')
+
+    def test_functions(self):
+        self.expect_words(
+            ('num_one', 'num_one()', 'num_one(1, "x")', 'struct num_one', 'a.num_one()', 'num_one/url',
+             'x_gone()', 'n_x', 'v_i', 'gone_one + 1', 'gone', '_t', 'gone_'),
+            ('gone_one', 'GONE_ONE'), 'is no word of the sources')
+        for span in ('gone_one()', 'struct gone_one', 'num_one/gone_one', 'num_one.gone_one()'):
+            self.expect_names(f'`{span}`\n', '`gone_one` is no word of the sources')
+        self.expect_names('`y = f_scale * x`, where `f_scale` is\n')
+        self.expect_names('`gone_one`\n', 'is no word', **{'src/text/trie.c': '/* gone_one */\n'})
+
+    def test_options(self):
+        table = {'src/app/options.c': '/* o */\n{"there", 0, KIND_FLAG},\n'}
+        self.expect_names('`--there`, `vecmill --there=1`\n', **table)
+        self.expect_names('# A\n`vecmill --gone=1`\n```\nvecmill --there\nvecmill --gone\n```\n',
+                          'docs/A.md:5: `--gone` is no option', 'docs/A.md:2: `--gone` is no option', **table)
+
+    def test_targets(self):
+        self.expect_names('`make there`, `make gone`\n', '`make gone` is no target',
+                          **{'Makefile': 'there: a\n'})
+
+    def test_links(self):
+        self.expect_names('# A b: `c`\n[a](../src/text/trie.c) [b](#a-b-c) [c](https://gone) `[d](gone)`\n')
+        self.expect_names('[a](gone.md)\n[a](A.md#gone)\n', 'A.md:1: the link leads to gone.md',
+                          'A.md:2: the link leads to #gone, which is no heading of A.md')
+
+    def test_comments(self):
+        self.expect_names('# A\n', 'src/text/trie.c:2: "gone.md"',
+                          **{'src/text/trie.c': '/* trie.c\n * gone.md\n */\nf("gone.c");\n'})
+        self.expect_names('# A\n', 'tools/a.py:1: "gone.md"', 'tools/a.py:3: "gone.sh"',
+                          **{'tools/a.py': '"""gone.md\n"""\nx = 1  ' '# gone.sh\nf("gone.c")\n'})
 
 
 if __name__ == '__main__':
