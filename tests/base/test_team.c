@@ -1,13 +1,15 @@
-/* team: items once each and in order, runs without end, threads that sleep, and teams that cannot be opened.
+/* team: items once each and in order, runs without end, threads that sleep, what a run orders, and teams that
+ * cannot be opened.
  *
- * The link replaces pthread_create, so that it can fail at any thread. A lost wake-up is a hang: a deadline
- * ends the program. */
+ * The link replaces pthread_create, so that it can fail at any thread, and what a thread sleeps by, so that it
+ * is known which have slept. A lost wake-up is a hang: a deadline ends the program. */
 #include "base/base.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,7 +22,7 @@
 
 #include <cmocka.h>
 
-enum { THREADS_MOST = 9, ITEMS_MOST = 100, DEADLINE_S = 100 };
+enum { THREADS_MOST = 9, ITEMS_MOST = 100, DEADLINE_S = 600 };
 
 static unsigned n_runs = FENCE_SANITIZED ? 5000 : 20000; /* $VECMILL_TEST_LONG: 100,000 */
 
@@ -36,6 +38,27 @@ int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*mai
     if (creates_left == 0) return EAGAIN;
     if (creates_left > 0) creates_left--;
     return __real_pthread_create(id, attr, main, context);
+}
+
+static _Thread_local bool has_locked; /* this thread, since its last item of hand_over */
+static atomic_uint n_asleep;          /* threads in pthread_cond_wait */
+
+int __real_pthread_mutex_lock(pthread_mutex_t *lock);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *lock);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *lock)
+{
+    has_locked = true;
+    return __real_pthread_mutex_lock(lock);
+}
+
+int __real_pthread_cond_wait(pthread_cond_t *told, pthread_mutex_t *lock);
+int __wrap_pthread_cond_wait(pthread_cond_t *told, pthread_mutex_t *lock);
+int __wrap_pthread_cond_wait(pthread_cond_t *told, pthread_mutex_t *lock)
+{
+    atomic_fetch_add_explicit(&n_asleep, 1, memory_order_relaxed);
+    const int e = __real_pthread_cond_wait(told, lock);
+    atomic_fetch_sub_explicit(&n_asleep, 1, memory_order_relaxed);
+    return e;
 }
 
 static void on_deadline(int number)
@@ -256,6 +279,60 @@ static void signals_are_the_hosts(void **state)
     expect_no_thread();
 }
 
+/* Plain memory that only the team orders: what the items share besides is relaxed, and orders nothing. So if
+ * the team orders too little, ThreadSanitizer sees a race. */
+static struct {
+    uint32_t n;                     /* threads, and items */
+    bool caller_is_last;            /* its item ends when all other threads sleep */
+    atomic_uint n_begun, n_unslept; /* n_unslept: threads that saw the run without the lock */
+    unsigned given, taken[THREADS_MOST];
+} handed;
+
+static void hand_over(void *context, uint32_t item, uint32_t thread)
+{
+    (void)context;
+    (void)item;
+    const unsigned given = handed.given;
+    if (thread > 0 && !has_locked)
+        atomic_fetch_add_explicit(&handed.n_unslept, 1, memory_order_relaxed);
+    has_locked = false;
+    atomic_fetch_add_explicit(&handed.n_begun, 1, memory_order_relaxed);
+    while (atomic_load_explicit(&handed.n_begun, memory_order_relaxed) < handed.n)
+        sched_yield();
+    while (thread == 0 && handed.caller_is_last &&
+           atomic_load_explicit(&n_asleep, memory_order_relaxed) < handed.n - 1)
+        usleep(100);
+    handed.taken[thread] = given;
+}
+
+static void hand_over_once(struct team *team, unsigned given, bool caller_is_last)
+{
+    handed.n = team_size(team);
+    handed.caller_is_last = caller_is_last;
+    handed.given = given;
+    atomic_store_explicit(&handed.n_begun, 0, memory_order_relaxed);
+    team_run(team, hand_over, NULL, handed.n);
+    for (uint32_t t = 0; t < handed.n; t++)
+        assert_int_equal(handed.taken[t], given);
+}
+
+/* By its numbers alone, without the lock: a run that a thread sees before it sleeps, and the end of one that
+ * the caller finds ended. */
+static void a_run_orders_what_is_not_atomic(void **state)
+{
+    (void)state;
+    unsigned given = 0;
+    struct team *team = open_team(3);
+    atomic_store(&handed.n_unslept, 0);
+    while (atomic_load(&handed.n_unslept) == 0)
+        hand_over_once(team, ++given, false);
+    printf("a thread saw run %u before it slept\n", given);
+    for (unsigned i = 0; i < 3; i++)
+        hand_over_once(team, ++given, true);
+    team_close(team);
+    expect_no_thread();
+}
+
 static void a_team_that_cannot_be_opened_leaves_nothing(void **state)
 {
     (void)state;
@@ -305,6 +382,7 @@ int main(void)
         cmocka_unit_test(threads_sleep_between_runs),
         cmocka_unit_test(nothing_is_taken_after_open),
         cmocka_unit_test(signals_are_the_hosts),
+        cmocka_unit_test(a_run_orders_what_is_not_atomic),
         cmocka_unit_test(a_team_that_cannot_be_opened_leaves_nothing),
         cmocka_unit_test(wrong_sizes_are_refused),
     };
