@@ -22,7 +22,7 @@ sys.path += [os.path.join(_tests, "e2e"), os.path.join(_tests, "data")]
 import crew_kit  # noqa: E402
 import harness  # noqa: E402
 from crew_kit import text  # noqa: E402
-from harness import REAL_MODEL, ROOT, toy  # noqa: E402, F401
+from harness import REAL_MODEL, ROOT, form, long_form, toy  # noqa: E402, F401
 from oracle import processes, program, started, stat_of  # noqa: E402
 
 DEADLINE = 120  # of anything that is waited for
@@ -133,11 +133,11 @@ class Case(unittest.TestCase):
 
 def main():
     """Runs the calling file's tests; the last line is `NAME: N passed, N failed`."""
-    program = unittest.main(exit=False, verbosity=2)
+    runner = unittest.TextTestRunner(verbosity=2, resultclass=harness.Result)
+    program = unittest.main(exit=False, testRunner=runner)
     result = program.result
     bad = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
-    for test, reason in result.skipped:
-        print(f"skipped: {test.id()}: {reason}")
+    harness.tell(result)
     name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     print(f"{name}: {result.testsRun - bad - len(result.skipped)} passed, {bad} failed")
     sys.exit(1 if bad or result.testsRun == 0 else 0)

@@ -20,7 +20,6 @@ import oracle
 
 HOOKED = os.path.join(harness.BUILD, "tests", "hooked", "vecmill-worker")
 SANITIZED = bool(os.environ.get("VECMILL_SANITIZED"))
-LONG = bool(os.environ.get("VECMILL_TEST_LONG"))
 
 WORDS = ("the of and a to in is it that for was on are as with his they at be this from have or by one had "
          "not but what all were when we there can an your which their said if do will each about how up out "

@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import time
-import unittest
 
 import crew_kit
 import harness
@@ -67,13 +66,13 @@ class Phases(crew_kit.CrewCase):
     def test_a_result_that_was_sent_counts(self):
         """The worker dies right behind the last byte of its first lease. Its next one may be under way by
         then; the first, with document 0 in it, is not computed again."""
-        for _ in range(4):
+        for _ in range(harness.form(1, 4)):
             job = self.one("W9", "kill", "killed", n=600, model_name="slow")
             self.assertNotIn(0, [e["first"] for e in job.named("batch_requeued")])
 
     def test_faults(self):
-        for kind in ("segv", "bus", "ill", "fpe", "abort", "exit0", "exit77"):
-            for phase in ("W4", "W7"):
+        for i, kind in enumerate(("segv", "bus", "ill", "fpe", "abort", "exit0", "exit77")):
+            for phase in harness.form((("W4", "W7")[i % 2],), ("W4", "W7")):
                 with self.subTest(kind=kind, phase=phase):
                     job = self.one(phase, kind, oracle.CAUSES[kind].copy().pop())
                     died = job.deaths()[0]
@@ -81,20 +80,22 @@ class Phases(crew_kit.CrewCase):
                         self.assertEqual(died["exit_code"], int(kind[4:]))
 
     def test_half_a_frame(self):
-        for _ in range(12):
+        for _ in range(harness.form(3, 12)):
             self.one("W7", "half", "killed")
-        for _ in range(3):
+        for _ in range(harness.form(1, 3)):
             self.one("W7", "half-exit", "exit")
 
     def test_nonsense(self):
         """Random bytes, and frames with a wrong hash, generation, size, number or kind."""
-        for _ in range(24):
+        for _ in range(harness.form(8, 24)):
             self.one("W7", "garbage", "protocol")
-        for _ in range(3): # the second result comes while there is another lease, or none
+        for _ in range(harness.form(1, 3)): # the second result comes while there is another lease, or none
             self.one("W7", "double", "protocol", n=1000, model_name="slow")
 
-    def test_a_stop(self):
-        self.one("W7", "stop", "hang", 2, 1000, "slow")
+    def test_hangs(self):
+        for phase, kind in (("W7", "stop"), ("W4", "loop")):
+            with self.subTest(kind=kind):
+                self.one(phase, kind, "hang", 2, 1000, "slow")
 
 
 class Signals(Scene):
@@ -162,14 +163,15 @@ class Signals(Scene):
             ready = {e["pid"] for e in job.named("worker_ready")} - killed
             found = [pid for pid in job.workers() if pid in ready]
             return found if len(found) == 3 else None
-        for _ in range(4):
+        rounds = harness.form(2, 4)
+        for _ in range(rounds):
             found = job.wait_until("three workers that are ready", three)
             for pid in found:
                 self.assertTrue(job.send(pid, "KILL"))
             killed.update(found)
             job.wait_until("their deaths", lambda: killed <= {e["pid"] for e in job.deaths()})
         self.finish(job, reference)
-        self.assertEqual(len(job.deaths()), 12)
+        self.assertEqual(len(job.deaths()), 3 * rounds)
 
     def test_sigchld_ignored(self):
         """By whoever started us: the kernel reaps the workers then, and nobody learns how they ended."""
@@ -218,23 +220,24 @@ class Poison(crew_kit.CrewCase):
         print(f"a document that ends its workers by {kind} was found among {n} in {len(deaths)} deaths, the "
               f"first with a lease of {lease}; {job.seconds:.1f} s")
 
-    def test_among_5000(self):
-        self.one("segv", 1500 if crew_kit.SANITIZED else 5000, 100, "slow", 1077)
+    def test_among_thousands(self):
+        self.one("segv", 1500 if crew_kit.SANITIZED else harness.form(1500, 5000), 100, "slow", 1077)
 
     def test_other_ends(self):
-        for kind in ("abort", "exit77", "exit0", "bus", "garbage"):
+        for kind in harness.form(("exit0", "garbage"), ("abort", "exit77", "exit0", "bus", "garbage")):
             self.one(kind, 200, 100, "slow", 20)
 
     def test_the_first_and_the_last(self):
         self.one("ill", 100, 100, "slow", 0)
         self.one("fpe", 100, 100, "slow", 99)
 
+    @harness.long_form("each of its deaths takes the deadline of a lease, 20 s")
     def test_a_loop_without_end(self):
         """Each of its deaths takes the deadline of a lease, two seconds, once something was measured; so it
         comes late."""
         self.one("loop", 300, 100, "slow", 299)
 
-    @unittest.skipUnless(crew_kit.LONG, "the long form: each death takes the deadline of a lease")
+    @harness.long_form("each of its deaths takes the deadline of a lease, 20 s")
     def test_sleeps(self):
         self.one("sleep", 300, 100, "slow", 250)
 
@@ -256,6 +259,7 @@ class Poison(crew_kit.CrewCase):
         self.assertGreaterEqual(len(deaths), 3)
         self.assertLessEqual(len(deaths), 2 * math.log2(deaths[0]["documents"]) + 4)
 
+    @harness.long_form("a hundred deaths, 10 s")
     def test_many(self):
         """Twenty in a row of such documents: each is found, and finding one is progress."""
         rng = random.Random(4)
@@ -283,7 +287,7 @@ class CrashLoops(Scene):
         corpus = crew_kit.corpus(16, 12)
         crew_kit.reference("toy", corpus) # the pack is there, so no builder is asked for
         scripts = {"exits": "#!/bin/sh\nexit 1\n"}
-        if crew_kit.LONG: # five seconds each
+        if harness.LONG: # five seconds each
             scripts |= {"dies": "#!/bin/sh\nkill -9 $$\n", "lies": "#!/bin/sh\necho hello >&3\n",
                         "is no program": "#!/nowhere\n"}
         for name, script in scripts.items():
@@ -321,6 +325,7 @@ class CrashLoops(Scene):
         self.assertIn("vecmill-worker", job.stderr())
         self.assertEqual(os.listdir(self.dir), [])
 
+    @harness.long_form("twenty starts that fail, as test_from_the_start has them, 8 s")
     def test_the_worker_program_goes_away(self):
         folder = crew_kit.programs(harness.WORKER, "goes")
         job, _ = self.slow(2 * N, folder=folder)

@@ -12,7 +12,7 @@ Whatever fails: the run ends in time, with the very output of an undisturbed run
 documented and one sentence, no output, and what --resume goes on from. No crash of the supervisor, nothing left.
 A worker may end in any way: the crew names it and goes on with another.
 
-./check takes every k-th point, from a random offset that is printed; VECMILL_TEST_LONG all."""
+The short form takes every k-th point, the long one all."""
 
 import collections
 import gzip
@@ -28,7 +28,7 @@ import harness
 
 STARVE = os.path.join(harness.BUILD, "tests", "e2e", "libstarve.so")
 SEED = int.from_bytes(os.urandom(3), "little")
-TRIED = 1000000 if crew_kit.LONG else 25 # points of each list
+TRIED = harness.form(8, 1000000) # points of each list
 CLEAN = (0, 5) # whole, or: does not fit in memory
 # Where the system does not say that it is memory that lacks, the code is another.
 UNTOLD = {1: "a pool's thread cannot be started"}

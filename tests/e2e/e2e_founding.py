@@ -21,7 +21,7 @@ import crew_kit
 import harness
 import memory_kit
 
-N = 400                   # documents: the job outlasts the first round of ballast on a fast machine too
+N = harness.form(120, 400) # documents: the job outlasts the first round of ballast on a fast machine too
 DEADLINE = 600            # seconds: it computes for 40 on two processors of its own
 BALLAST = 6               # processes, each of them smaller than a worker's bonus (half of the limit)
 STEP = 4 << 20            # bytes that one takes at a time
@@ -44,7 +44,7 @@ def corpus():
         texts = crew_kit.abstracts(N)
     else:
         rng = random.Random(5)
-        texts = [crew_kit.text(rng, i, 380) for i in range(800)]
+        texts = [crew_kit.text(rng, i, 380) for i in range(2 * N)]
     with open(path, "w", encoding="utf-8") as file:
         for i, text in enumerate(texts):
             file.write(json.dumps({"id": i, "text": text}) + "\n")
@@ -72,6 +72,7 @@ class Founding(crew_kit.CrewCase):
         job.wait_until("half of the rows", lambda: os.path.exists(part) and os.path.getsize(part) > half, DEADLINE)
         return job.wait_until("a worker", job.workers)[0]
 
+    @harness.long_form("e2e_crew.py and e2e_nemesis.py kill workers of smaller jobs, 20 s")
     def test_a_worker_is_killed(self):
         """As the OOM killer does it, in the middle of the job."""
         job = self.large(65536)

@@ -11,8 +11,8 @@ main thread does not make are its points.
 
 After a worker's death the run must be as if nothing had been; after the supervisor's, nothing of it may run
 on, no incomplete output may lie there, and --resume must complete it. The small job has 16 documents; the
-journal job has enough of them for several checkpoints. ./check takes every 10th point from a random
-offset, VECMILL_TEST_LONG all."""
+journal job has enough of them for several checkpoints. The short form takes every 25th point, the long
+one all."""
 
 import collections
 import os
@@ -23,8 +23,8 @@ import shutil
 import crew_kit
 import harness
 
-EVERY = 1 if crew_kit.LONG else 10
-TRIED_LONG = 100 if crew_kit.LONG else 7 # points of the longer job, which take seconds each
+EVERY = harness.form(25, 1)
+TRIED_LONG = harness.form(3, 100) # points of the longer job, which take seconds each
 SEED = int.from_bytes(os.urandom(3), "little")
 SCRIPT = f"""#!/bin/sh
 if [ "$1" = serve ] && mkdir "$KILL_MARKER" 2>/dev/null; then

@@ -23,9 +23,9 @@ import memory_kit as kit
 import oracle
 from memory_kit import MIB, mib
 
-RUNS = int(os.environ.get("VECMILL_TEST_RUNS", 240 if crew_kit.LONG else 20))
+RUNS = int(os.environ.get("VECMILL_TEST_RUNS", harness.form(8, 240)))
 SEED = int(os.environ.get("VECMILL_TEST_SEED", int.from_bytes(os.urandom(3), "little")))
-JOBS = 50 if crew_kit.LONG else 5 # in a group with as much as planned, and not a page more
+JOBS = harness.form(2, 50) # in a group with as much as planned, and not a page more
 MEDIAN_LEAST = 0.85               # of peak / plan
 GROUP_SLACK = 4 * MIB             # promised: plan + pack + this is enough for a whole group
 SMALL_GROUP = 300 * MIB           # of the FastEmbed case
@@ -194,7 +194,7 @@ class Plans(crew_kit.CrewCase):
         name = default_model()
         self.file("in.txt", "\n".join(kit.short_texts(64)))
         self.run_vecmill("embed", "-m", model(name), "-i", "in.txt", "-o", "pack.npy") # makes the pack
-        most, rows = 8 if crew_kit.LONG else 4, []
+        most, rows = harness.form(3, 8), []
         for w in range(1, most + 1):
             args = ["-m", model(name), "-i", "in.txt", "-o", "out.npy", "--batch-tokens", "2048",
                     "--workers", str(w), "--force"]
@@ -383,10 +383,9 @@ class Limits(crew_kit.CrewCase):
                   f"{mib(group.number('memory.max_usage_in_bytes'))} (plan without a limit "
                   f"{mib(plan.total)})")
 
+    @harness.long_form("a gigabyte of weights is made, and used, 60 s")
     def test_large_shapes(self):
         """A pack of a gigabyte is built, and used, in a group with what the plan says."""
-        if not crew_kit.LONG:
-            self.skipTest("a minute, and gigabytes on the disk: with VECMILL_TEST_LONG=1")
         self.file("in.txt", "\n".join(kit.short_texts(40)))
         for name, options in LARGE.items():
             folder = random_model(name, "--pooling", "cls", *options)

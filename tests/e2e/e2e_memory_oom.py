@@ -17,13 +17,13 @@ import memory_kit as kit
 from memory_kit import MIB, mib
 
 SEED = int(os.environ.get("VECMILL_TEST_SEED", int.from_bytes(os.urandom(3), "little")))
-KILLS = 52 if crew_kit.LONG else 5
+KILLS = harness.form(4, 52)
 LIMIT = 240 * MIB
 BATCH_TOKENS = 8192
 MODEL = "slow"    # of crew_kit.py
 BYTES = 2500      # of a document, far more than the model takes: what waits in the pool is soon done
 SECONDS = 120     # for whatever is waited for
-ROUNDS_SECONDS = 2400 if crew_kit.LONG else 240 # after many OOM kills none is started for ten seconds
+ROUNDS_SECONDS = harness.form(240, 2400) # after many OOM kills none is started for ten seconds
 # Back-off lets a place start at 0, 10, 50, 210 and 850 ms after its death (src/crew/README.md), and where
 # memory is short nothing is started at all. A loop would be a start every 20 ms.
 STARTS_A_SECOND = 6 # of each place
@@ -120,7 +120,7 @@ class Pressed(crew_kit.CrewCase):
         ballast.press(lambda: job.process.poll() is not None)
         ballast.take(worker // 2)
         pressed, documents = len(self.living(job)), job.progress()
-        seconds = 12.0 if crew_kit.LONG else 4.0
+        seconds = harness.form(3.0, 12.0)
         time.sleep(seconds)
         under, counts = len(job.deaths()), [n for _, n in self.living(job)[pressed - 1:]]
         done = job.progress() - documents
@@ -156,7 +156,7 @@ class Pressed(crew_kit.CrewCase):
                 time.sleep(0.5)
             tries += 1
         before, since_ms = len(job.deaths()), job.events()[-1]["t_ms"]
-        time.sleep(8.0 if crew_kit.LONG else 3.0)
+        time.sleep(harness.form(2.0, 8.0))
         self.assertIsNone(job.process.poll(), job.stderr())
         deaths, same = self.finish(job, causes=("OOM", "KILL"))
         self.assertLessEqual(set(deaths), {"oom", "killed"})

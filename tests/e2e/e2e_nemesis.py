@@ -8,18 +8,14 @@ import crew_kit
 import harness
 import nemesis
 
-if crew_kit.SANITIZED:
+if crew_kit.SANITIZED or not harness.LONG:
     STORM = ["--documents", "3000", "--kills", "60"]
     BOTH = ["--documents", "600", "--model", "slower", "--words", "380", "--kills", "15", "--rate", "5",
             "--supervisor", "2", "--no-stops"]
-elif crew_kit.LONG:
+else:
     STORM = ["--documents", "10000", "--model", "slower", "--words", "380", "--kills", "1000"]
     BOTH = ["--documents", "10000", "--model", "slower", "--words", "380", "--kills", "600",
             "--supervisor", "8"]
-else:
-    STORM = ["--documents", "10000", "--kills", "200"]
-    BOTH = ["--documents", "1500", "--model", "slower", "--words", "380", "--kills", "40", "--rate", "8",
-            "--supervisor", "3", "--no-stops"]
 
 
 class Storm(unittest.TestCase):

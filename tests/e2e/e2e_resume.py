@@ -101,7 +101,7 @@ class Duplicates(Scene):
         self.expected = [reference.raw(text) for text in texts]
 
     def test_stopped_and_killed(self):
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number in harness.form((signal.SIGTERM,), (signal.SIGTERM, signal.SIGKILL)):
             with self.subTest(number=number):
                 # By one worker it lasts long enough for a checkpoint, and for its signal behind that.
                 job = self.start(input=self.doubled, model_name="slower",
@@ -129,7 +129,7 @@ class Duplicates(Scene):
 
 class Signals(Scene):
     def test_each(self):
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in harness.form((signal.SIGHUP,), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)):
             with self.subTest(number=number):
                 job = self.stopped(number=number)
                 self.assertEqual(job.deaths(), [])
@@ -138,6 +138,7 @@ class Signals(Scene):
                 for name in self.names():
                     os.unlink(self.path(name))
 
+    @harness.long_form("as many runs as it takes, 8 s")
     def test_again_and_again(self):
         """Stopped at once each time: it gets on all the same."""
         runs, done = 0, 0
@@ -299,6 +300,7 @@ class Changed(Scene):
         self.not_run("--max-document", "--resume", "--max-document", "1M")
         self.completed()
 
+    @harness.long_form("a stop and a resume with other options, 4 s")
     def test_workers_and_batches(self):
         """These change no bit, so they may change."""
         self.stopped()
@@ -313,7 +315,8 @@ class Changed(Scene):
         kept = {name: open(self.path(name), "rb").read() for name in self.names()}
         size = len(kept["out.npy.journal"])
         went_on = refused = 0
-        for at in [*range(0, 256, 61), *range(4096, 4096 + 256, 61), *range(8192, 8192 + 256, 61), size - 1]:
+        step = harness.form(183, 61)
+        for at in [*range(0, 256, step), *range(4096, 4096 + 256, step), *range(8192, 8192 + 256, step), size - 1]:
             if at >= size:
                 continue
             for name, data in kept.items():

@@ -3,7 +3,7 @@
 No worker outlives it, nothing but journal and parts lies there, no more is done again than what came after
 the last checkpoint, and the file that comes out in the end is that of a run that nobody disturbed. How
 long the workers took to end is printed, not asserted, but for two seconds that are never needed.
-20 kills in ./check, 200 with VECMILL_TEST_LONG, over jobs that follow each other."""
+8 kills in the short form, 200 in the long one, over jobs that follow each other."""
 
 import os
 import random
@@ -15,7 +15,7 @@ import harness
 import oracle
 
 SEED = int.from_bytes(os.urandom(3), "little")
-KILLS = 200 if crew_kit.LONG else 8 if crew_kit.SANITIZED else 20
+KILLS = harness.form(8, 200)
 
 # src/job/job.h: a checkpoint is due after so long or so many batches; a batch has 256 documents at most.
 CHECKPOINT_SECONDS = 2.0

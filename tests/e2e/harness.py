@@ -3,6 +3,9 @@
 A test file makes a subclass of Case and ends with `harness.main()`. It gets the build folder from
 VECMILL_BUILD. Everything happens in a temporary folder of its own with an empty cache in it, offline.
 A real model is used where VECMILL_TEST_MODEL names its folder, and VECMILL_SANITIZED is not set.
+
+Tests have two forms. VECMILL_TEST_LONG, when it is not empty, asks for the long one: all there is. The short
+form leaves out what `long_form` marks, and names it.
 """
 
 import array
@@ -27,6 +30,8 @@ REAL_MODEL = os.environ.get("VECMILL_TEST_MODEL")
 NO_REAL_MODEL = "VECMILL_TEST_MODEL does not name a model"
 if os.environ.get("VECMILL_SANITIZED"):
     REAL_MODEL, NO_REAL_MODEL = None, "the real model is for the optimised build"
+LONG = bool(os.environ.get("VECMILL_TEST_LONG"))
+LEFT = "left to --long: "
 SECONDS_MAX = 300
 
 _home = None
@@ -195,6 +200,51 @@ class Case(unittest.TestCase):
         return run
 
 
+def form(short, long):
+    """What the form of this run asks for."""
+    return long if LONG else short
+
+
+def long_form(reason):
+    """Leaves a test, or a class of them, to the long form; the short form names it with the reason."""
+    return unittest.skipUnless(LONG, LEFT + reason)
+
+
+def processor_seconds():
+    """Of this process and of what it has waited for."""
+    return sum(os.times()[:4])
+
+
+def is_left(case, name):
+    """Whether this form leaves out the test of that name."""
+    return any(getattr(what, "__unittest_skip_why__", "").startswith(LEFT) for what in (case, getattr(case, name)))
+
+
+class Result(unittest.TextTestResult):
+    """Knows what each test took."""
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic(), processor_seconds()
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        wall, processor = time.monotonic() - self.began[0], processor_seconds() - self.began[1]
+        vars(self).setdefault("taken", []).append((wall, processor, test.id()))
+
+
+def tell(result):
+    """Prints which tests took more than a second, and which were skipped or left out, and why."""
+    for wall, processor, name in sorted(getattr(result, "taken", []), reverse=True):
+        if wall >= 1:
+            print(f"{wall:.1f} s, {processor:.1f} s of processor time: {name}")
+    for test, reason in result.skipped:
+        if reason.startswith(LEFT):
+            print(f"{LEFT}{test.id()}: {reason.removeprefix(LEFT)}")
+        else:
+            print(f"skipped: {test.id()}: {reason}")
+
+
 def leave():
     """Removes the temporary folder."""
     global _home
@@ -214,11 +264,10 @@ def main():
         loader, module = unittest.defaultTestLoader, sys.modules["__main__"]
         suite = loader.loadTestsFromNames(sys.argv[1:], module) if sys.argv[1:] else \
             loader.loadTestsFromModule(module)
-        result = unittest.TextTestRunner(verbosity=2, stream=sys.stdout).run(suite)
+        result = unittest.TextTestRunner(verbosity=2, stream=sys.stdout, resultclass=Result).run(suite)
     finally:
         leave()
-    for test, reason in result.skipped:
-        print(f"skipped: {test.id()}: {reason}")
+    tell(result)
     # A test with many subtests is one test.
     failed = len({getattr(test, "test_case", test) for test, _ in result.failures + result.errors})
     print(f"{name}: {result.testsRun - failed - len(result.skipped)} passed, {failed} failed")

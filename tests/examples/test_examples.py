@@ -271,6 +271,7 @@ class SlurmByHand(Scene):
         self.assertEqual(self.asked(), [])
 
 
+@harness.long_form("Slurm's own daemons, and the seconds that a requeued task waits; the scripts are run by hand, 20 s")
 class SlurmCluster(Scene):
     cluster = None
 
@@ -444,6 +445,7 @@ class Kubernetes(Scene):
         self.assertEqual(self.run_to_end(self.merge), [0])
         self.same_as_undivided(self.values(self.embed)["VECMILL_ISA"])
 
+    @harness.long_form("every exit code by a pod of its own, 8 s")
     def test_the_policy_is_of_what_vecmill_says(self):
         def ends(code, action, job, *more, **changed):
             said = self.code(self.pod(job, 0, *more, **changed))

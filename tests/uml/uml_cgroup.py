@@ -24,11 +24,10 @@ import harness
 import oracle
 import uml_kit
 
-LONG = crew_kit.LONG
 DOCS, WORDS = 800, 110                          # 1.5 s of work for the toy, in a guest
-REAL_DOCS, REAL_WORDS = (60 if LONG else 30), 60
+REAL_DOCS, REAL_WORDS = 60, 60
 SCENE_SECONDS = 240                             # a deadline, ten times what a scene takes
-GUEST_SECONDS = 900 if LONG else 420
+GUEST_SECONDS = harness.form(420, 900)
 PROGRAMS = os.path.join(harness.BUILD, "tests", "uml")
 MIB = 1 << 20
 
@@ -49,8 +48,8 @@ class Stage:
                                    [os.path.join(PROGRAMS, name) for name in ("poweroff", "eat")])
         variables = {"vecmill": harness.VECMILL, "VECMILL_ISA": "avx2", "HF_HUB_OFFLINE": "1",
                      "HOME": folder, "VECMILL_CACHE": os.path.join(folder, "cache"),
-                     "throttled_seconds": 25 if LONG else 6,
-                     "thrashing_seconds": 25 if LONG else 11, "lowered_seconds": 3 if LONG else 1.5}
+                     "throttled_seconds": harness.form(4, 25),
+                     "thrashing_seconds": 25, "lowered_seconds": 3}
         for prefix, (model, path) in self.inputs.items():
             variables |= {prefix + "model": model, prefix + "input": path}
         try:
@@ -141,6 +140,7 @@ class Cgroup(unittest.TestCase):
         self.assertNotIn("uml", names)
         print(f"guest: {stage.guest.seconds:.1f} s from boot to power-off")
 
+    @harness.long_form("each of the others comes to its end too, 4 s")
     def test_generous(self):
         scene = self.play("generous")
         self.assertEqual(scene.judge(), [])
@@ -163,6 +163,7 @@ class Cgroup(unittest.TestCase):
         scene.tell(f"memory.max {scene.mib('room'):.0f} MiB over the {scene.mib('before'):.1f} MiB in use, others ate {eaten} MiB: "
                    f"{scene.fate()}")
 
+    @harness.long_form("an OOM kill as in test_ballast, 6 s")
     def test_lowered(self):
         scene = self.play("lowered")
         self.assertLess(scene.number("limit"), scene.number("before"))
@@ -186,6 +187,7 @@ class Cgroup(unittest.TestCase):
     def test_throttled(self):
         self.held_down("throttled")
 
+    @harness.long_form("a worker that is held up as in test_throttled, 14 s")
     def test_thrashing(self):
         self.held_down("thrashing")
 
@@ -231,16 +233,15 @@ class Cgroup(unittest.TestCase):
                    f"exit 5; {fits['limit_bytes'] / MIB:.1f}: {scene.fate()}")
 
 
+@harness.long_form("the same scenes with the real model, 15 s and more")
 class RealModel(Cgroup):
-    """The same with the real model; in the short form only that it computes the same in a guest."""
+    """The same with the real model."""
 
     prefix = "real-"
 
     def setUp(self):
         if not harness.REAL_MODEL:
             self.skipTest(harness.NO_REAL_MODEL)
-        if not LONG and self.id().rpartition(".")[2] != "test_generous":
-            self.skipTest("in the long form only")
 
     test_guest_ends = None # as it is above
 
@@ -251,12 +252,12 @@ def chosen():
     scenes = []
     for case in (Cgroup, RealModel):
         wanted = [name for name in dir(case) if name.startswith("test_") and name != "test_guest_ends"]
-        if case is RealModel:
-            wanted = [n for n in wanted if harness.REAL_MODEL and (LONG or n == "test_generous")]
+        if case is RealModel and not harness.REAL_MODEL:
+            wanted = []
         named = [word for word in sys.argv[1:] if word.startswith(case.__name__)]
         if sys.argv[1:]:
             wanted = [n for n in wanted if case.__name__ in named or f"{case.__name__}.{n}" in named]
-        wanted = [n for n in wanted if getattr(case, n)]
+        wanted = [n for n in wanted if getattr(case, n) and not harness.is_left(case, n)]
         if wanted:
             scenes += [case.prefix + name for name in ("pack", *(n.removeprefix("test_") for n in wanted))]
     return scenes
