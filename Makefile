@@ -67,9 +67,7 @@ layers:
 	python3 tools/check_names.py
 
 tidy: build/build.ninja
-	ninja -C build
-	find src/base src/model src/text src/job src/host -name '*.c' | sort | \
-	    xargs -n 8 clang-tidy --quiet -p build
+	python3 tools/check_tidy.py build
 
 install: all
 	meson install -C build --no-rebuild

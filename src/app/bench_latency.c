@@ -12,7 +12,7 @@
 #define CALLS       1000u /* for each line, times --repeat */
 #define WARM_CALLS  20u
 #define TEXTS       16u
-#define WORDS_BYTES (1u << 20) /* of the corpus that are looked at */
+#define WORDS_BYTES ((size_t)1 << 20) /* of the corpus that are looked at */
 #define WORDS_DOCS  10000u
 #define TEXT_BYTES  65536u /* of a text made of words */
 #define N_LENGTHS   4u

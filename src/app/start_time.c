@@ -63,8 +63,7 @@ static vecmill_status spawn(const struct options *o, struct pipes *p, pid_t *pid
     if (e != 0) return err_sys(err, VECMILL_E_IO, e, "a process cannot be prepared");
     e = posix_spawn_file_actions_adddup2(&actions, p->in[0], STDIN_FILENO);
     if (e == 0) e = posix_spawn_file_actions_adddup2(&actions, p->out[1], STDOUT_FILENO);
-    if (e == 0)
-        e = posix_spawn(pid, PROGRAM, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+    if (e == 0) e = posix_spawn(pid, PROGRAM, &actions, NULL, (char *const *)argv, environ);
     (void)posix_spawn_file_actions_destroy(&actions);
     if (e != 0) return err_sys(err, VECMILL_E_IO, e, "%s cannot be started", PROGRAM);
     return VECMILL_OK;

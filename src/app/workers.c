@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -183,8 +184,11 @@ static bool read_statm(const char *path, uint64_t *resident, uint64_t *shared)
         io_read(fd, text, sizeof(text) - 1, &got, path, VECMILL_E_IO, NULL);
     (void)close(fd);
     text[got] = 0;
-    unsigned long long r, s;
-    if (status != VECMILL_OK || sscanf(text, "%*u %llu %llu", &r, &s) != 2 || s > r) return false;
+    char *second, *third, *end;
+    (void)strtoull(text, &second, 10);
+    const unsigned long long r = strtoull(second, &third, 10);
+    const unsigned long long s = strtoull(third, &end, 10);
+    if (status != VECMILL_OK || end == third || s > r) return false;
     *resident = r;
     *shared = s;
     return true;

@@ -2,7 +2,7 @@
 #include "clock.h"
 
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,13 +29,15 @@ uint64_t clock_process_age_ns(void)
     for (int field = 2; p && field < 22; field++) {
         p = strchr(p + 1, ' ');
     }
-    unsigned long long ticks;
-    if (!p || sscanf(p + 1, "%llu", &ticks) != 1) return 0;
+    if (!p) return 0;
+    char *end;
+    const uint64_t ticks = strtoull(p + 1, &end, 10);
+    if (end == p + 1) return 0;
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
     long hz = sysconf(_SC_CLK_TCK);
     if (hz <= 0) return 0;
-    uint64_t started = (uint64_t)ticks * (1000000000u / (uint64_t)hz);
+    uint64_t started = ticks * (1000000000u / (uint64_t)hz);
     uint64_t here = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     return here > started ? here - started : 0;
 }

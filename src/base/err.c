@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef err_set
+#undef err_sys
+
 /* Steps back from a cut to the last character boundary: continuation bytes are 10xxxxxx. */
 static size_t whole_characters(const char *text, size_t bytes)
 {
@@ -77,7 +80,7 @@ vecmill_status err_sys(vecmill_err *err, vecmill_status status, int errno_value,
 const char *cause_word(vecmill_cause cause)
 {
     static const char *const words[VECMILL_CAUSE_COUNT] = {
-#define CAUSE_WORD(name, word) [VECMILL_CAUSE_##name] = word,
+#define CAUSE_WORD(name, word) [VECMILL_CAUSE_##name] = (word),
         VECMILL_CAUSE_LIST(CAUSE_WORD)
 #undef CAUSE_WORD
     };

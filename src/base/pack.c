@@ -110,7 +110,7 @@ vecmill_status pack_commit(struct pack_writer *w, vecmill_err *err)
     cur_put_u64(header + 16, w->pos);
     memcpy(header + KEY_AT, w->key, PACK_KEY_BYTES);
     for (uint32_t i = 0; i < w->n_sections; i++) {
-        unsigned char *e = header + TABLE_AT + i * ENTRY;
+        unsigned char *e = header + TABLE_AT + (size_t)i * ENTRY;
         memcpy(e, w->sections[i].name, PACK_NAME_BYTES);
         cur_put_u64(e + 24, w->sections[i].offset);
         cur_put_u64(e + 32, w->sections[i].bytes);

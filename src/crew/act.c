@@ -9,12 +9,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LINGER_NS (2000u * CREW_MS) /* from the end of a socket to that of its process */
-#define LEAVE_NS  (500u * CREW_MS)  /* from being asked to end */
-#define KILLED_NS (3000u * CREW_MS) /* from SIGKILL: longer only where the kernel holds it */
+#define LINGER_NS (2000 * CREW_MS) /* from the end of a socket to that of its process */
+#define LEAVE_NS  (500 * CREW_MS)  /* from being asked to end */
+#define KILLED_NS (3000 * CREW_MS) /* from SIGKILL: longer only where the kernel holds it */
 
 /* Before anything was measured, estimated costs may be wrong by a factor (plain C, a sanitizer). */
-#define UNMEASURED_NS     (30000u * (uint64_t)CREW_MS)
+#define UNMEASURED_NS     (30000 * CREW_MS)
 #define UNMEASURED_FACTOR 20u
 
 /* Waits before the next start, by the number of failures in a row. */

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BLIND_NS (20u * CREW_MS) /* between two looks for a death, where there is no pidfd */
+#define BLIND_NS (20 * CREW_MS) /* between two looks for a death, where there is no pidfd */
 
 /* ---- memory ---- */
 

@@ -15,15 +15,15 @@
 #include <poll.h>
 #include <xxhash.h>
 
-#define CREW_MS      1000000u
-#define CREW_HOUR_NS (3600000u * (uint64_t)CREW_MS)
+#define CREW_MS      UINT64_C(1000000)
+#define CREW_HOUR_NS (3600000 * CREW_MS)
 
 /* The longest sleep: the counter of OOM kills is looked at. */
-#define CREW_TICK_NS (500u * CREW_MS)
+#define CREW_TICK_NS (500 * CREW_MS)
 /* Between two questions whether a worker may be started. */
-#define CREW_ASK_NS (100u * CREW_MS)
+#define CREW_ASK_NS (100 * CREW_MS)
 /* Between two looks at a worker that was written off. */
-#define CREW_LOST_NS (1000u * CREW_MS)
+#define CREW_LOST_NS (1000 * CREW_MS)
 
 /* Nanoseconds that were reckoned from estimates, which may be anything; at most a day. */
 static inline uint64_t crew_ns(double ns)

@@ -33,8 +33,8 @@ void place_send(struct place *p)
                 skip -= bytes[i];
                 continue;
             }
-            iov[message.msg_iovlen++] = (struct iovec){
-                .iov_base = (char *)(uintptr_t)parts[i] + skip, .iov_len = bytes[i] - skip};
+            iov[message.msg_iovlen++] =
+                (struct iovec){.iov_base = (char *)parts[i] + skip, .iov_len = bytes[i] - skip};
             skip = 0;
         }
         const ssize_t n = sendmsg(p->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);

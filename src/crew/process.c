@@ -196,7 +196,8 @@ char process_state(const struct process *p)
 {
     char text[STAT_BYTES];
     const char *state = read_stat(p, text);
-    return state ? *state : 0;
+    if (!state) return 0;
+    return *state;
 }
 
 uint64_t process_major_faults(const struct process *p)

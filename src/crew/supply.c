@@ -13,11 +13,11 @@
 #define SHRINK_MOST 7u
 
 /* Near the end, what is left is shared out; below this, sharing costs more than it gains. */
-#define SHARE_LEAST_NS (20u * CREW_MS)
+#define SHARE_LEAST_NS (20 * CREW_MS)
 
 /* A worker that starts is counted on for queued work, so that one item does not start them all; but no
  * longer than this: it is ready in a tenth of that, where nothing is wrong. */
-#define START_HOPE_NS (1000u * CREW_MS)
+#define START_HOPE_NS (1000 * CREW_MS)
 
 /* Nothing new is begun in a crew that is held, failed or closing. */
 static bool begins_work(const struct crew *crew)

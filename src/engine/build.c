@@ -143,11 +143,11 @@ vecmill_status source_build(const struct engine_source *source, const char *work
     char *const argv[] = {(char *)"vecmill-worker",
                           (char *)"pack",
                           parent,
-                          (char *)(uintptr_t)isa,
-                          (char *)(uintptr_t)kern_precision_name(precision),
-                          (char *)(uintptr_t)source->dir,
-                          (char *)(uintptr_t)source->path,
-                          (char *)(uintptr_t)source->key,
+                          (char *)isa,
+                          (char *)kern_precision_name(precision),
+                          (char *)source->dir,
+                          (char *)source->path,
+                          (char *)source->key,
                           NULL};
     return source_ask(worker, argv, what, NULL, 0, &got, err);
 }

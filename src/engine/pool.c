@@ -41,7 +41,7 @@ enum argument {
 
 /* Workers are ended by the OOM killer, and not one document is done in so long: the pool ends, and what
  * was done can be gone on from. Long enough for a neighbour's night job to come and go. */
-#define OOM_PATIENCE_NS (15u * 60u * UINT64_C(1000000000))
+#define OOM_PATIENCE_NS (UINT64_C(15) * 60 * 1000000000)
 
 struct vecmill_pool {
     struct setup setup;
@@ -219,7 +219,7 @@ static void write_arguments(vecmill_pool *pool)
         [ARGUMENT_DOCUMENT] = pool->numbers[ARGUMENT_DOCUMENT],
     };
     for (size_t i = 0; i < N_ARGUMENTS; i++)
-        pool->arguments[i] = (char *)(uintptr_t)words[i];
+        pool->arguments[i] = (char *)words[i];
 }
 
 static vecmill_status take_twins(vecmill_pool *pool, const struct crew_options *options,

@@ -37,7 +37,8 @@ static void short_name(const char *path, char out[81])
         char c = from[i];
         bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
                      c == '.' || c == '_';
-        out[i] = plain ? c : '-';
+        if (!plain) c = '-';
+        out[i] = c;
     }
     out[i] = '\0';
 }
@@ -126,7 +127,7 @@ vecmill_status source_worker(const char *given, char path[IO_PATH_MAX], vecmill_
         self[n] = '\0';
         if (beside(self, path)) return VECMILL_OK;
     }
-    if (dladdr((const void *)(uintptr_t)&vecmill_version, &library) && library.dli_fname &&
+    if (dladdr((const void *)&vecmill_version, &library) && library.dli_fname &&
         beside(library.dli_fname, path)) {
         return VECMILL_OK;
     }

@@ -189,8 +189,10 @@ static bool take_percent(const char *text, double *percent)
     if (*text == '.') {
         double part = 0.1;
         if (strspn(text + 1, "0123456789") == 0) return false;
-        for (text++; *text >= '0' && *text <= '9'; text++, part /= 10)
+        for (text++; *text >= '0' && *text <= '9'; text++) {
             value += part * (*text - '0');
+            part /= 10;
+        }
     }
     if ((*text != '\0' && !strchr(" \t\r", *text)) || value > 100) return false;
     *percent = value;

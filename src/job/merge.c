@@ -260,6 +260,7 @@ static vecmill_status read_shards(struct merge *m, vecmill_err *err)
 static vecmill_status take_memory(struct merge *m, vecmill_err *err)
 {
     void *memory = NULL;
+    assert(m->n > 0);
     VM_TRY(mem_new_array(m->n, sizeof *m->strands, "the shards' files", &memory, err));
     m->strands = memory;
     for (uint32_t i = 0; i < m->n; i++)

@@ -53,7 +53,8 @@ struct dict {
 /* The next byte without taking it; 0 at the end, which no rule accepts. */
 static char dict_peek(const struct dict *d)
 {
-    return cur_left(&d->cur) > 0 ? (char)d->cur.data[d->cur.pos] : 0;
+    if (cur_left(&d->cur) == 0) return 0;
+    return (char)d->cur.data[d->cur.pos];
 }
 
 static void dict_space(struct dict *d)

@@ -217,7 +217,7 @@ bool job_is_own_path(const struct job_options *options, const char *path)
         return true;
     const struct place *own[] = {&p.files[PATHS_OUTPUT], &p.files[PATHS_IDS],
                                  &p.files[PATHS_ERRORS], &p.journal, &p.shard};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         if (place_has(own[i], asked.name) || place_has(own[i], asked.real)) return true;
         if (exists && own[i]->given[0] != 0 &&
             (is_at(own[i]->given, &st) || is_at(own[i]->part, &st)))

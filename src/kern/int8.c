@@ -74,7 +74,7 @@ static void pack_output(const float *w, size_t k, int8_t *column, size_t width, 
     for (size_t t = 0; t < k;) {
         const size_t n = rotated(w, k, t, part);
         for (size_t i = 0; i < n; i++, t++) {
-            const int8_t q = inverse > 0 ? (int8_t)rintf(part[i] * inverse) : 0;
+            const int8_t q = (int8_t)(inverse > 0 ? rintf(part[i] * inverse) : 0.0f);
             column[t / 4 * width * 4 + t % 4] = q;
             total += q;
         }

@@ -379,7 +379,7 @@ static void encode(struct pass *p)
     const uint32_t tokens = p->starts[p->n_docs];
     const uint32_t n = team_size(p->team);
     /* With documents enough for all threads each is one item: its keys are packed by one thread. */
-    p->head_parts = n == 1 || p->n_docs >= 4 * n ? 1 : (uint32_t)num_min(c->n_heads, 2 * n);
+    p->head_parts = n == 1 || p->n_docs >= 4 * n ? 1 : (uint32_t)num_min(c->n_heads, (size_t)2 * n);
     team_run(p->team, embed, p, p->n_docs);
     in_blocks(p, tokens, project_block);
     for (p->layer = 0; p->layer < c->n_layers; p->layer++) {

@@ -132,7 +132,7 @@ static void take_ascii(struct text_stream *s)
     const unsigned char *data = s->source.data, *table = s->view.ascii;
     size_t pos = raw->pos;
     for (; pos < s->source.bytes && data[pos] < SECTION_ASCII && !s->full; pos++) {
-        const unsigned char *pair = table + 2 * data[pos];
+        const unsigned char *pair = table + (size_t)2 * data[pos];
         if (pair[0] == ASCII_SLOW) break;
         if (pair[0] == ASCII_DROP) continue;
         m->previous = pair[1];

@@ -47,7 +47,7 @@ static vecmill_status check_numbers(const struct text *t, const uint32_t *w, vec
                        w[SECTION_N_ADDED], w[SECTION_N_BEFORE], w[SECTION_N_AFTER]);
     }
     for (uint32_t i = 0; i < w[SECTION_N_BEFORE] + w[SECTION_N_AFTER]; i++) {
-        uint32_t id = section_u32(t->section + SECTION_SPECIALS_AT + 4 * i);
+        uint32_t id = section_u32(t->section + SECTION_SPECIALS_AT + (size_t)4 * i);
         if (id >= vocab) {
             return err_set(err, VECMILL_E_MODEL,
                            "tokenizer section: special token %u has id %u of %u", i, id, vocab);

@@ -31,7 +31,7 @@ struct trie_key {
 static inline uint32_t trie_word(const struct trie *t, uint32_t node, uint32_t word)
 {
     uint32_t value;
-    memcpy(&value, t->units + (size_t)node * TRIE_UNIT_BYTES + word * 4, sizeof value);
+    memcpy(&value, t->units + (size_t)node * TRIE_UNIT_BYTES + (size_t)word * 4, sizeof value);
     return value;
 }
 

@@ -440,7 +440,7 @@ static void run_queries(const struct head *s, const float *q, size_t ld_q, size_
                                     : round_queries(s, s->d, q, ld_q, n_queries);
     const vec scaled = v_mul(v_add(scales, v_set(bad)), v_set(unit));
     for (size_t i = 0; i < 16; i++) {
-        highest[i] = v_bits(v_set(NEVER));
+        highest[i] = v_bits(v_set((float)NEVER));
         sums[i] = vi_zero();
     }
     score(s, 0, highest);
@@ -461,7 +461,7 @@ static void fill_ends(const struct head *s)
 {
     for (size_t i = 0; i < QUERIES; i++) {
         for (size_t j = num_up(s->len, LANES); j < s->ld_scores; j += LANES) {
-            v_store(s->scores + i * s->ld_scores + j, v_set(NEVER));
+            v_store(s->scores + i * s->ld_scores + j, v_set((float)NEVER));
         }
     }
 }
