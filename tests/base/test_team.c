@@ -1,8 +1,8 @@
 /* team: items once each and in order, runs without end, threads that sleep, what a run orders, and teams that
  * cannot be opened.
  *
- * The link replaces pthread_create, so that it can fail at any thread, and what a thread sleeps by, so that it
- * is known which have slept. A lost wake-up is a hang: a deadline ends the program. */
+ * The link replaces pthread_create, so that it can fail at any thread, and the calls that lock and sleep, so
+ * that it is known which threads have. A lost wake-up is a hang: a deadline ends the program. */
 #include "base/base.h"
 
 #include <dirent.h>
