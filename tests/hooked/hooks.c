@@ -49,19 +49,20 @@
 void crew_test_hook(const char *phase, const void *data, size_t bytes);
 vecmill_status engine_test_hook(vecmill_err *err);
 
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN
-#endif
-#endif
-#ifdef WITH_ASAN
+#if FENCE_SANITIZED
 /* A fault on purpose is to end the process by its signal, as in a build without sanitizers. */
+#define LEAVE_SIGNALS "handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0:handle_abort=0"
+
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
-    return "handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0:handle_abort=0";
+    return LEAVE_SIGNALS;
+}
+
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return LEAVE_SIGNALS;
 }
 #endif
 
@@ -171,7 +172,7 @@ static void send_garbage(const unsigned char *frame, size_t bytes)
     send_bytes(frame + HEAD_BYTES, bytes - HEAD_BYTES);
 }
 
-__attribute__((noinline, no_sanitize("address", "undefined"))) static void touch(
+__attribute__((noinline, no_sanitize("address", "thread", "undefined"))) static void touch(
     volatile char *address)
 {
     *address = 1;
