@@ -1,5 +1,5 @@
 /* Sessions of several threads: the bits of one thread's and of a pool's, whatever is done with long
- * documents; and no thread is left when one is closed.
+ * documents; sessions of different threads; and no thread is left when one is closed.
  *
  * Models are made by tools/make_toy_model.py (argv[1]); the worker program is argv[2]; argv[3]: fewer
  * documents. */
@@ -7,6 +7,7 @@
 #include "vecmill.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -159,6 +160,55 @@ static void no_bit_depends_on_threads(void **state)
     }
 }
 
+/* ---- sessions of different threads ---- */
+
+enum { HOSTS = 3 };
+
+struct host_thread {
+    pthread_t id;
+    vecmill_options options;
+    struct rows rows;
+    vecmill_status status; /* asserting is for the test's own thread */
+    vecmill_err err;
+};
+
+static void *open_embed_close(void *context)
+{
+    struct host_thread *h = context;
+    vecmill_facts facts = {.struct_bytes = sizeof facts};
+    vecmill_session *s = NULL;
+    h->status = vecmill_session_open(&h->options, &s, &h->err);
+    if (h->status != VECMILL_OK) return NULL;
+    vecmill_session_describe(s, &facts);
+    h->status = vecmill_embed(s, docs, n_docs, h->rows.vectors[0], h->rows.results, &h->err);
+    vecmill_session_close(s);
+    return NULL;
+}
+
+/* On one model, whose pack the first of them has to build. */
+static void sessions_are_independent(void **state)
+{
+    (void)state;
+    static char cache[IO_PATH_MAX];
+    static struct host_thread hosts[HOSTS];
+    static struct rows one;
+    vecmill_options o = options_for("mean", VECMILL_LONG_SPLIT);
+    o.threads = 1;
+    by_session(&o, &one);
+    assert_int_equal(io_join(folder, "another-cache", cache, NULL), VECMILL_OK);
+    o.cache_dir = cache;
+    for (uint32_t i = 0; i < HOSTS; i++) {
+        hosts[i].options = o;
+        hosts[i].options.threads = 1 + i;
+        assert_int_equal(pthread_create(&hosts[i].id, NULL, open_embed_close, &hosts[i]), 0);
+    }
+    for (uint32_t i = 0; i < HOSTS; i++) {
+        assert_int_equal(pthread_join(hosts[i].id, NULL), 0);
+        if (hosts[i].status != VECMILL_OK) fail_msg("thread %u: %s", i, hosts[i].err.message);
+        expect_equal(&hosts[i].rows, &one, "a session beside others");
+    }
+}
+
 /* Threads are no part of what a vector depends on, and each has its own working memory. */
 static void facts_of_threads(void **state)
 {
@@ -294,6 +344,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_bit_depends_on_threads),
+        cmocka_unit_test(sessions_are_independent),
         cmocka_unit_test(facts_of_threads),
         cmocka_unit_test(no_thread_is_left),
         cmocka_unit_test(threads_that_cannot_start_are_said),

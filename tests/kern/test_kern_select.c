@@ -1,7 +1,8 @@
-/* kern_select: names, caps, refusals, and that the first selection holds. Each case is a process of its
- * own, since a selection is for a process's life. */
+/* kern_select: names, caps, refusals, and that the first selection holds, among threads too. Each case is a
+ * process of its own, since a selection is for a process's life. */
 #include "kern_kit.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,45 @@ static void test_first_holds(void **state)
     assert_int_equal(in_child(first_holds, NULL), 0);
 }
 
+/* The selected table. NULL: none, or a signature that is not its own. */
+static void *select_in_thread(void *unused)
+{
+    (void)unused;
+    const struct kern *kern = NULL;
+    vecmill_err err;
+    if (kern_select(NULL, &kern, &err) != VECMILL_OK) return NULL;
+    for (int p = 0; p < KERN_PRECISIONS; p++)
+        if (strncmp(kern_signature(kern, (enum kern_precision)p), kern->name, strlen(kern->name)) !=
+            0)
+            return NULL;
+    return (void *)(uintptr_t)kern;
+}
+
+/* The first selection of a process, and its texts, by threads that nothing else orders. */
+static int threads_select(const char *unused)
+{
+    enum { THREADS = 4 };
+    (void)unused;
+    pthread_t threads[THREADS];
+    unsetenv("VECMILL_ISA");
+    for (int i = 0; i < THREADS; i++)
+        if (pthread_create(&threads[i], NULL, select_in_thread, NULL) != 0) return 1;
+    const struct kern *first = NULL;
+    for (int i = 0; i < THREADS; i++) {
+        void *kern = NULL;
+        if (pthread_join(threads[i], &kern) != 0 || !kern) return 2;
+        if (first && kern != first) return 3;
+        first = kern;
+    }
+    return 0;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(threads_select, NULL), 0);
+}
+
 static void test_words(void **state)
 {
     (void)state;
@@ -127,8 +167,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),       cmocka_unit_test(test_message),
-        cmocka_unit_test(test_first_holds), cmocka_unit_test(test_words),
-        cmocka_unit_test(test_peak),
+        cmocka_unit_test(test_first_holds), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_words),       cmocka_unit_test(test_peak),
     };
     return kit_end("kern-select", sizeof tests / sizeof *tests,
                    cmocka_run_group_tests(tests, NULL, NULL));
