@@ -28,6 +28,10 @@ asan: build-asan/build.ninja
 	ninja -C build-asan
 	meson test -C build-asan --no-rebuild --print-errorlogs
 
+# What has threads, under ThreadSanitizer.
+tsan:
+	tools/check-tsan
+
 # Each kernel at each level; with CORPUS=FILE (.jsonl, .txt, .csv) the whole program on it too.
 bench: all
 	ninja -C build bench/bench_kern
@@ -73,6 +77,6 @@ install: all
 	meson install -C build --no-rebuild
 
 clean:
-	rm -rf build build-asan build-fuzz
+	rm -rf build build-asan build-tsan build-fuzz
 
-.PHONY: all test asan bench bench-pool bench-peers fuzz fmt fmt-check layers tidy install clean
+.PHONY: all test asan tsan bench bench-pool bench-peers fuzz fmt fmt-check layers tidy install clean
