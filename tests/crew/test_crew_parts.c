@@ -254,6 +254,32 @@ static void a_start_is_all_or_nothing(void)
     need(kit_count_fds() == base + 2);
 }
 
+static void end_with_42(void)
+{
+    _exit(42);
+}
+
+/* A child of the host's that has ended is the host's to wait for, whatever is asked of ours. */
+static void others_children_are_not_touched(void)
+{
+    static char *const argv[] = {(char *)(uintptr_t) "sleep", (char *)(uintptr_t) "1000", NULL};
+    void *stack = NULL;
+    struct process p;
+    struct exit_status status;
+    int how = 0;
+    const int null = fcntl(open("/dev/null", O_RDWR), F_DUPFD, 10);
+    need(null >= 10 && mem_map(PROCESS_STACK_BYTES, "a stack", &stack, NULL) == VECMILL_OK);
+    const pid_t other = kit_fork(end_with_42);
+    await_state(other, 'Z');
+    need(process_start("/bin/sleep", argv, null, null, stack, &p, NULL) == VECMILL_OK);
+    need(!process_reap(&p, &status));
+    process_kill(&p);
+    while (!process_reap(&p, &status))
+        usleep(500);
+    need(status.known && status.signal && status.code == SIGKILL);
+    need(waitpid(other, &how, 0) == other && WIFEXITED(how) && WEXITSTATUS(how) == 42);
+}
+
 /* A lease whose worker is gone counts as sent; one that does not fit is sent on later. */
 static void leases_are_sent_in_pieces(void)
 {
@@ -300,6 +326,7 @@ static const struct kit_test tests[] = {
     KIT_TEST(who_has_ended_is_not_late, 10),
     KIT_TEST(names_do_not_deceive, 10),
     KIT_TEST(a_start_is_all_or_nothing, 20),
+    KIT_TEST(others_children_are_not_touched, 20),
     KIT_TEST(leases_are_sent_in_pieces, 10),
 };
 
