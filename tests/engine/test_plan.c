@@ -70,6 +70,46 @@ static void parts_make_the_sum(void **state)
     }
 }
 
+/* A line's bytes of one process. */
+static uint64_t line_of(const vecmill_plan *plan, const char *owner, const char *name)
+{
+    for (uint32_t i = 0; i < plan->n_parts; i++) {
+        const vecmill_plan_part *part = &plan->parts[i];
+        if (strcmp(part->owner, owner) || strcmp(part->name, name)) continue;
+        assert_int_equal(part->n, plan->workers);
+        return part->bytes;
+    }
+    fail_msg("no line %s of %s", name, owner);
+    return 0;
+}
+
+/* Whole pages of what a worker will have: the program as it was measured and the stack it commits, and the
+ * two mappings that it makes, by the functions that it asks how large to make them. Not a page less. */
+static void a_worker_has_what_it_takes(void **state)
+{
+    (void)state;
+    struct plan_facts f;
+    vecmill_plan plan = {.struct_bytes = sizeof plan};
+    mini(&f);
+    f.setup.floor.slack = 12345;
+    for (uint32_t workers = 1; workers <= 4; workers++) {
+        for (uint32_t tokens = 256; tokens <= 960; tokens += 64) {
+            struct setup setup = f.setup;
+            setup_batch(&setup, tokens);
+            const size_t program =
+                (size_t)(setup.floor.program_bytes + setup.floor.slack) + ENGINE_STACK_BYTES;
+            const size_t leases =
+                engine_serve_bytes(setup.config.hidden, setup_text_bytes(&setup, f.max_document));
+            plan_sum(&f, workers, tokens, &plan);
+            assert_int_equal(line_of(&plan, "worker", PLAN_PROGRAM), mem_map_bytes(program));
+            assert_int_equal(line_of(&plan, "worker", "arena"),
+                             mem_map_bytes(setup_session_bytes(&setup)));
+            assert_int_equal(line_of(&plan, "worker", "leases"), mem_map_bytes(leases));
+            assert_true(line_of(&plan, "kernel", "processes and sockets") >= crew_kernel_bytes(1));
+        }
+    }
+}
+
 static void a_missing_pack_is_built_first(void **state)
 {
     (void)state;
@@ -212,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_make_the_sum),
+        cmocka_unit_test(a_worker_has_what_it_takes),
         cmocka_unit_test(a_missing_pack_is_built_first),
         cmocka_unit_test(the_choice_fits_every_limit),
         cmocka_unit_test(what_is_asked_for_is_refused_with_advice),
