@@ -318,16 +318,16 @@ static void leases_are_sent_in_pieces(void)
 }
 
 static const struct kit_test tests[] = {
-    KIT_TEST(causes_are_named, 10),
-    KIT_TEST(oom_kills_are_taken_once, 10),
-    KIT_TEST(who_sleeps_is_late, 10),
-    KIT_TEST(who_was_stopped_is_not_to_blame, 10),
-    KIT_TEST(who_computes_is_judged_by_processor_time, 20),
-    KIT_TEST(who_has_ended_is_not_late, 10),
-    KIT_TEST(names_do_not_deceive, 10),
-    KIT_TEST(a_start_is_all_or_nothing, 20),
-    KIT_TEST(others_children_are_not_touched, 20),
-    KIT_TEST(leases_are_sent_in_pieces, 10),
+    KIT_TEST(causes_are_named),
+    KIT_TEST(oom_kills_are_taken_once),
+    KIT_TEST(who_sleeps_is_late),
+    KIT_TEST(who_was_stopped_is_not_to_blame),
+    KIT_TEST(who_computes_is_judged_by_processor_time),
+    KIT_TEST(who_has_ended_is_not_late),
+    KIT_TEST(names_do_not_deceive),
+    KIT_TEST(a_start_is_all_or_nothing),
+    KIT_TEST(others_children_are_not_touched),
+    KIT_TEST(leases_are_sent_in_pieces),
 };
 
 int main(int argc, char **argv)
