@@ -98,7 +98,7 @@ class Folder:
         command = [] if strace is None else ["strace", "-o", "/dev/null", *strace]
         command += [SAMPLE, *self.words, *words, os.path.join(self.path, "out.npy"),
                     os.path.join(self.path, "in.jsonl")]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
 
     def calls(self, *words):
         """How often each call is made in a run that is not disturbed."""

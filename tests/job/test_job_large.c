@@ -4,6 +4,8 @@
 
 #include "job/job.h"
 
+#include "../kit/test_clock.h"
+
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -205,10 +207,13 @@ static void documents_of_the_most_bytes(void **state)
 
 static atomic_int stop;
 
-static void on_alarm(int number)
+/* Stopped when it has waited for its reader for a while. */
+static bool stop_at_wait(const struct pollfd *fds, nfds_t n, int ms)
 {
-    (void)number;
-    atomic_store(&stop, 1);
+    static unsigned n_waits;
+    if (n == 1 && fds[0].events == POLLOUT && ms > 0 && test_is_quiet(fds) && ++n_waits == 7)
+        atomic_store(&stop, 1);
+    return false;
 }
 
 /* Nobody reads what is written, and there is always more to read. */
@@ -235,8 +240,7 @@ static void a_stalled_reader_of_much(void **state)
     if (child == 0) {
         const uint64_t before = peak_kb();
         dup2(ends[1], STDOUT_FILENO);
-        signal(SIGALRM, on_alarm);
-        ualarm(700000, 100000);
+        test_on_poll = stop_at_wait;
         vecmill_pool pool = {.dim = 8, .capacity = FAKE_CAPACITY_MAX};
         const struct job_hooks hooks = {.stop = &stop};
         const struct job_options options = {
