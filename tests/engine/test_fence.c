@@ -24,7 +24,7 @@
 #include <cmocka.h>
 
 #define DIM      32u
-#define WAIT     60000u /* ms: a hang ends the test */
+#define WAIT     300000u /* ms: a hang ends the test */
 #define TEXT_MAX 1024u
 
 static char folder[64];
