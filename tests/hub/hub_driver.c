@@ -56,8 +56,8 @@ static vecmill_status pull(char **argv, char *dir, vecmill_err *err)
 {
     struct hub_env env;
     hub_env_read(&env);
-    env.connect_s = 2;
-    env.stall_s = number("HUB_TEST_STALL_S", 2);
+    env.connect_s = 60;
+    env.stall_s = number("HUB_TEST_STALL_S", 300); /* a busy machine is no stall */
     env.attempts = number("HUB_TEST_ATTEMPTS", 4);
     env.backoff_ms = 20;
     env.program = argv[4];

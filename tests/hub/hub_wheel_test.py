@@ -47,7 +47,7 @@ class WheelCase(unittest.TestCase):
         self.home = self.cache + "/models/sentence-transformers--all-MiniLM-L6-v2"
 
     def run_driver(self, *args, cwd=None, **env):
-        p = subprocess.run([DRIVER, *args], capture_output=True, text=True, timeout=30, cwd=cwd,
+        p = subprocess.run([DRIVER, *args], capture_output=True, text=True, timeout=300, cwd=cwd,
                            env=dict(os.environ, **env))
         return p.returncode, p.stdout.strip() + p.stderr
 
@@ -252,17 +252,17 @@ class Pip(WheelCase):
     def test_pip_ends_with_the_caller(self):
         for sig in (signal.SIGUSR1, signal.SIGKILL):
             marker = self.dir + "/pid"
-            python = self.python(f"echo $$ > {marker}; exec sleep 30")
+            python = self.python(f"echo $$ > {marker}; exec sleep 3600")
             p = subprocess.Popen([DRIVER, "pull", self.cache, "all-MiniLM-L6-v2", PROGRAM],
                                  stdout=subprocess.PIPE, text=True,
                                  env=dict(os.environ, HUB_TEST_PYTHON=python, HF_HUB_OFFLINE="0"))
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 300
             while not (os.path.exists(marker) and open(marker).read().strip()):
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.01)
             pid = int(open(marker).read())
             p.send_signal(sig)
-            out = p.communicate(timeout=10)[0]
+            out = p.communicate(timeout=300)[0]
             if sig == signal.SIGUSR1:
                 self.assertEqual(out.split(":")[0], str(STOPPED))
             while alive(pid):
