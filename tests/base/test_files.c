@@ -1,6 +1,8 @@
 /* Base's files: whole or not at all, one writer, packs as hostile bytes. */
 #include "base/base.h"
 
+#include "../kit/test_chance.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -80,12 +82,12 @@ static void out_has_one_writer(void **state)
     pid_t child = fork();
     if (child == 0) {
         close(o.fd); /* a fork shares the lock's open file, a second program does not */
-        bool ok = io_out_open(path, 5000, VECMILL_E_OUTPUT, &second, NULL) == VECMILL_OK &&
+        bool ok = io_out_open(path, TEST_HANG_MS, VECMILL_E_OUTPUT, &second, NULL) == VECMILL_OK &&
                   io_out_write(&second, "child", 5, NULL) == VECMILL_OK &&
                   io_out_commit(&second, NULL) == VECMILL_OK;
         _exit(ok ? 0 : 1);
     }
-    usleep(50 * 1000);
+    usleep(50 * 1000); /* so that it waits, most of the time */
     assert_int_equal(io_out_write(&o, "parent", 6, NULL), VECMILL_OK);
     assert_int_equal(io_out_commit(&o, NULL), VECMILL_OK);
     int status;
