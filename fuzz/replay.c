@@ -8,7 +8,8 @@
  * last line names file and index, and `-i INDEX` runs that one.
  *
  * Promises: the target sees memory of exactly the input's size, so that a sanitizer sees the first
- * byte read beyond it. A run that takes longer than RUN_SECONDS ends the program. It never writes. */
+ * byte read beyond it. A run that takes RUN_SECONDS of processor time, which load makes no
+ * more of, ends the program. It never writes. */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -30,7 +32,7 @@ __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void)
 #define CORPUS_MAX       1024u
 #define MUTATIONS_MAX    100000000ul
 #define STEPS_MAX        8u
-#define RUN_SECONDS      30u /* sanitizers slow a run twentyfold on a busy machine */
+#define RUN_SECONDS      30u /* sanitizers slow a run twentyfold */
 
 struct input {
     char *path;
@@ -213,6 +215,13 @@ static void on_signal(int number)
     raise(number);
 }
 
+/* Of processor time; 0: none. */
+static void limit(unsigned seconds)
+{
+    const struct itimerval timer = {.it_value = {.tv_sec = seconds}};
+    (void)setitimer(ITIMER_PROF, &timer, NULL);
+}
+
 static void run(const struct input *input, const uint8_t *data, size_t bytes, long index)
 {
     const int length =
@@ -224,9 +233,9 @@ static void run(const struct input *input, const uint8_t *data, size_t bytes, lo
     uint8_t *exact = malloc(bytes ? bytes : 1);
     if (!exact) give_up("no memory", input->path);
     memcpy(exact, data, bytes);
-    alarm(RUN_SECONDS);
+    limit(RUN_SECONDS);
     LLVMFuzzerTestOneInput(exact, bytes);
-    alarm(0);
+    limit(0);
     free(exact);
 }
 
@@ -280,7 +289,7 @@ int main(int argc, char **argv)
     else
         for (const int *s = (const int[]){SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, 0}; *s; s++)
             signal(*s, on_signal);
-    signal(SIGALRM, on_signal);
+    signal(SIGPROF, on_signal);
 
     unsigned long runs = 0;
     for (size_t k = 0; k < n_corpus; k++) {
