@@ -223,8 +223,10 @@ class Once(kit.Case):
     @unittest.skipUnless(shutil.which("strace"), "there is no strace")
     def test_the_pack_is_built_once(self):
         """Six processes begin at the same moment without a pack: one of them builds it, and the others wait."""
-        cache, log = os.path.join(kit.home(), "cold"), os.path.join(kit.home(), "renames")
-        open_pool = (f"import time\nfrom vecmill import _core\nwhile time.time() < {time.time() + 6}: pass\n"
+        cache, log, there = (os.path.join(kit.home(), name) for name in ("cold", "renames", "there"))
+        os.mkdir(there)
+        open_pool = (f"import os\nfrom vecmill import _core\nopen(f'{there}/{{os.getpid()}}', 'w').close()\n"
+                     f"while len(os.listdir({there!r})) < 6: pass\n"
                      f"_core.Pool(model_dir={kit.model('slower')!r}, worker_path={_programs.WORKER!r}, workers=1, "
                      f"cache_dir={cache!r}).close()\nprint('open')")
         together = 'for i in 1 2 3 4 5 6; do "$0" -c "$1" & done; wait'

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 _tests = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests")
@@ -22,10 +21,10 @@ sys.path += [os.path.join(_tests, "e2e"), os.path.join(_tests, "data")]
 import crew_kit  # noqa: E402
 import harness  # noqa: E402
 from crew_kit import text  # noqa: E402
-from harness import REAL_MODEL, ROOT, form, long_form, toy  # noqa: E402, F401
+from harness import REAL_MODEL, ROOT, chance, form, long_form, toy, wait_until  # noqa: E402, F401
 from oracle import processes, program, started, stat_of  # noqa: E402
 
-DEADLINE = 120  # of anything that is waited for
+DEADLINE = harness.WAIT_SECONDS
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # As of what a shell runs in the background; scripts would inherit it, and Ctrl-C would be no exception there.
@@ -81,15 +80,6 @@ def all_workers():
     return [pid for pid in processes() if (program(pid) or "").startswith(worker) and ours(pid)]
 
 
-def wait_until(what, true):
-    """Waits until true() is; a failure says what was waited for."""
-    end = time.monotonic() + DEADLINE
-    while not true():
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {DEADLINE} s")
-        time.sleep(0.005)
-
-
 def kill(pid):
     try:
         os.kill(pid, signal.SIGKILL)
@@ -133,6 +123,7 @@ class Case(unittest.TestCase):
 
 def main():
     """Runs the calling file's tests; the last line is `NAME: N passed, N failed`."""
+    harness.tell_seed()
     runner = unittest.TextTestRunner(verbosity=2, resultclass=harness.Result)
     program = unittest.main(exit=False, testRunner=runner)
     result = program.result

@@ -1,6 +1,5 @@
 """Workers are killed while Python iterates: everything is delivered, byte for byte."""
 
-import random
 import threading
 import time
 
@@ -17,6 +16,9 @@ class Kills(kit.Case):
         cls.embedder = vecmill.Embedder(kit.model("slower"))
         cls.want = cls.embedder.embed(cls.texts).tobytes()
 
+    def setUp(self):
+        self.rng = kit.chance(self.id())
+
     def stream(self, workers=2):
         return self.embedder.stream(iter(self.texts), workers=workers)
 
@@ -28,7 +30,7 @@ class Kills(kit.Case):
     def test_while_running(self):
         found = self.stream()
         rows = [next(found) for _ in range(100)]
-        self.assertTrue(kit.kill(random.choice(kit.workers())))
+        self.assertTrue(kit.kill(self.rng.choice(kit.workers())))
         self.finish(rows, found)
 
     def test_while_the_consumer_is_slow(self):
@@ -73,7 +75,7 @@ class Kills(kit.Case):
             nonlocal hits
             while not done.is_set() and hits < 40:
                 alive = kit.workers()
-                hits += bool(alive) and kit.kill(random.choice(alive))
+                hits += bool(alive) and kit.kill(self.rng.choice(alive))
                 time.sleep(0.03)
         killer = threading.Thread(target=kill)
         rows.append(next(found))

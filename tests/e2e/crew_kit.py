@@ -6,13 +6,17 @@ becomes its child and is found. Where the test may (root), a run gets a /tmp and
 that whatever is new there is the run's; elsewhere these two are not looked at, since others write there."""
 
 import collections
+import fcntl
 import json
 import os
 import random
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import termios
+import threading
 import time
 
 import harness
@@ -76,7 +80,7 @@ def layers():
             before = os.times()
             subprocess.run([harness.VECMILL, "embed", "-m", folder, "-i", corpus(n, 100), "-o",
                             os.path.join(harness.home(), "pilot.npy"), "--workers", "1", "--progress", "none",
-                            "--force"], check=True, env=environment(), timeout=harness.SECONDS_MAX)
+                            "--force"], check=True, env=environment(), timeout=harness.WAIT_SECONDS)
             after = os.times()
             spent.append(after.children_user + after.children_system - before.children_user -
                          before.children_system)
@@ -144,7 +148,7 @@ def reference(model_name, path):
         began = time.monotonic()
         subprocess.run([harness.VECMILL, "embed", "-m", model(model_name), "-i", path, "-o", output,
                         "--workers", "2", "--progress", "none"], check=True, env=environment(),
-                       timeout=harness.SECONDS_MAX)
+                       timeout=harness.WAIT_SECONDS)
         return output, time.monotonic() - began
     return once(("reference", model_name, path), make)
 
@@ -153,6 +157,68 @@ def environment(**more):
     # Under a tracer the check for leaks cannot work; it is made in every other test.
     options = os.environ.get("ASAN_OPTIONS", "")
     return harness.environment(ASAN_OPTIONS=(options + ":" if options else "") + "detect_leaks=0", **more)
+
+
+class Fed(threading.Thread):
+    """A job's input that does not end before the test says so: a named pipe, into which documents are written as
+    fast as they are read. Then a file with all of them takes its place, for a run that goes on and for a reference."""
+
+    def __init__(self, case, name="fed.jsonl", words=100, make=None, most=None):
+        """make(i): the text of document i, made for each in turn; most: documents, and then it is silent."""
+        super().__init__(daemon=True)
+        self.path, self.n, self.most = case.path(name), 0, most
+        self.make = make or (lambda i: text(self.rng, i, words))
+        self.rng, self.ending = random.Random(name), threading.Event()
+        self.record, self.dropped = tempfile.NamedTemporaryFile(dir=harness.home()), None
+        os.mkfifo(self.path)
+        # Also for reading: so nobody need be waited for, and a job that ends breaks nothing.
+        self.pipe = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
+        case.addCleanup(self.stop)
+        self.start()
+
+    def line(self):
+        return json.dumps({"id": f"d{self.n:06}", "text": self.make(self.n)}).encode() + b"\n"
+
+    def keep(self, line):
+        self.record.write(line)
+        self.n += 1
+
+    def run(self):
+        while not self.ending.is_set() and self.n != self.most:
+            line = self.line()
+            while not self.put(line):
+                self.ending.wait(0.002)
+                if self.ending.is_set():
+                    self.dropped = line
+                    return
+            self.keep(line)
+
+    def put(self, line):
+        """Whole or not at all: a pipe has room for 64 KiB."""
+        waiting = int.from_bytes(fcntl.ioctl(self.pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+        return waiting < 16384 and os.write(self.pipe, line) == len(line)
+
+    def stop(self):
+        self.ending.set()
+        self.join()
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.record.close()
+        self.pipe = None
+
+    def end(self, more=0):
+        """No more documents for this run, and so many for one that goes on. The second time nothing."""
+        if self.pipe is None:
+            return
+        self.ending.set()
+        self.join()
+        for _ in range(more):
+            self.keep(self.dropped or self.line())
+            self.dropped = None
+        self.record.flush()
+        shutil.copy(self.record.name, self.path + ".file")
+        os.replace(self.path + ".file", self.path)
+        self.stop()
 
 
 # ---- privacy ----
@@ -202,7 +268,7 @@ class Job:
     count = 0
 
     def __init__(self, case, input, output="out.npy", model_name="toy", workers=2, folder=None, plan=None,
-                 extra=(), prefix=(), env=None, private=True, deadline=120, stdin=None, stdout=None):
+                 extra=(), prefix=(), env=None, private=True, deadline=harness.WAIT_SECONDS, stdin=None, stdout=None):
         Job.count += 1
         self.case, self.input, self.output = case, input, case.path(output)
         self.model_name, self.workers_wanted, self.deadline = model_name, workers, deadline
@@ -294,13 +360,14 @@ class Job:
                 found.append(pid)
         return found
 
-    def wait_until(self, what, condition, seconds=60):
-        until = time.monotonic() + seconds
-        while not (found := condition()):
-            self.case.assertIsNone(self.process.poll(), f"ended while waiting for {what}: {self.stderr()}")
-            self.case.assertLess(time.monotonic(), until, f"waited in vain for {what}")
-            time.sleep(0.003)
-        return found
+    def wait_until(self, what, condition):
+        """What condition() gives, once that is true; a run that has ended will not make it true any more."""
+        def met():
+            ended = self.process.poll() is not None # first: then all that it did is there to be seen
+            found = condition()
+            self.case.assertFalse(ended and not found, f"ended while waiting for {what}: {self.stderr()}")
+            return found
+        return harness.wait_until(what, met, 0.003)
 
     def wait_ready(self, n=None):
         n = n or self.workers_wanted
@@ -407,10 +474,10 @@ class CrewCase(harness.Case):
     def job(self, *args, **more):
         return Job(self, *args, **more).start()
 
-    def gone(self, job, seconds=2.0):
-        """After a SIGKILL to the supervisor its workers end, and are handed to us. Waits for that; what is
-        not gone in time is the oracle's to name."""
-        until = time.monotonic() + seconds
+    def gone(self, job):
+        """After a SIGKILL to the supervisor its workers end, and are handed to us. Waits for that; what does
+        not go is the oracle's to name."""
+        until = time.monotonic() + oracle.LEFT_SECONDS
         while time.monotonic() < until:
             self.reap()
             if not oracle.holders(job.token) and not oracle.orphans(job.evidence()):

@@ -133,7 +133,7 @@ class Ends(Bench):
         run = subprocess.Popen([harness.VECMILL, "bench", "-m", harness.toy_model(), "-i", "in.txt",
                                 "--repeat", "1000"], cwd=self.dir, env=self.environment(),
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        end = time.monotonic() + 60
+        end = time.monotonic() + harness.WAIT_SECONDS
         while True:
             # A program under ThreadSanitizer makes and removes a file there as it starts.
             names = [name for entry in os.scandir(self.tmp) if entry.is_dir()
@@ -144,7 +144,7 @@ class Ends(Bench):
             self.assertLess(time.monotonic(), end, f"never seen; {names}")
             time.sleep(0.001)
         run.send_signal(sign)
-        out, err = run.communicate(timeout=60)
+        out, err = run.communicate(timeout=harness.WAIT_SECONDS)
         self.assertEqual(run.returncode, 4, err)
         self.assertEqual(out, b"")
         self.assertIn(b"stopped", err)

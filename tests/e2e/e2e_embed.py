@@ -233,7 +233,7 @@ class Telling(harness.Case):
                 break
             text += data
         os.close(main)
-        self.assertEqual(process.wait(harness.SECONDS_MAX), 0)
+        self.assertEqual(process.wait(harness.WAIT_SECONDS), 0)
         self.assertIn(b"\r", text)
         self.assertRegex(text.decode(), r"20,000 documents \(0 failed")
         if b"tokens/s  " in text:

@@ -17,7 +17,6 @@ The short form takes every k-th point, the long one all."""
 import collections
 import gzip
 import os
-import random
 import re
 import shutil
 import unittest
@@ -27,7 +26,6 @@ import e2e_kill_points as kill_points
 import harness
 
 STARVE = os.path.join(harness.BUILD, "tests", "e2e", "libstarve.so")
-SEED = int.from_bytes(os.urandom(3), "little")
 TRIED = harness.form(8, 1000000) # points of each list
 CLEAN = (0, 5) # whole, or: does not fit in memory
 # Where the system does not say that it is memory that lacks, the code is another.
@@ -47,10 +45,10 @@ class NoMemory(crew_kit.CrewCase):
 
     def chosen(self, points, tried=TRIED):
         every = max(1, len(points) // tried)
-        return points[random.Random(SEED).randrange(every)::every]
+        return points[harness.chance("points").randrange(every)::every]
 
     def tell(self, whose, points, chosen, hit):
-        print(f"{whose}: {len(points)} points, {len(chosen)} tried (seed {SEED}), {hit} failed there, exit codes "
+        print(f"{whose}: {len(points)} points, {len(chosen)} tried, {hit} failed there, exit codes "
               f"{dict(sorted(self.codes.items()))}", flush=True)
 
     def clean(self):

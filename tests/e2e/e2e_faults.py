@@ -64,10 +64,7 @@ class Signals(Faults):
 
     def finish(self, process):
         """Waits while stdin stays open."""
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        self.assertIsNotNone(process.poll(), "the run does not end")
+        process.wait(harness.WAIT_SECONDS)
         err = process.stderr.read()
         process.stderr.close()
         try:
@@ -105,7 +102,7 @@ class Signals(Faults):
                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
         self.wait_for("the start", self.started)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(b"one\n", timeout=60)
+        _, err = process.communicate(b"one\n", timeout=harness.WAIT_SECONDS)
         self.assertEqual(process.returncode, 0, err)
         self.assertEqual(harness.Npy(self.path("out.npy")).n, 1)
 
@@ -129,7 +126,7 @@ class Signals(Faults):
             first = process.stdout.read(1000)
             self.assertIn(b"ids", first)
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
+            process.wait(timeout=harness.WAIT_SECONDS)
         finally:
             process.kill()
             feeder.join()
@@ -152,10 +149,7 @@ class Signals(Faults):
                                        cwd=self.dir, env=env, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
             time.sleep(delay)
             process.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + 60
-            while process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.01)
-            process.kill()
+            process.wait(harness.WAIT_SECONDS)
             process.communicate()
             # Before its handler is set, a program dies by the signal itself.
             self.assertIn(process.returncode, (4, -signal.SIGTERM))
@@ -174,7 +168,7 @@ class Signals(Faults):
         process.stdin.write(b"a document\n" * 5000)
         process.stdin.flush()
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=harness.WAIT_SECONDS)
         with open(self.path("out.npy"), "rb") as file:
             self.assertEqual(file.read(), b"as it was")
         # The next run takes over what is left of the killed one.
@@ -189,7 +183,7 @@ class Output(Faults):
         process = self.start("-i", "-", "-o", "-", stdin=subprocess.PIPE, stdout=write)
         os.close(write)
         os.close(read)
-        _, err = process.communicate(b"a document\n" * 3000, timeout=60)
+        _, err = process.communicate(b"a document\n" * 3000, timeout=harness.WAIT_SECONDS)
         self.assertEqual(process.returncode, 7, err)
         self.assertIn(b"vecmill: ", err)
 
@@ -199,7 +193,7 @@ class Output(Faults):
         subprocess.run(["/bin/sh", "-c",
                         '{ "$0" embed -m "$1" -i in.txt -o - 2>err; echo $? >code; } | head -1 >line',
                         harness.VECMILL, harness.toy_model()], cwd=self.dir, env=harness.environment(),
-                       check=True, timeout=120)
+                       check=True, timeout=harness.WAIT_SECONDS)
         with open(self.path("code"), encoding="utf-8") as file:
             self.assertEqual(file.read(), "7\n")
         with open(self.path("line"), encoding="utf-8") as file:
@@ -214,7 +208,7 @@ class Output(Faults):
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
         run = subprocess.run([harness.VECMILL, "embed", "-m", harness.toy_model(), "-i", "in.txt", "-o",
                               "out.npy"], cwd=self.dir, env=harness.environment(), preexec_fn=limit,
-                             stderr=subprocess.PIPE, timeout=60)
+                             stderr=subprocess.PIPE, timeout=harness.WAIT_SECONDS)
         self.assertEqual(run.returncode, 7, run.stderr)
         self.assertIn(b"out.npy", run.stderr)
         self.assertEqual(os.listdir(self.dir), ["in.txt"])
@@ -241,7 +235,7 @@ class Output(Faults):
             self.wait_for("the part", lambda: self.exists("out.npy.part"))
             run = self.embed("-i", "-", "-o", "out.npy", stdin=b"second\n", code=7)
             self.assertIn("out.npy", run.err)
-            _, err = first.communicate(b"one\ntwo\nthree\n", timeout=60)
+            _, err = first.communicate(b"one\ntwo\nthree\n", timeout=harness.WAIT_SECONDS)
         finally:
             first.kill()
             first.wait()
@@ -299,7 +293,7 @@ class Output(Faults):
         limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 4096))
         run = subprocess.run([harness.VECMILL, "embed", "-m", harness.toy_model(), "-i", "-", "-o", "out.npy",
                               "--workers", "24"], cwd=self.dir, env=harness.environment(), preexec_fn=limit,
-                             input=b"one\ntwo\n", stderr=subprocess.PIPE, timeout=120)
+                             input=b"one\ntwo\n", stderr=subprocess.PIPE, timeout=harness.WAIT_SECONDS)
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertEqual(harness.Npy(self.path("out.npy")).n, 2)
 
@@ -314,7 +308,7 @@ class Output(Faults):
         while data := os.read(read, 3000):
             lines += data.count(b"\n")
         os.close(read)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=harness.WAIT_SECONDS)
         self.assertEqual(process.returncode, 0, err)
         self.assertEqual(lines, 1000)
 
@@ -357,7 +351,7 @@ class Asides(Faults):
                 self.wait_for("its end", lambda: victim not in self.workers(process))
             self.wait_for("both workers", lambda: len(self.workers(process)) == 2)
             process.send_signal(signal.SIGTERM)
-            self.assertEqual(process.wait(timeout=20), 4)
+            self.assertEqual(process.wait(timeout=harness.WAIT_SECONDS), 4)
         finally:
             process.kill()
             process.wait()
@@ -407,7 +401,7 @@ class Asides(Faults):
             time.sleep(0.5)
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGTERM)
-            self.assertEqual(process.wait(timeout=20), 4)
+            self.assertEqual(process.wait(timeout=harness.WAIT_SECONDS), 4)
         finally:
             process.kill()
             process.wait()

@@ -14,6 +14,7 @@ With the real model where VECMILL_TEST_MODEL names it, else with a toy."""
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 
@@ -22,7 +23,6 @@ import harness
 import memory_kit
 
 N = harness.form(120, 400) # documents: the job outlasts the first round of ballast on a fast machine too
-DEADLINE = 600            # seconds: it computes for 40 on two processors of its own
 BALLAST = 6               # processes, each of them smaller than a worker's bonus (half of the limit)
 STEP = 4 << 20            # bytes that one takes at a time
 PRESSES = 8              # rounds of ballast: the kernel may take the ballast first
@@ -47,7 +47,7 @@ def corpus():
         texts = [crew_kit.text(rng, i, 380) for i in range(2 * N)]
     with open(path, "w", encoding="utf-8") as file:
         for i, text in enumerate(texts):
-            file.write(json.dumps({"id": i, "text": text}) + "\n")
+            file.write(json.dumps({"id": f"d{i:06}", "text": text}) + "\n")
     return path
 
 
@@ -61,15 +61,14 @@ class Founding(crew_kit.CrewCase):
         cls.model_name = "real" if harness.REAL_MODEL else "slower"
         cls.reference, _ = crew_kit.reference(cls.model_name, cls.corpus)
 
-    def large(self, batch_tokens, **more):
-        return self.job(self.corpus, model_name=self.model_name, deadline=DEADLINE,
-                        extra=("--batch-tokens", str(batch_tokens)), **more)
+    def large(self, batch_tokens, input=None, **more):
+        return self.job(input or self.corpus, model_name=self.model_name, extra=("--batch-tokens", str(batch_tokens)), **more)
 
     def half_done(self, job):
         """A worker with a batch, when about half of the rows are written."""
         part = job.output + ".part"
         half = os.path.getsize(self.reference) // 2
-        job.wait_until("half of the rows", lambda: os.path.exists(part) and os.path.getsize(part) > half, DEADLINE)
+        job.wait_until("half of the rows", lambda: os.path.exists(part) and os.path.getsize(part) > half)
         return job.wait_until("a worker", job.workers)[0]
 
     @harness.long_form("e2e_crew.py and e2e_nemesis.py kill workers of smaller jobs, 20 s")
@@ -122,32 +121,31 @@ class Founding(crew_kit.CrewCase):
         return taken
 
     def test_a_real_oom_kill(self):
-        """The kernel kills for want of memory, in a group that others fill; twice, if the job lasts."""
+        """The kernel kills for want of memory, in a group that others fill; twice."""
         group = memory_kit.Group(self)
         limit = (1200 if harness.REAL_MODEL else 300) << 20
         group.write("memory.limit_in_bytes", limit)
-        job = self.large(8192 if harness.REAL_MODEL else 2048,
-                         prefix=group.prefix)
+        with open(self.corpus, encoding="utf-8") as file:
+            texts = [json.loads(line)["text"] for line in file]
+        feeder = crew_kit.Fed(self, "in.jsonl", make=texts.__getitem__, most=len(texts)) # it lasts as long as we press
+        job = self.large(8192 if harness.REAL_MODEL else 2048, feeder.path, prefix=group.prefix)
         job.wait_ready()
         taken, others = [], 0
         for _ in range(PRESSES):
-            if job.process.poll() is not None or len(job.deaths()) >= 2:
-                break # on a busy machine it may have been quicker than we were
+            if len(job.deaths()) >= 2:
+                break
             ballast = self.ballast(group)
             taken.append(f"{self.press(group, ballast, group.oom_kills()) >> 20} MiB")
             for process in ballast:
-                # While no worker has got as far as to offer itself, one of the others is taken.
-                others += process.poll() is not None
-                process.kill()
+                process.terminate()
                 process.wait()
-            told = lambda: len(job.deaths()) + others >= group.oom_kills()
-            if len(taken) == 1: # the job must not be over by then
-                job.wait_until("the death", told)
-            elif job.process.poll() is None:
-                job.wait_until("the death", lambda: job.process.poll() is not None or told())
+                # While no worker has got as far as to offer itself, one of the others is taken.
+                others += process.returncode == -signal.SIGKILL
+            job.wait_until("the death", lambda: len(job.deaths()) + others >= group.oom_kills())
+        feeder.end()
         job.wait()
         faults = {e["pid"]: ["OOM"] for e in job.deaths()}
-        verdict = job.judge(reference=self.reference, faults=faults)
+        verdict = job.judge(input=self.corpus, reference=self.reference, faults=faults)
         deaths = [e["cause"] for e in job.deaths()]
         # A worker that was idle, or sent home already, when it was killed: nobody lost anything by it.
         self.assertEqual(deaths, ["oom"] * len(deaths))

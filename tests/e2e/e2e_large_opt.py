@@ -20,7 +20,7 @@ class Large(harness.Case):
         write(process.stdin)
         process.stdin.close()
         process.stdin = None
-        _, err = process.communicate(timeout=harness.SECONDS_MAX)
+        _, err = process.communicate(timeout=harness.WAIT_SECONDS)
         self.assertEqual(process.returncode, code, err)
         summary = [json.loads(line) for line in err.splitlines() if b'"summary"' in line][0]
         print(f"    peak {summary['peak_rss_bytes'] / MEGABYTE:.1f} MiB", flush=True)

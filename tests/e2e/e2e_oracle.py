@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import crew_kit
 import harness
@@ -16,7 +15,7 @@ import oracle
 # Starts a sleep whose input is the named pipe; between clone and exec until somebody opens that for writing.
 STARTS = """
 import os, sys
-os.posix_spawnp("sleep", ["sleep", "60"], os.environ,
+os.posix_spawnp("sleep", ["sleep", "3600"], os.environ,
                 file_actions=[(os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)])
 """
 
@@ -52,7 +51,7 @@ class Noticed(crew_kit.CrewCase):
 
     def noticed(self, name, words="", **more):
         """That this invariant fails, and no other."""
-        verdict = oracle.judge(self.run_.evidence(**({"reference": self.reference, "kept": ["marker"]} | more)))
+        verdict = oracle.judge(self.run_.evidence(**({"reference": self.reference, "kept": ["marker"], "left_seconds": 0} | more)))
         self.assertEqual([line[:2] for line in verdict.failed], name.split(), str(verdict))
         self.assertIn(words, verdict.failed[0])
 
@@ -94,7 +93,7 @@ class Noticed(crew_kit.CrewCase):
         self.noticed("I2 I3", "1 failed documents, and exit code 0")
 
     def test_a_process(self):
-        left = subprocess.Popen(["sleep", "30"], env=self.run_.env)
+        left = subprocess.Popen(["sleep", "3600"], env=self.run_.env)
         self.addCleanup(left.wait)
         self.addCleanup(left.kill)
         self.noticed("I4", "sleep")
@@ -102,7 +101,8 @@ class Noticed(crew_kit.CrewCase):
     def test_a_zombie(self):
         """An orphan that nobody reaped is handed to us."""
         subprocess.run(["sh", "-c", "sleep 0.1 & exit"], check=True)
-        time.sleep(0.3)
+        self.wait_for("a zombie", lambda: any((oracle.stat_of(pid) or "  ")[1] == "Z"
+                                              for pid in oracle.children(os.getpid())))
         self.noticed("I4", "'Z'")
         self.reap()
 

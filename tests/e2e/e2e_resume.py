@@ -1,7 +1,9 @@
 """Stopping and going on: signals to the supervisor, journals that are found, runs that meet.
 
 What is stopped by SIGTERM, SIGINT or SIGHUP ends with 4, keeps its journal, and --resume makes of it the
-file that an undisturbed run writes. What cannot be gone on with is refused, and left as it is."""
+file that an undisturbed run writes. What cannot be gone on with is refused, and left as it is.
+
+A job that is to be stopped is fed through a named pipe (crew_kit.Fed), so it cannot come to its end before."""
 
 import json
 import os
@@ -15,18 +17,35 @@ import crew_kit
 import harness
 import oracle
 
-N = 1500 # documents of the slow model: about a second, undisturbed
+N = 300    # documents of a job that nobody stops
+MORE = 200 # that a run which goes on has to do at least
+MARKER = "xqzwvk"
 
 
 class Scene(crew_kit.CrewCase):
     def setUp(self):
         super().setUp()
         self.corpus = crew_kit.corpus(N, 100)
-        self.reference, _ = crew_kit.reference("slow", self.corpus)
+
+    def wanted(self):
+        """What an undisturbed run makes of the corpus."""
+        return crew_kit.reference("slow", self.corpus)[0]
 
     def start(self, *extra, input=None, model_name="slow", **more):
         return self.job(input or self.corpus, model_name=model_name, extra=("--progress", "auto", *extra),
                         **more)
+
+    def fed(self, *extra, make=None, most=400, **more):
+        """A job that lasts until it is stopped, or until feeder.end()."""
+        self.feeder = crew_kit.Fed(self, f"in-{crew_kit.Job.count}.jsonl", make=make, most=most)
+        job = self.start(*extra, input=self.feeder.path, **more)
+        self.some_done(job)
+        return job
+
+    def all_of_it(self):
+        """From now on the corpus is what the stopped job was fed, and more."""
+        self.feeder.end(MORE)
+        self.corpus = self.feeder.path
 
     def some_done(self, job):
         """Waits until rows were written."""
@@ -39,22 +58,22 @@ class Scene(crew_kit.CrewCase):
 
     def stopped(self, *extra, number=signal.SIGTERM, **more):
         """A job that was stopped on its way."""
-        job = self.start(*extra, **more)
-        self.some_done(job)
+        job = self.fed(*extra, **more)
         job.process.send_signal(number)
-        job.wait(20)
+        job.wait()
         job.judge(codes=(4,), resumable=True)
+        self.all_of_it()
         self.assertTrue(self.exists("out.npy.journal"), "nothing was kept")
         self.assertIn("--resume", job.stderr())
         self.assertGreater(job.finished()["documents"], 0)
-        self.assertLessEqual(job.finished()["documents"], N)
+        self.assertLessEqual(job.finished()["documents"], self.feeder.n - MORE)
         return job
 
     def completed(self, *extra, resumed=True, **more):
         """A job that goes on, and comes to its end."""
         job = self.start("--resume", *extra, **more)
         job.wait()
-        job.judge(reference=self.reference)
+        job.judge(reference=self.wanted())
         self.assertEqual(job.finished()["resumed"] > 0, resumed)
         self.assertEqual(self.names(), ["out.npy", "out.npy.ids.jsonl"])
         return job
@@ -84,44 +103,38 @@ class Duplicates(Scene):
     """Documents that come again, next to each other and up to a whole pool apart. Wherever a run is
     stopped, their rows are those of the texts, which another run has computed once each."""
 
-    def setUp(self):
-        super().setUp()
-        rng, texts = random.Random(11), []
-        for i in range(N):
-            kind = rng.random()
-            texts.append(texts[i - 1] if i > 0 and kind < 0.2 else
-                         texts[rng.randrange(max(0, i - 200), i)] if i > 0 and kind < 0.4 else
-                         rng.randrange(3) if kind < 0.5 else i)
-        corpus = crew_kit.corpus(N, 380) # of the slower model, so that there are checkpoints
-        with open(corpus, encoding="utf-8") as file:
-            lines = [json.loads(line) for line in file]
-        self.doubled = self.file("doubled.jsonl", [{"id": f"d{i:06}", "text": lines[text]["text"]}
-                                                   for i, text in enumerate(texts)])
-        reference = harness.Npy(crew_kit.reference("slower", corpus)[0])
-        self.expected = [reference.raw(text) for text in texts]
+    def make(self, i):
+        """The text of document i, and which of the distinct ones it is."""
+        rng, kind = self.rng, self.rng.random()
+        which = self.texts[i - 1] if i > 0 and kind < 0.2 else \
+            self.texts[rng.randrange(max(0, i - 200), i)] if i > 0 and kind < 0.4 else \
+            rng.randrange(3) if kind < 0.5 else i
+        self.texts.append(which)
+        return self.distinct.setdefault(which, crew_kit.text(random.Random(which), which, 100))
 
     def test_stopped_and_killed(self):
         for number in harness.form((signal.SIGTERM,), (signal.SIGTERM, signal.SIGKILL)):
             with self.subTest(number=number):
-                # By one worker it lasts long enough for a checkpoint, and for its signal behind that.
-                job = self.start(input=self.doubled, model_name="slower",
-                                 workers=1 if number == signal.SIGKILL else 2)
-                if number == signal.SIGTERM:
-                    self.some_done(job)
-                else:
+                self.rng, self.texts, self.distinct = random.Random(11), [], {}
+                job = self.fed(make=self.make, most=None)
+                if number == signal.SIGKILL:
                     job.wait_until("a checkpoint", job.checkpoints)
                 job.process.send_signal(number)
-                self.assertNotEqual(job.wait(20), 0, "it was quicker than its signal")
+                self.assertEqual(job.wait(), 4 if number == signal.SIGTERM else -number)
                 self.gone(job)
-                again = self.start("--resume", input=self.doubled, model_name="slower")
+                self.all_of_it()
+                again = self.start("--resume")
                 again.wait()
                 again.judge()
                 finished, rows = again.finished(), harness.Npy(self.path("out.npy"))
                 self.assertGreater(finished["resumed"], 0)
-                if finished["resumed"] < N // 2: # else the signal came late
-                    self.assertGreater(finished["duplicates"], 0)
-                self.assertEqual([rows.raw(i) for i in range(N)], self.expected)
-                print(f"{N} documents, {finished['resumed']} of them by a run that was ended by {number.name}; "
+                self.assertGreater(finished["duplicates"], 0)
+                self.assertEqual(rows.n, self.feeder.n)
+                once = self.file(f"once-{number}.jsonl", [{"text": text} for text in self.distinct.values()])
+                single = harness.Npy(crew_kit.reference("slow", once)[0])
+                expected = {which: single.raw(i) for i, which in enumerate(self.distinct)}
+                self.assertEqual([rows.raw(i) for i in range(rows.n)], [expected[t] for t in self.texts[:rows.n]])
+                print(f"{rows.n} documents, {finished['resumed']} of them by a run that was ended by {number.name}; "
                       f"of the others {finished['duplicates']} were duplicates")
                 for name in self.names():
                     os.unlink(self.path(name))
@@ -141,103 +154,125 @@ class Signals(Scene):
     @harness.long_form("as many runs as it takes, 8 s")
     def test_again_and_again(self):
         """Stopped at once each time: it gets on all the same."""
-        runs, done = 0, 0
+        done, runs = self.stopped().finished()["documents"], 1
         while True:
             job = self.start("--resume")
-            self.some_done(job)
             try:
+                self.some_done(job)
                 job.wait_until("more rows",
                                lambda: os.path.getsize(job.output + ".part") > 4096 + 256 * done)
                 job.process.send_signal(signal.SIGTERM)
             except (AssertionError, OSError): # it was quicker
                 pass
-            code = job.wait(30)
-            job.judge(reference=self.reference, codes=(0, 4), resumable=True)
+            code = job.wait()
+            job.judge(reference=self.wanted(), codes=(0, 4), resumable=True)
             runs += 1
             # Stopped behind its last document a run has nothing left to do but to name its files.
-            self.assertGreaterEqual(job.finished()["documents"], min(done + 1, N))
+            self.assertGreaterEqual(job.finished()["documents"], min(done + 1, self.feeder.n))
             self.assertEqual(job.finished()["resumed"], done)
             done = job.finished()["documents"]
             if code == 0:
                 break
         self.assertGreater(runs, 1)
 
-    def test_the_second_ends_at_once(self):
-        """The workers are stopped, so that the first would be waited for."""
-        job = self.start()
-        self.some_done(job)
-        for pid in job.workers():
-            job.send(pid, "STOP")
-        job.process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
-        self.assertIsNone(job.process.poll(), "the first signal does not wait for what is being computed")
+    def held(self):
+        """A job that is stopped, as is a worker of it in the midst of a lease; (job, its supervisor's pid)."""
+        job = self.fed(make=lambda i: f"{MARKER} {i}" if i == 50 else f"{i} words", folder=crew_kit.programs(),
+                       plan=f"poison={MARKER}:stop")
+        pid = job.process.pid
+
+        def stopped_in_a_lease():
+            os.kill(pid, signal.SIGSTOP) # nobody is done without while it is stopped
+            harness.wait_until("a stopped supervisor", lambda: oracle.stat_of(pid)[1] == "T")
+            if any((oracle.stat_of(worker) or "  ")[1] == "T" for worker in oracle.children(pid)):
+                return True
+            os.kill(pid, signal.SIGCONT)
+            return False
+        job.wait_until("a worker that stopped itself", stopped_in_a_lease)
+        time.sleep(0.5) # deadlines move only by a pause that is seen
+        return job, pid
+
+    def test_the_first_waits_for_what_is_computed(self):
+        """For a while: the grace has an end."""
+        job, pid = self.held()
+        job.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
+        os.kill(pid, signal.SIGCONT)
+        self.assertEqual(job.wait(), 4)
+        self.assertGreater(time.monotonic() - began, 0.3) # it takes a second at least
+        job.judge(codes=(4,), resumable=True)
+        self.all_of_it()
+        self.completed()
+
+    def test_the_second_ends_at_once(self):
+        """Both come before the run does anything more; what tells is that it did not tell its end."""
+        job, pid = self.held()
         job.process.send_signal(signal.SIGINT)
-        self.assertEqual(job.wait(10), 4)
-        self.assertLess(time.monotonic() - began, 1.0)
+        job.process.send_signal(signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
+        self.assertEqual(job.wait(), 4)
+        self.assertEqual(job.named("run_finished"), [])
         self.gone(job)
-        job.judge(codes=(4,), killed=True) # it could not tell its end
+        job.judge(codes=(4,), killed=True)
+        self.all_of_it()
         again = self.start("--resume") # from wherever the last checkpoint was, if there was one
         again.wait()
-        again.judge(reference=self.reference)
+        again.judge(reference=self.wanted())
 
     def test_while_workers_hang(self):
-        """The grace for what is being computed has an end."""
-        job = self.start()
-        self.some_done(job)
+        """Also where no worker answers any more."""
+        job = self.fed()
         for pid in job.workers():
             job.send(pid, "STOP")
-        began = time.monotonic()
         job.process.send_signal(signal.SIGTERM)
-        self.assertEqual(job.wait(20), 4)
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertEqual(job.wait(), 4)
         job.judge(codes=(4,), resumable=True)
+        self.all_of_it()
         self.completed()
 
     def test_ctrl_c_in_a_terminal(self):
         """The whole process group gets it, and only the supervisor heeds it: what is computed is kept."""
-        job = self.start(prefix=["setsid", "--wait"])
-        self.some_done(job)
+        job = self.fed(prefix=["setsid", "--wait"])
         supervisor = job.supervisor()
         self.assertEqual(os.getpgid(supervisor), supervisor)
         workers = job.workers()
         self.assertEqual({os.getpgid(pid) for pid in workers}, {supervisor})
         os.killpg(supervisor, signal.SIGINT)
-        self.assertEqual(job.wait(20), 4, job.stderr())
+        self.assertEqual(job.wait(), 4, job.stderr())
         job.judge(codes=(4,), resumable=True)
         self.assertEqual(job.deaths(), [])
+        self.all_of_it()
         self.completed()
 
     def test_while_workers_are_killed(self):
         """A stop in the middle of deaths."""
-        job = self.start()
-        self.some_done(job)
+        job = self.fed()
         for pid in job.workers():
             job.send(pid, "KILL")
         job.process.send_signal(signal.SIGTERM)
-        self.assertEqual(job.wait(20), 4, job.stderr())
+        self.assertEqual(job.wait(), 4, job.stderr())
         job.judge(codes=(4,), resumable=True)
+        self.all_of_it()
         self.completed()
 
 
 class Meeting(Scene):
     def test_two_runs_on_one_output(self):
-        first = self.start()
-        self.some_done(first)
-        first.process.send_signal(signal.SIGSTOP) # so that it cannot end before it was met
+        first = self.fed()
         for words in ((), ("--resume",), ("--force",)):
             self.refused("out.npy", "embed", "-m", crew_kit.model("slow"), "-i", self.corpus, "-o",
                          "out.npy", "--workers", "1", *words, code=7, env=crew_kit.environment())
-        first.process.send_signal(signal.SIGCONT)
+        self.feeder.end()
+        self.corpus = self.feeder.path
         first.wait()
-        first.judge(reference=self.reference)
+        first.judge(reference=self.wanted())
 
     def test_a_journal_that_is_found(self):
         self.stopped()
         self.not_run(["--resume", "--force"])
         job = self.start("--force")
         job.wait()
-        job.judge(reference=self.reference)
+        job.judge(reference=self.wanted())
         self.assertEqual(job.finished()["resumed"], 0)
         self.assertEqual(self.names(), ["out.npy", "out.npy.ids.jsonl"])
 
@@ -246,7 +281,7 @@ class Meeting(Scene):
         before = self.facts()
         job = self.start("--resume")
         self.assertEqual(job.wait(), 0)
-        job.judge(reference=self.reference)
+        job.judge(reference=self.wanted())
         self.assertEqual(self.facts(), before)
         self.assertEqual(job.named("worker_ready"), [])
 
@@ -263,22 +298,23 @@ class Changed(Scene):
     """What is not what it was when the run began."""
 
     def test_input(self):
-        mine = self.path("mine.jsonl")
-        shutil.copy(self.corpus, mine)
-        self.stopped(input=mine)
+        self.stopped()
+        mine, kept = self.corpus, self.path("kept.jsonl")
+        name = os.path.basename(mine)
+        shutil.copy(mine, kept)
         with open(mine, encoding="utf-8") as file:
             lines = file.readlines()
         for what, changed in (("a word", [lines[0].replace("d000000", "e000000"), *lines[1:]]),
                               ("an order", [lines[1], lines[0], *lines[2:]]), ("nothing left", lines[:1])):
             with self.subTest(what):
-                self.file("mine.jsonl", "".join(changed))
-                self.not_run("mine.jsonl", "--resume", code=8, input=mine)
+                self.file(name, "".join(changed))
+                self.not_run(name, "--resume", code=8)
         # What was not read yet may change: it is read now. As it was, in a new file, is the same too.
         os.unlink(mine)
-        shutil.copy(self.corpus, mine)
-        job = self.start("--resume", input=mine)
+        shutil.copy(kept, mine)
+        job = self.start("--resume")
         job.wait()
-        job.judge(reference=self.reference)
+        job.judge(reference=self.wanted())
         self.assertGreater(job.finished()["resumed"], 0)
 
     def test_model(self):
@@ -306,7 +342,7 @@ class Changed(Scene):
         self.stopped()
         job = self.start("--resume", "--batch-tokens", "480", workers=3)
         job.wait()
-        job.judge(reference=self.reference)
+        job.judge(reference=self.wanted())
         self.assertGreater(job.finished()["resumed"], 0)
 
     def test_a_torn_journal(self):
@@ -325,12 +361,12 @@ class Changed(Scene):
                 with open(self.path(name), "wb") as file:
                     file.write(data)
             run = subprocess.run([harness.VECMILL, "embed", "-m", crew_kit.model("slow"), "-i", self.corpus,
-                                  "-o", "out.npy", "--workers", "2", "--resume"], cwd=self.dir, timeout=120,
+                                  "-o", "out.npy", "--workers", "2", "--resume"], cwd=self.dir, timeout=harness.WAIT_SECONDS,
                                  stderr=subprocess.PIPE, env=crew_kit.environment(), check=False)
             self.assertIn(run.returncode, (0, 2), f"byte {at}: {run.stderr}")
             if run.returncode == 0:
                 went_on += 1
-                self.assertIsNone(oracle.differing_rows(self.path("out.npy"), self.reference, set()))
+                self.assertIsNone(oracle.differing_rows(self.path("out.npy"), self.wanted(), set()))
             else:
                 refused += 1
                 self.assertIn(b"--force", run.stderr)
@@ -356,19 +392,19 @@ class Model(Scene):
         """The workers that start after it cannot work, and say so; what was done is kept."""
         cache = self.path("cache")
         env = {"VECMILL_CACHE": cache}
-        job = self.start(env=env)
-        self.some_done(job)
+        job = self.fed(env=env)
         packs = os.path.join(cache, "packs")
         for name in os.listdir(packs):
             os.unlink(os.path.join(packs, name))
         for pid in job.workers():
             job.send(pid, "KILL")
-        code = job.wait(60)
+        code = job.wait()
         job.judge(codes=(6, 9, 10), resumable=True, kept=["cache"], faults=None)
+        self.all_of_it()
         print(f"a pack that went away: exit {code}: {job.stderr().splitlines()[-1]}")
         again = self.start("--resume", env=env)
         again.wait()
-        again.judge(reference=self.reference)
+        again.judge(reference=self.wanted())
         self.assertEqual(json.dumps(again.named("document_failed")), "[]")
 
 

@@ -133,7 +133,7 @@ class Faults(Scene):
         log = self.path("trace")
         command = ["strace", "-o", log, *inject, harness.VECMILL, "merge", *self.names, "-o", "all.npy",
                    "--progress", "none"]
-        run = subprocess.run(command, cwd=self.dir, env=crew_kit.environment(), capture_output=True, timeout=60,
+        run = subprocess.run(command, cwd=self.dir, env=crew_kit.environment(), capture_output=True, timeout=harness.WAIT_SECONDS,
                              check=False)
         with open(log, encoding="utf-8", errors="replace") as file:
             return run.returncode, re.findall(r"^(\w+)\(", file.read(), re.M)

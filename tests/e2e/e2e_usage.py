@@ -136,7 +136,7 @@ class Plan(harness.Case):
             trial.send_signal(signal.SIGINT)
             # 1: it came to its end first, and a sanitizer's own memory is over the plan.
             ends = (0, 1, 4) if os.environ.get("VECMILL_SANITIZED") else (0, 4)
-            self.assertIn(trial.wait(harness.SECONDS_MAX), ends)
+            self.assertIn(trial.wait(harness.WAIT_SECONDS), ends)
             self.assertEqual(os.listdir(self.path("tmp")), [])
 
     @unittest.skipIf(os.environ.get("VECMILL_SANITIZED"), "sanitizers have memory of their own")

@@ -6,12 +6,17 @@ A real model is used where VECMILL_TEST_MODEL names its folder, and VECMILL_SANI
 
 Tests have two forms. VECMILL_TEST_LONG, when it is not empty, asks for the long one: all there is. The short
 form leaves out what `long_form` marks, and names it.
+
+Whatever is drawn, is drawn from SEED, which is printed first: a constant in the short form, another each time in
+the long one, or VECMILL_TEST_SEED. No verdict depends on how fast the machine is: what must be so is waited for,
+and WAIT_SECONDS is there to end a hang.
 """
 
 import array
 import ast
 import json
 import os
+import random
 import shutil
 import signal
 import struct
@@ -32,7 +37,8 @@ if os.environ.get("VECMILL_SANITIZED"):
     REAL_MODEL, NO_REAL_MODEL = None, "the real model is for the optimised build"
 LONG = bool(os.environ.get("VECMILL_TEST_LONG"))
 LEFT = "left to --long: "
-SECONDS_MAX = 300
+SEED = int(os.environ.get("VECMILL_TEST_SEED") or (int.from_bytes(os.urandom(3), "little") if LONG else 1))
+WAIT_SECONDS = 600
 
 _home = None
 
@@ -140,11 +146,7 @@ class Case(unittest.TestCase):
 
     def wait_for(self, what, condition):
         """What condition() gives, once that is true."""
-        deadline = time.monotonic() + 60
-        while not (found := condition()):
-            self.assertLess(time.monotonic(), deadline, f"waited in vain for {what}")
-            time.sleep(0.005)
-        return found
+        return wait_until(what, condition)
 
     def wait_for_handler(self, process, number):
         """Until a program that was just started has a handler for this signal, before which it would die by it; or
@@ -179,7 +181,7 @@ class Case(unittest.TestCase):
 
     def run_vecmill(self, *args, code=0, stdin=b"", env=None, **more):
         run = subprocess.run([VECMILL, *args], input=stdin, stdout=more.pop("stdout", subprocess.PIPE),
-                             stderr=subprocess.PIPE, cwd=self.dir, timeout=SECONDS_MAX,
+                             stderr=subprocess.PIPE, cwd=self.dir, timeout=WAIT_SECONDS,
                              env=env or environment(), **more)
         result = Run(run.returncode, run.stdout, run.stderr)
         self.assertEqual(result.code, code, f"{args}: {result.err}")
@@ -208,6 +210,25 @@ def form(short, long):
 def long_form(reason):
     """Leaves a test, or a class of them, to the long form; the short form names it with the reason."""
     return unittest.skipUnless(LONG, LEFT + reason)
+
+
+def chance(name):
+    """Draws of their own for whoever has this name."""
+    return random.Random(f"{SEED} {name}")
+
+
+def tell_seed():
+    print(f"seed {SEED}", flush=True)
+
+
+def wait_until(what, condition, pause=0.005, told=lambda: ""):
+    """What condition() gives, once that is true."""
+    until = time.monotonic() + WAIT_SECONDS
+    while not (found := condition()):
+        if time.monotonic() > until:
+            raise AssertionError(f"waited in vain for {what} {told()}")
+        time.sleep(pause)
+    return found
 
 
 def processor_seconds():
@@ -260,6 +281,7 @@ def main():
             print(f"skipped: {program} is not built")
             sys.exit(77)
     name = os.path.basename(sys.argv[0]).removesuffix(".py").replace("_", "-")
+    tell_seed()
     try:
         loader, module = unittest.defaultTestLoader, sys.modules["__main__"]
         suite = loader.loadTestsFromNames(sys.argv[1:], module) if sys.argv[1:] else \

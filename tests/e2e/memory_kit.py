@@ -206,7 +206,7 @@ class Plan:
     def __init__(self, case, args, prefix=(), env=None, codes=(0, 5)):
         self.command = [*prefix, harness.VECMILL, "plan", *args, "--json"]
         run = subprocess.run(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=case.dir,
-                             env=env or crew_kit.environment(), timeout=harness.SECONDS_MAX, check=False)
+                             env=env or crew_kit.environment(), timeout=harness.WAIT_SECONDS, check=False)
         self.code, self.err = run.returncode, run.stderr.decode()
         case.assertIn(self.code, codes, f"{self.command}: {self.err}")
         self.all = json.loads(run.stdout)
@@ -220,7 +220,7 @@ class Plan:
 class Run:
     """A run of embed, measured from its first moment to its last."""
 
-    def __init__(self, case, args, group=None, env=None, stdin=None, deadline=harness.SECONDS_MAX):
+    def __init__(self, case, args, group=None, env=None, stdin=None, deadline=harness.WAIT_SECONDS):
         self.command = [*(group.prefix if group else ()), harness.VECMILL, "embed", *args]
         began = time.monotonic()
         with tempfile.TemporaryFile(dir=harness.home()) as err:
@@ -385,5 +385,5 @@ class Feeder(threading.Thread):
     def end(self):
         """The pipe is closed; the number of documents."""
         self.ending.set()
-        self.join(harness.SECONDS_MAX)
+        self.join(harness.WAIT_SECONDS)
         return self.n

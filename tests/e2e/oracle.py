@@ -41,7 +41,7 @@ CAUSES = {
     "TERM": set(), "INT": set(), "HUP": set(), "CONT": set(),
 }
 ENDINGS = ("", ".ids.jsonl", ".errors.jsonl") # of the files that a finished run leaves
-LEFT_SECONDS = 2.0
+LEFT_SECONDS = 120 # for what is about to end: ends a hang
 LOOKS_LEAST = 40 # at the supervisor's descriptors: some hundred milliseconds
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -263,6 +263,7 @@ class Run:
         self.fd_counts = None    # of the supervisor, over time
         self.peak = None         # bytes, anonymous and shared, that all its processes held at once
         self.oom_expected = 0
+        self.left_seconds = LEFT_SECONDS
         self.kept = ()           # names beside the output that were made on purpose
         self.resumable = False   # journal and parts may be there
         self.killed = False      # the supervisor itself was killed: it could not tell its end
@@ -385,7 +386,7 @@ def orphans(run):
 def judge_processes(run, verdict):
     if run.token is None and not run.programs:
         return verdict.say("I4", "skip", "no token is given")
-    until = time.monotonic() + LEFT_SECONDS
+    until = time.monotonic() + run.left_seconds
     while True:
         left = set(holders(run.token) if run.token else []) | set(runners(run.programs)) | \
             set(orphans(run))

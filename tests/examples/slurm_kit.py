@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 
+import harness
 import oracle
 
 DAEMONS = "munged", "slurmctld", "slurmd", "sbatch", "scontrol"
@@ -104,7 +105,7 @@ class Cluster:
             self.daemons.append(subprocess.Popen(command, env=self.env, cwd=self.folder, stdout=said, stderr=said,
                                                  stdin=subprocess.DEVNULL, start_new_session=True))
 
-    def wait(self, what, condition, seconds=30):
+    def wait(self, what, condition, seconds=harness.WAIT_SECONDS):
         until = time.monotonic() + seconds
         while not condition():
             for daemon in self.daemons:
@@ -119,7 +120,7 @@ class Cluster:
             return " / ".join(file.read().splitlines()[-3:])
 
     def command(self, *words, cwd=None):
-        return subprocess.run(words, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(words, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=harness.WAIT_SECONDS, check=False)
 
     def told(self, *words):
         return self.command("scontrol", "--oneliner", *words).stdout
@@ -132,18 +133,18 @@ class Cluster:
         """Ends all that it started, the later before the earlier; pids of what does not end."""
         if len(self.daemons) == 3:
             self.command("scancel", "--user=root")
-            until = time.monotonic() + 20
+            until = time.monotonic() + harness.WAIT_SECONDS
             while self.command("squeue", "--noheader").stdout and time.monotonic() < until:
                 time.sleep(0.1)
         for daemon in reversed(self.daemons):
             daemon.terminate()
             try:
-                daemon.wait(timeout=15)
+                daemon.wait(timeout=120)
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
         self.daemons = []
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while (left := oracle.children(os.getpid())) and time.monotonic() < until:
             for pid in left: # a stepd, with nobody left to tell what it has to say
                 os.kill(pid, signal.SIGTERM if time.monotonic() < until - 10 else signal.SIGKILL)

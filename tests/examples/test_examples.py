@@ -80,7 +80,7 @@ def undivided(isa):
         folder = os.path.join(harness.home(), "undivided-" + isa)
         os.mkdir(folder)
         run = subprocess.run([harness.VECMILL, "embed", "-i", corpus(), "-o", folder + "/docs.npy"], check=False,
-                             env=environment(VECMILL_ISA=isa), timeout=harness.SECONDS_MAX, capture_output=True)
+                             env=environment(VECMILL_ISA=isa), timeout=harness.WAIT_SECONDS, capture_output=True)
         assert run.returncode == 3, run.stderr
         return contents(folder)
     return crew_kit.once(("undivided", isa), make)
@@ -126,13 +126,6 @@ class Scene(harness.Case):
         undivided(ISA) # and the pack is built, before anything is slowed down
         os.symlink(corpus(), self.path("docs.jsonl"))
 
-    def until(self, what, condition, pause=0.002, seconds=90, told=lambda: ""):
-        until = time.monotonic() + seconds
-        while not (found := condition()):
-            self.assertLess(time.monotonic(), until, f"waited in vain for {what}: {told()}")
-            time.sleep(pause)
-        return found
-
     def hold(self, shards):
         """Lets each of these shards come to a checkpoint with documents in it, and stops its processes there, on a
         machine of any speed; {shard: pid of its supervisor}. The first stop is for the two seconds between
@@ -150,7 +143,7 @@ class Scene(harness.Case):
                     made[shard], stopped[shard] = written(shard), pid
                     self.tree(pid, signal.SIGSTOP)
             return len(stopped) == len(shards)
-        self.until(f"journals of {shards}", begun)
+        harness.wait_until(f"journals of {shards}", begun)
         time.sleep(2.1)
         for pid in stopped.values():
             self.tree(pid, signal.SIGCONT)
@@ -161,7 +154,7 @@ class Scene(harness.Case):
                     self.tree(stopped[shard], signal.SIGSTOP)
                     held[shard] = stopped[shard]
             return len(held) == len(shards)
-        self.until(f"checkpoints of {shards}", kept)
+        harness.wait_until(f"checkpoints of {shards}", kept)
         return held
 
     def tree(self, pid, number):
@@ -221,7 +214,7 @@ class SlurmByHand(Scene):
                                     stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def ends(self, task, code):
-        self.assertEqual(task.wait(timeout=120), code, self.log())
+        self.assertEqual(task.wait(timeout=harness.WAIT_SECONDS), code, self.log())
 
     def log(self):
         with open(self.path("log"), encoding="utf-8", errors="replace") as file:
@@ -307,7 +300,7 @@ class SlurmCluster(Scene):
         self.kill(running["3/5"])
         self.drop_leases(running["1/5"])
         self.cluster.command("scontrol", "requeue", f"{array}_1")
-        self.until("the merge", lambda: self.cluster.job(merge).get("JobState") in ("COMPLETED", "FAILED", "CANCELLED"),
+        harness.wait_until("the merge", lambda: self.cluster.job(merge).get("JobState") in ("COMPLETED", "FAILED", "CANCELLED"),
                    pause=0.3, told=lambda: self.log() + self.cluster.told("show", "job"))
         for i in range(5):
             job = self.cluster.job(f"{array}_{i}")
@@ -382,7 +375,7 @@ class Kubernetes(Scene):
             return file.read()
 
     def code(self, pod):
-        code = pod.wait(timeout=120)
+        code = pod.wait(timeout=harness.WAIT_SECONDS)
         return 128 - code if code < 0 else code
 
     @staticmethod

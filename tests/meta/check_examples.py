@@ -30,7 +30,7 @@ def outcome(ok, what, why=''):
 
 
 def run(command, **more):
-    return subprocess.run(command, capture_output=True, text=True, errors='replace', timeout=120, **more)
+    return subprocess.run(command, capture_output=True, text=True, errors='replace', timeout=600, **more)
 
 
 def check_c(place, code, folder):

@@ -19,7 +19,7 @@ class Replay(unittest.TestCase):
             for name, data in files:
                 (Path(folder) / name).write_bytes(data)
             return subprocess.run([PROGRAM, *arguments, folder], capture_output=True, text=True,
-                                  timeout=60)
+                                  timeout=600)
 
     def test_finds_names_and_finds_again(self):
         first = self.run_on('-n', '100000')

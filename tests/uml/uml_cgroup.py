@@ -68,7 +68,7 @@ class Stage:
         self.inputs[prefix] = model, path
         self.references[prefix] = os.path.join(harness.home(), f"reference-{prefix}avx2.npy")
         subprocess.run([harness.VECMILL, "embed", "-m", model, "-i", path, "-o", self.references[prefix],
-                        "--workers", "2", "--progress", "none"], check=True, timeout=harness.SECONDS_MAX,
+                        "--workers", "2", "--progress", "none"], check=True, timeout=harness.WAIT_SECONDS,
                        env=harness.environment(VECMILL_ISA="avx2"))
 
 
