@@ -3,6 +3,7 @@
 
 #include "safetensors.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -509,6 +510,7 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
     VM_TRY(check_range(shown, "pooling", m->pooling, MODEL_POOL_MEAN, MODEL_POOL_CLS, err));
     VM_TRY(check_range(shown, "normalize", m->normalize, 0, 1, err));
     VM_TRY(check_range(shown, "precision", m->precision, KERN_FP32, KERN_INT8, err));
+    assert(m->n_heads > 0);
     if (m->hidden % m->n_heads != 0) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: \"hidden_size\" %u is not a multiple of \"num_attention_heads\" %u",
