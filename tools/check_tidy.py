@@ -6,7 +6,8 @@
 BUILD is a configured build folder, whose compile_commands.json has the flags. Files: by default all of
 src/; each compiled one is looked at, with the headers and .inc files that it includes. --quick leaves
 out clang-analyzer, which follows paths through functions and takes most of the time.
-Prints each fault with its place, then a count; exits 1 if there was one, 77 where clang-tidy is missing.
+Prints each fault with its place, then a count; exits 1 if there was one, 2 without a
+configured build folder, 77 where clang-tidy is missing.
 `clang-tidy -p BUILD FILE` shows how the analyzer came to a fault."""
 
 import argparse
@@ -34,8 +35,12 @@ def main():
         return 77
 
     build = options.build.resolve()
+    database = build / 'compile_commands.json'
+    if not database.is_file():
+        print(f'{options.build} is no configured build folder: it has no {database.name}')
+        return 2
     compiled = {(Path(entry['directory']) / entry['file']).resolve()
-                for entry in json.loads((build / 'compile_commands.json').read_text())}
+                for entry in json.loads(database.read_text())}
     files = [path.resolve() for path in options.files] or list((ROOT / 'src').rglob('*.c'))
     faults = {f'{path.relative_to(ROOT)}:1: {options.build} does not compile it'
               for path in files if path not in compiled}
