@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define AVAILABLE (8000000ull * 1024) /* put_machine's */
@@ -371,6 +372,19 @@ static bool write_file(const char *folder, const char *name, const char *text)
 #define TAKEN       (48 * MIB)
 #define SLACK       (8 * MIB) /* charges go by 64 pages a processor, and a sanitizer takes its own */
 
+/* Into *room, once it is `least`, or what it is after minutes: pages of a file that the kernel has taken off
+ * its lists (compaction, reclaim) count as taken, until it has put them back. */
+static bool wait_for_room(uint64_t least, uint64_t *room)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    for (int i = 0; i < 30000; i++) {
+        if (!host_memory_room(&memory, room)) return false;
+        if (*room >= least) break;
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 /* In the group: 0, or what was not as it should. */
 static int grouped_child(const char *folder, const char *file)
 {
@@ -396,7 +410,7 @@ static int grouped_child(const char *folder, const char *file)
     for (uint64_t at = 0; at < TAKEN; at += MIB) {
         if (write(fd, data, MIB) != (ssize_t)MIB) return 10;
     }
-    if (fsync(fd) != 0 || !host_memory_room(&memory, &cached)) return 11;
+    if (fsync(fd) != 0 || !wait_for_room(is_memory ? 0 : taken - SLACK, &cached)) return 11;
     if (!is_memory && cached + SLACK < taken) return 12;
     if (is_memory && cached > taken - TAKEN + SLACK) return 13;
     close(fd);
