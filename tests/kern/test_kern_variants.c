@@ -1,7 +1,9 @@
 /* Every line of kernels.def that this machine can run, whether it would choose the variant or not: against
  * ref within the line's tolerance, and ref against the formulas of docs/KERNELS.md in double. Random numbers
  * from one seed, in memory that ends at guard pages, at the edges of every tile, block and vector. Prints a
- * line a variant: its largest error, or why it was not run. What no check here knows does not compile. */
+ * line a variant: its largest error, or why it was not run. What no check here knows does not compile.
+ *
+ * An argument: only the lines in whose names it occurs, "vnni" or "avx2 gemm". */
 #include "kern_kit.h"
 
 #include <math.h>
@@ -671,7 +673,7 @@ static bool is_run(const struct line *line, const char *name)
     return false;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static char names[N_LINES][64];
     struct CMUnitTest tests[N_LINES] = {{0}};
@@ -681,6 +683,7 @@ int main(void)
         struct line *line = &lines[i];
         snprintf(names[i], sizeof names[i], "%s %s %s, %s", kern_level_name(line->level), line->op,
                  kern_precision_name(line->precision), line->variant);
+        if (argc > 1 && !strstr(names[i], argv[1])) continue;
         if (!is_run(line, names[i])) continue;
         tests[n_run++] = (struct CMUnitTest){names[i], test_line, NULL, NULL, line};
     }
