@@ -1,4 +1,7 @@
-"""Memory: what is long costs no memory. Only for the optimised build: sanitizers need more."""
+"""Memory: what is long costs no memory. Only for the optimised build: sanitizers need more.
+
+Load cannot fail it: what is compared is the kernel's record of a process's peak, which the program reads at its
+end."""
 
 import json
 import subprocess

@@ -3,7 +3,10 @@ ends workers again and again, the group's limit falls, pressure comes and goes. 
 of an undisturbed run, every such death is called `oom`, and no worker is started in a loop.
 
 A job lasts as long as a test needs: it reads what is written for it while it runs (memory_kit.Feeder). A disk
-that fills up is e2e_faults.py's."""
+that fills up is e2e_faults.py's.
+
+Load cannot fail it: memory of the group and the kernel's count of OOM kills do not depend on speed. Starts are
+counted by the run's own clock, and a slow machine starts fewer in a second, not more."""
 
 import collections
 import os
@@ -107,6 +110,7 @@ class Pressed(crew_kit.CrewCase):
               f"{finished['batches_requeued']} batches computed again, {finished['documents']} documents in "
               f"{job.seconds:.1f} s; at most {self.starts_a_second(job)} starts a second; exit 0, {same}")
 
+    @harness.long_form("test_killed_again_and_again has the kills, 10 s")
     def test_pressure_that_passes(self):
         """While there is room for one worker and a half, one works, and the other is not started in a loop;
         when the room is back, both work."""
@@ -136,6 +140,7 @@ class Pressed(crew_kit.CrewCase):
               f"{self.starts_a_second(job)} starts a second; both back {back * 1e3:.0f} ms after the room; "
               f"exit 0, {same}")
 
+    @harness.long_form("test_next_to_nothing_beside_the_supervisor lowers it further, 8 s")
     def test_a_limit_that_falls(self):
         """Three workers, and then a limit with room for one and a half. The kernel refuses a limit below what
         cannot be taken back, so workers are killed and it is written before they are replaced."""

@@ -1,4 +1,6 @@
-/* Inputs of any length in bounded memory. Of the optimised build only: sanitizers change memory. */
+/* Inputs of any length in bounded memory. Of the optimised build only: sanitizers change memory.
+ *
+ * Load cannot fail it: what is compared is the kernel's record of the peak of this process. */
 #include "fake_engine.h"
 #include "job_kit.h"
 
