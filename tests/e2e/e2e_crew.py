@@ -142,6 +142,7 @@ class Signals(Scene):
         self.finish(job, feeder)
         print(f"a stopped worker was done without after {waited:.2f} s")
 
+    @harness.long_form("test_crew_kills.c stops and continues workers, 10 s")
     def test_stopped_and_continued_in_time(self):
         """It goes on, and nobody is done without. A lease that had begun long before its stop, or a test that is
         held up itself, may make it too late: then once more."""
@@ -365,6 +366,7 @@ class Readers(Scene):
 
     looks = 0
 
+    @harness.long_form("test_job_out.c has a slow pipe without processes, 10 s")
     def test_a_stalled_reader(self):
         corpus = crew_kit.corpus(4 * N, 100)
         reading, writing = os.pipe()

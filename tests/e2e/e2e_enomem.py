@@ -196,6 +196,7 @@ class Calls(NoMemory):
         self.go_through("a worker", start, points)
 
 
+@harness.long_form("engine-fence has both sides that take no memory, and the page too many, 25 s")
 @unittest.skipIf(crew_kit.SANITIZED, NO_FENCE)
 class Ready(NoMemory):
     """A run that has begun."""

@@ -224,6 +224,7 @@ class Starts(Points):
     def test_no_socket_for_a_while(self):
         self.run_with("socketpair:error=EMFILE:when=1..5")
 
+    @harness.long_form("test_crew_host.c has kernels without pidfds, 6 s")
     def test_no_pidfd(self):
         """Before Linux 5.2: the socket alone tells of a death."""
         self.run_with("clone:error=EINVAL")

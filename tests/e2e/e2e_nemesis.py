@@ -9,8 +9,8 @@ import harness
 import nemesis
 
 if crew_kit.SANITIZED or not harness.LONG:
-    STORM = ["--documents", "3000", "--kills", "60"]
-    BOTH = ["--documents", "600", "--model", "slower", "--words", "380", "--kills", "15", "--rate", "5",
+    STORM = ["--documents", "2000", "--kills", "40"]
+    BOTH = ["--documents", "300", "--model", "slower", "--words", "380", "--kills", "8", "--rate", "5",
             "--supervisor", "2", "--no-stops"]
 else:
     STORM = ["--documents", "10000", "--model", "slower", "--words", "380", "--kills", "1000"]

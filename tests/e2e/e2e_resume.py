@@ -219,6 +219,7 @@ class Signals(Scene):
         again.wait()
         again.judge(reference=self.wanted())
 
+    @harness.long_form("test_while_workers_are_killed and e2e_crew.py have its halves, 3 s")
     def test_while_workers_hang(self):
         """Also where no worker answers any more."""
         job = self.fed()
@@ -297,6 +298,7 @@ class Meeting(Scene):
 class Changed(Scene):
     """What is not what it was when the run began."""
 
+    @harness.long_form("test_job_resume.c has what is refused, 2 s")
     def test_input(self):
         self.stopped()
         mine, kept = self.corpus, self.path("kept.jsonl")
@@ -324,11 +326,13 @@ class Changed(Scene):
                      "--workers", "2", code=9, env=crew_kit.environment())
         self.completed()
 
+    @harness.long_form("test_job_resume.c has what is refused, 2 s")
     def test_length(self):
         self.stopped()
         self.not_run("--force", "--resume", "--max-length", "64", code=9)
         self.completed()
 
+    @harness.long_form("test_job_resume.c has what is refused, 2 s")
     def test_fields(self):
         self.stopped()
         self.not_run("--field", "--resume", "--field", "body")
@@ -388,6 +392,7 @@ class Changed(Scene):
 
 
 class Model(Scene):
+    @harness.long_form("test_model has a model that is another, 3 s")
     def test_the_pack_goes_away(self):
         """The workers that start after it cannot work, and say so; what was done is kept."""
         cache = self.path("cache")

@@ -73,6 +73,7 @@ class Together(Scene):
                 self.assertIn(f"of {N} documents failed", run.err)
                 self.assertEqual(self.contents("all" + ending), self.whole(corpus, "one" + ending))
 
+    @harness.long_form("test_killed_at_each_call kills shards of fewer documents, 12 s")
     def test_a_shard_that_is_killed(self):
         corpus = crew_kit.corpus(harness.form(3500, 4500), 100) # a shard lasts so long that its kill comes in time
         reference, _ = crew_kit.reference("slow", corpus)

@@ -101,6 +101,7 @@ class Killed(crew_kit.CrewCase):
         """Checkpoints come after so many batches."""
         self.run_jobs("quick", "toy", crew_kit.corpus(80000, 9), KILLS - KILLS // 4, 0.8)
 
+    @harness.long_form("as test_quick_documents, with checkpoints by time, 15 s")
     def test_slow_documents(self):
         """Checkpoints come after so much time."""
         self.run_jobs("slow", "slower", crew_kit.corpus(1000, 380), KILLS // 4, 4.0)
