@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034 # the lists are their readers'
 # packages.sh: Debian packages for `try` and `check`, sourced by both.
 #
 #     need_packages NAME...
@@ -11,13 +12,14 @@
 packages_build='gcc libc6-dev make meson ninja-build pkg-config python3 python3-pip ca-certificates
   libjansson-dev libutf8proc-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libzip-dev
   zlib1g-dev libcmocka-dev'
-packages_check='clang libclang-rt-14-dev clang-format python3-venv python3-dev binutils
+# ccache: a clone, a rebuild and the wheel compile only what nobody compiled before. Debian's; 5 GB at most in its folder.
+packages_check='clang libclang-rt-14-dev clang-format clang-tidy ccache python3-venv python3-dev binutils
   strace openssl shellcheck'
-# A kernel for tests/uml, which Debian has for x86 alone; a cluster for tests/examples.
-packages_wanted='user-mode-linux slurmctld slurmd slurm-client munge'
-
-# For tools/check-engines. Spark wants Java 17 or later.
-packages_engines='python3-venv python3-dev default-jre-headless'
+# A kernel for tests/uml, which Debian has for x86 alone; a cluster for tests/examples. Of the long form.
+packages_kernel='user-mode-linux'
+packages_cluster='slurmctld slurmd slurm-client munge'
+# Spark wants Java 17 or later.
+packages_engines='default-jre-headless'
 
 as_root()
 {

@@ -1,23 +1,30 @@
-# shellcheck shell=bash disable=SC2154 # $logs is the caller's
-# steps.sh: steps that count as tests, sourced by `check` and `tools/check-engines`, which run in the checkout's root.
+# shellcheck shell=bash disable=SC2154,SC2030,SC2031 # $logs is the caller's; lanes count for themselves
+# steps.sh: steps that count as tests, and lanes of steps that run at once. Sourced by `check`, which runs in the
+# checkout's root.
 #
-# Wants $logs, a folder for the steps' output. Counts into $passed and $failed. What it started is ended with it.
+# Wants $logs, a folder for the steps' output, where STEP.times is what the shell's `times` said after each. Counts into
+# $passed and $failed. What it started is ended with it.
 
-passed=0 failed=0 child='' peers='' started=$SECONDS
+passed=0 failed=0 child='' lanes='' started=$SECONDS
 
-stop_child()
+stop_children()
 {
     local pid
-    for pid in $child $peers; do
-        kill -TERM -- "-$pid" 2>/dev/null
-        wait "$pid" 2>/dev/null
+    for pid in $child $lanes; do
+        kill -TERM -- "-${pid#*:}" 2>/dev/null
+        wait "${pid#*:}" 2>/dev/null
     done
-    child='' peers=''
+    child='' lanes=''
 }
-trap 'stop_child; exit 130' INT
-trap 'stop_child; exit 143' TERM HUP
-trap stop_child EXIT
-set -m # each step is a process group of its own, so that all of it can be ended
+
+stop_with_us()
+{
+    trap 'stop_children; exit 130' INT
+    trap 'stop_children; exit 143' TERM HUP
+    trap stop_children EXIT
+    set -m # each step and each lane is a process group of its own, so that all of it can be ended
+}
+stop_with_us
 
 finish()
 {
@@ -27,17 +34,64 @@ finish()
     exit
 }
 
+# lane NAME FUNCTION [WORD...]: runs it beside what follows, with counts of its own, which join adds to ours.
+lane()
+{
+    local name=$1
+    shift
+    rm -f "$logs/lane-$name"
+    (
+        passed=0 failed=0 child='' lanes=''
+        stop_with_us
+        "$@"
+        echo "$passed $failed" >"$logs/lane-$name"
+    ) &
+    lanes+=" $name:$!"
+}
+
+# join [NAME]: waits for a lane, or for all. One that did not come to its end is a failure.
+join()
+{
+    local each name p f left=''
+    for each in $lanes; do
+        name=${each%%:*}
+        if [ $# -gt 0 ] && [ "$name" != "$1" ]; then
+            left+=" $each"
+            continue
+        fi
+        wait "${each#*:}"
+        if ! read -r p f 2>/dev/null <"$logs/lane-$name"; then
+            echo "-- the steps of $name did not come to their end"
+            p=0 f=1
+        fi
+        passed=$((passed + p)) failed=$((failed + f))
+    done
+    lanes=$left
+}
+
 # run NAME COMMAND...: runs it with its output in $logs/NAME.log; returns its status.
 run()
 {
     local name=$1 status
     shift
-    "$@" >"$logs/$name.log" 2>&1 </dev/null &
+    (
+        "$@"
+        status=$?
+        times >"$logs/$name.times"
+        exit $status
+    ) >"$logs/$name.log" 2>&1 </dev/null &
     child=$!
     wait "$child"
     status=$?
     child=''
     return $status
+}
+
+# failure NAME STATUS: what is said of a step that failed, in one piece, since other lanes print too.
+failure()
+{
+    printf '%s\n' "-- $1 failed (status $2); the end of what it said, all of it in $logs/$1.log:
+$(tail -n 60 "$logs/$1.log" | sed 's/^/   | /')"
 }
 
 # step NAME COMMAND...: a run that counts as one test; 77 is a skip, whose reason is the last line.
@@ -54,8 +108,7 @@ step()
         echo "-- $name passed, $((SECONDS - from)) s: $(tail -n 1 "$logs/$name.log")"
     else
         failed=$((failed + 1))
-        echo "-- $name failed (status $status); the end of what it said, all of it in $logs/$name.log:"
-        tail -n 60 "$logs/$name.log" | sed 's/^/   | /'
+        failure "$name" $status
     fi
     return $status
 }
@@ -68,7 +121,7 @@ tests_of()
     echo "== $name"
     run "$name" "$@"
     local status=$?
-    grep '^skipped: ' "$logs/$name.log" | sed "s/^/-- $name /"
+    grep -E '^(skipped|left to --long): ' "$logs/$name.log" | sed "s/^/-- $name /"
     said=$(grep -oE '[0-9]+ passed, [0-9]+ failed$' "$logs/$name.log" | tail -n 1)
     if [ $status -eq 0 ] && [ -n "$said" ]; then
         passed=$((passed + ${said%% *}))
@@ -79,7 +132,7 @@ tests_of()
     passed=$((passed + ${said%% *}))
     said=${said#*passed, }
     failed=$((failed + ${said%% *}))
-    echo "-- $name failed (status $status); the end of what it said, all of it in $logs/$name.log:"
-    tail -n 60 "$logs/$name.log" | sed 's/^/   | /'
+    [ "${said%% *}" -gt 0 ] || failed=$((failed + 1)) # it ended badly after good counts
+    failure "$name" $status
     return 1
 }

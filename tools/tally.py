@@ -5,7 +5,7 @@
 
 A program that ends by printing `room-subject: N passed, M failed` counts as that many tests; any other, and
 one that ended badly all the same, counts once. Prints what failed, with the end of its output, what was
-skipped, with its reason, and one line a log; then, over all logs, the seconds of each suite and the programs
+skipped, with its reason, what a program left to the long form, and one line a log; then, over all logs, the seconds of each suite and the programs
 that took longest. FILE gets `passed failed`.
 
 Seconds are wall time of each program, and processor time of it and its children where the test ran under
@@ -17,8 +17,9 @@ import json
 import re
 
 LONGEST = 15
-# The second line of the shell's `times`: user and system time of its children.
+# A line of the shell's `times`: user and system time of itself, and in a second line of its children.
 TIMES = re.compile(r'^(\d+)m([\d.]+)s (\d+)m([\d.]+)s$', re.M)
+LEFT = re.compile(r'^left to --long: .*$', re.M)
 COUNTS = re.compile(r'^\S+: (\d+) passed, (\d+) failed$', re.M)
 
 
@@ -32,13 +33,16 @@ def count(test):
     return passed, failed
 
 
+def times(text):
+    """The seconds, user and system together, of each line that the shell's `times` has printed."""
+    return [60 * (float(user_minutes) + float(system_minutes)) + float(user) + float(system)
+            for user_minutes, user, system_minutes, system in TIMES.findall(text)]
+
+
 def processor_seconds(test):
     """Of a test and its children, or None where it was not measured."""
-    found = TIMES.findall(test.get('stdout') or '')
-    if not found:
-        return None
-    user_minutes, user, system_minutes, system = (float(n) for n in found[-1])
-    return 60 * (user_minutes + system_minutes) + user + system
+    found = times(test.get('stdout') or '')
+    return found[-1] if found else None
 
 
 def seconds(tests):
@@ -99,6 +103,8 @@ def main():
                 skipped += 1
                 print(f'-- {name}: {title} skipped: {reason(test)}')
                 continue
+            for line in LEFT.findall(test.get('stdout') or ''):
+                print(f'-- {name}: {title} {line}')
             p, f = count(test)
             passed, failed = passed + p, failed + f
             if f:

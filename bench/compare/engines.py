@@ -3,7 +3,7 @@
 
     engines.py [--model NAME] [--corpus packages] [--documents N] [--rounds 2] [--json FILE] [--svg FILE]
 
-To be run with the python of an environment that holds vecmill, pyspark and ray (tools/check-engines makes one, in
+To be run with the python of an environment that holds vecmill, pyspark and ray (./check --long engines makes one, in
 build/venv-engines). Each measurement is a fresh process, pinned to the same two processors: the command line with 1
 and 2 workers, Spark with 1 and 2 executors of a core, Ray with 1 and 2 actors, and with 1 actor of as many
 processors, that one also from Ray's memory into it. The command line's time is that of the whole command, from JSONL to

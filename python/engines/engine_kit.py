@@ -1,7 +1,7 @@
 """What the tests inside Spark and Ray share: the real model, ten thousand documents, what the command line makes of
 them, and the engines' processes.
 
-Run by tools/check-engines, with the python of its environment; the package under test is the one installed there."""
+Run by ./check --long engines, with the python of its environment; the package under test is the one installed there."""
 
 import json
 import os

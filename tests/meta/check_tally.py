@@ -61,6 +61,10 @@ class Tally(unittest.TestCase):
         told = self.expect(1, 0, [entry('OK'), entry('SKIP', 'skipped: no model\n')])
         self.assertIn('a-test skipped: no model', told)
 
+    def test_what_is_left_to_the_long_form_is_named(self):
+        told = self.expect(2, 0, [entry('OK', 'left to --long: a.b: a minute\na: 2 passed, 0 failed\n')])
+        self.assertIn('-- log0: a-test left to --long: a.b: a minute\n', told)
+
     def test_times(self):
         """The shell's `times` is neither a count nor a reason; suites and the longest come with its sum."""
         times = '0m0.010s 0m0.020s\n1m2.500s 0m0.500s\n'
