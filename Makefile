@@ -78,6 +78,6 @@ install: all
 	meson install -C build --no-rebuild
 
 clean:
-	rm -rf build build-asan build-tsan build-fuzz
+	rm -rf build build-asan build-asan-kernels build-engines build-fuzz build-python build-tsan
 
 .PHONY: all test asan tsan bench bench-pool bench-peers fuzz fmt fmt-check layers tidy install clean

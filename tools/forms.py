@@ -3,7 +3,7 @@
 
     tools/forms.py tests FORM BUILD       the Meson tests of BUILD's folder that FORM runs, a name a line
     tools/forms.py targets FORM BUILD     what Ninja has to build for them
-    tools/forms.py steps FORM             the steps of check that FORM runs
+    tools/forms.py left-steps FORM        the steps of check that FORM leaves out, a name a line
     tools/forms.py left                   what the short form leaves to the long one, and why
     tools/forms.py lint                   each test has a line, and each line a test; in the folders that are there
     tools/forms.py seconds LOG...         writes the seconds of these logs into the table: BUILD=testlog.json, or a
@@ -93,7 +93,7 @@ def lint(root, lines):
                 faults.append(f'{folder}: {test["name"]} has no line in tests/FORMS')
             used.add(line)
     script = (root / 'check').read_text()
-    for name in sorted(set(re.findall(r'\b(?:step|tests_of|in_form) ([a-z][a-z0-9-]*)', script))):
+    for name in sorted(set(re.findall(r'\b(?:step|tests_of|wanted) ([a-z][a-z0-9-]*)', script))):
         if line_of(lines, STEP, name) is None:
             faults.append(f'check: step {name} has no line in tests/FORMS')
     for line in lines:
@@ -130,7 +130,7 @@ def write_seconds(path, lines, logs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--root', type=Path, default=ROOT)
-    parser.add_argument('verb', choices=('tests', 'targets', 'steps', 'left', 'lint', 'seconds'))
+    parser.add_argument('verb', choices=('tests', 'targets', 'left-steps', 'left', 'lint', 'seconds'))
     parser.add_argument('words', nargs='*')
     options = parser.parse_args()
     root, words = options.root.resolve(), options.words
@@ -145,9 +145,9 @@ def main():
         form, folder = words
         tests = chosen(lines, form, folder, introspect(root, folder, '--tests'))
         print('\n'.join([test['name'] for test in tests] if options.verb == 'tests' else targets(root, folder, tests)))
-    elif options.verb == 'steps':
+    elif options.verb == 'left-steps':
         print('\n'.join(line.pattern for line in lines
-                        if line.place == STEP and (words == ['long'] or line.form == 'short')))
+                        if words == ['short'] and line.place == STEP and line.form == 'long'))
     elif options.verb == 'left':
         for line in lines:
             if line.form == 'long':

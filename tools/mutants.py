@@ -20,6 +20,8 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
+import forms
+
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / 'build' / 'mutants'
 
@@ -169,17 +171,13 @@ class Optimised:
         self.folder = WORK / 'optimised'
         how = ['--reconfigure'] if (self.folder / 'build.ninja').exists() else []
         say('meson', 'setup', *how, str(self.folder), str(source))
-        tests = json.loads(say('meson', 'introspect', '--tests', str(self.folder)))
-        files = {t['id']: t['filename']
-                 for t in json.loads(say('meson', 'introspect', '--targets', str(self.folder)))}
-        self.needs = {t['name']: [os.path.relpath(f, self.folder) for d in t['depends'] for f in files[d]]
-                      for t in tests}
+        self.tests = {test['name']: test for test in forms.introspect(WORK, self.folder.name, '--tests')}
 
     def run(self, tests):
-        unknown = [t for t in tests if t not in self.needs]
+        unknown = [t for t in tests if t not in self.tests]
         if unknown:
             raise RuntimeError('no test is called %s' % ', '.join(unknown))
-        say('ninja', '-C', str(self.folder), *sorted({f for t in tests for f in self.needs[t]}))
+        say('ninja', '-C', str(self.folder), *forms.targets(WORK, self.folder.name, [self.tests[t] for t in tests]))
         read_log(self.folder)
         subprocess.run(['meson', 'test', '-C', str(self.folder), '--no-rebuild', '--timeout-multiplier', '10',
                         *tests], env=test_env(), capture_output=True, stdin=subprocess.DEVNULL)

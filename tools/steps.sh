@@ -1,9 +1,10 @@
-# shellcheck shell=bash disable=SC2154,SC2030,SC2031 # $logs is the caller's; lanes count for themselves
+# shellcheck shell=bash disable=SC2154,SC2030,SC2031 # $logs and $left_out are the caller's; lanes count for themselves
 # steps.sh: steps that count as tests, and lanes of steps that run at once. Sourced by `check`, which runs in the
 # checkout's root.
 #
-# Wants $logs, a folder for the steps' output, where STEP.times is what the shell's `times` said after each. Counts into
-# $passed and $failed. What it started is ended with it.
+# Wants $logs, a folder for the steps' output, where STEP.times is what the shell's `times` said after each, and $left_out,
+# the names of steps that are not to run, each between spaces. Counts into $passed and $failed. What it started is ended
+# with it.
 
 passed=0 failed=0 child='' lanes='' started=$SECONDS
 
@@ -34,7 +35,7 @@ finish()
     exit
 }
 
-# lane NAME FUNCTION [WORD...]: runs it beside what follows, with counts of its own, which join adds to ours.
+# lane NAME FUNCTION [WORD...]: runs it while the caller goes on, with counts of its own, which join adds to ours.
 lane()
 {
     local name=$1
@@ -87,6 +88,12 @@ run()
     return $status
 }
 
+# wanted NAME: whether that step is to run.
+wanted()
+{
+    case "$left_out" in *" $1 "*) return 1 ;; esac
+}
+
 # failure NAME STATUS: what is said of a step that failed, in one piece, since other lanes print too.
 failure()
 {
@@ -94,10 +101,12 @@ failure()
 $(tail -n 60 "$logs/$1.log" | sed 's/^/   | /')"
 }
 
-# step NAME COMMAND...: a run that counts as one test; 77 is a skip, whose reason is the last line.
+# step NAME COMMAND...: a run that counts as one test; 77 is a skip, whose reason is the last line. Nothing is run, and 0
+# returned, where the step is not wanted.
 step()
 {
     local name=$1 status from=$SECONDS
+    wanted "$name" || return 0
     echo "== $name"
     run "$@"
     status=$?
@@ -113,10 +122,11 @@ step()
     return $status
 }
 
-# tests_of NAME COMMAND...: a program whose last line is `NAME: N passed, N failed`; each of its tests counts.
+# tests_of NAME COMMAND...: a step whose last line is `NAME: N passed, N failed`; each of its tests counts.
 tests_of()
 {
     local name=$1 said from=$SECONDS
+    wanted "$name" || return 0
     shift
     echo "== $name"
     run "$name" "$@"

@@ -21,7 +21,7 @@ build-asan  room-fast    short    1  -
 step        lint         short    1  -
 step        peers-one    long    12  wants the network
 '''
-CHECK = 'in_form lint && step lint true\nfor name in one two; do in_form "peers-$name"; done\n'
+CHECK = 'step lint true\nfor name in one two; do step "peers-$name" true; done\n'
 TESTS = [{'name': name, 'depends': ['id-' + name], 'cmd': []} for name in ('room-fast', 'room-slow', 'room-slower')]
 
 
@@ -58,8 +58,8 @@ class Forms(unittest.TestCase):
         self.assertEqual(self.run_tool('tests', 'short', 'build'), (0, ['room-fast']))
         self.assertEqual(self.run_tool('tests', 'long', 'build'), (0, ['room-fast', 'room-slow', 'room-slower']))
         self.assertEqual(self.run_tool('targets', 'short', 'build'), (0, ['room-fast.exe']))
-        self.assertEqual(self.run_tool('steps', 'short'), (0, ['lint']))
-        self.assertEqual(self.run_tool('steps', 'long'), (0, ['lint', 'peers-one']))
+        self.assertEqual(self.run_tool('left-steps', 'short'), (0, ['peers-one']))
+        self.assertEqual(self.run_tool('left-steps', 'long'), (0, ['']))
         self.assertEqual(self.run_tool('left'), (0, ['build room-slow*, 70 s: it is slow',
                                                      'step peers-one, 12 s: wants the network']))
 
