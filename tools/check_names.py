@@ -5,7 +5,7 @@
 
 Of what a .md file has in backticks:
  - A word is a path if it ends as a source file does (ENDINGS), or has a slash and begins with a folder
-   of the root, of src/ or beside the document. It must exist from one of these three, or be the end of
+   of the root, of src/ or next to the document. It must exist from one of these three, or be the end of
    a file's path. `*`, `{a,b}`, `<room>` and capitals (`NAME_main.c`, .md apart) stand for any name.
    What begins with build/ is made: its last part must be in the sources. /x, ~x and $X are outside.
    Anything else (`org/name`, `docs.npy`, `OUTPUT.ids.jsonl`) is a user's file, or no file at all.

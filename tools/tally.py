@@ -10,7 +10,7 @@ that took longest. FILE gets `passed failed`.
 
 Seconds are wall time of each program, and processor time of it and its children where the test ran under
 `sh -c '"$@"; s=$?; times; exit $s' sh`, whose last line says it. A suite that mostly waits has little of the
-second beside much of the first: more of its programs can run at once."""
+second and much of the first: more of its programs can run at once."""
 
 import argparse
 import json

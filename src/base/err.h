@@ -21,7 +21,7 @@ vecmill_status err_setv(vecmill_err *err, vecmill_status status, const char *for
     __attribute__((format(printf, 3, 0)));
 
 #ifdef __clang_analyzer__
-/* clang's analyzer sees one file at a time, so it is told here what the two return. */
+/* clang's analyzer sees one file at a time, so these macros state what the two return. */
 static inline vecmill_status err_given(vecmill_status given, vecmill_status returned)
 {
     if (given == VECMILL_OK || returned != given) __builtin_unreachable();

@@ -134,7 +134,7 @@ uint64_t io_mtime_ns(const struct stat *st)
     return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
 }
 
-/* Makes each folder of p[0..n] in turn. 0, or an errno, with p cut after the folder that it is about. */
+/* Makes each folder of p[0..n] in turn. 0, or an errno with p cut off after the folder that failed. */
 static int make_each(char *p, size_t n)
 {
     for (size_t i = 1; i <= n; i++) {

@@ -9,7 +9,7 @@
 
 #define LOOK_NS  (100 * CREW_MS)  /* between two looks at a worker that is late without fault */
 #define PAUSE_NS (250 * CREW_MS)  /* woken so much later than asked for: this process was stopped */
-#define GRACE_NS (1000 * CREW_MS) /* behind that, for what waits for us, or was stopped with us */
+#define GRACE_NS (1000 * CREW_MS) /* after that, for what waits for us or was stopped too */
 /* So many are forgiven while nothing else changes: a host that is late at every round finds hangs too. */
 #define PAUSES_MOST 5u
 

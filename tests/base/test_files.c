@@ -347,7 +347,7 @@ static int make_folder(void **state)
     return mkdtemp(folder) ? 0 : -1;
 }
 
-/* After each mkdir the folder it made or found is removed, as a pull that failed does, so many times. */
+/* How many more times mkdir's folder is removed right after the call, as a pull that failed removes it. */
 static int others_remove;
 int __real_mkdir(const char *path, mode_t mode);
 int __wrap_mkdir(const char *path, mode_t mode);

@@ -1,8 +1,8 @@
 /* team: items once each and in order, runs without end, threads that sleep, what a run orders, and teams that
  * cannot be opened.
  *
- * The link replaces pthread_create, so that it can fail at any thread, and the calls that lock and sleep, so
- * that it is known which threads have. A lost wake-up is a hang: a deadline ends the program. */
+ * The linker replaces pthread_create, so that it can fail at any thread, and the calls that lock and sleep,
+ * so that the test knows which threads did. A lost wake-up is a hang: a deadline ends the program. */
 #include "base/base.h"
 
 #include <dirent.h>
@@ -89,8 +89,8 @@ static unsigned count_threads(void)
     return n;
 }
 
-/* Threads of this process beside the sanitizer's; one that was joined may be listed a moment longer. One
- * that stays is found by the deadline. */
+/* Threads of this process while no team is open, a sanitizer's included. One that was joined may be listed
+ * a moment longer; one that never ends runs into the deadline. */
 static unsigned own_threads;
 
 static void expect_no_thread(void)

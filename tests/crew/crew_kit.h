@@ -1,9 +1,9 @@
 /* crew_kit: a host for a crew of dummies, for the tests of crew with real processes.
  *
- * It submits items, checks every result, keeps the books beside the crew's own, and gives up when nothing
- * happens any more. The crew's time passes only while it waits (test_clock.h): a busy machine brings no
- * deadline nearer. `need` ends a test, also inside a forked child, where cmocka's asserts would run the
- * rest of the tests a second time. */
+ * It submits items, checks every result, keeps counts of its own next to the crew's, and gives up when
+ * nothing happens any more. The crew's time passes only while it waits (test_clock.h): a busy machine
+ * brings no deadline nearer. `need` ends a test, also inside a forked child, where cmocka's asserts would
+ * run the rest of the tests a second time. */
 #ifndef CREW_KIT_H
 #define CREW_KIT_H
 

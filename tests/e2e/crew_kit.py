@@ -207,7 +207,8 @@ class Fed(threading.Thread):
         self.pipe = None
 
     def end(self, more=0):
-        """No more documents for this run, and so many for one that goes on. The second time nothing."""
+        """Ends the input of this run, after which `more` documents are left for one that resumes it. A second call does
+        nothing."""
         if self.pipe is None:
             return
         self.ending.set()

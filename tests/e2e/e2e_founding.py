@@ -121,7 +121,7 @@ class Founding(crew_kit.CrewCase):
         return taken
 
     def test_a_real_oom_kill(self):
-        """The kernel kills for want of memory, in a group that others fill; twice."""
+        """The kernel's OOM killer, twice, in a group that others fill."""
         group = memory_kit.Group(self)
         limit = (1200 if harness.REAL_MODEL else 300) << 20
         group.write("memory.limit_in_bytes", limit)

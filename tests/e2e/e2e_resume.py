@@ -205,7 +205,7 @@ class Signals(Scene):
         self.completed()
 
     def test_the_second_ends_at_once(self):
-        """Both come before the run does anything more; what tells is that it did not tell its end."""
+        """Both arrive before the run does anything more; the proof is that it did not report its end."""
         job, pid = self.held()
         job.process.send_signal(signal.SIGINT)
         job.process.send_signal(signal.SIGTERM)

@@ -150,7 +150,7 @@ class Faults(Scene):
         self.fresh()
 
     def each(self, fault):
-        """Lets every so many of the calls that change something meet it, one after the other; (what, its exit code)."""
+        """Injects the fault into each EVERY-th of the calls that change something, a run each; yields (what, exit code)."""
         code, calls = self.merge()
         if code != 3:
             self.skipTest("strace cannot trace here")

@@ -14,7 +14,7 @@ import harness
 
 KILLS = harness.form(8, 200)
 
-# src/job/job.h: a checkpoint is due after so many batches at the latest; a batch has 256 documents at most.
+# src/job/job.h: a checkpoint is due after this many batches at the latest; a batch has at most 256 documents.
 CHECKPOINT_BATCHES = 64
 BATCH_DOCUMENTS = 256
 POOL_DOCUMENTS = 256 * (2 + 4) # computed, perhaps, and not yet written in order

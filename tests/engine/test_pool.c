@@ -215,7 +215,7 @@ static void kill_now_and_then(uint32_t done)
     if (done % 400 == 0) kill_all(SIGKILL);
 }
 
-/* Once, and again until the pool has told of such a death: of one that comes late it may not have, yet. */
+/* Runs once, and again until the pool has reported a death of this cause: a late one may still be to come. */
 static void run_until_told(vecmill_pool *pool, void (*disturb)(uint32_t done), vecmill_cause cause)
 {
     uint32_t n;

@@ -164,8 +164,8 @@ static uint32_t count_dead(void)
     return n;
 }
 
-/* Runs all documents through; kills a worker every `kills` documents, until one death was told of at least.
- * Returns what was counted. */
+/* Runs all documents through; kills a worker every `kills` documents, until at least one death has been
+ * reported. Returns what was counted. */
 static vecmill_pool_counts run(vecmill_pool *pool, struct row *rows, uint32_t kills)
 {
     char text[TEXT_MOST];

@@ -88,7 +88,7 @@ static void check_journal(const char *path)
         if (stat(kit_path(parts[i]), &st) != 0) continue;
         if (is_dirty(st.st_ino)) note("the journal is written before it is synced", parts[i]);
         if ((uint64_t)st.st_size < point.files[i].bytes)
-            note("the journal tells of more than there is", parts[i]);
+            note("the journal records more than there is", parts[i]);
     }
     if (seen.whole_input && point.input.record != point.documents)
         note("the journal's place in the input is not the one after its last row", path);
@@ -235,7 +235,7 @@ static void a_whole_run(void **state)
     assert_int_equal(seen.n_removed, 1);
 }
 
-/* What tells of a shard is there before the shard is. */
+/* A shard's manifest is in place before the shard is. */
 static void a_shard(void **state)
 {
     (void)state;

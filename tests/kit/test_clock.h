@@ -16,7 +16,7 @@ uint64_t test_clock_ms(void);
 /* As if `ms` had passed: by a pause of this process, or by work. */
 void test_clock_pass_ms(uint64_t ms);
 
-/* From now on it passes so many times slower than it waits. */
+/* From now on time passes `times` times slower than the program waits. */
 void test_clock_slow(unsigned times);
 
 /* From now on it is the machine's own: for a process that is really stopped. */
