@@ -22,6 +22,7 @@ Prints each fault with its place, then a count; exits 1 if there was one."""
 
 import argparse
 import fnmatch
+import os
 import re
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ FOREIGN = {
     'all_proxy': 'read by libcurl',
     '--cflags': 'of pkg-config',
     '--libs': 'of pkg-config',
+    '../shared/data/reference': 'a folder next to the checkout, where there is one',
 }
 
 FENCE = re.compile(r'^```.*?^```', re.S | re.M)
@@ -109,7 +111,9 @@ class Tree:
         if '*' in word:
             return any(fnmatch.fnmatch(path, word) or fnmatch.fnmatch(path, '*/' + word)
                        for path in self.paths)
-        return (any((base / word).exists() for base in (self.root, self.root / 'src', folder)) or
+        # What lies outside the root may be there or not; it is none of the tree's.
+        found = (Path(os.path.normpath(base / word)) for base in (self.root, self.root / 'src', folder))
+        return (any(path.is_relative_to(self.root) and path.exists() for path in found) or
                 any(path.endswith('/' + word) for path in self.paths))
 
 

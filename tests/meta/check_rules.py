@@ -39,10 +39,10 @@ class Tree(unittest.TestCase):
             for name, text in {**CLEAN, **changes}.items():
                 if text is None:
                     continue
-                path = Path(folder) / name
+                path = Path(folder) / 'tree' / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-            return subprocess.run([sys.executable, str(TOOLS / tool), '--root', folder],
+            return subprocess.run([sys.executable, str(TOOLS / tool), '--root', f'{folder}/tree'],
                                   capture_output=True, text=True)
 
     def expect(self, tool, changes, *sentences):
@@ -210,6 +210,9 @@ class Names(Tree):
             ('src/text/gone.c', 'text/gone', 'gone.c', 'gone.c:3', './gone', 'GONE.md', 'src/gone/',
              'tests/<room>/gone.c', 'text/{text.h,gone.c}', 'gone*.h', 'NAME_gone.c', 'build/gone'),
             'is no file here')
+        # What lies next to the checkout may be there or not: it is not the tree's.
+        self.expect_names('`../next/b.py` `../src/text/trie.c`\n', '`../next/b.py` is no file here',
+                          **{'../next/b.py': '# b\n'})
         self.expect_names('`python3 tools/gone.py trie.c`\n', '`tools/gone.py` is no file here')
         self.expect_names('# A\n```\npython3 tools/gone.py x/y.c\n```\n', 'docs/A.md:3: `tools/gone.py`')
 
