@@ -4,6 +4,7 @@
  * keeps the ranges that config.h states. */
 #include "model/config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 static void check(bool promise)
 {
     if (!promise) abort();
+}
+
+/* A module's path leads nowhere but into the folder. */
+static bool stays_inside(const char *path)
+{
+    char framed[CONFIG_PATH_BYTES + 2];
+    if (path[0] == '/' || !memchr(path, 0, CONFIG_PATH_BYTES)) return false;
+    snprintf(framed, sizeof framed, "/%s/", path);
+    return !strstr(framed, "/../") && !strchr(framed, '\\');
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
@@ -31,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         return 0;
     }
     if (file == CONFIG_MODEL) check(config_check(&config.model, "fuzz", NULL) == VECMILL_OK);
-    check(config.pooling_dir < CONFIG_POOLING_DIRS);
+    check(stays_inside(config.transformer) && stays_inside(config.pooling));
     check(config.model.pooling <= MODEL_POOL_CLS && config.model.normalize <= 1);
     status = config_max_length(&config, 512, &length, &err);
     check(status == VECMILL_OK ? length >= 3 && length <= 512 : config.max_seq_length > 512);

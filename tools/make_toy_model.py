@@ -3,12 +3,15 @@
 
     tools/make_toy_model.py DIR [--layers 2] [--hidden 32] [--heads 4] [--intermediate 64]
         [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling mean|cls|none]
-        [--no-normalize] [--prefix] [--extras] [--max-length N] [--seed 1] [--golden FILE]
+        [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--pad-vocab N]
+        [--transformer PATH] [--pooling-path PATH] [--max-length N] [--seed 1] [--golden FILE]
 
 DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_config.json and, unless
 --pooling none, modules.json, 1_Pooling/config.json and sentence_bert_config.json. The same arguments
-give the same bytes. --prefix writes "bert." before the tensors' names; --extras adds tensors that a
-checkpoint may carry and a vector does not need.
+give the same bytes. --prefix writes "bert.", or TEXT, before the tensors' names; --extras adds tensors
+that a checkpoint may carry and a vector does not need; --old-names calls LayerNorm's weight and bias gamma
+and beta; --shards writes so many files and their index; --pad-vocab adds rows that no token has;
+--transformer puts the encoder's files into a folder of this path, --pooling-path the pooling's.
 
 --golden writes {"sequences": [{"ids": [...], "vector": [...]}]}: the vectors of a few sequences of ids,
 computed here in double precision from the weights as stored, by the formulas of docs/MODEL.md and by
@@ -130,15 +133,31 @@ def make_weights(a, rng):
         norm(layer + 'output.LayerNorm')
     if a.extras:
         linear('pooler.dense', h, h)
+    if a.pad_vocab:
+        word = weights['embeddings.word_embeddings.weight']
+        pad = random.Random(a.seed + 1)
+        values = word.values + [pad.gauss(0, 0.5) for _ in range(a.pad_vocab * h)]
+        weights['embeddings.word_embeddings.weight'] = Tensor([a.vocab + a.pad_vocab, h], values, a.dtype)
     return weights
 
 
-def write_safetensors(path, weights, a):
-    tensors = {('bert.' if a.prefix else '') + k: (t.dtype, t.shape, t.data) for k, t in weights.items()}
+def stored_tensors(weights, a):
+    """{name: (dtype, shape, bytes)} as a checkpoint has them."""
+    old = {'LayerNorm.weight': 'LayerNorm.gamma', 'LayerNorm.bias': 'LayerNorm.beta'} if a.old_names else {}
+    tensors = {}
+    for name, t in weights.items():
+        for now, before in old.items():
+            name = name.replace(now, before)
+        tensors[a.prefix + name] = (t.dtype, t.shape, t.data)
     if a.extras:
         ids = struct.pack('<%dq' % a.positions, *range(a.positions))
-        tensors[('bert.' if a.prefix else '') + 'embeddings.position_ids'] = ('I64', [1, a.positions], ids)
+        tensors[a.prefix + 'embeddings.position_ids'] = ('I64', [1, a.positions], ids)
         tensors['cls.predictions.bias'] = ('F32', [3], struct.pack('<3f', 1, 2, 3))
+        tensors['classifier.weight'] = ('F32', [1, 2], struct.pack('<2f', 1, 2))
+    return tensors
+
+
+def write_safetensors(path, tensors):
     header, data = {'__metadata__': {'format': 'pt'}}, b''
     for name in sorted(tensors, key=lambda n: (-WIDTH[tensors[n][0]], n)):
         dtype, shape, raw = tensors[name]
@@ -148,6 +167,17 @@ def write_safetensors(path, weights, a):
     head += b' ' * (-len(head) % 8)
     with open(path, 'wb') as f:
         f.write(struct.pack('<Q', len(head)) + head + data)
+
+
+def write_shards(folder, tensors, n):
+    """As save_pretrained of transformers writes them: files of about the same number of tensors here."""
+    names = sorted(tensors)
+    where = {name: 'model-%05d-of-%05d.safetensors' % (i * n // len(names) + 1, n)
+             for i, name in enumerate(names)}
+    for file in sorted(set(where.values())):
+        write_safetensors(os.path.join(folder, file), {k: tensors[k] for k in names if where[k] == file})
+    write_json(os.path.join(folder, 'model.safetensors.index.json'), {
+        'metadata': {'total_size': sum(len(raw) for _, _, raw in tensors.values())}, 'weight_map': where})
 
 
 # ---- the formulas, in double precision ----
@@ -244,30 +274,34 @@ def write_model(a):
     weights = make_weights(a, rng)
     tokens = vocabulary(a.vocab)
     architecture = 'BertForMaskedLM' if a.prefix else 'BertModel'
-    write_json(os.path.join(a.dir, 'config.json'), {
+    home = os.path.join(a.dir, a.transformer) if a.transformer else a.dir
+    write_json(os.path.join(home, 'config.json'), {
         'architectures': [architecture], 'model_type': 'bert', 'hidden_act': 'gelu',
         'hidden_size': a.hidden, 'intermediate_size': a.intermediate, 'layer_norm_eps': 1e-12,
         'max_position_embeddings': a.positions, 'num_attention_heads': a.heads,
         'num_hidden_layers': a.layers, 'pad_token_id': 0, 'position_embedding_type': 'absolute',
-        'type_vocab_size': 2, 'vocab_size': a.vocab})
-    write_json(os.path.join(a.dir, 'tokenizer_config.json'), {
+        'type_vocab_size': 2, 'vocab_size': a.vocab + a.pad_vocab})
+    write_json(os.path.join(home, 'tokenizer_config.json'), {
         'do_lower_case': True, 'tokenize_chinese_chars': True, 'strip_accents': None,
         'model_max_length': a.positions, 'tokenizer_class': 'BertTokenizer'})
-    write_json(os.path.join(a.dir, 'tokenizer.json'), tokenizer_json(tokens))
-    with open(os.path.join(a.dir, 'vocab.txt'), 'w', encoding='utf-8') as f:
+    write_json(os.path.join(home, 'tokenizer.json'), tokenizer_json(tokens))
+    with open(os.path.join(home, 'vocab.txt'), 'w', encoding='utf-8') as f:
         f.write(''.join(t + '\n' for t in tokens))
-    write_safetensors(os.path.join(a.dir, 'model.safetensors'), weights, a)
+    if a.shards:
+        write_shards(home, stored_tensors(weights, a), a.shards)
+    else:
+        write_safetensors(os.path.join(home, 'model.safetensors'), stored_tensors(weights, a))
     if a.pooling != 'none':
         kinds = ['Transformer', 'Pooling'] + ([] if a.no_normalize else ['Normalize'])
-        paths = ['', '1_Pooling', '2_Normalize']
+        paths = [a.transformer, a.pooling_path, '2_Normalize']
         write_json(os.path.join(a.dir, 'modules.json'), [
             {'idx': i, 'name': str(i), 'path': paths[i], 'type': 'sentence_transformers.models.' + k}
             for i, k in enumerate(kinds)])
-        write_json(os.path.join(a.dir, '1_Pooling', 'config.json'), {
+        write_json(os.path.join(a.dir, a.pooling_path, 'config.json'), {
             'word_embedding_dimension': a.hidden, 'pooling_mode_cls_token': a.pooling == 'cls',
             'pooling_mode_mean_tokens': a.pooling == 'mean', 'pooling_mode_max_tokens': False,
             'pooling_mode_mean_sqrt_len_tokens': False})
-        write_json(os.path.join(a.dir, 'sentence_bert_config.json'), {
+        write_json(os.path.join(home, 'sentence_bert_config.json'), {
             'max_seq_length': a.max_length or a.positions, 'do_lower_case': False})
     if a.golden:
         write_json(os.path.abspath(a.golden), golden(weights, a, rng))
@@ -277,13 +311,17 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('dir')
     for name, default in (('layers', 2), ('hidden', 32), ('heads', 4), ('intermediate', 64),
-                          ('vocab', 160), ('positions', 64), ('max-length', 0), ('seed', 1)):
+                          ('vocab', 160), ('positions', 64), ('max-length', 0), ('seed', 1),
+                          ('shards', 0), ('pad-vocab', 0)):
         p.add_argument('--' + name, type=int, default=default)
     p.add_argument('--dtype', choices=('F32', 'F16', 'BF16'), default='F32')
     p.add_argument('--pooling', choices=('mean', 'cls', 'none'), default='mean')
     p.add_argument('--no-normalize', action='store_true')
-    p.add_argument('--prefix', action='store_true')
+    p.add_argument('--prefix', nargs='?', const='bert.', default='')
     p.add_argument('--extras', action='store_true')
+    p.add_argument('--old-names', action='store_true')
+    p.add_argument('--transformer', default='')
+    p.add_argument('--pooling-path', default='1_Pooling')
     p.add_argument('--golden')
     write_model(p.parse_args())
 

@@ -17,6 +17,7 @@
 #include "jsonx.h"
 #include "num.h"
 #include "pack.h"
+#include "stray.h"
 #include "team.h"
 #include "utf8.h"
 

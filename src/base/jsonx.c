@@ -125,8 +125,9 @@ static vecmill_status parse(const void *data, size_t bytes, size_t flags, const 
         return err_set(err, VECMILL_E_MEMORY, "%s: no memory for its values", name);
     }
     if (!v) {
-        return err_set(err, failure, "%s: line %d column %d: not valid JSON, %s", name, e.line,
-                       e.column, e.text);
+        const bool cut = json_error_code(&e) == json_error_premature_end_of_input;
+        return err_set(err, failure, "%s: line %d column %d: not valid JSON, %s%s", name, e.line,
+                       e.column, e.text, cut ? " (the file is cut short)" : "");
     }
     *value = v;
     return VECMILL_OK;

@@ -8,9 +8,11 @@
 vecmill_status engine_build_bytes(const char *dir, size_t *bytes, vecmill_err *err)
 {
     struct engine_floor floor;
+    char folder[IO_PATH_MAX];
     size_t text, model;
     engine_floor_bound(&floor);
-    VM_TRY(text_compile_most(dir, &text, err));
+    VM_TRY(model_folder(dir, folder, err));
+    VM_TRY(text_compile_most(folder, &text, err));
     VM_TRY(model_compile_most(dir, &model, err));
     /* One after the other: compile.c; the child that measures the floor runs when both are let go of. */
     const size_t program = (size_t)(floor.program_bytes + floor.slack);

@@ -37,8 +37,10 @@ static vecmill_status add_text(const struct engine_source *source, struct pack_w
                                vecmill_err *err)
 {
     struct buf section;
+    char folder[IO_PATH_MAX];
+    VM_TRY(model_folder(source->dir, folder, err));
     buf_init(&section, TEXT_SECTION_MAX, "TEXT_SECTION_MAX");
-    vecmill_status status = text_compile(source->dir, &section, err);
+    vecmill_status status = text_compile(folder, &section, err);
     if (status == VECMILL_OK) status = pack_begin(w, ENGINE_TEXT_SECTION, err);
     if (status == VECMILL_OK) status = pack_write(w, section.data, section.bytes, err);
     if (status == VECMILL_OK) status = pack_end(w, err);

@@ -154,7 +154,8 @@ vecmill_status setup_choose(const vecmill_options *o, const struct pack *pack, s
             "%s: the tokenizer adds no special token, so an empty document would have none",
             s->source.dir);
     }
-    if (text->vocab_size != s->config.vocab) {
+    /* Rows beyond the tokens fill a table up to a round number: no id leads there. */
+    if (text->vocab_size > s->config.vocab) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: the tokenizer has %u tokens, the word embeddings have %u rows",
                        s->source.dir, text->vocab_size, s->config.vocab);

@@ -9,23 +9,31 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const file_names[CONFIG_FILES] = {
-    [CONFIG_MODEL] = "config.json",
-    [CONFIG_MODULES] = "modules.json",
-    [CONFIG_POOLING] = "1_Pooling/config.json",
-    [CONFIG_SENTENCE] = "sentence_bert_config.json",
-    [CONFIG_TOKENIZER] = "tokenizer_config.json",
-    [CONFIG_PROMPTS] = "config_sentence_transformers.json",
-};
-
-const char *config_file_name(enum config_file file)
+void config_name(const struct config *config, enum config_file file, char name[CONFIG_NAME_BYTES])
 {
-    return file_names[file];
+    static const char *const names[CONFIG_FILES] = {
+        [CONFIG_MODULES] = "modules.json",
+        [CONFIG_MODEL] = "config.json",
+        [CONFIG_POOLING] = "config.json",
+        [CONFIG_SENTENCE] = "sentence_bert_config.json",
+        [CONFIG_TOKENIZER] = "tokenizer_config.json",
+        [CONFIG_PROMPTS] = "config_sentence_transformers.json",
+    };
+    const bool whole = file == CONFIG_MODULES || file == CONFIG_PROMPTS;
+    const char *in = whole ? "" : file == CONFIG_POOLING ? config->pooling : config->transformer;
+    snprintf(name, CONFIG_NAME_BYTES, "%s%s%s", in, in[0] ? "/" : "", names[file]);
 }
 
-void config_pooling_name(uint32_t n, char name[CONFIG_POOLING_NAME])
+vecmill_status config_folder(const char *dir, const struct config *config, char *path,
+                             vecmill_err *err)
 {
-    snprintf(name, CONFIG_POOLING_NAME, "%u_Pooling/config.json", n % CONFIG_POOLING_DIRS);
+    if (config->transformer[0]) return io_join(dir, config->transformer, path, err);
+    if (strlen(dir) >= IO_PATH_MAX) {
+        return err_set(err, VECMILL_E_LIMIT, "a path of %zu bytes, IO_PATH_MAX is %d", strlen(dir),
+                       IO_PATH_MAX);
+    }
+    memcpy(path, dir, strlen(dir) + 1);
+    return VECMILL_OK;
 }
 
 void config_init(struct config *config)
@@ -76,9 +84,10 @@ static vecmill_status expect_text(const json_t *o, const char *key, bool require
     return strcmp(text, only) == 0 ? VECMILL_OK : refuse(shown, key, text, only, err);
 }
 
+/* The class that was saved: BERT's encoder with whatever head. A head is no part of a vector, and the
+ * weights are checked tensor by tensor; another body says so here. */
 static vecmill_status check_architectures(const json_t *o, const char *shown, vecmill_err *err)
 {
-    static const char *const known[] = {"BertModel", "BertForMaskedLM", "BertForPreTraining"};
     const json_t *list = json_object_get(o, "architectures");
     if (!list || json_is_null(list)) return VECMILL_OK;
     if (!json_is_array(list)) {
@@ -92,8 +101,9 @@ static vecmill_status check_architectures(const json_t *o, const char *shown, ve
             return err_set(err, VECMILL_E_MODEL, "%s: \"architectures\"[%zu] is not a string",
                            shown, i);
         }
-        if (!one_of(json_string_value(name), known, LENGTH(known))) {
-            return refuse(shown, "architectures", json_string_value(name), "BertModel", err);
+        const char *text = json_string_value(name);
+        if (strncmp(text, "Bert", 4) != 0 && strcmp(text, "HF_ColBERT") != 0) {
+            return refuse(shown, "architectures", text, "Bert with any head", err);
         }
     }
     return VECMILL_OK;
@@ -148,11 +158,28 @@ static vecmill_status parse_model(const json_t *o, const char *shown, struct con
 
 /* ---- modules.json ---- */
 
-/* "1_Pooling" to its number. */
-static bool pooling_path(const char *path, uint32_t *n)
+/* A path within the folder: relative, no empty part, none of dots alone, no control character. What ends
+ * in slashes is taken without them. */
+static bool safe_path(const char *path, char out[CONFIG_PATH_BYTES])
 {
-    if (path[0] < '0' || path[0] > '9' || strcmp(path + 1, "_Pooling") != 0) return false;
-    *n = (uint32_t)(path[0] - '0');
+    size_t bytes = strlen(path), part = 0;
+    bool dots = true;
+    while (bytes > 1 && path[bytes - 1] == '/')
+        bytes--;
+    if (bytes >= CONFIG_PATH_BYTES) return false;
+    for (size_t i = 0; i <= bytes; i++) {
+        if (i == bytes || path[i] == '/') {
+            if (part == 0 || dots) return false;
+            part = 0;
+            dots = true;
+            continue;
+        }
+        if ((unsigned char)path[i] < ' ' || path[i] == '\\') return false;
+        dots = dots && path[i] == '.';
+        part++;
+    }
+    memset(out, 0, CONFIG_PATH_BYTES);
+    memcpy(out, path, bytes);
     return true;
 }
 
@@ -198,9 +225,12 @@ static vecmill_status parse_module(const json_t *module, size_t place, const cha
                        shown, place);
     }
     VM_TRY(jsonx_string(module, "path", false, shown, VECMILL_E_MODEL, &path, err));
-    if (place == 0 && path[0] != '\0') return refuse(shown, "path", path, "the folder itself", err);
-    if (place == 1 && !pooling_path(path, &config->pooling_dir)) {
-        return refuse(shown, "path", path, "0_Pooling to 9_Pooling", err);
+    /* The transformer may be the folder itself. Normalize has no file, so its folder is not looked at. */
+    if (place == 0 && path[0] == '\0') return VECMILL_OK;
+    if (place <= 1 && !safe_path(path, place == 0 ? config->transformer : config->pooling)) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: \"path\" of module %zu is \"%.64s\", no folder within the model's",
+                       shown, place, path);
     }
     return VECMILL_OK;
 }
@@ -405,12 +435,13 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
     return status;
 }
 
-/* Reads dir/name into b and parses it; a missing file is fine unless required. */
-static vecmill_status read_one(const char *dir, enum config_file file, const char *name,
-                               bool required, struct buf *b, struct config *config,
-                               vecmill_err *err)
+/* Reads a file of dir into b and parses it; a missing one is fine unless required. */
+static vecmill_status read_one(const char *dir, enum config_file file, struct buf *b,
+                               struct config *config, vecmill_err *err)
 {
-    char path[IO_PATH_MAX];
+    const bool required = file == CONFIG_MODEL || file == CONFIG_POOLING;
+    char path[IO_PATH_MAX], name[CONFIG_NAME_BYTES];
+    config_name(config, file, name);
     VM_TRY(io_join(dir, name, path, err));
     /* lstat, since a link that leads nowhere is there and broken, not missing */
     struct stat link;
@@ -423,17 +454,19 @@ static vecmill_status read_one(const char *dir, enum config_file file, const cha
                        MODEL_CONFIG_MAX);
     }
     VM_TRY(status);
-    return config_parse(file, b->data ? b->data : "", b->bytes, shown, config, err);
+    VM_TRY(stray_check(b->data, b->bytes, shown, VECMILL_E_MODEL, err));
+    return config_parse(file, b->data, b->bytes, shown, config, err);
 }
 
-vecmill_status config_read_most(const char *dir, size_t *bytes, vecmill_err *err)
+vecmill_status config_read_most(const char *dir, const struct config *config, size_t *bytes,
+                                vecmill_err *err)
 {
     size_t largest = 0;
-    for (uint32_t i = 0; i < CONFIG_FILES + CONFIG_POOLING_DIRS; i++) {
-        char path[IO_PATH_MAX], name[CONFIG_POOLING_NAME];
+    for (int i = 0; i < CONFIG_FILES; i++) {
+        char path[IO_PATH_MAX], name[CONFIG_NAME_BYTES];
         struct stat file;
-        if (i >= CONFIG_FILES) config_pooling_name(i - CONFIG_FILES, name);
-        VM_TRY(io_join(dir, i < CONFIG_FILES ? file_names[i] : name, path, err));
+        config_name(config, (enum config_file)i, name);
+        VM_TRY(io_join(dir, name, path, err));
         if (stat(path, &file) != 0) continue; /* config_read tells what is missing */
         /* What is over the maximum is refused before it is read. */
         if ((uint64_t)file.st_size <= MODEL_CONFIG_MAX)
@@ -441,6 +474,31 @@ vecmill_status config_read_most(const char *dir, size_t *bytes, vecmill_err *err
     }
     *bytes = largest + jsonx_plan_bytes(largest);
     return VECMILL_OK;
+}
+
+vecmill_status config_read_modules(const char *dir, struct config *config, vecmill_err *err)
+{
+    struct buf b;
+    config_init(config);
+    buf_init(&b, MODEL_CONFIG_MAX, "MODEL_CONFIG_MAX");
+    const vecmill_status status = read_one(dir, CONFIG_MODULES, &b, config, err);
+    buf_done(&b);
+    return status;
+}
+
+/* peft, and transformers where it is installed, put an adapter of that name over the weights. */
+static vecmill_status check_no_adapter(const char *dir, const struct config *config,
+                                       vecmill_err *err)
+{
+    static const char adapter[] = "adapter_config.json";
+    char folder[IO_PATH_MAX], path[IO_PATH_MAX];
+    VM_TRY(config_folder(dir, config, folder, err));
+    VM_TRY(io_join(folder, adapter, path, err));
+    if (!io_exists(path)) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL,
+                   "%s: adapters are not computed here; merge it into the weights first "
+                   "(merge_and_unload of peft)",
+                   model_path_shown(path));
 }
 
 vecmill_status config_read(const char *dir, struct config *config, vecmill_err *err)
@@ -451,21 +509,15 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
     config_init(&next);
     vecmill_status status = VECMILL_OK;
     for (int file = 0; file < CONFIG_FILES && status == VECMILL_OK; file++) {
-        char pooling[CONFIG_POOLING_NAME];
-        const char *name = file_names[file];
-        if (file == CONFIG_POOLING) {
-            if (!next.has_pooling_file) continue;
-            config_pooling_name(next.pooling_dir, pooling);
-            name = pooling;
-        }
-        bool required = file == CONFIG_MODEL || file == CONFIG_POOLING;
-        status = read_one(dir, (enum config_file)file, name, required, &b, &next, err);
+        if (file == CONFIG_POOLING && !next.has_pooling_file) continue;
+        status = read_one(dir, (enum config_file)file, &b, &next, err);
     }
     buf_done(&b);
+    if (status == VECMILL_OK) status = check_no_adapter(dir, &next, err);
     if (status == VECMILL_OK && next.lower_case && next.cased) {
         status = err_set(err, VECMILL_E_MODEL,
-                         "%s asks for lower case (\"do_lower_case\": true) and %s for none",
-                         file_names[CONFIG_SENTENCE], file_names[CONFIG_TOKENIZER]);
+                         "sentence_bert_config.json asks for lower case (\"do_lower_case\": true) "
+                         "and tokenizer_config.json for none");
     }
     if (status == VECMILL_OK) *config = next;
     return status;
@@ -476,9 +528,11 @@ vecmill_status config_max_length(const struct config *config, uint32_t max_posit
 {
     uint32_t n = max_positions;
     if (config->max_seq_length > max_positions) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: \"max_seq_length\" is %u, the position table has %u rows",
-                       file_names[CONFIG_SENTENCE], config->max_seq_length, max_positions);
+        return err_set(
+            err, VECMILL_E_MODEL,
+            "sentence_bert_config.json: \"max_seq_length\" is %u, the position table has "
+            "%u rows",
+            config->max_seq_length, max_positions);
     }
     if (config->max_seq_length != 0) {
         n = config->max_seq_length;

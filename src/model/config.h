@@ -15,16 +15,18 @@
 #define CONFIG_INTERMEDIATE_MAX 65536u
 #define CONFIG_VOCAB_MAX        (1u << 20)
 #define CONFIG_TYPES_MAX        1024u /* rows of the token type table */
-#define CONFIG_POOLING_DIRS     10u   /* "0_Pooling" to "9_Pooling" */
+#define CONFIG_PATH_BYTES       64u   /* of a module's path within the folder, with the NUL */
 
 struct config {
     struct model_config model; /* vocab, max_positions: as config.json says; max_length: 0 until the
                                   weights are known (config_max_length) */
     uint32_t types;            /* rows of the token type table */
 
-    /* modules.json; without it mean pooling and no normalisation, as sentence-transformers does */
+    /* modules.json; without it the folder is the transformer's, with mean pooling and no normalisation, as
+     * sentence-transformers takes it. Paths within the folder, zeros after their end. */
     bool has_pooling_file;
-    uint32_t pooling_dir; /* N of "N_Pooling" */
+    char transformer[CONFIG_PATH_BYTES]; /* "": the folder itself; "0_Transformer" */
+    char pooling[CONFIG_PATH_BYTES];     /* "1_Pooling" */
 
     uint32_t max_seq_length;       /* of sentence_bert_config.json; 0: not given */
     uint32_t tokenizer_max_length; /* smallest given in tokenizer_config.json; 0: none */
@@ -32,36 +34,42 @@ struct config {
     bool cased;                    /* tokenizer_config.json says do_lower_case: false */
 };
 
+/* In the order in which they are read: modules.json says where the others are, and the pooling file is
+ * checked against config.json. */
 enum config_file {
-    CONFIG_MODEL,     /* config.json */
     CONFIG_MODULES,   /* modules.json */
-    CONFIG_POOLING,   /* N_Pooling/config.json */
-    CONFIG_SENTENCE,  /* sentence_bert_config.json */
-    CONFIG_TOKENIZER, /* tokenizer_config.json */
+    CONFIG_MODEL,     /* config.json, of the transformer */
+    CONFIG_POOLING,   /* config.json, of the pooling module */
+    CONFIG_SENTENCE,  /* sentence_bert_config.json, of the transformer */
+    CONFIG_TOKENIZER, /* tokenizer_config.json, of the transformer */
     CONFIG_PROMPTS,   /* config_sentence_transformers.json */
     CONFIG_FILES
 };
 
-/* The file's name within the folder; N_Pooling's with N = 1. Static storage. */
-const char *config_file_name(enum config_file file);
+/* The file's name within the folder, by what modules.json says. */
+#define CONFIG_NAME_BYTES (CONFIG_PATH_BYTES + 40)
+void config_name(const struct config *config, enum config_file file, char name[CONFIG_NAME_BYTES]);
 
-/* "N_Pooling/config.json" for N < CONFIG_POOLING_DIRS. */
-#define CONFIG_POOLING_NAME 24
-void config_pooling_name(uint32_t n, char name[CONFIG_POOLING_NAME]);
+/* The transformer's folder, which has the weights and the tokenizer too, into path[IO_PATH_MAX]. */
+vecmill_status config_folder(const char *dir, const struct config *config, char *path,
+                             vecmill_err *err);
 
 /* What holds before any file was read. */
 void config_init(struct config *config);
 
-/* One file's bytes into *config; `shown` stands in messages. CONFIG_MODEL comes first (the pooling file
- * is checked against its hidden size). For config_read and for fuzzing. */
+/* One file's bytes into *config; `shown` is its name in messages. For config_read and for fuzzing. */
 vecmill_status config_parse(enum config_file file, const void *data, size_t bytes,
                             const char *shown, struct config *config, vecmill_err *err);
 
-/* Bytes that config_read holds at one time at most: the largest file and its values. Looks at sizes. */
-vecmill_status config_read_most(const char *dir, size_t *bytes, vecmill_err *err);
-
 /* Reads all of a folder. */
 vecmill_status config_read(const char *dir, struct config *config, vecmill_err *err);
+
+/* Reads modules.json alone, where there is one: enough for config_name and config_folder. */
+vecmill_status config_read_modules(const char *dir, struct config *config, vecmill_err *err);
+
+/* Bytes that config_read held at one time at most: the largest file and its values. Looks at sizes. */
+vecmill_status config_read_most(const char *dir, const struct config *config, size_t *bytes,
+                                vecmill_err *err);
 
 /* The default length for a position table of max_positions rows: sentence_bert_config.json's, else the
  * smallest of tokenizer_config.json, else the table's. E_MODEL when the first is more than the table. */

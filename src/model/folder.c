@@ -1,9 +1,8 @@
-/* folder: stat calls alone; nothing is opened. */
-#include "folder.h"
-
+/* folder: which files a model folder has, and what a pack's key says about them. Of the files only
+ * modules.json and the index of shards are opened; of the others stat is asked. */
 #include "config.h"
 #include "model.h"
-#include "safetensors.h"
+#include "weights.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -11,29 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define WEIGHTS_FILE "model.safetensors"
-
-vecmill_status folder_weights(const char *dir, char *path, vecmill_err *err)
-{
-    static const char *const others[] = {"model.safetensors.index.json", "pytorch_model.bin",
-                                         "pytorch_model.bin.index.json", "tf_model.h5"};
-    char weights[IO_PATH_MAX], other[IO_PATH_MAX];
-    VM_TRY(io_join(dir, WEIGHTS_FILE, weights, err));
-    if (io_exists(weights)) {
-        memcpy(path, weights, strlen(weights) + 1);
-        return VECMILL_OK;
-    }
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        VM_TRY(io_join(dir, others[i], other, err));
-        if (!io_exists(other)) continue;
-        return err_set(
-            err, VECMILL_E_MODEL,
-            "%s is missing; there is %s, but weights are read from one safetensors file only",
-            model_path_shown(weights), others[i]);
-    }
-    return err_set(err, VECMILL_E_MODEL, "%s is missing", model_path_shown(weights));
-}
 
 /* Everything that changes when a file is replaced or written to; an absent file counts as absent. */
 struct file_identity {
@@ -64,33 +40,50 @@ static vecmill_status add_identity(const char *dir, const char *name, bool requi
     return buf_add(b, &id, sizeof id, err);
 }
 
+/* The files of the transformer's folder: weights, and what the caller reads too. */
+static vecmill_status add_transformer(const char *dir, const char *const *names, size_t n_names,
+                                      struct buf *b, vecmill_err *err)
+{
+    struct weights_list list;
+    VM_TRY(weights_list(dir, &list, err));
+    vecmill_status status = VECMILL_OK;
+    if (list.sharded) status = add_identity(dir, WEIGHTS_INDEX, true, b, err);
+    for (uint32_t i = 0; i < list.n && status == VECMILL_OK; i++)
+        status = add_identity(dir, list.names[i], true, b, err);
+    weights_list_done(&list);
+    for (size_t i = 0; i < n_names && status == VECMILL_OK; i++)
+        status = add_identity(dir, names[i], false, b, err);
+    return status;
+}
+
 static vecmill_status add_identities(const char *dir, const char *const *names, size_t n_names,
                                      struct buf *b, vecmill_err *err)
 {
-    char real[PATH_MAX], path[IO_PATH_MAX];
+    char real[PATH_MAX], transformer[IO_PATH_MAX];
+    struct config config;
     if (!realpath(dir, real)) {
         return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", model_path_shown(dir));
     }
     VM_TRY(buf_add(b, real, strlen(real) + 1, err));
-    VM_TRY(add_identity(dir, config_file_name(CONFIG_MODEL), true, b, err));
-    VM_TRY(folder_weights(dir, path, err));
-    VM_TRY(add_identity(dir, WEIGHTS_FILE, true, b, err));
-    for (int file = CONFIG_MODEL + 1; file < CONFIG_FILES; file++) {
-        if (file == CONFIG_POOLING) continue;
-        VM_TRY(add_identity(dir, config_file_name((enum config_file)file), false, b, err));
+    VM_TRY(config_read_modules(dir, &config, err));
+    for (int file = 0; file < CONFIG_FILES; file++) {
+        char name[CONFIG_NAME_BYTES];
+        if (file == CONFIG_POOLING && !config.has_pooling_file) continue;
+        config_name(&config, (enum config_file)file, name);
+        VM_TRY(add_identity(dir, name, file == CONFIG_MODEL, b, err));
     }
-    for (uint32_t n = 0; n < CONFIG_POOLING_DIRS; n++) {
-        char pooling[CONFIG_POOLING_NAME];
-        config_pooling_name(n, pooling);
-        VM_TRY(add_identity(dir, pooling, false, b, err));
-    }
-    for (size_t i = 0; i < n_names; i++) {
-        VM_TRY(add_identity(dir, names[i], false, b, err));
-    }
-    return VECMILL_OK;
+    VM_TRY(config_folder(dir, &config, transformer, err));
+    return add_transformer(transformer, names, n_names, b, err);
 }
 
-#define IDENTITY_MAX (1u << 20) /* bytes that are hashed: a path and about 90 bytes a file */
+vecmill_status model_folder(const char *dir, char *path, vecmill_err *err)
+{
+    struct config config;
+    VM_TRY(config_read_modules(dir, &config, err));
+    return config_folder(dir, &config, path, err);
+}
+
+#define IDENTITY_MAX (1u << 20) /* bytes that are hashed: a path and about 200 bytes a file */
 
 vecmill_status model_identity(const char *dir, const char *const *names, size_t n_names,
                               char identity[33], vecmill_err *err)

@@ -1,6 +1,6 @@
 /* model: token ids to vectors.
  *
- * Reads a BERT encoder in Hugging Face layout (config.json, model.safetensors, and
+ * Reads a BERT encoder in Hugging Face layout (config.json, model.safetensors or its shards, and
  * sentence-transformers' modules.json, 1_Pooling, 2_Normalize, sentence_bert_config.json), compiles it
  * into a pack's section, and computes it: embeddings, encoder layers, pooling, normalisation.
  * docs/MODEL.md has every formula, shape and tensor name.
@@ -44,9 +44,14 @@ struct model_config {
 
 /* Identity of the model's files, for a pack's key: path, device, inode, size, mtime and ctime of each
  * file that is read, hashed (XXH3-128) to 32 hex digits and a NUL. E_MODEL when a required file is
- * missing; cheap: stat calls only. `names` are further files that the caller reads (tokenizer.json). */
+ * missing; cheap: stat calls, and modules.json and an index of shards read. `names` are further files, in
+ * model_folder's, that the caller reads (tokenizer.json). */
 vecmill_status model_identity(const char *dir, const char *const *names, size_t n_names,
                               char identity[33], vecmill_err *err);
+
+/* The folder within a model's folder that has configuration, weights and tokenizer, into path[IO_PATH_MAX]:
+ * the path of the first module of modules.json ("0_Transformer"), or the folder itself. */
+vecmill_status model_folder(const char *dir, char *path, vecmill_err *err);
 
 /* Reads configuration and weights of a folder and writes the sections "model.config" and
  * "model.weights" into an open pack writer, for this level and precision: one tensor at a time through a
@@ -56,7 +61,7 @@ vecmill_status model_compile(const char *dir, const struct kern *kern,
                              vecmill_err *err);
 
 /* The most memory that model_compile holds at one time, in a program that has called jsonx_claim and
- * mem_map_large: from config.json, the sizes of the other files and the first eight bytes of the weights.
+ * mem_map_large: from the small files, their sizes and the first bytes of the weights.
  * E_MODEL as for model_compile. */
 vecmill_status model_compile_most(const char *dir, size_t *bytes, vecmill_err *err);
 

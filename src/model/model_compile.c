@@ -1,29 +1,28 @@
 /* model_compile: a model folder into the pack's sections.
  *
- * Memory is the largest of three steps (N: bytes of the safetensors header):
+ * Memory is the largest of three steps (N: bytes of a file's safetensors header):
  *   configuration  one file at a time and its values
- *   header         N, its values jsonx_plan_bytes(N), the list of tensors
- *   weights        the header's values, the list, and one product's matrix, plain and packed: every
- *                  tensor is read, checked, written and forgotten; a table goes through in chunks */
+ *   headers        one at a time: N, its values jsonx_plan_bytes(N); the lists of tensors so far; the index
+ *   weights        the lists, and one product's matrix, plain and packed: every tensor is read, checked,
+ *                  written and forgotten; a table goes through in chunks */
 #include "config.h"
-#include "folder.h"
 #include "layout.h"
-#include "safetensors.h"
+#include "weights.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define CHUNK_FLOATS 65536u /* of a table that is streamed: 256 KiB */
+#define PREFIX_BYTES 48u
 
 struct compiler {
     const struct kern *kern;
     struct pack_writer *out;
-    struct safetensors st;
+    struct weights weights;
     struct config config;
     struct layout layout;
-    const char *prefix; /* before every tensor's name: "" or "bert." */
-    bool *used;         /* [n_tensors]: tensors that became a part */
-    float *floats;      /* a product's matrix, or a chunk */
+    char prefix[PREFIX_BYTES]; /* before every tensor's name: "", "bert." or another */
+    float *floats;             /* a product's matrix, or a chunk */
     size_t floats_n;
     void *packed; /* a product's matrix, packed, or rows of a table */
     size_t packed_bytes;
@@ -31,8 +30,8 @@ struct compiler {
 
 /* ---- finding tensors ---- */
 
-/* Room for "bert.encoder.layer.63.attention.output.LayerNorm.weight". */
-#define NAME_BYTES 96
+/* Room for the prefix and "encoder.layer.63.attention.output.LayerNorm.weight". */
+#define NAME_BYTES 128
 
 static void tensor_name(const struct compiler *c, enum layout_part part, uint32_t layer,
                         const char *tail, char name[NAME_BYTES])
@@ -49,10 +48,10 @@ static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t
                                   uint32_t columns, const struct safetensor **tensor,
                                   vecmill_err *err)
 {
-    const struct safetensor *t = safetensors_find(&c->st, name);
+    struct safetensor *t = weights_find(&c->weights, name);
     if (!t) {
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing (%u tensors, %u layers)",
-                       c->st.shown, name, c->st.n_tensors, c->config.model.n_layers);
+                       c->weights.shown, name, c->weights.n_tensors, c->config.model.n_layers);
     }
     const uint64_t want[2] = {rows, columns};
     uint32_t rank = columns ? 2 : 1;
@@ -61,15 +60,15 @@ static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t
         safetensors_shape_text(t->shape, t->rank, is);
         safetensors_shape_text(want, rank, wanted);
         return err_set(err, VECMILL_E_MODEL,
-                       "%s: tensor \"%s\" has shape %.48s, config.json asks for %s", c->st.shown,
+                       "%s: tensor \"%s\" has shape %.48s, config.json asks for %s", t->file->shown,
                        name, is, wanted);
     }
     if (t->dtype > SAFETENSORS_BF16) {
         return err_set(err, VECMILL_E_MODEL,
-                       "%s: tensor \"%s\" is %s; weights are read as F32, F16 or BF16", c->st.shown,
-                       name, safetensors_dtype_name(t->dtype));
+                       "%s: tensor \"%s\" is %s; weights are read as F32, F16 or BF16",
+                       t->file->shown, name, safetensors_dtype_name(t->dtype));
     }
-    c->used[t - c->st.tensors] = true;
+    t->taken = true;
     *tensor = t;
     return VECMILL_OK;
 }
@@ -80,11 +79,11 @@ static vecmill_status check_rows(const struct compiler *c, const char *tail, con
 {
     char name[NAME_BYTES];
     tensor_name(c, PART_WORD, 0, tail, name);
-    const struct safetensor *t = safetensors_find(&c->st, name);
+    const struct safetensor *t = weights_find(&c->weights, name);
     if (!t || t->rank != 2 || t->shape[0] == rows)
         return VECMILL_OK; /* find_tensor tells the rest */
     return err_set(err, VECMILL_E_MODEL,
-                   "%s: tensor \"%s\" has %llu rows, \"%s\" of config.json is %u", c->st.shown,
+                   "%s: tensor \"%s\" has %llu rows, \"%s\" of config.json is %u", t->file->shown,
                    name, (unsigned long long)t->shape[0], key, rows);
 }
 
@@ -93,37 +92,63 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* Tensors that a BERT checkpoint carries and no vector needs: the pooler (a tanh layer over CLS that
- * sentence-transformers does not use), the pre-training heads, and position_ids, a constant 0, 1, 2... */
-static bool ignored(const char *name)
+/* Whether a tensor is of the encoder itself: what else a checkpoint carries after or next to it (the
+ * pooler, heads of pre-training or of a task, a second model) no vector needs, and sentence-transformers
+ * leaves it alone too. position_ids is a constant 0, 1, 2... that old versions stored. */
+static bool of_encoder(const struct compiler *c, const char *name)
 {
-    if (begins(name, "bert.")) name += 5;
-    return begins(name, "pooler.") || begins(name, "cls.") ||
-           strcmp(name, "embeddings.position_ids") == 0;
+    if (!begins(name, c->prefix)) return false;
+    name += strlen(c->prefix);
+    return (begins(name, "embeddings.") || begins(name, "encoder.")) &&
+           strcmp(name, "embeddings.position_ids") != 0;
 }
 
+/* What is in the encoder and not understood would change what it computes. */
 static vecmill_status check_all_used(const struct compiler *c, vecmill_err *err)
 {
-    for (uint32_t i = 0; i < c->st.n_tensors; i++) {
-        if (c->used[i] || ignored(c->st.tensors[i].name)) continue;
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: tensor \"%.64s\" is no part of a BERT encoder of %u layers",
-                       c->st.shown, c->st.tensors[i].name, c->config.model.n_layers);
+    for (uint32_t f = 0; f < c->weights.n_files; f++) {
+        const struct safetensors *st = &c->weights.files[f];
+        for (uint32_t i = 0; i < st->n_tensors; i++) {
+            if (st->tensors[i].taken || !of_encoder(c, st->tensors[i].name)) continue;
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: tensor \"%.64s\" is no part of a BERT encoder of %u layers",
+                           st->shown, st->tensors[i].name, c->config.model.n_layers);
+        }
     }
     return VECMILL_OK;
 }
 
+/* "bert." where a head was trained on the encoder, "" where it was saved alone, another word where it is a
+ * part of something larger. The word embeddings tell it. */
 static vecmill_status find_prefix(struct compiler *c, vecmill_err *err)
 {
-    bool plain = safetensors_find(&c->st, "embeddings.word_embeddings.weight") != NULL;
-    bool bert = safetensors_find(&c->st, "bert.embeddings.word_embeddings.weight") != NULL;
-    if (plain == bert) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: tensor \"embeddings.word_embeddings.weight\" is %s", c->st.shown,
-                       plain ? "there twice, with and without \"bert.\"" : "missing");
+    static const char word[] = "embeddings.word_embeddings.weight";
+    const char *found = NULL;
+    for (uint32_t f = 0; f < c->weights.n_files; f++) {
+        for (uint32_t i = 0; i < c->weights.files[f].n_tensors; i++) {
+            const char *name = c->weights.files[f].tensors[i].name;
+            const size_t bytes = strlen(name);
+            if (bytes < sizeof word - 1) continue;
+            const size_t prefix = bytes - (sizeof word - 1);
+            if (strcmp(name + prefix, word) != 0 || (prefix > 0 && name[prefix - 1] != '.'))
+                continue;
+            if (found) {
+                return err_set(err, VECMILL_E_MODEL,
+                               "%s: there are two encoders, with \"%.64s\" and with \"%.64s\"",
+                               c->weights.shown, found, name);
+            }
+            if (prefix >= sizeof c->prefix) {
+                return err_set(err, VECMILL_E_MODEL,
+                               "%s: tensor \"%.64s\" has a prefix of %zu bytes, PREFIX_BYTES is %u",
+                               c->weights.shown, name, prefix, PREFIX_BYTES);
+            }
+            memcpy(c->prefix, name, prefix);
+            c->prefix[prefix] = '\0';
+            found = name;
+        }
     }
-    c->prefix = bert ? "bert." : "";
-    return VECMILL_OK;
+    if (found) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing", c->weights.shown, word);
 }
 
 /* Every tensor is there, with its shape and dtype, and nothing else is: before anything is written. */
@@ -158,7 +183,7 @@ static vecmill_status write_plain(struct compiler *c, const struct layout_source
     uint64_t n = (uint64_t)s->rows * (s->columns ? s->columns : 1);
     for (uint64_t first = 0; first < n;) {
         size_t chunk = (size_t)(n - first < c->floats_n ? n - first : c->floats_n);
-        VM_TRY(safetensors_read(&c->st, t, first, chunk, c->floats, err));
+        VM_TRY(safetensors_read(t, first, chunk, c->floats, err));
         VM_TRY(pack_write(c->out, c->floats, chunk * sizeof(float), err));
         first += chunk;
     }
@@ -174,7 +199,7 @@ static vecmill_status write_table(struct compiler *c, const struct layout_source
     const size_t most = num_min(c->floats_n / s->columns, c->packed_bytes / row);
     for (uint64_t first = 0; first < s->rows;) {
         const size_t n = (size_t)num_min(most, s->rows - first);
-        VM_TRY(safetensors_read(&c->st, t, first * s->columns, n * s->columns, c->floats, err));
+        VM_TRY(safetensors_read(t, first * s->columns, n * s->columns, c->floats, err));
         for (size_t i = 0; i < n; i++)
             table_pack(precision, c->floats + i * s->columns, s->columns,
                        (char *)c->packed + i * row);
@@ -199,7 +224,7 @@ static vecmill_status write_part(struct compiler *c, enum layout_part part, uint
         } else if (s.gemm == LAYOUT_PLAIN) {
             VM_TRY(write_plain(c, &s, t, err));
         } else {
-            VM_TRY(safetensors_read(&c->st, t, 0, matrix, c->floats + i * matrix, err));
+            VM_TRY(safetensors_read(t, 0, matrix, c->floats + i * matrix, err));
         }
     }
     if (s.gemm != LAYOUT_PLAIN) {
@@ -279,23 +304,13 @@ static vecmill_status open_folder(const char *dir, enum kern_precision precision
                                   struct compiler *c, vecmill_err *err)
 {
     struct model_config *m = &c->config.model;
-    char path[IO_PATH_MAX];
-    c->prefix = "";
-    c->st.fd = -1;
+    char transformer[IO_PATH_MAX];
     VM_TRY(config_read(dir, &c->config, err));
     m->precision = precision;
-    VM_TRY(folder_weights(dir, path, err));
-    VM_TRY(safetensors_open(path, &c->st, err));
-    VM_TRY(mem_new_array(c->st.n_tensors, sizeof *c->used, "the list of tensors", (void **)&c->used,
-                         err));
+    VM_TRY(config_folder(dir, &c->config, transformer, err));
+    VM_TRY(weights_open(transformer, &c->weights, err));
     VM_TRY(check_tensors(c, err));
     return config_max_length(&c->config, m->max_positions, &m->max_length, err);
-}
-
-static void close_folder(struct compiler *c)
-{
-    mem_free(c->used);
-    safetensors_close(&c->st);
 }
 
 vecmill_status model_compile(const char *dir, const struct kern *kern,
@@ -308,7 +323,7 @@ vecmill_status model_compile(const char *dir, const struct kern *kern,
     if (status == VECMILL_OK) status = write_sections(&c, err);
     mem_free(c.packed);
     mem_free(c.floats);
-    close_folder(&c);
+    weights_close(&c.weights);
     return status;
 }
 
@@ -318,7 +333,7 @@ vecmill_status model_config_of_folder(const char *dir, enum kern_precision preci
     struct compiler c = {0};
     vecmill_status status = open_folder(dir, precision, &c, err);
     if (status == VECMILL_OK) *config = c.config.model;
-    close_folder(&c);
+    weights_close(&c.weights);
     return status;
 }
 
@@ -328,16 +343,14 @@ vecmill_status model_config_of_folder(const char *dir, enum kern_precision preci
 vecmill_status model_compile_most(const char *dir, size_t *bytes, vecmill_err *err)
 {
     struct config config;
-    char path[IO_PATH_MAX];
-    size_t reading, header, floats_n, packed;
-    VM_TRY(config_read_most(dir, &reading, err));
+    char transformer[IO_PATH_MAX];
+    size_t reading, kept, opening, floats_n, packed;
     VM_TRY(config_read(dir, &config, err));
-    VM_TRY(folder_weights(dir, path, err));
-    VM_TRY(safetensors_header_bytes(path, &header, err));
+    VM_TRY(config_read_most(dir, &config, &reading, err));
+    VM_TRY(config_folder(dir, &config, transformer, err));
+    VM_TRY(weights_most(transformer, &kept, &opening, err));
     buffer_sizes(&config.model, &floats_n, &packed);
-    const size_t list = safetensors_list_most(header) + MODEL_TENSORS_MAX * sizeof(bool);
     const size_t buffers = floats_n * sizeof(float) + packed;
-    const size_t tensors = jsonx_plan_bytes(header) + list + num_max(header, buffers);
-    *bytes = BESIDE_BYTES + num_max(reading, tensors);
+    *bytes = BESIDE_BYTES + num_max(reading, num_max(opening, kept + buffers));
     return VECMILL_OK;
 }

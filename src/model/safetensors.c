@@ -214,24 +214,31 @@ static vecmill_status check_cover(const struct safetensors *st, uint64_t data_by
     return VECMILL_OK;
 }
 
-static vecmill_status read_tensors(struct safetensors *st, uint64_t data_bytes, vecmill_err *err)
+static vecmill_status read_tensors(struct safetensors *st, const json_t *header,
+                                   size_t header_bytes, uint64_t data_bytes, vecmill_err *err)
 {
-    json_t *metadata = json_object_get(st->header, "__metadata__");
+    json_t *metadata = json_object_get(header, "__metadata__");
     if (metadata) VM_TRY(check_metadata(metadata, st->shown, err));
-    size_t n = json_object_size(st->header) - (metadata ? 1 : 0);
+    size_t n = json_object_size(header) - (metadata ? 1 : 0);
     if (n > MODEL_TENSORS_MAX) {
         return err_set(err, VECMILL_E_MODEL, "%s: %zu tensors, MODEL_TENSORS_MAX is %u", st->shown,
                        n, MODEL_TENSORS_MAX);
     }
     VM_TRY(
         mem_new_array(n, sizeof *st->tensors, "the list of tensors", (void **)&st->tensors, err));
+    /* A name takes no more bytes than its text, which has two quotes for the NUL. */
+    VM_TRY(mem_new(header_bytes, "the names of tensors", (void **)&st->names, err));
+    char *end = st->names;
     const char *key;
     json_t *entry;
-    json_object_foreach(st->header, key, entry)
+    json_object_foreach((json_t *)header, key, entry)
     {
         if (entry == metadata) continue;
         struct safetensor *t = &st->tensors[st->n_tensors];
-        t->name = key;
+        const size_t bytes = strlen(key) + 1;
+        memcpy(end, key, bytes);
+        *t = (struct safetensor){.name = end, .file = st};
+        end += bytes;
         VM_TRY(read_tensor(entry, st->shown, t, err));
         st->n_tensors++;
     }
@@ -244,6 +251,7 @@ static vecmill_status header_bytes(const unsigned char *head, size_t head_bytes,
                                    uint64_t file_bytes, const char *shown, size_t *bytes,
                                    vecmill_err *err)
 {
+    VM_TRY(stray_check(head, head_bytes, shown, VECMILL_E_MODEL, err));
     struct cur c;
     cur_init(&c, head, head_bytes);
     uint64_t n = cur_u64(&c);
@@ -296,8 +304,10 @@ vecmill_status safetensors_parse(const void *head, size_t head_bytes, uint64_t f
             "%s: the header of %zu bytes holds more values than SAFETENSORS_VALUES_MAX, %u",
             st->shown, n, SAFETENSORS_VALUES_MAX);
     }
-    vecmill_status status = jsonx_parse(json, n, st->shown, VECMILL_E_MODEL, &st->header, err);
-    if (status == VECMILL_OK) status = read_tensors(st, file_bytes - st->data_at, err);
+    json_t *header = NULL;
+    vecmill_status status = jsonx_parse(json, n, st->shown, VECMILL_E_MODEL, &header, err);
+    if (status == VECMILL_OK) status = read_tensors(st, header, n, file_bytes - st->data_at, err);
+    json_decref(header);
     if (status != VECMILL_OK) safetensors_close(st);
     return status;
 }
@@ -326,45 +336,49 @@ static vecmill_status open_file(const char *path, int *fd, uint64_t *file_bytes,
     return VECMILL_OK;
 }
 
-/* The file's first eight bytes and the length that they say. */
+#define FIRST_BYTES 256 /* that tell the length, or what the file is in place of safetensors */
+
+/* The file's first bytes and the length that they say. */
 static vecmill_status read_length(int fd, uint64_t file_bytes, const char *path,
-                                  unsigned char first[static 8], size_t *n, vecmill_err *err)
+                                  unsigned char first[static FIRST_BYTES], size_t *got, size_t *n,
+                                  vecmill_err *err)
 {
-    size_t got = 0;
-    VM_TRY(io_read(fd, first, 8, &got, path, VECMILL_E_MODEL, err));
-    return header_bytes(first, got, file_bytes, model_path_shown(path), n, err);
+    VM_TRY(io_read(fd, first, FIRST_BYTES, got, path, VECMILL_E_MODEL, err));
+    return header_bytes(first, *got, file_bytes, model_path_shown(path), n, err);
 }
 
 /* The file's first bytes, up to the end of the header, into b. */
 static vecmill_status read_head(int fd, uint64_t file_bytes, const char *path, struct buf *b,
                                 vecmill_err *err)
 {
-    unsigned char first[8];
+    unsigned char first[FIRST_BYTES];
     size_t got = 0, n = 0;
-    VM_TRY(read_length(fd, file_bytes, path, first, &n, err));
-    VM_TRY(buf_reserve(b, sizeof first + n, err));
-    VM_TRY(buf_add(b, first, sizeof first, err));
-    VM_TRY(io_read(fd, b->data + sizeof first, n, &got, path, VECMILL_E_MODEL, err));
+    VM_TRY(read_length(fd, file_bytes, path, first, &got, &n, err));
+    const size_t head = 8 + n, have = num_min(got, head);
+    VM_TRY(buf_reserve(b, head, err));
+    VM_TRY(buf_add(b, first, have, err));
+    VM_TRY(io_read(fd, b->data + have, head - have, &got, path, VECMILL_E_MODEL, err));
     b->bytes += got;
     return VECMILL_OK;
 }
 
 vecmill_status safetensors_header_bytes(const char *path, size_t *bytes, vecmill_err *err)
 {
-    unsigned char first[8];
+    unsigned char first[FIRST_BYTES];
     uint64_t file_bytes = 0;
+    size_t got = 0;
     int fd = -1;
     VM_TRY(open_file(path, &fd, &file_bytes, err));
-    const vecmill_status status = read_length(fd, file_bytes, path, first, bytes, err);
+    const vecmill_status status = read_length(fd, file_bytes, path, first, &got, bytes, err);
     close(fd);
     return status;
 }
 
-size_t safetensors_list_most(size_t length)
+size_t safetensors_kept_most(size_t length)
 {
     /* "":{"dtype":"U8","shape":[],"data_offsets":[0,0]}, */
     const size_t least = 50;
-    return num_min(length / least + 1, MODEL_TENSORS_MAX) * sizeof(struct safetensor);
+    return num_min(length / least + 1, MODEL_TENSORS_MAX) * sizeof(struct safetensor) + length;
 }
 
 vecmill_status safetensors_open(const char *path, struct safetensors *st, vecmill_err *err)
@@ -389,15 +403,15 @@ vecmill_status safetensors_open(const char *path, struct safetensors *st, vecmil
 void safetensors_close(struct safetensors *st)
 {
     if (st->fd >= 0) close(st->fd);
-    json_decref(st->header);
     mem_free(st->tensors);
+    mem_free(st->names);
     st->fd = -1;
-    st->header = NULL;
+    st->names = NULL;
     st->tensors = NULL;
     st->n_tensors = 0;
 }
 
-const struct safetensor *safetensors_find(const struct safetensors *st, const char *name)
+struct safetensor *safetensors_find(const struct safetensors *st, const char *name)
 {
     for (uint32_t i = 0; i < st->n_tensors; i++) {
         if (strcmp(st->tensors[i].name, name) == 0) return &st->tensors[i];
@@ -441,9 +455,10 @@ void safetensors_widen(enum safetensors_dtype dtype, const void *data, size_t n,
     }
 }
 
-vecmill_status safetensors_read(const struct safetensors *st, const struct safetensor *tensor,
-                                uint64_t first, size_t n, float *out, vecmill_err *err)
+vecmill_status safetensors_read(const struct safetensor *tensor, uint64_t first, size_t n,
+                                float *out, vecmill_err *err)
 {
+    const struct safetensors *st = tensor->file;
     if (tensor->dtype > SAFETENSORS_BF16) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: tensor \"%.64s\" is %s; weights are read as F32, F16 or BF16",

@@ -11,10 +11,12 @@
  * duplicate names, offsets that are ordered, without hole or overlap, and cover the data exactly,
  * lengths equal to shape times width, every product without wrapping. Memory is bounded by the
  * header's maximum, whatever the header says. The file is read, never mapped, so that one cut short
- * meanwhile is an error and no signal. Does not know what a tensor is for. */
+ * meanwhile is an error and no signal. The *st of an open file stays where it is: its tensors point to it.
+ * Does not know what a tensor is for. */
 #ifndef MODEL_SAFETENSORS_H
 #define MODEL_SAFETENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,7 +59,9 @@ enum safetensors_dtype {
 const char *safetensors_dtype_name(enum safetensors_dtype dtype);
 
 struct safetensor {
-    const char *name; /* until safetensors_close, as long as the tensor itself */
+    const char *name;               /* until safetensors_close, as long as the tensor itself */
+    const struct safetensors *file; /* that it is in */
+    bool taken;                     /* false at first; a mark for who reads the file */
     enum safetensors_dtype dtype;
     uint32_t rank; /* 0: a scalar */
     uint64_t shape[SAFETENSORS_RANK_MAX];
@@ -70,7 +74,7 @@ struct safetensors {
     char path[IO_PATH_MAX];
     const char *shown;          /* the path's end, as messages say it; points into path */
     uint64_t data_at;           /* where in the file the data begins */
-    json_t *header;             /* holds the names */
+    char *names;                /* of the tensors, a NUL after each */
     struct safetensor *tensors; /* in the order of their data */
     uint32_t n_tensors;
 };
@@ -80,24 +84,24 @@ struct safetensors {
 vecmill_status safetensors_parse(const void *head, size_t head_bytes, uint64_t file_bytes,
                                  const char *path, struct safetensors *st, vecmill_err *err);
 
-/* The length that a file says its header has, checked against the file and MODEL_HEADER_MAX; reads eight
- * bytes. */
+/* The length that a file says its header has, checked against the file and MODEL_HEADER_MAX; reads the
+ * first 256 bytes. */
 vecmill_status safetensors_header_bytes(const char *path, size_t *bytes, vecmill_err *err);
 
-/* Bytes that the list of tensors takes at most, for a header of `length`. */
-size_t safetensors_list_most(size_t length);
+/* Bytes that an open file's list of tensors and their names takes at most, for a header of `length`. */
+size_t safetensors_kept_most(size_t length);
 
 /* Opens a file and checks its header. *st is placed by the caller. Pair: safetensors_close. */
 vecmill_status safetensors_open(const char *path, struct safetensors *st, vecmill_err *err);
 void safetensors_close(struct safetensors *st);
 
 /* The tensor of this name, or NULL. */
-const struct safetensor *safetensors_find(const struct safetensors *st, const char *name);
+struct safetensor *safetensors_find(const struct safetensors *st, const char *name);
 
 /* Elements first .. first + n of an F32, F16 or BF16 tensor as fp32 (exact) into out[n]. Another dtype,
  * a file that ends early, or a value that is not finite is E_MODEL and names the tensor. */
-vecmill_status safetensors_read(const struct safetensors *st, const struct safetensor *tensor,
-                                uint64_t first, size_t n, float *out, vecmill_err *err);
+vecmill_status safetensors_read(const struct safetensor *tensor, uint64_t first, size_t n,
+                                float *out, vecmill_err *err);
 
 /* n values at data (dtype F32, F16 or BF16, little-endian) widened to out. data may be the end of out
  * itself: &out[n] less the values' bytes. */

@@ -358,13 +358,8 @@ static vecmill_status read_file(const char *dir, const char *name, struct buf *b
     VM_TRY(io_join(dir, name, path, err));
     *is_there = io_exists(path);
     if (!*is_there) return VECMILL_OK;
-    return io_read_file(path, b, VECMILL_E_MODEL, VECMILL_E_MODEL, err);
-}
-
-/* NULL says that there is no file; an empty one has no memory either. */
-static const char *bytes_of(const struct buf *b)
-{
-    return b->data ? b->data : "";
+    VM_TRY(io_read_file(path, b, VECMILL_E_MODEL, VECMILL_E_MODEL, err));
+    return stray_check(b->data, b->bytes, path, VECMILL_E_MODEL, err);
 }
 
 vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *err)
@@ -385,14 +380,14 @@ vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *e
         goto done;
     }
     if (has_json) {
-        files.json = bytes_of(&text);
+        files.json = text.data;
         files.json_bytes = text.bytes;
     } else {
-        files.vocab = bytes_of(&text);
+        files.vocab = text.data;
         files.vocab_bytes = text.bytes;
     }
     if (has_config) {
-        files.config = bytes_of(&config);
+        files.config = config.data;
         files.config_bytes = config.bytes;
     }
     vecmill_err inner;

@@ -336,11 +336,11 @@ static void the_worker_alone_does_nothing(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 4);
 }
 
-static void a_vocabulary_of_another_size_is_refused(void **state)
+static void a_vocabulary_larger_than_the_table_is_refused(void **state)
 {
     (void)state;
     char command[4 * IO_PATH_MAX];
-    make_model("small", "--vocab 150");
+    make_model("small", "--vocab 170");
     make_model("mixed", "--vocab 160");
     snprintf(command, sizeof(command),
              "cp '%s/small/tokenizer.json' '%s/small/vocab.txt' '%s/mixed/'", folder, folder,
@@ -348,7 +348,7 @@ static void a_vocabulary_of_another_size_is_refused(void **state)
     assert_int_equal(system(command), 0);
     vecmill_options o = options_for("mixed", "cache");
     open_fails(&o, VECMILL_E_MODEL,
-               "the tokenizer has 150 tokens, the word embeddings have 160 rows");
+               "the tokenizer has 170 tokens, the word embeddings have 160 rows");
 }
 
 static void a_tokenizer_without_special_tokens_is_refused(void **state)
@@ -412,6 +412,25 @@ static void make_docs(vecmill_doc docs[N_DOCS])
         docs[i] = (vecmill_doc){text[i], n};
     }
     docs[3] = (vecmill_doc){NULL, 0};
+}
+
+/* Rows that no token has (a table filled up to a round number) change no bit. */
+static void a_table_larger_than_the_vocabulary(void **state)
+{
+    (void)state;
+    vecmill_doc docs[N_DOCS];
+    static float want[N_DOCS][DIM], got[N_DOCS][DIM];
+    make_docs(docs);
+    make_model("padded", "--vocab 160 --pad-vocab 8");
+    vecmill_options o = options_for("toy", "cache");
+    vecmill_session *s = open_ok(&o);
+    assert_int_equal(vecmill_embed(s, docs, N_DOCS, want[0], NULL, NULL), VECMILL_OK);
+    vecmill_session_close(s);
+    o = options_for("padded", "cache");
+    s = open_ok(&o);
+    assert_int_equal(vecmill_embed(s, docs, N_DOCS, got[0], NULL, NULL), VECMILL_OK);
+    vecmill_session_close(s);
+    assert_memory_equal(want, got, sizeof want);
 }
 
 static void bits_depend_on_the_text_alone(void **state)
@@ -593,7 +612,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_builder_that_dies_is_named),
         cmocka_unit_test(a_host_that_ignores_children_is_coped_with),
         cmocka_unit_test(the_worker_alone_does_nothing),
-        cmocka_unit_test(a_vocabulary_of_another_size_is_refused),
+        cmocka_unit_test(a_vocabulary_larger_than_the_table_is_refused),
+        cmocka_unit_test(a_table_larger_than_the_vocabulary),
         cmocka_unit_test(a_tokenizer_without_special_tokens_is_refused),
         cmocka_unit_test(nothing_is_left_open),
         cmocka_unit_test(bits_depend_on_the_text_alone),

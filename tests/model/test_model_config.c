@@ -118,8 +118,20 @@ static const struct config_case cases[] = {
      "[" FIRST "," SECOND "," MODULE("2", "2_Pooling", ST "Pooling") "]", "module 2 is Pooling"},
     {CONFIG_MODULES, "an idx out of order",
      "[" FIRST "," MODULE("2", "1_Pooling", ST "Pooling") "]", "\"idx\" 2"},
-    {CONFIG_MODULES, "a transformer elsewhere",
-     "[" MODULE("0", "0_Transformer", ST "Transformer") "," SECOND "]", "\"0_Transformer\""},
+    {CONFIG_MODULES, "a transformer in its own folder",
+     "[" MODULE("0", "0_Transformer", ST "Transformer") "," SECOND "]", NULL},
+    {CONFIG_MODULES, "folders of any name",
+     "[" MODULE("0", "enc/body/", ST "Transformer") "," MODULE("1", "pool", ST "Pooling") "]",
+     NULL},
+    {CONFIG_MODULES, "a transformer upwards",
+     "[" MODULE("0", "0_Transformer/../..", ST "Transformer") "," SECOND "]",
+     "\"0_Transformer/../..\""},
+    {CONFIG_MODULES, "pooling without a folder", "[" FIRST "," MODULE("1", "", ST "Pooling") "]",
+     "module 1 is \"\""},
+    {CONFIG_MODULES, "a path past the maximum",
+     "[" FIRST "," MODULE("1", "0123456789012345678901234567890123456789012345678901234567890123",
+                          ST "Pooling") "]",
+     "module 1"},
     {CONFIG_MODULES, "a path upwards", "[" FIRST "," MODULE("1", "../1_Pooling", ST "Pooling") "]",
      "\"../1_Pooling\""},
     {CONFIG_MODULES, "a path to the root", "[" FIRST "," MODULE("1", "/etc", ST "Pooling") "]",
@@ -301,10 +313,26 @@ static void values_are_read(void **state)
     parse_text(CONFIG_MODULES, "[" FIRST "," MODULE("1", "3_Pooling", ST "Pooling") "," THIRD "]",
                &c);
     assert_true(c.has_pooling_file);
-    assert_int_equal(c.pooling_dir, 3);
+    assert_string_equal(c.pooling, "3_Pooling");
+    assert_string_equal(c.transformer, "");
     assert_int_equal(c.model.normalize, 1);
-    parse_text(CONFIG_MODULES, "[" FIRST "," SECOND "]", &c);
+    char name[CONFIG_NAME_BYTES];
+    config_name(&c, CONFIG_POOLING, name);
+    assert_string_equal(name, "3_Pooling/config.json");
+    parse_text(
+        CONFIG_MODULES,
+        "[" MODULE("0", "a/body/", ST "Transformer") "," MODULE("1", "b//", ST "Pooling") "]", &c);
     assert_int_equal(c.model.normalize, 0);
+    static const char *const names[] = {"modules.json",
+                                        "a/body/config.json",
+                                        "b/config.json",
+                                        "a/body/sentence_bert_config.json",
+                                        "a/body/tokenizer_config.json",
+                                        "config_sentence_transformers.json"};
+    for (int i = 0; i < CONFIG_FILES; i++) {
+        config_name(&c, (enum config_file)i, name);
+        assert_string_equal(name, names[i]);
+    }
     parse_text(CONFIG_POOLING, "{\"embedding_dimension\":32,\"pooling_mode\":\"cls\"}", &c);
     assert_int_equal(c.model.pooling, MODEL_POOL_CLS);
     parse_text(CONFIG_POOLING, DIM "}", &c);

@@ -196,16 +196,21 @@ static const struct edit_case edits[] = {
      "encoder.layer.1.output.dense.bias",
      "encoder.layer.1.output.dense.bies",
      {WEIGHTS, "encoder.layer.1.output.dense.bias", "missing"}},
-    {"a tensor nobody knows",
+    {"a tensor in a layer that nobody knows",
      WEIGHTS,
      "pooler.dense.bias",
-     "adapter.down.bias",
-     {WEIGHTS, "adapter.down.bias"}},
-    {"an old name of LayerNorm",
+     "encoder.layer.0.adapter.bias",
+     {WEIGHTS, "encoder.layer.0.adapter.bias"}},
+    {"a tensor in the embeddings that nobody knows",
      WEIGHTS,
-     "embeddings.LayerNorm.weight",
-     "embeddings.LayerNorm.gamma",
-     {WEIGHTS, "embeddings.LayerNorm.weight", "missing"}},
+     "pooler.dense.bias",
+     "embeddings.projection",
+     {WEIGHTS, "embeddings.projection"}},
+    {"LayerNorm by both its names",
+     WEIGHTS,
+     "pooler.dense.bias",
+     "embeddings.LayerNorm.beta",
+     {WEIGHTS, "embeddings.LayerNorm.beta"}},
     {"no word table",
      WEIGHTS,
      "embeddings.word_embeddings.weight",
@@ -242,7 +247,7 @@ static void both_prefixes(void **state)
 {
     (void)state;
     toy_edit(&toy, WEIGHTS, "pooler.dense.weight", "bert.embeddings.word_embeddings.weight");
-    static const char *const says[] = {WEIGHTS, "twice"};
+    static const char *const says[] = {WEIGHTS, "two encoders"};
     expect_refused("tensors with and without a prefix", says, 2);
     restore();
 }
@@ -276,12 +281,12 @@ static void missing_files(void **state)
 static void other_formats(void **state)
 {
     (void)state;
-    static const char *const others[] = {"model.safetensors.index.json", "pytorch_model.bin",
-                                         "pytorch_model.bin.index.json", "tf_model.h5"};
+    static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                         "tf_model.h5", "model.onnx"};
     assert_int_equal(unlink(path_of(WEIGHTS)), 0);
     for (size_t i = 0; i < 4; i++) {
         toy_write(path_of(others[i]), "{}", 2);
-        const char *says[] = {WEIGHTS, others[i], "one safetensors file"};
+        const char *says[] = {WEIGHTS, others[i], "safetensors only"};
         expect_refused(others[i], says, 3);
         assert_int_equal(unlink(path_of(others[i])), 0);
     }
@@ -376,6 +381,126 @@ static void cut_weights(void **state)
     free(longer);
     restore();
     assert_true(cuts > 100);
+}
+
+/* ---- what stands in a file's place ---- */
+
+#define LFS                                                                                        \
+    "version https://git-lfs.github.com/spec/v1\noid sha256:"                                      \
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\nsize 90868376\n"
+
+static void files_that_were_not_fetched(void **state)
+{
+    (void)state;
+    static const char zeros[4096] = {0};
+    static const struct {
+        const char *data;
+        size_t bytes;
+        const char *says[2];
+    } strays[] = {
+        {LFS, sizeof LFS - 1, {"Git LFS pointer", "90868376 bytes"}},
+        {"version https://git-lfs.github.com/spec/v1\n", 43, {"Git LFS pointer", NULL}},
+        {"\n<!DOCTYPE html><html>", 22, {"HTML page", NULL}},
+        {"\xEF\xBB\xBF<HTML lang=en>", 17, {"HTML page", NULL}},
+        {"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code>", 52, {"XML", NULL}},
+        {"PK\3\4\0\0\10\10\0\0archive/data.pkl", 26, {"zip archive", "PyTorch"}},
+        {"\x1f\x8b\10\0\0\0\0\0\0\3\0\0", 12, {"gzip", NULL}},
+        {"", 0, {"is empty", NULL}},
+        {zeros, sizeof zeros, {"bytes of zero", NULL}},
+    };
+    static const char *const places[] = {"config.json", WEIGHTS, "modules.json",
+                                         "1_Pooling/config.json", "tokenizer_config.json"};
+    for (size_t i = 0; i < sizeof strays / sizeof *strays; i++) {
+        for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
+            toy_write(path_of(places[k]), strays[i].data, strays[i].bytes);
+            const char *says[] = {places[k], strays[i].says[0], strays[i].says[1]};
+            expect_refused(strays[i].says[0], says, 3);
+            restore();
+        }
+    }
+}
+
+static void an_adapter(void **state)
+{
+    (void)state;
+    static const char *const says[] = {"adapter_config.json", "merge"};
+    toy_write(path_of("adapter_config.json"), "{}", 2);
+    expect_refused("an adapter next to the weights", says, 2);
+    assert_int_equal(unlink(path_of("adapter_config.json")), 0);
+}
+
+/* ---- shards ---- */
+
+#define INDEX  "model.safetensors.index.json"
+#define SECOND "model-00002-of-00003.safetensors"
+
+static void shards(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *from, *to;
+        const char *says[3];
+    } cases[] = {
+        {"a shard that is missing",
+         SECOND,
+         "model-00007-of-00003.safetensors",
+         {INDEX, "model-00007-of-00003", "missing"}},
+        {"a tensor elsewhere",
+         "model-00001-of-00003.safetensors",
+         SECOND,
+         {INDEX, SECOND, "is not in"}},
+        {"a shard upwards",
+         SECOND,
+         "../00002-of-00003.safetensors",
+         {INDEX, "../00002", "no name of a file"}},
+        {"a shard of no name", SECOND, "", {INDEX, "no name of a file"}},
+        {"a map of numbers", "\"model-00001-of-00003.safetensors\"", "1", {INDEX, "not a string"}},
+        {"no map", "weight_map", "weight_mab", {INDEX, "weight_map"}},
+        {"cut short", "}", "", {INDEX, "cut short"}},
+    };
+    struct toy sharded = toy;
+    snprintf(sharded.model, sizeof sharded.model, "%.480s/sharded", toy.root);
+    toy_make(&sharded, "--shards 3");
+    char path[2 * TOY_PATH];
+    snprintf(path, sizeof path, "%s/%s", sharded.model, INDEX);
+    size_t bytes;
+    char *index = toy_read(path, &bytes);
+    vecmill_err err = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        toy_edit(&sharded, INDEX, cases[i].from, cases[i].to);
+        assert_int_equal(toy_compile(&sharded, kern, &err), VECMILL_E_MODEL);
+        for (size_t k = 0; k < 3 && cases[i].says[k]; k++) {
+            if (!strstr(err.message, cases[i].says[k])) {
+                fail_msg("%s: the message does not say \"%s\": %s", cases[i].name, cases[i].says[k],
+                         err.message);
+            }
+        }
+        toy_write(path, index, bytes);
+    }
+    /* a shard's damage is told by the shard's name */
+    snprintf(path, sizeof path, "%s/%s", sharded.model, SECOND);
+    size_t shard_bytes;
+    char *shard = toy_read(path, &shard_bytes);
+    toy_write(path, shard, shard_bytes - 1);
+    assert_int_equal(toy_compile(&sharded, kern, &err), VECMILL_E_MODEL);
+    assert_non_null(strstr(err.message, SECOND));
+    assert_non_null(strstr(err.message, "cut short"));
+    toy_write(path, LFS, sizeof LFS - 1);
+    assert_int_equal(toy_compile(&sharded, kern, &err), VECMILL_E_MODEL);
+    assert_non_null(strstr(err.message, SECOND));
+    assert_non_null(strstr(err.message, "Git LFS pointer"));
+    /* a tensor in two shards */
+    static const char twice[] = "{\"weight_map\":{\"embeddings.LayerNorm.bias\":\"x.safetensors\","
+                                "\"embeddings.LayerNorm.weight\":\"y.safetensors\"}}";
+    static const char *const both[] = {"x.safetensors", "y.safetensors", INDEX};
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", sharded.model, both[i]);
+        toy_write(path, i < 2 ? pristine[1] : twice, i < 2 ? pristine_bytes[1] : sizeof twice - 1);
+    }
+    assert_int_equal(toy_compile(&sharded, kern, &err), VECMILL_E_MODEL);
+    assert_non_null(strstr(err.message, "is in x.safetensors and in y.safetensors"));
+    free(shard);
+    free(index);
 }
 
 /* ---- identity ---- */
@@ -484,6 +609,9 @@ int main(void)
         cmocka_unit_test_setup(too_large, restore_all),
         cmocka_unit_test_setup(values_that_are_not_finite, restore_all),
         cmocka_unit_test_setup(cut_weights, restore_all),
+        cmocka_unit_test_setup(files_that_were_not_fetched, restore_all),
+        cmocka_unit_test_setup(an_adapter, restore_all),
+        cmocka_unit_test_setup(shards, restore_all),
         cmocka_unit_test_setup(identity_of_a_folder, restore_all),
         cmocka_unit_test_setup(identity_of_nothing, restore_all),
         cmocka_unit_test_setup(a_long_path, restore_all),

@@ -107,6 +107,11 @@ static void golden_vectors(void **state)
          MODEL_POOL_CLS, 1},
         {"--seed 14 --pooling cls --layers 3 --heads 6 --hidden 96 --intermediate 40",
          MODEL_POOL_CLS, 1},
+        /* folders as people have them */
+        {"--seed 15 --old-names --prefix=0.auto_model. --extras", MODEL_POOL_MEAN, 1},
+        {"--seed 16 --shards 3 --transformer 0_Transformer --pooling-path pool/mean",
+         MODEL_POOL_MEAN, 1},
+        {"--seed 17 --shards 1 --old-names --pad-vocab 8 --prefix", MODEL_POOL_MEAN, 1},
     };
     for (size_t i = 0; i < sizeof(toys) / sizeof(*toys); i++) {
         struct toy toy;

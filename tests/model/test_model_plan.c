@@ -112,6 +112,8 @@ static const char *const variants[] = {
     "--layers 64 --hidden 4 --heads 2 --intermediate 4",
     "--layers 1 --hidden 256 --intermediate 1024 --heads 4",
     "--layers 1 --hidden 72 --intermediate 1000 --heads 3 --vocab 300",
+    "--transformer 0_Transformer --shards 7 --layers 40 --hidden 4 --heads 2 --intermediate 4",
+    "--transformer 0_Transformer --pooling-path pool --shards 2",
 };
 
 static void folders_stay_within_their_plan(void **state)

@@ -1,0 +1,276 @@
+/* weights: the index is read into two lists and let go of before any header is read, since one JSON document
+ * is there at a time (jsonx.h). */
+#include "weights.h"
+
+#include "model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- which files ---- */
+
+/* A shard's name: a file of the folder itself. */
+static bool plain_name(const char *name)
+{
+    const size_t bytes = strlen(name);
+    if (bytes == 0 || bytes >= WEIGHTS_NAME_MAX || name[0] == '.') return false;
+    for (size_t i = 0; i < bytes; i++) {
+        if ((unsigned char)name[i] < ' ' || name[i] == '/' || name[i] == '\\') return false;
+    }
+    return true;
+}
+
+/* The number of a shard of this name, a new one where there is none. */
+static vecmill_status number_shard(struct weights_list *list, const char *name, const char *shown,
+                                   uint8_t *number, vecmill_err *err)
+{
+    for (uint32_t i = 0; i < list->n; i++) {
+        *number = (uint8_t)i;
+        if (strcmp(list->names[i], name) == 0) return VECMILL_OK;
+    }
+    if (!plain_name(name)) {
+        return err_set(err, VECMILL_E_MODEL, "%s: \"%.64s\" is no name of a file in this folder",
+                       shown, name);
+    }
+    if (list->n == WEIGHTS_SHARDS_MAX) {
+        return err_set(err, VECMILL_E_MODEL, "%s: names more files than WEIGHTS_SHARDS_MAX, %u",
+                       shown, WEIGHTS_SHARDS_MAX);
+    }
+    *number = (uint8_t)list->n;
+    snprintf(list->names[list->n++], WEIGHTS_NAME_MAX, "%s", name);
+    return VECMILL_OK;
+}
+
+static vecmill_status read_map(const json_t *index, size_t index_bytes, const char *shown,
+                               struct weights_list *list, vecmill_err *err)
+{
+    const json_t *map = json_object_get(index, "weight_map");
+    if (!json_is_object(map) || json_object_size(map) == 0) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: \"weight_map\" is missing, empty, or not an object", shown);
+    }
+    if (json_object_size(map) > MODEL_TENSORS_MAX) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %zu tensors, MODEL_TENSORS_MAX is %u", shown,
+                       json_object_size(map), MODEL_TENSORS_MAX);
+    }
+    /* A name takes no more bytes than its text, which has two quotes for the NUL. */
+    VM_TRY(mem_new(index_bytes, "the names of an index", (void **)&list->tensors, err));
+    VM_TRY(mem_new(json_object_size(map), "the files of an index", (void **)&list->in, err));
+    char *end = list->tensors;
+    const char *tensor;
+    json_t *file;
+    json_object_foreach((json_t *)map, tensor, file)
+    {
+        if (!json_is_string(file)) {
+            return err_set(err, VECMILL_E_MODEL, "%s: \"weight_map\": \"%.64s\" is not a string",
+                           shown, tensor);
+        }
+        VM_TRY(number_shard(list, json_string_value(file), shown, &list->in[list->n_tensors], err));
+        const size_t bytes = strlen(tensor) + 1;
+        memcpy(end, tensor, bytes);
+        end += bytes;
+        list->n_tensors++;
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status read_index(const char *path, struct weights_list *list, vecmill_err *err)
+{
+    struct buf b;
+    json_t *index = NULL;
+    const char *shown = model_path_shown(path);
+    buf_init(&b, WEIGHTS_INDEX_MAX, "WEIGHTS_INDEX_MAX");
+    vecmill_status status = io_read_file(path, &b, VECMILL_E_MODEL, VECMILL_E_MODEL, err);
+    if (status == VECMILL_OK) status = stray_check(b.data, b.bytes, shown, VECMILL_E_MODEL, err);
+    if (status == VECMILL_OK)
+        status = jsonx_parse(b.data, b.bytes, shown, VECMILL_E_MODEL, &index, err);
+    if (status == VECMILL_OK) status = read_map(index, b.bytes, shown, list, err);
+    json_decref(index);
+    buf_done(&b);
+    return status;
+}
+
+/* Neither the file nor the index: what else is there? */
+static vecmill_status say_what_is_there(const char *dir, const char *weights, char *other,
+                                        vecmill_err *err)
+{
+    static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                         "tf_model.h5",       "flax_model.msgpack",
+                                         "model.onnx",        "onnx/model.onnx",
+                                         "model.gguf",        "consolidated.safetensors",
+                                         "openvino_model.bin"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        VM_TRY(io_join(dir, others[i], other, err));
+        if (!io_exists(other)) continue;
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s is missing; there is %s, but weights are read from safetensors only",
+                       model_path_shown(weights), others[i]);
+    }
+    return err_set(err, VECMILL_E_MODEL, "%s is missing", model_path_shown(weights));
+}
+
+vecmill_status weights_list(const char *dir, struct weights_list *list, vecmill_err *err)
+{
+    char weights[IO_PATH_MAX], other[IO_PATH_MAX];
+    *list = (struct weights_list){0};
+    VM_TRY(io_join(dir, WEIGHTS_FILE, weights, err));
+    VM_TRY(io_join(dir, WEIGHTS_INDEX, other, err));
+    const bool whole = io_exists(weights);
+    if (!whole && !io_exists(other)) return say_what_is_there(dir, weights, other, err);
+    list->sharded = !whole;
+    VM_TRY(mem_new_array(whole ? 1 : WEIGHTS_SHARDS_MAX, sizeof *list->names, "the list of weights",
+                         (void **)&list->names, err));
+    if (whole) {
+        snprintf(list->names[list->n++], WEIGHTS_NAME_MAX, "%s", WEIGHTS_FILE);
+        return VECMILL_OK;
+    }
+    const vecmill_status status = read_index(other, list, err);
+    if (status != VECMILL_OK) weights_list_done(list);
+    return status;
+}
+
+void weights_list_done(struct weights_list *list)
+{
+    mem_free(list->in);
+    mem_free(list->tensors);
+    mem_free(list->names);
+    *list = (struct weights_list){0};
+}
+
+/* ---- their tensors ---- */
+
+/* Every tensor of the index is in the file that it says. */
+static vecmill_status check_map(const struct weights *w, const struct weights_list *list,
+                                vecmill_err *err)
+{
+    const char *tensor = list->tensors;
+    for (uint32_t i = 0; i < list->n_tensors; i++, tensor += strlen(tensor) + 1) {
+        if (safetensors_find(&w->files[list->in[i]], tensor)) continue;
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%.64s\" is not in %.48s, where %s has it", w->shown, tensor,
+                       list->names[list->in[i]], WEIGHTS_INDEX);
+    }
+    return VECMILL_OK;
+}
+
+/* No tensor is in two files. */
+static vecmill_status check_once(const struct weights *w, const struct weights_list *list,
+                                 vecmill_err *err)
+{
+    for (uint32_t i = 1; i < w->n_files; i++) {
+        for (uint32_t k = 0; k < w->files[i].n_tensors; k++) {
+            const char *name = w->files[i].tensors[k].name;
+            for (uint32_t earlier = 0; earlier < i; earlier++) {
+                if (!safetensors_find(&w->files[earlier], name)) continue;
+                return err_set(err, VECMILL_E_MODEL,
+                               "%s: tensor \"%.64s\" is in %.40s and in %.40s", w->shown, name,
+                               list->names[earlier], list->names[i]);
+            }
+        }
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status open_files(const char *dir, const struct weights_list *list,
+                                 struct weights *w, vecmill_err *err)
+{
+    char path[IO_PATH_MAX];
+    VM_TRY(io_join(dir, list->sharded ? WEIGHTS_INDEX : WEIGHTS_FILE, w->path, err));
+    w->shown = model_path_shown(w->path);
+    VM_TRY(
+        mem_new_array(list->n, sizeof *w->files, "the files of weights", (void **)&w->files, err));
+    for (uint32_t i = 0; i < list->n; i++) {
+        VM_TRY(io_join(dir, list->names[i], path, err));
+        if (list->sharded && !io_exists(path)) {
+            return err_set(err, VECMILL_E_MODEL, "%s: names %.64s, which is missing", w->shown,
+                           list->names[i]);
+        }
+        VM_TRY(safetensors_open(path, &w->files[i], err));
+        w->n_files++;
+        w->n_tensors += w->files[i].n_tensors;
+        if (w->n_tensors > MODEL_TENSORS_MAX) {
+            return err_set(err, VECMILL_E_MODEL, "%s: %u tensors, MODEL_TENSORS_MAX is %u",
+                           w->shown, w->n_tensors, MODEL_TENSORS_MAX);
+        }
+    }
+    if (!list->sharded) return VECMILL_OK;
+    VM_TRY(check_map(w, list, err));
+    return check_once(w, list, err);
+}
+
+vecmill_status weights_open(const char *dir, struct weights *w, vecmill_err *err)
+{
+    struct weights_list list;
+    w->shown = "";
+    w->n_files = w->n_tensors = 0;
+    w->files = NULL;
+    VM_TRY(weights_list(dir, &list, err));
+    const vecmill_status status = open_files(dir, &list, w, err);
+    weights_list_done(&list);
+    return status;
+}
+
+void weights_close(struct weights *w)
+{
+    for (uint32_t i = 0; i < w->n_files; i++)
+        safetensors_close(&w->files[i]);
+    mem_free(w->files);
+    w->files = NULL;
+    w->n_files = w->n_tensors = 0;
+}
+
+static struct safetensor *find(const struct weights *w, const char *name)
+{
+    for (uint32_t i = 0; i < w->n_files; i++) {
+        struct safetensor *t = safetensors_find(&w->files[i], name);
+        if (t) return t;
+    }
+    return NULL;
+}
+
+struct safetensor *weights_find(const struct weights *w, const char *name)
+{
+    static const struct {
+        const char *now, *before;
+    } tails[] = {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}};
+    struct safetensor *t = find(w, name);
+    const size_t bytes = strlen(name);
+    for (size_t i = 0; !t && i < sizeof tails / sizeof *tails; i++) {
+        char before[160];
+        const size_t tail = strlen(tails[i].now);
+        if (bytes < tail || strcmp(name + bytes - tail, tails[i].now) != 0) continue;
+        snprintf(before, sizeof before, "%.*s%s", (int)(bytes - tail), name, tails[i].before);
+        t = find(w, before);
+    }
+    return t;
+}
+
+/* ---- the plan ---- */
+
+vecmill_status weights_most(const char *dir, size_t *kept, size_t *most, vecmill_err *err)
+{
+    struct weights_list list;
+    char path[IO_PATH_MAX];
+    size_t index = 0, opening = 0;
+    *kept = 0;
+    VM_TRY(weights_list(dir, &list, err));
+    vecmill_status status = VECMILL_OK;
+    if (list.sharded) {
+        struct stat file;
+        status = io_join(dir, WEIGHTS_INDEX, path, err);
+        const bool is_there = status == VECMILL_OK && stat(path, &file) == 0;
+        const size_t bytes = is_there ? num_min((size_t)file.st_size, WEIGHTS_INDEX_MAX) : 0;
+        index = 2 * bytes + jsonx_plan_bytes(bytes) + MODEL_TENSORS_MAX +
+                sizeof *list.names * WEIGHTS_SHARDS_MAX;
+    }
+    for (uint32_t i = 0; i < list.n && status == VECMILL_OK; i++) {
+        size_t header = 0;
+        status = io_join(dir, list.names[i], path, err);
+        if (status == VECMILL_OK) status = safetensors_header_bytes(path, &header, err);
+        *kept += sizeof(struct safetensors) + safetensors_kept_most(header);
+        opening = num_max(opening, header + jsonx_plan_bytes(header));
+    }
+    weights_list_done(&list);
+    *most = *kept + index + opening;
+    return status;
+}
