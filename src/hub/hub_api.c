@@ -4,6 +4,7 @@
  * those of our own list are ever used. Does not know how the answer came here. */
 #include "hub_inner.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A name in a repository: relative, no empty, "." or ".." part, no control character or backslash. A
@@ -97,9 +98,6 @@ static vecmill_status read_sibling(const json_t *sibling, const char *name, stru
     }
     if (strcmp(file, "pytorch_model.bin") == 0 && !*other_weights)
         *other_weights = "pytorch_model.bin";
-    if (strcmp(file, "model.safetensors.index.json") == 0) {
-        *other_weights = "model.safetensors.index.json (weights in several files)";
-    }
     if (!hub_file_wanted(file, n, &most)) return VECMILL_OK;
     if (find_file(l, file)) {
         return err_set(err, VECMILL_E_NOTFOUND, "the hub's answer about %s lists %s twice", name,
@@ -113,6 +111,63 @@ static vecmill_status read_sibling(const json_t *sibling, const char *name, stru
     VM_TRY(read_file(sibling, name, file, most, &l->files[l->n_files], err));
     l->n_files++;
     return VECMILL_OK;
+}
+
+/* The folder of a file within the model with its slash: bytes of the name. */
+static size_t folder_bytes(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    return slash ? (size_t)(slash - file) + 1 : 0;
+}
+
+static bool is_weights(const char *file)
+{
+    const char *tail = strrchr(file, '.');
+    return tail && strcmp(tail, ".safetensors") == 0;
+}
+
+/* model.safetensors alone where it is there, as transformers takes it: no index, no shards. */
+static void drop_shards(struct hub_listing *l, const char *whole)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < l->n_files; i++) {
+        const char *name = l->files[i].name;
+        if (is_weights(name) && strcmp(name, whole) != 0) continue;
+        if (strcmp(name + folder_bytes(name), "model.safetensors.index.json") == 0) continue;
+        l->files[kept++] = l->files[i];
+    }
+    l->n_files = kept;
+}
+
+/* Weights, one file or an index and shards, with configuration and tokenizer in the same folder: the
+ * model's own, or that of its first module. */
+static vecmill_status check_complete(struct hub_listing *l, const char *name,
+                                     const char *other_weights, vecmill_err *err)
+{
+    static const char *const weights[] = {"model.safetensors", "model.safetensors.index.json",
+                                          "0_Transformer/model.safetensors",
+                                          "0_Transformer/model.safetensors.index.json"};
+    const char *found = NULL;
+    char file[HUB_FILE_MAX];
+    for (size_t i = 0; i < sizeof weights / sizeof weights[0] && !found; i++) {
+        if (find_file(l, weights[i])) found = weights[i];
+    }
+    if (!found) {
+        return err_set(err, VECMILL_E_NOTFOUND, "%s has no model.safetensors%s%s", name,
+                       other_weights ? ", only " : "", other_weights ? other_weights : "");
+    }
+    if (is_weights(found)) drop_shards(l, found);
+    const int folder = (int)folder_bytes(found);
+    snprintf(file, sizeof file, "%.*sconfig.json", folder, found);
+    if (!find_file(l, file)) {
+        return err_set(err, VECMILL_E_NOTFOUND, "%s has no %s", name, file);
+    }
+    static const char *const tokenizers[] = {"tokenizer.json", "vocab.txt"};
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(file, sizeof file, "%.*s%s", folder, found, tokenizers[i]);
+        if (find_file(l, file)) return VECMILL_OK;
+    }
+    return err_set(err, VECMILL_E_NOTFOUND, "%s has neither tokenizer.json nor vocab.txt", name);
 }
 
 static vecmill_status read_answer(const json_t *answer, const char *name, struct hub_listing *l,
@@ -135,19 +190,7 @@ static vecmill_status read_answer(const json_t *answer, const char *name, struct
     }
     for (size_t i = 0; i < json_array_size(siblings); i++)
         VM_TRY(read_sibling(json_array_get(siblings, i), name, l, &other_weights, err));
-
-    if (!find_file(l, "model.safetensors")) {
-        return err_set(err, VECMILL_E_NOTFOUND, "%s has no model.safetensors%s%s", name,
-                       other_weights ? ", only " : "", other_weights ? other_weights : "");
-    }
-    if (!find_file(l, "config.json")) {
-        return err_set(err, VECMILL_E_NOTFOUND, "%s has no config.json", name);
-    }
-    if (!find_file(l, "tokenizer.json") && !find_file(l, "vocab.txt")) {
-        return err_set(err, VECMILL_E_NOTFOUND, "%s has neither tokenizer.json nor vocab.txt",
-                       name);
-    }
-    return VECMILL_OK;
+    return check_complete(l, name, other_weights, err);
 }
 
 vecmill_status hub_api_parse(const void *data, size_t bytes, const char *name,

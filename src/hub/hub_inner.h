@@ -9,7 +9,7 @@
 
 #define HUB_NAME_MAX     200 /* bytes of `org/name` with the NUL; the hub's own limit is 96 a part */
 #define HUB_COMMIT_BYTES 40  /* hex digits of a git commit */
-#define HUB_FILES_MAX    16  /* files we ever take of one model */
+#define HUB_FILES_MAX    80  /* files we ever take of one model: 64 shards and the small ones */
 #define HUB_FILE_MAX     64  /* bytes of a file's name in it, with the NUL */
 #define HUB_MANIFEST     "vecmill.json"
 #define HUB_MANIFEST_MAX 65536
@@ -55,8 +55,9 @@ bool hub_is_hex(const char *text, size_t n);
 /* Copies at most size - 1 bytes for a message: what is not printable ASCII becomes '?'. */
 void hub_printable(const char *text, size_t bytes, char *out, size_t size);
 
-/* True for the files of a model that we take; *most is the largest size for it. Exact names from a
- * fixed list, so that a name from outside never becomes a path. */
+/* True for the files of a model that we take; *most is the largest size for it. Exact names from a fixed
+ * list, and shards of weights by their form; alone or in the folder of a module ("0_Transformer/"), so that
+ * no other name from outside becomes a path. */
 bool hub_file_wanted(const char *name, size_t bytes, uint64_t *most);
 
 enum hub_digest { HUB_SHA256, HUB_GIT };

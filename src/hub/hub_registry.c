@@ -189,15 +189,32 @@ bool hub_is_fetchable(const char *name)
     return hub_ref_parse(name, &ref, NULL) == VECMILL_OK;
 }
 
-/* N_Pooling/config.json with N of one or two digits: modules.json names its folder so. */
-static bool is_pooling(const char *name, size_t bytes)
+/* Bytes of "0_Transformer/" or "1_Pooling/", the folder of a module in modules.json; 0: there is none. */
+static size_t module_folder(const char *name, size_t bytes)
 {
-    size_t digits = 0;
+    size_t digits = 0, letters = 0;
     while (digits < bytes && name[digits] >= '0' && name[digits] <= '9')
         digits++;
-    static const char tail[] = "_Pooling/config.json";
-    return digits >= 1 && digits <= 2 && bytes - digits == sizeof tail - 1 &&
-           memcmp(name + digits, tail, sizeof tail - 1) == 0;
+    if (digits < 1 || digits > 2 || digits == bytes || name[digits] != '_') return 0;
+    const char *rest = name + digits + 1;
+    const size_t left = bytes - digits - 1;
+    while (letters < left && ((rest[letters] >= 'A' && rest[letters] <= 'Z') ||
+                              (rest[letters] >= 'a' && rest[letters] <= 'z')))
+        letters++;
+    if (letters < 1 || letters > 20 || letters == left || rest[letters] != '/') return 0;
+    return digits + 1 + letters + 1;
+}
+
+/* model-00001-of-00002.safetensors, as transformers names a shard. */
+static bool is_shard(const char *name, size_t bytes)
+{
+    static const char form[] = "model-#####-of-#####.safetensors";
+    if (bytes != sizeof form - 1) return false;
+    for (size_t i = 0; i < bytes; i++) {
+        const bool digit = name[i] >= '0' && name[i] <= '9';
+        if (form[i] == '#' ? !digit : name[i] != form[i]) return false;
+    }
+    return true;
 }
 
 bool hub_file_wanted(const char *name, size_t bytes, uint64_t *most)
@@ -210,15 +227,22 @@ bool hub_file_wanted(const char *name, size_t bytes, uint64_t *most)
         "special_tokens_map.json",
         "modules.json",
         "sentence_bert_config.json",
+        "config_sentence_transformers.json",
+        "model.safetensors.index.json",
     };
     static const char weights[] = "model.safetensors";
-    if (bytes == sizeof weights - 1 && memcmp(name, weights, bytes) == 0) {
+    const size_t folder = module_folder(name, bytes);
+    name += folder;
+    bytes -= folder;
+    if ((bytes == sizeof weights - 1 && memcmp(name, weights, bytes) == 0) ||
+        is_shard(name, bytes)) {
         *most = HUB_WEIGHTS_MAX;
         return true;
     }
-    bool found = is_pooling(name, bytes);
-    for (size_t i = 0; i < sizeof small / sizeof small[0] && !found; i++)
-        found = strlen(small[i]) == bytes && memcmp(name, small[i], bytes) == 0;
-    if (found) *most = HUB_SMALL_MAX;
-    return found;
+    for (size_t i = 0; i < sizeof small / sizeof small[0]; i++) {
+        if (strlen(small[i]) != bytes || memcmp(name, small[i], bytes) != 0) continue;
+        *most = HUB_SMALL_MAX;
+        return true;
+    }
+    return false;
 }

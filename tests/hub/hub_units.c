@@ -111,8 +111,16 @@ static void near_names_are_offered(void **state)
 static void wanted_files(void **state)
 {
     (void)state;
-    static const char *const yes[] = {"config.json", "vocab.txt", "1_Pooling/config.json",
-                                      "10_Pooling/config.json", "model.safetensors"};
+    static const char *const yes[] = {"config.json",
+                                      "vocab.txt",
+                                      "1_Pooling/config.json",
+                                      "10_Pooling/config.json",
+                                      "model.safetensors.index.json",
+                                      "config_sentence_transformers.json",
+                                      "0_Transformer/vocab.txt",
+                                      "model.safetensors",
+                                      "model-00001-of-00002.safetensors",
+                                      "0_Transformer/model.safetensors"};
     static const char *const no[] = {"",
                                      "Config.json",
                                      "config.json ",
@@ -121,7 +129,15 @@ static void wanted_files(void **state)
                                      "100_Pooling/config.json",
                                      "1_Pooling/config.jsonx",
                                      "onnx/model.onnx",
-                                     "model.safetensors.index.json"};
+                                     "model-1-of-2.safetensors",
+                                     "model-00001-of-00002.safetensors.x",
+                                     "model-0000a-of-00002.safetensors",
+                                     "0_/config.json",
+                                     "0_Trans former/config.json",
+                                     "0_Transformer/../config.json",
+                                     "0_Transformer//config.json",
+                                     "0_Transformer/1_Pooling/config.json",
+                                     "0_ABCDEFGHIJKLMNOPQRSTU/config.json"};
     uint64_t most = 0;
     for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++)
         assert_true(hub_file_wanted(yes[i], strlen(yes[i]), &most));
@@ -162,6 +178,38 @@ static void good_answer(void **state)
     assert_string_equal(l.files[2].digest, SHA);
     assert_int_equal(l.files[0].kind, HUB_GIT);
     assert_string_equal(l.files[0].digest, COMMIT);
+}
+
+/* Which files are taken of a model in shards, in a module's folder, and of one that has both forms. */
+static void chosen_files(void **state)
+{
+    (void)state;
+#define INDEX     SMALL("model.safetensors.index.json")
+#define SHARD(n)  SMALL("model-0000" n "-of-00002.safetensors")
+#define INSIDE(f) SMALL("0_Transformer/" f)
+    static const struct {
+        const char *text;
+        size_t n;
+        const char *last;
+    } answers[] = {
+        {ANSWER(SMALL("config.json") "," SMALL("vocab.txt") "," INDEX
+                                                            "," SHARD("1") "," SHARD("2")),
+         5, "model-00002-of-00002.safetensors"},
+        {ANSWER(INDEX "," SHARD("1") "," SHARD("2") "," SMALL("config.json") "," WEIGHTS "," SMALL(
+             "vocab.txt")),
+         3, "vocab.txt"},
+        {ANSWER(SMALL("modules.json") "," INSIDE("config.json") "," INSIDE("vocab.txt") "," INSIDE(
+             "model.safetensors")),
+         4, "0_Transformer/model.safetensors"},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct hub_listing l;
+        vecmill_err err;
+        if (parse_answer(answers[i].text, strlen(answers[i].text), &l, &err) != VECMILL_OK)
+            fail_msg("answer %zu: %s", i, err.message);
+        assert_int_equal(l.n_files, answers[i].n);
+        assert_string_equal(l.files[l.n_files - 1].name, answers[i].last);
+    }
 }
 
 #define ALL SMALL("config.json") "," SMALL("vocab.txt") "," WEIGHTS
@@ -207,9 +255,8 @@ static void bad_answers(void **state)
          "sha256"},
         {ANSWER(SMALL("config.json") "," SMALL("vocab.txt") "," SMALL("pytorch_model.bin")),
          "only pytorch_model.bin"},
-        {ANSWER(
-             SMALL("config.json") "," SMALL("vocab.txt") "," SMALL("model.safetensors.index.json")),
-         "several files"},
+        {ANSWER(SMALL("config.json") "," INSIDE("vocab.txt") "," INSIDE("model.safetensors")),
+         "no 0_Transformer/config.json"},
         {ANSWER(SMALL("vocab.txt") "," WEIGHTS), "config.json"},
         {ANSWER(SMALL("config.json") "," WEIGHTS), "neither tokenizer.json nor vocab.txt"},
     };
@@ -228,7 +275,7 @@ static void bad_answers(void **state)
 static void too_many_files(void **state)
 {
     (void)state;
-    static char text[8192];
+    static char text[16384];
     struct hub_listing l;
     vecmill_err err;
     size_t n = (size_t)snprintf(text, sizeof text, "{\"sha\":\"" COMMIT "\",\"siblings\":[");
@@ -454,6 +501,7 @@ int main(void)
         cmocka_unit_test(names_that_can_be_fetched),
         cmocka_unit_test(wanted_files),
         cmocka_unit_test(good_answer),
+        cmocka_unit_test(chosen_files),
         cmocka_unit_test(bad_answers),
         cmocka_unit_test(too_many_files),
         cmocka_unit_test_setup_teardown(find_revisions, cache_up, cache_down),
