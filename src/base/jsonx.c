@@ -110,6 +110,11 @@ static vecmill_status parse(const void *data, size_t bytes, size_t flags, const 
 {
     json_error_t e;
     json_t *v = NULL;
+    /* A byte order mark is no JSON, but editors write it. */
+    if (bytes >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0) {
+        data = (const char *)data + 3;
+        bytes -= 3;
+    }
     flags |= JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY;
     errno =
         0; /* jansson calls it a wrong token when there is no memory for one; malloc says ENOMEM */

@@ -1,7 +1,8 @@
 /* jsonx: JSON read by jansson under our limits.
  *
  * Promises: duplicate keys are refused, NUL inside strings is allowed, depth is bounded by jansson
- * (2,048), trailing bytes are refused; an error names the file, line and column. */
+ * (2,048), trailing bytes are refused, a byte order mark before the text is passed over; an error names the
+ * file, line and column. */
 #ifndef BASE_JSONX_H
 #define BASE_JSONX_H
 

@@ -147,7 +147,8 @@ vecmill_status hub_find_ref(const char *cache, const struct hub_ref *ref, char *
  * folder is an error, since it cannot be anything else. */
 static vecmill_status find_folder(const char *name, bool *found, vecmill_err *err)
 {
-    char config[IO_PATH_MAX];
+    static const char *const marks[] = {"config.json", "modules.json"};
+    char path[IO_PATH_MAX];
     char shown[128];
     hub_printable(name, strlen(name), shown, sizeof shown);
     bool path_like = name[0] == '/' || name[0] == '.' || name[0] == '~';
@@ -155,9 +156,9 @@ static vecmill_status find_folder(const char *name, bool *found, vecmill_err *er
         return err_set(err, VECMILL_E_NOTFOUND, "the path '%s...' has %zu bytes, IO_PATH_MAX is %d",
                        shown, strlen(name), IO_PATH_MAX);
     }
-    *found = is_dir(name) &&
-             (strchr(name, '/') ||
-              (io_join(name, "config.json", config, NULL) == VECMILL_OK && io_exists(config)));
+    *found = is_dir(name) && strchr(name, '/');
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0] && !*found; i++)
+        *found = io_join(name, marks[i], path, NULL) == VECMILL_OK && io_exists(path);
     if (!*found && path_like) {
         return err_set(err, VECMILL_E_NOTFOUND, "%s: there is no such folder with a model", shown);
     }

@@ -260,10 +260,19 @@ static vecmill_status header_bytes(const unsigned char *head, size_t head_bytes,
                        "%s: %" PRIu64 " bytes, a safetensors file has 8 or more", shown,
                        file_bytes);
     }
+    /* A length of eight letters: what a server says in words. */
+    size_t letters = 0;
+    while (letters < num_min(head_bytes, 40) && head[letters] >= ' ' && head[letters] <= '~')
+        letters++;
+    if (n > file_bytes - 8 && letters >= 8) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: is text in place of a safetensors file; it begins with \"%.*s\"", shown,
+                       (int)letters, (const char *)head);
+    }
     if (n > file_bytes - 8) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: the header says %" PRIu64 " bytes, the file holds %" PRIu64
-                       " after it begins",
+                       " after it begins (cut short)",
                        shown, n, file_bytes - 8);
     }
     if (n > MODEL_HEADER_MAX) {

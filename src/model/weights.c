@@ -97,7 +97,7 @@ static vecmill_status say_what_is_there(const char *dir, const char *weights, ch
     static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
                                          "tf_model.h5",       "flax_model.msgpack",
                                          "model.onnx",        "onnx/model.onnx",
-                                         "model.gguf",        "consolidated.safetensors",
+                                         "model.gguf",        "adapter_model.safetensors",
                                          "openvino_model.bin"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         VM_TRY(io_join(dir, others[i], other, err));
@@ -105,6 +105,14 @@ static vecmill_status say_what_is_there(const char *dir, const char *weights, ch
         return err_set(err, VECMILL_E_MODEL,
                        "%s is missing; there is %s, but weights are read from safetensors only",
                        model_path_shown(weights), others[i]);
+    }
+    for (unsigned n = 1; n <= WEIGHTS_SHARDS_MAX; n++) {
+        char shard[48];
+        snprintf(shard, sizeof shard, "model-00001-of-%05u.safetensors", n);
+        VM_TRY(io_join(dir, shard, other, err));
+        if (!io_exists(other)) continue;
+        return err_set(err, VECMILL_E_MODEL, "%s is missing; there is %s, but no %s",
+                       model_path_shown(weights), shard, WEIGHTS_INDEX);
     }
     return err_set(err, VECMILL_E_MODEL, "%s is missing", model_path_shown(weights));
 }

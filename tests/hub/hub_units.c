@@ -424,6 +424,9 @@ static void folders_are_models(void **state)
     assert_int_equal(chdir(c->home), 0);
     assert_int_equal(hub_find(c->dir, COMMIT, bare, &err), VECMILL_OK); /* holds config.json */
     assert_string_equal(bare, COMMIT);
+    assert_int_equal(mkdir("bare", 0700), 0);
+    make_file("bare", "modules.json", "[]"); /* its config.json may be in a module's folder */
+    assert_int_equal(hub_find(c->dir, "bare", bare, &err), VECMILL_OK);
     assert_int_equal(chdir("/"), 0);
     expect_missing(c, "/no/such/folder", "/no/such/folder");
     expect_missing(c, "./nothing", "no such folder");

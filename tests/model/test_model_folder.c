@@ -282,7 +282,7 @@ static void other_formats(void **state)
 {
     (void)state;
     static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
-                                         "tf_model.h5", "model.onnx"};
+                                         "tf_model.h5", "adapter_model.safetensors"};
     assert_int_equal(unlink(path_of(WEIGHTS)), 0);
     for (size_t i = 0; i < 4; i++) {
         toy_write(path_of(others[i]), "{}", 2);
@@ -408,6 +408,11 @@ static void files_that_were_not_fetched(void **state)
         {"", 0, {"is empty", NULL}},
         {zeros, sizeof zeros, {"bytes of zero", NULL}},
     };
+    static const char entry[] = "Entry not found";
+    toy_write(path_of(WEIGHTS), entry, sizeof entry - 1);
+    static const char *const text[] = {WEIGHTS, "is text in place", "\"Entry not found\""};
+    expect_refused("a server's words", text, 3);
+    restore();
     static const char *const places[] = {"config.json", WEIGHTS, "modules.json",
                                          "1_Pooling/config.json", "tokenizer_config.json"};
     for (size_t i = 0; i < sizeof strays / sizeof *strays; i++) {
@@ -418,6 +423,15 @@ static void files_that_were_not_fetched(void **state)
             restore();
         }
     }
+}
+
+/* As editors write it. */
+static void a_byte_order_mark(void **state)
+{
+    (void)state;
+    vecmill_err err = {0};
+    toy_edit(&toy, "config.json", "{", "\xEF\xBB\xBF{");
+    if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s", err.message);
 }
 
 static void an_adapter(void **state)
@@ -489,6 +503,12 @@ static void shards(void **state)
     assert_int_equal(toy_compile(&sharded, kern, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, SECOND));
     assert_non_null(strstr(err.message, "Git LFS pointer"));
+    /* shards without their index */
+    snprintf(path, sizeof path, "%s/%s", sharded.model, INDEX);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(toy_compile(&sharded, kern, &err), VECMILL_E_MODEL);
+    assert_non_null(
+        strstr(err.message, "there is model-00001-of-00003.safetensors, but no " INDEX));
     /* a tensor in two shards */
     static const char twice[] = "{\"weight_map\":{\"embeddings.LayerNorm.bias\":\"x.safetensors\","
                                 "\"embeddings.LayerNorm.weight\":\"y.safetensors\"}}";
@@ -610,6 +630,7 @@ int main(void)
         cmocka_unit_test_setup(values_that_are_not_finite, restore_all),
         cmocka_unit_test_setup(cut_weights, restore_all),
         cmocka_unit_test_setup(files_that_were_not_fetched, restore_all),
+        cmocka_unit_test_setup(a_byte_order_mark, restore_all),
         cmocka_unit_test_setup(an_adapter, restore_all),
         cmocka_unit_test_setup(shards, restore_all),
         cmocka_unit_test_setup(identity_of_a_folder, restore_all),
