@@ -73,6 +73,15 @@ typedef enum vecmill_long {
                                   one that fits has the bits it has under the other policies */
 } vecmill_long;
 
+/* Which finished vectors are scaled to length 1. */
+typedef enum vecmill_normalize {
+    VECMILL_NORMALIZE_AUTO =
+        0, /* those that were cut; others stay as the model's modules leave them */
+    VECMILL_NORMALIZE_YES = 1, /* all, last */
+    VECMILL_NORMALIZE_NO =
+        2 /* none, but by the model's own Normalize, which comes before the cut */
+} vecmill_normalize;
+
 typedef struct vecmill_options {
     size_t struct_bytes;     /* sizeof(vecmill_options) */
     const char *model_dir;   /* folder in Hugging Face layout; required; borrowed for the call */
@@ -93,6 +102,10 @@ typedef struct vecmill_options {
                                     included, 1 to VECMILL_MAX_THREADS; no bit depends on their
                                     number, working memory does. 0: 1. Not for pools, whose workers
                                     have one each, whatever is asked for here */
+    /* Added after 0.4.0. */
+    uint32_t dimensions; /* floats of a vector, the first of the model's, 1 to all of them; 0:
+                                    truncate_dim of config_sentence_transformers.json, else all */
+    vecmill_normalize normalize; /* default VECMILL_NORMALIZE_AUTO */
 } vecmill_options;
 
 #define VECMILL_MAX_THREADS      256u
@@ -120,13 +133,13 @@ VECMILL_API void vecmill_session_close(vecmill_session *session);
 
 typedef struct vecmill_facts {
     size_t struct_bytes;   /* in: sizeof(vecmill_facts) */
-    uint32_t dim;          /* floats a vector */
+    uint32_t dim;          /* floats a vector, in force; the model computes `hidden` */
     uint32_t max_length;   /* in force, special tokens included */
     uint32_t most_length;  /* rows of the position table */
     uint32_t batch_tokens; /* in force */
     uint32_t layers, heads, hidden, intermediate, vocab;
     vecmill_precision precision;
-    int normalized;        /* 1: rows have length 1 */
+    int normalized;        /* 1: rows have length 1, as they come out */
     const char *pooling;   /* "mean" or "cls" */
     const char *isa;       /* "ref", "avx2" or "avx512" */
     const char *pack_path; /* until the session is closed, as are all strings here */
@@ -135,7 +148,8 @@ typedef struct vecmill_facts {
                                     each worker's session */
     const char *identity;  /* 32 hex digits: a hash of what a row's bits depend on beside its text:
                                     the compiled model, its tokenizer, instruction set, precision,
-                                    max_length and long_policy. Equal identity, equal bits */
+                                    max_length, long_policy, dimensions and normalisation. Equal
+                                    identity, equal bits */
     uint32_t threads;      /* in force; of a pool: of each worker, 1 */
 } vecmill_facts;
 
@@ -298,6 +312,8 @@ typedef struct vecmill_plan {
     uint32_t n_parts;
     vecmill_plan_part parts[VECMILL_PLAN_PARTS];
     char advice[252]; /* "", or when it does not fit: a sentence with what would */
+    /* Added after 0.4.0; a struct_bytes that ends here leaves it out. */
+    uint32_t dim; /* floats of a vector, in force */
 } vecmill_plan;
 
 /* The plan of a pool with these options: OK also when it does not fit. Where workers or batch_tokens are

@@ -128,6 +128,8 @@ vecmill_status app_library_options(const struct options *o, char *dir, vecmill_o
     options->long_policy = (vecmill_long)o->long_policy;
     options->batch_tokens = (uint32_t)o->batch_tokens;
     options->max_length = (uint32_t)o->max_length;
+    options->dimensions = (uint32_t)o->dimensions;
+    options->normalize = (vecmill_normalize)o->normalize;
     options->threads = (uint32_t)o->threads;
     return VECMILL_OK;
 }

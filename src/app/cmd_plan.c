@@ -36,6 +36,7 @@ static void print_json(struct app_out *out, const char *precision, const vecmill
     app_json_key_u64(out, "workers", plan->workers);
     app_json_key_u64(out, "batch_tokens", plan->batch_tokens);
     app_json_key_u64(out, "max_length", plan->max_length);
+    app_json_key_u64(out, "dim", plan->dim);
     app_json_key_u64(out, "max_document", plan->max_document);
     app_json_key_bool(out, "floors_measured", plan->measured != 0);
     app_json_key_bool(out, "fits", plan->fits != 0);
@@ -84,9 +85,11 @@ static void print_text(struct app_out *out, const char *precision, const vecmill
         app_print(out, "%-11s none is known\n", "limit");
     else
         print_line(out, "limit", plan->limit_source, (double)plan->limit_bytes, 1, "");
-    app_print(out, "\n%u worker%s, %s, passes of %u tokens, documents of %u tokens: %s\n",
+    app_print(out,
+              "\n%u worker%s, %s, passes of %u tokens, documents of %u tokens, vectors of %u "
+              "floats: %s\n",
               plan->workers, plan->workers == 1 ? "" : "s", precision, plan->batch_tokens,
-              plan->max_length, plan->fits ? "fits" : "does not fit");
+              plan->max_length, plan->dim, plan->fits ? "fits" : "does not fit");
     app_print(out,
               "The pack, %.1f MiB, is file-backed and shared: not in the total, and the kernel can "
               "take it back.\n",

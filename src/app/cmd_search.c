@@ -314,8 +314,8 @@ vecmill_status cmd_search(struct app *app, vecmill_err *err)
         status =
             err_set(err, VECMILL_E_INPUT,
                     "%s holds rows of %u floats, the model %s makes %u; was it made by another "
-                    "model?",
-                    o->input, s.vectors.dim, o->model, dim);
+                    "model, or with --dimensions %u?",
+                    o->input, s.vectors.dim, o->model, dim, s.vectors.dim);
         goto done;
     }
     status = mem_new_array(dim, sizeof(float), "a query's vector", &query, err);

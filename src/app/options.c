@@ -100,6 +100,12 @@ static const struct option_line lines[] = {
     {"long", 0, KIND_CHOICE, "POLICY", .choices = "truncate error split", .commands = RUNS,
      AT(long_policy),
      .help = "of a document over --max-length: cut it, fail it, or average windows of it"},
+    {"dimensions", 0, KIND_NUMBER, "N", .least = 1, .most = OPTIONS_DIMENSIONS_MAX,
+     .commands = RUNS | COMMAND_SEARCH | COMMAND_BENCH, AT(dimensions),
+     .help = "floats kept of a vector, the first ones (default: the model's own)"},
+    {"normalize", 0, KIND_CHOICE, "WHEN", .choices = "auto yes no",
+     .commands = RUNS | COMMAND_SEARCH | COMMAND_BENCH, AT(normalize),
+     .help = "to length 1: auto is when --dimensions cuts; no leaves what the model does"},
     {"on-error", 0, KIND_CHOICE, "POLICY", .choices = "skip stop", .commands = RUNS, AT(on_error),
      .help = "a document that fails: skip it with a zero row, or stop with exit 8"},
     {"field", 0, KIND_TEXT, "NAME", .commands = READS, AT(field),
@@ -483,6 +489,7 @@ static vecmill_status parse_words(int argc, char *const *argv, const struct comm
 vecmill_status options_parse(int argc, char *const *argv, struct options *options, vecmill_err *err)
 {
     static_assert(VECMILL_LONG_ERROR == 1 && VECMILL_LONG_SPLIT == 2, "order of --long");
+    static_assert(VECMILL_NORMALIZE_YES == 1 && VECMILL_NORMALIZE_NO == 2, "order of --normalize");
 
     struct options o = {.model = OPTIONS_DEFAULT_MODEL, .top = 10, .repeat = 1};
     if (argc < 2)

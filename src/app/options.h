@@ -12,10 +12,11 @@
 #include "base/base.h"
 #include "job/job.h"
 
-#define OPTIONS_DEFAULT_MODEL "all-MiniLM-L6-v2"
-#define OPTIONS_QUERIES_MAX   64u   /* -q on one command line; more come through -q - */
-#define OPTIONS_TOP_MAX       1000u /* -k */
-#define OPTIONS_HELP_MAX      16384u
+#define OPTIONS_DEFAULT_MODEL  "all-MiniLM-L6-v2"
+#define OPTIONS_QUERIES_MAX    64u   /* -q on one command line; more come through -q - */
+#define OPTIONS_TOP_MAX        1000u /* -k */
+#define OPTIONS_DIMENSIONS_MAX 8192u /* --dimensions; of the model, the library says */
+#define OPTIONS_HELP_MAX       16384u
 
 enum command {
     COMMAND_NONE = 0, /* only --help or --version was asked for */
@@ -54,10 +55,12 @@ struct options {
     bool in_process, latency, accuracy; /* modes of bench; one at most */
     uint32_t precision;                 /* enum precision_word */
     uint32_t long_policy;               /* enum vecmill_long */
+    uint32_t normalize;                 /* enum vecmill_normalize */
     uint32_t on_error;                  /* enum on_error */
     uint32_t progress;                  /* enum progress_mode */
     uint32_t input_format;
-    uint64_t workers, threads, batch_tokens, memory_bytes, max_length, max_document, top, repeat;
+    uint64_t workers, threads, batch_tokens, memory_bytes, max_length, dimensions, max_document,
+        top, repeat;
 };
 
 /* Reads the command line. E_USAGE: an unknown command or option (the nearest name is offered), a

@@ -62,8 +62,7 @@ void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_documen
         .queue_bytes = QUEUE_BYTES(workers),
         .lease_items_max = ENGINE_LEASE_DOCS,
         .lease_bytes_max = ENGINE_LEASE_BYTES,
-        .result_bytes =
-            (uint32_t)(sizeof(struct engine_result) + setup->config.hidden * sizeof(float)),
+        .result_bytes = (uint32_t)(sizeof(struct engine_result) + setup->dim * sizeof(float)),
         .lease_ns = LEASE_NS,
         .start_ns = START_NS,
         .least_ns = HANG_LEAST_NS,
@@ -110,8 +109,7 @@ static void add_supervisor(const struct plan_facts *f, uint32_t workers, vecmill
     add(plan, "supervisor", "duplicates", 1, pages(plan_twins_bytes(&crew)));
     if (f->beside)
         add(plan, "supervisor", "reading and writing", 1,
-            pages(f->beside(f->beside_context, f->setup.config.hidden, crew.items_max,
-                            f->max_document)));
+            pages(f->beside(f->beside_context, f->setup.dim, crew.items_max, f->max_document)));
 }
 
 static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_plan *plan)
@@ -121,8 +119,7 @@ static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_pl
         pages(floor->program_bytes + floor->slack + ENGINE_STACK_BYTES));
     add(plan, "worker", "arena", workers, pages(setup_session_bytes(&f->setup)));
     add(plan, "worker", "leases", workers,
-        pages(engine_serve_bytes(f->setup.config.hidden,
-                                 setup_text_bytes(&f->setup, f->max_document))));
+        pages(engine_serve_bytes(f->setup.dim, setup_text_bytes(&f->setup, f->max_document))));
 }
 
 /* Two kernel stacks, the process, its descriptors. */
@@ -179,6 +176,7 @@ void plan_sum(const struct plan_facts *facts, uint32_t workers, uint32_t batch_t
         .workers = workers,
         .batch_tokens = f.setup.batch_tokens,
         .max_length = f.setup.max_length,
+        .dim = f.setup.dim,
         .max_document = f.max_document,
         .measured = f.measured,
         .oom_group = f.oom_group,

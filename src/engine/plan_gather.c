@@ -60,6 +60,7 @@ static vecmill_status gather_folder(const vecmill_options *options, struct plan_
     f->builds = true;
     f->pack_bytes = model_weight_bytes(&s->config, s->kern);
     VM_TRY(setup_lengths(options, BERT_SPECIALS, s, err));
+    VM_TRY(setup_vector(options, s, err));
     return engine_build_bytes(s->source.dir, &f->build_bytes, err);
 }
 

@@ -36,7 +36,9 @@ enum argument {
     ARGUMENT_LENGTH,
     ARGUMENT_LONG,
     ARGUMENT_DOCUMENT,
-    N_ARGUMENTS = ARGUMENT_DOCUMENT + 2 /* the end is NULL */
+    ARGUMENT_DIMENSIONS,
+    ARGUMENT_NORMALIZE,
+    N_ARGUMENTS = ARGUMENT_NORMALIZE + 2 /* the end is NULL */
 };
 
 /* Workers are ended by the OOM killer, and not one document is done in so long: the pool ends, and what
@@ -196,7 +198,7 @@ static vecmill_status find_model(const vecmill_options *options, vecmill_pool *p
 }
 
 /* The command line of a worker (worker_main.c). */
-static void write_arguments(vecmill_pool *pool)
+static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
 {
     const struct setup *s = &pool->setup;
     write_number(pool, ARGUMENT_PARENT, (uint64_t)getpid());
@@ -204,6 +206,8 @@ static void write_arguments(vecmill_pool *pool)
     write_number(pool, ARGUMENT_LENGTH, s->max_length);
     write_number(pool, ARGUMENT_LONG, s->long_policy);
     write_number(pool, ARGUMENT_DOCUMENT, setup_text_bytes(s, pool->max_document));
+    write_number(pool, ARGUMENT_DIMENSIONS, s->dim);
+    write_number(pool, ARGUMENT_NORMALIZE, normalize);
     const char *const words[N_ARGUMENTS] = {
         [0] = "vecmill-worker",
         [1] = "serve",
@@ -217,6 +221,8 @@ static void write_arguments(vecmill_pool *pool)
         [ARGUMENT_LENGTH] = pool->numbers[ARGUMENT_LENGTH],
         [ARGUMENT_LONG] = pool->numbers[ARGUMENT_LONG],
         [ARGUMENT_DOCUMENT] = pool->numbers[ARGUMENT_DOCUMENT],
+        [ARGUMENT_DIMENSIONS] = pool->numbers[ARGUMENT_DIMENSIONS],
+        [ARGUMENT_NORMALIZE] = pool->numbers[ARGUMENT_NORMALIZE],
     };
     for (size_t i = 0; i < N_ARGUMENTS; i++)
         pool->arguments[i] = (char *)words[i];
@@ -312,7 +318,7 @@ vecmill_status vecmill_pool_open(const vecmill_options *options,
     vecmill_status status = find_model(options, pool, err);
     if (status == VECMILL_OK) status = source_worker(options->worker_path, pool->worker, err);
     if (status == VECMILL_OK) {
-        write_arguments(pool);
+        write_arguments(pool, options->normalize);
         status = open_crew(pool, err);
     }
     if (status == VECMILL_OK) status = start_thread(pool, err);
@@ -438,7 +444,7 @@ static void read_result(const vecmill_pool *pool, const unsigned char *result, f
                         vecmill_result *r, vecmill_err *why)
 {
     struct engine_result head;
-    const size_t row_bytes = pool->setup.config.hidden * sizeof(float);
+    const size_t row_bytes = pool->setup.dim * sizeof(float);
     memcpy(&head, result, sizeof head);
     memcpy(vector, result + sizeof head, row_bytes);
     const vecmill_status status =
@@ -457,7 +463,7 @@ static void read_result(const vecmill_pool *pool, const unsigned char *result, f
 static void read_condemned(const vecmill_pool *pool, const vecmill_cause *causes, float *vector,
                            vecmill_result *r, vecmill_err *why)
 {
-    memset(vector, 0, pool->setup.config.hidden * sizeof(float));
+    memset(vector, 0, pool->setup.dim * sizeof(float));
     *r = (vecmill_result){.status = VECMILL_E_WORKERS};
     (void)err_set(why, VECMILL_E_WORKERS,
                   "the document ended %u workers that had nothing else to do (%s, %s, %s)",
@@ -467,7 +473,7 @@ static void read_condemned(const vecmill_pool *pool, const vecmill_cause *causes
 
 static size_t result_bytes(const vecmill_pool *pool)
 {
-    return sizeof(struct engine_result) + pool->setup.config.hidden * sizeof(float);
+    return sizeof(struct engine_result) + pool->setup.dim * sizeof(float);
 }
 
 /* The oldest document's result: of a copy, what was kept of its work's. As crew_head. */

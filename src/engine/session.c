@@ -25,6 +25,7 @@ struct vecmill_session {
     int32_t *ids;     /* [extent.tokens + longest]: the pass, and the document that may not fit */
     uint32_t *starts; /* [extent.tokens + 1]; a document has its special tokens at least */
     void *workspace;
+    float *rows; /* [documents of a pass, hidden], where vectors are cut; split has its own */
     struct split split; /* under VECMILL_LONG_SPLIT */
 };
 
@@ -42,7 +43,11 @@ static void lay_out(struct arena *a, vecmill_session *s)
                               .workspace = s->workspace,
                               .ids = s->ids,
                               .starts = s->starts};
-    if (s->setup.long_policy == VECMILL_LONG_SPLIT) split_lay_out(a, &s->setup, &s->split);
+    if (s->setup.long_policy == VECMILL_LONG_SPLIT)
+        split_lay_out(a, &s->setup, &s->split);
+    else if (s->setup.dim < s->setup.config.hidden)
+        s->rows = arena_take_array(a, pass / s->setup.n_specials, /* empty documents */
+                                   s->setup.config.hidden * sizeof(float), 64);
 }
 
 size_t setup_session_bytes(const struct setup *setup)
@@ -137,9 +142,12 @@ struct pass {
 static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, vecmill_err *err)
 {
     if (p->n_docs == 0) return VECMILL_OK;
-    const size_t dim = model_describe(s->model)->hidden;
+    const size_t dim = s->setup.dim, hidden = s->setup.config.hidden;
+    float *const out = vectors + p->first * dim, *const rows = dim < hidden ? s->rows : out;
     VM_TRY(model_forward(s->model, s->workspace, &s->setup.extent, s->team, s->ids, s->starts,
-                         p->n_docs, vectors + p->first * dim, err));
+                         p->n_docs, rows, err));
+    for (size_t i = 0; i < p->n_docs && setup_finishes(&s->setup); i++)
+        setup_finish(&s->setup, rows + i * hidden, out + i * dim);
     p->first += p->n_docs;
     p->n_docs = 0;
     p->n_tokens = 0;
@@ -167,7 +175,7 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
     vecmill_session *s = session;
     if (s->setup.long_policy == VECMILL_LONG_SPLIT)
         return split_embed(&s->split, docs, n_docs, vectors, results, err);
-    const size_t dim = model_describe(s->model)->hidden;
+    const size_t dim = s->setup.dim;
     struct pass p = {0};
     s->starts[0] = 0;
     for (size_t i = 0; i < n_docs; i++) {

@@ -29,6 +29,10 @@ static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
         return err_set(err, VECMILL_E_USAGE, "long_policy is %u, over VECMILL_LONG_SPLIT, %u",
                        (unsigned)o->long_policy, (unsigned)VECMILL_LONG_SPLIT);
     }
+    if ((unsigned)o->normalize > VECMILL_NORMALIZE_NO) {
+        return err_set(err, VECMILL_E_USAGE, "normalize is %u, over VECMILL_NORMALIZE_NO, %u",
+                       (unsigned)o->normalize, (unsigned)VECMILL_NORMALIZE_NO);
+    }
     if (o->batch_tokens > VECMILL_MAX_BATCH_TOKENS) {
         return err_set(err, VECMILL_E_USAGE,
                        "batch_tokens is %u, over VECMILL_MAX_BATCH_TOKENS, %u", o->batch_tokens,
@@ -99,7 +103,7 @@ static void identify(const struct pack *pack, struct setup *s)
     struct {
         char signature[64];
         struct pack_section sections[PACK_SECTIONS_MAX];
-        uint32_t n_sections, precision, max_length, long_policy;
+        uint32_t n_sections, precision, max_length, long_policy, dim, scales;
     } what;
     memset(&what, 0, sizeof what);
     snprintf(what.signature, sizeof what.signature, "%s", kern_signature(s->kern, s->precision));
@@ -112,6 +116,8 @@ static void identify(const struct pack *pack, struct setup *s)
     what.precision = s->precision;
     what.max_length = s->max_length;
     what.long_policy = s->long_policy;
+    what.dim = s->dim;
+    what.scales = s->scales;
     const XXH128_hash_t hash = XXH3_128bits(&what, sizeof what);
     snprintf(s->identity, sizeof s->identity, "%016llx%016llx", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
@@ -140,6 +146,30 @@ vecmill_status setup_lengths(const vecmill_options *o, uint32_t specials, struct
     return VECMILL_OK;
 }
 
+/* A vector that is of length 1 as it comes, and whole, is not scaled once more, which could change its last
+ * bits for nothing. */
+vecmill_status setup_vector(const vecmill_options *o, struct setup *s, vecmill_err *err)
+{
+    const struct model_config *c = &s->config;
+    const uint32_t given =
+        c->truncate_dim && c->truncate_dim < c->hidden ? c->truncate_dim : c->hidden;
+    if (o->dimensions > c->hidden) {
+        return err_set(err, VECMILL_E_USAGE, "%u dimensions, and the vectors of %s have %u",
+                       o->dimensions, s->source.dir, c->hidden);
+    }
+    s->dim = o->dimensions ? o->dimensions : given;
+    const bool cut = s->dim < c->hidden;
+    s->scales = (o->normalize == VECMILL_NORMALIZE_AUTO && cut) ||
+                (o->normalize == VECMILL_NORMALIZE_YES && (cut || !c->normalize));
+    return VECMILL_OK;
+}
+
+void setup_finish(const struct setup *s, const float *row, float *vector)
+{
+    if (vector != row) memcpy(vector, row, s->dim * sizeof(*row));
+    if (s->scales) s->kern->normalize(vector, s->dim);
+}
+
 vecmill_status setup_choose(const vecmill_options *o, const struct pack *pack, struct setup *s,
                             struct text *text, vecmill_err *err)
 {
@@ -162,6 +192,7 @@ vecmill_status setup_choose(const vecmill_options *o, const struct pack *pack, s
     }
     VM_TRY(engine_floor_read(pack, &s->floor, err));
     VM_TRY(setup_lengths(o, text->n_specials, s, err));
+    VM_TRY(setup_vector(o, s, err));
     s->pack_bytes = pack->map.bytes;
     identify(pack, s);
     return VECMILL_OK;
@@ -189,7 +220,7 @@ void setup_describe(const struct setup *s, uint64_t arena_bytes, vecmill_facts *
     const struct model_config *c = &s->config;
     vecmill_facts f = {
         .struct_bytes = facts->struct_bytes,
-        .dim = c->hidden,
+        .dim = s->dim,
         .max_length = s->max_length,
         .most_length = c->max_positions,
         .batch_tokens = s->batch_tokens,
@@ -200,7 +231,7 @@ void setup_describe(const struct setup *s, uint64_t arena_bytes, vecmill_facts *
         .vocab = c->vocab,
         .precision = (vecmill_precision)s->precision,
         .threads = s->threads,
-        .normalized = c->normalize != 0,
+        .normalized = s->scales || (c->normalize && s->dim == c->hidden),
         .pooling = c->pooling == MODEL_POOL_CLS ? "cls" : "mean",
         .isa = s->kern->name,
         .pack_path = s->source.path,

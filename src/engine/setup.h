@@ -19,6 +19,8 @@ struct setup {
     struct model_config config;
     struct engine_floor floor; /* the pack's record, or bounds where there is no pack */
     uint32_t batch_tokens, max_length;
+    uint32_t dim;               /* floats of a vector, of config.hidden */
+    bool scales;                /* a vector is scaled to length 1 after the model's modules */
     uint32_t n_specials;        /* tokens that the tokenizer adds to a document */
     struct model_extent extent; /* of passes: see setup_batch */
     vecmill_long long_policy;
@@ -52,6 +54,18 @@ void setup_batch(struct setup *setup, uint32_t batch_tokens);
  * tokenizer adds. E_USAGE. */
 vecmill_status setup_lengths(const vecmill_options *options, uint32_t specials, struct setup *setup,
                              vecmill_err *err);
+
+/* Settles dim and scales from options and setup->config. E_USAGE: more dimensions than there are. */
+vecmill_status setup_vector(const vecmill_options *options, struct setup *setup, vecmill_err *err);
+
+/* Whether a vector is not the model's as it is. */
+static inline bool setup_finishes(const struct setup *setup)
+{
+    return setup->scales || setup->dim < setup->config.hidden;
+}
+
+/* The model's row [config.hidden] as a vector [dim]; the two may be one. */
+void setup_finish(const struct setup *setup, const float *row, float *vector);
 
 /* Bytes that a session must be given of a document of at most max_document: those that are looked at, and
  * one that tells of more. */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* Of the sections taken together: changes with any of their layouts, within a version too. */
-#define FORMAT 3
+#define FORMAT 4
 
 /* Sections up to this size are read and checked at each start, in well under a millisecond: the
  * tokenizer's and the configuration's, not the weights'. */

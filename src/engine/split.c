@@ -62,15 +62,15 @@ struct progress {
     float *vectors;               /* the call's */
 };
 
-/* A document's next row. A product is exact in double (24 bits and 17), so that the sum's error is that
- * of adding, 1e-16 a window, however many there are. */
+/* A document's next row, which is overwritten. A product is exact in double (24 bits and 17), so that the
+ * sum's error is that of adding, 1e-16 a window, however many there are. */
 static void add_row(const struct split *s, struct progress *p, const struct split_window *w,
-                    const float *row)
+                    float *row)
 {
     const uint32_t hidden = s->setup->config.hidden;
-    float *vector = p->vectors + w->doc * hidden;
+    float *vector = p->vectors + w->doc * s->setup->dim;
     if (w->last && p->weight == 0) {
-        memcpy(vector, row, hidden * sizeof(*row)); /* the only one */
+        setup_finish(s->setup, row, vector); /* the only one */
         return;
     }
     for (uint32_t k = 0; k < hidden; k++)
@@ -78,8 +78,9 @@ static void add_row(const struct split *s, struct progress *p, const struct spli
     p->weight += w->n_text;
     if (!w->last) return;
     for (uint32_t k = 0; k < hidden; k++)
-        vector[k] = (float)(s->sum[k] / (double)p->weight);
-    if (s->setup->config.normalize) s->setup->kern->normalize(vector, hidden);
+        row[k] = (float)(s->sum[k] / (double)p->weight);
+    if (s->setup->config.normalize) s->setup->kern->normalize(row, hidden);
+    setup_finish(s->setup, row, vector);
     p->weight = 0;
 }
 

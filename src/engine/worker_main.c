@@ -9,7 +9,7 @@
  * measures what a worker holds before its arena, and answers likewise, the record behind the status.
  *
  *     vecmill-worker serve PARENT ISA PRECISION MODEL_DIR PACK KEY BATCH_TOKENS MAX_LENGTH LONG
- *         MAX_DOCUMENT
+ *         MAX_DOCUMENT DIMENSIONS NORMALIZE
  *
  * computes leases that come over a socket (src/crew). It is started by libvecmill; people have no use
  * for it. Prints nothing, leaves nothing behind. */
@@ -31,7 +31,7 @@
 
 #define PACK_ARGUMENTS  8
 #define FLOOR_ARGUMENTS 3
-#define SERVE_ARGUMENTS 12
+#define SERVE_ARGUMENTS 14
 
 /* True when our parent is still the one that started us: if it died before the signal was armed, no
  * signal would ever come (prctl(2), PR_SET_PDEATHSIG). */
@@ -93,12 +93,14 @@ static vecmill_status measure(pid_t parent)
 static vecmill_status serve(const struct engine_source *source, char *const *argv, pid_t parent)
 {
     vecmill_options options;
-    uint64_t batch_tokens, max_length, long_policy, max_document;
+    uint64_t batch_tokens, max_length, long_policy, max_document, dimensions, normalize;
     vecmill_options_init(&options);
     if (!num_parse(argv[8], VECMILL_MAX_BATCH_TOKENS, &batch_tokens) ||
         !num_parse(argv[9], UINT32_MAX, &max_length) ||
         !num_parse(argv[10], VECMILL_LONG_SPLIT, &long_policy) ||
         !num_parse(argv[11], VECMILL_MAX_DOCUMENT, &max_document) ||
+        !num_parse(argv[12], UINT32_MAX, &dimensions) ||
+        !num_parse(argv[13], VECMILL_NORMALIZE_NO, &normalize) ||
         !read_precision(argv[4], &options.precision))
         return VECMILL_E_USAGE;
     if (!crew_worker_enter(parent, "vecmill-worker")) return VECMILL_E_STOPPED;
@@ -108,6 +110,8 @@ static vecmill_status serve(const struct engine_source *source, char *const *arg
     options.batch_tokens = (uint32_t)batch_tokens;
     options.max_length = (uint32_t)max_length;
     options.long_policy = (vecmill_long)long_policy;
+    options.dimensions = (uint32_t)dimensions;
+    options.normalize = (vecmill_normalize)normalize;
     return engine_serve(source, &options, max_document);
 }
 

@@ -47,8 +47,8 @@ static vecmill_status compare(const struct run *run, const struct journal_run *t
     if (strcmp(then->identity, now.identity) != 0 || then->dim != now.dim)
         return err_set(err, VECMILL_E_MODEL,
                        "the run to resume had model %.8s of %u dimensions, this one has %.8s of "
-                       "%u (model, precision, --max-length, --long or version differ; --force "
-                       "starts afresh): %s",
+                       "%u (model, precision, --max-length, --long, --dimensions, --normalize or "
+                       "version differ; --force starts afresh): %s",
                        then->identity, then->dim, now.identity, now.dim, journal);
     const char *option = then->npy != now.npy                     ? "format of the output"
                          : then->format != now.format             ? "format of the input"

@@ -389,10 +389,14 @@ static vecmill_status parse_tokenizer(const json_t *o, const char *shown, struct
     return VECMILL_OK;
 }
 
-/* A default prompt is text that sentence-transformers puts before every document. */
-static vecmill_status parse_prompts(const json_t *o, const char *shown, vecmill_err *err)
+/* config_sentence_transformers.json. A default prompt is text that sentence-transformers puts before every
+ * document; truncate_dim is how many components it keeps of a vector, all where that is more. */
+static vecmill_status parse_prompts(const json_t *o, const char *shown, struct config *config,
+                                    vecmill_err *err)
 {
     const char *name = NULL, *prompt = "";
+    VM_TRY(jsonx_u32(o, "truncate_dim", false, 1, UINT32_MAX, shown, VECMILL_E_MODEL,
+                     &config->model.truncate_dim, err));
     VM_TRY(jsonx_string(o, "default_prompt_name", false, shown, VECMILL_E_MODEL, &name, err));
     if (name) {
         const json_t *prompts = json_object_get(o, "prompts");
@@ -428,7 +432,7 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
     } else if (file == CONFIG_TOKENIZER) {
         status = parse_tokenizer(o, shown, &next, err);
     } else {
-        status = parse_prompts(o, shown, err);
+        status = parse_prompts(o, shown, &next, err);
     }
     json_decref(o);
     if (status == VECMILL_OK) *config = next;

@@ -40,6 +40,7 @@ struct model_config {
     uint32_t normalize;  /* 1: vectors are scaled to length 1 */
     float eps;           /* LayerNorm's */
     uint32_t precision;  /* enum kern_precision of the products and of attention */
+    uint32_t truncate_dim; /* components of a vector that the files say to keep; 0: all */
 };
 
 /* Identity of the model's files, for a pack's key: path, device, inode, size, mtime and ctime of each

@@ -98,6 +98,87 @@ class Formats(harness.Case):
         self.assertFalse(self.exists("no.npy"))
 
 
+class Dimensions(harness.Case):
+    """--dimensions and --normalize: what is expected is computed here, from the whole vectors."""
+
+    def rows(self, *args, model=None):
+        self.embed("-i", self.file("in.txt", "\n".join(text for text in TEXTS if "\0" not in text) + "\n"), "-o", "out.npy",
+                   "--force", *args, model=model)
+        npy = harness.Npy(self.path("out.npy"))
+        return [list(npy.row(i)) for i in range(npy.n)]
+
+    def check(self, got, want, scaled):
+        self.assertEqual(len(got), len(want))
+        for a, b in zip(got, want, strict=True):
+            length = math.sqrt(math.fsum(x * x for x in b)) if scaled else 1
+            self.assertEqual(len(a), len(b))
+            self.assertLess(max(abs(x - y / length) for x, y in zip(a, b, strict=True)), 1e-6 if scaled else 1e-12)
+
+    def test_the_first_components(self):
+        raw = harness.toy(self.path("raw"), "--no-normalize")
+        for model in (None, raw):
+            whole = self.rows(model=model)
+            for n in (1, 7, 31, 32):
+                first = [row[:n] for row in whole]
+                self.check(self.rows("--dimensions", str(n), model=model), first, scaled=n < 32)
+                self.check(self.rows("--dimensions", str(n), "--normalize", "no", model=model), first, scaled=False)
+                self.check(self.rows("--dimensions", str(n), "--normalize", "yes", model=model), first, scaled=True)
+            self.check(self.rows("--normalize", "yes", model=model), whole, scaled=True)
+            self.check(self.rows("--dimensions", "9", "--workers", "2", model=model), [row[:9] for row in whole], True)
+
+    def test_in_windows(self):
+        """The mean of whole vectors is cut, not of cut ones."""
+        words = " ".join(f"word{i}" for i in range(300))
+        self.file("long.txt", words + "\nshort\n")
+        self.embed("-i", "long.txt", "-o", "whole.npy", "--long", "split")
+        self.embed("-i", "long.txt", "-o", "cut.npy", "--long", "split", "--dimensions", "8")
+        whole, cut = harness.Npy(self.path("whole.npy")), harness.Npy(self.path("cut.npy"))
+        self.check([list(cut.row(i)) for i in range(2)], [list(whole.row(i))[:8] for i in range(2)], True)
+
+    def test_what_the_model_says(self):
+        """truncate_dim of config_sentence_transformers.json; more than there are is all of them."""
+        folder = harness.toy(self.path("says"))
+        whole = self.rows(model=folder)
+        for said, n in ((12, 12), (32, 32), (1000, 32), (None, 32)):
+            with open(os.path.join(folder, "config_sentence_transformers.json"), "w", encoding="utf-8") as file:
+                json.dump({"truncate_dim": said}, file)
+            self.check(self.rows(model=folder), [row[:n] for row in whole], n < 32)
+        with open(os.path.join(folder, "config_sentence_transformers.json"), "w", encoding="utf-8") as file:
+            json.dump({"truncate_dim": 12}, file)
+        self.check(self.rows("--dimensions", "32", model=folder), whole, False)
+        self.check(self.rows("--dimensions", "20", model=folder), [row[:20] for row in whole], True)
+
+    def test_all_that_holds_rows(self):
+        """JSONL, shards and what they make, plan, search, bench."""
+        whole = self.rows("--dimensions", "10")
+        out = self.embed("-i", "in.txt", "-o", "-", "--dimensions", "10").objects()
+        self.assertEqual([list(array.array("f", row["embedding"])) for row in out], whole)
+        for i in range(2):
+            self.embed("-i", "in.txt", "-o", f"s{i}.npy", "--shard", f"{i}/2", "--dimensions", "10")
+        self.run_vecmill("merge", "s0.npy", "s1.npy", "-o", "merged.npy")
+        merged = harness.Npy(self.path("merged.npy"))
+        self.assertEqual([list(merged.row(i)) for i in range(merged.n)], whole)
+        self.embed("-i", "in.txt", "-o", "s1.npy", "--shard", "1/2", "--dimensions", "11", "--force")
+        self.refused(["s1.npy"], "merge", "s0.npy", "s1.npy", "-o", "other.npy", code=8)
+        model = ("-m", harness.toy_model())
+        plan = {n: self.run_vecmill("plan", *model, "--json", "--dimensions", str(n)).objects()[0] for n in (10, 32)}
+        self.assertEqual([plan[n]["dim"] for n in (10, 32)], [10, 32])
+        self.assertIn("vectors of 10 floats", self.run_vecmill("plan", *model, "--dimensions", "10").out.decode())
+        found = self.run_vecmill("search", *model, "-i", "out.npy", "-q", TEXTS[3], "-k", "1", "--dimensions", "10",
+                                 "--json").objects()[0]
+        self.assertEqual((found["hits"][0]["row"], round(found["hits"][0]["score"], 5)), (3, 1))
+        self.refused(["10", "32", "--dimensions 10"], "search", *model, "-i", "out.npy", "-q", "x", code=8)
+        self.run_vecmill("bench", *model, "-i", "in.txt", "--in-process", "--dimensions", "10")
+
+    def test_what_is_refused(self):
+        self.file("in.txt", "a\n")
+        for words, n in ((["33", "32"], "33"), (["0", "1", "8192"], "0"), (["8193", "8192"], "8193"), (["x"], "x")):
+            self.refused(words, "embed", "-m", harness.toy_model(), "-i", "in.txt", "-o", "no.npy", "--dimensions", n)
+            self.refused(words, "plan", "-m", harness.toy_model(), "--dimensions", n)
+        self.refused(["auto", "yes", "no"], "embed", "-i", "in.txt", "-o", "no.npy", "--normalize", "maybe")
+        self.assertFalse(self.exists("no.npy"))
+
+
 class BadDocuments(harness.Case):
     BAD = ['{"id": 1, "text": "good"}', '{"id": 2, "text": ', '{"id": 3}', '{"id": 4, "text": 5}',
            "[1]", '{"id": 6, "text": "good too"}', '{"text": "a", "text": "b"}', "nonsense"]

@@ -330,6 +330,8 @@ class Changed(Scene):
     def test_length(self):
         self.stopped()
         self.not_run("--force", "--resume", "--max-length", "64", code=9)
+        self.not_run("--dimensions", "--resume", "--dimensions", "8", code=9)
+        self.not_run("--normalize", "--resume", "--normalize", "no", "--dimensions", "16", code=9)
         self.completed()
 
     @harness.long_form("test_job_resume.c has what is refused, 2 s")

@@ -31,6 +31,7 @@ static void mini(struct plan_facts *f)
                                             .max_length = 256,
                                             .eps = 1e-12f};
     f->setup.threads = 1;
+    f->setup.dim = 384;
     f->setup.max_length = 256;
     f->setup.floor.program_bytes = MIB;
     f->measured = true;
@@ -83,6 +84,26 @@ static uint64_t line_of(const vecmill_plan *plan, const char *owner, const char 
     return 0;
 }
 
+/* Fewer dimensions: smaller leases, and a larger arena, where a pass's whole rows are kept. */
+static void dimensions_are_counted(void **state)
+{
+    (void)state;
+    struct plan_facts f;
+    vecmill_plan whole = {.struct_bytes = sizeof whole}, cut = {.struct_bytes = sizeof cut};
+    mini(&f);
+    f.setup.n_specials = 2;
+    plan_sum(&f, 2, 480, &whole);
+    f.setup.dim = 128;
+    plan_sum(&f, 2, 480, &cut);
+    assert_int_equal(whole.dim, 384);
+    assert_int_equal(cut.dim, 128);
+    const uint64_t rows = 480 / 2 * 384 * sizeof(float), lease = 256 * (384 - 128) * sizeof(float);
+    const uint64_t more = line_of(&cut, "worker", "arena") - line_of(&whole, "worker", "arena");
+    assert_true(more + 4096 > rows && more < rows + 4096);
+    const uint64_t less = line_of(&whole, "worker", "leases") - line_of(&cut, "worker", "leases");
+    assert_true(less + 4096 > lease && less < 2 * lease + 4096); /* here, and with the crew */
+}
+
 /* Whole pages of what a worker will have: the program as it was measured and the stack it commits, and the
  * two mappings that it makes, by the functions that it asks how large to make them. Not a page less. */
 static void a_worker_has_what_it_takes(void **state)
@@ -99,7 +120,7 @@ static void a_worker_has_what_it_takes(void **state)
             const size_t program =
                 (size_t)(setup.floor.program_bytes + setup.floor.slack) + ENGINE_STACK_BYTES;
             const size_t leases =
-                engine_serve_bytes(setup.config.hidden, setup_text_bytes(&setup, f.max_document));
+                engine_serve_bytes(setup.dim, setup_text_bytes(&setup, f.max_document));
             plan_sum(&f, workers, tokens, &plan);
             assert_int_equal(line_of(&plan, "worker", PLAN_PROGRAM), mem_map_bytes(program));
             assert_int_equal(line_of(&plan, "worker", "arena"),
@@ -253,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_make_the_sum),
         cmocka_unit_test(a_worker_has_what_it_takes),
+        cmocka_unit_test(dimensions_are_counted),
         cmocka_unit_test(a_missing_pack_is_built_first),
         cmocka_unit_test(the_choice_fits_every_limit),
         cmocka_unit_test(what_is_asked_for_is_refused_with_advice),

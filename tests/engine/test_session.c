@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -460,6 +461,87 @@ static void bits_depend_on_the_text_alone(void **state)
     }
 }
 
+/* The first components of each whole row, scaled or not, by arithmetic in double. */
+static void expect_cut(const float *whole, const float *cut, uint32_t dim, bool scaled)
+{
+    for (int i = 0; i < N_DOCS; i++) {
+        double length = 0;
+        for (uint32_t k = 0; k < dim; k++)
+            length += (double)whole[i * DIM + (int)k] * (double)whole[i * DIM + (int)k];
+        for (uint32_t k = 0; k < dim; k++) {
+            const double x = (double)whole[i * DIM + (int)k],
+                         y = (double)cut[(uint32_t)i * dim + k];
+            if (!scaled) assert_true(x == y);
+            const double want = scaled ? x / sqrt(length) : x;
+            assert_true(want - y < 1e-6 && y - want < 1e-6);
+        }
+    }
+}
+
+/* Of a model that normalizes and of one that does not: what is cut, and what is scaled. Passes of one
+ * document and of many give the same bits, and a session with other dimensions is another by its identity. */
+static void vectors_are_cut_and_scaled_as_asked(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t dim;
+        vecmill_normalize when;
+        bool scaled; /* where the model does not normalize */
+        bool scaled_toy;
+    } cases[] = {
+        {0, VECMILL_NORMALIZE_AUTO, false, true}, {DIM, VECMILL_NORMALIZE_AUTO, false, true},
+        {DIM, VECMILL_NORMALIZE_NO, false, true}, {DIM, VECMILL_NORMALIZE_YES, true, true},
+        {5, VECMILL_NORMALIZE_AUTO, true, true},  {5, VECMILL_NORMALIZE_NO, false, false},
+        {1, VECMILL_NORMALIZE_YES, true, true},   {DIM - 1, VECMILL_NORMALIZE_AUTO, true, true},
+    };
+    static float whole[2][N_DOCS * DIM], cut[N_DOCS * DIM], again[DIM];
+    static const char *const models[] = {"raw", "toy"};
+    vecmill_doc docs[N_DOCS];
+    make_docs(docs);
+    make_model("raw", "--no-normalize --layers 2 --hidden 32 --heads 4 --intermediate 64 "
+                      "--vocab 160 --positions 64");
+    for (int m = 0; m < 2; m++) {
+        vecmill_options o = options_for(models[m], "cache");
+        vecmill_session *s = open_ok(&o);
+        vecmill_facts plain = {.struct_bytes = sizeof plain};
+        vecmill_session_describe(s, &plain);
+        char plain_identity[33];
+        snprintf(plain_identity, sizeof plain_identity, "%s", plain.identity);
+        assert_int_equal(vecmill_embed(s, docs, N_DOCS, whole[m], NULL, NULL), VECMILL_OK);
+        vecmill_session_close(s);
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            const uint32_t dim = cases[i].dim ? cases[i].dim : DIM;
+            const bool scaled = m ? cases[i].scaled_toy : cases[i].scaled;
+            o.dimensions = cases[i].dim;
+            o.normalize = cases[i].when;
+            s = open_ok(&o);
+            vecmill_facts f = {.struct_bytes = sizeof f};
+            vecmill_session_describe(s, &f);
+            assert_int_equal(f.dim, dim);
+            assert_int_equal(f.hidden, DIM);
+            assert_int_equal(f.normalized, scaled);
+            const bool is_plain = dim == DIM && (m || !scaled);
+            assert_int_equal(strcmp(f.identity, plain_identity) == 0, is_plain);
+            assert_int_equal(vecmill_embed(s, docs, N_DOCS, cut, NULL, NULL), VECMILL_OK);
+            if (is_plain)
+                assert_memory_equal(cut, whole[m], sizeof cut);
+            else
+                expect_cut(whole[m], cut, dim, scaled);
+            for (int d = 0; d < N_DOCS; d += 13) {
+                assert_int_equal(vecmill_embed(s, &docs[d], 1, again, NULL, NULL), VECMILL_OK);
+                assert_memory_equal(again, cut + (uint32_t)d * dim, dim * sizeof(float));
+            }
+            vecmill_session_close(s);
+        }
+    }
+    vecmill_options o = options_for("raw", "cache");
+    o.dimensions = DIM + 1;
+    open_fails(&o, VECMILL_E_USAGE, "33 dimensions, and the vectors of");
+    o.dimensions = 0;
+    o.normalize = (vecmill_normalize)3;
+    open_fails(&o, VECMILL_E_USAGE, "normalize is 3, over VECMILL_NORMALIZE_NO, 2");
+}
+
 static void long_documents_are_counted_or_fail(void **state)
 {
     (void)state;
@@ -617,6 +699,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_tokenizer_without_special_tokens_is_refused),
         cmocka_unit_test(nothing_is_left_open),
         cmocka_unit_test(bits_depend_on_the_text_alone),
+        cmocka_unit_test(vectors_are_cut_and_scaled_as_asked),
         cmocka_unit_test(long_documents_are_counted_or_fail),
         cmocka_unit_test(odd_documents_are_documents),
         cmocka_unit_test(nothing_is_taken_after_open),

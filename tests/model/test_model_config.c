@@ -207,6 +207,10 @@ static const struct config_case cases[] = {
      "{\"prompts\":{\"query\":\"query: \"},\"default_prompt_name\":\"query\"}", "\"query\""},
     {CONFIG_PROMPTS, "a default prompt that is missing", "{\"default_prompt_name\":\"query\"}",
      "\"query\" is missing"},
+    {CONFIG_PROMPTS, "components to keep", "{\"truncate_dim\":128}", NULL},
+    {CONFIG_PROMPTS, "components to keep, all", "{\"truncate_dim\":null}", NULL},
+    {CONFIG_PROMPTS, "no component to keep", "{\"truncate_dim\":0}", "\"truncate_dim\""},
+    {CONFIG_PROMPTS, "components in words", "{\"truncate_dim\":\"all\"}", "\"truncate_dim\""},
     {CONFIG_PROMPTS, "another kind of model", "{\"model_type\":\"SparseEncoder\"}",
      "\"SparseEncoder\""},
 };
