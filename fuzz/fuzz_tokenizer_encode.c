@@ -3,7 +3,8 @@
  * anywhere. The first byte chooses: 'S': the rest is a section, which is refused or used; 'E': the rest
  * is triples { u16 offset, u8 bits } that are turned over in a good section, which is then used so. Any
  * other: its low five bits are the most tokens, and the rest is text, encoded in each configuration and
- * again with room for all, of which the first has to be the beginning, and as many at a time. */
+ * again with room for all, of which the first has to be the beginning, as many at a time, and with
+ * their places. */
 #include "text/text.h"
 
 #include <stdlib.h>
@@ -77,6 +78,30 @@ static void compare_pieces(const struct text *text, const char *data, size_t byt
     }
 }
 
+struct places {
+    const int32_t *all;
+    uint32_t n, n_all;
+    size_t bytes;
+};
+
+static void keep(void *context, const struct text_piece *piece)
+{
+    struct places *p = context;
+    if (p->n == p->n_all || piece->id != p->all[p->n]) abort();
+    if (piece->start > piece->end || piece->end > p->bytes) abort();
+    p->n++;
+}
+
+/* With their places they are the same, and the places are in the text. */
+static void compare_places(const struct text *text, const char *data, size_t bytes,
+                           const int32_t *all, uint32_t n_all)
+{
+    static _Alignas(64) unsigned char memory[1u << 15];
+    struct places p = {.all = all, .n_all = n_all, .bytes = bytes};
+    if (text_pieces_bytes() > sizeof memory) abort();
+    if (text_pieces(memory, text, data, bytes, keep, &p) != n_all || p.n != n_all) abort();
+}
+
 static void encode(const struct text *text, const char *data, size_t bytes, uint32_t most)
 {
     static int32_t all[ALL_TOKENS];
@@ -90,8 +115,14 @@ static void encode(const struct text *text, const char *data, size_t bytes, uint
         abort();
     if (whole.truncated) return;
     compare_pieces(text, data, bytes, most, all + text->n_before, whole.n_ids - text->n_specials);
+    compare_places(text, data, bytes, all + text->n_before, whole.n_ids - text->n_specials);
     if (whole.replaced_bytes > bytes || r.replaced_bytes > whole.replaced_bytes) abort();
     if (utf8_valid(data, bytes) != (whole.replaced_bytes == 0)) abort();
+}
+
+static void ignore(void *context, const struct text_piece *piece)
+{
+    (void)context, (void)piece;
 }
 
 static volatile char sink; /* bytes are read into it, so that they are read */
@@ -104,7 +135,9 @@ static void use_section(const void *section, size_t bytes)
     int32_t ids[64];
     struct text_result r;
     if (text_open(section, bytes, &text, &err) != VECMILL_OK || text.n_specials >= 64) return;
+    static _Alignas(64) unsigned char memory[1u << 15];
     text_encode(&text, sample, sizeof sample - 1, 64, ids, &r);
+    (void)text_pieces(memory, &text, sample, sizeof sample - 1, ignore, NULL);
     for (uint32_t i = 0; i < r.n_ids; i++) {
         size_t n = 0;
         const char *t = text_token(&text, ids[i], &n);

@@ -194,6 +194,23 @@ VECMILL_API vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_do
                                             size_t capacity, size_t *n_ids, vecmill_result *result,
                                             vecmill_err *err);
 
+typedef struct vecmill_token {
+    int32_t id;
+    uint32_t word;       /* of the text, from 0: pieces of one word share it; UINT32_MAX: a special
+                                    token that is put around the text */
+    uint32_t start, end; /* the bytes of the text that it was made of; 0, 0 for those */
+} vecmill_token;
+
+/* All tokens of one text, which is not cut, each with its place in it: for counting and cutting texts.
+ *   specials  1: with the special tokens around them
+ *   tokens    caller's, room for `capacity`; NULL if that is 0. The first so many tokens are written
+ *   n_tokens  how many there are, which may be more
+ * Under every long_policy. Takes some 16 KiB of heap meanwhile. Errors: E_LIMIT (over VECMILL_MAX_DOCUMENT),
+ * E_MEMORY. */
+VECMILL_API vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc doc, int specials,
+                                          vecmill_token *tokens, size_t capacity, size_t *n_tokens,
+                                          vecmill_err *err);
+
 /* The text of a token id (WordPiece continuation marks included), not terminated, *bytes long,
  * valid until the session is closed; NULL if the id is not in the vocabulary. */
 VECMILL_API const char *vecmill_token_text(const vecmill_session *session, int32_t id,

@@ -220,6 +220,47 @@ vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32
     return VECMILL_OK;
 }
 
+/* Tokens of a text that are kept as far as there is room. */
+struct tokens {
+    vecmill_token *at;
+    size_t n, capacity;
+};
+
+static void keep_token(struct tokens *t, vecmill_token token)
+{
+    if (t->n < t->capacity) t->at[t->n] = token;
+    t->n++;
+}
+
+static void keep_piece(void *context, const struct text_piece *p)
+{
+    keep_token(context, (vecmill_token){p->id, p->word, p->start, p->end});
+}
+
+vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc doc, int specials,
+                              vecmill_token *tokens, size_t capacity, size_t *n_tokens,
+                              vecmill_err *err)
+{
+    const struct text *text = &session->text;
+    int32_t around[TEXT_SPECIALS_MAX];
+    void *memory = NULL;
+    if (doc.bytes > VECMILL_MAX_DOCUMENT) {
+        return err_set(err, VECMILL_E_LIMIT, "a text of %zu bytes, over VECMILL_MAX_DOCUMENT, %u",
+                       doc.bytes, VECMILL_MAX_DOCUMENT);
+    }
+    VM_TRY(mem_new(text_pieces_bytes(), "the tokens of a text", &memory, err));
+    struct tokens t = {.at = tokens, .capacity = capacity};
+    const uint32_t n_around = specials ? text_enclose(text, around, 0) : 0;
+    for (uint32_t i = 0; i < n_around && i < text->n_before; i++)
+        keep_token(&t, (vecmill_token){.id = around[i], .word = UINT32_MAX});
+    (void)text_pieces(memory, text, doc.text, doc.bytes, keep_piece, &t);
+    for (uint32_t i = text->n_before; i < n_around; i++)
+        keep_token(&t, (vecmill_token){.id = around[i], .word = UINT32_MAX});
+    mem_free(memory);
+    *n_tokens = t.n;
+    return VECMILL_OK;
+}
+
 const char *vecmill_token_text(const vecmill_session *session, int32_t id, size_t *bytes)
 {
     return text_token(&session->text, id, bytes);

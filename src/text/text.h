@@ -103,6 +103,22 @@ uint64_t text_stream_replaced(const struct text_stream *stream);
  * 0. Returns how many there are now: n + n_specials, from ids[0]. */
 uint32_t text_enclose(const struct text *text, int32_t *ids, uint32_t n);
 
+/* ---- all tokens of a text, each with its place in it ---- */
+
+struct text_piece {
+    int32_t id;
+    uint32_t word;       /* of the text, counted from 0: pieces of one word have one number */
+    uint32_t start, end; /* bytes of the text that it was made of */
+};
+
+/* Bytes of working memory of text_pieces. */
+size_t text_pieces_bytes(void);
+
+/* Hands the tokens that a stream gives, of a text of less than 4 GiB, to `keep` one by one; returns how many
+ * there were. memory: text_pieces_bytes, aligned to 64. Cannot fail. */
+size_t text_pieces(void *memory, const struct text *text, const char *data, size_t bytes,
+                   void (*keep)(void *context, const struct text_piece *piece), void *context);
+
 /* A token's text, borrowed from the section; NULL if no token has this id. */
 const char *text_token(const struct text *text, int32_t id, size_t *bytes);
 

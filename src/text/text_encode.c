@@ -16,7 +16,21 @@ struct match_state {
     uint64_t blocked;  /* no added token begins before this many: a match over it was refused */
 };
 
+/* Who is given tokens with their places, and the places of what is gathered. */
+struct record {
+    void (*keep)(void *context, const struct text_piece *piece);
+    void *context;
+    size_t n;
+    uint32_t n_words;
+    uint32_t start, end; /* of the character that is taken */
+    struct {
+        uint32_t start, end;
+    } chars[TEXT_WORD_CHARS_MAX]; /* of the word that is gathered */
+    uint32_t word_start, word_end;
+};
+
 struct text_stream {
+    struct record *record; /* NULL: ids alone */
     struct section_view view;
     struct norm_source source;
     struct norm_cursor at; /* in the region that is being read */
@@ -71,6 +85,32 @@ static void give_rest(struct text_stream *s)
     if (!s->rest) s->word_bytes = s->word_chars = 0;
 }
 
+static void keep_piece(struct record *r, uint32_t id, uint32_t start, uint32_t end)
+{
+    const struct text_piece piece = {(int32_t)id, r->n_words, start, end};
+    r->keep(r->context, &piece);
+    r->n++;
+}
+
+/* The ended word's pieces; one that is unknown is one piece. */
+static void keep_word(struct text_stream *s, bool known)
+{
+    struct record *r = s->record;
+    uint32_t at = 0, i = 0; /* byte and character of the word */
+    while (known && at < s->word_bytes) {
+        uint32_t id = 0;
+        const uint32_t first = i, behind = at + piece_at(s, at, &id);
+        for (; at < behind; at++)
+            i += (s->word[at] & 0xC0) != 0x80;
+        /* A piece that is no whole character, which only a section that lies has, is the one before. */
+        const uint32_t last = i > first ? i - 1 : (first > 0 ? first - 1 : 0);
+        keep_piece(r, id, r->chars[i > first ? first : last].start, r->chars[last].end);
+    }
+    if (!known) keep_piece(r, s->view.unk, r->word_start, r->word_end);
+    r->n_words++;
+    s->word_bytes = s->word_chars = 0;
+}
+
 /* Ends the word gathered so far: its pieces, or one unknown token. A word is unknown as a whole, and
  * that shows only at its last piece, so pieces are given out once all are known. */
 static void end_word(struct text_stream *s)
@@ -82,6 +122,10 @@ static void end_word(struct text_stream *s)
         const uint32_t bytes = piece_at(s, at, &pieces[n]);
         known = bytes > 0;
         at += bytes;
+    }
+    if (s->record) {
+        keep_word(s, known);
+        return;
     }
     if (!known) {
         pieces[0] = s->view.unk;
@@ -99,8 +143,21 @@ static void end_word(struct text_stream *s)
     s->word_bytes = s->word_chars = 0;
 }
 
+/* The word's next character comes from here in the text. */
+static void note_place(struct text_stream *s)
+{
+    struct record *r = s->record;
+    if (s->word_chars == 0) r->word_start = r->start;
+    r->word_end = r->end;
+    if (s->word_chars < TEXT_WORD_CHARS_MAX) {
+        r->chars[s->word_chars].start = r->start;
+        r->chars[s->word_chars].end = r->end;
+    }
+}
+
 static void add_to_word(struct text_stream *s, uint32_t cp)
 {
+    if (s->record) note_place(s);
     if (s->word_chars <= s->view.word_chars) s->word_chars++;
     if (s->word_chars <= s->view.word_chars)
         s->word_bytes += (uint32_t)utf8_put(cp, s->word + s->word_bytes);
@@ -137,7 +194,12 @@ static void take_ascii(struct text_stream *s)
         if (pair[0] == ASCII_DROP) continue;
         m->previous = pair[1];
         m->n_read++;
+        if (s->record) {
+            s->record->start = (uint32_t)pos;
+            s->record->end = (uint32_t)pos + 1;
+        }
         if (pair[0] == ASCII_WORD) {
+            if (s->record) note_place(s);
             if (s->word_chars <= s->view.word_chars) s->word_chars++;
             if (s->word_chars <= s->view.word_chars) s->word[s->word_bytes++] = pair[1];
         } else {
@@ -146,6 +208,16 @@ static void take_ascii(struct text_stream *s)
     }
     if (pos > raw->pos) raw->previous = data[pos - 1];
     raw->pos = pos;
+}
+
+static void give_added(struct text_stream *s, const unsigned char *pair, size_t start, size_t end)
+{
+    if (s->record) {
+        keep_piece(s->record, section_u32(pair), (uint32_t)start, (uint32_t)end);
+        s->record->n_words++;
+    } else {
+        s->ids[s->n++] = (int32_t)section_u32(pair);
+    }
 }
 
 /* An added token on normalized text at the cursor: gives it out and moves the cursor behind it. Where
@@ -157,12 +229,14 @@ static bool take_normalized(struct text_stream *s)
     const struct added_set *set = &s->view.normalized;
     if (set->trie.n_units == 0 || m->n_read < m->blocked) return false;
     struct norm_cursor ahead = *c, behind;
+    size_t start = 0;
     uint32_t node = TRIE_ROOT, index = TRIE_NONE, last = NORM_NO_CHAR, cp;
     uint64_t n = 0, length = 0;
     while (node != TRIE_NONE && norm_next(&s->source, &ahead, &cp)) {
         unsigned char bytes[4];
         size_t n_bytes = utf8_put(cp, bytes);
         if (n == 0 && !added_may_begin(set, bytes[0])) return false;
+        if (n == 0) start = norm_origin(&ahead)->start;
         for (size_t i = 0; i < n_bytes && node != TRIE_NONE; i++)
             node = trie_step(&set->trie, node, bytes[i]);
         n++;
@@ -187,7 +261,7 @@ static bool take_normalized(struct text_stream *s)
     end_word(s);
     s->full = s->full || s->n == s->most;
     if (s->full) return true;
-    s->ids[s->n++] = (int32_t)section_u32(pair);
+    give_added(s, pair, start, norm_origin(&behind)->pos);
     *c = behind;
     m->n_read += length;
     m->previous = last;
@@ -203,6 +277,10 @@ static void take_region(struct text_stream *s)
         if (s->full) break;
         if (take_normalized(s)) continue;
         if (!norm_next(&s->source, &s->at, &cp)) break;
+        if (s->record) {
+            s->record->start = (uint32_t)norm_origin(&s->at)->start;
+            s->record->end = (uint32_t)norm_origin(&s->at)->pos;
+        }
         take(s, cp);
         s->match.previous = cp;
         s->match.n_read++;
@@ -222,6 +300,7 @@ static void begin(struct text_stream *s, const struct text *text, const char *da
     section_view(text, &s->view);
     norm_source_init(&s->source, data, bytes, s->view.flags, &s->view.raw);
     begin_region(s, &raw);
+    s->record = NULL;
     s->rest = false;
     s->mark = NORM_NO_CHAR;
     s->word_bytes = s->word_chars = 0;
@@ -259,7 +338,7 @@ uint32_t text_stream_next(struct text_stream *s, int32_t *ids, uint32_t max, boo
         if (s->full || !norm_match_raw(&s->source, &raw, &match)) break;
         s->full = s->n == s->most; /* then it is found here again */
         if (s->full) break;
-        s->ids[s->n++] = (int32_t)section_u32(s->view.raw.added + (size_t)8 * match.index);
+        give_added(s, s->view.raw.added + (size_t)8 * match.index, raw.pos, match.end);
         raw.pos = match.end;
         raw.previous = match.last;
         begin_region(s, &raw);
@@ -271,6 +350,32 @@ uint32_t text_stream_next(struct text_stream *s, int32_t *ids, uint32_t max, boo
 uint64_t text_stream_replaced(const struct text_stream *s)
 {
     return s->source.replaced;
+}
+
+/* ---- with their places ---- */
+
+struct places {
+    struct text_stream stream;
+    struct record record;
+};
+
+size_t text_pieces_bytes(void)
+{
+    return sizeof(struct places);
+}
+
+size_t text_pieces(void *memory, const struct text *text, const char *data, size_t bytes,
+                   void (*keep)(void *context, const struct text_piece *piece), void *context)
+{
+    struct places *p = memory;
+    bool more;
+    assert(bytes <= UINT32_MAX);
+    begin(&p->stream, text, data, bytes);
+    p->record = (struct record){.keep = keep, .context = context};
+    p->stream.record = &p->record;
+    (void)text_stream_next(&p->stream, NULL, UINT32_MAX,
+                           &more); /* room enough: it ends with the text */
+    return p->record.n;
 }
 
 uint32_t text_enclose(const struct text *text, int32_t *ids, uint32_t n)

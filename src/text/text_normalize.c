@@ -104,6 +104,7 @@ static bool added_begins(struct norm_source *s, struct raw_cursor *c)
 static bool raw_next(struct norm_source *s, struct raw_cursor *c, uint32_t *cp)
 {
     if (c->pos == s->bytes || added_begins(s, c)) return false;
+    c->start = c->pos;
     c->pos += decode(s, c->pos, cp);
     c->previous = *cp;
     return true;

@@ -19,6 +19,7 @@
 /* Where the raw text is read. */
 struct raw_cursor {
     size_t pos;
+    size_t start;      /* of the character before pos, once one was read */
     size_t blocked;    /* no added token begins before here: a match over it was refused */
     uint32_t previous; /* code point before pos, NORM_NO_CHAR at the start */
 };
@@ -82,6 +83,12 @@ bool norm_match_raw(struct norm_source *s, const struct raw_cursor *at, struct n
 static inline bool norm_is_plain(const struct norm_cursor *c)
 {
     return c->class == 0 && c->i == c->n && c->next.i == c->next.n;
+}
+
+/* Where the code point that norm_next gave comes from in the text. */
+static inline const struct raw_cursor *norm_origin(const struct norm_cursor *c)
+{
+    return c->class ? &c->scan.raw : &c->next.raw;
 }
 
 #endif

@@ -542,6 +542,46 @@ static void vectors_are_cut_and_scaled_as_asked(void **state)
     open_fails(&o, VECMILL_E_USAGE, "normalize is 3, over VECMILL_NORMALIZE_NO, 2");
 }
 
+/* All tokens of a text are those of vecmill_tokenize as far as those go, each made of the bytes it says. */
+static void tokens_have_their_places(void **state)
+{
+    (void)state;
+    static const char text[] = "The water, \xC3\xA9 [MASK] zzz";
+    char longer[1200] = "";
+    for (int i = 0; i < 60; i++)
+        strcat(longer, i % 2 ? "water " : "The ");
+    const vecmill_doc docs[] = {doc(text), doc(""), {longer, strlen(longer)}};
+    vecmill_options o = options_for("toy", "cache");
+    vecmill_session *s = open_ok(&o);
+    for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
+        static vecmill_token tokens[512], few[3];
+        int32_t ids[64];
+        size_t n_ids, n, n_text, n_few;
+        vecmill_result r;
+        assert_int_equal(vecmill_tokenize(s, docs[i], ids, 64, &n_ids, &r, NULL), VECMILL_OK);
+        assert_int_equal(vecmill_tokens(s, docs[i], 1, tokens, 512, &n, NULL), VECMILL_OK);
+        assert_int_equal(vecmill_tokens(s, docs[i], 0, NULL, 0, &n_text, NULL), VECMILL_OK);
+        assert_int_equal(vecmill_tokens(s, docs[i], 1, few, 3, &n_few, NULL), VECMILL_OK);
+        assert_int_equal(n_few, n);
+        assert_memory_equal(few, tokens, (n < 3 ? n : 3) * sizeof *few);
+        assert_int_equal(n, n_text + 2);
+        assert_int_equal(n > n_ids, r.truncated);
+        for (size_t k = 0; k + 1 < n_ids; k++)
+            assert_int_equal(tokens[k].id, ids[k]);
+        assert_int_equal(tokens[n - 1].id, ids[n_ids - 1]);
+        for (size_t k = 0; k < n; k++) {
+            const bool special = k == 0 || k == n - 1;
+            assert_int_equal(tokens[k].word == UINT32_MAX, special);
+            if (special || k == 1) continue;
+            assert_true(tokens[k].start >= tokens[k - 1].end && tokens[k].end <= docs[i].bytes);
+            assert_true(tokens[k].start < tokens[k].end);
+            assert_true(tokens[k].word == tokens[k - 1].word ||
+                        tokens[k].word == tokens[k - 1].word + 1);
+        }
+    }
+    vecmill_session_close(s);
+}
+
 static void long_documents_are_counted_or_fail(void **state)
 {
     (void)state;
@@ -700,6 +740,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(nothing_is_left_open),
         cmocka_unit_test(bits_depend_on_the_text_alone),
         cmocka_unit_test(vectors_are_cut_and_scaled_as_asked),
+        cmocka_unit_test(tokens_have_their_places),
         cmocka_unit_test(long_documents_are_counted_or_fail),
         cmocka_unit_test(odd_documents_are_documents),
         cmocka_unit_test(nothing_is_taken_after_open),

@@ -88,6 +88,34 @@ static char *make_text(size_t *bytes)
     return copy;
 }
 
+struct places {
+    const int32_t *ids;
+    size_t n, bytes;
+    uint32_t word;
+};
+
+static void keep(void *context, const struct text_piece *piece)
+{
+    struct places *p = context;
+    assert_int_equal(piece->id, p->ids[p->n]);
+    assert_true(piece->start <= piece->end && piece->end <= p->bytes);
+    assert_true(p->n == 0 ? piece->word == 0 : piece->word - p->word < 2);
+    p->word = piece->word;
+    p->n++;
+}
+
+/* The same tokens with their places in the text. */
+static void compare_places(const struct text *text, const char *data, size_t bytes,
+                           const int32_t *ids, size_t n)
+{
+    void *memory = aligned_alloc(64, (text_pieces_bytes() + 63) / 64 * 64);
+    assert_non_null(memory);
+    struct places p = {.ids = ids, .bytes = bytes};
+    assert_int_equal(text_pieces(memory, text, data, bytes, keep, &p), n);
+    assert_int_equal(p.n, n);
+    free(memory);
+}
+
 /* Reads the stream in pieces of at most `most` tokens (0: of any size) and compares. */
 static void compare(const struct text *text, const char *data, size_t bytes, uint32_t most,
                     const int32_t *whole, const struct text_result *all)
@@ -113,6 +141,7 @@ static void compare(const struct text *text, const char *data, size_t bytes, uin
         replaced = text_stream_replaced(s);
     }
     assert_int_equal(n, n_all);
+    if (most == 1) compare_places(text, data, bytes, whole + text->n_before, n_all);
     assert_int_equal(replaced, all->replaced_bytes);
     bool more = true;
     assert_int_equal(text_stream_next(s, ids, 64, &more), 0); /* the end stays the end */
