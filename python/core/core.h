@@ -47,9 +47,10 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
 extern const char *const core_precisions[CORE_PRECISIONS];
 
 /* The UTF-8 of a str, in a bytes object that is the caller's and that doc points into; NULL with an exception
- * set: a str that has no UTF-8 (a lone surrogate) is an UnicodeEncodeError, anything else a TypeError that
- * names its place. What Python would keep in the str itself would live as long as that. bytes are taken for
- * UTF-8 as they are, and read by the library as a file's are: what of them is none, as U+FFFD. */
+ * set: what is no str is a TypeError that names its place. Half of a surrogate pair, which has no UTF-8, is
+ * U+FFFD, and two halves are the character they make, as in a file of JSON. What Python would keep in the
+ * str itself would live as long as that. bytes are taken for UTF-8 as they are, and read by the library as
+ * a file's are: what of them is none, as U+FFFD. */
 PyObject *core_text_get(PyObject *text, Py_ssize_t place, vecmill_doc *doc);
 
 /* Texts of one call, n of them. */

@@ -70,6 +70,26 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
     return true;
 }
 
+/* Of a str that has halves of surrogate pairs. In UTF-16 two that meet are one character, and what is left of
+ * them is replaced one by one. */
+static PyObject *mended(PyObject *text)
+{
+    char *data;
+    Py_ssize_t n;
+    int little = -1;
+    PyErr_Clear();
+    PyObject *units = PyUnicode_AsEncodedString(text, "utf-16-le", "surrogatepass");
+    if (!units || PyBytes_AsStringAndSize(units, &data, &n) < 0) {
+        Py_XDECREF(units);
+        return NULL;
+    }
+    PyObject *whole = PyUnicode_DecodeUTF16(data, n, "replace", &little);
+    PyObject *bytes = whole ? PyUnicode_AsUTF8String(whole) : NULL;
+    Py_XDECREF(whole);
+    Py_DECREF(units);
+    return bytes;
+}
+
 PyObject *core_text_get(PyObject *text, Py_ssize_t place, vecmill_doc *doc)
 {
     char *data;
@@ -80,6 +100,7 @@ PyObject *core_text_get(PyObject *text, Py_ssize_t place, vecmill_doc *doc)
         return NULL;
     }
     PyObject *bytes = PyBytes_Check(text) ? Py_NewRef(text) : PyUnicode_AsUTF8String(text);
+    if (!bytes && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) bytes = mended(text);
     if (!bytes || PyBytes_AsStringAndSize(bytes, &data, &n) < 0) {
         Py_XDECREF(bytes);
         return NULL;

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vecmill import _core, _programs, _stream
+from vecmill import _core, _documents, _programs, _stream
 from vecmill._errors import DocumentError, DoesNotFitError, UsageError
 
 _CHARS_A_THREAD = 1 << 14  # of one call of a session: what Ctrl-C waits for
@@ -149,6 +149,7 @@ class Embedder:
     def count_tokens(self, texts: Iterable[str]) -> int:
         """Tokens that embedding these texts computes, special ones included, cut at max_length."""
         total = 0
+        texts = _documents.texts_of(texts)
         for piece in _stream.pieces(texts, _stream.PIECE_TEXTS, _stream.PIECE_CHARS, self._cut):
             session = self._open()
             with self._lock:
@@ -160,6 +161,7 @@ class Embedder:
     def chunks(self, texts: Iterable[str], workers: int | None = None,
                batch_size: int = 256) -> Iterator[list[_stream.Result]]:
         """Lists of results in order (see _stream); stream() and astream() are this, one by one."""
+        texts = _documents.texts_of(texts)
         if workers is None:
             self._open()
             dim, longest = self.dim, int(self.facts["max_length"])
@@ -175,7 +177,7 @@ class Embedder:
 
     def stream(self, texts: Iterable[str], *, workers: int | None = None, batch_size: int = 256,
                on_error: str = "raise", progress: bool = False) -> Iterator[np.ndarray]:
-        """A float32 row of shape (dim,) for each text, in order, lazily.
+        """A float32 row of shape (dim,) for each text, in order, lazily. A str is one text.
 
         workers:  None: in this process, with its threads; n: n processes, any of which may be killed at any
                   moment without a trace in the result; 0: as many as this cgroup's processors and memory allow
@@ -186,6 +188,7 @@ class Embedder:
         """
         if on_error not in ("raise", "skip"):
             raise UsageError(f"on_error is {on_error!r}; it is 'raise' or 'skip'")
+        texts = _documents.texts_of(texts)
         bar = _bar(texts) if progress else None
         chunks = self.chunks(texts, workers, batch_size)
         try:

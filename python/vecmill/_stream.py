@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vecmill import _core
+from vecmill import _core, _documents
 from vecmill._errors import LimitError
 
 PIECE_TEXTS = 64
@@ -47,7 +47,7 @@ def pieces(texts: Iterable[str], most_texts: int, most_chars: int, cut: int | No
     chars = 0
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"document {i} is {type(text).__name__}, not str")
+            raise _documents.refusal(i, text)
         if cut is not None and len(text) > cut:
             text = text[:cut]
         piece.append(text)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from vecmill import _custom, _programs
+from vecmill import _custom, _documents, _programs
 from vecmill._embedder import Embedder
 from vecmill._errors import NotFoundError, UnsupportedError, UsageError
 
@@ -140,6 +140,7 @@ def _where(documents: str | Iterable[str], batch_size: int,
         raise UsageError(f"batch_size must be >= 1, got {batch_size}")
     if isinstance(documents, str):
         return [documents], None
+    documents = _documents.texts_of(documents)
     few = isinstance(documents, list) and len(documents) < batch_size
     return documents, None if few else parallel
 
