@@ -1,6 +1,13 @@
 /* core_answers: what the library says, in Python's words. */
 #include "core.h"
 
+#include <string.h>
+
+PyObject *core_words(const char *text)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
+}
+
 /* Steals value; false with an exception set. */
 static bool put(PyObject *dict, const char *key, PyObject *value)
 {
@@ -16,7 +23,7 @@ static bool put_u64(PyObject *dict, const char *key, uint64_t value)
 
 static bool put_text(PyObject *dict, const char *key, const char *text)
 {
-    return put(dict, key, PyUnicode_FromString(text));
+    return put(dict, key, core_words(text));
 }
 
 static bool put_bool(PyObject *dict, const char *key, bool value)
@@ -50,7 +57,8 @@ PyObject *core_facts(const vecmill_facts *f)
                put_u64(d, "intermediate", f->intermediate) && put_u64(d, "vocab", f->vocab) &&
                put_text(d, "precision", core_precisions[f->precision]) &&
                put_bool(d, "normalized", f->normalized) && put_text(d, "pooling", f->pooling) &&
-               put_text(d, "isa", f->isa) && put_text(d, "pack_path", f->pack_path) &&
+               put_text(d, "isa", f->isa) &&
+               put(d, "pack_path", PyUnicode_DecodeFSDefault(f->pack_path)) &&
                put_u64(d, "pack_bytes", f->pack_bytes) &&
                put_u64(d, "arena_bytes", f->arena_bytes) && put_text(d, "identity", f->identity) &&
                put_u64(d, "threads", f->threads));
@@ -84,7 +92,7 @@ PyObject *core_plan(const vecmill_plan *p)
                         put_text(d, "limit_source", p->limit_source) &&
                         put_bool(d, "fits", p->fits) && put_u64(d, "workers", p->workers) &&
                         put_u64(d, "batch_tokens", p->batch_tokens) &&
-                        put_u64(d, "max_length", p->max_length) &&
+                        put_u64(d, "max_length", p->max_length) && put_u64(d, "dim", p->dim) &&
                         put_u64(d, "max_document", p->max_document) &&
                         put_bool(d, "measured", p->measured) && put_bool(d, "shrunk", p->shrunk) &&
                         put_bool(d, "oom_group", p->oom_group) && put(d, "parts", parts(p)) &&

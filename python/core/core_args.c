@@ -7,6 +7,7 @@ const char *const core_precisions[CORE_PRECISIONS] = {"fp32", "bf16", "int8"};
 
 #define PICK_PRECISION "precision is 'fp32', 'bf16' or 'int8', not '%.40s'"
 #define PICK_LONG      "long is 'truncate', 'error' or 'split', not '%.40s'"
+#define PICK_NORMALIZE "normalize is 'auto', 'yes' or 'no', not '%.40s'"
 
 static bool pick(const char *word, const char *const *words, int n, const char *format, int *picked)
 {
@@ -28,27 +29,47 @@ static uint64_t beside_bytes(void *context, uint32_t dim, uint32_t capacity, uin
     return held->bytes > UINT64_MAX - rows ? UINT64_MAX : held->bytes + rows;
 }
 
+/* A path's bytes, borrowed; of a str in the encoding of file names only where that is UTF-8: what has none
+ * (a name that os.fsdecode made of other bytes) is given as bytes. None: NULL. */
+static int path_of(PyObject *given, void *out)
+{
+    const char **path = out;
+    if (given == Py_None) {
+        *path = NULL;
+        return 1;
+    }
+    if (PyBytes_Check(given))
+        *path = PyBytes_AsString(given);
+    else
+        *path = PyUnicode_AsUTF8AndSize(given, NULL);
+    return *path != NULL;
+}
+
 bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
                   vecmill_pool_options *pool_options, struct core_beside *held)
 {
-    static char *of_session[] = {"model_dir", "cache_dir",    "worker_path", "isa",     "precision",
-                                 "long",      "batch_tokens", "max_length",  "threads", NULL};
-    static char *of_pool[] = {
-        "model_dir",    "cache_dir",    "worker_path", "isa",     "precision",
-        "long",         "batch_tokens", "max_length",  "workers", "memory_bytes",
-        "max_document", "beside_bytes", "beside_rows", NULL};
+    static char *of_session[] = {"model_dir",  "cache_dir",  "worker_path", "isa",
+                                 "precision",  "long",       "normalize",   "batch_tokens",
+                                 "max_length", "dimensions", "threads",     NULL};
+    static char *of_pool[] = {"model_dir",    "cache_dir",    "worker_path", "isa",
+                              "precision",    "long",         "normalize",   "batch_tokens",
+                              "max_length",   "dimensions",   "workers",     "memory_bytes",
+                              "max_document", "beside_bytes", "beside_rows", NULL};
     static const char *const policies[] = {"truncate", "error", "split"};
-    const char *precision = NULL, *policy = NULL;
+    static const char *const whens[] = {"auto", "yes", "no"};
+    const char *precision = NULL, *policy = NULL, *when = NULL;
     unsigned long long memory = 0, document = 0, bytes = 0;
     unsigned int rows = 0, workers = 0;
     int picked_precision = VECMILL_FP32, picked_policy = VECMILL_LONG_TRUNCATE;
+    int picked_when = VECMILL_NORMALIZE_AUTO;
     vecmill_options_init(options);
     if (pool_options) {
         vecmill_pool_options_init(pool_options);
         if (!PyArg_ParseTupleAndKeywords(
-                args, kwargs, "s|$zzzzzIIIKKKI", of_pool, &options->model_dir, &options->cache_dir,
-                &options->worker_path, &options->isa, &precision, &policy, &options->batch_tokens,
-                &options->max_length, &workers, &memory, &document, &bytes, &rows))
+                args, kwargs, "O&|$O&O&zzzzIIIIKKKI", of_pool, path_of, &options->model_dir,
+                path_of, &options->cache_dir, path_of, &options->worker_path, &options->isa,
+                &precision, &policy, &when, &options->batch_tokens, &options->max_length,
+                &options->dimensions, &workers, &memory, &document, &bytes, &rows))
             return false;
         pool_options->workers = workers;
         pool_options->memory_bytes = memory;
@@ -57,16 +78,19 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
         pool_options->beside = bytes || rows ? beside_bytes : NULL;
         pool_options->beside_context = held;
     } else if (!PyArg_ParseTupleAndKeywords(
-                   args, kwargs, "s|$zzzzzIII", of_session, &options->model_dir,
-                   &options->cache_dir, &options->worker_path, &options->isa, &precision, &policy,
-                   &options->batch_tokens, &options->max_length, &options->threads)) {
+                   args, kwargs, "O&|$O&O&zzzzIIII", of_session, path_of, &options->model_dir,
+                   path_of, &options->cache_dir, path_of, &options->worker_path, &options->isa,
+                   &precision, &policy, &when, &options->batch_tokens, &options->max_length,
+                   &options->dimensions, &options->threads)) {
         return false;
     }
     if (!pick(precision, core_precisions, CORE_PRECISIONS, PICK_PRECISION, &picked_precision))
         return false;
     if (!pick(policy, policies, 3, PICK_LONG, &picked_policy)) return false;
     options->precision = (vecmill_precision)picked_precision;
+    if (!pick(when, whens, 3, PICK_NORMALIZE, &picked_when)) return false;
     options->long_policy = (vecmill_long)picked_policy;
+    options->normalize = (vecmill_normalize)picked_when;
     return true;
 }
 

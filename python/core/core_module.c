@@ -8,8 +8,8 @@ PyObject *core_raise(const vecmill_err *err)
 {
     PyObject *errors = PyImport_ImportModule("vecmill._errors");
     if (!errors) return NULL;
-    PyObject *made =
-        PyObject_CallMethod(errors, "from_status", "is", (int)err->status, err->message);
+    PyObject *made = PyObject_CallMethod(errors, "from_status", "iN", (int)err->status,
+                                         core_words(err->message));
     if (made) PyErr_SetObject((PyObject *)Py_TYPE(made), made);
     Py_XDECREF(made);
     Py_DECREF(errors);

@@ -159,8 +159,8 @@ static vecmill_status take_one(struct pool *self, uint32_t wait_ms, float *row,
 static bool note_failure(PyObject *failures, size_t i, const vecmill_result *result,
                          const vecmill_err *why)
 {
-    PyObject *item = Py_BuildValue("niks", (Py_ssize_t)i, (int)result->status,
-                                   (unsigned long)result->n_tokens, why->message);
+    PyObject *item = Py_BuildValue("nikN", (Py_ssize_t)i, (int)result->status,
+                                   (unsigned long)result->n_tokens, core_words(why->message));
     const bool ok = item && PyList_Append(failures, item) == 0;
     Py_XDECREF(item);
     return ok;

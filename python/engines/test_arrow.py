@@ -62,6 +62,17 @@ class Rows(kit.Case):
                     self.assertEqual(there.tolist(), [text is not None for text in self.texts])
                     self.assertEqual(ek.vectors(whole["v"].drop_null()).tobytes(), self.want.tobytes())
 
+    def test_fewer_dimensions(self):
+        """And bytes that are no UTF-8, half a surrogate pair for one: as U+FFFD, as in a file."""
+        texts = [text for text in self.texts[:64] if text is not None]
+        made = pa.Table.from_batches(run(batches(texts, 64), job(dimensions=5)))
+        want = vecmill.Embedder(kit.model("toy"), dimensions=5).embed(texts)
+        self.assertEqual(ek.vectors(made["v"].combine_chunks()).tobytes(), want.tobytes())
+        odd = pa.array([b"half \xed\xa0\xbd of it"], pa.binary()).view(pa.string())
+        made, = run([pa.RecordBatch.from_pydict({"text": odd})])
+        want = vecmill.Embedder(kit.model("toy")).embed("half \ufffd\ufffd\ufffd of it")
+        self.assertEqual(ek.vectors(made["v"]).tobytes(), want.tobytes())
+
     def test_other_columns_are_untouched(self):
         """And not copied: their buffers are those that came."""
         columns = {"id": pa.array(range(4)), "text": pa.array(["a", "b", None, "d"]),
@@ -170,6 +181,8 @@ class Refused(kit.Case):
             ("long is 'cut'", lambda: job(long="cut")),
             ("isa is 'neon'", lambda: job(isa="neon")),
             ("batch_tokens is -1", lambda: job(batch_tokens=-1)),
+            ("dimensions is 0", lambda: job(dimensions=0)),
+            ("normalize is 'maybe'", lambda: job(normalize="maybe")),
             ("max_length is True", lambda: job(max_length=True)),
         ):
             with self.subTest(words), self.assertRaisesRegex(vecmill.UsageError, re.escape(words)):

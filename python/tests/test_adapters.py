@@ -1,6 +1,8 @@
 """vecmill inside LangChain, LlamaIndex and Qdrant's client, the real ones; what is not installed is skipped."""
 
+import copy
 import importlib.util
+import pickle
 import unittest
 
 import kit
@@ -39,6 +41,14 @@ class LangChain(Case):
         store = InMemoryVectorStore.from_texts(self.texts, made)
         self.assertEqual(store.similarity_search(self.texts[7], k=1)[0].page_content, self.texts[7])
 
+    def test_copies(self):
+        from vecmill.langchain import VecmillEmbeddings
+        for more in ({}, {"lazy_load": True}):
+            made = VecmillEmbeddings(NAME, parallel=1, batch_size=7, **more, **self.options)
+            for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+                np.testing.assert_array_equal(np.array(other.embed_documents(self.texts), np.float32), self.want)
+                self.assertEqual((other.batch_size, other.parallel), (7, 1))
+
     def test_async(self):
         import asyncio
 
@@ -64,6 +74,14 @@ class LlamaIndex(Case):
                                       self.want[4])
         nodes = made([TextNode(text=text) for text in self.texts[:5]])
         np.testing.assert_array_equal(np.array([node.embedding for node in nodes], np.float32), self.want[:5])
+
+    def test_copies(self):
+        from vecmill.llama_index import VecmillEmbedding
+        for more in ({}, {"lazy_load": True}):
+            made = VecmillEmbedding(NAME, embed_batch_size=9, parallel=1, **more, **self.options)
+            for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made), copy.copy(made)):
+                np.testing.assert_array_equal(np.array(other.get_text_embedding_batch(self.texts), np.float32), self.want)
+                self.assertEqual((other.embed_batch_size, other._parallel), (9, 1))
 
 
 @unittest.skipIf(missing("qdrant_client"), "qdrant-client is not installed")

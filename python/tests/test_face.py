@@ -9,10 +9,12 @@ import os
 import pathlib
 import shutil
 import subprocess
+import unittest
 import warnings
 
 import kit
 import numpy as np
+import reference
 
 import vecmill
 from vecmill import Device, ModelSource, PoolingType, TextEmbedding
@@ -271,6 +273,54 @@ class Surrogates(kit.Case):
         out = lines.replace("jsonl", "npy")
         subprocess.run([vecmill._programs.PROGRAM, "embed", "-m", folder, "-i", lines, "-o", out, "--progress", "none"], check=True)
         np.testing.assert_array_equal(np.load(out), vecmill.Embedder(folder).embed([odd for odd, _ in self.CASES]))
+
+
+class Dimensions(kit.Case):
+    def test_cut_and_scaled(self):
+        """NumPy cuts and scales what comes whole."""
+        texts = kit.texts(20)
+        for normalization in (True, False):
+            TextEmbedding._custom_models.clear()
+            TextEmbedding.add_custom_model("test/toy", "MEAN", normalization, ModelSource(hf="test/toy"), 32)
+
+            def rows(parallel=None, **how):
+                m = TextEmbedding("test/toy", specific_model_path=kit.model("toy"), **how)
+                got = np.stack(list(m.embed(texts, parallel=parallel, batch_size=4)))
+                self.assertEqual((m.embedding_size, m.model.dim, m.plan(1)["dim"]), (got.shape[1],) * 3)
+                return got
+            whole = rows()
+            for n in (1, 7, 32):
+                cut = whole[:, :n]
+                scaled = cut / np.linalg.norm(cut.astype(np.float64), axis=1, keepdims=True)
+                np.testing.assert_array_equal(rows(dimensions=n, normalize="no"), cut)
+                np.testing.assert_allclose(rows(dimensions=n, normalize="yes"), scaled, atol=1e-6)
+                np.testing.assert_allclose(rows(dimensions=n), cut if n == 32 else scaled, atol=1e-6)
+                np.testing.assert_array_equal(rows(1, dimensions=n), rows(dimensions=n))
+        e = vecmill.Embedder(kit.model("toy"), dimensions=5, long="split", max_length=8)
+        self.assertEqual(e.embed(texts).shape, (20, 5))
+        for how, words in (({"dimensions": 33}, "33.*32"), ({"dimensions": 0}, "0"), ({"dimensions": -1}, "-1"),
+                           ({"dimensions": "8"}, "'8'"), ({"normalize": "maybe"}, "'maybe'")):
+            with self.assertRaisesRegex(ValueError, words):
+                vecmill.Embedder(kit.model("toy"), **how)
+
+    @unittest.skipUnless(kit.REAL_MODEL, kit.harness.NO_REAL_MODEL)
+    def test_sentence_transformers_vectors(self):
+        theirs = np.load(os.path.join(reference.folder(), "minilm-l6-v2.npy"))[:24].astype(np.float64)
+        texts = [row["text"] for row in reference.rows()[:24]]
+        for n in (64, 256):
+            want = theirs[:, :n] / np.linalg.norm(theirs[:, :n], axis=1, keepdims=True)
+            got = vecmill.Embedder(kit.REAL_MODEL, dimensions=n).embed(texts)
+            self.assertLess(float(np.abs(got - want).max()), 2e-6)
+
+    def test_what_the_model_says(self):
+        folder = os.path.join(kit.home(), "says")
+        shutil.copytree(kit.model("toy"), folder)
+        with open(os.path.join(folder, "config_sentence_transformers.json"), "w", encoding="utf-8") as file:
+            json.dump({"truncate_dim": 12}, file)
+        self.assertEqual(vecmill.Embedder(folder).dim, 12)
+        self.assertEqual(vecmill.Embedder(folder, dimensions=32).dim, 32)
+        m = model(specific_model_path=folder, lazy_load=True)
+        self.assertEqual((m.embedding_size, next(m.embed("x")).shape), (12, (12,)))
 
 
 class Failing(kit.Case):

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
 from vecmill import _core, _programs, _share
-from vecmill._embedder import count_of
+from vecmill._embedder import count_of, dimensions_of
 from vecmill._errors import DocumentError, DoesNotFitError, LimitError, UsageError
 from vecmill._stream import PIECE_CHARS, PIECE_TEXTS, WAIT_MS
 
@@ -53,6 +53,8 @@ class Job:
     long: str
     batch_tokens: int | None
     isa: str | None
+    dimensions: int | None = None
+    normalize: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("text_col", "output_col"):
@@ -61,11 +63,12 @@ class Job:
         if not isinstance(self.error_col, str | None):
             raise UsageError(f"error_col is {self.error_col!r}, neither the name of a column nor None")
         for name, words in (("precision", ("auto", "fp32", "bf16", "int8")), ("long", ("truncate", "error", "split")),
-                            ("isa", (None, "ref", "avx2", "avx512"))):
+                            ("isa", (None, "ref", "avx2", "avx512")), ("normalize", ("auto", "yes", "no"))):
             if getattr(self, name) not in words:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it is one of {words}")
         count_of("batch_tokens", self.batch_tokens, _core.MAX_BATCH_TOKENS)
         count_of("max_length", self.max_length, 1 << 30)
+        dimensions_of(self.dimensions)
 
     def folder(self) -> str:
         """The model's, fetched when it is not on this machine yet; processes that ask at once wait for one of them."""
@@ -74,9 +77,11 @@ class Job:
     def options(self, folder: str) -> dict[str, Any]:
         """Of a pool, in the library's words."""
         return {
-            "model_dir": folder, "cache_dir": self.cache_dir, "worker_path": _programs.WORKER, "isa": self.isa,
+            "model_dir": _programs.native(folder), "cache_dir": _programs.native(_programs.absolute(self.cache_dir)),
+            "worker_path": _programs.native(_programs.WORKER), "isa": self.isa,
             "precision": "fp32" if self.precision == "auto" else self.precision, "long": self.long,
             "batch_tokens": self.batch_tokens or 0, "max_length": self.max_length or 0,
+            "dimensions": self.dimensions or 0, "normalize": self.normalize,
         }
 
     @property

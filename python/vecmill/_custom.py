@@ -7,11 +7,16 @@ with the caller's words.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+
+from vecmill import _core, _programs
+from vecmill._errors import VecmillError
 
 _OURS = ("modules.json", "1_Pooling", "vecmill.json")
 
@@ -37,26 +42,64 @@ def _write(folder: str, name: str, content: object) -> None:
         json.dump(content, file, indent=2)
 
 
-def folder_with(model_dir: str, pooling: str, normalize: bool, dim: int, cache_dir: str) -> str:
-    """A folder like model_dir, pooled and normalized as said; made once, and found again."""
+@contextlib.contextmanager
+def _made(parent: str) -> Iterator[str]:
+    """A new folder in `parent`. When that is not to be, nothing is left of either."""
+    missing = parent
+    while not os.path.isdir(os.path.dirname(missing)):
+        missing = os.path.dirname(missing)
+    is_new = not os.path.isdir(parent)
+    os.makedirs(parent, exist_ok=True)
+    made = tempfile.mkdtemp(prefix=".new-", dir=parent)
+    try:
+        yield made
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        folder = parent
+        with contextlib.suppress(OSError):  # another process has put something there
+            while is_new:
+                os.rmdir(folder)
+                folder, is_new = os.path.dirname(folder), folder != missing
+        raise
+
+
+def _check(made: str, source: str) -> None:
+    """Whether this is a model: its configuration, and the names and shapes of its weights. The message names the
+    caller's folder."""
+    with tempfile.TemporaryDirectory(prefix="vecmill-") as cache:
+        try:
+            _core.plan(_programs.native(made), cache_dir=_programs.native(cache), workers=1,
+                       worker_path=_programs.native(_programs.WORKER))
+        except VecmillError as why:
+            raise type(why)(str(why).replace(made, source)) from None
+
+
+def fetched_with(name: str, offline: bool, pooling: str, normalize: bool, dim: int, cache_dir: str | None) -> str:
+    """folder_with() of a model by its name."""
+    return folder_with(_programs.folder(name, cache_dir, offline), pooling, normalize, dim, cache_dir)
+
+
+def folder_with(model_dir: str, pooling: str, normalize: bool, dim: int, cache_dir: str | None) -> str:
+    """A folder like model_dir, pooled and normalized as said; made once, and found again. ModelError: it is no
+    model; nothing is left."""
     source = os.path.realpath(model_dir)
     names = sorted(name for name in os.listdir(source) if name not in _OURS)
     key = hashlib.sha256(json.dumps([source, names, pooling, normalize, dim]).encode()).hexdigest()[:24]
-    place = os.path.join(cache_dir, "custom", key)
+    place = os.path.join(cache_dir or os.path.abspath(_programs.default_cache()), "custom", key)
     if os.path.isdir(place):
         return place
-    os.makedirs(os.path.dirname(place), exist_ok=True)
-    made = tempfile.mkdtemp(prefix=".new-", dir=os.path.dirname(place))
-    try:
+    with _made(os.path.dirname(place)) as made:
         for name in names:
             os.symlink(os.path.join(source, name), os.path.join(made, name))
         _write(made, "modules.json", _modules(normalize))
         os.mkdir(os.path.join(made, "1_Pooling"))
         _write(made, os.path.join("1_Pooling", "config.json"), _pooling(pooling, dim))
+        _check(made, source)
         os.chmod(made, 0o755)
-        os.rename(made, place)
-    except BaseException as why:
-        shutil.rmtree(made)
-        if not isinstance(why, OSError) or not os.path.isdir(place):  # else another process was quicker
-            raise
+        try:
+            os.rename(made, place)
+        except OSError:
+            if not os.path.isdir(place):
+                raise
+            shutil.rmtree(made)  # another process was quicker
     return place

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from vecmill import _core, _documents, _programs, _stream
-from vecmill._errors import DocumentError, DoesNotFitError, UsageError
+from vecmill._errors import DocumentError, DoesNotFitError, ModelError, UsageError
 
 _CHARS_A_THREAD = 1 << 14  # of one call of a session: what Ctrl-C waits for
+_STATE = 1  # what a pickle holds; another number: other members
+_LIVE = ("_session", "_lock", "_facts", "_options")  # of this process, and not in a pickle
 
 
 def bytes_of(memory: int | str | None) -> int:
@@ -53,6 +56,13 @@ def count_of(name: str, value: int | None, most: int) -> int:
     return value
 
 
+def dimensions_of(value: int | None) -> int:
+    """Floats of a vector, 0 where that is left to the model, which has no more than there can be."""
+    if value == 0 and value is not False:
+        raise UsageError("dimensions is 0; a vector has 1 at least")
+    return count_of("dimensions", value, 1 << 30)
+
+
 class Embedder:
     """A model that turns texts into vectors, on this machine's processors.
 
@@ -65,57 +75,117 @@ class Embedder:
     max_length:   tokens kept of a document, special ones included; default: the model's own
     batch_tokens: tokens computed in one pass; default: chosen
     long:         what becomes of longer documents: "truncate", "error", or "split" into windows and average
+    dimensions:   floats kept of a vector, the first ones; default: truncate_dim of the model's
+                  config_sentence_transformers.json, else all
+    normalize:    to length 1: "auto", a vector that was cut; "yes", every one, last; "no", nothing after the model's
+                  own modules
     isa:          at most this instruction set: "ref", "avx2", "avx512"
     memory:       the most that workers and this process's share for them may take, bytes or "512M"; in this
                   process alone, the most that the session's working memory may be
     local_files_only: nothing is fetched
-    lazy_load:    opens the model at the first use instead of now
+    lazy_load:    looks at the model at the first use instead of now
 
-    May be used from several threads, which take turns, and in the child of a fork(), which opens the model again.
+    Working memory is taken when something is computed in this process, not before. May be used from several threads,
+    which take turns, and in the child of a fork(), which opens the model again. May be copied and pickled: a copy
+    holds the options, no weights, and opens the model at its first use, looking for it anew where its folder is not.
     Errors: UsageError, UnsupportedError, NotFoundError, ModelError, DoesNotFitError, SystemCallError.
     """
 
     def __init__(self, model: str = "all-MiniLM-L6-v2", *, cache_dir: str | os.PathLike[str] | None = None,
                  precision: str = "auto", threads: int | None = None, max_length: int | None = None,
-                 batch_tokens: int | None = None, long: str = "truncate", isa: str | None = None,
-                 memory: int | str | None = None, local_files_only: bool = False, lazy_load: bool = False):
-        self.cache_dir = None if cache_dir is None else os.fspath(cache_dir)
-        self.model_dir = _programs.folder(os.fspath(model), self.cache_dir, local_files_only)
-        self.threads = count_of("threads", threads, _core.MAX_THREADS) or min(_core.cpus(), _core.MAX_THREADS)
-        self._memory = bytes_of(memory)
-        # Where documents are truncated nothing behind so many bytes is looked at.
-        self._cut = _core.TEXT_BYTES + 1 if long == "truncate" else None
-        self._options: dict[str, Any] = {
-            "model_dir": self.model_dir,
-            "cache_dir": self.cache_dir,
-            "worker_path": _programs.WORKER,
+                 batch_tokens: int | None = None, long: str = "truncate", dimensions: int | None = None,
+                 normalize: str = "auto", isa: str | None = None, memory: int | str | None = None,
+                 local_files_only: bool = False, lazy_load: bool = False):
+        self.cache_dir = _programs.absolute(cache_dir)
+        asked = os.path.expanduser(os.fsdecode(model))
+        folder = _programs.folder(asked, self.cache_dir, local_files_only)
+        find = partial(_programs.folder, folder if os.path.isdir(asked) else asked, self.cache_dir, local_files_only)
+        self._begin(find, folder, threads, memory, {
             "isa": isa,
             "precision": "fp32" if precision == "auto" else precision,
             "long": long,
             "batch_tokens": count_of("batch_tokens", batch_tokens, _core.MAX_BATCH_TOKENS),
             "max_length": count_of("max_length", max_length, 1 << 30),
-        }
+            "dimensions": dimensions_of(dimensions),
+            "normalize": normalize,
+        }, lazy_load)
+
+    @classmethod
+    def _found(cls, find: Callable[[], str], folder: str, cache_dir: str | None, *, threads: int | None,
+               memory: int | str | None, lazy_load: bool, **choices: Any) -> Embedder:
+        """For other faces, which look for models in their own way. find: may be pickled; folder: what it found."""
+        made = cls.__new__(cls)
+        made.cache_dir = cache_dir
+        made._begin(find, folder, threads, memory, choices, lazy_load)
+        return made
+
+    def _begin(self, find: Callable[[], str], folder: str, threads: int | None, memory: int | str | None,
+               choices: dict[str, Any], lazy_load: bool) -> None:
+        self._find, self.model_dir, self._choices = find, folder, choices
+        self._threads = count_of("threads", threads, _core.MAX_THREADS)
+        self._memory = bytes_of(memory)
+        # Where documents are truncated nothing behind so many bytes is looked at.
+        self._cut = _core.TEXT_BYTES + 1 if choices["long"] == "truncate" else None
         # What a stream holds beside its pool, a line of the plan.
         self._beside: dict[str, Any] = {"beside_bytes": _stream.held_bytes(self._cut), "beside_rows": _stream.ROWS}
+        self._settle()
+        if not lazy_load:
+            self._open()
+            self._session = None  # what workers compute needs none here
+
+    def _settle(self) -> None:
+        """What is of this process."""
+        self._choices = dict(self._choices)
+        self.threads = self._threads or min(_core.cpus(), _core.MAX_THREADS)
+        self._options: dict[str, Any] = {}
         self._session: _core.Session | None = None
         self._facts: dict[str, Any] = {}
         self._lock = threading.Lock()
         _embedders.add(self)
-        if not lazy_load:
-            self._open()
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {name: value for name, value in self.__dict__.items() if name not in _LIVE}
+        return {**kept, "_pickled": (_STATE, _core.version)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        made, version = state.get("_pickled", (0, "another version"))
+        if made != _STATE:
+            raise UsageError(f"this {type(self).__name__} was pickled by vecmill {version} in form {made}, and vecmill "
+                             f"{_core.version} reads form {_STATE}: make it anew, it holds options and no weights")
+        self.__dict__.update((name, value) for name, value in state.items() if name != "_pickled")
+        self._settle()
+
+    def _in_force(self) -> dict[str, Any]:
+        """The library's options. Where the model's folder is not here, as in a pickle from elsewhere, it is looked
+        for again."""
+        if not self._options:
+            if not os.path.isdir(self.model_dir):
+                self.model_dir = self._find()
+            self._options = {**self._choices, "model_dir": _programs.native(self.model_dir),
+                             "cache_dir": _programs.native(_programs.absolute(self.cache_dir)),
+                             "worker_path": _programs.native(_programs.WORKER)}
+        return self._options
 
     # ---- in this process ----
 
     def _open(self) -> _core.Session:
         with self._lock:
             if self._session is None:
-                session = _core.Session(**self._options, threads=self.threads)
-                self._facts = session.describe()
+                session = _core.Session(**self._in_force(), threads=self.threads)
+                self._facts = self._same(session.describe())
                 if 0 < self._memory < self._facts["arena_bytes"]:
                     raise DoesNotFitError(f"the session takes {self._facts['arena_bytes']} bytes, memory allows "
                                           f"{self._memory}: fewer batch_tokens or threads take less")
                 self._session = session
             return self._session
+
+    def _same(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """The facts of what was opened now, which is the model that was there before."""
+        before = self._facts.get("identity", facts["identity"])
+        if facts["identity"] != before:
+            raise ModelError(f"{self.model_dir}: the model was changed while it was in use, from {before[:8]} to "
+                             f"{facts['identity'][:8]}; make the {type(self).__name__} anew")
+        return facts
 
     def _embed_piece(self, piece: list[str], rows: np.ndarray) -> list[tuple[int, int, int]]:
         session = self._open()
@@ -171,8 +241,13 @@ class Embedder:
             return
         source = _stream.pieces(texts, _stream.PIECE_TEXTS, _stream.PIECE_CHARS, self._cut)
         workers = count_of("workers", workers, _core.MAX_WORKERS)
-        pool = _core.Pool(**self._options, **self._beside, workers=workers, memory_bytes=self._memory)
-        self._facts = self._facts or pool.describe()
+        pool = _core.Pool(**self._in_force(), **self._beside, workers=workers, memory_bytes=self._memory)
+        try:
+            self._facts = self._facts or pool.describe()
+            self._same(pool.describe())
+        except BaseException:
+            pool.close()
+            raise
         yield from _stream.of_pool(pool, self.dim, source)
 
     def stream(self, texts: Iterable[str], *, workers: int | None = None, batch_size: int = 256,
@@ -237,7 +312,7 @@ class Embedder:
         """The memory of stream(workers=...), before it is begun (docs/MEMORY.md): total_bytes, limit_bytes (None: no
         limit is known), limit_source, fits, workers, batch_tokens, parts, advice and more. Opens nothing."""
         workers = count_of("workers", workers, _core.MAX_WORKERS)
-        return _core.plan(**self._options, **self._beside, workers=workers, memory_bytes=self._memory)
+        return _core.plan(**self._in_force(), **self._beside, workers=workers, memory_bytes=self._memory)
 
 
 def _bar(texts: Iterable[str]) -> Any:

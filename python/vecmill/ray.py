@@ -55,7 +55,8 @@ class Embedder:
     cpus:       worker processes; default: the processors that Ray has assigned to the actor
     memory:     the most that the actor may take, bytes or "512M"; default: the memory that Ray has assigned to it,
                 where some was declared
-    model, precision, max_length, long, batch_tokens, isa, cache_dir, local_files_only: as of vecmill.Embedder
+    model, precision, max_length, long, batch_tokens, isa, dimensions, normalize, cache_dir, local_files_only: as of
+    vecmill.Embedder
 
     Errors: as of vecmill.spark.embed, where the actor is made, or at its first batch.
     """
@@ -152,10 +153,11 @@ def _warn_of_starvation(taken: int) -> None:
 
 def _job(text_col: str, output_col: str, model: str, error_col: str | None, *, precision: str = "auto",
          max_length: int | None = None, long: str = "truncate", batch_tokens: int | None = None,
-         isa: str | None = None, cache_dir: str | os.PathLike[str] | None = None,
-         local_files_only: bool = False) -> _arrow.Job:
+         isa: str | None = None, dimensions: int | None = None, normalize: str = "auto",
+         cache_dir: str | os.PathLike[str] | None = None, local_files_only: bool = False) -> _arrow.Job:
     return _arrow.Job(text_col, output_col, error_col, os.fspath(model), None if cache_dir is None else
-                      os.fspath(cache_dir), local_files_only, precision, max_length, long, batch_tokens, isa)
+                      os.fspath(cache_dir), local_files_only, precision, max_length, long, batch_tokens, isa,
+                      dimensions, normalize)
 
 
 def _share_of(memory: int) -> Share:

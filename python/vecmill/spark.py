@@ -47,8 +47,8 @@ BATCH_BYTES = 2 * MIB  # of Arrow batches, which the driver cannot know: 10,000 
 def embed(df: DataFrame, text_col: str, output_col: str = "embedding", model: str = "all-MiniLM-L6-v2", *,
           error_col: str | None = None, precision: str = "auto", max_length: int | None = None,
           long: str = "truncate", batch_tokens: int | None = None, isa: str | None = None,
-          memory: int | str | None = None, cache_dir: str | os.PathLike[str] | None = None,
-          local_files_only: bool = False) -> DataFrame:
+          dimensions: int | None = None, normalize: str = "auto", memory: int | str | None = None,
+          cache_dir: str | os.PathLike[str] | None = None, local_files_only: bool = False) -> DataFrame:
     """df with a column output_col of array<float>: the vectors of the texts in text_col, null where that is null.
 
     error_col: the name of one column more, a string: why a document has no vector, null where nothing failed. Without
@@ -58,14 +58,15 @@ def embed(df: DataFrame, text_col: str, output_col: str = "embedding", model: st
     cache_dir: of the executors, and of the driver
     model:     as of vecmill.Embedder. An absolute path that is not there on the driver is left to the executors,
                which then are the first to plan
-    precision, max_length, long, batch_tokens, isa, local_files_only: as of vecmill.Embedder
+    precision, max_length, long, batch_tokens, isa, dimensions, normalize, local_files_only: as of vecmill.Embedder
 
     Nothing is computed before an action asks for it. Errors, at once: UsageError (a column that is missing, no text, or
     there already; an option out of range), NotFoundError, ModelError, and DoesNotFitError, which names the setting
     that would fit. In tasks they are what Spark makes of them, a PythonException with the same sentence.
     """
     job = _arrow.Job(text_col, output_col, error_col, os.fspath(model), None if cache_dir is None else
-                     os.fspath(cache_dir), local_files_only, precision, max_length, long, batch_tokens, isa)
+                     os.fspath(cache_dir), local_files_only, precision, max_length, long, batch_tokens, isa, dimensions,
+                     normalize)
     _arrow.check_columns(df.columns, job)
     kind = df.schema[text_col].dataType
     if not isinstance(kind, (StringType, CharType, VarcharType)):

@@ -13,14 +13,15 @@ import enum
 import json
 import os
 import warnings
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from vecmill import _custom, _documents, _programs
-from vecmill._embedder import Embedder
+from vecmill._embedder import Embedder, count_of, dimensions_of
 from vecmill._errors import NotFoundError, UnsupportedError, UsageError
 
 _CPU = "CPUExecutionProvider"
@@ -108,6 +109,15 @@ def max_context(model_dir: str) -> int:
     return min([*lengths, table] if table else lengths)
 
 
+def _truncate_dim(model_dir: str) -> int:
+    """Floats that the model's files say to keep of a vector; 0: nothing is said."""
+    try:
+        with open(os.path.join(model_dir, "config_sentence_transformers.json"), encoding="utf-8") as file:
+            return _positive(json.load(file).get("truncate_dim")) or 0
+    except (OSError, ValueError, AttributeError):  # what is wrong with it the library says
+        return 0
+
+
 def _check_device(providers: Sequence[Any] | None, cuda: bool | Device | str, device_ids: list[int] | None) -> None:
     asked = cuda is True or cuda == Device.CUDA
     if asked and providers is not None:
@@ -153,12 +163,15 @@ class TextEmbedding:
                  (not FastEmbed's folder, whose files are ONNX)
     threads:     of this process, while it computes by itself; default: the processors it may keep busy
     providers, cuda, device_ids: what asks for anything but the CPU is refused or warned about
-    lazy_load:   opens the model at the first use
+    lazy_load:   looks at the model at the first use
     local_files_only, specific_model_path: as FastEmbed's; the path is a folder with safetensors
     Beyond FastEmbed:
     precision:   "auto" (fp32), "fp32", "bf16", "int8"
     memory:      the most that embedding may take, bytes or "512M": planned before, held during
     max_length:  tokens kept of a document; default: FastEmbed's rule, max_context()
+    dimensions, normalize: floats kept of a vector, and whether it is scaled to length 1, as of Embedder
+
+    May be copied and pickled, as an Embedder. `model` is that Embedder.
     """
 
     _custom_models: list[_Custom] = []
@@ -168,38 +181,51 @@ class TextEmbedding:
                  cuda: bool | Device | str = Device.AUTO, device_ids: list[int] | None = None,
                  lazy_load: bool = False, *, local_files_only: bool = False,
                  specific_model_path: str | None = None, precision: str = "auto",
-                 memory: int | str | None = None, max_length: int | None = None, **kwargs: Any):
+                 memory: int | str | None = None, max_length: int | None = None, dimensions: int | None = None,
+                 normalize: str = "auto", **kwargs: Any):
         _check_kwargs(kwargs)
         _check_device(providers, cuda, device_ids)
         self.model_name = model_name
-        self.cache_dir = cache_dir
+        self.cache_dir = _programs.absolute(cache_dir)
         self.threads = threads
-        folder = self._folder(model_name, cache_dir, local_files_only, specific_model_path)
-        self.model = Embedder(folder, cache_dir=cache_dir, precision=precision, threads=threads, memory=memory,
-                              max_length=max_length or max_context(folder), lazy_load=lazy_load)
+        find, dim = self._way(model_name, self.cache_dir, local_files_only, specific_model_path)
+        length = count_of("max_length", max_length, 1 << 30)
+        if specific_model_path is not None and not length:  # whose name is said, and not that of what is made of it
+            length = max_context(os.path.abspath(os.path.expanduser(os.fsdecode(specific_model_path))))
+        folder = find()
+        kept = dimensions_of(dimensions) or _truncate_dim(folder)
+        self._size = min(kept, dim) if kept else dim
+        self.model = Embedder._found(
+            find, folder, self.cache_dir, threads=threads, memory=memory, lazy_load=lazy_load, isa=None,
+            long="truncate", precision="fp32" if precision == "auto" else precision, batch_tokens=0,
+            max_length=length or max_context(folder),
+            dimensions=dimensions_of(dimensions), normalize=normalize)
 
     @classmethod
-    def _folder(cls, name: str, cache_dir: str | None, offline: bool, path: str | None) -> str:
-        """The model's files, pooled and normalized as FastEmbed would."""
+    def _way(cls, name: str, cache_dir: str | None, offline: bool, path: str | None) -> tuple[Callable[[], str], int]:
+        """What finds the model's files, pooled and normalized as FastEmbed would, and how long its vectors are."""
         custom = next((c for c in cls._custom_models if c.description.model.lower() == name.lower()), None)
         entry = None if custom else _programs.find(name)
         if custom is None and entry is None:
             raise UsageError(f"Model {name} is not supported in TextEmbedding. Please check the supported models "
                              "using `TextEmbedding.list_supported_models()`")
-        if custom is None and path is None:
-            return _programs.folder(name, cache_dir, offline)
+        if path is not None:
+            path = os.path.abspath(os.path.expanduser(os.fsdecode(path)))
+            if not os.path.isdir(path):
+                raise NotFoundError(f"Could not find the folder {path} of model {name}")
+        if custom is None:
+            assert entry is not None
+            dim = int(entry["dim"])
+            if path is None:
+                return partial(_programs.folder, name, cache_dir, offline), dim
+            return partial(_custom.folder_with, path, entry["pooling"].upper(), entry["normalize"], dim, cache_dir), dim
+        dim, source = custom.description.dim, custom.description.sources.hf
+        if path is None and source is None:
+            raise UnsupportedError(f"Model {name} has no source but a url, which holds ONNX files")
         if path is None:
-            assert custom is not None
-            if custom.description.sources.hf is None:
-                raise UnsupportedError(f"Model {name} has no source but a url, which holds ONNX files")
-            path = _programs.folder(custom.description.sources.hf, cache_dir, offline)
-        elif not os.path.isdir(path):
-            raise NotFoundError(f"Could not find the folder {path} of model {name}")
-        cache = cache_dir or _programs.cache_dir()
-        if custom is not None:
-            return _custom.folder_with(path, custom.pooling, custom.normalization, custom.description.dim, cache)
-        assert entry is not None
-        return _custom.folder_with(path, entry["pooling"].upper(), entry["normalize"], entry["dim"], cache)
+            return partial(_custom.fetched_with, source, offline, custom.pooling, custom.normalization, dim,
+                           cache_dir), dim
+        return partial(_custom.folder_with, path, custom.pooling, custom.normalization, dim, cache_dir), dim
 
     # ---- the registry ----
 
@@ -229,7 +255,7 @@ class TextEmbedding:
     @property
     def embedding_size(self) -> int:
         """Floats in a vector."""
-        return self.get_embedding_size(self.model_name)
+        return self._size
 
     @classmethod
     def add_custom_model(cls, model: str, pooling: PoolingType | str, normalization: bool, sources: ModelSource,

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* Descriptors 0 to 2 that the caller has closed would be given to the next file opened, and messages
@@ -61,6 +63,16 @@ static vecmill_status dispatch(struct app *app, vecmill_err *err)
                    options_command_name(o->command));
 }
 
+/* For a parent that does not get exit codes, since it ignores SIGCHLD or another part of it waits for all
+ * children: the Python package asks for it. */
+static void say_exit(int code)
+{
+    char line[32];
+    if (!getenv("VECMILL_SAY_EXIT")) return;
+    const int n = snprintf(line, sizeof(line), "vecmill exit %d\n", code);
+    (void)io_write(STDERR_FILENO, line, (size_t)n, "standard error", VECMILL_E_OUTPUT, NULL);
+}
+
 int main(int argc, char **argv)
 {
     fill_standard_descriptors();
@@ -85,5 +97,6 @@ int main(int argc, char **argv)
     }
     if (status != VECMILL_OK) app_complain(err.message);
     app_out_done(&app.out);
+    say_exit(vecmill_status_exit(status));
     return vecmill_status_exit(status);
 }
