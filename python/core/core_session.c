@@ -157,6 +157,79 @@ static PyObject *session_tokenize(struct session *self, PyObject *text)
     return answer;
 }
 
+PyDoc_STRVAR(
+    tokens_doc,
+    "tokens(text, specials)\n--\n\n"
+    "All tokens of a str, which is not cut: (tokens, text). tokens: bytes, for each token\n"
+    "four 32-bit numbers: id, word (0xffffffff: a special one around the text), start and\n"
+    "end in text, which is the bytes that were read.");
+
+/* The tokens, in memory that the caller frees; NULL with an exception set. */
+static vecmill_token *all_tokens(struct session *self, vecmill_doc doc, int specials, size_t *n)
+{
+    vecmill_err err;
+    vecmill_status status = VECMILL_OK;
+    vecmill_token *tokens = NULL;
+    size_t capacity = doc.bytes / 3 + 16; /* of English a token has 4.5 bytes */
+    for (*n = SIZE_MAX; status == VECMILL_OK && *n > capacity;) {
+        if (*n != SIZE_MAX) capacity = *n;
+        PyMem_Free(tokens);
+        tokens = PyMem_Malloc(capacity * sizeof *tokens);
+        if (!tokens) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        PyThreadState *const unlocked = PyEval_SaveThread();
+        status = vecmill_tokens(self->session, doc, specials, tokens, capacity, n, &err);
+        PyEval_RestoreThread(unlocked);
+    }
+    if (status == VECMILL_OK) return tokens;
+    PyMem_Free(tokens);
+    core_raise(&err);
+    return NULL;
+}
+
+static PyObject *session_tokens(struct session *self, PyObject *args)
+{
+    PyObject *text, *answer = NULL;
+    vecmill_doc doc;
+    int specials;
+    size_t n;
+    if (!PyArg_ParseTuple(args, "Op", &text, &specials)) return NULL;
+    PyObject *held = core_text_get(text, 0, &doc);
+    if (!held) return NULL;
+    if (begin(self)) {
+        vecmill_token *tokens = all_tokens(self, doc, specials, &n);
+        self->busy = false;
+        if (tokens)
+            answer =
+                Py_BuildValue("y#O", (const char *)tokens, (Py_ssize_t)(n * sizeof *tokens), held);
+        PyMem_Free(tokens);
+    }
+    Py_DECREF(held);
+    return answer;
+}
+
+PyDoc_STRVAR(vocab_doc, "vocab()\n--\n\n"
+                        "The texts of all token ids, from 0; None where an id has no token.");
+
+static PyObject *session_vocab(struct session *self, PyObject *unused)
+{
+    (void)unused;
+    if (!core_is_ours(self->owner, "session")) return NULL;
+    vecmill_facts facts = {.struct_bytes = sizeof facts};
+    vecmill_session_describe(self->session, &facts);
+    PyObject *list = PyList_New(facts.vocab);
+    for (uint32_t id = 0; list && id < facts.vocab; id++) {
+        size_t bytes;
+        const char *text = vecmill_token_text(self->session, (int32_t)id, &bytes);
+        PyObject *token =
+            text ? PyUnicode_DecodeUTF8(text, (Py_ssize_t)bytes, "replace") : Py_NewRef(Py_None);
+        if (!token || PyList_SetItem(list, id, token) < 0) Py_CLEAR(list);
+    }
+    return list;
+}
+
 PyDoc_STRVAR(count_doc, "count_tokens(texts)\n--\n\n"
                         "How many tokens embed would compute for a sequence of str, all together.");
 
@@ -211,6 +284,8 @@ static PyMethodDef methods[] = {
     {"embed", (PyCFunction)session_embed, METH_VARARGS, embed_doc},
     {"tokenize", (PyCFunction)session_tokenize, METH_O, tokenize_doc},
     {"count_tokens", (PyCFunction)session_count, METH_O, count_doc},
+    {"tokens", (PyCFunction)session_tokens, METH_VARARGS, tokens_doc},
+    {"vocab", (PyCFunction)session_vocab, METH_NOARGS, vocab_doc},
     {"describe", (PyCFunction)session_describe, METH_NOARGS, describe_doc},
     {0},
 };

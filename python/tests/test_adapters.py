@@ -49,6 +49,26 @@ class LangChain(Case):
                 np.testing.assert_array_equal(np.array(other.embed_documents(self.texts), np.float32), self.want)
                 self.assertEqual((other.batch_size, other.parallel), (7, 1))
 
+    @unittest.skipIf(missing("langchain_text_splitters"), "langchain-text-splitters is not installed")
+    def test_splitters(self):
+        from langchain_text_splitters import CharacterTextSplitter
+        from langchain_text_splitters.base import Tokenizer, split_text_on_tokens
+        tokenizer = self.model.model.tokenizer
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+
+        def count(text):
+            return len(tokenizer.encode(text, add_special_tokens=False))
+        text = " ".join(self.texts)
+        parts = CharacterTextSplitter(separator=" ", chunk_size=50, chunk_overlap=0, length_function=count).split_text(text)
+        self.assertGreater(len(parts), 10)
+        self.assertLessEqual(max(map(count, parts)), 50)
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        parts = split_text_on_tokens(text=text, tokenizer=Tokenizer(
+            chunk_overlap=0, tokens_per_chunk=20, decode=tokenizer.decode,
+            encode=lambda text: tokenizer.encode(text, add_special_tokens=False).ids))
+        self.assertEqual(parts, [tokenizer.decode(ids[i:i + 20]) for i in range(0, len(ids), 20)])
+
     def test_async(self):
         import asyncio
 
@@ -82,6 +102,15 @@ class LlamaIndex(Case):
             for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made), copy.copy(made)):
                 np.testing.assert_array_equal(np.array(other.get_text_embedding_batch(self.texts), np.float32), self.want)
                 self.assertEqual((other.embed_batch_size, other._parallel), (9, 1))
+
+    def test_splitter(self):
+        from llama_index.core.node_parser import SentenceSplitter, TokenTextSplitter
+        tokenizer = self.model.model.tokenizer
+        tokenizer.no_truncation()
+        for kind in (SentenceSplitter, TokenTextSplitter):
+            parts = kind(tokenizer=tokenizer.encode, chunk_size=60, chunk_overlap=0).split_text(" ".join(self.texts))
+            self.assertGreater(len(parts), 10)
+            self.assertLessEqual(max(len(tokenizer.encode(part)) for part in parts), 60)
 
 
 @unittest.skipIf(missing("qdrant_client"), "qdrant-client is not installed")

@@ -70,9 +70,11 @@ class Copies(kit.Case):
     def test_a_copy_is_its_own(self):
         e = vecmill.Embedder(kit.model("toy"))
         made = copy.copy(e)
-        self.assertIsNot(made._choices, e._choices)
+        made.tokenizer.enable_truncation(8)
+        self.assertEqual((made.facts["max_length"], e.facts["max_length"]), (8, 64))
         made.tag = "mine"
         self.assertEqual(pickle.loads(pickle.dumps(made)).tag, "mine")
+        self.assertEqual(copy.deepcopy(made).facts["max_length"], 8)
 
     def test_a_subclass(self):
         made = pickle.loads(pickle.dumps(Shouting(kit.model("toy"), lazy_load=True)))
@@ -91,6 +93,12 @@ class Copies(kit.Case):
         for why in (vecmill.DocumentError(3, "long"), vecmill.UsageError("x"), vecmill.DoesNotFitError("y")):
             again = pickle.loads(pickle.dumps(why))
             self.assertEqual((type(again), str(again)), (type(why), str(why)))
+
+    def test_encodings(self):
+        e = vecmill.Embedder(kit.model("toy"))
+        tokenizer = pickle.loads(pickle.dumps(e.tokenizer))
+        self.assertEqual(tokenizer.encode("one two").ids, e.tokenizer.encode("one two").ids)
+        self.assertEqual(copy.deepcopy(e.tokenizer.encode("one")).tokens, e.tokenizer.encode("one").tokens)
 
 
 class Shouting(vecmill.Embedder):

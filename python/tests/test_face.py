@@ -172,7 +172,7 @@ class Mistakes(kit.Case):
                     (np.array([["x", "y"]]), "2 dimensions"), (str, "type"), (5, "pass texts"), (None, "NoneType")):
                 for call in (lambda m, d: list(m.embed(d)), lambda m, d: list(m.embed(d, parallel=1)),
                              lambda m, d: list(m.passage_embed(d)), lambda m, d: m.token_count(d),
-                             lambda m, d: m.model.embed(d)):
+                             lambda m, d: m.model.embed(d), lambda m, d: m.model.tokenize(d)):
                     with self.assertRaisesRegex(TypeError, words, msg=given):
                         call(model(), given)
 
@@ -265,6 +265,7 @@ class Surrogates(kit.Case):
                 self.assertIn(want, [row.tobytes() for row in rows], ascii(odd))
             self.assertEqual(m.model.tokenize(odd), m.model.tokenize(plain))
             self.assertEqual(m.token_count(["x", odd]), m.token_count(["x", plain]))
+            self.assertEqual(m.model.tokenizer.encode(odd).ids, m.model.tokenizer.encode(plain).ids)
 
     def test_as_the_program(self):
         folder, lines = kit.model("toy"), os.path.join(kit.home(), "odd.jsonl")

@@ -7,16 +7,17 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from vecmill import _core, _documents, _programs, _stream
 from vecmill._errors import DocumentError, DoesNotFitError, ModelError, UsageError
+from vecmill._tokenizer import Encoding, Settings, Tokenizer, Vocabulary
 
 _CHARS_A_THREAD = 1 << 14  # of one call of a session: what Ctrl-C waits for
 _STATE = 1  # what a pickle holds; another number: other members
-_LIVE = ("_session", "_lock", "_facts", "_options")  # of this process, and not in a pickle
+_LIVE = ("_session", "_lock", "_facts", "_options", "_tokenizing", "_names")  # of this process, and not in a pickle
 
 
 def bytes_of(memory: int | str | None) -> int:
@@ -141,6 +142,8 @@ class Embedder:
         self._session: _core.Session | None = None
         self._facts: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._tokenizing = Settings()
+        self._names: Vocabulary | None = None
         _embedders.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -210,11 +213,43 @@ class Embedder:
         rows = list(self.stream(texts, on_error=on_error))
         return np.stack(rows) if rows else np.empty((0, self.dim), np.float32)
 
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids as they are computed: special ones included, cut at max_length."""
+    @overload
+    def tokenize(self, text: str) -> list[int]: ...
+
+    @overload
+    def tokenize(self, text: Iterable[str]) -> list[Encoding]: ...
+
+    def tokenize(self, text: str | Iterable[str]) -> list[int] | list[Encoding]:
+        """Token ids as they are computed: special ones included, cut at max_length. Of several texts: as FastEmbed's
+        models do, what their tokenizer's encode_batch() gives."""
+        if not isinstance(text, str):
+            return self.tokenizer.encode_batch(text)
         session = self._open()
         with self._lock:
             return session.tokenize(text)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer, for what counts and cuts texts (see Tokenizer). It truncates and pads as FastEmbed's
+        does until it is told otherwise."""
+        return Tokenizer(self, self._tokenizing)
+
+    def _tokens(self, text: str, specials: bool) -> tuple[bytes, bytes]:
+        session = self._open()
+        with self._lock:
+            return session.tokens(text, specials)
+
+    def _vocabulary(self) -> Vocabulary:
+        if self._names is None:
+            self._names = Vocabulary(self.model_dir, self._open().vocab())
+        return self._names
+
+    def _limit_length(self, tokens: int) -> None:
+        """Documents are cut at so many tokens from here on, or where the model ends."""
+        most = int(self.facts["most_length"])
+        with self._lock:
+            self._choices["max_length"] = min(tokens, most)
+            self._options, self._session, self._facts = {}, None, {}
 
     def count_tokens(self, texts: Iterable[str]) -> int:
         """Tokens that embedding these texts computes, special ones included, cut at max_length."""

@@ -171,7 +171,7 @@ class TextEmbedding:
     max_length:  tokens kept of a document; default: FastEmbed's rule, max_context()
     dimensions, normalize: floats kept of a vector, and whether it is scaled to length 1, as of Embedder
 
-    May be copied and pickled, as an Embedder. `model` is that Embedder.
+    May be copied and pickled, as an Embedder. `model` is that Embedder, `model.tokenizer` its tokenizer.
     """
 
     _custom_models: list[_Custom] = []
