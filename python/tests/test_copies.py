@@ -221,6 +221,27 @@ class Places(kit.Case):
             self.assertNotIn("custom", str(raised.exception))
             self.assertFalse(os.path.exists(os.path.join(cache, "custom")), raised.exception)
 
+    def test_a_folder_that_becomes_none(self):
+        folder = os.path.join(kit.home(), "spoilt")
+        shutil.copytree(kit.model("toy"), folder)
+        lazy = custom(specific_model_path=folder, lazy_load=True)
+        os.truncate(os.path.join(folder, "model.safetensors"), 30)
+        for call in (lambda: custom(specific_model_path=folder), lambda: embedded(lazy), lambda: lazy.plan(1),
+                     lambda: list(lazy.embed(iter(TEXTS), parallel=1)), lambda: embedded(pickle.loads(pickle.dumps(lazy)))):
+            with self.assertRaises(vecmill.ModelError) as raised:
+                call()
+            self.assertIn(folder, str(raised.exception))
+            self.assertNotIn("custom", str(raised.exception))
+
+    def test_a_folder_of_fastembeds(self):
+        folder = os.path.join(kit.home(), "onnx-alone")
+        shutil.copytree(kit.model("toy"), folder)
+        os.rename(os.path.join(folder, "model.safetensors"), os.path.join(folder, "model.onnx"))
+        with self.assertRaisesRegex(vecmill.ModelError, folder + ".* holds ONNX files, and vecmill reads safetensors"):
+            custom(specific_model_path=folder)
+        with self.assertRaisesRegex(vecmill.NotFoundError, "no-such-folder"):
+            custom(specific_model_path="no-such-folder")
+
     def test_names_that_are_no_utf8(self):
         odd = os.path.join(kit.home(), os.fsdecode(b"caf\xe9"))
         shutil.copytree(kit.model("toy"), odd)

@@ -71,7 +71,15 @@ def _check(made: str, source: str) -> None:
             _core.plan(_programs.native(made), cache_dir=_programs.native(cache), workers=1,
                        worker_path=_programs.native(_programs.WORKER))
         except VecmillError as why:
-            raise type(why)(str(why).replace(made, source)) from None
+            names = os.listdir(source)
+            onnx = any(name.endswith(".onnx") for name in [*names, *_listed(os.path.join(source, "onnx"))])
+            more = ": it holds ONNX files, and vecmill reads safetensors" if onnx and not any(
+                name.endswith((".safetensors", ".safetensors.index.json")) for name in names) else ""
+            raise type(why)(str(why).replace(made, source) + more) from None
+
+
+def _listed(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []
 
 
 def fetched_with(name: str, offline: bool, pooling: str, normalize: bool, dim: int, cache_dir: str | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from vecmill import _core, _documents, _programs, _stream
-from vecmill._errors import DocumentError, DoesNotFitError, ModelError, UsageError
+from vecmill._errors import DocumentError, DoesNotFitError, ModelError, UsageError, VecmillError
 from vecmill._tokenizer import Encoding, Settings, Tokenizer, Vocabulary
 
 _CHARS_A_THREAD = 1 << 14  # of one call of a session: what Ctrl-C waits for
@@ -92,6 +92,8 @@ class Embedder:
     Errors: UsageError, UnsupportedError, NotFoundError, ModelError, DoesNotFitError, SystemCallError.
     """
 
+    _given: str | None = None  # the folder that the caller named, where the model's is made of it
+
     def __init__(self, model: str = "all-MiniLM-L6-v2", *, cache_dir: str | os.PathLike[str] | None = None,
                  precision: str = "auto", threads: int | None = None, max_length: int | None = None,
                  batch_tokens: int | None = None, long: str = "truncate", dimensions: int | None = None,
@@ -112,11 +114,13 @@ class Embedder:
         }, lazy_load)
 
     @classmethod
-    def _found(cls, find: Callable[[], str], folder: str, cache_dir: str | None, *, threads: int | None,
-               memory: int | str | None, lazy_load: bool, **choices: Any) -> Embedder:
-        """For other faces, which look for models in their own way. find: may be pickled; folder: what it found."""
+    def _found(cls, find: Callable[[], str], folder: str, cache_dir: str | None, *, given: str | None,
+               threads: int | None, memory: int | str | None, lazy_load: bool, **choices: Any) -> Embedder:
+        """For other faces, which look for models in their own way. find: may be pickled; folder: what it found; given:
+        what messages call it, or None."""
         made = cls.__new__(cls)
         made.cache_dir = cache_dir
+        made._given = given
         made._begin(find, folder, threads, memory, choices, lazy_load)
         return made
 
@@ -169,12 +173,22 @@ class Embedder:
                              "worker_path": _programs.native(_programs.WORKER)}
         return self._options
 
+    def _ask(self, made: Callable[..., Any], **more: Any) -> Any:
+        """One of the library's objects or answers, with these options. Messages name the folder that was given."""
+        options = self._in_force()
+        try:
+            return made(**options, **more)
+        except VecmillError as why:
+            if self._given is None or self.model_dir not in str(why):
+                raise
+            raise type(why)(str(why).replace(self.model_dir, self._given)) from None
+
     # ---- in this process ----
 
     def _open(self) -> _core.Session:
         with self._lock:
             if self._session is None:
-                session = _core.Session(**self._in_force(), threads=self.threads)
+                session: _core.Session = self._ask(_core.Session, threads=self.threads)
                 self._facts = self._same(session.describe())
                 if 0 < self._memory < self._facts["arena_bytes"]:
                     raise DoesNotFitError(f"the session takes {self._facts['arena_bytes']} bytes, memory allows "
@@ -276,7 +290,7 @@ class Embedder:
             return
         source = _stream.pieces(texts, _stream.PIECE_TEXTS, _stream.PIECE_CHARS, self._cut)
         workers = count_of("workers", workers, _core.MAX_WORKERS)
-        pool = _core.Pool(**self._in_force(), **self._beside, workers=workers, memory_bytes=self._memory)
+        pool = self._ask(_core.Pool, **self._beside, workers=workers, memory_bytes=self._memory)
         try:
             self._facts = self._facts or pool.describe()
             self._same(pool.describe())
@@ -347,7 +361,8 @@ class Embedder:
         """The memory of stream(workers=...), before it is begun (docs/MEMORY.md): total_bytes, limit_bytes (None: no
         limit is known), limit_source, fits, workers, batch_tokens, parts, advice and more. Opens nothing."""
         workers = count_of("workers", workers, _core.MAX_WORKERS)
-        return _core.plan(**self._in_force(), **self._beside, workers=workers, memory_bytes=self._memory)
+        plan: dict[str, Any] = self._ask(_core.plan, **self._beside, workers=workers, memory_bytes=self._memory)
+        return plan
 
 
 def _bar(texts: Iterable[str]) -> Any:

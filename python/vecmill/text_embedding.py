@@ -188,15 +188,16 @@ class TextEmbedding:
         self.model_name = model_name
         self.cache_dir = _programs.absolute(cache_dir)
         self.threads = threads
-        find, dim = self._way(model_name, self.cache_dir, local_files_only, specific_model_path)
+        given = os.path.abspath(os.path.expanduser(os.fsdecode(specific_model_path))) if specific_model_path else None
+        find, dim = self._way(model_name, self.cache_dir, local_files_only, given)
         length = count_of("max_length", max_length, 1 << 30)
-        if specific_model_path is not None and not length:  # whose name is said, and not that of what is made of it
-            length = max_context(os.path.abspath(os.path.expanduser(os.fsdecode(specific_model_path))))
+        if given is not None and not length:  # whose name is said, and not that of what is made of it
+            length = max_context(given)
         folder = find()
         kept = dimensions_of(dimensions) or _truncate_dim(folder)
         self._size = min(kept, dim) if kept else dim
         self.model = Embedder._found(
-            find, folder, self.cache_dir, threads=threads, memory=memory, lazy_load=lazy_load, isa=None,
+            find, folder, self.cache_dir, given=given, threads=threads, memory=memory, lazy_load=lazy_load, isa=None,
             long="truncate", precision="fp32" if precision == "auto" else precision, batch_tokens=0,
             max_length=length or max_context(folder),
             dimensions=dimensions_of(dimensions), normalize=normalize)
@@ -209,10 +210,8 @@ class TextEmbedding:
         if custom is None and entry is None:
             raise UsageError(f"Model {name} is not supported in TextEmbedding. Please check the supported models "
                              "using `TextEmbedding.list_supported_models()`")
-        if path is not None:
-            path = os.path.abspath(os.path.expanduser(os.fsdecode(path)))
-            if not os.path.isdir(path):
-                raise NotFoundError(f"Could not find the folder {path} of model {name}")
+        if path is not None and not os.path.isdir(path):
+            raise NotFoundError(f"Could not find the folder {path} of model {name}")
         if custom is None:
             assert entry is not None
             dim = int(entry["dim"])
