@@ -26,6 +26,28 @@ static bool only_jansson_refuses(const json_error_t *error)
            code == json_error_invalid_utf8 || strstr(error->text, "invalid Unicode") != NULL;
 }
 
+/* NaN, Infinity and -Infinity, which jansson does not know, made zeros and blanks. */
+static json_t *oracle(const char *text, size_t bytes, json_error_t *error)
+{
+    static const char *const words[] = {"NaN", "Infinity"};
+    char *copy = malloc(bytes + 1);
+    memcpy(copy, text, bytes);
+    copy[bytes] = 0;
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+        for (char *at = copy; (at = strstr(at, words[w])) != NULL;) {
+            memset(at, ' ', strlen(words[w]));
+            *at = '0';
+        }
+    json_t *value = json_loadb(copy, bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, error);
+    free(copy);
+    return value;
+}
+
+static bool has_word(const char *text, size_t bytes)
+{
+    return memmem(text, bytes, "NaN", 3) != NULL || memmem(text, bytes, "Infinity", 8) != NULL;
+}
+
 static void compare(const char *text, size_t bytes)
 {
     struct jline line;
@@ -36,9 +58,11 @@ static void compare(const char *text, size_t bytes)
         return;
     }
     json_error_t error;
-    json_t *value = json_loadb(text, bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *value = oracle(text, bytes, &error);
     if (!mine) {
-        must(value == NULL || strstr(err.message, "JLINE_DEPTH_MAX") != NULL ||
+        /* "1NaN" is nothing to the one, and 10 to the other. */
+        must(value == NULL || has_word(text, bytes) ||
+             strstr(err.message, "JLINE_DEPTH_MAX") != NULL ||
              strstr(err.message, "occurs twice") != NULL);
     } else if (value == NULL) {
         must(only_jansson_refuses(&error));
@@ -46,7 +70,7 @@ static void compare(const char *text, size_t bytes)
         const struct jline_value *string = line.top.kind == JLINE_STRING ? &line.top : &line.field;
         const json_t *theirs = json_is_object(value) ? json_object_get(value, "text") : value;
         must((string->kind == JLINE_STRING) == json_is_string(theirs));
-        if (string->kind == JLINE_STRING) {
+        if (string->kind == JLINE_STRING && !has_word(text, bytes)) {
             char *out = malloc(string->bytes);
             uint64_t replaced = 0;
             const size_t n = jline_decode(string, out, &replaced);

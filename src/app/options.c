@@ -107,7 +107,7 @@ static const struct option_line lines[] = {
      .commands = RUNS | COMMAND_SEARCH | COMMAND_BENCH, AT(normalize),
      .help = "to length 1: auto is when --dimensions cuts; no leaves what the model does"},
     {"on-error", 0, KIND_CHOICE, "POLICY", .choices = "skip stop", .commands = RUNS, AT(on_error),
-     .help = "a document that fails: skip it with a zero row, or stop with exit 8"},
+     .help = "a document that fails: skip it and go on, or stop with exit 8"},
     {"field", 0, KIND_TEXT, "NAME", .commands = READS, AT(field),
      .help = "the text's key in JSONL (default text); the column's name or number in CSV"},
     {"id-field", 0, KIND_TEXT, "NAME", .commands = READS, AT(id_field),

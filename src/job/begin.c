@@ -162,6 +162,7 @@ vecmill_status run_begin(struct run *run, bool *whole, vecmill_err *err)
     VM_TRY(paths_check(run->options, &run->paths, err));
     run->id = identify(run);
     VM_TRY(sink_init(&run->sink, &run->paths, run->facts.dim, run->hooks->stop, err));
+    run->sink.counts = run->reader.format == READER_TXT;
     const vecmill_status status = begin(run, whole, err);
     if (status != VECMILL_OK) {
         sink_leave(&run->sink);

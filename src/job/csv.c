@@ -269,6 +269,13 @@ static vecmill_status check_row(const struct reader *r, const struct row *row, v
     return VECMILL_OK;
 }
 
+/* Whether the id's value is the record's own. Where a value was cut or joined, all behind it have moved. */
+static bool has_id(const struct reader *r, const struct row *row)
+{
+    if (row->column + 1 != r->csv.n_columns) return r->csv.id_column == 0;
+    return r->csv.id_column != CSV_NONE;
+}
+
 vecmill_status csv_next(struct reader *r, struct area *area, struct record *record, bool *end,
                         vecmill_err *err)
 {
@@ -282,7 +289,7 @@ vecmill_status csv_next(struct reader *r, struct area *area, struct record *reco
         record->bytes = row.text_bytes;
         area->used += row.text_bytes;
     }
-    if (row.bytes <= r->max_document && row.column >= r->csv.id_column) {
+    if (has_id(r, &row)) {
         vecmill_err bad_id;
         if (reader_quote_id(r, row.id_bytes, record, &bad_id) == VECMILL_OK) {
             reader_keep_id(r, area, record);

@@ -16,9 +16,10 @@ struct walk {
 const char *jline_kind_words(enum jline_kind kind)
 {
     static const char *const words[] = {
-        [JLINE_ABSENT] = "absent",   [JLINE_NULL] = "null",       [JLINE_BOOLEAN] = "a boolean",
-        [JLINE_NUMBER] = "a number", [JLINE_STRING] = "a string", [JLINE_ARRAY] = "an array",
-        [JLINE_OBJECT] = "an object"};
+        [JLINE_ABSENT] = "absent",     [JLINE_NULL] = "null",
+        [JLINE_BOOLEAN] = "a boolean", [JLINE_NUMBER] = "a number",
+        [JLINE_STRING] = "a string",   [JLINE_ARRAY] = "an array",
+        [JLINE_OBJECT] = "an object",  [JLINE_NONFINITE] = "NaN or infinite"};
     return words[kind];
 }
 
@@ -72,6 +73,16 @@ static vecmill_status walk_string(struct walk *w, vecmill_err *err)
     }
 }
 
+static vecmill_status walk_word(struct walk *w, const char *word, const char *expected,
+                                vecmill_err *err)
+{
+    for (; *word != 0; word++) {
+        if (walk_peek(w) != *word) return walk_fail(w, expected, err);
+        w->pos++;
+    }
+    return VECMILL_OK;
+}
+
 static bool walk_digits(struct walk *w)
 {
     const size_t begin = w->pos;
@@ -80,9 +91,14 @@ static bool walk_digits(struct walk *w)
     return w->pos > begin;
 }
 
-static vecmill_status walk_number(struct walk *w, vecmill_err *err)
+static vecmill_status walk_number(struct walk *w, enum jline_kind *kind, vecmill_err *err)
 {
+    *kind = JLINE_NUMBER;
     if (walk_peek(w) == '-') w->pos++;
+    if (walk_peek(w) == 'I') {
+        *kind = JLINE_NONFINITE;
+        return walk_word(w, "Infinity", "a digit or Infinity", err);
+    }
     if (walk_peek(w) == '0')
         w->pos++;
     else if (!walk_digits(w))
@@ -95,15 +111,6 @@ static vecmill_status walk_number(struct walk *w, vecmill_err *err)
         w->pos++;
         if (walk_peek(w) == '+' || walk_peek(w) == '-') w->pos++;
         if (!walk_digits(w)) return walk_fail(w, "a digit of the exponent", err);
-    }
-    return VECMILL_OK;
-}
-
-static vecmill_status walk_word(struct walk *w, const char *word, vecmill_err *err)
-{
-    for (; *word != 0; word++) {
-        if (walk_peek(w) != *word) return walk_fail(w, "true, false or null", err);
-        w->pos++;
     }
     return VECMILL_OK;
 }
@@ -143,14 +150,16 @@ static vecmill_status walk_value(struct walk *w, enum jline_kind *kind, vecmill_
     case 't':
     case 'f':
         *kind = JLINE_BOOLEAN;
-        return walk_word(w, c == 't' ? "true" : "false", err);
+        return walk_word(w, c == 't' ? "true" : "false", "true, false or null", err);
     case 'n':
         *kind = JLINE_NULL;
-        return walk_word(w, "null", err);
+        return walk_word(w, "null", "true, false or null", err);
+    case 'N':
+        *kind = JLINE_NONFINITE;
+        return walk_word(w, "NaN", "a value", err);
     default:
-        if (c != '-' && (c < '0' || c > '9')) return walk_fail(w, "a value", err);
-        *kind = JLINE_NUMBER;
-        return walk_number(w, err);
+        if (c != '-' && c != 'I' && (c < '0' || c > '9')) return walk_fail(w, "a value", err);
+        return walk_number(w, kind, err);
     }
 }
 
@@ -259,20 +268,22 @@ static bool walk_closes(struct walk *w)
     return true;
 }
 
+/* Of two values neither is the one. */
 static vecmill_status keep(struct jline_value *slot, const struct jline_value *value,
                            const char *name, vecmill_err *err)
 {
-    if (slot->kind != JLINE_ABSENT)
+    if (slot->kind != JLINE_ABSENT) {
+        slot->kind = JLINE_ABSENT;
         return err_set(err, VECMILL_E_INPUT, "bad JSON: the key \"%s\" occurs twice", name);
+    }
     *slot = *value;
     return VECMILL_OK;
 }
 
-vecmill_status jline_scan(const char *data, size_t bytes, const char *field, const char *id_field,
-                          struct jline *line, vecmill_err *err)
+static vecmill_status scan(const char *data, size_t bytes, const char *field, const char *id_field,
+                           struct jline *found, vecmill_err *err)
 {
     struct walk w = {.data = data, .bytes = bytes};
-    struct jline found = {.top.kind = JLINE_ABSENT};
     struct jline_value member = {.kind = JLINE_ABSENT}; /* of the top object, being read */
     size_t begin = 0, key = 0, key_bytes = 0;
 
@@ -292,7 +303,7 @@ vecmill_status jline_scan(const char *data, size_t bytes, const char *field, con
         VM_TRY(walk_value(&w, &kind, err));
         if (level == 0) {
             begin = value_begin;
-            found.top.kind = kind;
+            found->top.kind = kind;
         } else if (level == 1) {
             member = (struct jline_value){.kind = kind, .raw = data + value_begin};
         }
@@ -303,9 +314,9 @@ vecmill_status jline_scan(const char *data, size_t bytes, const char *field, con
             if (w.depth == 1 && walk_in_object(&w)) {
                 member.bytes = (size_t)(data + w.pos - member.raw);
                 if (means(data + key, key_bytes, field))
-                    VM_TRY(keep(&found.field, &member, field, err));
+                    VM_TRY(keep(&found->field, &member, field, err));
                 if (means(data + key, key_bytes, id_field))
-                    VM_TRY(keep(&found.id, &member, id_field, err));
+                    VM_TRY(keep(&found->id, &member, id_field, err));
             }
             if (w.depth == 0) break;
             if (walk_closes(&w)) continue;
@@ -315,10 +326,24 @@ vecmill_status jline_scan(const char *data, size_t bytes, const char *field, con
         if (w.depth == 0) break;
         w.pos++;
     }
-    found.top.raw = data + begin;
-    found.top.bytes = w.pos - begin;
+    found->top.raw = data + begin;
+    found->top.bytes = w.pos - begin;
     walk_space(&w);
     if (w.pos < bytes) return walk_fail(&w, "nothing behind the value", err);
-    *line = found;
     return VECMILL_OK;
+}
+
+vecmill_status jline_scan(const char *data, size_t bytes, const char *field, const char *id_field,
+                          struct jline *line, vecmill_err *err)
+{
+    struct jline found = {.top.kind = JLINE_ABSENT};
+    const vecmill_status status = scan(data, bytes, field, id_field, &found, err);
+    /* Digits at the very end may be the first of more. */
+    const bool has_whole_id =
+        found.id.kind != JLINE_ABSENT && found.id.raw + found.id.bytes < data + bytes;
+    if (status == VECMILL_OK)
+        *line = found;
+    else
+        *line = has_whole_id ? (struct jline){.id = found.id} : (struct jline){.id = {0}};
+    return status;
 }

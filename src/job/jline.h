@@ -1,8 +1,9 @@
 /* jline: one JSON text, checked where it lies.
  *
- * Promises: RFC 8259 to the letter; nothing is allocated and nothing copied, so that a line of any
- * content costs no memory beyond its own bytes; numbers keep their digits. Bytes above 7F are allowed
- * inside strings only and are not checked further: what is no UTF-8 is replaced where text is read.
+ * Promises: RFC 8259 to the letter, and the NaN, Infinity and -Infinity that Python's json writes;
+ * nothing is allocated and nothing copied, so that a line of any content costs no memory beyond its own
+ * bytes; numbers keep their digits. Bytes above 7F are allowed inside strings only and are not checked
+ * further: what is no UTF-8 is replaced where text is read.
  * base/jsonx.h reads whole files of ours into trees; this reads millions of lines of others'. */
 #ifndef JOB_JLINE_H
 #define JOB_JLINE_H
@@ -20,6 +21,7 @@ enum jline_kind {
     JLINE_NULL,
     JLINE_BOOLEAN,
     JLINE_NUMBER,
+    JLINE_NONFINITE, /* NaN, Infinity, -Infinity: no JSON, but read */
     JLINE_STRING,
     JLINE_ARRAY,
     JLINE_OBJECT
@@ -39,7 +41,8 @@ struct jline {
     struct jline_value field, id; /* members of the top object; JLINE_ABSENT elsewhere */
 };
 
-/* Reads `bytes` of data whole. field and id_field are names of members, compared after decoding. */
+/* Reads `bytes` of data whole. field and id_field are names of members, compared after decoding. E_INPUT:
+ * it is no JSON; line->id is then the id where it stands whole before the fault, all else is absent. */
 vecmill_status jline_scan(const char *data, size_t bytes, const char *field, const char *id_field,
                           struct jline *line, vecmill_err *err);
 

@@ -1,11 +1,12 @@
 /* job: a bulk run: read documents, have them embedded, write vectors in input order.
  *
  * Promises: input is streamed, memory does not depend on its length; a file of output appears under
- * its name only when complete; a document that cannot be embedded costs a zero row and a line in
- * OUTPUT.errors.jsonl, never the run (unless asked to stop). A run that ends early, by SIGKILL or a
- * power cut too, leaves a journal, OUTPUT.journal, from which another goes on: at most what was done
- * since the last checkpoint is done again, and the output is byte for byte that of an undisturbed run.
- * An input may be split over runs that know nothing of each other, and their outputs be put together.
+ * its name only when complete; a document that cannot be embedded costs a row without a vector (zeros in
+ * a .npy) and a line in OUTPUT.errors.jsonl, never the run (unless asked to stop). A run that ends early,
+ * by SIGKILL or a power cut too, leaves a journal, OUTPUT.journal, from which another goes on: at most
+ * what was done since the last checkpoint is done again, and the output is byte for byte that of an
+ * undisturbed run. An input may be split over runs that know nothing of each other, and their outputs be
+ * put together.
  * Does not know how a vector is made. */
 #ifndef JOB_H
 #define JOB_H

@@ -23,7 +23,7 @@
 #include "paths.h"
 #include "reader.h"
 
-#define JOURNAL_VERSION      2u
+#define JOURNAL_VERSION      3u
 #define JOURNAL_PAGE         4096u
 #define JOURNAL_HEADER_BYTES 112u /* the checksum's eight included, as below */
 #define JOURNAL_SLOT_BYTES   168u

@@ -232,16 +232,12 @@ static vecmill_status read_line(struct reader *r, struct area *area, struct line
     return VECMILL_OK;
 }
 
-/* The line as a record, too long or not. */
-static bool fits(const struct reader *r, struct area *area, const struct line *line,
-                 struct record *record)
+/* Whether the line may be a record; *why says that it is too long. */
+static bool fits(const struct reader *r, const struct line *line, vecmill_err *why)
 {
     if (line->bytes <= r->max_document) return true;
-    vecmill_err why;
-    err_set(&why, VECMILL_E_LIMIT,
-            "the line holds %llu bytes, the maximum (--max-document) is %llu",
+    err_set(why, VECMILL_E_LIMIT, "the line holds %llu bytes, the maximum (--max-document) is %llu",
             (unsigned long long)line->bytes, (unsigned long long)r->max_document);
-    reader_fail(area, record, &why);
     return false;
 }
 
@@ -277,7 +273,7 @@ vecmill_status reader_quote_id(struct reader *r, size_t bytes, struct record *re
 static vecmill_status save_id(struct reader *r, const struct jline_value *id, struct record *record,
                               vecmill_err *err)
 {
-    if (id->kind == JLINE_ARRAY || id->kind == JLINE_OBJECT)
+    if (id->kind == JLINE_ARRAY || id->kind == JLINE_OBJECT || id->kind == JLINE_NONFINITE)
         return err_set(err, VECMILL_E_INPUT, "the id \"%s\" is %s, a string or number is needed",
                        r->id_field, jline_kind_words(id->kind));
     VM_TRY(check_id(r, id->bytes, err));
@@ -289,12 +285,24 @@ static vecmill_status save_id(struct reader *r, const struct jline_value *id, st
     return VECMILL_OK;
 }
 
+/* Of a line that is no document the id, where it can be read: it says whose row has no vector. */
+static void keep_id_of_failed(struct reader *r, struct area *area, const struct jline *json,
+                              struct record *record)
+{
+    if (json->id.kind != JLINE_ABSENT && save_id(r, &json->id, record, NULL) == VECMILL_OK)
+        reader_keep_id(r, area, record);
+}
+
 static vecmill_status jsonl_record(struct reader *r, struct area *area, const struct line *line,
                                    struct record *record, vecmill_err *err)
 {
     struct jline json;
     char *out = area->data + area->used;
-    VM_TRY(jline_scan(out, line->kept, r->field, r->id_field, &json, err));
+    const vecmill_status scanned = jline_scan(out, line->kept, r->field, r->id_field, &json, err);
+    if (scanned != VECMILL_OK) {
+        keep_id_of_failed(r, area, &json, record);
+        return scanned;
+    }
     const struct jline_value *text = &json.field;
     if (json.top.kind == JLINE_STRING) {
         text = &json.top;
@@ -327,8 +335,14 @@ static vecmill_status jsonl_next(struct reader *r, struct area *area, struct rec
         if (*end) return VECMILL_OK;
         record->line = r->line++;
     } while (line.bytes <= r->max_document && blank(area->data + area->used, line.kept));
-    if (!fits(r, area, &line, record)) return VECMILL_OK;
     vecmill_err why;
+    if (!fits(r, &line, &why)) {
+        struct jline json;
+        (void)jline_scan(area->data + area->used, line.kept, r->field, r->id_field, &json, NULL);
+        keep_id_of_failed(r, area, &json, record);
+        reader_fail(area, record, &why);
+        return VECMILL_OK;
+    }
     if (jsonl_record(r, area, &line, record, &why) != VECMILL_OK) reader_fail(area, record, &why);
     return VECMILL_OK;
 }
@@ -340,7 +354,11 @@ static vecmill_status txt_next(struct reader *r, struct area *area, struct recor
     VM_TRY(read_line(r, area, &line, end, err));
     if (*end) return VECMILL_OK;
     record->line = r->line++;
-    if (!fits(r, area, &line, record)) return VECMILL_OK;
+    vecmill_err why;
+    if (!fits(r, &line, &why)) {
+        reader_fail(area, record, &why);
+        return VECMILL_OK;
+    }
     record->text = area->data + area->used;
     record->bytes = line.kept;
     area->used += line.kept;

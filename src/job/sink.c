@@ -153,14 +153,20 @@ static vecmill_status put_id(struct sink *s, const struct sink_row *row, vecmill
     return outbuf_put(&ids->buf, "\n", 1, err);
 }
 
+/* A reason as JSON. */
+static vecmill_status put_reason(struct sink *s, struct outbuf *o, const char *reason,
+                                 vecmill_err *err)
+{
+    uint64_t replaced;
+    char *valid = s->scratch, *quoted = s->scratch + 3 * REASON_BYTES;
+    const size_t bytes = utf8_repair(reason, strlen(reason), valid, &replaced);
+    return outbuf_put(o, quoted, jsonx_quote(valid, bytes, quoted), err);
+}
+
 static vecmill_status put_error(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
     if (s->paths->files[PATHS_ERRORS].given[0] == 0 || row->reason == NULL) return VECMILL_OK;
     VM_TRY(side_open(s, PATHS_ERRORS, err));
-    uint64_t replaced;
-    char *valid = s->scratch, *quoted = s->scratch + 3 * REASON_BYTES;
-    const size_t bytes = utf8_repair(row->reason, strlen(row->reason), valid, &replaced);
-    const size_t quoted_bytes = jsonx_quote(valid, bytes, quoted);
     struct outbuf *o = &s->files[PATHS_ERRORS].buf;
     VM_TRY(outbuf_text(o, "{\"index\":", err));
     VM_TRY(outbuf_u64(o, row->index, err));
@@ -169,18 +175,31 @@ static vecmill_status put_error(struct sink *s, const struct sink_row *row, vecm
     VM_TRY(outbuf_text(o, ",\"id\":", err));
     VM_TRY(outbuf_text(o, row->id != NULL ? row->id : "null", err));
     VM_TRY(outbuf_text(o, ",\"reason\":", err));
-    VM_TRY(outbuf_put(o, quoted, quoted_bytes, err));
+    VM_TRY(put_reason(s, o, row->reason, err));
     return outbuf_text(o, "}\n", err);
 }
 
+/* A number that is no document's own id must not stand where ids stand: it may be another's. */
+static vecmill_status put_json_id(const struct sink *s, struct outbuf *o,
+                                  const struct sink_row *row, vecmill_err *err)
+{
+    VM_TRY(outbuf_text(o, "{\"id\":", err));
+    if (row->id == NULL && s->counts) return outbuf_u64(o, row->index, err);
+    if (row->id != NULL && strcmp(row->id, "null") != 0) return outbuf_text(o, row->id, err);
+    VM_TRY(outbuf_text(o, "null,\"index\":", err));
+    return outbuf_u64(o, row->index, err);
+}
+
+/* A row without a vector has none, so that whoever stores rows by their ids cannot take zeros for one. */
 static vecmill_status put_json(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
     struct outbuf *o = &s->files[PATHS_OUTPUT].buf;
-    VM_TRY(outbuf_text(o, "{\"id\":", err));
-    if (row->id != NULL)
-        VM_TRY(outbuf_text(o, row->id, err));
-    else
-        VM_TRY(outbuf_u64(o, row->index, err));
+    VM_TRY(put_json_id(s, o, row, err));
+    if (row->reason != NULL) {
+        VM_TRY(outbuf_text(o, ",\"embedding\":null,\"error\":", err));
+        VM_TRY(put_reason(s, o, row->reason, err));
+        return outbuf_text(o, "}\n", err);
+    }
     VM_TRY(outbuf_text(o, ",\"embedding\":[", err));
     for (uint32_t i = 0; i < s->dim; i++) {
         if (i > 0) VM_TRY(outbuf_put(o, ",", 1, err));

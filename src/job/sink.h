@@ -18,7 +18,7 @@ struct sink_row {
     uint64_t index, line;
     const char *id;      /* JSON; NULL: none */
     const char *reason;  /* NULL, or why there is no vector */
-    const float *vector; /* [dim]; zeros when it failed */
+    const float *vector; /* [dim]; zeros when it failed, which JSON has no use for */
 };
 
 struct sink_file {
@@ -31,6 +31,7 @@ struct sink {
     const struct paths *paths; /* borrowed while it is open */
     uint32_t dim;
     uint64_t n_rows;
+    bool counts; /* documents have no ids but their indices: lines of text */
     struct sink_file files[PATHS_FILES];
     char *scratch; /* a reason repaired and quoted */
 };

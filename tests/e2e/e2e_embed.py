@@ -199,6 +199,26 @@ class BadDocuments(harness.Case):
             self.assertEqual(npy.is_zero(i), i in failed, i)
         self.assertIn(f"{len(failed)} of {len(self.BAD)} documents of in.jsonl failed", run.err)
 
+    def test_no_row_carries_anothers_id(self):
+        """An upsert of the rows by their ids leaves every vector where it belongs, and stores no zeros."""
+        documents = ['{"id": 0, "text": "zero"}', '{"id": 3, "text": "three"}', '{"id": 7, "text": oops}',
+                     '{"text": "nobody\'s", "score": NaN}', '{"id": null, "text": "neither"}', "[5]",
+                     '{"id": 5, "text": "five", "score": [-Infinity, Infinity]}']
+        self.file("in.jsonl", "\n".join(documents))
+        self.embed("-i", "in.jsonl", "-o", "out.jsonl", code=3)
+        self.embed("-i", "in.jsonl", "-o", "out.npy", code=3)
+        rows, npy = self.lines("out.jsonl"), harness.Npy(self.path("out.npy"))
+        self.assertEqual([row["id"] for row in rows], [0, 3, 7, None, None, None, 5])
+        self.assertEqual(self.lines("out.npy.ids.jsonl"), [row["id"] for row in rows])
+        errors = {error["index"]: error for error in self.lines("out.jsonl.errors.jsonl")}
+        self.assertEqual(set(errors), {2, 5})
+        for i, row in enumerate(rows):
+            self.assertEqual(row.get("index"), i if row["id"] is None else None)
+            self.assertEqual(row.get("error"), errors[i]["reason"] if i in errors else None)
+            self.assertEqual(row["embedding"] is None, i in errors)
+            if i not in errors:
+                self.assertEqual(array.array("f", row["embedding"]).tobytes(), npy.raw(i))
+
     def test_errors_on_stdout_runs_go_to_stderr(self):
         run = self.embed("-i", "-", "-o", "-", "--input-format", "jsonl", "--progress", "none", code=3,
                          stdin="\n".join(self.BAD[:3]).encode())

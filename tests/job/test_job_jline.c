@@ -109,9 +109,13 @@ static const char *const refused[] = {"",
                                       "tru",
                                       "fals",
                                       "truee",
-                                      "NaN",
-                                      "Infinity",
-                                      "-Infinity",
+                                      "Nan",
+                                      "NaNN",
+                                      "-NaN",
+                                      "Inf",
+                                      "+Infinity",
+                                      "-infinity",
+                                      "1Infinity",
                                       "-",
                                       "+1",
                                       "01",
@@ -254,6 +258,10 @@ static void where_the_two_differ(void **state)
     static const char *const mine_only[] = {"{\"a\\u0000b\":1}",
                                             "123456789012345678901234567890",
                                             "1e999",
+                                            "NaN",
+                                            "Infinity",
+                                            "-Infinity",
+                                            "{\"a\":[NaN,{\"b\":-Infinity}]}",
                                             "\"\\ud800\"",
                                             "\"\\udc00\\ud800\"",
                                             "\"\xFF\"",
@@ -281,6 +289,36 @@ static void where_the_two_differ(void **state)
     assert_int_equal(replaced, 12);
 }
 
+/* Whose row has no vector is said by the id, if it is certain to be one. */
+static void the_id_before_a_fault(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *id; /* NULL: none */
+    } cases[] = {{"{\"id\":7,\"text\":", "7"},
+                 {"{\"id\":7,\"text\":\"a", "7"},
+                 {"{\"id\":7}x", "7"},
+                 {"{\"id\":\"a b\"", NULL},
+                 {"{\"id\":7", NULL},
+                 {"{\"id\":7 ", "7"},
+                 {"{\"id\"", NULL},
+                 {"{\"text\":\"a\"\"id\":7}", NULL},
+                 {"{\"id\":1,\"id\":2}", NULL},
+                 {"[{\"id\":1},", NULL},
+                 {"{\"a\":{\"id\":1},", NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct jline line;
+        assert_int_equal(
+            jline_scan(cases[i].text, strlen(cases[i].text), "text", "id", &line, NULL),
+            VECMILL_E_INPUT);
+        assert_int_equal(line.field.kind, JLINE_ABSENT);
+        assert_int_equal(line.id.kind == JLINE_ABSENT, cases[i].id == NULL);
+        if (cases[i].id == NULL) continue;
+        assert_int_equal(line.id.bytes, strlen(cases[i].id));
+        assert_memory_equal(line.id.raw, cases[i].id, line.id.bytes);
+    }
+}
+
 static void spans_are_those_of_the_values(void **state)
 {
     (void)state;
@@ -304,6 +342,7 @@ int main(void)
         cmocka_unit_test(the_same_is_refused),
         cmocka_unit_test(every_cut_and_every_byte_is_the_same),
         cmocka_unit_test(where_the_two_differ),
+        cmocka_unit_test(the_id_before_a_fault),
         cmocka_unit_test(spans_are_those_of_the_values),
     };
     const int n = sizeof tests / sizeof *tests;

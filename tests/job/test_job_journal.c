@@ -185,10 +185,10 @@ static void what_is_none(void **state)
     for (size_t n = 0; n < size; n += n < 200 ? 1 : 97)
         assert_int_equal(parse(bytes, n, &point, "bytes, not 8360"), VECMILL_E_USAGE);
     assert_int_equal(parse(bytes, size + 1, &point, "has 8361 bytes, not 8360"), VECMILL_E_USAGE);
-    bytes[8] = 1;
-    assert_int_equal(parse(bytes, size, &point, "is of version 1, this program's are of 2"),
-                     VECMILL_E_USAGE);
     bytes[8] = 2;
+    assert_int_equal(parse(bytes, size, &point, "is of version 2, this program's are of 3"),
+                     VECMILL_E_USAGE);
+    bytes[8] = 3;
     bytes[0] = 'V';
     assert_int_equal(parse(bytes, size, &point, "is none"), VECMILL_E_USAGE);
     bytes[0] = 'v';

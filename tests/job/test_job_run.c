@@ -204,15 +204,16 @@ static void nothing_in_nothing_out(void **state)
     clean();
 }
 
-/* {"id":ID,"embedding":[...]} with numbers that read back as the floats of text. */
+/* {"id":ID,"embedding":[...]} with numbers that read back as the floats of text; members behind the id's
+ * value are part of it here. */
 static const char *assert_json_line(const char *line, const char *id, const char *text)
 {
     char front[128];
     snprintf(front, sizeof front, "{\"id\":%s,\"embedding\":[", id);
     assert_memory_equal(line, front, strlen(front));
     line += strlen(front);
-    float row[DIM] = {0};
-    if (text != NULL) fake_vector(text, strlen(text), DIM, row);
+    float row[DIM];
+    fake_vector(text, strlen(text), DIM, row);
     for (unsigned i = 0; i < DIM; i++) {
         char *end;
         assert_true(strtof(line, &end) == row[i]);
@@ -223,26 +224,62 @@ static const char *assert_json_line(const char *line, const char *id, const char
     return line + 2;
 }
 
+static const char *assert_line(const char *line, const char *text)
+{
+    assert_true(strlen(line) >= strlen(text));
+    assert_memory_equal(line, text, strlen(text));
+    return line + strlen(text);
+}
+
 static void jsonl_output(void **state)
 {
     (void)state;
-    input("in.jsonl", "\"a\"\n{\"id\":\"x\",\"text\":\"b\"}\n5\n{\"id\":null,\"text\":\"c\"}\n");
+    input("in.jsonl", "\"a\"\n{\"id\":\"x\",\"text\":\"b\"}\n5\n{\"id\":null,\"text\":\"c\"}\n"
+                      "{\"id\":1,\"text\":\"TOO LONG\"}\n{\"id\":2,\"text\":\n");
     const struct job_options options = {.input = kit_path("in.jsonl"),
                                         .output = kit_path("out.jsonl"),
                                         .errors = kit_path("errors.jsonl")};
     vecmill_err err;
     assert_int_equal(run(&options, NULL, NULL, &err), VECMILL_E_PARTIAL);
     char *data = kit_read(kit_path("out.jsonl"), NULL);
-    const char *line = assert_json_line(data, "0", "a");
+    const char *line = assert_json_line(data, "null,\"index\":0", "a");
     line = assert_json_line(line, "\"x\"", "b");
-    line = assert_json_line(line, "2", NULL);
-    line = assert_json_line(line, "null", "c");
+    line =
+        assert_line(line, "{\"id\":null,\"index\":2,\"embedding\":null,\"error\":\"the line is a "
+                          "number, an object or a string is needed\"}\n");
+    line = assert_json_line(line, "null,\"index\":3", "c");
+    line =
+        assert_line(line, "{\"id\":1,\"embedding\":null,\"error\":\"the document has more tokens "
+                          "than the maximum (--max-length) of 256\"}\n");
+    line = assert_line(line, "{\"id\":2,\"embedding\":null,\"error\":\"bad JSON: it ends after 15 "
+                             "bytes, expected a value\"}\n");
     assert_int_equal(*line, 0);
     free(data);
-    assert_text_file(kit_path("errors.jsonl"),
-                     "{\"index\":2,\"line\":3,\"id\":null,\"reason\":\"the line is a number, an "
-                     "object or a string is needed\"}\n");
+    char *errors = kit_read(kit_path("errors.jsonl"), NULL);
+    (void)assert_line(errors,
+                      "{\"index\":2,\"line\":3,\"id\":null,\"reason\":\"the line is a number, an "
+                      "object or a string is needed\"}\n{\"index\":4,\"line\":5,\"id\":1,");
+    free(errors);
     assert_int_equal(kit_count(), 3);
+    clean();
+}
+
+/* The index is a line of text's id, also where the line fails. */
+static void jsonl_output_of_text(void **state)
+{
+    (void)state;
+    input("in.txt", "a\ntoo long a line\nb\n");
+    const struct job_options options = {
+        .input = kit_path("in.txt"), .output = kit_path("out.jsonl"), .max_document = 8};
+    vecmill_err err;
+    assert_int_equal(run(&options, NULL, NULL, &err), VECMILL_E_PARTIAL);
+    char *data = kit_read(kit_path("out.jsonl"), NULL);
+    const char *line = assert_json_line(data, "0", "a");
+    line =
+        assert_line(line, "{\"id\":1,\"embedding\":null,\"error\":\"the line holds 15 bytes, the "
+                          "maximum (--max-document) is 8\"}\n");
+    assert_int_equal(*assert_json_line(line, "2", "b"), 0);
+    free(data);
     clean();
 }
 
@@ -297,7 +334,9 @@ static void standard_output(void **state)
     assert_int_equal(run_standard(&options, fd), VECMILL_E_INPUT);
     close(fd);
     data = kit_read(kit_path("out.jsonl"), NULL);
-    assert_int_equal(*assert_json_line(assert_json_line(data, "0", "a"), "1", "b"), 0);
+    assert_int_equal(
+        *assert_json_line(assert_json_line(data, "null,\"index\":0", "a"), "null,\"index\":1", "b"),
+        0);
     free(data);
     clean();
 }
@@ -831,6 +870,7 @@ int main(void)
         cmocka_unit_test(npy_with_ids_and_errors),
         cmocka_unit_test(nothing_in_nothing_out),
         cmocka_unit_test(jsonl_output),
+        cmocka_unit_test(jsonl_output_of_text),
         cmocka_unit_test(standard_output),
         cmocka_unit_test(the_first_failure_stops),
         cmocka_unit_test(order),
