@@ -374,7 +374,9 @@ VECMILL_API vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc d
 
 /* Takes the next document's vector, in the order of submission; waits for it up to wait_ms.
  *   vector  [dim], caller's; zeros when the document failed
- *   result  as of vecmill_embed, and E_WORKERS for a document that ended its workers; may be NULL
+ *   result  as of vecmill_embed, and E_WORKERS for a document that ended its workers: three of them by
+ *           a fault, or five in whatever way but by the OOM killer, alone and while other work lived;
+ *           may be NULL
  *   why     filled when result->status is not OK; may be NULL
  *   taken   1, or 0 when it was not ready in time, when the pool is empty, or (at once) when the pool
  *           is held and will not compute it

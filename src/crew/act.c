@@ -36,13 +36,18 @@ static void fail(struct crew *crew, const vecmill_err *err)
     crew->failure_err = *err;
 }
 
+/* Workers can work: the next that dies is replaced at once. */
+static void end_back_off(struct crew *crew)
+{
+    for (uint32_t i = 0; i < crew->options.workers; i++)
+        crew->places[i].fails = 0;
+}
+
 /* An item was returned: whatever went wrong before, there is progress. */
 static void note_progress(struct crew *crew)
 {
-    if (crew->deaths_in_row > 0 || crew->failed_starts_in_row > 0 || crew->ooms_in_row > 0) {
-        for (uint32_t i = 0; i < crew->options.workers; i++)
-            crew->places[i].fails = 0;
-    }
+    if (crew->deaths_in_row > 0 || crew->failed_starts_in_row > 0 || crew->ooms_in_row > 0)
+        end_back_off(crew);
     crew->deaths_in_row = crew->failed_starts_in_row = crew->ooms_in_row = 0;
     crew->lone_tried = false;
     lack_end(&crew->lack);
@@ -74,6 +79,21 @@ static uint64_t planned_ns(const struct crew *crew, uint64_t cost_ns)
     return crew_ns((double)cost_ns * (double)crew->took_ns / (double)crew->cost_ns);
 }
 
+/* Where the results of a place's lease go. */
+static void expect_results(struct crew *crew, struct place *p)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        p->expected.piece_bytes[i] = 0;
+        p->expected.pieces[i] = p->is_probe ? NULL
+                                            : ledger_results(&crew->ledger, &p->lease.range, i,
+                                                             &p->expected.piece_bytes[i]);
+    }
+    if (!p->is_probe) return;
+    p->expected.piece_bytes[0] = crew->options.result_bytes;
+    p->expected.pieces[0] =
+        crew->probe_results + (size_t)(p - crew->places) * crew->options.result_bytes;
+}
+
 static void send_lease(struct crew *crew, struct place *p, uint64_t now_ns)
 {
     const struct lease *lease = &p->lease;
@@ -94,11 +114,7 @@ static void send_lease(struct crew *crew, struct place *p, uint64_t now_ns)
     p->sent = 0;
     p->expected.lease = p->lease_number;
     p->expected.n_items = lease->range.n;
-    for (unsigned i = 0; i < 2; i++) {
-        p->expected.piece_bytes[i] = 0;
-        p->expected.pieces[i] =
-            ledger_results(&crew->ledger, &lease->range, i, &p->expected.piece_bytes[i]);
-    }
+    expect_results(crew, p);
     const bool measured = crew->cost_ns > 0;
     const uint64_t planned = planned_ns(crew, lease->cost_ns);
     const uint64_t due = num_max(crew->options.least_ns, 3 * planned);
@@ -108,17 +124,59 @@ static void send_lease(struct crew *crew, struct place *p, uint64_t now_ns)
     p->leased_cpu_ns = process_cpu_ns(&p->process);
     p->allowed_ns = measured ? due : UNMEASURED_NS + UNMEASURED_FACTOR * planned;
     p->due_ns = now_ns + due;
-    if (lease->range.n == 1) crew->lone_tried = true;
-    tell(crew, (struct crew_event){.kind = CREW_LEASED,
-                                   .pid = p->process.pid,
-                                   .first = lease->range.first,
-                                   .n = lease->range.n,
-                                   .deaths = lease->range.deaths});
+    if (lease->range.n == 1 && !p->is_probe) crew->lone_tried = true;
+    if (!p->is_probe)
+        tell(crew, (struct crew_event){.kind = CREW_LEASED,
+                                       .pid = p->process.pid,
+                                       .first = lease->range.first,
+                                       .n = lease->range.n,
+                                       .deaths = lease->range.deaths});
     place_send(p);
+}
+
+/* ---- the trial of a suspect (trial.h) ---- */
+
+/* Whether the place has it. */
+static bool has_suspect(const struct crew *crew, const struct place *p)
+{
+    return p->lease_number != 0 && !p->is_probe && crew->trial.is_out &&
+           p->lease.range.first == crew->trial.tag;
+}
+
+/* A lease of a place returned; the place still has it. */
+static void try_by_life(struct crew *crew, const struct place *p, uint64_t now_ns)
+{
+    struct trial *t = &crew->trial;
+    if (has_suspect(crew, p)) {
+        trial_end(t);
+        return;
+    }
+    trial_lived(t, now_ns - p->leased_ns);
+    if (!trial_is_guilty(t)) return;
+    ledger_condemn(&crew->ledger, t->tag, t->causes, t->n_deaths);
+    trial_end(t);
+    note_progress(crew);
+}
+
+/* The worker of a place died, or was written off; the place still has its lease. */
+static void try_by_death(struct crew *crew, const struct place *p, vecmill_cause cause, bool want,
+                         uint64_t now_ns)
+{
+    if (has_suspect(crew, p))
+        trial_died(&crew->trial, cause, want, now_ns);
+    else
+        trial_struck(&crew->trial);
 }
 
 static void commit(struct crew *crew, struct place *p, uint64_t now_ns)
 {
+    try_by_life(crew, p, now_ns);
+    if (p->is_probe) {
+        p->lease_number = p->expected.lease = 0;
+        p->is_probe = false;
+        end_back_off(crew);
+        return;
+    }
     ledger_commit(&crew->ledger, &p->lease.range);
     /* The last dozen leases count, so that a machine that gets slower is followed. */
     if (p->pauses == 0) {
@@ -136,17 +194,22 @@ static void commit(struct crew *crew, struct place *p, uint64_t now_ns)
 }
 
 /* The lease of a worker that is no more. */
-static void give_back(struct crew *crew, struct place *p, const struct death *death)
+static void give_back(struct crew *crew, struct place *p, vecmill_cause cause, enum blame blame)
 {
     struct range parts[2];
-    const unsigned n =
-        ledger_return(&crew->ledger, &p->lease.range, death->cause, death->fault, parts);
-    crew->counts.requeued++;
+    const bool is_probe = p->is_probe;
     p->lease_number = p->expected.lease = 0;
-    if (n == 0) note_progress(crew);
+    p->is_probe = false;
+    if (is_probe) return;
+    const unsigned n = ledger_return(&crew->ledger, &p->lease.range, cause, blame, parts);
+    crew->counts.requeued++;
+    if (n == 0) {
+        trial_end(&crew->trial);
+        note_progress(crew);
+    }
     for (unsigned i = 0; i < n; i++)
         tell(crew, (struct crew_event){.kind = CREW_REQUEUED,
-                                       .cause = death->cause,
+                                       .cause = cause,
                                        .first = parts[i].first,
                                        .n = parts[i].n,
                                        .deaths = parts[i].deaths});
@@ -220,7 +283,7 @@ static void bury(struct crew *crew, struct place *p, uint64_t now_ns)
     }
     const struct death death = cause_of(&p->exit, p->forced, p->forced_fault, oom);
     crew->counts.deaths[death.cause]++;
-    const bool has_lease = p->lease_number != 0;
+    const bool has_lease = p->lease_number != 0 && !p->is_probe;
     const bool lack = death.cause == VECMILL_CAUSE_OOM || p->lacks;
     count_death(crew, p, lack, now_ns);
     tell(crew, (struct crew_event){.kind = CREW_DIED,
@@ -232,7 +295,9 @@ static void bury(struct crew *crew, struct place *p, uint64_t now_ns)
                                    .deaths = has_lease ? p->lease.range.deaths + 1 : 0,
                                    .lack = lack});
     back_off(p, now_ns);
-    if (has_lease) give_back(crew, p, &death);
+    try_by_death(crew, p, death.cause, lack, now_ns);
+    if (p->lease_number != 0)
+        give_back(crew, p, death.cause, lack ? BLAME_NONE : death.fault ? BLAME_FAULT : BLAME_ODD);
     place_clear(p);
     check_row(crew);
     if (lack && supply_is_awaited(crew)) act_on_lack(crew, now_ns);
@@ -262,9 +327,9 @@ static void dismiss(struct place *p, uint64_t now_ns)
 
 static void write_off(struct crew *crew, struct place *p, uint64_t now_ns)
 {
-    static const struct death hang = {.cause = VECMILL_CAUSE_HANG};
     tell(crew, (struct crew_event){.kind = CREW_LOST, .pid = p->pid});
-    if (p->lease_number != 0) give_back(crew, p, &hang);
+    try_by_death(crew, p, VECMILL_CAUSE_HANG, false, now_ns);
+    if (p->lease_number != 0) give_back(crew, p, VECMILL_CAUSE_HANG, BLAME_ODD);
     place_clear(p);
     p->due_ns = now_ns + CREW_LOST_NS;
     for (uint32_t i = 0; i < crew->options.workers; i++)

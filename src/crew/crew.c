@@ -2,6 +2,7 @@
 #define XXH_STATIC_LINKING_ONLY /* for the size of XXH3_state_t */
 #include "inner.h"
 
+#include "frame.h"
 #include "table.h"
 
 #include <assert.h>
@@ -24,7 +25,8 @@ static bool options_in_range(const struct crew_options *o)
            o->result_bytes >= 1 && o->result_bytes <= CREW_RESULT_MAX &&
            o->item_bytes_max <= SIZE_MAX / 4 && o->queue_bytes >= 1 &&
            o->queue_bytes <= SIZE_MAX / 4 && o->lease_bytes_max <= SIZE_MAX / 4 &&
-           o->lease_ns >= CREW_MS && o->start_ns >= CREW_MS && o->least_ns >= CREW_MS;
+           o->probe_bytes <= o->item_bytes_max && o->lease_ns >= CREW_MS &&
+           o->start_ns >= CREW_MS && o->least_ns >= CREW_MS;
 }
 
 static void lay_out(struct crew *crew, const struct crew_options *o, struct arena *a)
@@ -34,6 +36,8 @@ static void lay_out(struct crew *crew, const struct crew_options *o, struct aren
     crew->polled = arena_take_array(a, 1 + 2 * (size_t)o->workers, sizeof *crew->polled, 64);
     crew->stack = arena_take(a, PROCESS_STACK_BYTES, 4096);
     crew->hash = arena_take(a, sizeof(XXH3_state_t), 64);
+    crew->probe = arena_take(a, frame_item_bytes(o->probe_bytes), 64);
+    crew->probe_results = arena_take_array(a, o->workers, o->result_bytes, 64);
 }
 
 size_t crew_bytes(const struct crew_options *options)
@@ -180,6 +184,7 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
     crew->memory_bytes = bytes;
     lay_out(crew, options, &a);
     assert(arena_ok(&a));
+    frame_put_item(options->probe, options->probe_bytes, crew->probe);
     for (uint32_t i = 0; i < options->workers; i++) {
         struct place *p = &crew->places[i];
         p->socket = p->process.pidfd = -1;
@@ -252,7 +257,7 @@ enum crew_head crew_head(const struct crew *crew, const void **result, vecmill_c
         *result = ledger_result(&crew->ledger, crew->ledger.dropped);
         return CREW_DONE;
     case ITEM_CONDEMNED:
-        for (unsigned i = 0; i < CREW_FAULTS_MAX; i++)
+        for (unsigned i = 0; i < CREW_CAUSES_MAX; i++)
             causes[i] = (vecmill_cause)item->causes[i];
         return CREW_CONDEMNED;
     case ITEM_QUEUED:

@@ -11,7 +11,8 @@
  *  - Every wait has a deadline. A worker that hangs is killed and its lease runs elsewhere; but a
  *    supervisor that was itself stopped kills nobody for it.
  *  - A worker's bytes are hostile. Nothing is allocated after crew_open, and nothing grows.
- *  - An item that kills its workers is found by halving, and condemned; no other is.
+ *  - An item that kills its workers is found by halving, and condemned; no other is. Whose workers are killed
+ *    from outside again and again is tried when all others are done, beside work that is known to do no harm.
  *  - Memory that is short is waited for, as long as the opener has patience: it condemns nothing.
  *
  * Two sides: the supervisor's (crew_*) and the worker's (crew_worker_*), which the program that is
@@ -30,6 +31,8 @@
 #define CREW_LEASE_ITEMS_MAX 4096u
 #define CREW_RESULT_MAX      (64u << 10) /* bytes of one result */
 #define CREW_FAULTS_MAX      3u /* deaths by fault, alone in its lease, that condemn an item */
+#define CREW_TRIAL_DEATHS    5u /* other deaths that do, while other work lives (trial.h) */
+#define CREW_CAUSES_MAX      5u /* the larger of both */
 #define CREW_SOCKET          3  /* the worker's end of its socket */
 /* In a row, or four a worker, without an item returned: the end. Deaths by the OOM killer do not count
  * (oom_patience_ns). */
@@ -89,6 +92,11 @@ struct crew_options {
      * all deaths in that time were of this kind, or nobody lived and may_start said no. Found at such a
      * death or answer. Time in which this process was stopped does not count (five times). 0: for ever. */
     uint64_t oom_patience_ns;
+    /* An item that does no harm, like the others and small: what lives while a suspect does not
+     * (trial.h). It is copied; at most item_bytes_max. NULL: an item of no bytes. Its leases are told
+     * of to nobody. */
+    const void *probe;
+    size_t probe_bytes;
     void (*on_event)(void *context, const struct crew_event *event); /* NULL: nobody listens */
     void *context;
     bool reap_strangers; /* this process is PID 1 and no library: orphans it is handed are reaped */
@@ -139,11 +147,11 @@ enum crew_head {
     CREW_WAITING,   /* queued or with a worker */
     CREW_WITHHELD,  /* queued, and the crew is held or failed: its result will not come */
     CREW_DONE,      /* *result: result_bytes as the worker wrote them */
-    CREW_CONDEMNED, /* it ended CREW_FAULTS_MAX workers: causes */
+    CREW_CONDEMNED, /* it ended CREW_FAULTS_MAX or CREW_TRIAL_DEATHS workers: causes */
 };
 
 /* Looks at the oldest item that was not dropped. result (borrowed until the drop) and causes
- * [CREW_FAULTS_MAX] are written as the state says. */
+ * [CREW_CAUSES_MAX, those beyond their number VECMILL_CAUSE_NONE] are written as the state says. */
 enum crew_head crew_head(const struct crew *crew, const void **result, vecmill_cause *causes);
 /* The bytes of an item that was accepted and not dropped (asserted): borrowed until it is. */
 const void *crew_item(const struct crew *crew, uint64_t tag, size_t *bytes);

@@ -62,4 +62,7 @@ static inline size_t frame_item_bytes(size_t bytes)
     return FRAME_ITEM_HEAD + (bytes + 7) / 8 * 8;
 }
 
+/* An item as it lies there: its size, its bytes, zeros up to frame_item_bytes. */
+void frame_put_item(const void *data, size_t bytes, unsigned char *out);
+
 #endif

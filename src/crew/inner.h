@@ -11,6 +11,7 @@
 #include "lack.h"
 #include "ledger.h"
 #include "place.h"
+#include "trial.h"
 
 #include <poll.h>
 #include <xxhash.h>
@@ -60,6 +61,10 @@ struct crew {
     uint32_t deaths_in_row, failed_starts_in_row, ooms_in_row;
     bool lone_tried; /* a lease of one item was given */
     struct lack lack;
+    struct trial trial;
+
+    unsigned char *probe;         /* as it lies in a lease's payload */
+    unsigned char *probe_results; /* [workers, result_bytes]: of nobody */
 
     struct crew_counts counts;
     vecmill_status failure;

@@ -53,11 +53,7 @@ bool ledger_put(struct ledger *l, const void *data, size_t bytes, uint64_t cost_
     size_t at;
     assert(need <= l->bytes_capacity - l->wrap_at);
     if (l->accepted - l->dropped == l->items_max || !find_place(l, need, &at)) return false;
-    unsigned char *out = l->bytes + at;
-    const uint64_t head = bytes;
-    memcpy(out, &head, sizeof head);
-    if (bytes > 0) memcpy(out + FRAME_ITEM_HEAD, data, bytes);
-    memset(out + FRAME_ITEM_HEAD + bytes, 0, need - FRAME_ITEM_HEAD - bytes);
+    frame_put_item(data, bytes, l->bytes + at);
     *item_of(l, l->accepted) =
         (struct item){.at = at, .bytes = bytes, .cost_ns = cost_ns, .state = ITEM_QUEUED};
     l->put_at = at + need;
@@ -70,7 +66,30 @@ bool ledger_put(struct ledger *l, const void *data, size_t bytes, uint64_t cost_
 
 bool ledger_has_work(const struct ledger *l)
 {
-    return l->n_back > 0 || l->fresh < l->accepted;
+    return l->n_back > l->n_suspects || l->fresh < l->accepted;
+}
+
+bool ledger_is_suspect(const struct ledger *l, uint64_t tag)
+{
+    return item_of(l, tag)->n_odd == LEDGER_ODD_MAX;
+}
+
+/* The oldest range that came back, of suspects or of others; n_back: there is none. */
+static uint32_t find_back(const struct ledger *l, bool suspects)
+{
+    uint32_t at = 0;
+    while (at < l->n_back && ledger_is_suspect(l, l->back[at].first) != suspects)
+        at++;
+    return at;
+}
+
+static struct range take_back(struct ledger *l, uint32_t at)
+{
+    const struct range range = l->back[at];
+    l->n_suspects -= ledger_is_suspect(l, range.first);
+    l->n_back--;
+    memmove(l->back + at, l->back + at + 1, (l->n_back - at) * sizeof *l->back);
+    return range;
 }
 
 /* Fresh items up to the budget and the maxima of a lease. */
@@ -94,17 +113,8 @@ static struct range cut_fresh(struct ledger *l, uint64_t budget_ns)
     return range;
 }
 
-bool ledger_lease(struct ledger *l, uint64_t budget_ns, struct lease *lease)
+static void lease_out(struct ledger *l, struct range range, struct lease *lease)
 {
-    if (!ledger_has_work(l)) return false;
-    struct range range;
-    if (l->n_back > 0) {
-        range = l->back[0];
-        l->n_back--;
-        memmove(l->back, l->back + 1, l->n_back * sizeof *l->back);
-    } else {
-        range = cut_fresh(l, budget_ns);
-    }
     *lease = (struct lease){.range = range};
     unsigned piece = 0;
     for (uint64_t tag = range.first; tag < range.first + range.n; tag++) {
@@ -123,6 +133,20 @@ bool ledger_lease(struct ledger *l, uint64_t budget_ns, struct lease *lease)
         lease->cost_ns += item->cost_ns;
     }
     l->in_flight += range.n;
+}
+
+bool ledger_lease(struct ledger *l, uint64_t budget_ns, struct lease *lease)
+{
+    if (!ledger_has_work(l)) return false;
+    const bool came_back = l->n_back > l->n_suspects;
+    lease_out(l, came_back ? take_back(l, find_back(l, false)) : cut_fresh(l, budget_ns), lease);
+    return true;
+}
+
+bool ledger_lease_suspect(struct ledger *l, struct lease *lease)
+{
+    if (l->n_suspects == 0) return false;
+    lease_out(l, take_back(l, find_back(l, true)), lease);
     return true;
 }
 
@@ -162,17 +186,40 @@ static void put_back(struct ledger *l, const struct range *range)
     }
     l->back[at] = *range;
     l->n_back++;
+    l->n_suspects += ledger_is_suspect(l, range->first);
 }
 
 /* One more death of the item alone in its lease; true when that condemns it. */
-static bool blame(struct item *item, vecmill_cause cause)
+static bool is_condemned_by(struct item *item, vecmill_cause cause, enum blame blame)
 {
+    if (blame == BLAME_ODD && item->n_odd < LEDGER_ODD_MAX) item->n_odd++;
+    if (blame != BLAME_FAULT) return false;
     if (item->n_faults < CREW_FAULTS_MAX) item->causes[item->n_faults++] = (unsigned char)cause;
     return item->n_faults == CREW_FAULTS_MAX;
 }
 
-unsigned ledger_return(struct ledger *l, const struct range *range, vecmill_cause cause, bool fault,
-                       struct range parts[2])
+static void condemn(struct ledger *l, struct item *item)
+{
+    item->state = ITEM_CONDEMNED;
+    l->condemned++;
+    l->returned++;
+}
+
+void ledger_condemn(struct ledger *l, uint64_t tag, const vecmill_cause *causes, unsigned n_causes)
+{
+    struct item *item = item_of(l, tag);
+    uint32_t at = 0;
+    assert(ledger_is_suspect(l, tag) && item->state == ITEM_QUEUED);
+    while (l->back[at].first != tag)
+        at++;
+    (void)take_back(l, at);
+    for (unsigned i = 0; i < CREW_CAUSES_MAX; i++)
+        item->causes[i] = (unsigned char)(i < n_causes ? causes[i] : VECMILL_CAUSE_NONE);
+    condemn(l, item);
+}
+
+unsigned ledger_return(struct ledger *l, const struct range *range, vecmill_cause cause,
+                       enum blame blame, struct range parts[2])
 {
     struct range whole = *range;
     whole.deaths++;
@@ -181,10 +228,8 @@ unsigned ledger_return(struct ledger *l, const struct range *range, vecmill_caus
         assert(item_of(l, tag)->state == ITEM_LEASED);
         item_of(l, tag)->state = ITEM_QUEUED;
     }
-    if (whole.n == 1 && fault && blame(item_of(l, whole.first), cause)) {
-        item_of(l, whole.first)->state = ITEM_CONDEMNED;
-        l->condemned++;
-        l->returned++;
+    if (whole.n == 1 && is_condemned_by(item_of(l, whole.first), cause, blame)) {
+        condemn(l, item_of(l, whole.first));
         return 0;
     }
     unsigned n_parts = 1;
@@ -227,7 +272,7 @@ void ledger_drop(struct ledger *l)
 
 bool ledger_is_sound(const struct ledger *l)
 {
-    uint64_t n[4] = {0}, back = 0, fresh_cost_ns = 0, end = l->dropped;
+    uint64_t n[4] = {0}, back = 0, suspects = 0, fresh_cost_ns = 0, end = l->dropped;
     for (uint64_t tag = l->dropped; tag < l->accepted; tag++) {
         const struct item *item = item_of(l, tag);
         n[item->state]++;
@@ -239,11 +284,14 @@ bool ledger_is_sound(const struct ledger *l)
         if (range->first < end || range->n == 0 || range->first + range->n > l->fresh) return false;
         end = range->first + range->n;
         back += range->n;
+        suspects += ledger_is_suspect(l, range->first);
+        if (ledger_is_suspect(l, range->first) && range->n != 1) return false;
         for (uint64_t tag = range->first; tag < end; tag++)
             if (item_of(l, tag)->state != ITEM_QUEUED) return false;
     }
     return n[ITEM_QUEUED] == back + (l->accepted - l->fresh) && n[ITEM_LEASED] == l->in_flight &&
            l->dropped + n[ITEM_DONE] + n[ITEM_CONDEMNED] == l->returned &&
-           fresh_cost_ns == l->fresh_cost_ns && n[ITEM_CONDEMNED] <= l->condemned &&
+           fresh_cost_ns == l->fresh_cost_ns && suspects == l->n_suspects &&
+           n[ITEM_CONDEMNED] <= l->condemned &&
            l->accepted == l->returned + n[ITEM_QUEUED] + l->in_flight;
 }

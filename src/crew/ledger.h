@@ -7,9 +7,11 @@
  *
  * The rule of blame. A lease whose worker died is leased again as it is; from its second death on it
  * comes back in two halves, so that there is progress under any storm of kills. Only an item alone in
- * its lease can be blamed, and only for a death by fault; CREW_FAULTS_MAX of those condemn it.
- * An item that kills every worker is found among n in at most ceil(log2(n)) + 4 deaths: one of the
- * whole lease, one for each halving, three of itself alone.
+ * its lease can be blamed. CREW_FAULTS_MAX deaths by fault condemn it: an item that kills every worker
+ * so is found among n in at most ceil(log2(n)) + 4 deaths, one of the whole lease, one for each halving,
+ * three of itself alone. After LEDGER_ODD_MAX deaths that say nothing about the work (a SIGKILL), alone, it
+ * is a suspect: it waits, ledger_lease passes it over, until the caller tries it (trial.h). Want of memory
+ * says nothing about anybody.
  *
  * No system calls, no time: the caller says what happened. */
 #ifndef CREW_LEDGER_H
@@ -26,13 +28,25 @@ struct range {
 
 enum item_state { ITEM_QUEUED, ITEM_LEASED, ITEM_DONE, ITEM_CONDEMNED };
 
+/* Deaths of BLAME_ODD, alone in its lease, that make an item a suspect. */
+#define LEDGER_ODD_MAX 2u
+
+/* What a worker's death says about what it had. */
+enum blame {
+    BLAME_NONE, /* nothing: memory was short */
+    BLAME_ODD,  /* nothing yet: it was killed, or stopped, or nobody knows */
+    BLAME_FAULT /* a fault of its own */
+};
+
 struct item {
     size_t at;    /* in the queue's bytes: as it lies in a lease's payload (frame.h) */
     size_t bytes; /* without head and filling */
     uint64_t cost_ns;
     unsigned char state; /* enum item_state */
     unsigned char n_faults;
-    unsigned char causes[CREW_FAULTS_MAX]; /* of these */
+    unsigned char n_odd; /* at most LEDGER_ODD_MAX: then it is a suspect */
+    unsigned char
+        causes[CREW_CAUSES_MAX]; /* of its faults, and once it is condemned of what did that */
 };
 
 /* A lease as its worker is sent it: at most two pieces, since an item never wraps in the queue. */
@@ -60,6 +74,7 @@ struct ledger {
     struct item *items; /* [items_max] */
     struct range *back; /* [items_max], ranges that came back, ascending */
     uint32_t n_back;
+    uint32_t n_suspects; /* of those: each a range of its own */
 
     /* The items' bytes. The next goes to put_at; from wrap_at on it goes to 0, so that one large item
      * lies behind the mark and the memory there is touched by large items only. */
@@ -75,11 +90,15 @@ void ledger_layout(struct ledger *l, const struct crew_options *options, struct 
 /* False: no room. */
 bool ledger_put(struct ledger *l, const void *data, size_t bytes, uint64_t cost_ns);
 
+/* Whether something is queued that is no suspect. */
 bool ledger_has_work(const struct ledger *l);
 
 /* The next lease: what came back first, else fresh items of at most budget_ns (one at least). The
- * items are leased from then on. False: nothing is queued. */
+ * items are leased from then on. False: nothing is queued but suspects. */
 bool ledger_lease(struct ledger *l, uint64_t budget_ns, struct lease *lease);
+/* The oldest suspect that is queued, alone. False: there is none. */
+bool ledger_lease_suspect(struct ledger *l, struct lease *lease);
+bool ledger_is_suspect(const struct ledger *l, uint64_t tag);
 
 /* Where the results of a lease's items lie: run `i` (0 or 1) of consecutive results; NULL: no such. */
 unsigned char *ledger_results(const struct ledger *l, const struct range *range, unsigned i,
@@ -88,10 +107,12 @@ unsigned char *ledger_results(const struct ledger *l, const struct range *range,
 /* The results are in. */
 void ledger_commit(struct ledger *l, const struct range *range);
 
-/* Their worker died. fault: by a fault of its own work. Writes what came back to parts[2] and how many
- * (0: the one item is condemned). */
-unsigned ledger_return(struct ledger *l, const struct range *range, vecmill_cause cause, bool fault,
-                       struct range parts[2]);
+/* Their worker died. Writes what came back to parts[2] and how many (0: the one item is condemned). */
+unsigned ledger_return(struct ledger *l, const struct range *range, vecmill_cause cause,
+                       enum blame blame, struct range parts[2]);
+
+/* A suspect that is queued was found guilty. */
+void ledger_condemn(struct ledger *l, uint64_t tag, const vecmill_cause *causes, unsigned n_causes);
 
 /* The oldest item; NULL when all were dropped. */
 const struct item *ledger_head(const struct ledger *l);

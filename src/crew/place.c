@@ -52,6 +52,7 @@ void place_clear(struct place *p)
     if (p->socket >= 0) close(p->socket);
     p->socket = -1;
     p->lease_number = 0;
+    p->is_probe = false;
     p->expected.lease = 0;
     p->forced = VECMILL_CAUSE_NONE;
     p->welcomed = p->lacks = p->silent = p->dead = false;

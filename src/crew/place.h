@@ -28,6 +28,7 @@ struct place {
 
     uint64_t lease_number; /* 0: no lease */
     struct lease lease;
+    bool is_probe;          /* the lease is the crew's probe: of none of its items */
     uint64_t leased_ns;     /* when */
     uint64_t leased_cpu_ns; /* the process's processor time then */
     uint64_t allowed_ns;    /* so much processor time, then it loops */

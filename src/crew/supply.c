@@ -1,6 +1,7 @@
 /* supply: work for workers, and workers for work. */
 #include "inner.h"
 
+#include "frame.h"
 #include "table.h"
 
 #include <errno.h>
@@ -14,6 +15,10 @@
 
 /* Near the end, what is left is shared out; below this, sharing costs more than it gains. */
 #define SHARE_LEAST_NS (20 * CREW_MS)
+
+/* A suspect waits until all others are done; while nothing is done, only so many deaths in a row: those of
+ * its trial are to come before CREW_DEATHS_MAX. */
+#define SUSPECT_WAITS_DEATHS (CREW_DEATHS_MAX / 2)
 
 /* A worker that starts is counted on for queued work, so that one item does not start them all; but no
  * longer than this: it is ready in a tenth of that, where nothing is wrong. */
@@ -38,14 +43,34 @@ static uint64_t queued_leases(const struct crew *crew)
     const uint64_t n_fresh = l->accepted - l->fresh;
     const uint64_t by_cost = 1 + l->fresh_cost_ns / (crew->whole_lease_ns + 1);
     const uint64_t by_items = (n_fresh + l->lease_items_max - 1) / l->lease_items_max;
-    return l->n_back + num_min(num_max(by_cost, by_items), n_fresh);
+    return l->n_back - l->n_suspects + num_min(num_max(by_cost, by_items), n_fresh);
+}
+
+/* Nothing is done any more: a suspect is tried before others, which may be no better. */
+static bool suspect_goes_first(const struct crew *crew)
+{
+    return crew->deaths_in_row >= SUSPECT_WAITS_DEATHS &&
+           (crew->ledger.n_suspects > 0 || crew->trial.is_open);
+}
+
+/* Whether a suspect may be tried: nobody has another item, or nothing comes of it. */
+static bool suspect_is_next(const struct crew *crew)
+{
+    return crew->ledger.n_suspects > 0 && (crew->ledger.in_flight == 0 || suspect_goes_first(crew));
+}
+
+/* Leases of a trial: the suspect's, and one beside it. */
+static uint64_t trial_leases(const struct crew *crew)
+{
+    if (crew->trial.is_out) return 1;
+    return crew->trial.is_pending || suspect_is_next(crew) ? 2 : 0;
 }
 
 uint32_t supply_wanted(const struct crew *crew, uint64_t now_ns)
 {
     const uint32_t alive = crew_n_alive(crew), start = crew->options.start_workers;
     if (!begins_work(crew)) return 0;
-    uint64_t leases = queued_leases(crew);
+    uint64_t leases = queued_leases(crew) + trial_leases(crew);
     for (uint32_t i = 0; i < crew->options.workers && leases > 0; i++) {
         const struct place *p = &crew->places[i];
         leases -= p->state == AT_IDLE ||
@@ -151,6 +176,30 @@ static uint64_t lease_budget(const struct crew *crew)
     return num_min(crew->whole_lease_ns, num_max(share_ns, cost_in(crew, SHARE_LEAST_NS)));
 }
 
+/* What there is to do when all is done but suspects: one is tried alone, and whoever is free meanwhile, and
+ * after it died, has the probe. */
+static bool lease_for_trial(struct crew *crew, struct place *p)
+{
+    const struct crew_options *o = &crew->options;
+    if (trial_wants_other_work(&crew->trial)) {
+        const size_t bytes = frame_item_bytes(o->probe_bytes);
+        p->lease = (struct lease){.range.n = 1,
+                                  .payload_bytes = bytes,
+                                  .pieces[0] = crew->probe,
+                                  .piece_bytes[0] = bytes};
+        p->is_probe = true;
+        return true;
+    }
+    if (!suspect_is_next(crew) || !ledger_lease_suspect(&crew->ledger, &p->lease)) return false;
+    trial_leased(&crew->trial, p->lease.range.first, clock_ns());
+    return true;
+}
+
+static bool lease_for_work(struct crew *crew, struct place *p)
+{
+    return ledger_lease(&crew->ledger, lease_budget(crew), &p->lease);
+}
+
 void supply_leases(struct crew *crew)
 {
     measure_lease(crew);
@@ -158,7 +207,10 @@ void supply_leases(struct crew *crew)
         struct place *p = &crew->places[i];
         if (!begins_work(crew)) return;
         if (p->state != AT_IDLE) continue;
-        if (!ledger_lease(&crew->ledger, lease_budget(crew), &p->lease)) return;
+        const bool has_lease = suspect_goes_first(crew)
+                                   ? lease_for_trial(crew, p) || lease_for_work(crew, p)
+                                   : lease_for_work(crew, p) || lease_for_trial(crew, p);
+        if (!has_lease) return;
         act_on(crew, p, ON_LEASE);
     }
 }

@@ -52,6 +52,9 @@ static uint64_t plus(uint64_t a, uint64_t b)
     return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
+/* A document like any other. What it is does not matter: that it is computed, while another is not, does. */
+static const char probe[] = "The weather was fine, and the train arrived at the station on time.";
+
 void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_document,
                struct crew_options *options)
 {
@@ -66,6 +69,8 @@ void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_documen
         .lease_ns = LEASE_NS,
         .start_ns = START_NS,
         .least_ns = HANG_LEAST_NS,
+        .probe = probe,
+        .probe_bytes = num_min(sizeof probe - 1, setup_text_bytes(setup, max_document)),
     };
 }
 

@@ -48,7 +48,7 @@ void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_documen
 /* What is kept of a work for its copies (twins.h), followed by the result as the crew has it. */
 struct plan_kept {
     bool is_condemned;
-    vecmill_cause causes[CREW_FAULTS_MAX];
+    vecmill_cause causes[CREW_CAUSES_MAX];
 };
 
 /* Numbers of the twins beside this crew. */

@@ -465,10 +465,15 @@ static void read_condemned(const vecmill_pool *pool, const vecmill_cause *causes
 {
     memset(vector, 0, pool->setup.dim * sizeof(float));
     *r = (vecmill_result){.status = VECMILL_E_WORKERS};
+    char words[CREW_CAUSES_MAX * 16] = "";
+    size_t used = 0;
+    unsigned n = 0;
+    for (; n < CREW_CAUSES_MAX && causes[n] != VECMILL_CAUSE_NONE; n++)
+        used += (size_t)snprintf(words + used, sizeof words - used, "%s%s", n ? ", " : "",
+                                 cause_word(causes[n]));
     (void)err_set(why, VECMILL_E_WORKERS,
-                  "the document ended %u workers that had nothing else to do (%s, %s, %s)",
-                  CREW_FAULTS_MAX, cause_word(causes[0]), cause_word(causes[1]),
-                  cause_word(causes[2]));
+                  "the document ended %u workers that had nothing else to do%s (%s)", n,
+                  n == CREW_TRIAL_DEATHS ? ", while other work lived" : "", words);
 }
 
 static size_t result_bytes(const vecmill_pool *pool)
@@ -515,7 +520,7 @@ vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *ve
 {
     const uint64_t at_ns = clock_ns() + (uint64_t)wait_ms * 1000000u;
     const void *bytes = NULL;
-    vecmill_cause causes[CREW_FAULTS_MAX];
+    vecmill_cause causes[CREW_CAUSES_MAX];
     vecmill_result r;
     vecmill_status status = VECMILL_OK;
     int got = 0;

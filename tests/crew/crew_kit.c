@@ -358,7 +358,7 @@ void host_drain(struct host *h)
     static unsigned char item[HOST_ITEM_MOST], want[CREW_RESULT_MAX];
     for (;;) {
         const void *result = NULL;
-        vecmill_cause causes[CREW_FAULTS_MAX];
+        vecmill_cause causes[CREW_CAUSES_MAX];
         const enum crew_head head = crew_head(h->crew, &result, causes);
         if (head == CREW_DONE) {
             const size_t bytes = make_item(h, h->n_out, item);
@@ -394,7 +394,7 @@ vecmill_status host_run(struct host *h, vecmill_err *err)
     uint64_t until = real_ms() + TEST_HANG_MS, seen = 0;
     while (h->n_out < h->n_items) {
         const void *result;
-        vecmill_cause causes[CREW_FAULTS_MAX];
+        vecmill_cause causes[CREW_CAUSES_MAX];
         host_fill(h);
         host_step(h);
         host_drain(h);

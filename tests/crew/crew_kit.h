@@ -48,7 +48,7 @@ struct host {
     size_t n_costs;
 
     uint64_t condemned[HOST_CONDEMNED_MOST];
-    vecmill_cause causes[HOST_CONDEMNED_MOST][CREW_FAULTS_MAX];
+    vecmill_cause causes[HOST_CONDEMNED_MOST][CREW_CAUSES_MAX];
     uint32_t n_condemned;
 
     struct crew_event *events; /* [HOST_EVENTS_MOST] */

@@ -73,11 +73,11 @@ __attribute__((unused)) static void commit_and_drop(struct ledger *l)
 }
 
 __attribute__((unused)) static struct range die(struct ledger *l, const struct range *range,
-                                                vecmill_cause cause, bool fault,
+                                                vecmill_cause cause, enum blame blame,
                                                 unsigned want_parts)
 {
     struct range parts[2];
-    assert_int_equal(ledger_return(l, range, cause, fault, parts), want_parts);
+    assert_int_equal(ledger_return(l, range, cause, blame, parts), want_parts);
     assert_true(ledger_is_sound(l));
     uint32_t n = 0;
     for (unsigned i = 0; i < want_parts; i++) {

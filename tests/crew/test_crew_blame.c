@@ -1,10 +1,15 @@
 /* test_crew_blame: the rule of blame, for every killer among n items, alone and in storms of other deaths:
- * the guilty item is found in few deaths, and no other is condemned. */
+ * the guilty item is found in few deaths, and no other is condemned. Then trials: of who is killed from
+ * outside, and of who only seems to be. */
 #include "ledger_kit.h"
+
+#include "crew/trial.h"
+
+#include <math.h>
 
 #define BLAME_MOST 256u
 
-struct trial {
+struct hunt {
     uint32_t n, workers;
     bool kills[BLAME_MOST];
     unsigned storm; /* percent of leases whose worker dies of something else */
@@ -13,7 +18,7 @@ struct trial {
 };
 
 /* All n items over `workers` workers, whose leases end in random order, to the end. */
-static void try_blame(struct trial *t)
+static void hunt(struct hunt *t)
 {
     struct ledger l;
     struct range out[8];
@@ -45,10 +50,10 @@ static void try_blame(struct trial *t)
         for (uint32_t k = 0; k < range.n; k++)
             killer |= t->kills[range.first + k];
         if (t->storm > 0 && below(100) < t->storm) {
-            (void)ledger_return(&l, &range, others[below(3)], false, parts);
+            (void)ledger_return(&l, &range, others[below(3)], BLAME_NONE, parts);
             t->deaths++;
         } else if (killer) {
-            (void)ledger_return(&l, &range, faults[below(3)], true, parts);
+            (void)ledger_return(&l, &range, faults[below(3)], BLAME_FAULT, parts);
             t->deaths++;
             t->fault_deaths++;
         } else {
@@ -88,28 +93,28 @@ static void for_every_killer(void (*check)(uint32_t n, uint32_t killer))
 
 static void one_alone(uint32_t n, uint32_t killer)
 {
-    static struct trial t;
-    t = (struct trial){.n = n, .workers = 1};
+    static struct hunt t;
+    t = (struct hunt){.n = n, .workers = 1};
     t.kills[killer] = true;
-    try_blame(&t);
+    hunt(&t);
     assert_true(t.deaths <= log2_up(n) + 4);
 }
 
 static void one_among_workers(uint32_t n, uint32_t killer)
 {
-    static struct trial t;
-    t = (struct trial){.n = n, .workers = 4};
+    static struct hunt t;
+    t = (struct hunt){.n = n, .workers = 4};
     t.kills[killer] = true;
-    try_blame(&t);
+    hunt(&t);
     assert_true(t.deaths <= log2_up(n) + 4);
 }
 
 static void one_in_a_storm(uint32_t n, uint32_t killer)
 {
-    static struct trial t;
-    t = (struct trial){.n = n, .workers = 1 + killer % 3, .storm = 10 + (n + killer) % 60};
+    static struct hunt t;
+    t = (struct hunt){.n = n, .workers = 1 + killer % 3, .storm = 10 + (n + killer) % 60};
     t.kills[killer] = true;
-    try_blame(&t);
+    hunt(&t);
     assert_true(t.fault_deaths <= log2_up(n) + 4);
 }
 
@@ -131,29 +136,31 @@ static void a_killer_is_found_in_a_storm(void **state)
 static void two_killers_are_found(void **state)
 {
     (void)state;
-    static struct trial t;
+    static struct hunt t;
     seed = 3;
     for (uint32_t n = 2; n <= 20; n++) {
         for (uint32_t a = 0; a < n; a++) {
             for (uint32_t b = a + 1; b < n; b++) {
-                t = (struct trial){.n = n, .workers = 1 + (a + b) % 3, .storm = (a * b) % 50};
+                t = (struct hunt){.n = n, .workers = 1 + (a + b) % 3, .storm = (a * b) % 50};
                 t.kills[a] = t.kills[b] = true;
-                try_blame(&t);
+                hunt(&t);
                 assert_true(t.fault_deaths <= 2 * (log2_up(n) + 4));
             }
         }
     }
     /* And where every item kills, each is condemned. */
-    t = (struct trial){.n = 64, .workers = 2};
+    t = (struct hunt){.n = 64, .workers = 2};
     memset(t.kills, true, t.n);
-    try_blame(&t);
+    hunt(&t);
 }
 
-static void kills_from_outside_never_condemn(void **state)
+/* The ledger itself condemns for no kill, however many there are: it says who is suspect. */
+static void kills_make_a_suspect_and_no_more(void **state)
 {
     (void)state;
     struct ledger l;
     struct range parts[2];
+    struct lease lease;
     void *memory = open_ledger(&l, &(struct crew_options){.items_max = 1,
                                                           .item_bytes_max = 8,
                                                           .queue_bytes = 64,
@@ -162,16 +169,178 @@ static void kills_from_outside_never_condemn(void **state)
                                                           .result_bytes = 1});
     assert_true(put_letters(&l, 'x', 1, 1));
     for (uint32_t i = 0; i < 5000; i++) {
-        const struct range range = take(&l);
-        assert_int_equal(range.deaths, i);
+        const bool want = i % 2 == 0; /* of memory, which says nothing */
+        assert_true(i < 4 ? ledger_lease(&l, 1, &lease) : ledger_lease_suspect(&l, &lease));
+        assert_int_equal(lease.range.deaths, i);
         const vecmill_cause cause = (vecmill_cause)(1 + below(VECMILL_CAUSE_COUNT - 1));
-        assert_int_equal(ledger_return(&l, &range, cause, false, parts), 1);
+        assert_int_equal(
+            ledger_return(&l, &lease.range, cause, want ? BLAME_NONE : BLAME_ODD, parts), 1);
         assert_int_equal(l.condemned, 0);
+        assert_int_equal(ledger_is_suspect(&l, 0), i >= 3);
     }
     assert_int_equal(ledger_head(&l)->n_faults, 0);
-    commit_and_drop(&l);
-    assert_int_equal(l.returned, 1);
     mem_free(memory);
+}
+
+/* ---- trials, by a time of their own ---- */
+
+#define MS 1000000u
+#define T0 (1000 * (uint64_t)MS)
+
+/* Other work that lives, `leases` times `ms`. */
+static void live(struct trial *t, unsigned leases, uint64_t ms)
+{
+    for (unsigned i = 0; i < leases; i++)
+        trial_lived(t, ms * MS);
+}
+
+static void five_deaths_while_others_live_are_guilt(void **state)
+{
+    (void)state;
+    struct trial t = {0};
+    uint64_t now = T0;
+    assert_false(trial_wants_other_work(&t));
+    for (unsigned i = 0; i < CREW_TRIAL_DEATHS; i++) {
+        trial_leased(&t, 7, now);
+        assert_true(trial_wants_other_work(&t)); /* beside it as well */
+        live(&t, 50, 1000);                      /* and before it died that says nothing */
+        now += 10 * MS;
+        trial_died(&t, i % 2 ? VECMILL_CAUSE_KILLED : VECMILL_CAUSE_SIGNAL, false, now);
+        assert_int_equal(t.n_deaths, i);
+        live(&t, CREW_TRIAL_LIVES - 1, 1000); /* long enough, and one lease too few */
+        assert_int_equal(t.n_deaths, i);
+        assert_true(trial_wants_other_work(&t));
+        live(&t, 1, 0);
+        assert_int_equal(t.n_deaths, i + 1);
+        assert_false(trial_wants_other_work(&t));
+        assert_int_equal(trial_is_guilty(&t), i + 1 == CREW_TRIAL_DEATHS);
+    }
+    for (unsigned i = 0; i < CREW_TRIAL_DEATHS; i++)
+        assert_int_equal(t.causes[i], i % 2 ? VECMILL_CAUSE_KILLED : VECMILL_CAUSE_SIGNAL);
+    trial_end(&t);
+    assert_false(trial_is_guilty(&t) || trial_wants_other_work(&t));
+}
+
+static void others_have_to_live_longer(void **state)
+{
+    (void)state;
+    static const uint64_t had_ms[] = {1, 200, 1000, 1250, 2000, 60000};
+    static const uint64_t owed_ms[] = {8, 1600, 8000, 10000, 10000, 60000};
+    for (size_t i = 0; i < 6; i++) {
+        struct trial t = {0};
+        trial_leased(&t, 7, T0);
+        trial_died(&t, VECMILL_CAUSE_KILLED, false, T0 + had_ms[i] * MS);
+        live(&t, 20, 0); /* many, and none of them long */
+        live(&t, 1, owed_ms[i] - 1);
+        assert_int_equal(t.n_deaths, 0);
+        live(&t, 1, 1);
+        assert_int_equal(t.n_deaths, 1);
+    }
+}
+
+/* Whoever else dies, and whenever from the suspect's lease on: that death does not count; those before do. */
+static void a_death_of_another_clears_the_last(void **state)
+{
+    (void)state;
+    struct trial t = {0};
+    uint64_t now = T0;
+    for (unsigned i = 0; i < 40; i++) {
+        trial_leased(&t, 7, now += MS);
+        if (i % 4 == 0) trial_struck(&t); /* before it, in the same moment */
+        if (i % 4 == 1) trial_struck(&t);
+        trial_died(&t, VECMILL_CAUSE_KILLED, i % 4 == 3, now += MS); /* by the OOM killer */
+        if (i % 4 == 2) {
+            live(&t, CREW_TRIAL_LIVES - 1, 100);
+            trial_struck(&t); /* behind it: one of those that were to live */
+        }
+        live(&t, 100, 1000);
+        assert_int_equal(t.n_deaths, 0);
+        assert_false(trial_wants_other_work(&t));
+    }
+    for (unsigned i = 0; i < CREW_TRIAL_DEATHS; i++) {
+        trial_leased(&t, 7, now += MS);
+        trial_died(&t, VECMILL_CAUSE_KILLED, false, now += MS);
+        live(&t, 100, 1000);
+        trial_struck(&t); /* too late: the others had lived */
+        assert_int_equal(t.n_deaths, i + 1);
+    }
+    assert_true(trial_is_guilty(&t));
+}
+
+static void each_suspect_has_a_trial_of_its_own(void **state)
+{
+    (void)state;
+    struct trial t = {0};
+    uint64_t now = T0;
+    for (unsigned i = 0; i < 3; i++) {
+        trial_leased(&t, 7, now += MS);
+        trial_died(&t, VECMILL_CAUSE_KILLED, false, now += MS);
+        live(&t, 100, 1000);
+    }
+    assert_int_equal(t.n_deaths, 3);
+    trial_leased(&t, 9, now += MS);
+    assert_int_equal(t.n_deaths, 0);
+    trial_end(&t);
+    trial_leased(&t, 7, now += MS);
+    assert_int_equal(t.n_deaths, 0);
+}
+
+static double chance(void)
+{
+    return (double)(next_random() >> 11) / 9007199254740992.0;
+}
+
+/* One suspect in a storm: a worker that has something dies, so that it lives through t with exp(-rate t).
+ * Until it is returned or condemned: then true. `kills`: it does that itself. */
+static bool is_condemned_in_a_storm(double rate, bool kills, unsigned *tries)
+{
+    struct trial t = {0};
+    double now_ms = 1000;
+    const double work_ms = 10, probe_ms = 2;
+    for (*tries = 0; *tries < 10000; ++*tries) {
+        trial_leased(&t, 7, (uint64_t)(now_ms * MS));
+        const double until_ms = -log(1 - chance()) / rate;
+        if (!kills && until_ms > work_ms) return false;
+        now_ms += until_ms < work_ms ? until_ms : work_ms;
+        trial_died(&t, VECMILL_CAUSE_KILLED, false, (uint64_t)(now_ms * MS));
+        while (trial_wants_other_work(&t)) {
+            const bool lives = -log(1 - chance()) / rate > probe_ms;
+            now_ms += probe_ms;
+            if (lives)
+                trial_lived(&t, (uint64_t)(probe_ms * MS));
+            else
+                trial_struck(&t);
+        }
+        if (trial_is_guilty(&t)) return true;
+    }
+    fail_msg("a trial without end");
+    return false;
+}
+
+/* From a kill a minute to five hundred a second for each worker, in the storm that is worst for it too: who
+ * does no harm is returned. */
+static void no_storm_condemns_the_innocent(void **state)
+{
+    (void)state;
+    seed = 5;
+    for (double rate = 1.0 / 60000; rate < 0.5; rate *= 1.5) {
+        for (unsigned i = 0; i < 5000; i++) {
+            unsigned tries;
+            assert_false(is_condemned_in_a_storm(rate, false, &tries));
+        }
+    }
+}
+
+/* And who does harm is found, before twenty deaths while a worker is hit every second. */
+static void a_storm_does_not_hide_the_guilty(void **state)
+{
+    (void)state;
+    seed = 6;
+    for (unsigned i = 0; i < 2000; i++) {
+        unsigned tries;
+        assert_true(is_condemned_in_a_storm(1.0 / 1000, true, &tries));
+        assert_true(tries < CREW_DEATHS_MAX);
+    }
 }
 
 int main(void)
@@ -180,7 +349,13 @@ int main(void)
         cmocka_unit_test(a_killer_is_found_in_few_deaths),
         cmocka_unit_test(a_killer_is_found_in_a_storm),
         cmocka_unit_test(two_killers_are_found),
-        cmocka_unit_test(kills_from_outside_never_condemn),
+        cmocka_unit_test(kills_make_a_suspect_and_no_more),
+        cmocka_unit_test(five_deaths_while_others_live_are_guilt),
+        cmocka_unit_test(others_have_to_live_longer),
+        cmocka_unit_test(a_death_of_another_clears_the_last),
+        cmocka_unit_test(each_suspect_has_a_trial_of_its_own),
+        cmocka_unit_test(no_storm_condemns_the_innocent),
+        cmocka_unit_test(a_storm_does_not_hide_the_guilty),
     };
     const int n = sizeof tests / sizeof *tests;
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

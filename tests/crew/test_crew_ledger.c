@@ -247,7 +247,7 @@ static void what_comes_back_goes_first_oldest_first(void **state)
     /* They die in the wrong order; each comes back whole. */
     static const int order[] = {2, 0, 3, 1};
     for (int i = 0; i < 4; i++)
-        assert_int_equal(die(&l, &out[order[i]], VECMILL_CAUSE_KILLED, false, 1).n, 5);
+        assert_int_equal(die(&l, &out[order[i]], VECMILL_CAUSE_KILLED, BLAME_ODD, 1).n, 5);
     for (int i = 0; i < 4; i++) {
         const struct range again = take(&l);
         assert_int_equal(again.first, out[i].first);
@@ -257,8 +257,8 @@ static void what_comes_back_goes_first_oldest_first(void **state)
     }
     assert_int_equal(take(&l).first, 20); /* then fresh ones */
     /* From the second death on in halves, in order between the others. */
-    (void)die(&l, &out[3], VECMILL_CAUSE_SEGV, true, 2);
-    (void)die(&l, &out[1], VECMILL_CAUSE_SEGV, true, 2);
+    (void)die(&l, &out[3], VECMILL_CAUSE_SEGV, BLAME_FAULT, 2);
+    (void)die(&l, &out[1], VECMILL_CAUSE_SEGV, BLAME_FAULT, 2);
     static const uint64_t firsts[] = {5, 7, 15, 17};
     static const uint32_t ns[] = {2, 3, 2, 3};
     for (int i = 0; i < 4; i++) {
@@ -285,21 +285,20 @@ static void three_faults_alone_condemn(void **state)
     struct range range = take(&l);
     assert_int_equal(range.n, 2);
     /* With company it is not blamed, however often. */
-    range = die(&l, &range, VECMILL_CAUSE_SEGV, true, 1);
+    range = die(&l, &range, VECMILL_CAUSE_SEGV, BLAME_FAULT, 1);
     range = take(&l);
-    (void)die(&l, &range, VECMILL_CAUSE_SEGV, true, 2);
+    (void)die(&l, &range, VECMILL_CAUSE_SEGV, BLAME_FAULT, 2);
     range = take(&l);
     assert_int_equal(range.n, 1);
-    static const vecmill_cause causes[] = {VECMILL_CAUSE_BUS, VECMILL_CAUSE_KILLED,
-                                           VECMILL_CAUSE_HANG, VECMILL_CAUSE_OOM,
-                                           VECMILL_CAUSE_EXIT};
+    static const vecmill_cause causes[] = {VECMILL_CAUSE_BUS, VECMILL_CAUSE_OOM, VECMILL_CAUSE_HANG,
+                                           VECMILL_CAUSE_OOM, VECMILL_CAUSE_EXIT};
     for (int i = 0; i < 4; i++) { /* two of the four are no faults */
-        (void)die(&l, &range, causes[i], i % 2 == 0, 1);
+        (void)die(&l, &range, causes[i], i % 2 == 0 ? BLAME_FAULT : BLAME_NONE, 1);
         assert_int_equal(l.condemned, 0);
         range = take(&l);
         assert_int_equal(range.first, 0);
     }
-    (void)die(&l, &range, causes[4], true, 0);
+    (void)die(&l, &range, causes[4], BLAME_FAULT, 0);
     assert_int_equal(l.condemned, 1);
     assert_int_equal(l.returned, 1);
     const struct item *item = ledger_head(&l);
@@ -319,6 +318,66 @@ static void three_faults_alone_condemn(void **state)
     mem_free(memory);
 }
 
+/* Twice killed alone, it waits behind all others, whatever came back or is put later, and is never lost. */
+static void a_suspect_waits_for_all_others(void **state)
+{
+    (void)state;
+    struct ledger l;
+    struct lease lease;
+    void *memory = open_ledger(&l, &(struct crew_options){.items_max = 8,
+                                                          .item_bytes_max = 8,
+                                                          .queue_bytes = 1 << 10,
+                                                          .lease_items_max = 1,
+                                                          .lease_bytes_max = 1 << 10,
+                                                          .result_bytes = 1});
+    for (int i = 0; i < 4; i++)
+        assert_true(put_letters(&l, 'x', 1, 1));
+    assert_false(ledger_lease_suspect(&l, &lease));
+    for (uint64_t tag = 0; tag < 2; tag++) { /* the first two are */
+        struct range range = take(&l);
+        assert_int_equal(range.first, tag);
+        (void)die(&l, &range, VECMILL_CAUSE_KILLED, BLAME_ODD, 1);
+        range = take(&l); /* the first time it is leased again at once, as it is */
+        assert_int_equal(range.first, tag);
+        assert_false(ledger_is_suspect(&l, tag));
+        (void)die(&l, &range, VECMILL_CAUSE_SIGNAL, BLAME_ODD, 1);
+        assert_true(ledger_is_suspect(&l, tag));
+    }
+    struct range third = take(&l);
+    assert_int_equal(third.first, 2);
+    (void)die(&l, &third, VECMILL_CAUSE_OOM, BLAME_NONE, 1);
+    assert_int_equal(take(&l).first, 2);
+    assert_int_equal(take(&l).first, 3);
+    assert_false(ledger_has_work(&l)); /* and yet two are queued */
+    assert_false(ledger_lease(&l, 1, &lease));
+    assert_int_equal(l.n_suspects, 2);
+    assert_true(put_letters(&l, 'y', 1, 1));
+    assert_int_equal(take(&l).first, 4);
+    /* The oldest is tried, as often as it takes; when it lives it is an item like any other. */
+    for (int i = 0; i < 9; i++) {
+        assert_true(ledger_lease_suspect(&l, &lease));
+        assert_int_equal(lease.range.first, 0);
+        assert_int_equal(lease.range.n, 1);
+        (void)die(&l, &lease.range, VECMILL_CAUSE_KILLED, BLAME_ODD, 1);
+    }
+    assert_true(ledger_lease_suspect(&l, &lease));
+    ledger_commit(&l, &lease.range);
+    assert_int_equal(ledger_head(&l)->state, ITEM_DONE);
+    ledger_drop(&l);
+    /* The other is found guilty. */
+    static const vecmill_cause causes[] = {VECMILL_CAUSE_KILLED, VECMILL_CAUSE_UNKNOWN};
+    ledger_condemn(&l, 1, causes, 2);
+    assert_true(ledger_is_sound(&l));
+    assert_false(ledger_lease_suspect(&l, &lease));
+    assert_int_equal(l.condemned, 1);
+    assert_int_equal(ledger_head(&l)->state, ITEM_CONDEMNED);
+    assert_int_equal(ledger_head(&l)->causes[0], VECMILL_CAUSE_KILLED);
+    assert_int_equal(ledger_head(&l)->causes[1], VECMILL_CAUSE_UNKNOWN);
+    assert_int_equal(ledger_head(&l)->causes[2], VECMILL_CAUSE_NONE);
+    ledger_drop(&l);
+    mem_free(memory);
+}
+
 /* ---- a random walk beside a model ---- */
 
 #define MODEL_ITEMS 64u
@@ -329,8 +388,8 @@ struct model_item {
     size_t bytes;
     uint64_t cost_ns;
     enum { QUEUED, OUT, DONE, CONDEMNED } state;
-    unsigned n_faults;
-    vecmill_cause causes[CREW_FAULTS_MAX];
+    unsigned n_faults, n_odd;
+    vecmill_cause causes[CREW_CAUSES_MAX];
 };
 
 /* Everything by itself: the live items in an array, oldest first; ranges as they came back. */
@@ -427,18 +486,57 @@ static void check_fresh_lease(struct model *m, const struct range *range, uint64
                 cost_ns + more->cost_ns > budget_ns || cost_ns == budget_ns);
 }
 
+/* The oldest range that came back, of suspects or of others; n_back: none. */
+static uint32_t find_back(struct model *m, bool suspects)
+{
+    uint32_t oldest = m->n_back;
+    for (uint32_t i = 0; i < m->n_back; i++) {
+        if ((find(m, m->back[i].first)->n_odd >= LEDGER_ODD_MAX) != suspects) continue;
+        if (oldest == m->n_back || m->back[i].first < m->back[oldest].first) oldest = i;
+    }
+    return oldest;
+}
+
+static void walk_suspect(struct model *m, struct ledger *l)
+{
+    struct lease lease;
+    const uint32_t oldest = find_back(m, true);
+    if (oldest == m->n_back) {
+        assert_false(ledger_lease_suspect(l, &lease));
+        return;
+    }
+    const struct range range = m->back[oldest];
+    struct model_item *item = find(m, range.first);
+    m->back[oldest] = m->back[--m->n_back];
+    if (below(4) == 0) {
+        const vecmill_cause causes[] = {VECMILL_CAUSE_KILLED};
+        ledger_condemn(l, range.first, causes, 1);
+        memset(item->causes, 0, sizeof item->causes);
+        item->causes[0] = VECMILL_CAUSE_KILLED;
+        item->state = CONDEMNED;
+        m->condemned++;
+        m->returned++;
+        return;
+    }
+    assert_true(ledger_lease_suspect(l, &lease));
+    assert_int_equal(lease.range.first, range.first);
+    assert_int_equal(lease.range.n, 1);
+    assert_int_equal(lease.range.deaths, range.deaths);
+    item->state = OUT;
+    check_payload(m, &lease);
+    m->out[m->n_out++] = lease.range;
+}
+
 static void walk_lease(struct model *m, struct ledger *l)
 {
     struct lease lease;
     const uint64_t budget_ns = below(5) == 0 ? UINT64_MAX : 1 + below(3000);
-    const bool has_work = m->n_back > 0 || m->fresh < m->accepted;
+    const uint32_t oldest = find_back(m, false);
+    const bool has_work = oldest < m->n_back || m->fresh < m->accepted;
     assert_int_equal(ledger_has_work(l), has_work);
     assert_int_equal(ledger_lease(l, budget_ns, &lease), has_work);
     if (!has_work) return;
-    if (m->n_back > 0) {
-        uint32_t oldest = 0;
-        for (uint32_t i = 1; i < m->n_back; i++)
-            if (m->back[i].first < m->back[oldest].first) oldest = i;
+    if (oldest < m->n_back) {
         assert_int_equal(lease.range.first, m->back[oldest].first);
         assert_int_equal(lease.range.n, m->back[oldest].n);
         assert_int_equal(lease.range.deaths, m->back[oldest].deaths);
@@ -505,11 +603,12 @@ static void walk_die(struct model *m, struct ledger *l)
     struct range parts[2];
     const struct range range = pick_out(m);
     const vecmill_cause cause = (vecmill_cause)(1 + below(VECMILL_CAUSE_COUNT - 1));
-    const bool fault = below(2);
+    const enum blame blame = (enum blame)below(3);
     write_results(m, l, &range, false);
-    const unsigned n = ledger_return(l, &range, cause, fault, parts);
+    const unsigned n = ledger_return(l, &range, cause, blame, parts);
     struct model_item *lone = find(m, range.first);
-    if (range.n == 1 && fault) lone->causes[lone->n_faults++] = cause;
+    if (range.n == 1) lone->n_odd += blame == BLAME_ODD;
+    if (range.n == 1 && blame == BLAME_FAULT) lone->causes[lone->n_faults++] = cause;
     if (range.n == 1 && lone->n_faults == CREW_FAULTS_MAX) {
         assert_int_equal(n, 0);
         lone->state = CONDEMNED;
@@ -548,7 +647,7 @@ static void walk_drop(struct model *m, struct ledger *l)
         for (size_t i = 0; i < m->o.result_bytes; i++)
             assert_int_equal(result[i], result_byte(m->first_tag, i));
     } else {
-        for (unsigned i = 0; i < CREW_FAULTS_MAX; i++)
+        for (unsigned i = 0; i < CREW_CAUSES_MAX; i++)
             assert_int_equal(head->causes[i], item->causes[i]);
     }
     ledger_drop(l);
@@ -604,7 +703,7 @@ static void a_random_walk(void **state)
             else if (m.n_out > 0 && what < drops + (100 - drops) / 3)
                 (below(100) < deaths ? walk_die : walk_commit)(&m, &l);
             else if (what < drops + (100 - drops) * 2 / 3)
-                walk_lease(&m, &l);
+                (below(4) == 0 ? walk_suspect : walk_lease)(&m, &l);
             else
                 walk_put(&m, &l);
             n_refused += m.n_items == m.o.items_max;
@@ -614,8 +713,10 @@ static void a_random_walk(void **state)
         while (m.n_items > 0) {
             if (m.n_out > 0)
                 walk_commit(&m, &l);
-            else if (m.n_back > 0 || m.fresh < m.accepted)
+            else if (ledger_has_work(&l))
                 walk_lease(&m, &l);
+            else if (m.n_back > 0)
+                walk_suspect(&m, &l);
             walk_drop(&m, &l);
             compare(&m, &l);
             operations++;
@@ -639,6 +740,7 @@ int main(void)
         cmocka_unit_test(results_wrap_in_two_runs),
         cmocka_unit_test(what_comes_back_goes_first_oldest_first),
         cmocka_unit_test(three_faults_alone_condemn),
+        cmocka_unit_test(a_suspect_waits_for_all_others),
         cmocka_unit_test(a_random_walk),
     };
     const int n = sizeof tests / sizeof *tests;

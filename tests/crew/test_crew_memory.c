@@ -312,6 +312,8 @@ static void a_mixed_storm_ends_by_the_twenty(void)
     h.options.lease_items_max = 1;
     h.options.oom_patience_ns = 3600000 * (uint64_t)MS;
     h.all = "kill 9 x 0";
+    h.options.probe = "!kill 9 x 0\n"; /* nothing lives */
+    h.options.probe_bytes = 12;
     h.n_items = 4;
     host_open(&h);
     need(host_run(&h, &err) == VECMILL_E_WORKERS);

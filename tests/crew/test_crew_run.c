@@ -139,7 +139,7 @@ static void held_back(void)
 {
     static struct host h;
     const void *result;
-    vecmill_cause causes[CREW_FAULTS_MAX];
+    vecmill_cause causes[CREW_CAUSES_MAX];
     host_init(&h, 1);
     h.options.lease_items_max = 1;
     h.all = "sleep 50 x 0";
@@ -374,21 +374,85 @@ static void several_poisons_in_company(void)
     host_close(&h);
 }
 
-/* Nobody is to blame, and still it never ends: the crew does, and all else was returned. */
-static void what_may_not_be_blamed_ends_the_crew(void)
+/* Ends of workers that say nothing about their work, each time with the same item. */
+static const struct {
+    const char *command;
+    vecmill_cause cause;
+} odd[] = {{"kill 9 x 0", VECMILL_CAUSE_KILLED},
+           {"half 10 x 0", VECMILL_CAUSE_KILLED},
+           {"kill 14 x 0", VECMILL_CAUSE_SIGNAL},
+           {"stop 0 x 0", VECMILL_CAUSE_HANG}};
+
+static void init_odd(struct host *h, size_t i)
 {
-    static const char *const commands[] = {"kill 9 x 0", "half 10 x 0", "kill 14 x 0",
-                                           "stop 0 x 0"};
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+    printf("    %s\n", odd[i].command);
+    host_with_one(h, 1 + (uint32_t)i, odd[i].command);
+    if (i < 3) return;
+    h->options.least_ns = 100 * (uint64_t)MS;
+    h->options.lease_items_max = 1;
+}
+
+/* All others are returned, then other work lives where it does not: it is condemned. (Who is stopped holds
+ * its worker so long that the probe would have to live a hundred thousand times: test_crew_blame.c.) */
+static void who_is_always_killed_is_condemned_at_last(void)
+{
+    for (size_t i = 0; i < 3; i++) {
+        static struct host h;
+        struct crew_counts c;
+        init_odd(&h, i);
+        host_open(&h);
+        host_run_well(&h);
+        need(h.n_condemned == 1 && h.condemned[0] == POISON_AT);
+        for (unsigned k = 0; k < CREW_TRIAL_DEATHS; k++)
+            need(h.causes[0][k] == odd[i].cause);
+        crew_count(h.crew, &c);
+        need(c.requeued == h.n_deaths && host_deaths(&h, odd[i].cause) == h.n_deaths);
+        need(h.n_deaths <= 5 + 2 + CREW_TRIAL_DEATHS + 1); /* a lease of 32, halved */
+        /* From its second death alone on it waited until all others were done. */
+        const struct crew_event *last = NULL;
+        for (uint32_t k = 0; k < host_count(&h, CREW_LEASED); k++) {
+            last = host_event(&h, CREW_LEASED, k);
+            if (k + CREW_TRIAL_DEATHS >= host_count(&h, CREW_LEASED))
+                need(last->first == POISON_AT && last->n == 1);
+        }
+        host_close(&h);
+    }
+}
+
+/* Two at once, the first item and the last, and every item there is. */
+static void several_that_are_always_killed(void)
+{
+    static struct host h;
+    static const char *script[100];
+    script[0] = script[1] = script[60] = script[99] = "kill 9 x 0";
+    host_init(&h, 2);
+    h.script = script;
+    h.n_script = h.n_items = 100;
+    host_open(&h);
+    host_run_well(&h);
+    need(h.n_condemned == 4 && h.condemned[0] == 0 && h.condemned[1] == 1);
+    need(h.condemned[2] == 60 && h.condemned[3] == 99);
+    host_close(&h);
+    host_init(&h, 2);
+    h.all = "kill 9 x 0";
+    h.n_items = 30;
+    host_open(&h);
+    host_run_well(&h);
+    need(h.n_condemned == 30);
+    host_close(&h);
+}
+
+/* What ends everybody ends the crew, and nobody is condemned: all else was returned before. */
+static void what_ends_other_work_too_ends_the_crew(void)
+{
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         static struct host h;
         struct crew_counts c;
         vecmill_err err = {.status = VECMILL_OK};
-        printf("    %s\n", commands[i]);
-        host_with_one(&h, 8, commands[i]);
-        if (i == 3) {
-            h.options.least_ns = 100 * (uint64_t)MS;
-            h.options.lease_items_max = 1;
-        }
+        char probe[64];
+        init_odd(&h, i);
+        h.options.probe_bytes = (size_t)snprintf(probe, sizeof probe, "!%s\n", odd[i].command);
+        h.options.probe = probe;
         host_open(&h);
         need(host_run(&h, &err) == VECMILL_E_WORKERS);
         need(err.status == VECMILL_E_WORKERS && strstr(err.message, "keep dying") != NULL);
@@ -518,7 +582,9 @@ static const struct kit_test tests[] = {
     KIT_TEST(each_misdeed_once),
     KIT_TEST(each_poison_is_condemned),
     KIT_TEST(several_poisons_in_company),
-    KIT_TEST(what_may_not_be_blamed_ends_the_crew),
+    KIT_TEST(who_is_always_killed_is_condemned_at_last),
+    KIT_TEST(several_that_are_always_killed),
+    KIT_TEST(what_ends_other_work_too_ends_the_crew),
     KIT_TEST(a_computation_that_fails_ends_the_crew),
     KIT_TEST(each_bad_start_a_few_times),
     KIT_TEST(a_start_that_is_always_bad_ends_the_crew),

@@ -242,6 +242,61 @@ class Poison(crew_kit.CrewCase):
         self.one("ill", 100, 100, "slow", 0)
         self.one("fpe", 100, 100, "slow", 99)
 
+    def test_killed(self):
+        """By what is no fault, but comes each time: it is tried when all others are done, and condemned while other
+        work lives. The first, the last and one in the middle, whether two workers work or one."""
+        rng, places = random.Random(5), (0, 77, 299)
+        corpus = crew_kit.corpus(300, 30, changed=tuple((i, f"{MARKER} {crew_kit.text(rng, i, 30)}") for i in places))
+        reference, _ = crew_kit.reference("slow", corpus)
+        for workers in (1, 2):
+            output = f"out-{workers}.npy"
+            job = self.job(corpus, output, "slow", workers, folder=crew_kit.programs(), plan=f"poison={MARKER}:kill")
+            job.wait()
+            job.judge(reference=reference, codes=(3,))
+            failed = self.lines(output + ".errors.jsonl")
+            self.assertEqual([line["index"] for line in failed], list(places))
+            self.assertEqual({line["reason"].partition("(")[2] for line in failed}, {", ".join(5 * ["killed"]) + ")"})
+            for index in places:
+                alone = [e for e in job.named("batch_requeued") if (e["first"], e["documents"]) == (index, 1)]
+                self.assertGreaterEqual(len(alone), 2 + oracle.TRIAL_DEATHS)
+            print(f"three documents whose workers are killed were found among 300 in {len(job.deaths())} deaths; "
+                  f"{workers} workers, {job.seconds:.1f} s")
+
+    def test_all_there_is(self):
+        """Nothing to be held against but the probe."""
+        corpus = crew_kit.corpus(2, 30, changed=((0, MARKER), (1, f"{MARKER} again")))
+        reference, _ = crew_kit.reference("toy", corpus)
+        job = self.run_job(corpus, folder=crew_kit.programs(), plan=f"poison={MARKER}:kill", codes=(3,),
+                           reference=reference)
+        self.assertEqual(job.finished()["failed"], 2)
+
+    def test_is_not_tried_again(self):
+        """By a run that goes on: the failed row is in the journal, and the rest is computed."""
+        rng = random.Random(6)
+        feeder = crew_kit.Fed(self, make=lambda i: (f"{MARKER} " if i == 20 else "") + crew_kit.text(rng, i, 30))
+        poison = {"folder": crew_kit.programs(), "plan": f"poison={MARKER}:kill"}
+        job = self.job(feeder.path, model_name="slow", **poison)
+        job.wait_until("its failure", lambda: job.named("document_failed"))
+        then = os.stat(job.output + ".journal").st_mtime_ns
+        job.wait_until("a checkpoint", lambda: os.stat(job.output + ".journal").st_mtime_ns != then)
+        job.process.terminate()
+        self.assertEqual(job.wait(), 4, job.stderr())
+        feeder.end(more=50)
+        reference, _ = crew_kit.reference("slow", feeder.path)
+        again = self.job(feeder.path, model_name="slow", extra=("--resume",), **poison)
+        again.wait()
+        again.judge(reference=reference, codes=(3,))
+        self.assertEqual(again.deaths(), [])
+        self.assertEqual([line["index"] for line in self.lines("out.npy.errors.jsonl")], [20])
+
+    @harness.long_form("each of its deaths takes the deadline of a lease, and its trial ten seconds, 90 s")
+    def test_stopped(self):
+        corpus = crew_kit.corpus(20, 30, changed=((7, MARKER),))
+        reference, _ = crew_kit.reference("toy", corpus)
+        job = self.run_job(corpus, folder=crew_kit.programs(), plan=f"poison={MARKER}:stop", codes=(3,),
+                           reference=reference, deadline=600)
+        self.assertIn("hang, hang, hang, hang, hang", self.lines("out.npy.errors.jsonl")[0]["reason"])
+
     @harness.long_form("each of its deaths takes the deadline of a lease, 20 s")
     def test_a_loop_without_end(self):
         """Each of its deaths takes the deadline of a lease, two seconds, once something was measured; so it

@@ -37,6 +37,36 @@ class Looked(harness.Case):
         os.kill(child, signal.SIGKILL)
 
 
+class Condemned(harness.Case):
+    """The rule of blame for kills, told as logs: the death of a worker that had one document alone (D), that of another
+    (d), and the document's failure (F)."""
+
+    DIED = {"event": "worker_died", "documents": 1}
+    EVENTS = {"D": [DIED, {"event": "batch_requeued", "first": 7}], "d": [DIED, {"event": "batch_requeued", "first": 8}],
+              "F": [{"event": "document_failed", "index": 7, "reason": f"ended 5 workers, {oracle.TRIAL} (killed)"}]}
+
+    def wrong(self, story):
+        found = []
+        oracle.check_trials([dict(e) for letter in story for e in self.EVENTS[letter]], found)
+        return found
+
+    def test_guilty(self):
+        for story in ("DDDDDF", "DDDDDDDF", "DdDdDDDDDF", "ddddDDDDDF", "DDDDDdF", "DDdDDdDDDF"):
+            self.assertEqual(self.wrong(story), [], story)
+
+    def test_a_storm(self):
+        """Others died with it, each time or once too often; or it was not tried as often."""
+        for story in ("F", "DDDDF", "DdDdDdDdDdF", "dDdDdDdDdDF", "DDDDdDF", "dddddddF"):
+            self.assertIn("condemned for kills", "".join(self.wrong(story)), story)
+
+    def test_other_failures(self):
+        """Faults are condemned by another rule, and who did not fail by none."""
+        self.assertEqual(self.wrong("DDD"), [])
+        fault = self.EVENTS["F"][0] | {"reason": "ended 3 workers (segv, segv, segv)"}
+        oracle.check_trials([fault], found := [])
+        self.assertEqual(found, [])
+
+
 class Noticed(crew_kit.CrewCase):
     def setUp(self):
         super().setUp()

@@ -13,7 +13,8 @@ I6  the supervisor's descriptors did not grow while it ran
 I7  the kernel's OOM killer struck as often as expected
 I8  the exit code is as expected, and a failure gives its reason in one line
 I9  what the run tells of itself is what was done to it: every death has a fault that explains it, every
-    fault a death, sums agree, and what was requeued is what dead workers had
+    fault a death, sums agree, what was requeued is what dead workers had, and who was condemned for kills
+    was killed alone, while nobody else was
 I10 memory stays under the plan: what all processes held at once, as somebody saw it, is at most what
     run_started says was planned
 
@@ -483,6 +484,26 @@ def check_requeues(events, duplicates, wrong):
             wrong.append(f"{died} gave {parts}, of other deaths")
 
 
+TRIAL = "while other work lived" # of the reason of a document that is condemned for kills
+TRIAL_DEATHS = 5
+
+
+def check_trials(events, wrong):
+    """Who was condemned for deaths that say nothing about work: five of its workers died while they had nothing but
+    it, each followed by nobody else's death until it was tried again. (What comes after the last verdict, and before the
+    line that tells of it, is nobody's affair.)"""
+    for failed in (e for e in events if e["event"] == "document_failed" and TRIAL in e["reason"]):
+        deaths, is_clean = 0, False
+        before = events[:events.index(failed) + 1]
+        for died, after in zip(before, before[1:]):
+            if died["event"] == "worker_died":
+                mine = died["documents"] == 1 and after.get("first") == failed["index"]
+                deaths += mine and is_clean
+                is_clean = mine
+        if deaths + 1 < TRIAL_DEATHS:
+            wrong.append(f"document {failed['index']} was condemned for kills, and only {deaths} hit nobody else")
+
+
 def check_causes(run, died, finished, wrong):
     """Each death has a fault that explains it, each fault that kills a death."""
     lethal = {pid: [k for k in kinds if CAUSES[k]] for pid, kinds in run.faults.items()}
@@ -539,6 +560,8 @@ def judge_counters(run, events, verdict):
     finished = events[-1] if events and events[-1]["event"] == "run_finished" else None
     if not run.killed:
         check_requeues(events, finished["duplicates"] if finished else 0, wrong)
+    if not run.killed and finished is not None and finished["resumed"] == 0:
+        check_trials(events, wrong)
     if finished is not None:
         check_finished(run, events, died, finished, wrong)
     elif not run.killed:
