@@ -29,12 +29,12 @@
 /* Sets the soft RLIMIT_DATA to what counts against it now, VmData of /proc/self/status: private writable
  * mappings and the heap. Not in it, and so outside the fence: files mapped to be read, shared memory,
  * and the stack, which grows by being touched (stack_commit). *bytes: where the fence is; 0 where there
- * is none, because /proc cannot be read, or in a build with a sanitizer that maps memory whenever it
- * likes. E_INTERNAL when the limit cannot be set. */
+ * is none, because /proc cannot be read, a sandbox knows no such limit, or in a build with a sanitizer
+ * that maps memory whenever it likes. E_INTERNAL when the limit cannot be set. */
 vecmill_status fence_set(uint64_t *bytes, vecmill_err *err);
 
 /* Touches the stack below the caller, so that so much of it is there: bytes at most STACK_COMMIT_MOST. */
-#define STACK_COMMIT_MOST ((size_t)256 << 10)
+#define STACK_COMMIT_MOST ((size_t)64 << 10)
 void stack_commit(size_t bytes);
 
 #endif

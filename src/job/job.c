@@ -46,6 +46,7 @@ void run_report(struct run *run)
 
 static void run_layout(struct run *run, struct arena *a)
 {
+    (void)arena_take(a, sizeof *run, 64);
     run->vector = arena_take_array(a, run->facts.dim, sizeof(float), 64);
     run->zeros = arena_take_array(a, run->facts.dim, sizeof(float), 64);
     run->area.capacity = reader_room(run->options);
@@ -63,28 +64,50 @@ static uint64_t rows_that_wait(uint32_t capacity)
 
 size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capacity)
 {
-    struct run run = {.options = options,
-                      .facts = {.dim = dim},
-                      .pending = {.capacity = rows_that_wait(capacity)}};
     struct arena a;
+    void *memory = NULL;
+    /* Too large for the stacks that some start us with. */
+    if (mem_new(sizeof(struct run), "a run", &memory, NULL) != VECMILL_OK) return SIZE_MAX;
+    struct run *run = memory;
+    run->options = options;
+    run->facts.dim = dim;
+    run->pending.capacity = rows_that_wait(capacity);
     arena_count(&a);
-    run_layout(&run, &a);
+    run_layout(run, &a);
+    mem_free(run);
     return arena_bytes(&a);
 }
 
-static vecmill_status run_memory(struct run *run, vecmill_err *err)
+/* Takes the memory of a run, which is its first piece. */
+static vecmill_status run_memory(const struct job_options *options, vecmill_pool *pool,
+                                 struct run **out, vecmill_err *err)
 {
+    static const char what[] = "a document and the rows that wait";
     vecmill_pool_counts counts = {.struct_bytes = sizeof counts};
-    vecmill_pool_count(run->pool, &counts);
-    run->pending.capacity = rows_that_wait(counts.capacity);
+    vecmill_facts facts = {.struct_bytes = sizeof facts};
     struct arena a;
-    run->memory_bytes = job_bytes(run->options, run->facts.dim, counts.capacity);
-    VM_TRY(mem_map(run->memory_bytes, "a document and the rows that wait", &run->memory, err));
-    arena_init(&a, run->memory, run->memory_bytes);
+    void *memory = NULL;
+    vecmill_pool_count(pool, &counts);
+    vecmill_pool_describe(pool, &facts);
+    const size_t bytes = job_bytes(options, facts.dim, counts.capacity);
+    VM_TRY(mem_map(bytes, what, &memory, err));
+    /* Now, not when a long document comes after hours: it is in the plan. */
+    const vecmill_status status = mem_commit(memory, bytes, what, err);
+    if (status != VECMILL_OK) {
+        mem_unmap(memory, bytes);
+        return status;
+    }
+    struct run *run = memory;
+    run->options = options;
+    run->pool = pool;
+    run->facts = facts;
+    run->memory_bytes = bytes;
+    run->pending.capacity = rows_that_wait(counts.capacity);
+    arena_init(&a, memory, bytes);
     run_layout(run, &a);
     assert(arena_ok(&a));
-    /* Now, not when a long document comes after hours: it is in the plan. */
-    return mem_commit(run->memory, run->memory_bytes, "a document and the rows that wait", err);
+    *out = run;
+    return VECMILL_OK;
 }
 
 /* ---- the ends ---- */
@@ -158,33 +181,32 @@ vecmill_status job_run(const struct job_options *options, vecmill_pool *pool,
                        vecmill_err *err)
 {
     static const struct job_hooks none = {0};
-    struct run run = {.options = options,
-                      .hooks = hooks != NULL ? hooks : &none,
-                      .pool = pool,
-                      .facts = {.struct_bytes = sizeof run.facts},
-                      .reader = {.intake.fd = -1},
-                      .started_ns = clock_ns()};
-    vecmill_pool_describe(pool, &run.facts);
+    const uint64_t started_ns = clock_ns();
+    struct run *run = NULL;
     bool whole = false, placed = false;
-    vecmill_status status = run_memory(&run, err);
+    *summary = (struct job_progress){0};
+    VM_TRY(run_memory(options, pool, &run, err));
+    run->hooks = hooks != NULL ? hooks : &none;
+    run->started_ns = started_ns;
+    run->reader.intake.fd = -1;
+    vecmill_status status =
+        reader_open(&run->reader, options, run->reader_memory, run->hooks->stop, err);
     if (status != VECMILL_OK) goto done;
-    status = reader_open(&run.reader, options, run.reader_memory, run.hooks->stop, err);
+    status = run_begin(run, &whole, err);
     if (status != VECMILL_OK) goto done;
-    status = run_begin(&run, &whole, err);
-    if (status != VECMILL_OK) goto done;
-    if (!whole) status = run_flow(&run, err);
-    if (status == VECMILL_OK) status = end_whole(&run, whole, &placed, err);
+    if (!whole) status = run_flow(run, err);
+    if (status == VECMILL_OK) status = end_whole(run, whole, &placed, err);
     if (status == VECMILL_OK) {
-        run_report(&run);
-        status = tell_failed(&run, err);
+        run_report(run);
+        status = tell_failed(run, err);
     } else {
-        status = end_early(&run, placed, status, err);
+        status = end_early(run, placed, status, err);
     }
 done:
     if (status == VECMILL_E_STOPPED) vecmill_pool_hold(pool);
-    if (status != VECMILL_OK && status != VECMILL_E_PARTIAL) run_measure(&run);
-    *summary = run.progress;
-    reader_close(&run.reader);
-    mem_unmap(run.memory, run.memory_bytes);
+    if (status != VECMILL_OK && status != VECMILL_E_PARTIAL) run_measure(run);
+    *summary = run->progress;
+    reader_close(&run->reader);
+    mem_unmap(run, run->memory_bytes);
     return status;
 }

@@ -57,20 +57,27 @@ static vecmill_status check_journal(const struct job_options *options, const str
 
 vecmill_status job_check_names(const struct job_options *options, vecmill_err *err)
 {
-    struct paths paths;
+    void *paths = NULL;
     VM_TRY(reader_check_names(options, err));
-    return paths_find(options, &paths, err);
+    VM_TRY(mem_new(sizeof(struct paths), "paths", &paths, err));
+    const vecmill_status status = paths_find(options, paths, err);
+    mem_free(paths);
+    return status;
 }
 
 vecmill_status job_check(const struct job_options *options, bool *finished, vecmill_err *err)
 {
     bool done = false;
+    void *memory = NULL;
     VM_TRY(reader_check(options, err));
-    struct paths paths;
-    VM_TRY(paths_check(options, &paths, err));
-    if (!paths.standard) VM_TRY(check_journal(options, &paths, &done, err));
-    if (finished != NULL) *finished = done;
-    return VECMILL_OK;
+    VM_TRY(mem_new(sizeof(struct paths), "paths", &memory, err));
+    struct paths *paths = memory;
+    vecmill_status status = paths_check(options, paths, err);
+    if (status == VECMILL_OK && !paths->standard)
+        status = check_journal(options, paths, &done, err);
+    mem_free(paths);
+    if (status == VECMILL_OK && finished != NULL) *finished = done;
+    return status;
 }
 
 bool job_input_is_newer(const struct job_options *options)

@@ -316,21 +316,27 @@ vecmill_status job_merge(const struct job_merge_options *options, const struct j
     if (options->n_shards == 0 || options->n_shards > JOB_SHARDS_MAX)
         return err_set(err, VECMILL_E_USAGE, "%u shards are given; 1 to %u can be put together",
                        options->n_shards, JOB_SHARDS_MAX);
-    struct merge m = {.options = options,
-                      .hooks = hooks != NULL ? hooks : &none,
-                      .progress = summary,
-                      .started_ns = clock_ns()};
-    const vecmill_status status = merge(&m, err);
-    summary->elapsed_ns = clock_ns() - m.started_ns;
-    if (status == VECMILL_OK) count(&m);
-    if (status == VECMILL_OK && m.hooks->progress != NULL)
-        m.hooks->progress(m.hooks->context, summary);
-    mem_free(m.sink_memory);
-    mem_free(m.buffers);
-    mem_free(m.next_error);
-    mem_free(m.strands);
-    mem_free(m.shards);
-    if (status != VECMILL_OK || summary->failed == 0) return status;
-    return err_set(err, VECMILL_E_PARTIAL, "%" PRIu64 " of %" PRIu64 " documents failed: see %s",
-                   summary->failed, summary->documents, m.paths.files[PATHS_ERRORS].given);
+    void *memory = NULL;
+    VM_TRY(mem_new(sizeof(struct merge), "a merge", &memory, err));
+    struct merge *m = memory;
+    m->options = options;
+    m->hooks = hooks != NULL ? hooks : &none;
+    m->progress = summary;
+    m->started_ns = clock_ns();
+    vecmill_status status = merge(m, err);
+    summary->elapsed_ns = clock_ns() - m->started_ns;
+    if (status == VECMILL_OK) count(m);
+    if (status == VECMILL_OK && m->hooks->progress != NULL)
+        m->hooks->progress(m->hooks->context, summary);
+    mem_free(m->sink_memory);
+    mem_free(m->buffers);
+    mem_free(m->next_error);
+    mem_free(m->strands);
+    mem_free(m->shards);
+    if (status == VECMILL_OK && summary->failed > 0)
+        status =
+            err_set(err, VECMILL_E_PARTIAL, "%" PRIu64 " of %" PRIu64 " documents failed: see %s",
+                    summary->failed, summary->documents, m->paths.files[PATHS_ERRORS].given);
+    mem_free(m);
+    return status;
 }

@@ -202,26 +202,39 @@ vecmill_status paths_check(const struct job_options *options, struct paths *p, v
     return check_place(&p->journal, name, input, err);
 }
 
-bool job_is_own_path(const struct job_options *options, const char *path)
+static bool is_own(const struct job_options *options, const struct paths *p,
+                   const struct place *asked)
 {
-    struct paths p;
-    struct place asked;
-    if (paths_find(options, &p, NULL) != VECMILL_OK ||
-        place_find(&asked, path, "", NULL) != VECMILL_OK)
-        return false;
+    const char *path = asked->given;
     struct stat st, other;
     const bool exists = stat(path, &st) == 0;
     if (exists && S_ISCHR(st.st_mode)) return false;
     if (exists && input_stat(options, &other) && same_file(&st, &other)) return true;
-    if (exists && p.standard && fstat(STDOUT_FILENO, &other) == 0 && same_file(&st, &other))
+    if (exists && p->standard && fstat(STDOUT_FILENO, &other) == 0 && same_file(&st, &other))
         return true;
-    const struct place *own[] = {&p.files[PATHS_OUTPUT], &p.files[PATHS_IDS],
-                                 &p.files[PATHS_ERRORS], &p.journal, &p.shard};
+    const struct place *own[] = {&p->files[PATHS_OUTPUT], &p->files[PATHS_IDS],
+                                 &p->files[PATHS_ERRORS], &p->journal, &p->shard};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        if (place_has(own[i], asked.name) || place_has(own[i], asked.real)) return true;
+        if (place_has(own[i], asked->name) || place_has(own[i], asked->real)) return true;
         if (exists && own[i]->given[0] != 0 &&
             (is_at(own[i]->given, &st) || is_at(own[i]->part, &st)))
             return true;
     }
     return false;
+}
+
+bool job_is_own_path(const struct job_options *options, const char *path)
+{
+    struct both {
+        struct paths paths;
+        struct place asked;
+    } * both;
+    void *memory = NULL;
+    if (mem_new(sizeof *both, "paths", &memory, NULL) != VECMILL_OK) return false;
+    both = memory;
+    const bool own = paths_find(options, &both->paths, NULL) == VECMILL_OK &&
+                     place_find(&both->asked, path, "", NULL) == VECMILL_OK &&
+                     is_own(options, &both->paths, &both->asked);
+    mem_free(both);
+    return own;
 }

@@ -38,8 +38,7 @@ struct run {
     bool broken;               /* the work done while the input was waited for failed */
     float *vector, *zeros;     /* [dim] */
     void *reader_memory;
-    void *memory; /* all of the above, one piece */
-    size_t memory_bytes;
+    size_t memory_bytes; /* of the piece that this begins */
 };
 
 /* begin.c. Decides whether the run starts afresh or goes on from a journal, and opens its output. *whole:

@@ -111,16 +111,20 @@ static void keep_word(struct text_stream *s, bool known)
     s->word_bytes = s->word_chars = 0;
 }
 
+/* Of a word, kept while it is cut; words are some five. What has more is cut twice: a stack may be small. */
+#define WORD_PIECES 128u
+
 /* Ends the word gathered so far: its pieces, or one unknown token. A word is unknown as a whole, and
  * that shows only at its last piece, so pieces are given out once all are known. */
 static void end_word(struct text_stream *s)
 {
     if (s->word_chars == 0) return;
-    uint32_t pieces[sizeof s->word], n = 0; /* a piece has a byte at least */
+    uint32_t pieces[WORD_PIECES], n = 0, id = 0;
     bool known = s->word_chars <= s->view.word_chars;
     for (uint32_t at = 0; known && at < s->word_bytes; n += known) {
-        const uint32_t bytes = piece_at(s, at, &pieces[n]);
+        const uint32_t bytes = piece_at(s, at, &id);
         known = bytes > 0;
+        if (n < WORD_PIECES) pieces[n] = id;
         at += bytes;
     }
     if (s->record) {
@@ -131,7 +135,7 @@ static void end_word(struct text_stream *s)
         pieces[0] = s->view.unk;
         n = 1;
     }
-    if (n > s->most - s->n) {
+    if (n > WORD_PIECES || n > s->most - s->n) {
         s->rest = true;
         s->rest_known = known;
         s->rest_at = 0;
