@@ -2,6 +2,7 @@
 #include "progress.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define PROGRESS_PERIOD_NS 200000000u
@@ -127,7 +128,8 @@ void progress_tell(struct progress *p, const struct job_progress *now)
 
 void progress_notice(struct progress *p, const char *sentence)
 {
-    if (p->mode == PROGRESS_NONE) return;
+    static const char warning[] = "warning: "; /* is said however little is to be */
+    if (p->mode == PROGRESS_NONE && strncmp(sentence, warning, sizeof(warning) - 1) != 0) return;
     if (p->mode == PROGRESS_JSON) {
         app_json_open(&p->out, '{');
         app_json_key_string(&p->out, "event", "notice");

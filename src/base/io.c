@@ -49,6 +49,23 @@ vecmill_status io_read(int fd, void *data, size_t bytes, size_t *got, const char
     return VECMILL_OK;
 }
 
+vecmill_status io_read_at(int fd, void *data, size_t bytes, uint64_t offset, size_t *got,
+                          const char *path, vecmill_status failure, vecmill_err *err)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        const size_t left = bytes - done;
+        const ssize_t n = pread(fd, (char *)data + done, left < IO_CHUNK ? left : IO_CHUNK,
+                                (off_t)(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return err_sys(err, failure, errno, "%s: cannot be read", path);
+        if (n == 0) break;
+        done += (size_t)n;
+    }
+    *got = done;
+    return VECMILL_OK;
+}
+
 vecmill_status io_write(int fd, const void *data, size_t bytes, const char *path,
                         vecmill_status failure, vecmill_err *err)
 {

@@ -23,6 +23,10 @@ vecmill_status io_join(const char *dir, const char *name, char *out, vecmill_err
 vecmill_status io_read(int fd, void *data, size_t bytes, size_t *got, const char *path,
                        vecmill_status failure, vecmill_err *err);
 
+/* The same from an offset, without moving the descriptor's own. */
+vecmill_status io_read_at(int fd, void *data, size_t bytes, uint64_t offset, size_t *got,
+                          const char *path, vecmill_status failure, vecmill_err *err);
+
 /* Writes all. EPIPE, ENOSPC, EFBIG and the rest come back as `failure` with the path. SIGPIPE is the
  * caller's to ignore. */
 vecmill_status io_write(int fd, const void *data, size_t bytes, const char *path,
@@ -62,9 +66,17 @@ void io_unmap(struct io_map *map);
  * as it was after a power cut. */
 vecmill_status io_sync_folder(const char *path, vecmill_status failure, vecmill_err *err);
 
+/* Tries for an exclusive lock on an open file, which ends with the descriptor, and with the process
+ * however that ends. IO_HELD: another has it. Where flock is refused, as by some network file
+ * systems and sandboxes, it is a lock of fcntl on the open file description (*refused: errno of
+ * flock, else 0); where that is refused too, IO_UNLOCKED. */
+enum io_lock { IO_LOCKED, IO_HELD, IO_UNLOCKED };
+enum io_lock io_try_lock(int fd, int *refused);
+
 /* Opens a file that is there for reading and writing, under an exclusive lock that ends with the
- * descriptor, and with the process however that ends. Held by another: `failure`, "`shown` is
- * being written by another process", after waiting up to wait_ms for it. No such file: `missing`. */
+ * descriptor, and with the process however that ends. Held by another: `failure`, "`shown` is being
+ * written by another process", after waiting up to wait_ms for it. No such file: `missing`. Where
+ * there are no locks it is opened without. */
 vecmill_status io_lock(const char *path, const char *shown, unsigned wait_ms, int *fd,
                        vecmill_status missing, vecmill_status failure, vecmill_err *err);
 
@@ -75,13 +87,16 @@ bool io_is_locked(const char *path);
 /* A file that appears under its name only when it is whole: written as `path` + ".part" in the same
  * folder under an exclusive lock, then fsync, rename, fsync of the folder. A process that is killed
  * leaves at most that one .part, which the next writer takes over. Symbolic links at `path` are
- * resolved first, so that the link stays a link. */
+ * resolved first, so that the link stays a link. Where there are no locks at all, io_out_open
+ * writes a part of its own, `path` + ".<process>-<time>.part", that nobody takes over. */
 struct io_out {
     int fd; /* -1: not open */
     char path[IO_PATH_MAX];
     char part[IO_PATH_MAX];
     vecmill_status failure;
-    bool named; /* the part's name is on the medium */
+    bool named;    /* the part's name is on the medium */
+    bool unlocked; /* IO_UNLOCKED: nothing keeps another process from writing it too */
+    int refused;   /* errno of flock; 0: it was not refused */
 };
 
 /* Creates (or takes over and empties) the part. Held by another live process: `failure`, "is being

@@ -44,10 +44,32 @@ static vecmill_status resolve(const char *path, char out[IO_PATH_MAX], vecmill_s
     return VECMILL_OK;
 }
 
-/* Opens `name` and locks it; `shown` is said in messages. The one who held it before may have renamed or
- * removed it between our open and our lock, so what is locked must still be what the name says. */
+/* One of fcntl's locks that belong to the open file, as those of flock do. */
+static struct flock whole_file(short type)
+{
+    return (struct flock){.l_type = type, .l_whence = SEEK_SET};
+}
+
+enum io_lock io_try_lock(int fd, int *refused)
+{
+    int r;
+    *refused = 0;
+    do {
+        r = flock(fd, LOCK_EX | LOCK_NB);
+    } while (r != 0 && errno == EINTR);
+    if (r == 0) return IO_LOCKED;
+    if (errno == EWOULDBLOCK) return IO_HELD;
+    *refused = errno;
+    struct flock lock = whole_file(F_WRLCK);
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return IO_LOCKED;
+    return errno == EAGAIN || errno == EACCES ? IO_HELD : IO_UNLOCKED;
+}
+
+/* Opens `name` and locks it, as far as that can be; `shown` is said in messages. The one who held
+ * it before may have renamed or removed it between our open and our lock, so what is locked must
+ * still be what the name says. */
 static vecmill_status lock_file(const char *name, const char *shown, bool create, unsigned wait_ms,
-                                int *out, vecmill_status missing, vecmill_status failure,
+                                struct io_out *out, vecmill_status missing, vecmill_status failure,
                                 vecmill_err *err)
 {
     const uint64_t deadline = clock_ns() + (uint64_t)wait_ms * 1000000u;
@@ -58,22 +80,19 @@ static vecmill_status lock_file(const char *name, const char *shown, bool create
             return err_sys(err, errno == ENOENT ? missing : failure, errno, "%s: cannot be %s",
                            name, create ? "created" : "opened");
         }
-        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
-        int reason = errno;
+        const enum io_lock lock = io_try_lock(fd, &out->refused);
         struct stat mine, named;
-        if (locked && fstat(fd, &mine) == 0 && stat(name, &named) == 0 &&
+        if (lock != IO_HELD && fstat(fd, &mine) == 0 && stat(name, &named) == 0 &&
             mine.st_dev == named.st_dev && mine.st_ino == named.st_ino) {
-            *out = fd;
+            out->fd = fd;
+            out->unlocked = lock == IO_UNLOCKED;
             return VECMILL_OK;
         }
         close(fd);
-        if (!locked && reason != EWOULDBLOCK && reason != EINTR) {
-            return err_sys(err, failure, reason, "%s: cannot be locked", name);
-        }
-        if (!locked && clock_ns() >= deadline) {
+        if (lock == IO_HELD && clock_ns() >= deadline) {
             return err_set(err, failure, "%s: is being written by another process", shown);
         }
-        if (!locked) {
+        if (lock == IO_HELD) {
             nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * 1000000L}, NULL);
         }
     }
@@ -82,14 +101,22 @@ static vecmill_status lock_file(const char *name, const char *shown, bool create
 vecmill_status io_lock(const char *path, const char *shown, unsigned wait_ms, int *fd,
                        vecmill_status missing, vecmill_status failure, vecmill_err *err)
 {
-    return lock_file(path, shown, false, wait_ms, fd, missing, failure, err);
+    struct io_out locked = {.fd = -1};
+    VM_TRY(lock_file(path, shown, false, wait_ms, &locked, missing, failure, err));
+    *fd = locked.fd;
+    return VECMILL_OK;
 }
 
 bool io_is_locked(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) return false;
-    bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    bool locked = false;
+    if (flock(fd, LOCK_SH | LOCK_NB) != 0) {
+        struct flock lock = whole_file(F_RDLCK);
+        locked =
+            errno == EWOULDBLOCK || (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK);
+    }
     close(fd);
     return locked;
 }
@@ -106,7 +133,7 @@ vecmill_status io_out_reopen(const char *path, bool create, unsigned wait_ms,
     }
     memcpy(o.part, o.path, n);
     memcpy(o.part + n, ".part", sizeof(".part"));
-    VM_TRY(lock_file(o.part, o.path, create, wait_ms, &o.fd, failure, failure, err));
+    VM_TRY(lock_file(o.part, o.path, create, wait_ms, &o, failure, failure, err));
     *out = o;
     return VECMILL_OK;
 }
@@ -124,11 +151,28 @@ vecmill_status io_out_cut(struct io_out *out, uint64_t bytes, vecmill_err *err)
     return VECMILL_OK;
 }
 
+/* A part that no other process writes to, in place of the one that all would. */
+static vecmill_status open_own(struct io_out *o, vecmill_err *err)
+{
+    struct stat st;
+    const bool fresh = fstat(o->fd, &st) == 0 && st.st_size == 0;
+    if (fresh) unlink(o->part); /* or another's that has not begun: it notices nothing of it */
+    close(o->fd);
+    o->fd = -1;
+    if (snprintf(o->part, sizeof o->part, "%s.%ld-%llx.part", o->path, (long)getpid(),
+                 (unsigned long long)clock_ns()) >= (int)sizeof o->part)
+        return err_set(err, o->failure, "%s: leaves no room for .part", o->path);
+    o->fd = open(o->part, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT | O_EXCL, 0666);
+    if (o->fd >= 0) return VECMILL_OK;
+    return err_sys(err, o->failure, errno, "%s: cannot be created", o->part);
+}
+
 vecmill_status io_out_open(const char *path, unsigned wait_ms, vecmill_status failure,
                            struct io_out *out, vecmill_err *err)
 {
     struct io_out o;
     VM_TRY(io_out_reopen(path, true, wait_ms, failure, &o, err));
+    if (o.unlocked) VM_TRY(open_own(&o, err));
     vecmill_status status = io_out_cut(&o, 0, err);
     if (status != VECMILL_OK) io_out_drop(&o);
     *out = o;

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -46,11 +45,10 @@ static vecmill_status try_lock(struct hub_job *job, const char *path, uint64_t d
     if (fd < 0 && errno == ENOENT) return VECMILL_OK;
     if (fd < 0) return failed(err, errno, path, "cannot be opened");
     vecmill_status status = VECMILL_OK;
-    while (status == VECMILL_OK && flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EINTR) continue;
-        if (errno != EWOULDBLOCK) {
-            status = failed(err, errno, path, "cannot be locked");
-        } else if (clock_ns() > deadline) {
+    /* In a cache without locks two pulls at once may spoil each other's parts, which digests tell. */
+    int refused;
+    while (status == VECMILL_OK && io_try_lock(fd, &refused) == IO_HELD) {
+        if (clock_ns() > deadline) {
             status =
                 err_set(err, VECMILL_E_NOTFOUND, "another process has been pulling %s for %d s",
                         job->ref.name, LOCK_WAIT_S);

@@ -154,6 +154,17 @@ static vecmill_status begin(struct run *run, bool *whole, vecmill_err *err)
     return status;
 }
 
+static void warn_of_locks(const struct run *run)
+{
+    const struct io_out *out = &run->sink.files[PATHS_OUTPUT].out;
+    if (out->refused == 0) return;
+    run_notice(run, "warning: flock is refused here (%s), so %s writes %.100s at the same time",
+               strerrordesc_np(out->refused),
+               out->unlocked ? "nothing notices when another run"
+                             : "only runs that are refused it too notice when another",
+               run->paths.files[PATHS_OUTPUT].given);
+}
+
 vecmill_status run_begin(struct run *run, bool *whole, vecmill_err *err)
 {
     *whole = false;
@@ -164,6 +175,7 @@ vecmill_status run_begin(struct run *run, bool *whole, vecmill_err *err)
     VM_TRY(sink_init(&run->sink, &run->paths, run->facts.dim, run->hooks->stop, err));
     run->sink.counts = run->reader.format == READER_TXT;
     const vecmill_status status = begin(run, whole, err);
+    if (status == VECMILL_OK) warn_of_locks(run);
     if (status != VECMILL_OK) {
         sink_leave(&run->sink);
         journal_close(&run->journal);
