@@ -43,8 +43,9 @@ struct hub_model {
 /* The registry, in order of its file; static storage. */
 const struct hub_model *hub_models(size_t *n);
 
-/* The folder of a model that is on this machine already, into dir[IO_PATH_MAX]. E_NOTFOUND: not here
- * (the message says `vecmill pull NAME`) or no such name (the message offers near names).
+/* The folder of a model that is on this machine already, into dir[IO_PATH_MAX]: in our cache, else in one of
+ * Hugging Face's libraries. E_NOTFOUND: not here, or damaged (the message says `vecmill pull NAME`, where it
+ * looked, and what of which file is wrong), or no such name (the message offers near names).
  * E_UNSUPPORTED becomes E_MODEL: a registry entry that is refused, by its reason. */
 vecmill_status hub_find(const char *cache, const char *name, char *dir, vecmill_err *err);
 
@@ -56,11 +57,12 @@ bool hub_is_fetchable(const char *name);
 typedef void (*hub_progress)(void *context, const char *file, uint64_t bytes, uint64_t total);
 
 /* Environment of a pull, so that tests can set it; hub_env_read fills it from HF_ENDPOINT, HF_TOKEN,
- * HF_HUB_OFFLINE (1, TRUE, YES, ON) and VECMILL_PYTHON, the defaults elsewhere. */
+ * HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE (1, TRUE, YES, ON) and VECMILL_PYTHON, the defaults elsewhere. */
 struct hub_env {
     const char *endpoint; /* "https://huggingface.co" */
     const char *token;    /* NULL: none */
     bool offline;
+    const char *offline_by; /* the variable that says so; NULL: none */
     unsigned connect_s;     /* deadline for a connection; 15 */
     unsigned stall_s;       /* no byte for so long ends an attempt; 30 */
     unsigned attempts;      /* for each file, with back-off; 5 */

@@ -47,8 +47,9 @@ static vecmill_status check_file(const char *dir, const char *manifest, const js
         return err_sys(err, VECMILL_E_NOTFOUND, errno, "%s: listed in %s, but", path, HUB_MANIFEST);
     }
     if (!S_ISREG(st.st_mode) || (json_int_t)st.st_size != json_integer_value(bytes)) {
-        return err_set(err, VECMILL_E_NOTFOUND, "%s: has %lld bytes, %s states %lld", path,
-                       (long long)st.st_size, HUB_MANIFEST, (long long)json_integer_value(bytes));
+        return err_set(err, VECMILL_E_NOTFOUND, "%s has %lld bytes, %s states %lld: %s", name,
+                       (long long)st.st_size, HUB_MANIFEST, (long long)json_integer_value(bytes),
+                       path);
     }
     return VECMILL_OK;
 }
@@ -103,27 +104,29 @@ bool hub_is_current(const char *dir)
 }
 
 /* The only whole revision, when there is exactly one: a pull that was killed between making the
- * revision and writing `current` leaves this. */
+ * revision and writing `current` leaves this. Where none is whole, the only one there is, for what
+ * is wrong with it to be said. */
 static bool find_only(const char *home, char *revision)
 {
     DIR *d = opendir(home);
-    size_t n = 0;
+    size_t n = 0, n_whole = 0;
     if (!d) return false;
     for (const struct dirent *e; (e = readdir(d)) != NULL;) {
         char dir[IO_PATH_MAX];
         if (e->d_name[0] == '.' || io_join(home, e->d_name, dir, NULL) != VECMILL_OK) continue;
-        if (!is_dir(dir) || hub_check_folder(dir, NULL) != VECMILL_OK) continue;
-        if (n++ == 0) snprintf(revision, NAME_MAX + 1, "%s", e->d_name);
+        if (!is_dir(dir)) continue;
+        const bool whole = hub_check_folder(dir, NULL) == VECMILL_OK;
+        if (n++ == 0 || (whole && n_whole == 0)) snprintf(revision, NAME_MAX + 1, "%s", e->d_name);
+        n_whole += whole;
     }
     closedir(d);
-    return n == 1;
+    return n_whole == 1 || (n_whole == 0 && n == 1);
 }
 
 vecmill_status hub_find_ref(const char *cache, const struct hub_ref *ref, char *dir,
                             vecmill_err *err)
 {
     char home[IO_PATH_MAX], path[IO_PATH_MAX], revision[NAME_MAX + 1];
-    const char *at = ref->commit[0] ? "@" : "";
     VM_TRY(hub_home(cache, ref, home, err));
     bool known = ref->commit[0] != '\0';
     if (known) {
@@ -132,12 +135,7 @@ vecmill_status hub_find_ref(const char *cache, const struct hub_ref *ref, char *
         known = read_current(home, revision) || find_only(home, revision);
     }
     if (known) VM_TRY(io_join(home, revision, path, err));
-    if (!known || !is_dir(path)) {
-        return err_set(err, VECMILL_E_NOTFOUND,
-                       "%s%s%s is not on this machine; `vecmill pull %s%s%s` fetches it", ref->name,
-                       at, ref->commit, ref->model ? ref->model->alias : ref->name, at,
-                       ref->commit);
-    }
+    if (!known || !is_dir(path)) return err_set(err, VECMILL_E_NOTFOUND, "%s", "");
     VM_TRY(hub_check_folder(path, err));
     memcpy(dir, path, strlen(path) + 1);
     return VECMILL_OK;
@@ -169,11 +167,24 @@ vecmill_status hub_find(const char *cache, const char *name, char *dir, vecmill_
 {
     bool found = false;
     struct hub_ref ref;
+    vecmill_err damage;
+    char looked[256];
     VM_TRY(find_folder(name, &found, err));
     if (found) {
         memcpy(dir, name, strlen(name) + 1);
         return VECMILL_OK;
     }
     VM_TRY(hub_ref_parse(name, &ref, err));
-    return hub_find_ref(cache, &ref, dir, err);
+    if (hub_find_ref(cache, &ref, dir, &damage) == VECMILL_OK) return VECMILL_OK;
+    if (hub_shared_find(&ref, dir, looked, sizeof looked)) return VECMILL_OK;
+    const char *at = ref.commit[0] ? "@" : "";
+    const char *short_name = ref.model ? ref.model->alias : ref.name;
+    if (damage.message[0])
+        return err_set(err, VECMILL_E_NOTFOUND,
+                       "%s%s%s is damaged (`vecmill pull %s%s%s` fetches it again): %s", ref.name,
+                       at, ref.commit, short_name, at, ref.commit, damage.message);
+    return err_set(err, VECMILL_E_NOTFOUND,
+                   "%s%s%s is not on this machine; `vecmill pull %s%s%s` fetches it (looked in "
+                   "%s/models%s)",
+                   ref.name, at, ref.commit, short_name, at, ref.commit, cache, looked);
 }

@@ -38,9 +38,22 @@ vecmill_status hub_ref_parse(const char *text, struct hub_ref *ref, vecmill_err 
 /* CACHE/models/<org>--<name> into home[IO_PATH_MAX]. */
 vecmill_status hub_home(const char *cache, const struct hub_ref *ref, char *home, vecmill_err *err);
 
-/* hub_find for a name that is taken apart already. */
+/* hub_find in our own cache, for a name that is taken apart already; the message is "" when there
+ * is no such folder, else what is damaged. */
 vecmill_status hub_find_ref(const char *cache, const struct hub_ref *ref, char *dir,
                             vecmill_err *err);
+
+/* hub_find in the caches of Hugging Face's libraries (docs/HUB.md). false: there is no whole
+ * snapshot; where was looked, and what was lacking there, is in looked[size], ", PLACE" for each,
+ * cut where it is too long. */
+bool hub_shared_find(const struct hub_ref *ref, char *dir, char *looked, size_t size);
+
+/* The i-th folder that is looked into, root[IO_PATH_MAX], "" where it is not set; false: there are
+ * no more. */
+bool hub_shared_root(unsigned i, char *root);
+
+/* Bytes of a JSON file that is read there: an index of weights has some 100 a tensor. */
+#define HUB_SMALL_JSON_MAX ((size_t)4 << 20)
 
 /* True when the file `current` beside a revision's folder names it. */
 bool hub_is_current(const char *dir);

@@ -30,7 +30,7 @@ void hub_env_read(struct hub_env *env)
 {
     const char *endpoint = getenv("HF_ENDPOINT");
     const char *token = getenv("HF_TOKEN");
-    const char *offline = getenv("HF_HUB_OFFLINE");
+    static const char *const switches[] = {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"};
     const char *python = getenv("VECMILL_PYTHON");
     static const char *const yes[] = {"1", "true", "yes", "on"};
     *env = (struct hub_env){
@@ -42,9 +42,12 @@ void hub_env_read(struct hub_env *env)
         .backoff_ms = 500,
         .python = python && python[0] ? python : "python3",
     };
-    for (size_t i = 0; offline && i < sizeof yes / sizeof yes[0]; i++) {
-        if (strcasecmp(offline, yes[i]) == 0) env->offline = true;
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+        const char *offline = getenv(switches[i]);
+        for (size_t j = 0; offline && j < sizeof yes / sizeof yes[0] && !env->offline_by; j++)
+            if (strcasecmp(offline, yes[j]) == 0) env->offline_by = switches[i];
     }
+    env->offline = env->offline_by != NULL;
 }
 
 /* The child and what it said so far. */
@@ -251,6 +254,13 @@ static vecmill_status run(const char *cache, const struct hub_ref *ref, const st
                    sig ? "signal" : "code", sig ? sig : WEXITSTATUS(wait_status), ref->name);
 }
 
+/* Not a folder by its path, nor one that other libraries keep. */
+static bool is_ours(const char *cache, const char *dir)
+{
+    const size_t n = strlen(cache);
+    return strncmp(dir, cache, n) == 0 && dir[n] == '/';
+}
+
 vecmill_status hub_pull(const char *cache, const char *name, const struct hub_env *env,
                         hub_progress progress, void *context, char *dir, vecmill_err *err)
 {
@@ -264,15 +274,14 @@ vecmill_status hub_pull(const char *cache, const char *name, const struct hub_en
     }
     /* Found, but not as the current revision: asked for by its commit, or left so by a pull that was
      * killed at its end. Putting that right is the child's work, too. */
-    if (found == VECMILL_OK && (strcmp(here, name) == 0 || hub_is_current(here))) {
+    if (found == VECMILL_OK && (!is_ours(cache, here) || hub_is_current(here))) {
         memcpy(dir, here, strlen(here) + 1);
         return VECMILL_OK;
     }
     VM_TRY(hub_ref_parse(name, &ref, err));
     if (env->offline && found != VECMILL_OK) {
-        return err_set(err, VECMILL_E_NOTFOUND,
-                       "%s is not on this machine, and HF_HUB_OFFLINE forbids to fetch it",
-                       ref.name);
+        return err_set(err, VECMILL_E_NOTFOUND, "%s forbids to fetch it: %s",
+                       env->offline_by ? env->offline_by : "HF_HUB_OFFLINE", first.message);
     }
     VM_TRY(mem_new(sizeof(struct child), "the state of a pull", &memory, err));
     struct child *c = memory;
