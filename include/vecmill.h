@@ -151,6 +151,9 @@ typedef struct vecmill_facts {
                                     max_length, long_policy, dimensions and normalisation. Equal
                                     identity, equal bits */
     uint32_t threads;      /* in force; of a pool: of each worker, 1 */
+    const char
+        *warning; /* "", or what its user should read of the pack: it was damaged, or another's,
+                                    and was built anew; it cannot be kept and is in memory */
 } vecmill_facts;
 
 /* Facts about an open session. Fills *facts as far as its struct_bytes reaches. */
@@ -360,6 +363,14 @@ VECMILL_API void vecmill_pool_planned(const vecmill_pool *pool, vecmill_plan *pl
  * does not tell. */
 VECMILL_API vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan *plan,
                                                 vecmill_err *err);
+
+/* Whether the pack that the workers compute with still holds what was built. For whoever publishes
+ * vectors: first this, then the rename. Its checksums are compared when a pool is opened, once for
+ * each file (device, inode, size, times); here they are compared again if a worker was ended by a
+ * fault since, or the file was written to. Then all of it is read, 0.2 s a gigabyte, in the calling
+ * thread; else this costs a system call. By the thread that takes. E_MODEL: it is damaged, and what
+ * has been taken may be wrong; the next opening builds it anew. */
+VECMILL_API vecmill_status vecmill_pool_verify(vecmill_pool *pool, vecmill_err *err);
 
 /* As vecmill_session_describe. */
 VECMILL_API void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts);

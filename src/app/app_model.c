@@ -134,13 +134,23 @@ vecmill_status app_library_options(const struct options *o, char *dir, vecmill_o
     return VECMILL_OK;
 }
 
+static void app_warn(const char *warning)
+{
+    char sentence[APP_SENTENCE_MAX];
+    if (!warning[0]) return;
+    (void)snprintf(sentence, sizeof(sentence), "warning: %.450s", warning);
+    app_complain(sentence);
+}
+
 vecmill_status app_session_open(const struct options *o, vecmill_session **session,
                                 vecmill_err *err)
 {
     char dir[IO_PATH_MAX];
     vecmill_options options;
     VM_TRY(app_library_options(o, dir, &options, err));
-    return vecmill_session_open(&options, session, err);
+    VM_TRY(vecmill_session_open(&options, session, err));
+    app_warn(app_facts(*session).warning);
+    return VECMILL_OK;
 }
 
 /* Each worker costs this process descriptors, and a thousand workers are allowed. The soft limit, 1,024

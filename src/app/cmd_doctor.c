@@ -1,8 +1,9 @@
 /* doctor: what this machine allows, and whether a run would start.
  *
  * Changes nothing: it makes no folder, fetches nothing and builds no pack. Ends with 1 when something
- * it saw would stop a run. */
+ * it saw would stop a run, or, with --verify, when a pack is damaged. */
 #include "app.h"
+#include "verify.h"
 
 #include "hub/hub.h"
 
@@ -13,6 +14,8 @@
 #define WORKER_NAME "vecmill-worker" /* computes, and builds packs */
 #define PULL_NAME   "vecmill-pull"   /* downloads models */
 
+#define PROBLEMS_MAX 16u /* that are told; more are counted */
+
 struct facts {
     vecmill_machine machine;
     bool is_machine_known;
@@ -22,7 +25,7 @@ struct facts {
     bool is_worker_there, is_pull_there;
     char model[IO_PATH_MAX];
     bool is_model_there, is_offline;
-    char problems[8][512];
+    char problems[PROBLEMS_MAX][512];
     unsigned n_problems;
 };
 
@@ -32,6 +35,7 @@ static void add_problem(struct facts *f, const char *format, ...)
 static void add_problem(struct facts *f, const char *format, ...)
 {
     va_list ap;
+    if (f->n_problems == PROBLEMS_MAX) return;
     va_start(ap, format);
     (void)vsnprintf(f->problems[f->n_problems++], sizeof(f->problems[0]), format, ap);
     va_end(ap);
@@ -85,9 +89,6 @@ static void gather(struct facts *f)
         add_problem(f, "%s", err.message);
     } else {
         f->is_cache_writable = is_writable(f->cache);
-        if (!f->is_cache_writable)
-            add_problem(f, "the cache folder %.300s cannot be written, so no pack can be made",
-                        f->cache);
     }
     f->is_worker_there = find_program(WORKER_NAME, f->worker);
     if (!f->is_worker_there)
@@ -104,15 +105,62 @@ static void gather(struct facts *f)
         f->cache[0] && hub_find(f->cache, OPTIONS_DEFAULT_MODEL, f->model, NULL) == VECMILL_OK;
     if (!f->is_model_there && f->is_offline)
         add_problem(f,
-                    "the default model " OPTIONS_DEFAULT_MODEL " is not here, and HF_HUB_OFFLINE "
-                    "forbids to fetch it");
+                    "the default model " OPTIONS_DEFAULT_MODEL " is not here, and %s forbids to "
+                    "fetch it",
+                    env.offline_by);
     else if (!f->is_model_there && !f->is_pull_there)
         add_problem(f, "the default model " OPTIONS_DEFAULT_MODEL
                        " is not here, and the program " PULL_NAME
                        " that fetches models is neither beside vecmill nor in its libexec folder");
 }
 
-static void print_json(struct app_out *out, const struct facts *f)
+/* ---- --verify ---- */
+
+struct verifying {
+    struct facts *facts;
+    struct app_out *out;
+    void (*print)(struct app_out *out, const char *path, uint64_t bytes, const char *wrong);
+};
+
+static void print_json_pack(struct app_out *out, const char *path, uint64_t bytes,
+                            const char *wrong)
+{
+    app_json_open(out, '{');
+    app_json_key_string(out, "path", path);
+    app_json_key_u64(out, "bytes", bytes);
+    app_json_key_string(out, "wrong", wrong);
+    app_json_close(out, '}');
+}
+
+static void print_text_pack(struct app_out *out, const char *path, uint64_t bytes,
+                            const char *wrong)
+{
+    char text[APP_NUMBER_BYTES];
+    const char *slash = strrchr(path, '/');
+    app_print(out, "pack              %s, %s: %s\n", app_megabytes(bytes, text),
+              wrong ? "damaged" : "as it was built", slash ? slash + 1 : path);
+}
+
+static void on_pack(void *context, const char *path, uint64_t bytes, const char *wrong)
+{
+    const struct verifying *v = context;
+    v->print(v->out, path, bytes, wrong);
+    if (wrong)
+        add_problem(v->facts, "the pack %.280s is damaged, the next run builds it anew: %.180s",
+                    path, wrong);
+}
+
+static void verify_all(struct facts *f, struct app_out *out,
+                       void (*print)(struct app_out *out, const char *path, uint64_t bytes,
+                                     const char *wrong))
+{
+    vecmill_err err;
+    struct verifying v = {f, out, print};
+    if (f->cache[0] && verify_packs(f->cache, on_pack, &v, &err) != VECMILL_OK)
+        add_problem(f, "%s", err.message);
+}
+
+static void print_json(struct app_out *out, struct facts *f, bool verify)
 {
     const vecmill_machine *m = &f->machine;
     app_json_open(out, '{');
@@ -154,6 +202,12 @@ static void print_json(struct app_out *out, const struct facts *f)
     app_json_key_string(out, "pull", f->is_pull_there ? f->pull : NULL);
     app_json_key_string(out, "default_model", f->is_model_there ? f->model : NULL);
     app_json_key_bool(out, "offline", f->is_offline);
+    if (verify) {
+        app_json_key(out, "packs");
+        app_json_open(out, '[');
+        verify_all(f, out, print_json_pack);
+        app_json_close(out, ']');
+    }
     app_json_key(out, "problems");
     app_json_open(out, '[');
     for (unsigned i = 0; i < f->n_problems; i++)
@@ -224,18 +278,20 @@ static void print_machine(struct app_out *out, const vecmill_machine *m)
                                    : "only where asked for");
 }
 
-static void print_text(struct app_out *out, const struct facts *f)
+static void print_text(struct app_out *out, struct facts *f, bool verify)
 {
     app_print(out, "vecmill           %s\n", vecmill_version());
     if (f->is_machine_known) print_machine(out, &f->machine);
     app_print(out, "cache             %s (%s)\n", f->cache[0] ? f->cache : "none",
-              f->is_cache_writable ? "writable" : "not writable");
+              f->is_cache_writable ? "writable"
+                                   : "not writable: packs that are not in it are built in memory");
     app_print(out, "worker program    %s\n", f->is_worker_there ? f->worker : "not found");
     app_print(out, "pull program      %s\n", f->is_pull_there ? f->pull : "not found");
     app_print(out, "default model     %s\n",
               f->is_model_there ? f->model
               : f->is_offline   ? "not here"
                                 : "not here; `vecmill pull " OPTIONS_DEFAULT_MODEL "` fetches it");
+    if (verify) verify_all(f, out, print_text_pack);
     for (unsigned i = 0; i < f->n_problems; i++)
         app_print(out, "problem           %s\n", f->problems[i]);
 }
@@ -245,10 +301,10 @@ vecmill_status cmd_doctor(struct app *app, vecmill_err *err)
     struct facts f = {0};
     gather(&f);
     if (app->options->json)
-        print_json(&app->out, &f);
+        print_json(&app->out, &f, app->options->verify);
     else
-        print_text(&app->out, &f);
+        print_text(&app->out, &f, app->options->verify);
     if (f.n_problems == 0) return VECMILL_OK;
-    return err_set(err, VECMILL_E_INTERNAL, "%u problem%s would stop a run; the first: %.180s",
-                   f.n_problems, f.n_problems == 1 ? "" : "s", f.problems[0]);
+    return err_set(err, VECMILL_E_INTERNAL, "%u problem%s; the first: %.200s", f.n_problems,
+                   f.n_problems == 1 ? "" : "s", f.problems[0]);
 }

@@ -90,10 +90,14 @@ static void print_text(struct app_out *out, const char *precision, const vecmill
               "floats: %s\n",
               plan->workers, plan->workers == 1 ? "" : "s", precision, plan->batch_tokens,
               plan->max_length, plan->dim, plan->fits ? "fits" : "does not fit");
-    app_print(out,
-              "The pack, %.1f MiB, is file-backed and shared: not in the total, and the kernel can "
-              "take it back.\n",
-              (double)plan->pack_bytes / (1 << 20));
+    if (plan->pack_bytes > 0)
+        app_print(out,
+                  "The pack, %.1f MiB, is file-backed and shared: not in the total, and the kernel "
+                  "can take it back.\n",
+                  (double)plan->pack_bytes / (1 << 20));
+    else
+        app_print(out, "The pack is built in memory for each run, since the cache folder cannot be "
+                       "written (VECMILL_CACHE names another).\n");
     char sentence[APP_SENTENCE_MAX];
     if (app_plan_squeezes(plan, sentence)) app_print(out, "Note: %s.\n", sentence);
     if (!plan->measured)

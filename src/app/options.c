@@ -133,6 +133,8 @@ static const struct option_line lines[] = {
      .help = "a CSV of sentence, sentence, score, without a header: Spearman's correlation"},
     {"try", 0, KIND_FLAG, .commands = COMMAND_PLAN, AT(try_out),
      .help = "start the workers, do the worst to them, and hold what is measured against the plan"},
+    {"verify", 0, KIND_FLAG, .commands = COMMAND_DOCTOR, AT(verify),
+     .help = "read all packs of the cache and compare their checksums"},
     {"json", 0, KIND_FLAG,
      .commands = COMMAND_PLAN | COMMAND_SEARCH | COMMAND_MODELS | COMMAND_DOCTOR | COMMAND_BENCH,
      AT(json), .help = "answer in JSON"},

@@ -51,7 +51,7 @@ struct options {
     const char *model, *input, *output, *field, *id_field, *events, *texts, *stsb;
     const char *queries[OPTIONS_QUERIES_MAX];
     uint32_t n_queries;
-    bool json, resume, force, try_out;
+    bool json, verify, resume, force, try_out;
     bool in_process, latency, accuracy; /* modes of bench; one at most */
     uint32_t precision;                 /* enum precision_word */
     uint32_t long_policy;               /* enum vecmill_long */

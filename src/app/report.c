@@ -115,6 +115,14 @@ static void tell_plan(struct report *r, const vecmill_plan *plan)
                       "--resume goes on after one");
 }
 
+static void tell_warning(struct report *r, const char *warning)
+{
+    char sentence[APP_SENTENCE_MAX];
+    if (!warning[0]) return;
+    (void)snprintf(sentence, sizeof(sentence), "warning: %.450s", warning);
+    report_notice(r, sentence);
+}
+
 void report_started(struct report *r, const struct options *o, vecmill_pool *pool)
 {
     vecmill_facts facts = {.struct_bytes = sizeof(facts)};
@@ -123,6 +131,7 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
     vecmill_plan plan = {.struct_bytes = sizeof(plan)};
     vecmill_pool_planned(pool, &plan);
     tell_plan(r, &plan);
+    tell_warning(r, facts.warning);
     lock(r);
     r->progress.precision = app_precision_word(facts.precision);
     if (events_begin(&r->events, "run_started")) {

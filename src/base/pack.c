@@ -6,7 +6,9 @@
 #include "num.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const unsigned char magic[8] = {'v', 'e', 'c', 'm', 'i', 'l', 'l', 1};
 
@@ -31,23 +33,50 @@ static uint64_t header_hash(const void *data)
 
 /* ---- writing ---- */
 
-vecmill_status pack_writer_open(const char *path, const char *key, unsigned wait_ms,
-                                struct pack_writer *w, vecmill_err *err)
+/* What goes before the file is open; the rest is begun. */
+static vecmill_status prepare(const char *key, struct pack_writer *w, vecmill_err *err)
 {
     size_t n = strlen(key);
     if (n >= PACK_KEY_BYTES) {
         return err_set(err, VECMILL_E_LIMIT, "a pack's key of %zu bytes is over PACK_KEY_BYTES, %u",
                        n, PACK_KEY_BYTES - 1);
     }
-    *w = (struct pack_writer){.pos = PACK_ALIGN};
+    *w = (struct pack_writer){.pos = PACK_ALIGN, .out.fd = -1};
     memcpy(w->key, key, n);
     w->hash = XXH3_createState();
     if (!w->hash) return err_set(err, VECMILL_E_MEMORY, "no memory for a checksum's state");
-    vecmill_status status = io_out_open(path, wait_ms, VECMILL_E_IO, &w->out, err);
-    /* The header's place; its content is known at the end. */
-    if (status == VECMILL_OK) status = io_out_write(&w->out, zeros, PACK_ALIGN, err);
+    return VECMILL_OK;
+}
+
+/* The header's place; its content is known at the end. */
+static vecmill_status begin(struct pack_writer *w, vecmill_err *err)
+{
+    const vecmill_status status = io_out_write(&w->out, zeros, PACK_ALIGN, err);
     if (status != VECMILL_OK) pack_drop(w);
     return status;
+}
+
+vecmill_status pack_writer_open(const char *path, const char *key, unsigned wait_ms,
+                                struct pack_writer *w, vecmill_err *err)
+{
+    VM_TRY(prepare(key, w, err));
+    const vecmill_status status = io_out_open(path, wait_ms, VECMILL_E_IO, &w->out, err);
+    if (status == VECMILL_OK) return begin(w, err);
+    pack_drop(w);
+    return status;
+}
+
+vecmill_status pack_writer_onto(int fd, const char *shown, const char *key, struct pack_writer *w,
+                                vecmill_err *err)
+{
+    const vecmill_status status = prepare(key, w, err);
+    if (status != VECMILL_OK) {
+        close(fd);
+        return status;
+    }
+    w->out = (struct io_out){.fd = fd, .failure = VECMILL_E_IO};
+    (void)snprintf(w->out.path, sizeof w->out.path, "%s", shown);
+    return begin(w, err);
 }
 
 /* Zeros up to a multiple of `align` in the file; counted in no section. */
@@ -99,6 +128,13 @@ vecmill_status pack_end(struct pack_writer *w, vecmill_err *err)
     return VECMILL_OK;
 }
 
+/* Whoever can write to a pack decides on vectors. A file system without rights may refuse it. */
+static void keep_from_others(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) == 0 && (st.st_mode & S_IWOTH) != 0) (void)fchmod(fd, st.st_mode & 07775);
+}
+
 vecmill_status pack_commit(struct pack_writer *w, vecmill_err *err)
 {
     unsigned char header[PACK_ALIGN] = {0};
@@ -118,7 +154,8 @@ vecmill_status pack_commit(struct pack_writer *w, vecmill_err *err)
     }
     cur_put_u64(header + HASH_AT, header_hash(header));
     status = io_out_write_at(&w->out, header, sizeof(header), 0, err);
-    if (status == VECMILL_OK) status = io_out_commit(&w->out, err);
+    if (w->out.part[0]) keep_from_others(w->out.fd);
+    if (status == VECMILL_OK && w->out.part[0]) status = io_out_commit(&w->out, err);
 done:
     pack_drop(w);
     return status;
@@ -128,7 +165,10 @@ void pack_drop(struct pack_writer *w)
 {
     if (w->hash) XXH3_freeState(w->hash);
     w->hash = NULL;
-    if (w->out.part[0]) io_out_drop(&w->out);
+    if (w->out.part[0])
+        io_out_drop(&w->out);
+    else
+        io_out_leave(&w->out);
 }
 
 /* ---- reading ---- */

@@ -44,6 +44,10 @@ struct pack_writer {
 };
 vecmill_status pack_writer_open(const char *path, const char *key, unsigned wait_ms,
                                 struct pack_writer *w, vecmill_err *err);
+/* The same onto a file that is open for writing and empty, a pack in memory: it has no name to get,
+ * and whoever has it open sees it before it is whole. fd is taken. */
+vecmill_status pack_writer_onto(int fd, const char *shown, const char *key, struct pack_writer *w,
+                                vecmill_err *err);
 vecmill_status pack_begin(struct pack_writer *w, const char *name, vecmill_err *err);
 vecmill_status pack_write(struct pack_writer *w, const void *data, size_t bytes, vecmill_err *err);
 /* Zeros up to the next multiple of `align` within the section. */

@@ -138,6 +138,11 @@ vecmill_status source_build(const struct engine_source *source, const char *work
 {
     char parent[24], what[IO_PATH_MAX + 16];
     size_t got;
+    if (!source_in_memory(source)) {
+        snprintf(what, sizeof what, "%s", source->path);
+        *strrchr(what, '/') = '\0';
+        VM_TRY(io_make_dirs(what, VECMILL_E_IO, err));
+    }
     snprintf(parent, sizeof(parent), "%ld", (long)getpid());
     snprintf(what, sizeof(what), "building %s", source->path);
     char *const argv[] = {(char *)"vecmill-worker",

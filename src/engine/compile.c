@@ -3,31 +3,51 @@
  * the memory it takes is what build_plan.c tells: one thing after the other. */
 #include "engine/engine.h"
 #include "engine/floor.h"
+#include "engine/proof.h"
 #include "engine/setup.h"
 
 #include "kern/kern.h"
 #include "model/model.h"
 #include "text/text.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+/* Whole: whoever asks for a pack may have found this one damaged. */
 static bool is_there(const struct engine_source *source)
 {
     struct pack pack;
-    if (source_open(source, &pack, NULL) != VECMILL_OK) return false;
+    struct proof proof = {.fd = -1};
+    if (source_in_memory(source) || source_find(source, &pack, NULL) != VECMILL_OK) return false;
     pack_close(&pack);
-    return true;
+    vecmill_status status = proof_open(&proof, source, NULL);
+    if (status == VECMILL_OK && !proof.is_made) status = proof_make(&proof, NULL);
+    proof_close(&proof);
+    return status == VECMILL_OK;
 }
 
-/* The key was taken before the files were read. Another key now: somebody changed them meanwhile, or
- * the session that asked is of another version than this program. */
-static vecmill_status check_unchanged(const struct engine_source *source, const struct kern *kern,
-                                      enum kern_precision precision, vecmill_err *err)
+static vecmill_status open_writer(const struct engine_source *source, unsigned wait_ms,
+                                  struct pack_writer *w, vecmill_err *err)
 {
-    char key[PACK_KEY_BYTES];
+    if (!source_in_memory(source))
+        return pack_writer_open(source->path, source->key, wait_ms, w, err);
+    const int fd = open(source->path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return err_sys(err, VECMILL_E_IO, errno, "%s: cannot be opened", source->path);
+    return pack_writer_onto(fd, source->path, source->key, w, err);
+}
+
+/* The key was taken before the files were read, and the stamp too. Others now: somebody changed
+ * them meanwhile, or the session that asked is of another version than this program. */
+static vecmill_status check_unchanged(const struct engine_source *source, const struct kern *kern,
+                                      enum kern_precision precision, const char *before,
+                                      vecmill_err *err)
+{
+    char key[PACK_KEY_BYTES], stamp[SEEN_DIGITS + 1];
     VM_TRY(source_key(source->dir, kern, precision, key, err));
-    if (strcmp(key, source->key) == 0) return VECMILL_OK;
+    VM_TRY(source_stamp(source->dir, stamp, err));
+    if (strcmp(key, source->key) == 0 && strcmp(stamp, before) == 0) return VECMILL_OK;
     return err_set(err, VECMILL_E_MODEL,
                    "%s: changed while its pack was built, or vecmill-worker is of another version",
                    source->dir);
@@ -66,18 +86,20 @@ vecmill_status engine_compile(const struct engine_source *source, const char *is
     const enum kern_precision precision = setup_precision(asked);
     const struct kern *kern;
     struct pack_writer w;
+    char stamp[SEEN_DIGITS + 1];
     mem_map_large();
     jsonx_claim(SIZE_MAX);
     VM_TRY(kern_select(isa, &kern, err));
-    VM_TRY(pack_writer_open(source->path, source->key, wait_ms, &w, err));
+    VM_TRY(open_writer(source, wait_ms, &w, err));
     if (is_there(source)) {
         pack_drop(&w);
         return VECMILL_OK;
     }
-    vecmill_status status = add_text(source, &w, err);
+    vecmill_status status = source_stamp(source->dir, stamp, err);
+    if (status == VECMILL_OK) status = add_text(source, &w, err);
     if (status == VECMILL_OK) status = model_compile(source->dir, kern, precision, &w, err);
     if (status == VECMILL_OK) status = add_floor(&w, err);
-    if (status == VECMILL_OK) status = check_unchanged(source, kern, precision, err);
+    if (status == VECMILL_OK) status = check_unchanged(source, kern, precision, stamp, err);
     if (status == VECMILL_OK) {
         status = pack_commit(&w, err);
     } else {

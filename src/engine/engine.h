@@ -17,6 +17,7 @@ struct engine_source {
     char dir[IO_PATH_MAX];  /* the model's folder, resolved */
     char path[IO_PATH_MAX]; /* of the pack */
     char key[PACK_KEY_BYTES];
+    char identity[33]; /* "", or what setup.c's must be (vecmill_facts): a worker's */
 };
 
 /* Compiles source->dir into source->path at the level `isa` and in this precision, in this process. Does

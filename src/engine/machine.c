@@ -1,4 +1,5 @@
 /* machine: vecmill_machine_describe, host's and kern's facts in one struct. */
+#include "engine/roomy.h"
 #include "host/host.h"
 #include "kern/kern.h"
 #include "vecmill.h"
@@ -21,8 +22,9 @@ static const char *level_in_use(void)
     return "";
 }
 
-vecmill_status vecmill_machine_describe(vecmill_machine *machine, vecmill_err *err)
+static vecmill_status describe(void *context, vecmill_err *err)
 {
+    vecmill_machine *machine = context;
     struct host_facts h;
     struct host_limit limit;
     struct host_memory memory;
@@ -58,4 +60,9 @@ vecmill_status vecmill_machine_describe(vecmill_machine *machine, vecmill_err *e
     snprintf(m.isa, sizeof(m.isa), "%s", level_in_use());
     memcpy(machine, &m, num_min(machine->struct_bytes, sizeof(m)));
     return VECMILL_OK;
+}
+
+vecmill_status vecmill_machine_describe(vecmill_machine *machine, vecmill_err *err)
+{
+    return roomy_call(describe, machine, err);
 }

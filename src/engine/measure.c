@@ -7,18 +7,21 @@
 
 #include <string.h>
 
-#define PIECES_MAX 4u
+#define PIECES_MAX 8u
 
 /* The parts of one process that are pieces of their own. */
 struct look {
     uint64_t sizes[PIECES_MAX], held[PIECES_MAX];
     unsigned n_pieces;
     uint64_t rest;
+    uint64_t pack; /* of one in memory: shared by all that map it */
 };
 
 static void look_at(void *context, const struct host_map *map)
 {
     struct look *l = context;
+    if (map->kind == HOST_MAP_FILE && strstr(map->name, SOURCE_MEMORY_NAME))
+        l->pack += map->resident;
     for (unsigned i = 0; i < l->n_pieces; i++) {
         if (map->kind != HOST_MAP_ANONYMOUS || map->end - map->start != l->sizes[i]) continue;
         l->held[i] = num_max(l->held[i], map->anonymous);
@@ -51,15 +54,18 @@ vecmill_status measure_process(pid_t pid, const char *owner, vecmill_plan *plan,
     for (uint32_t i = 0; i < plan->n_parts && l.n_pieces < PIECES_MAX; i++) {
         vecmill_plan_part *part = &plan->parts[i];
         if (strcmp(part->owner, owner) != 0 || part == program) continue;
+        if (strcmp(part->name, PLAN_PACK) == 0) continue;
         l.sizes[l.n_pieces] = part->bytes;
         pieces[l.n_pieces++] = part;
     }
-    if (!host_process_maps(pid, look_at, &l) || !host_process_memory(pid, &use))
+    /* In this order: of a pack in memory more may be mapped by the time that its mapping is looked at. */
+    if (!host_process_memory(pid, &use) || !host_process_maps(pid, look_at, &l))
         return err_set(err, VECMILL_E_IO, "process %d: what it holds cannot be read in /proc",
                        (int)pid);
     for (unsigned i = 0; i < l.n_pieces; i++)
         note(pieces[i], l.held[i]);
-    note(program, l.rest + use.shared);
+    note(program, l.rest + use.shared - num_min(use.shared, l.pack));
+    note(find(plan, "supervisor", PLAN_PACK), l.pack);
     note(find(plan, "kernel", own ? PLAN_TABLES_OWN : PLAN_TABLES_WORKER), use.page_tables);
     return VECMILL_OK;
 }

@@ -1,6 +1,8 @@
 /* plan: see plan.h. Where a line's bytes come from stands beside the line; docs/MEMORY.md shows them. */
 #include "engine/plan.h"
 
+#include "engine/proof.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -112,6 +114,8 @@ static void add_supervisor(const struct plan_facts *f, uint32_t workers, vecmill
     add(plan, "supervisor", PLAN_PROGRAM, 1, pages(f->own_bytes));
     add(plan, "supervisor", "queue", 1, pages(crew_bytes(&crew)));
     add(plan, "supervisor", "duplicates", 1, pages(plan_twins_bytes(&crew)));
+    add(plan, "supervisor", "checking the pack", 1, pages(proof_bytes()));
+    if (f->in_memory) add(plan, "supervisor", PLAN_PACK, 1, pages(f->pack_bytes));
     if (f->beside)
         add(plan, "supervisor", "reading and writing", 1,
             pages(f->beside(f->beside_context, f->setup.dim, crew.items_max, f->max_document)));
@@ -157,7 +161,8 @@ static void add_builder(const struct plan_facts *f, vecmill_plan *plan)
 {
     if (!f->builds) return;
     add(plan, "builder", "building the pack", 0, pages(f->build_bytes));
-    const uint64_t held = plus(pages(f->own_bytes), pages(f->build_bytes));
+    const uint64_t kept = f->in_memory ? pages(f->pack_bytes) : 0;
+    const uint64_t held = plus(plus(pages(f->own_bytes), kept), pages(f->build_bytes));
     const uint64_t building =
         plus(held, 3 * page_tables(0) + page_tables(held) + pages(crew_kernel_bytes(3)));
     plan->total_bytes = num_max(plan->total_bytes, building);
@@ -176,7 +181,7 @@ void plan_sum(const struct plan_facts *facts, uint32_t workers, uint32_t batch_t
     *plan = (vecmill_plan){
         .struct_bytes = plan->struct_bytes,
         .reserve_bytes = RESERVE_BYTES + workers * RESERVE_BYTES_A_WORKER,
-        .pack_bytes = f.pack_bytes,
+        .pack_bytes = f.in_memory ? 0 : f.pack_bytes,
         .limit_bytes = f.limit.bytes,
         .workers = workers,
         .batch_tokens = f.setup.batch_tokens,

@@ -11,6 +11,7 @@
 #include "host/host.h"
 
 /* Names of lines that are found again. */
+#define PLAN_PACK          "pack, in memory"
 #define PLAN_PROGRAM       "program and libraries"
 #define PLAN_TABLES_OWN    "page tables, supervisor"
 #define PLAN_TABLES_WORKER "page tables, worker"
@@ -20,6 +21,7 @@ struct plan_facts {
     struct setup setup;   /* its batch_tokens are what the sum or the choice sets */
     bool measured;        /* setup.floor is a pack's record */
     bool builds;          /* there is no pack */
+    bool in_memory;       /* it is, or is to be, a pack in memory */
     uint64_t pack_bytes;  /* where it is missing: about */
     uint64_t build_bytes; /* of the process that builds it, where it is missing */
     uint64_t own_tables;  /* page tables of this process as it is */
@@ -37,9 +39,11 @@ struct plan_facts {
 /* A pool's options by themselves. E_USAGE. */
 vecmill_status plan_check_options(const vecmill_pool_options *options, vecmill_err *err);
 
-/* From checked options to facts: level, model, pack, machine. Errors as of vecmill_pool_plan. */
+/* From checked options to facts: level, model, pack, machine. built: NULL, or a pack that is used,
+ * or is to be built, as it is. Errors as of vecmill_pool_plan. */
 vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_options *pool_options,
-                           struct plan_facts *facts, vecmill_err *err);
+                           const struct engine_source *built, struct plan_facts *facts,
+                           vecmill_err *err);
 
 /* Numbers of a crew for this setup; program, callbacks and their context are the caller's to add. */
 void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_document,

@@ -3,6 +3,7 @@
 #include "engine/plan.h"
 
 #include "engine/build_plan.h"
+#include "engine/roomy.h"
 
 #include <string.h>
 
@@ -59,6 +60,11 @@ static vecmill_status gather_folder(const vecmill_options *options, struct plan_
     engine_floor_bound(&s->floor);
     f->builds = true;
     f->pack_bytes = model_weight_bytes(&s->config, s->kern);
+    if (f->in_memory) { /* then it counts: with the tokenizer, at most */
+        size_t text;
+        VM_TRY(text_compile_most(s->source.dir, &text, err));
+        f->pack_bytes += text;
+    }
     VM_TRY(setup_lengths(options, BERT_SPECIALS, s, err));
     VM_TRY(setup_vector(options, s, err));
     return engine_build_bytes(s->source.dir, &f->build_bytes, err);
@@ -92,7 +98,8 @@ static void gather_machine(const vecmill_pool_options *options, struct plan_fact
 }
 
 vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_options *pool_options,
-                           struct plan_facts *facts, vecmill_err *err)
+                           const struct engine_source *built, struct plan_facts *facts,
+                           vecmill_err *err)
 {
     struct pack pack;
     vecmill_err why;
@@ -106,30 +113,51 @@ vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_op
     f->beside_context = pool_options->beside_context;
     VM_TRY(setup_begin(options, &f->setup, err));
     f->setup.threads = 1; /* of each worker */
-    VM_TRY(source_describe(options->model_dir, options->cache_dir, f->setup.kern,
-                           f->setup.precision, &f->setup.source, err));
-    vecmill_status status = source_open(&f->setup.source, &pack, &why);
+    struct engine_source *source = &f->setup.source;
+    if (built)
+        *source = *built;
+    else
+        VM_TRY(source_describe(options->model_dir, options->cache_dir, f->setup.kern,
+                               f->setup.precision, source, err));
+    f->in_memory = source_in_memory(source);
+    vecmill_status status =
+        built ? source_open(source, &pack, &why) : source_find(source, &pack, &why);
     /* Want of memory says nothing about the pack: it is not to be built again for it. */
     if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
     if (status == VECMILL_OK) {
         status = gather_pack(options, &pack, f, err);
         pack_close(&pack);
     } else {
+        setup_warn_of_pack(&f->setup, status, &why);
+        f->in_memory = f->in_memory || !source_is_writable(source);
         status = gather_folder(options, f, err);
     }
     if (status == VECMILL_OK) gather_machine(pool_options, f);
     return status;
 }
 
+struct planning {
+    const vecmill_options *options;
+    const vecmill_pool_options *pool_options;
+    vecmill_plan *plan;
+};
+
+static vecmill_status make_plan(void *context, vecmill_err *err)
+{
+    const struct planning *p = context;
+    struct plan_facts facts;
+    vecmill_plan made = {.struct_bytes = p->plan->struct_bytes};
+    VM_TRY(plan_check_options(p->pool_options, err));
+    VM_TRY(plan_gather(p->options, p->pool_options, NULL, &facts, err));
+    plan_choose(&facts, &made);
+    memcpy(p->plan, &made, num_min(made.struct_bytes, sizeof made));
+    return VECMILL_OK;
+}
+
 vecmill_status vecmill_pool_plan(const vecmill_options *options,
                                  const vecmill_pool_options *pool_options, vecmill_plan *plan,
                                  vecmill_err *err)
 {
-    struct plan_facts facts;
-    vecmill_plan made = {.struct_bytes = plan->struct_bytes};
-    VM_TRY(plan_check_options(pool_options, err));
-    VM_TRY(plan_gather(options, pool_options, &facts, err));
-    plan_choose(&facts, &made);
-    memcpy(plan, &made, num_min(plan->struct_bytes, sizeof made));
-    return VECMILL_OK;
+    struct planning p = {options, pool_options, plan};
+    return roomy_call(make_plan, &p, err);
 }

@@ -9,6 +9,8 @@
 #include "engine/measure.h"
 #include "engine/plan.h"
 #include "engine/pressure.h"
+#include "engine/proof.h"
+#include "engine/roomy.h"
 #include "engine/split.h"
 #include "engine/twins.h"
 #include "host/host.h"
@@ -38,7 +40,8 @@ enum argument {
     ARGUMENT_DOCUMENT,
     ARGUMENT_DIMENSIONS,
     ARGUMENT_NORMALIZE,
-    N_ARGUMENTS = ARGUMENT_NORMALIZE + 2 /* the end is NULL */
+    ARGUMENT_IDENTITY,
+    N_ARGUMENTS = ARGUMENT_IDENTITY + 2 /* the end is NULL */
 };
 
 /* Workers are ended by the OOM killer, and not one document is done in so long: the pool ends, and what
@@ -47,6 +50,9 @@ enum argument {
 
 struct vecmill_pool {
     struct setup setup;
+    int pack_memory; /* of a pack in memory, which lives as long as this is open; else -1 */
+    struct proof proof;
+    uint64_t proven_faults; /* of workers, when it was made */
     uint64_t max_document;
     vecmill_pool_options options;
     vecmill_plan plan;
@@ -173,27 +179,66 @@ static void init_pressure(vecmill_pool *pool, const struct plan_facts *facts)
     pressure_init(&pool->pressure, pool->plan.workers, whole, small);
 }
 
+/* Whether such a pool fits. */
+static vecmill_status gather(const vecmill_options *options, const vecmill_pool *pool,
+                             const struct engine_source *built, struct plan_facts *facts,
+                             vecmill_plan *plan, vecmill_err *err)
+{
+    VM_TRY(plan_gather(options, &pool->options, built, facts, err));
+    plan_choose(facts, plan);
+    return plan->fits ? VECMILL_OK : plan_refuse(plan, err);
+}
+
+/* The pool is of these facts. */
+static void settle(vecmill_pool *pool, const struct plan_facts *facts)
+{
+    pool->setup = facts->setup;
+    setup_batch(&pool->setup, pool->plan.batch_tokens);
+    pool->max_document = facts->max_document;
+    init_pressure(pool, facts);
+}
+
+/* Builds the pack where it can be kept, else in memory, if it fits there. facts->setup.source is
+ * its place then. */
+static vecmill_status build(const vecmill_options *options, vecmill_pool *pool,
+                            struct plan_facts *facts, vecmill_err *err)
+{
+    vecmill_err why;
+    const vecmill_status status = setup_build(options, &facts->setup, &why);
+    if (status != VECMILL_E_IO || pool->pack_memory >= 0)
+        return status == VECMILL_OK ? status : err_set(err, status, "%s", why.message);
+    VM_TRY(setup_to_memory(&facts->setup, &why, &pool->pack_memory, err));
+    memcpy(pool->setup.warning, facts->setup.warning, sizeof pool->setup.warning);
+    pool->setup.source = facts->setup.source;
+    VM_TRY(gather(options, pool, &pool->setup.source, facts, &pool->plan, err));
+    return setup_build(options, &facts->setup, err);
+}
+
+/* Has it built, and chooses by what it says. */
+static vecmill_status rebuild(const vecmill_options *options, vecmill_pool *pool,
+                              struct plan_facts *facts, vecmill_err *err)
+{
+    memcpy(pool->setup.warning, facts->setup.warning, sizeof pool->setup.warning);
+    VM_TRY(build(options, pool, facts, err));
+    pool->setup.source = facts->setup.source;
+    VM_TRY(gather(options, pool, &pool->setup.source, facts, &pool->plan, err));
+    if (facts->builds)
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: is missing or of other files right after it was built",
+                       facts->setup.source.path);
+    memcpy(facts->setup.warning, pool->setup.warning, sizeof pool->setup.warning);
+    settle(pool, facts);
+    return VECMILL_OK;
+}
+
 /* What fits, and then the pack, which is built where it is missing; a pack knows better what its workers
  * hold, so with it the choice is made again. */
 static vecmill_status find_model(const vecmill_options *options, vecmill_pool *pool,
-                                 vecmill_err *err)
+                                 struct plan_facts *facts, vecmill_err *err)
 {
-    struct plan_facts facts;
-    for (int built = 0;; built++) {
-        VM_TRY(plan_gather(options, &pool->options, &facts, err));
-        plan_choose(&facts, &pool->plan);
-        if (!pool->plan.fits) return plan_refuse(&pool->plan, err);
-        if (!facts.builds) break;
-        if (built)
-            return err_set(err, VECMILL_E_MODEL,
-                           "%s: is missing or of other files right after it was built",
-                           facts.setup.source.path);
-        VM_TRY(setup_build(options, &facts.setup, err));
-    }
-    pool->setup = facts.setup;
-    setup_batch(&pool->setup, pool->plan.batch_tokens);
-    pool->max_document = facts.max_document;
-    init_pressure(pool, &facts);
+    VM_TRY(gather(options, pool, NULL, facts, &pool->plan, err));
+    if (facts->builds) return rebuild(options, pool, facts, err);
+    settle(pool, facts);
     return VECMILL_OK;
 }
 
@@ -223,6 +268,7 @@ static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
         [ARGUMENT_DOCUMENT] = pool->numbers[ARGUMENT_DOCUMENT],
         [ARGUMENT_DIMENSIONS] = pool->numbers[ARGUMENT_DIMENSIONS],
         [ARGUMENT_NORMALIZE] = pool->numbers[ARGUMENT_NORMALIZE],
+        [ARGUMENT_IDENTITY] = s->identity,
     };
     for (size_t i = 0; i < N_ARGUMENTS; i++)
         pool->arguments[i] = (char *)words[i];
@@ -266,10 +312,15 @@ static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
 static vecmill_status start_thread(vecmill_pool *pool, vecmill_err *err)
 {
     sigset_t all, before;
+    pthread_attr_t attr;
+    int e = pthread_attr_init(&attr);
+    if (e) return err_sys(err, VECMILL_E_MEMORY, e, "a thread's attributes");
+    (void)pthread_attr_setstacksize(&attr, ROOMY_STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int e = pthread_create(&pool->thread, NULL, run, pool);
+    e = pthread_create(&pool->thread, &attr, run, pool);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
     pool->has_thread = e == 0;
     return e ? err_sys(err, VECMILL_E_INTERNAL, e, "a pool's thread cannot be started")
              : VECMILL_OK;
@@ -296,10 +347,61 @@ static vecmill_status wait_ready(vecmill_pool *pool, vecmill_err *err)
     return status;
 }
 
-vecmill_status vecmill_pool_open(const vecmill_options *options,
-                                 const vecmill_pool_options *pool_options, vecmill_pool **out,
-                                 vecmill_err *err)
+static vecmill_status start_workers(const vecmill_options *options, vecmill_pool *pool,
+                                    vecmill_err *err)
 {
+    VM_TRY(source_worker(options->worker_path, pool->worker, err));
+    write_arguments(pool, options->normalize);
+    VM_TRY(open_crew(pool, err));
+    return start_thread(pool, err);
+}
+
+static void end_workers(vecmill_pool *pool)
+{
+    if (pool->has_thread) {
+        pthread_mutex_lock(&pool->lock);
+        pool->ending = true;
+        crew_wake(pool->crew); /* under the lock: behind it, the thread may have closed the crew */
+        pthread_mutex_unlock(&pool->lock);
+        pthread_join(pool->thread, NULL);
+    } else {
+        crew_close(pool->crew);
+    }
+    pool->crew = NULL;
+    pool->has_thread = pool->ending = false;
+    mem_unmap(pool->twins_memory, pool->twins_bytes);
+    pool->twins_memory = NULL;
+}
+
+/* The pack is read while the first workers start, by the thread that waits for them: it costs a run
+ * time only where it takes longer than they do. If it is damaged, another is built, with other
+ * workers. */
+static vecmill_status prove(const vecmill_options *options, vecmill_pool *pool,
+                            struct plan_facts *facts, vecmill_err *err)
+{
+    vecmill_err why;
+    const vecmill_status status = proof_make(&pool->proof, &why);
+    if (status == VECMILL_OK) return VECMILL_OK;
+    end_workers(pool);
+    proof_close(&pool->proof);
+    setup_warn_of_pack(&facts->setup, status, &why);
+    VM_TRY(rebuild(options, pool, facts, err));
+    VM_TRY(proof_open(&pool->proof, &pool->setup.source, err));
+    VM_TRY(proof_make(&pool->proof, err));
+    return start_workers(options, pool, err);
+}
+
+struct opening {
+    const vecmill_options *options;
+    const vecmill_pool_options *pool_options;
+    vecmill_pool **pool;
+};
+
+static vecmill_status open_pool(void *context, vecmill_err *err)
+{
+    const vecmill_options *options = ((struct opening *)context)->options;
+    const vecmill_pool_options *pool_options = ((struct opening *)context)->pool_options;
+    vecmill_pool **out = ((struct opening *)context)->pool;
     void *memory = NULL;
     pthread_condattr_t monotonic;
     VM_TRY(plan_check_options(pool_options, err));
@@ -315,14 +417,16 @@ vecmill_status vecmill_pool_open(const vecmill_options *options,
     host_oom_find(host_root(), &pool->oom);
     host_memory_find(host_root(), &pool->memory);
 
-    vecmill_status status = find_model(options, pool, err);
-    if (status == VECMILL_OK) status = source_worker(options->worker_path, pool->worker, err);
-    if (status == VECMILL_OK) {
-        write_arguments(pool, options->normalize);
-        status = open_crew(pool, err);
-    }
-    if (status == VECMILL_OK) status = start_thread(pool, err);
+    pool->pack_memory = pool->proof.fd = -1;
+
+    vecmill_status status = mem_new(sizeof(struct plan_facts), "a plan", &memory, err);
+    struct plan_facts *facts = memory;
+    if (status == VECMILL_OK) status = find_model(options, pool, facts, err);
+    if (status == VECMILL_OK) status = proof_open(&pool->proof, &pool->setup.source, err);
+    if (status == VECMILL_OK) status = start_workers(options, pool, err);
+    if (status == VECMILL_OK && !pool->proof.is_made) status = prove(options, pool, facts, err);
     if (status == VECMILL_OK) status = wait_ready(pool, err);
+    mem_free(facts);
     if (status == VECMILL_OK)
         *out = pool;
     else
@@ -330,22 +434,52 @@ vecmill_status vecmill_pool_open(const vecmill_options *options,
     return status;
 }
 
+vecmill_status vecmill_pool_open(const vecmill_options *options,
+                                 const vecmill_pool_options *pool_options, vecmill_pool **out,
+                                 vecmill_err *err)
+{
+    struct opening o = {options, pool_options, out};
+    return roomy_call(open_pool, &o, err);
+}
+
 void vecmill_pool_close(vecmill_pool *pool)
 {
     if (!pool) return;
-    if (pool->has_thread) {
-        pthread_mutex_lock(&pool->lock);
-        pool->ending = true;
-        crew_wake(pool->crew); /* under the lock: behind it, the thread may have closed the crew */
-        pthread_mutex_unlock(&pool->lock);
-        pthread_join(pool->thread, NULL);
-    } else {
-        crew_close(pool->crew);
-    }
+    end_workers(pool);
     pthread_cond_destroy(&pool->stepped);
     pthread_mutex_destroy(&pool->lock);
-    mem_unmap(pool->twins_memory, pool->twins_bytes);
+    proof_close(&pool->proof);
+    if (pool->pack_memory >= 0) close(pool->pack_memory);
     mem_free(pool);
+}
+
+/* Workers that a fault ended: what they computed with may be damaged, though the file says nothing of it. */
+static uint64_t count_faults(vecmill_pool *pool)
+{
+    static const vecmill_cause faults[] = {VECMILL_CAUSE_SEGV, VECMILL_CAUSE_BUS, VECMILL_CAUSE_ILL,
+                                           VECMILL_CAUSE_FPE, VECMILL_CAUSE_ABORT};
+    struct crew_counts counts;
+    uint64_t n = 0;
+    pthread_mutex_lock(&pool->lock);
+    crew_count(pool->crew, &counts);
+    pthread_mutex_unlock(&pool->lock);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        n += counts.deaths[faults[i]];
+    return n;
+}
+
+vecmill_status vecmill_pool_verify(vecmill_pool *pool, vecmill_err *err)
+{
+    vecmill_err why;
+    const uint64_t faults = count_faults(pool);
+    if (faults == pool->proven_faults && proof_holds(&pool->proof)) return VECMILL_OK;
+    if (proof_make(&pool->proof, &why) != VECMILL_OK)
+        return err_set(err, VECMILL_E_MODEL,
+                       "the model's pack was damaged while it was in use, so that vectors may be "
+                       "wrong (%s)",
+                       why.message);
+    pool->proven_faults = faults;
+    return VECMILL_OK;
 }
 
 void vecmill_pool_planned(const vecmill_pool *pool, vecmill_plan *plan)
@@ -355,8 +489,15 @@ void vecmill_pool_planned(const vecmill_pool *pool, vecmill_plan *plan)
     memcpy(plan, &planned, num_min(plan->struct_bytes, sizeof planned));
 }
 
-vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan *plan, vecmill_err *err)
+struct measuring {
+    vecmill_pool *pool;
+    vecmill_plan *plan;
+};
+
+static vecmill_status measure(void *context, vecmill_err *err)
 {
+    vecmill_pool *pool = ((struct measuring *)context)->pool;
+    vecmill_plan *plan = ((struct measuring *)context)->plan;
     vecmill_plan measured = pool->plan;
     pid_t pids[VECMILL_MAX_WORKERS];
     pthread_mutex_lock(&pool->lock);
@@ -368,6 +509,12 @@ vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan *plan, vecm
         (void)measure_process(pids[i], "worker", &measured, NULL);
     memcpy(plan, &measured, num_min(plan->struct_bytes, sizeof measured));
     return VECMILL_OK;
+}
+
+vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan *plan, vecmill_err *err)
+{
+    struct measuring m = {pool, plan};
+    return roomy_call(measure, &m, err);
 }
 
 void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts)

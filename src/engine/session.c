@@ -6,6 +6,7 @@
  * where documents come from. */
 #include "vecmill.h"
 
+#include "engine/roomy.h"
 #include "engine/setup.h"
 #include "engine/split.h"
 
@@ -84,6 +85,9 @@ static vecmill_status open_session(const vecmill_options *options,
     vecmill_status status = source ? setup_known_pack(options, &s->setup, &s->pack, err)
                                    : setup_pack(options, &s->setup, &s->pack, err);
     if (status == VECMILL_OK) status = setup_choose(options, &s->pack, &s->setup, &s->text, err);
+    if (status == VECMILL_OK && source && strcmp(s->setup.identity, source->identity) != 0)
+        status = err_set(err, VECMILL_E_MODEL,
+                         "the model's pack changed while it was in use: it holds another model");
     if (status == VECMILL_OK)
         status = model_open(&s->pack, s->setup.kern, s->setup.precision, &s->model, err);
     if (status == VECMILL_OK && s->setup.threads > 1)
@@ -97,10 +101,22 @@ static vecmill_status open_session(const vecmill_options *options,
     return status;
 }
 
+struct opening {
+    const vecmill_options *options;
+    vecmill_session **session;
+};
+
+static vecmill_status open_any(void *context, vecmill_err *err)
+{
+    const struct opening *o = context;
+    return open_session(o->options, NULL, o->session, err);
+}
+
 vecmill_status vecmill_session_open(const vecmill_options *options, vecmill_session **session,
                                     vecmill_err *err)
 {
-    return open_session(options, NULL, session, err);
+    struct opening o = {options, session};
+    return roomy_call(open_any, &o, err);
 }
 
 vecmill_status engine_session_open(const struct engine_source *source,

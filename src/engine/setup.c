@@ -2,9 +2,12 @@
 #include "engine/setup.h"
 
 #include "engine/floor.h"
+#include "engine/proof.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Smallest pass at full speed on MiniLM-L6 (docs/SPEED.md). */
 #define BATCH_TOKENS_AUTO 480u
@@ -65,22 +68,81 @@ vecmill_status setup_build(const vecmill_options *o, const struct setup *s, vecm
     return source_build(&s->source, worker, s->kern->name, s->precision, err);
 }
 
+void setup_warn(struct setup *s, const char *format, ...)
+{
+    va_list ap;
+    size_t used = strlen(s->warning);
+    if (used > 0 && used < sizeof s->warning - 2)
+        used += (size_t)snprintf(s->warning + used, 3, "; ");
+    va_start(ap, format);
+    (void)vsnprintf(s->warning + used, sizeof s->warning - used, format, ap);
+    va_end(ap);
+}
+
+void setup_warn_of_pack(struct setup *s, vecmill_status status, const vecmill_err *why)
+{
+    if (status == VECMILL_E_MODEL)
+        setup_warn(s, "the pack is not used but built anew: %s", why->message);
+}
+
+vecmill_status setup_to_memory(struct setup *s, const vecmill_err *why, int *fd, vecmill_err *err)
+{
+    vecmill_err second;
+    const vecmill_status status = source_to_memory(&s->source, fd, &second);
+    if (status != VECMILL_OK)
+        return err_set(err, status, "no pack can be kept (%s), %s", why->message, second.message);
+    setup_warn(s, "the pack is built in memory, for this run alone, since it cannot be kept: %s",
+               why->message);
+    return VECMILL_OK;
+}
+
+/* As source_find, and proven. */
+static vecmill_status open_proven(const struct engine_source *source, struct pack *pack,
+                                  vecmill_err *err)
+{
+    struct proof proof = {.fd = -1};
+    VM_TRY(source_find(source, pack, err));
+    vecmill_status status = proof_open(&proof, source, err);
+    if (status == VECMILL_OK && !proof.is_made) status = proof_make(&proof, err);
+    proof_close(&proof);
+    if (status != VECMILL_OK) pack_close(pack);
+    return status;
+}
+
+/* Builds it where it can be kept, else in memory, and maps it. */
+static vecmill_status build_pack(const vecmill_options *o, struct setup *s, struct pack *pack,
+                                 vecmill_err *err)
+{
+    vecmill_err why;
+    int memory = -1;
+    vecmill_status status = setup_build(o, s, &why);
+    if (status == VECMILL_E_IO) {
+        VM_TRY(setup_to_memory(s, &why, &memory, err));
+        status = setup_build(o, s, &why);
+    }
+    if (status == VECMILL_OK) {
+        status = source_open(&s->source, pack, &why);
+        if (status == VECMILL_E_NOTFOUND)
+            status = err_set(&why, VECMILL_E_MODEL,
+                             "%s: is missing or of other files right after it was built",
+                             s->source.path);
+    }
+    if (memory >= 0) close(memory); /* it is mapped */
+    return status == VECMILL_OK ? status : err_set(err, status, "%s", why.message);
+}
+
 vecmill_status setup_pack(const vecmill_options *o, struct setup *s, struct pack *pack,
                           vecmill_err *err)
 {
     vecmill_err why;
     VM_TRY(setup_begin(o, s, err));
     VM_TRY(source_describe(o->model_dir, o->cache_dir, s->kern, s->precision, &s->source, err));
-    vecmill_status status = source_open(&s->source, pack, &why);
+    const vecmill_status status = open_proven(&s->source, pack, &why);
     if (status == VECMILL_OK) return VECMILL_OK;
     /* Want of memory says nothing about the pack: it is not to be built again for it. */
     if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
-    VM_TRY(setup_build(o, s, err));
-    status = source_open(&s->source, pack, &why);
-    if (status == VECMILL_OK) return VECMILL_OK;
-    if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
-    return err_set(err, VECMILL_E_MODEL,
-                   "%s: is missing or of other files right after it was built", s->source.path);
+    setup_warn_of_pack(s, status, &why);
+    return build_pack(o, s, pack, err);
 }
 
 vecmill_status setup_known_pack(const vecmill_options *o, struct setup *s, struct pack *pack,
@@ -238,6 +300,7 @@ void setup_describe(const struct setup *s, uint64_t arena_bytes, vecmill_facts *
         .pack_bytes = s->pack_bytes,
         .arena_bytes = arena_bytes,
         .identity = s->identity,
+        .warning = s->warning,
     };
     memcpy(facts, &f, num_min(facts->struct_bytes, sizeof(f)));
 }

@@ -10,6 +10,8 @@
 #include "model/model.h"
 #include "text/text.h"
 
+#define SETUP_WARNING_BYTES 512u
+
 /* What is settled once options and pack are known. */
 struct setup {
     const struct kern *kern;
@@ -26,16 +28,27 @@ struct setup {
     vecmill_long long_policy;
     uint64_t pack_bytes;
     char identity[33];
+    char warning[SETUP_WARNING_BYTES]; /* "", or sentences about the pack that a user should read */
 };
 
-/* Selects the level and maps the model's pack, which is built first when there is none that fits.
- * E_USAGE, E_UNSUPPORTED, E_MODEL, E_IO. */
+/* Selects the level and maps the model's pack, which is proven once, and built first when there is
+ * none that fits or it is damaged. E_USAGE, E_UNSUPPORTED, E_MODEL, E_IO. */
 vecmill_status setup_pack(const vecmill_options *options, struct setup *setup, struct pack *pack,
                           vecmill_err *err);
 
-/* Has the pack of setup->source built, by a process of its own. */
+/* Has the pack of setup->source built, by a process of its own. E_IO: it cannot be kept there. */
 vecmill_status setup_build(const vecmill_options *options, const struct setup *setup,
                            vecmill_err *err);
+
+/* Adds a sentence to the warning. */
+void setup_warn(struct setup *setup, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Warns of a pack that is there and is not used: E_MODEL as of source_open and proof_make. */
+void setup_warn_of_pack(struct setup *setup, vecmill_status status, const vecmill_err *why);
+
+/* From here on the pack is in memory, as of source_to_memory; why: it cannot be kept. E_IO says both. */
+vecmill_status setup_to_memory(struct setup *setup, const vecmill_err *why, int *fd,
+                               vecmill_err *err);
 
 /* The same for a pack that must be there, made of what setup->source.key says: a worker's. */
 vecmill_status setup_known_pack(const vecmill_options *options, struct setup *setup,

@@ -1,20 +1,23 @@
 /* source: which pack belongs to a folder, and which program builds it.
  *
- * The key holds what the pack's bits depend on: identity of the files read, level, precision and the layout
+ * The key holds what the pack's bits depend on: contents of the files read, level, precision and the layout
  * of its weights, this program's version, and the packs' format. A pack with another key is built anew. */
 #include "engine/source.h"
 
+#include "engine/seen.h"
 #include "model/model.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Of the sections taken together: changes with any of their layouts, within a version too. */
-#define FORMAT 4
+#define FORMAT 6
 
 /* Sections up to this size are read and checked at each start, in well under a millisecond: the
  * tokenizer's and the configuration's, not the weights'. */
@@ -43,14 +46,109 @@ static void short_name(const char *path, char out[81])
     out[i] = '\0';
 }
 
+#define N_TEXT_FILES (sizeof(text_files) / sizeof(*text_files))
+
+static void write_key(const char *digest, const struct kern *kern, enum kern_precision precision,
+                      char key[PACK_KEY_BYTES])
+{
+    snprintf(key, PACK_KEY_BYTES, "vecmill %s, format %d, files %s, %s", VECMILL_VERSION, FORMAT,
+             digest, kern_signature(kern, precision));
+}
+
 vecmill_status source_key(const char *dir, const struct kern *kern, enum kern_precision precision,
                           char key[PACK_KEY_BYTES], vecmill_err *err)
 {
-    char identity[33];
-    VM_TRY(
-        model_identity(dir, text_files, sizeof(text_files) / sizeof(*text_files), identity, err));
-    snprintf(key, PACK_KEY_BYTES, "vecmill %s, format %d, files %s, %s", VECMILL_VERSION, FORMAT,
-             identity, kern_signature(kern, precision));
+    char digest[SEEN_DIGITS + 1];
+    VM_TRY(model_digest(dir, text_files, N_TEXT_FILES, digest, err));
+    write_key(digest, kern, precision, key);
+    return VECMILL_OK;
+}
+
+vecmill_status source_stamp(const char *dir, char stamp[SEEN_DIGITS + 1], vecmill_err *err)
+{
+    return model_stamp(dir, text_files, N_TEXT_FILES, stamp, err);
+}
+
+/* ---- whose pack it is ---- */
+
+/* Who can write a pack decides on vectors, and the cache may be a folder that everybody writes to.
+ * Believed are this user, root, the owner of the model's folder, who decides on them anyway, and
+ * the owner of the packs' folder where not everybody can put files into it. */
+static bool is_trusted(const void *context, const struct stat *file)
+{
+    const struct engine_source *source = context;
+    struct stat folder;
+    char path[IO_PATH_MAX];
+    if (file->st_uid == 0 || file->st_uid == geteuid()) return true;
+    if (stat(source->dir, &folder) == 0 && folder.st_uid == file->st_uid) return true;
+    snprintf(path, sizeof path, "%s", source->path);
+    char *slash = strrchr(path, '/');
+    if (!slash) return false;
+    *slash = '\0';
+    return stat(path, &folder) == 0 && folder.st_uid == file->st_uid &&
+           (folder.st_mode & S_IWOTH) == 0;
+}
+
+/* ---- where it is ---- */
+
+/* A path that still leads there when the host has changed its working folder: workers come and go. */
+static vecmill_status make_absolute(char path[IO_PATH_MAX], vecmill_err *err)
+{
+    char here[IO_PATH_MAX];
+    if (path[0] == '/') return VECMILL_OK;
+    if (!getcwd(here, sizeof here))
+        return err_sys(err, VECMILL_E_IO, errno, "%s: the working folder has no path", path);
+    const size_t n = strlen(here), more = strlen(path);
+    if (n + 1 + more >= IO_PATH_MAX)
+        return err_set(err, VECMILL_E_USAGE, "a path of %zu bytes is over IO_PATH_MAX, %d",
+                       n + 1 + more, IO_PATH_MAX);
+    memmove(path + n + 1, path, more + 1);
+    memcpy(path, here, n);
+    path[n] = '/';
+    return VECMILL_OK;
+}
+
+static vecmill_status take_path(const char *given, char path[IO_PATH_MAX], vecmill_err *err)
+{
+    const size_t n = strlen(given);
+    if (n >= IO_PATH_MAX)
+        return err_set(err, VECMILL_E_USAGE, "a path of %zu bytes is over IO_PATH_MAX, %d", n,
+                       IO_PATH_MAX);
+    memcpy(path, given, n + 1);
+    return make_absolute(path, err);
+}
+
+static vecmill_status find_cache(const char *given, char cache[IO_PATH_MAX], vecmill_err *err)
+{
+    if (given) return take_path(given, cache, err);
+    VM_TRY(cache_dir(cache, err));
+    return make_absolute(cache, err);
+}
+
+/* What tells folders of models apart: their path, of those in the cache from there on, so that a cache may be
+ * moved, or be another place in the image that it was filled for. */
+static uint64_t place_hash(const char *dir, const char *cache)
+{
+    char real[IO_PATH_MAX];
+    const size_t n = realpath(cache, real) ? strlen(real) : 0;
+    if (n > 0 && strncmp(dir, real, n) == 0 && dir[n] == '/') dir += n;
+    return XXH3_64bits(dir, strlen(dir));
+}
+
+/* The digest of the model's files: as it was seen beside the pack, while they are the same; else read. */
+static vecmill_status take_key(struct engine_source *s, const struct kern *kern,
+                               enum kern_precision precision, vecmill_err *err)
+{
+    struct seen seen;
+    char stamp[SEEN_DIGITS + 1];
+    VM_TRY(source_stamp(s->dir, stamp, err));
+    seen_read(s->path, is_trusted, s, &seen);
+    if (strcmp(seen.stamp, stamp) != 0) {
+        VM_TRY(model_digest(s->dir, text_files, N_TEXT_FILES, seen.digest, err));
+        memcpy(seen.stamp, stamp, sizeof stamp);
+        if (io_exists(s->path)) seen_write(s->path, &seen);
+    }
+    write_key(seen.digest, kern, precision, s->key);
     return VECMILL_OK;
 }
 
@@ -59,29 +157,74 @@ vecmill_status source_describe(const char *model_dir, const char *cache_or_null,
                                struct engine_source *source, vecmill_err *err)
 {
     char cache[IO_PATH_MAX], packs[IO_PATH_MAX], name[81], file[192];
-    struct engine_source s;
-    if (!realpath(model_dir, s.dir)) {
+    if (!realpath(model_dir, source->dir)) {
         return err_sys(err, VECMILL_E_MODEL, errno, "%s: no such model folder", model_dir);
     }
-    VM_TRY(source_key(s.dir, kern, precision, s.key, err));
-    if (cache_or_null) {
-        int n = snprintf(cache, sizeof(cache), "%s", cache_or_null);
-        if (n >= (int)sizeof(cache)) {
-            return err_set(err, VECMILL_E_USAGE, "a cache path of %d bytes is over IO_PATH_MAX, %d",
-                           n, IO_PATH_MAX);
-        }
-    } else {
-        VM_TRY(cache_dir(cache, err));
-    }
+    VM_TRY(find_cache(cache_or_null, cache, err));
     VM_TRY(io_join(cache, "packs", packs, err));
-    VM_TRY(io_make_dirs(packs, VECMILL_E_IO, err));
-    short_name(s.dir, name);
+    short_name(source->dir, name);
     snprintf(file, sizeof(file), "%s-%016llx-%s-%s.pack", name,
-             (unsigned long long)XXH3_64bits(s.dir, strlen(s.dir)), kern->name,
+             (unsigned long long)place_hash(source->dir, cache), kern->name,
              kern_precision_name(precision));
-    VM_TRY(io_join(packs, file, s.path, err));
-    *source = s;
+    VM_TRY(io_join(packs, file, source->path, err));
+    return take_key(source, kern, precision, err);
+}
+
+void source_seen(const struct engine_source *source, struct seen *seen)
+{
+    seen_read(source->path, is_trusted, source, seen);
+}
+
+/* ---- where it cannot be kept ---- */
+
+bool source_is_writable(const struct engine_source *source)
+{
+    char path[IO_PATH_MAX];
+    snprintf(path, sizeof path, "%s", source->path);
+    for (char *slash; (slash = strrchr(path, '/')) != NULL && slash > path;) {
+        *slash = '\0';
+        if (io_exists(path)) return faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0;
+    }
+    return faccessat(AT_FDCWD, "/", W_OK | X_OK, AT_EACCESS) == 0;
+}
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U /* memfd_create(2), since Linux 6.3, where a system may insist on it */
+#endif
+
+static int open_memory(void)
+{
+    int fd = memfd_create(SOURCE_MEMORY_NAME, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) fd = memfd_create(SOURCE_MEMORY_NAME, MFD_CLOEXEC);
+    if (fd < 0) fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd;
+}
+
+static const char processes[] = "/proc/";
+
+vecmill_status source_to_memory(struct engine_source *source, int *fd, vecmill_err *err)
+{
+    const int memory = open_memory();
+    if (memory < 0)
+        return err_sys(err, VECMILL_E_IO, errno,
+                       "nor can one be kept in memory: set VECMILL_CACHE to a folder that can be "
+                       "written");
+    char path[64];
+    snprintf(path, sizeof path, "%s%ld/fd/%d", processes, (long)getpid(), memory);
+    if (!io_exists(path)) {
+        close(memory);
+        return err_set(err, VECMILL_E_IO,
+                       "nor, without /proc, can one be kept in memory: set VECMILL_CACHE to a "
+                       "folder that can be written");
+    }
+    memcpy(source->path, path, sizeof path);
+    *fd = memory;
     return VECMILL_OK;
+}
+
+bool source_in_memory(const struct engine_source *source)
+{
+    return strncmp(source->path, processes, sizeof processes - 1) == 0;
 }
 
 vecmill_status source_open(const struct engine_source *source, struct pack *pack, vecmill_err *err)
@@ -102,6 +245,20 @@ vecmill_status source_open(const struct engine_source *source, struct pack *pack
     return status;
 }
 
+vecmill_status source_find(const struct engine_source *source, struct pack *pack, vecmill_err *err)
+{
+    struct pack p;
+    VM_TRY(source_open(source, &p, err));
+    if (is_trusted(source, &p.map.stat)) {
+        *pack = p;
+        return VECMILL_OK;
+    }
+    const unsigned owner = (unsigned)p.map.stat.st_uid;
+    pack_close(&p);
+    return err_set(err, VECMILL_E_MODEL, "%s: belongs to another user, number %u", source->path,
+                   owner);
+}
+
 /* "<folder of path>/vecmill-worker" if it can be run. */
 static bool beside(const char *path, char out[IO_PATH_MAX])
 {
@@ -116,11 +273,9 @@ vecmill_status source_worker(const char *given, char path[IO_PATH_MAX], vecmill_
     char self[IO_PATH_MAX];
     Dl_info library;
     if (given) {
-        if (access(given, X_OK) != 0 || strlen(given) >= IO_PATH_MAX) {
+        if (access(given, X_OK) != 0)
             return err_sys(err, VECMILL_E_USAGE, errno, "worker program %s", given);
-        }
-        memcpy(path, given, strlen(given) + 1);
-        return VECMILL_OK;
+        return take_path(given, path, err);
     }
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (n > 0) {
@@ -129,7 +284,7 @@ vecmill_status source_worker(const char *given, char path[IO_PATH_MAX], vecmill_
     }
     if (dladdr((const void *)&vecmill_version, &library) && library.dli_fname &&
         beside(library.dli_fname, path)) {
-        return VECMILL_OK;
+        return make_absolute(path, err);
     }
     if (access(VECMILL_LIBEXEC "/vecmill-worker", X_OK) == 0) {
         snprintf(path, IO_PATH_MAX, "%s", VECMILL_LIBEXEC "/vecmill-worker");

@@ -9,7 +9,7 @@
  * measures what a worker holds before its arena, and answers likewise, the record behind the status.
  *
  *     vecmill-worker serve PARENT ISA PRECISION MODEL_DIR PACK KEY BATCH_TOKENS MAX_LENGTH LONG
- *         MAX_DOCUMENT DIMENSIONS NORMALIZE
+ *         MAX_DOCUMENT DIMENSIONS NORMALIZE IDENTITY
  *
  * computes leases that come over a socket (src/crew). It is started by libvecmill; people have no use
  * for it. Prints nothing, leaves nothing behind. */
@@ -31,7 +31,7 @@
 
 #define PACK_ARGUMENTS  8
 #define FLOOR_ARGUMENTS 3
-#define SERVE_ARGUMENTS 14
+#define SERVE_ARGUMENTS 15
 
 /* True when our parent is still the one that started us: if it died before the signal was armed, no
  * signal would ever come (prctl(2), PR_SET_PDEATHSIG). */
@@ -55,8 +55,15 @@ static bool read_source(char *const *argv, struct engine_source *source)
     const int dir = snprintf(source->dir, sizeof(source->dir), "%s", argv[5]);
     const int path = snprintf(source->path, sizeof(source->path), "%s", argv[6]);
     const int key = snprintf(source->key, sizeof(source->key), "%s", argv[7]);
+    source->identity[0] = '\0';
     return dir < (int)sizeof(source->dir) && path < (int)sizeof(source->path) &&
            key < (int)sizeof(source->key);
+}
+
+static bool read_identity(const char *text, struct engine_source *source)
+{
+    return snprintf(source->identity, sizeof source->identity, "%s", text) ==
+           (int)sizeof source->identity - 1;
 }
 
 static bool read_precision(const char *name, vecmill_precision *precision)
@@ -90,7 +97,7 @@ static vecmill_status measure(pid_t parent)
     return status;
 }
 
-static vecmill_status serve(const struct engine_source *source, char *const *argv, pid_t parent)
+static vecmill_status serve(struct engine_source *source, char *const *argv, pid_t parent)
 {
     vecmill_options options;
     uint64_t batch_tokens, max_length, long_policy, max_document, dimensions, normalize;
@@ -101,7 +108,7 @@ static vecmill_status serve(const struct engine_source *source, char *const *arg
         !num_parse(argv[11], VECMILL_MAX_DOCUMENT, &max_document) ||
         !num_parse(argv[12], UINT32_MAX, &dimensions) ||
         !num_parse(argv[13], VECMILL_NORMALIZE_NO, &normalize) ||
-        !read_precision(argv[4], &options.precision))
+        !read_identity(argv[14], source) || !read_precision(argv[4], &options.precision))
         return VECMILL_E_USAGE;
     if (!crew_worker_enter(parent, "vecmill-worker")) return VECMILL_E_STOPPED;
     mem_settle();

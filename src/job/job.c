@@ -121,10 +121,21 @@ static vecmill_status tell_shard(struct run *run, vecmill_err *err)
                        run->hooks->stop, err);
 }
 
+/* What was computed with a damaged pack is kept nowhere, also not to be gone on from. */
+static vecmill_status run_verify(struct run *run, vecmill_err *err)
+{
+    const vecmill_status status = vecmill_pool_verify(run->pool, err);
+    run->is_suspect = status != VECMILL_OK;
+    return status;
+}
+
 /* A run whose documents are all done. *placed as of finish_place. */
 static vecmill_status end_whole(struct run *run, bool whole, bool *placed, vecmill_err *err)
 {
-    if (!whole) VM_TRY(run_save(run, true, err));
+    if (!whole) {
+        VM_TRY(run_verify(run, err));
+        VM_TRY(run_save(run, true, err));
+    }
     VM_TRY(tell_shard(run, err));
     const vecmill_status status = finish_place(&run->paths, &run->saved, placed, err);
     if (status != VECMILL_OK && !*placed && run->paths.is_shard) unlink(run->paths.shard.real);
@@ -143,10 +154,14 @@ static bool can_go_on(vecmill_status status)
 static vecmill_status end_early(struct run *run, bool placed, vecmill_status status,
                                 vecmill_err *err)
 {
-    const bool stopped = status == VECMILL_E_STOPPED && run->journal.fd >= 0;
+    vecmill_err why;
+    if (!run->is_suspect && run->progress.documents > 0 && run_verify(run, &why) != VECMILL_OK)
+        status = err_set(err, why.status, "%s", why.message);
+    const bool stopped = status == VECMILL_E_STOPPED && run->journal.fd >= 0 && !run->is_suspect;
     if (stopped && run->progress.documents > run->saved.documents)
         status = run_save(run, false, err) == VECMILL_OK ? status : VECMILL_E_OUTPUT;
-    const unsigned long long kept = run->journal.fd >= 0 ? run->saved.documents : 0;
+    const unsigned long long kept =
+        run->journal.fd >= 0 && !run->is_suspect ? run->saved.documents : 0;
     if (kept > 0) {
         sink_leave(&run->sink);
         journal_close(&run->journal);

@@ -110,7 +110,8 @@ size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capac
  * output for this run's. Refused, with what is there left as it is: E_USAGE (another run's journal, and
  * neither resume nor force; a journal of other options), E_INPUT (resume: the input has changed in what
  * was read of it, or stop_on_error and documents had failed), E_MODEL (resume: another model, instruction
- * set or version: other bits). *summary is filled whatever the status: with what had been done until
+ * set or version: other bits). E_MODEL also when the pack is found damaged at the end: nothing of the run is
+ * kept then. *summary is filled whatever the status: with what had been done until
  * then, zeros where nothing had. The pool is held (vecmill_pool_hold) after E_STOPPED; it is the caller's
  * to close. */
 vecmill_status job_run(const struct job_options *options, vecmill_pool *pool,

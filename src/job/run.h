@@ -35,6 +35,7 @@ struct run {
     struct reader_point after; /* where the one behind it begins */
     bool ended;                /* nothing more will be read, for the reason of `end` */
     vecmill_err end;           /* status OK: the input is at its end */
+    bool is_suspect;           /* its pack is damaged: nothing of it is kept */
     bool broken;               /* the work done while the input was waited for failed */
     float *vector, *zeros;     /* [dim] */
     void *reader_memory;

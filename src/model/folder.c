@@ -1,31 +1,135 @@
-/* folder: which files a model folder has, and what a pack's key says about them. Of the files only
- * modules.json and the index of shards are opened; of the others stat is asked. */
+/* folder: which files a model has, and what tells them from others. Promises to compile nothing,
+ * and to read of the weights what a start has time for. */
 #include "config.h"
 #include "model.h"
 #include "weights.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- what the files are ---- */
+
+/* Of the weights, whose every byte is read only when they are compiled: the header, as much of the
+ * start of each tensor, and pieces at even distances. Training anything moves what is sampled of
+ * it. */
+#define SAMPLE_TENSOR 256u
+#define SAMPLE_PIECE  4096u
+#define SAMPLE_PIECES 64u
+
+#define CHUNK_BYTES ((size_t)64 << 10)
+
+/* Tells one file from another, by what `stat` says of it or by its contents. */
+struct identity {
+    XXH3_state_t *hash;
+    unsigned char *chunk; /* [CHUNK_BYTES]; NULL: by what stat says */
+};
 
 /* Everything that changes when a file is replaced or written to; an absent file counts as absent. */
-struct file_identity {
+struct file_stamp {
     uint64_t present, device, inode, bytes;
     int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
 };
 
-static vecmill_status add_identity(const char *dir, const char *name, bool required, struct buf *b,
-                                   vecmill_err *err)
+static void add_bytes(struct identity *id, const void *data, size_t bytes)
+{
+    XXH3_128bits_update(id->hash, data, bytes);
+}
+
+/* So many bytes from there on; fewer where the file ends. */
+static vecmill_status add_range(struct identity *id, int fd, uint64_t from, uint64_t bytes,
+                                const char *path, vecmill_err *err)
+{
+    while (bytes > 0) {
+        size_t got = 0;
+        VM_TRY(io_read_at(fd, id->chunk, (size_t)num_min(bytes, CHUNK_BYTES), from, &got, path,
+                          VECMILL_E_MODEL, err));
+        if (got == 0) return VECMILL_OK;
+        add_bytes(id, id->chunk, got);
+        from += got;
+        bytes -= got;
+    }
+    return VECMILL_OK;
+}
+
+/* The start of each tensor that the header tells of. Read as text, since a header may be anything
+ * yet: what is found only says where to look. `head` is the header's end that is in the chunk. */
+static vecmill_status add_tensors(struct identity *id, int fd, uint64_t header, uint64_t file_bytes,
+                                  const char *path, vecmill_err *err)
+{
+    static const char key[] = "\"data_offsets\":";
+    struct buf text;
+    size_t got = 0;
+    uint32_t n = 0;
+    buf_init(&text, MODEL_HEADER_MAX + 1, "MODEL_HEADER_MAX");
+    vecmill_status status = buf_reserve(&text, (size_t)header + 1, err);
+    if (status == VECMILL_OK)
+        status = io_read_at(fd, text.data, (size_t)header, 8, &got, path, VECMILL_E_MODEL, err);
+    if (status == VECMILL_OK) text.data[got] = '\0';
+    const char *at = (const char *)text.data;
+    while (status == VECMILL_OK && n++ < MODEL_TENSORS_MAX && (at = strstr(at, key)) != NULL) {
+        at += sizeof key - 1;
+        at += strspn(at, " [");
+        const uint64_t begin = strtoull(at, NULL, 10);
+        if (begin < file_bytes - header - 8)
+            status = add_range(id, fd, 8 + header + begin, SAMPLE_TENSOR, path, err);
+    }
+    buf_done(&text);
+    return status;
+}
+
+static vecmill_status add_weights(struct identity *id, int fd, uint64_t file_bytes,
+                                  const char *path, vecmill_err *err)
+{
+    unsigned char first[8];
+    size_t got = 0;
+    VM_TRY(io_read_at(fd, first, sizeof first, 0, &got, path, VECMILL_E_MODEL, err));
+    struct cur c;
+    cur_init(&c, first, got);
+    const uint64_t header = cur_u64(&c);
+    const bool has_header = !c.failed && header <= MODEL_HEADER_MAX && header < file_bytes - 8;
+    VM_TRY(add_range(id, fd, 0, has_header ? 8 + header : CHUNK_BYTES, path, err));
+    if (has_header) VM_TRY(add_tensors(id, fd, header, file_bytes, path, err));
+    for (uint32_t i = 0; i < SAMPLE_PIECES; i++)
+        VM_TRY(add_range(id, fd, file_bytes / SAMPLE_PIECES * i, SAMPLE_PIECE, path, err));
+    return add_range(id, fd, file_bytes - num_min(file_bytes, SAMPLE_PIECE), SAMPLE_PIECE, path,
+                     err);
+}
+
+static vecmill_status add_contents(struct identity *id, const char *path, const char *name,
+                                   uint64_t bytes, vecmill_err *err)
+{
+    const char *dot = strrchr(name, '.');
+    const bool is_weights = dot && strcmp(dot, ".safetensors") == 0;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", model_path_shown(path));
+    add_bytes(id, &bytes, sizeof bytes);
+    const vecmill_status status =
+        is_weights ? add_weights(id, fd, bytes, path, err) : add_range(id, fd, 0, bytes, path, err);
+    close(fd);
+    return status;
+}
+
+static vecmill_status add_identity(const char *dir, const char *name, bool required,
+                                   struct identity *id, vecmill_err *err)
 {
     char path[IO_PATH_MAX];
     struct stat s;
-    struct file_identity id = {0};
+    struct file_stamp stamp = {0};
     VM_TRY(io_join(dir, name, path, err));
-    if (stat(path, &s) == 0) {
-        id = (struct file_identity){.present = 1,
+    const bool present = stat(path, &s) == 0;
+    if (!present && required)
+        return err_set(err, VECMILL_E_MODEL, "%s is missing", model_path_shown(path));
+    add_bytes(id, name, strlen(name) + 1);
+    if (present && id->chunk && S_ISREG(s.st_mode))
+        return add_contents(id, path, name, (uint64_t)s.st_size, err);
+    if (present && !id->chunk)
+        stamp = (struct file_stamp){.present = 1,
                                     .device = s.st_dev,
                                     .inode = s.st_ino,
                                     .bytes = (uint64_t)s.st_size,
@@ -33,47 +137,40 @@ static vecmill_status add_identity(const char *dir, const char *name, bool requi
                                     .mtime_ns = s.st_mtim.tv_nsec,
                                     .ctime_s = s.st_ctim.tv_sec,
                                     .ctime_ns = s.st_ctim.tv_nsec};
-    } else if (required) {
-        return err_set(err, VECMILL_E_MODEL, "%s is missing", model_path_shown(path));
-    }
-    VM_TRY(buf_add(b, name, strlen(name) + 1, err));
-    return buf_add(b, &id, sizeof id, err);
+    add_bytes(id, &stamp, sizeof stamp);
+    return VECMILL_OK;
 }
 
 /* The files of the transformer's folder: weights, and what the caller reads too. */
 static vecmill_status add_transformer(const char *dir, const char *const *names, size_t n_names,
-                                      struct buf *b, vecmill_err *err)
+                                      struct identity *id, vecmill_err *err)
 {
     struct weights_list list;
     VM_TRY(weights_list(dir, &list, err));
     vecmill_status status = VECMILL_OK;
-    if (list.sharded) status = add_identity(dir, WEIGHTS_INDEX, true, b, err);
+    if (list.sharded) status = add_identity(dir, WEIGHTS_INDEX, true, id, err);
     for (uint32_t i = 0; i < list.n && status == VECMILL_OK; i++)
-        status = add_identity(dir, list.names[i], true, b, err);
+        status = add_identity(dir, list.names[i], true, id, err);
     weights_list_done(&list);
     for (size_t i = 0; i < n_names && status == VECMILL_OK; i++)
-        status = add_identity(dir, names[i], false, b, err);
+        status = add_identity(dir, names[i], false, id, err);
     return status;
 }
 
 static vecmill_status add_identities(const char *dir, const char *const *names, size_t n_names,
-                                     struct buf *b, vecmill_err *err)
+                                     struct identity *id, vecmill_err *err)
 {
-    char real[PATH_MAX], transformer[IO_PATH_MAX];
+    char transformer[IO_PATH_MAX];
     struct config config;
-    if (!realpath(dir, real)) {
-        return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", model_path_shown(dir));
-    }
-    VM_TRY(buf_add(b, real, strlen(real) + 1, err));
     VM_TRY(config_read_modules(dir, &config, err));
     for (int file = 0; file < CONFIG_FILES; file++) {
         char name[CONFIG_NAME_BYTES];
         if (file == CONFIG_POOLING && !config.has_pooling_file) continue;
         config_name(&config, (enum config_file)file, name);
-        VM_TRY(add_identity(dir, name, file == CONFIG_MODEL, b, err));
+        VM_TRY(add_identity(dir, name, file == CONFIG_MODEL, id, err));
     }
     VM_TRY(config_folder(dir, &config, transformer, err));
-    return add_transformer(transformer, names, n_names, b, err);
+    return add_transformer(transformer, names, n_names, id, err);
 }
 
 vecmill_status model_folder(const char *dir, char *path, vecmill_err *err)
@@ -83,19 +180,37 @@ vecmill_status model_folder(const char *dir, char *path, vecmill_err *err)
     return config_folder(dir, &config, path, err);
 }
 
-#define IDENTITY_MAX (1u << 20) /* bytes that are hashed: a path and about 200 bytes a file */
-
-vecmill_status model_identity(const char *dir, const char *const *names, size_t n_names,
-                              char identity[33], vecmill_err *err)
+static vecmill_status identify(const char *dir, const char *const *names, size_t n_names,
+                               struct identity *id, char text[33], vecmill_err *err)
 {
-    struct buf b;
-    buf_init(&b, IDENTITY_MAX, "IDENTITY_MAX");
-    vecmill_status status = add_identities(dir, names, n_names, &b, err);
+    id->hash = XXH3_createState();
+    if (!id->hash) return err_set(err, VECMILL_E_MEMORY, "no memory for a checksum's state");
+    XXH3_128bits_reset(id->hash);
+    const vecmill_status status = add_identities(dir, names, n_names, id, err);
     if (status == VECMILL_OK) {
-        XXH128_hash_t hash = XXH3_128bits(b.data, b.bytes);
-        snprintf(identity, 33, "%016llx%016llx", (unsigned long long)hash.high64,
+        const XXH128_hash_t hash = XXH3_128bits_digest(id->hash);
+        snprintf(text, 33, "%016llx%016llx", (unsigned long long)hash.high64,
                  (unsigned long long)hash.low64);
     }
-    buf_done(&b);
+    XXH3_freeState(id->hash);
+    return status;
+}
+
+vecmill_status model_stamp(const char *dir, const char *const *names, size_t n_names,
+                           char stamp[33], vecmill_err *err)
+{
+    struct identity id = {0};
+    return identify(dir, names, n_names, &id, stamp, err);
+}
+
+vecmill_status model_digest(const char *dir, const char *const *names, size_t n_names,
+                            char digest[33], vecmill_err *err)
+{
+    struct identity id = {0};
+    void *chunk = NULL;
+    VM_TRY(mem_new(CHUNK_BYTES, "a chunk to digest", &chunk, err));
+    id.chunk = chunk;
+    const vecmill_status status = identify(dir, names, n_names, &id, digest, err);
+    mem_free(chunk);
     return status;
 }

@@ -43,12 +43,19 @@ struct model_config {
     uint32_t truncate_dim; /* components of a vector that the files say to keep; 0: all */
 };
 
-/* Identity of the model's files, for a pack's key: path, device, inode, size, mtime and ctime of each
- * file that is read, hashed (XXH3-128) to 32 hex digits and a NUL. E_MODEL when a required file is
- * missing; cheap: stat calls, and modules.json and an index of shards read. `names` are further files, in
- * model_folder's, that the caller reads (tokenizer.json). */
-vecmill_status model_identity(const char *dir, const char *const *names, size_t n_names,
-                              char identity[33], vecmill_err *err);
+/* What a pack is made of, as 32 hex digits and a NUL (XXH3-128 over all files that are read): their
+ * names, sizes and contents, but of the weights the header, the start of each tensor and 65 pieces
+ * of 4 KiB. Where the folder is and when its files were written is no part of it: a copy of a model
+ * is that model. Reads about a megabyte, half a millisecond where it is in the page cache. `names`
+ * are further files, in model_folder's, that the caller reads (tokenizer.json). E_MODEL when a required
+ * file is missing or one cannot be read. */
+vecmill_status model_digest(const char *dir, const char *const *names, size_t n_names,
+                            char digest[33], vecmill_err *err);
+
+/* Of the same files device, inode, size, mtime and ctime: while it is the same, so is the digest.
+ * stat calls, and modules.json and an index of shards read. */
+vecmill_status model_stamp(const char *dir, const char *const *names, size_t n_names,
+                           char stamp[33], vecmill_err *err);
 
 /* The folder within a model's folder that has configuration, weights and tokenizer, into path[IO_PATH_MAX]:
  * the path of the first module of modules.json ("0_Transformer"), or the folder itself. */

@@ -65,7 +65,7 @@ def toy_model():
 def environment(**more):
     """A known environment: nothing of the caller's that vecmill reads, but the instruction set."""
     keep = {name: value for name, value in os.environ.items()
-            if not name.startswith(("VECMILL_", "HF_", "XDG_"))}
+            if not name.startswith(("VECMILL_", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "SENTENCE_", "XDG_"))}
     if "VECMILL_ISA" in os.environ:
         keep["VECMILL_ISA"] = os.environ["VECMILL_ISA"]
     keep.update(HOME=home(), VECMILL_CACHE=os.path.join(home(), "cache"), HF_HUB_OFFLINE="1",

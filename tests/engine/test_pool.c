@@ -604,6 +604,147 @@ static void a_changed_pack_ends_the_pool(void **state)
     }
 }
 
+/* A pack that holds the same text but other weights, as its key, is noticed by a worker that comes later. */
+static void a_worker_finds_another_model(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("toy", "other");
+    vecmill_pool *pool = open_pool(&o, 1);
+    vecmill_facts facts = {.struct_bytes = sizeof facts};
+    vecmill_pool_describe(pool, &facts);
+    shell("python3 - '%s' <<'END'\n"
+          "import os, sys\n"
+          "path = sys.argv[1]\n"
+          "data = bytearray(open(path, 'rb').read())\n"
+          "data[288 + 2 * 48 + 40] ^= 1\n" /* of the weights' checksum, in the table */
+          "open(path + '.new', 'wb').write(data)\n"
+          "END\n",
+          facts.pack_path);
+    /* The header's own checksum is made right again. */
+    char path[IO_PATH_MAX + 8];
+    snprintf(path, sizeof path, "%s.new", facts.pack_path);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    unsigned char header[PACK_ALIGN];
+    assert_int_equal(pread(fd, header, sizeof header, 0), sizeof header);
+    memset(header + 24, 0, 8);
+    const uint64_t sum = XXH3_64bits(header, sizeof header);
+    assert_int_equal(pwrite(fd, &sum, 8, 24), 8);
+    close(fd);
+    assert_int_equal(rename(path, facts.pack_path), 0);
+    vecmill_status status = VECMILL_OK;
+    vecmill_err err = {.message = ""};
+    const uint64_t until_ns = clock_ns() + (uint64_t)WAIT * 1000000u;
+    while (status == VECMILL_OK && clock_ns() < until_ns) {
+        int accepted, taken;
+        float vector[DIM];
+        kill_all(SIGKILL);
+        status = vecmill_pool_submit(pool, (vecmill_doc){"a", 1}, &accepted, &err);
+        if (status == VECMILL_OK)
+            status = vecmill_pool_take(pool, 10, vector, NULL, NULL, &taken, &err);
+    }
+    assert_int_equal(status, VECMILL_E_MODEL);
+    if (!strstr(err.message, "changed while it was in use")) fail_msg("%s", err.message);
+    vecmill_pool_close(pool);
+}
+
+/* A pack that is written to while it is in use is found damaged when it is asked for; the next pool
+ * has a good one. */
+static void a_pack_damaged_in_use(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("toy", "spoiled");
+    for (int i = 0; i < 2; i++) {
+        vecmill_pool *pool = open_pool(&o, 1);
+        vecmill_facts facts = {.struct_bytes = sizeof facts};
+        vecmill_err err = {.message = ""};
+        vecmill_pool_describe(pool, &facts);
+        assert_int_equal(strstr(facts.warning, "built anew") != NULL, i == 1);
+        assert_int_equal(vecmill_pool_verify(pool, &err), VECMILL_OK);
+        shell("touch '%s'", facts.pack_path); /* other times: read again, and as it was */
+        assert_int_equal(vecmill_pool_verify(pool, &err), VECMILL_OK);
+        if (i == 0) {
+            shell(
+                "printf 'spoiled' | dd of='%s' bs=1 seek=$(($(stat -c %%s '%s') / 2)) conv=notrunc "
+                "2>/dev/null",
+                facts.pack_path, facts.pack_path);
+            assert_int_equal(vecmill_pool_verify(pool, &err), VECMILL_E_MODEL);
+            assert_non_null(strstr(err.message, "damaged while it was in use"));
+            assert_int_equal(vecmill_pool_verify(pool, &err), VECMILL_E_MODEL);
+        }
+        vecmill_pool_close(pool);
+    }
+}
+
+/* ---- a host's thread with a small stack ---- */
+
+#ifdef POOL_TEST_SANITIZED
+#define SMALL_STACK ((size_t)512 << 10) /* frames are several times as large */
+#else
+#define SMALL_STACK ((size_t)32 << 10)
+#endif
+
+static const char *all_calls(const vecmill_options *o)
+{
+    static vecmill_plan plan;
+    static char text[5000];
+    vecmill_machine machine = {.struct_bytes = sizeof machine};
+    vecmill_facts facts = {.struct_bytes = sizeof facts};
+    vecmill_pool_counts counts = {.struct_bytes = sizeof counts};
+    vecmill_doc docs[2] = {{"some words", 10}, {text, sizeof text}};
+    float vectors[2 * DIM], vector[DIM];
+    int32_t ids[64];
+    size_t n;
+    vecmill_session *session;
+    vecmill_pool *pool;
+    vecmill_pool_options p;
+    int accepted = 0, taken = 0;
+    memset(text, 'w', sizeof text);
+    plan.struct_bytes = sizeof plan;
+    vecmill_pool_options_init(&p);
+    p.workers = 1;
+    if (vecmill_machine_describe(&machine, NULL) != VECMILL_OK) return "machine";
+    if (vecmill_session_open(o, &session, NULL) != VECMILL_OK) return "open";
+    if (vecmill_embed(session, docs, 2, vectors, NULL, NULL) != VECMILL_OK) return "embed";
+    if (vecmill_tokenize(session, docs[1], ids, 64, &n, NULL, NULL) != VECMILL_OK)
+        return "tokenize";
+    vecmill_session_describe(session, &facts);
+    vecmill_session_close(session);
+    if (vecmill_pool_plan(o, &p, &plan, NULL) != VECMILL_OK) return "plan";
+    if (vecmill_pool_open(o, &p, &pool, NULL) != VECMILL_OK) return "pool";
+    if (vecmill_pool_submit(pool, docs[0], &accepted, NULL) != VECMILL_OK || !accepted)
+        return "submit";
+    if (vecmill_pool_take(pool, WAIT, vector, NULL, NULL, &taken, NULL) != VECMILL_OK || !taken)
+        return "take";
+    vecmill_pool_count(pool, &counts);
+    vecmill_pool_describe(pool, &facts);
+    if (vecmill_pool_measure(pool, &plan, NULL) != VECMILL_OK) return "measure";
+    if (vecmill_pool_verify(pool, NULL) != VECMILL_OK) return "verify";
+    vecmill_pool_close(pool);
+    return memcmp(vector, vectors, sizeof vector) == 0 ? NULL : "vectors";
+}
+
+static void *on_small_stack(void *context)
+{
+    return (void *)(uintptr_t)all_calls(context);
+}
+
+static void a_small_stack_is_enough(void **state)
+{
+    (void)state;
+    vecmill_options o = options_for("toy", "small");
+    pthread_attr_t attr;
+    pthread_t thread;
+    void *failed = NULL;
+    assert_int_equal(pthread_attr_init(&attr), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attr, SMALL_STACK), 0);
+    for (int i = 0; i < 2; i++) { /* without a pack, and with one */
+        assert_int_equal(pthread_create(&thread, &attr, on_small_stack, &o), 0);
+        assert_int_equal(pthread_join(thread, &failed), 0);
+        if (failed) fail_msg("%s", (const char *)failed);
+    }
+    pthread_attr_destroy(&attr);
+}
+
 /* ---- what is left ---- */
 
 static void nothing_is_left(void **state)
@@ -687,6 +828,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_held_pool_finishes_what_runs),
         cmocka_unit_test(what_cannot_open_says_why),
         cmocka_unit_test(a_changed_pack_ends_the_pool),
+        cmocka_unit_test(a_worker_finds_another_model),
+        cmocka_unit_test(a_pack_damaged_in_use),
+        cmocka_unit_test(a_small_stack_is_enough),
         cmocka_unit_test(nothing_is_left),
         cmocka_unit_test(other_children_are_left_alone),
     };

@@ -107,7 +107,7 @@ static void open_fails(const vecmill_options *o, vecmill_status status, const ch
     assert_int_equal(err.status, status);
 }
 
-/* Files in the packs' folder; the name of the last one that is a pack. */
+/* Files in the packs' folder but what was seen of them; the name of the last one that is a pack. */
 static int count_packs(const char *cache, char pack[IO_PATH_MAX])
 {
     char dir[IO_PATH_MAX], packs[IO_PATH_MAX];
@@ -117,7 +117,8 @@ static int count_packs(const char *cache, char pack[IO_PATH_MAX])
     DIR *d = opendir(packs);
     assert_non_null(d);
     for (struct dirent *e; (e = readdir(d));) {
-        if (e->d_name[0] == '.') continue;
+        const char *ending = strrchr(e->d_name, '.');
+        if (e->d_name[0] == '.' || (ending && strcmp(ending, ".seen") == 0)) continue;
         n++;
         assert_int_equal(io_join(packs, e->d_name, pack, NULL), VECMILL_OK);
     }
@@ -172,9 +173,6 @@ static void options_are_checked(void **state)
     bad = o;
     bad.model_dir = "/nowhere/at/all";
     open_fails(&bad, VECMILL_E_MODEL, "/nowhere/at/all");
-    bad = o;
-    bad.cache_dir = "/dev/null/cache";
-    open_fails(&bad, VECMILL_E_IO, "/dev/null");
 }
 
 static void facts_are_the_models(void **state)
@@ -222,8 +220,15 @@ static void a_pack_is_built_once_and_anew_when_files_change(void **state)
     ino_t first = inode(pack);
     vecmill_session_close(open_ok(&o));
     assert_int_equal(inode(pack), first);
+    /* Other times alone are no change. */
     in_folder(file, "toy/tokenizer.json");
     assert_int_equal(utimensat(AT_FDCWD, file, NULL, 0), 0);
+    vecmill_session_close(open_ok(&o));
+    assert_int_equal(inode(pack), first);
+    FILE *f = fopen(file, "a");
+    assert_non_null(f);
+    fputs("\n", f);
+    fclose(f);
     vecmill_session_close(open_ok(&o));
     assert_int_equal(count_packs("once", pack), 1);
     assert_true(inode(pack) != first);
@@ -236,17 +241,22 @@ static void a_damaged_pack_is_built_anew(void **state)
     vecmill_options o = options_for("toy", "damaged");
     vecmill_session_close(open_ok(&o));
     assert_int_equal(count_packs("damaged", pack), 1);
-    /* The header, the tokenizer's section, the configuration's, and the length. */
+    /* The header, the tokenizer's section, the configuration's, first and last byte of the weights,
+     * the length. */
     struct pack p;
     assert_int_equal(pack_open(pack, &p, NULL), VECMILL_OK);
     assert_string_equal(p.sections[1].name, "model.config");
-    const off_t places[] = {40, 4096 + 10, (off_t)p.sections[1].offset + 5};
+    assert_string_equal(p.sections[2].name, "model.weights");
+    const off_t weights = (off_t)p.sections[2].offset;
+    const off_t places[] = {40, 4096 + 10, (off_t)p.sections[1].offset + 5, weights,
+                            weights + (off_t)p.sections[2].bytes - 1};
+    const size_t n = sizeof(places) / sizeof(*places);
     pack_close(&p);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < n + 1; i++) {
         ino_t before = inode(pack);
         int fd = open(pack, O_RDWR | O_CLOEXEC);
         assert_true(fd >= 0);
-        if (i < 3) {
+        if (i < n) {
             char c;
             assert_int_equal(pread(fd, &c, 1, places[i]), 1);
             c ^= 1;
@@ -255,10 +265,69 @@ static void a_damaged_pack_is_built_anew(void **state)
             assert_int_equal(ftruncate(fd, 5000), 0);
         }
         close(fd);
-        vecmill_session_close(open_ok(&o));
+        vecmill_session *s = open_ok(&o);
+        vecmill_facts f = {.struct_bytes = sizeof(f)};
+        vecmill_session_describe(s, &f);
+        if (!strstr(f.warning, "built anew")) fail_msg("place %zu: warning '%s'", i, f.warning);
+        vecmill_session_close(s);
         assert_true(inode(pack) != before);
+        s = open_ok(&o);
+        vecmill_session_describe(s, &f);
+        assert_string_equal(f.warning, "");
+        vecmill_session_close(s);
     }
     assert_int_equal(count_packs("damaged", pack), 1);
+}
+
+/* What is kept beside a pack saves time, and may be anything. */
+static void what_was_seen_is_never_required(void **state)
+{
+    (void)state;
+    char pack[IO_PATH_MAX], seen[IO_PATH_MAX + 8];
+    vecmill_options o = options_for("toy", "seen");
+    for (int i = 0; i < 2; i++) /* built, then found */
+        vecmill_session_close(open_ok(&o));
+    assert_int_equal(count_packs("seen", pack), 1);
+    snprintf(seen, sizeof(seen), "%s.seen", pack);
+    const ino_t first = inode(pack);
+    for (int i = 0; i < 4; i++) {
+        if (i == 0) assert_int_equal(unlink(seen), 0);
+        if (i == 1) assert_int_equal(truncate(seen, 50), 0);
+        if (i == 2) assert_int_equal(truncate(seen, 5000), 0);
+        if (i == 3) {
+            assert_int_equal(unlink(seen), 0);
+            assert_int_equal(mkdir(seen, 0700), 0);
+        }
+        vecmill_session_close(open_ok(&o));
+        assert_int_equal(inode(pack), first);
+    }
+    assert_int_equal(rmdir(seen), 0);
+}
+
+/* Where no pack can be kept one is built in memory, of the same bits. */
+static void a_pack_in_memory(void **state)
+{
+    (void)state;
+    vecmill_doc doc = {"some words of a text", 20};
+    float kept[32], in_memory[32];
+    vecmill_options o = options_for("toy", "kept");
+    vecmill_facts f = {.struct_bytes = sizeof(f)};
+    char place[IO_PATH_MAX], identity[33];
+    vecmill_session *s = open_ok(&o);
+    assert_int_equal(vecmill_embed(s, &doc, 1, kept, NULL, NULL), VECMILL_OK);
+    vecmill_session_describe(s, &f);
+    snprintf(identity, sizeof(identity), "%s", f.identity);
+    vecmill_session_close(s);
+    in_folder(place, "a file");
+    close(open(place, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    o = options_for("toy", "a file");
+    s = open_ok(&o);
+    vecmill_session_describe(s, &f);
+    assert_non_null(strstr(f.warning, "in memory"));
+    assert_string_equal(f.identity, identity);
+    assert_int_equal(vecmill_embed(s, &doc, 1, in_memory, NULL, NULL), VECMILL_OK);
+    assert_memory_equal(kept, in_memory, sizeof(kept));
+    vecmill_session_close(s);
 }
 
 static void many_builders_make_one_pack(void **state)
@@ -730,6 +799,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(facts_are_the_models),
         cmocka_unit_test(a_pack_is_built_once_and_anew_when_files_change),
         cmocka_unit_test(a_damaged_pack_is_built_anew),
+        cmocka_unit_test(what_was_seen_is_never_required),
+        cmocka_unit_test(a_pack_in_memory),
         cmocka_unit_test(many_builders_make_one_pack),
         cmocka_unit_test(a_builder_that_dies_is_named),
         cmocka_unit_test(a_host_that_ignores_children_is_coped_with),

@@ -115,6 +115,13 @@ vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *ve
     return VECMILL_OK;
 }
 
+vecmill_status vecmill_pool_verify(vecmill_pool *pool, vecmill_err *err)
+{
+    if (!pool->is_damaged) return VECMILL_OK;
+    *err = (vecmill_err){.status = VECMILL_E_MODEL, .message = "the pack is damaged"};
+    return VECMILL_E_MODEL;
+}
+
 void vecmill_pool_hold(vecmill_pool *pool)
 {
     pool->held = true;

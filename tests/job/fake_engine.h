@@ -34,6 +34,7 @@ struct vecmill_pool {
     atomic_int *stop; /* set when document number stop_at, from 1, is submitted; NULL: never */
     uint64_t stop_at;
     const char *identity, *isa; /* NULL: some */
+    bool is_damaged;            /* vecmill_pool_verify says so */
 
     /* What it saw. */
     uint64_t n_submitted, n_taken, n_refused, most_held;

@@ -639,6 +639,38 @@ static void the_engine_breaks(void **state)
     clean();
 }
 
+/* Computed with a damaged pack: neither published nor kept, and an earlier output stays. */
+static void a_damaged_pack_publishes_nothing(void **state)
+{
+    (void)state;
+    static const struct job_hooks hooks = {0};
+    struct job_progress summary;
+    vecmill_err err = {.message = ""};
+    atomic_int stop = 0;
+    input("in.txt", "one\ntwo\nthree\n");
+    kit_write(kit_path("out.jsonl"), "before", 6);
+    const struct job_options options = {.input = kit_path("in.txt"),
+                                        .output = kit_path("out.jsonl")};
+    /* At its end; with a checkpoint behind it; as its workers die; as it is stopped. */
+    for (int i = 0; i < 4; i++) {
+        vecmill_pool pool = {.dim = DIM, .is_damaged = true, .batches_a_doc = i > 0 ? 100 : 0};
+        struct job_hooks with = hooks;
+        if (i == 2) pool.fail_after = 2;
+        if (i == 3) {
+            with.stop = pool.stop = &stop;
+            pool.stop_at = 3;
+        }
+        assert_int_equal(job_run(&options, &pool, &with, &summary, &err), VECMILL_E_MODEL);
+        assert_message(&err, "damaged");
+        assert_text_file(kit_path("out.jsonl"), "before");
+        assert_false(io_exists(kit_path("out.jsonl.journal")));
+        assert_false(io_exists(kit_path("out.jsonl.part")));
+        stop = 0;
+    }
+    unlink(kit_path("out.jsonl"));
+    unlink(kit_path("in.txt"));
+}
+
 static void bad_input_leaves_nothing(void **state)
 {
     (void)state;
@@ -883,6 +915,7 @@ int main(void)
         cmocka_unit_test(the_workers_keep_dying),
         cmocka_unit_test(a_stop_ends_waiting),
         cmocka_unit_test(the_engine_breaks),
+        cmocka_unit_test(a_damaged_pack_publishes_nothing),
         cmocka_unit_test(bad_input_leaves_nothing),
         cmocka_unit_test(outputs_that_cannot_be),
         cmocka_unit_test(a_folder_without_permission),

@@ -527,69 +527,151 @@ static void shards(void **state)
 
 static const char *const further[] = {"tokenizer.json", "vocab.txt"};
 
-static void identify(char identity[33])
+static void stamp(char text[33])
 {
     vecmill_err err = {0};
-    vecmill_status status = model_identity(toy.model, further, 2, identity, &err);
+    vecmill_status status = model_stamp(toy.model, further, 2, text, &err);
     if (status != VECMILL_OK) fail_msg("%s", err.message);
-    assert_int_equal(strlen(identity), 32);
+    assert_int_equal(strlen(text), 32);
 }
 
-static void identity_of_a_folder(void **state)
+static void digest(char text[33])
+{
+    vecmill_err err = {0};
+    vecmill_status status = model_digest(toy.model, further, 2, text, &err);
+    if (status != VECMILL_OK) fail_msg("%s", err.message);
+    assert_int_equal(strlen(text), 32);
+}
+
+/* Flips a bit of a file. */
+static void flip(const char *file, size_t at)
+{
+    size_t bytes;
+    char *data = toy_read(path_of(file), &bytes);
+    assert_true(at < bytes);
+    data[at] ^= 1;
+    toy_write(path_of(file), data, bytes);
+    free(data);
+}
+
+static const char *const files_read[] = {"config.json",           WEIGHTS,
+                                         "modules.json",          "1_Pooling/config.json",
+                                         "tokenizer_config.json", "sentence_bert_config.json",
+                                         "tokenizer.json",        "vocab.txt"};
+enum { FILES_READ = sizeof(files_read) / sizeof(*files_read) };
+
+/* The stamp is another whenever a file was written to or came or went. */
+static void stamp_of_a_folder(void **state)
 {
     (void)state;
-    char first[33], again[33], link[2 * TOY_PATH];
-    identify(first);
-    identify(again);
+    char first[33], again[33];
+    stamp(first);
+    stamp(again);
     assert_string_equal(first, again);
-
-    /* another way to the same folder */
-    snprintf(link, sizeof(link), "%s/link", toy.root);
-    assert_int_equal(symlink(toy.model, link), 0);
-    vecmill_err err = {0};
-    assert_int_equal(model_identity(link, further, 2, again, &err), VECMILL_OK);
-    assert_string_equal(first, again);
-
-    /* each file that is read changes it, when written to and when it comes or goes */
-    static const char *const read[] = {"config.json",           WEIGHTS,
-                                       "modules.json",          "1_Pooling/config.json",
-                                       "tokenizer_config.json", "sentence_bert_config.json",
-                                       "tokenizer.json",        "vocab.txt"};
-    for (size_t i = 0; i < sizeof(read) / sizeof(*read); i++) {
+    for (size_t i = 0; i < FILES_READ; i++) {
         const struct timespec then[2] = {{.tv_sec = 1000 + (time_t)i},
                                          {.tv_sec = 1000 + (time_t)i}};
-        identify(first);
-        assert_int_equal(utimensat(AT_FDCWD, path_of(read[i]), then, 0), 0);
-        identify(again);
+        stamp(first);
+        assert_int_equal(utimensat(AT_FDCWD, path_of(files_read[i]), then, 0), 0);
+        stamp(again);
         assert_string_not_equal(first, again);
     }
-    identify(first);
+    stamp(first);
+    toy_write(path_of("README.md"), "words", 5);
+    stamp(again);
+    assert_string_equal(first, again);
+}
+
+/* The digest is the contents' alone: the same of a copy elsewhere with other times, another when a bit is. */
+static void digest_of_a_folder(void **state)
+{
+    (void)state;
+    char first[33], again[33], copy[2 * TOY_PATH], command[6 * TOY_PATH];
+    vecmill_err err = {0};
+    restore();
+    digest(first);
+    snprintf(copy, sizeof(copy), "%s/copy", toy.root);
+    snprintf(command, sizeof(command), "cp -r '%s' '%s' && find '%s' -exec touch -d @1000 {} +",
+             toy.model, copy, copy);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(model_digest(copy, further, 2, again, &err), VECMILL_OK);
+    assert_string_equal(first, again);
+    for (size_t i = 0; i < FILES_READ; i++) {
+        flip(files_read[i], 9);
+        digest(again);
+        assert_string_not_equal(first, again);
+        flip(files_read[i], 9);
+    }
+    digest(again);
+    assert_string_equal(first, again);
     toy_write(path_of("config_sentence_transformers.json"), "{}", 2);
-    identify(again);
+    digest(again);
     assert_string_not_equal(first, again);
     assert_int_equal(unlink(path_of("config_sentence_transformers.json")), 0);
-    identify(again);
+    toy_write(path_of("README.md"), "other words", 11);
+    digest(again);
     assert_string_equal(first, again);
-    toy_write(path_of("README.md"), "words", 5);
-    identify(again);
-    assert_string_equal(first, again);
+}
+
+/* Of the weights the start of every tensor counts, however small it is and wherever it lies:
+ * training that leaves all but the biases alone makes another model. */
+static void digest_of_weights(void **state)
+{
+    (void)state;
+    static const char key[] = "\"data_offsets\":[";
+    char first[33], again[33];
+    size_t bytes, header;
+    uint64_t length;
+    restore();
+    digest(first);
+    char *data = toy_read(path_of(WEIGHTS), &bytes);
+    memcpy(&length, data, sizeof(length));
+    header = 8 + (size_t)length;
+    uint32_t n = 0;
+    for (const char *at = data;
+         (at = memmem(at, header - (size_t)(at - data), key, sizeof(key) - 1)) != NULL; n++) {
+        at += sizeof(key) - 1;
+        flip(WEIGHTS, header + strtoull(at, NULL, 10) + 3);
+        digest(again);
+        assert_string_not_equal(first, again);
+        restore();
+    }
+    assert_true(n > 30);
+    flip(WEIGHTS, bytes - 1);
+    digest(again);
+    assert_string_not_equal(first, again);
+    free(data);
+    restore();
+    /* Whatever lies in their place has a digest; that it is no model is said by who compiles it. */
+    static const char *const others[] = {
+        "", "x", "version https://git-lfs.github.com/spec/v1\n",
+        "\xff\xff\xff\xff\xff\xff\xff\xff{",
+        "\x40\0\0\0\0\0\0\0{\"a\":{\"data_offsets\":[99999999999999999999,"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        toy_write(path_of(WEIGHTS), others[i], i == 4 ? 49 : strlen(others[i]));
+        digest(again);
+        assert_string_not_equal(first, again);
+    }
+    restore();
 }
 
 static void identity_of_nothing(void **state)
 {
     (void)state;
-    char identity[33] = "untouched";
+    char text[33] = "untouched";
     vecmill_err err = {0};
     static const char *const required[] = {"config.json", WEIGHTS};
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(unlink(path_of(required[i])), 0);
-        assert_int_equal(model_identity(toy.model, NULL, 0, identity, &err), VECMILL_E_MODEL);
+        assert_int_equal(model_stamp(toy.model, NULL, 0, text, &err), VECMILL_E_MODEL);
+        assert_non_null(strstr(err.message, required[i]));
+        assert_int_equal(model_digest(toy.model, NULL, 0, text, &err), VECMILL_E_MODEL);
         assert_non_null(strstr(err.message, required[i]));
         restore();
     }
-    assert_int_equal(model_identity("/nowhere/at/all", NULL, 0, identity, &err), VECMILL_E_MODEL);
+    assert_int_equal(model_digest("/nowhere/at/all", NULL, 0, text, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "/nowhere/at/all"));
-    assert_string_equal(identity, "untouched");
+    assert_string_equal(text, "untouched");
 }
 
 /* A path longer than a message still names the file. */
@@ -633,7 +715,9 @@ int main(void)
         cmocka_unit_test_setup(a_byte_order_mark, restore_all),
         cmocka_unit_test_setup(an_adapter, restore_all),
         cmocka_unit_test_setup(shards, restore_all),
-        cmocka_unit_test_setup(identity_of_a_folder, restore_all),
+        cmocka_unit_test_setup(stamp_of_a_folder, restore_all),
+        cmocka_unit_test_setup(digest_of_a_folder, restore_all),
+        cmocka_unit_test_setup(digest_of_weights, restore_all),
         cmocka_unit_test_setup(identity_of_nothing, restore_all),
         cmocka_unit_test_setup(a_long_path, restore_all),
     };
