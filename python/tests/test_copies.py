@@ -4,6 +4,7 @@ folder, its children, its session."""
 import concurrent.futures
 import copy
 import importlib.util
+import json
 import multiprocessing
 import os
 import pickle
@@ -232,6 +233,23 @@ class Places(kit.Case):
                 call()
             self.assertIn(folder, str(raised.exception))
             self.assertNotIn("custom", str(raised.exception))
+
+    def test_an_encoder_in_a_folder_of_its_own(self):
+        """As older models of sentence-transformers have it (modules.json: 0_Transformer)."""
+        folder = os.path.join(kit.home(), "inside")
+        shutil.copytree(kit.model("toy"), os.path.join(folder, "0_Transformer"))
+        shutil.rmtree(os.path.join(folder, "0_Transformer", "1_Pooling"))
+        shutil.copytree(os.path.join(kit.model("toy"), "1_Pooling"), os.path.join(folder, "1_Pooling"))
+        with open(os.path.join(folder, "0_Transformer", "modules.json"), encoding="utf-8") as file:
+            modules = json.load(file)
+        os.unlink(os.path.join(folder, "0_Transformer", "modules.json"))
+        modules[0]["path"] = "0_Transformer"
+        with open(os.path.join(folder, "modules.json"), "w", encoding="utf-8") as file:
+            json.dump(modules, file)
+        np.testing.assert_array_equal(embedded(custom(specific_model_path=folder)), embedded(custom()))
+        e = vecmill.Embedder(folder)
+        np.testing.assert_array_equal(e.embed(TEXTS), vecmill.Embedder(kit.model("toy")).embed(TEXTS))
+        self.assertEqual(e.tokenizer.decode(e.tokenize("the of")), "the of")
 
     def test_a_folder_of_fastembeds(self):
         folder = os.path.join(kit.home(), "onnx-alone")

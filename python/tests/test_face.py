@@ -304,6 +304,7 @@ class Dimensions(kit.Case):
             with self.assertRaisesRegex(ValueError, words):
                 vecmill.Embedder(kit.model("toy"), **how)
 
+    @kit.long_form("engine-reference has the whole vectors, the toys the cut, 2 s")
     @unittest.skipUnless(kit.REAL_MODEL, kit.harness.NO_REAL_MODEL)
     def test_sentence_transformers_vectors(self):
         theirs = np.load(os.path.join(reference.folder(), "minilm-l6-v2.npy"))[:24].astype(np.float64)

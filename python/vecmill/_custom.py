@@ -21,8 +21,19 @@ from vecmill._errors import VecmillError
 _OURS = ("modules.json", "1_Pooling", "vecmill.json")
 
 
-def _modules(normalize: bool) -> list[dict[str, object]]:
-    kinds = [("", "Transformer"), ("1_Pooling", "Pooling")] + ([("2_Normalize", "Normalize")] if normalize else [])
+def encoder_folder(model_dir: str) -> str:
+    """Where the encoder's and the tokenizer's files are in a model's folder: the path of modules.json's first
+    module, "" for the folder itself (docs/MODEL.md)."""
+    try:
+        with open(os.path.join(model_dir, "modules.json"), encoding="utf-8") as file:
+            path = json.load(file)[0].get("path", "")
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):  # what is wrong with it the library says
+        return ""
+    return path if isinstance(path, str) and os.path.isdir(os.path.join(model_dir, path)) else ""
+
+
+def _modules(encoder: str, normalize: bool) -> list[dict[str, object]]:
+    kinds = [(encoder, "Transformer"), ("1_Pooling", "Pooling")] + ([("2_Normalize", "Normalize")] if normalize else [])
     return [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
             for i, (path, kind) in enumerate(kinds)]
 
@@ -99,7 +110,7 @@ def folder_with(model_dir: str, pooling: str, normalize: bool, dim: int, cache_d
     with _made(os.path.dirname(place)) as made:
         for name in names:
             os.symlink(os.path.join(source, name), os.path.join(made, name))
-        _write(made, "modules.json", _modules(normalize))
+        _write(made, "modules.json", _modules(encoder_folder(source), normalize))
         os.mkdir(os.path.join(made, "1_Pooling"))
         _write(made, os.path.join("1_Pooling", "config.json"), _pooling(pooling, dim))
         _check(made, source)

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from vecmill import _core, _documents, _programs, _stream
+from vecmill import _core, _custom, _documents, _programs, _stream
 from vecmill._errors import DocumentError, DoesNotFitError, ModelError, UsageError, VecmillError
 from vecmill._tokenizer import Encoding, Settings, Tokenizer, Vocabulary
 
@@ -255,7 +255,8 @@ class Embedder:
 
     def _vocabulary(self) -> Vocabulary:
         if self._names is None:
-            self._names = Vocabulary(self.model_dir, self._open().vocab())
+            folder = os.path.join(self.model_dir, _custom.encoder_folder(self.model_dir))
+            self._names = Vocabulary(folder, self._open().vocab())
         return self._names
 
     def _limit_length(self, tokens: int) -> None:

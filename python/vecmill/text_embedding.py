@@ -96,8 +96,10 @@ def max_context(model_dir: str) -> int:
     files = {}
     for name in ("tokenizer_config.json", "config.json"):
         try:
-            with open(os.path.join(model_dir, name), encoding="utf-8") as file:
+            with open(os.path.join(model_dir, _custom.encoder_folder(model_dir), name), encoding="utf-8") as file:
                 files[name] = json.load(file)
+            if not isinstance(files[name], dict):
+                raise ValueError("it holds no JSON object")
         except (OSError, ValueError) as why:
             raise NotFoundError(f"Could not read {name} in {model_dir}: {why}") from why
     said = files["tokenizer_config.json"]
