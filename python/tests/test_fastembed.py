@@ -105,10 +105,40 @@ class Same(kit.Case):
         both(lambda cls, model: next(iter(model.embed(["x"], batch_size=0))))
         both(lambda cls, model: list(model.embed([3])))
         both(lambda cls, model: list(model.embed(None)))
+        both(lambda cls, model: list(model.embed(["x", None])))
+        both(lambda cls, model: list(model.embed(b"xy")))
+        both(lambda cls, model: list(model.query_embed(3)))
         both(lambda cls, model: cls("BAAI/bge-small-en-v1.5", local_files_only=True, cache_dir=kit.home()))
         folder = onnx_folder()
         both(lambda cls, model: cls(NAME, providers=["NoSuchProvider"], specific_model_path=kit.REAL_MODEL
                                     if cls is vecmill.TextEmbedding else folder))
+
+    def test_tokenizers(self):
+        theirs, ours = self.theirs.model, self.ours.model
+        self.assertEqual((theirs.tokenizer.truncation, theirs.tokenizer.padding),
+                         (ours.tokenizer.truncation, ours.tokenizer.padding))
+        for texts in (["a", "b c d", ""], ["x " * 700, "y"], self.texts[:50]):
+            for a, b in ((theirs.tokenizer.encode_batch(texts), ours.tokenizer.encode_batch(texts)),
+                         (theirs.tokenize(texts), ours.tokenize(texts))):
+                for one, other in zip(a, b, strict=True):
+                    self.assertEqual((one.ids, one.attention_mask, one.type_ids, one.tokens),
+                                     (other.ids, other.attention_mask, other.type_ids, other.tokens))
+        self.assertEqual(theirs.special_token_to_id, ours.special_token_to_id)
+        self.assertEqual(theirs.model_name, ours.model_name)
+        self.assertEqual(theirs.token_count(self.texts[:9]), ours.token_count(self.texts[:9]))
+
+    def test_what_else_its_objects_have(self):
+        """Names of FastEmbed's objects that ours have not: those of ONNX and of downloads, and of other tokenizers."""
+        def missing(theirs, ours):
+            return {name for name in dir(theirs) if not name.startswith("_")} - set(dir(ours))
+        self.assertLessEqual(missing(self.theirs, self.ours), {
+            "EMBEDDINGS_REGISTRY", "METADATA_FILE", "decompress_to_cache", "download_file_from_gcs",
+            "download_files_from_huggingface", "download_model", "retrieve_model_gcs"})
+        tokenizers = missing(self.theirs.model.tokenizer, self.ours.model.tokenizer)
+        self.assertFalse({name for name in tokenizers if name.startswith(("encode", "decode_", "enable", "no_", "get_vocab",
+                                                                          "token_to", "id_to"))}, tokenizers)
+        encodings = missing(self.theirs.model.tokenizer.encode("x"), self.ours.model.tokenizer.encode("x"))
+        self.assertEqual(encodings, {"merge", "pad", "set_sequence_id", "truncate"})
 
     def test_its_classes_are_taken(self):
         from fastembed.common.model_description import ModelSource, PoolingType

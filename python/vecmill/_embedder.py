@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import numpy as np
 
@@ -115,7 +115,7 @@ class Embedder:
 
     @classmethod
     def _found(cls, find: Callable[[], str], folder: str, cache_dir: str | None, *, given: str | None,
-               threads: int | None, memory: int | str | None, lazy_load: bool, **choices: Any) -> Embedder:
+               threads: int | None, memory: int | str | None, lazy_load: bool, **choices: Any) -> Self:
         """For other faces, which look for models in their own way. find: may be pickled; folder: what it found; given:
         what messages call it, or None."""
         made = cls.__new__(cls)

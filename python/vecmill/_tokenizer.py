@@ -314,6 +314,7 @@ class Tokenizer:
         return self._pad([self._encode(text, i, add_special_tokens, settings) for i, text in texts], settings)
 
     encode_batch_fast = encode_batch
+    encode_special_tokens = False  # special tokens in a text are tokens
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """A text of these tokens; spaces and capitals are not those that were tokenized."""

@@ -157,6 +157,31 @@ def _where(documents: str | Iterable[str], batch_size: int,
     return documents, None if few else parallel
 
 
+class _Model(Embedder):
+    """What FastEmbed has as TextEmbedding.model: an Embedder, and the names by which programs know the model behind a
+    TextEmbedding."""
+
+    model_name: str
+
+    def load_onnx_model(self) -> None:
+        """Opens the model, where it was not opened yet."""
+        self._open()
+
+    @property
+    def special_token_to_id(self) -> dict[str, int]:
+        names = self._vocabulary()
+        return {names.tokens[i] or "": i for i in sorted(names.special)}
+
+    def query_embed(self, query: str | Iterable[str], **kwargs: Any) -> Iterator[np.ndarray]:
+        yield from self.stream(query, **kwargs)
+
+    def passage_embed(self, texts: Iterable[str], **kwargs: Any) -> Iterator[np.ndarray]:
+        yield from self.stream(texts, **kwargs)
+
+    def token_count(self, texts: str | Iterable[str], **kwargs: Any) -> int:
+        return self.count_tokens(texts)
+
+
 class TextEmbedding:
     """A model that turns texts into vectors; the arguments are FastEmbed's.
 
@@ -198,11 +223,12 @@ class TextEmbedding:
         folder = find()
         kept = dimensions_of(dimensions) or _truncate_dim(folder)
         self._size = min(kept, dim) if kept else dim
-        self.model = Embedder._found(
+        self.model = _Model._found(
             find, folder, self.cache_dir, given=given, threads=threads, memory=memory, lazy_load=lazy_load, isa=None,
             long="truncate", precision="fp32" if precision == "auto" else precision, batch_tokens=0,
             max_length=length or max_context(folder),
             dimensions=dimensions_of(dimensions), normalize=normalize)
+        self.model.model_name = model_name
 
     @classmethod
     def _way(cls, name: str, cache_dir: str | None, offline: bool, path: str | None) -> tuple[Callable[[], str], int]:
