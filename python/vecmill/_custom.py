@@ -79,7 +79,7 @@ def _check(made: str, source: str) -> None:
     caller's folder."""
     with tempfile.TemporaryDirectory(prefix="vecmill-") as cache:
         try:
-            _core.plan(_programs.native(made), cache_dir=_programs.native(cache), workers=1,
+            _core.plan(_programs.native(made) or made, cache_dir=_programs.native(cache), workers=1,
                        worker_path=_programs.native(_programs.WORKER))
         except VecmillError as why:
             names = os.listdir(source)

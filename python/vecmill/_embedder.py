@@ -92,6 +92,7 @@ class Embedder:
     Errors: UsageError, UnsupportedError, NotFoundError, ModelError, DoesNotFitError, SystemCallError.
     """
 
+    _session: _core.Session | None
     _given: str | None = None  # the folder that the caller named, where the model's is made of it
 
     def __init__(self, model: str = "all-MiniLM-L6-v2", *, cache_dir: str | os.PathLike[str] | None = None,
@@ -143,7 +144,7 @@ class Embedder:
         self._choices = dict(self._choices)
         self.threads = self._threads or min(_core.cpus(), _core.MAX_THREADS)
         self._options: dict[str, Any] = {}
-        self._session: _core.Session | None = None
+        self._session = None
         self._facts: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._tokenizing = Settings()
@@ -228,7 +229,7 @@ class Embedder:
         return np.stack(rows) if rows else np.empty((0, self.dim), np.float32)
 
     @overload
-    def tokenize(self, text: str) -> list[int]: ...
+    def tokenize(self, text: str) -> list[int]: ...  # type: ignore[overload-overlap] # a str is one text
 
     @overload
     def tokenize(self, text: Iterable[str]) -> list[Encoding]: ...

@@ -250,6 +250,7 @@ class TextEmbedding:
         if path is None and source is None:
             raise UnsupportedError(f"Model {name} has no source but a url, which holds ONNX files")
         if path is None:
+            assert source is not None
             return partial(_custom.fetched_with, source, offline, custom.pooling, custom.normalization, dim,
                            cache_dir), dim
         return partial(_custom.folder_with, path, custom.pooling, custom.normalization, dim, cache_dir), dim
