@@ -94,14 +94,15 @@ def max_context(model_dir: str) -> int:
     tokenizer_config.json, as far as they are positive integers; here never more than the position table has, where
     FastEmbed fails in the middle of a job. UsageError (a ValueError) if neither is there."""
     files = {}
-    for name in ("tokenizer_config.json", "config.json"):
+    for name in ("config.json", "tokenizer_config.json"):
         try:
             with open(os.path.join(model_dir, _custom.encoder_folder(model_dir), name), encoding="utf-8") as file:
                 files[name] = json.load(file)
             if not isinstance(files[name], dict):
                 raise ValueError("it holds no JSON object")
         except (OSError, ValueError) as why:
-            raise NotFoundError(f"Could not read {name} in {model_dir}: {why}") from why
+            reason = why.strerror if isinstance(why, OSError) else why
+            raise NotFoundError(f"Could not read {name} in {model_dir}: {reason}") from why
     said = files["tokenizer_config.json"]
     lengths = [n for n in (_positive(said.get("model_max_length")), _positive(said.get("max_length"))) if n]
     if not lengths:
