@@ -189,6 +189,7 @@ static void commit(struct crew *crew, struct place *p, uint64_t now_ns)
         crew->took_ns /= 2;
     }
     crew->counts.leases++;
+    p->worked = true;
     p->lease_number = p->expected.lease = 0;
     note_progress(crew);
 }
@@ -201,6 +202,7 @@ static void give_back(struct crew *crew, struct place *p, vecmill_cause cause, e
     p->lease_number = p->expected.lease = 0;
     p->is_probe = false;
     if (is_probe) return;
+    crew->lost_ns = clock_ns();
     const unsigned n = ledger_return(&crew->ledger, &p->lease.range, cause, blame, parts);
     crew->counts.requeued++;
     if (n == 0) {
@@ -293,8 +295,13 @@ static void bury(struct crew *crew, struct place *p, uint64_t now_ns)
                                    .first = has_lease ? p->lease.range.first : 0,
                                    .n = has_lease ? p->lease.range.n : 0,
                                    .deaths = has_lease ? p->lease.range.deaths + 1 : 0,
-                                   .lack = lack});
-    back_off(p, now_ns);
+                                   .lack = lack,
+                                   .worked = p->worked});
+    if (lack && o->may_start)
+        p->due_ns =
+            now_ns; /* it knows how much room there is: nothing is to be gained by waiting */
+    else
+        back_off(p, now_ns);
     try_by_death(crew, p, death.cause, lack, now_ns);
     if (p->lease_number != 0)
         give_back(crew, p, death.cause, lack ? BLAME_NONE : death.fault ? BLAME_FAULT : BLAME_ODD);

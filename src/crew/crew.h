@@ -61,6 +61,7 @@ struct crew_event {
     uint32_t n;      /* its items */
     uint32_t deaths; /* of workers that had it */
     bool lack; /* of a death: for want of memory, by the OOM killer or as the worker said itself */
+    bool worked; /* of a death: it had returned a lease before */
 };
 
 struct crew_options {

@@ -59,7 +59,8 @@ struct crew {
 
     /* Since an item was last returned. Deaths by the OOM killer are counted apart from all others. */
     uint32_t deaths_in_row, failed_starts_in_row, ooms_in_row;
-    bool lone_tried; /* a lease of one item was given */
+    bool lone_tried;  /* a lease of one item was given */
+    uint64_t lost_ns; /* when the last lease was lost; 0: none was */
     struct lack lack;
     struct trial trial;
 

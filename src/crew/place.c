@@ -55,7 +55,7 @@ void place_clear(struct place *p)
     p->is_probe = false;
     p->expected.lease = 0;
     p->forced = VECMILL_CAUSE_NONE;
-    p->welcomed = p->lacks = p->silent = p->dead = false;
+    p->welcomed = p->worked = p->lacks = p->silent = p->dead = false;
     p->sent = 0;
     p->lease = (struct lease){0};
     inbox_init(&p->inbox);

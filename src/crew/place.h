@@ -21,6 +21,7 @@ struct place {
 
     bool welcomed;        /* it has said ready */
     bool lacks;           /* it has said that there is no memory for it to start */
+    bool worked;          /* it has returned a lease */
     uint32_t fails;       /* deaths and failed starts since an item was last returned */
     vecmill_cause forced; /* why it was sent SIGKILL; CAUSE_NONE: it was not */
     bool forced_fault;

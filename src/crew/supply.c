@@ -13,6 +13,11 @@
  * through. 250 ms shrink to 2 ms. */
 #define SHRINK_MOST 7u
 
+/* After a death a lease is at most a quarter of the time since then, and a sixteenth of a whole one at least:
+ * what the next death costs is in proportion to the time between them. */
+#define CALM_SHARE 4u
+#define CALM_LEAST 16u
+
 /* Near the end, what is left is shared out; below this, sharing costs more than it gains. */
 #define SHARE_LEAST_NS (20 * CREW_MS)
 
@@ -164,6 +169,10 @@ static void measure_lease(struct crew *crew)
     const uint64_t deaths = (uint64_t)crew->deaths_in_row + crew->ooms_in_row;
     const unsigned shrink = (unsigned)num_min(deaths, SHRINK_MOST);
     uint64_t real_ns = crew->options.lease_ns >> shrink;
+    if (crew->lost_ns > 0) {
+        const uint64_t calm_ns = (clock_ns() - crew->lost_ns) / CALM_SHARE;
+        real_ns = num_min(real_ns, num_max(calm_ns, crew->options.lease_ns / CALM_LEAST));
+    }
     if (crew->cost_ns == 0)
         real_ns /= 8; /* a first guess may be wrong: it shall not cost seconds */
     crew->whole_lease_ns = cost_in(crew, real_ns);

@@ -144,7 +144,7 @@ static void on_crew(void *context, const struct crew_event *event)
     if (event->kind == CREW_DIED && event->lack) {
         struct crew_counts counts;
         crew_count(pool->crew, &counts);
-        pressure_lack(&pool->pressure, event->time_ns, counts.alive);
+        pressure_lack(&pool->pressure, event->time_ns, counts.alive, event->worked);
     }
     const vecmill_event e = {
         .kind = kinds[event->kind],

@@ -35,11 +35,12 @@ static struct crew_counts counts(void)
 /* ---- the script ---- */
 
 static struct {
-    uint32_t room;    /* workers that there may be */
-    uint64_t n_asked; /* times that was asked */
-    uint32_t most;    /* workers there were, at most, when it was allowed */
-    bool heeds_ooms;  /* each OOM kill that is told of takes a worker's room, down to one */
-    uint64_t n_ooms;  /* that were told of */
+    uint32_t room;       /* workers that there may be */
+    uint64_t n_asked;    /* times that was asked */
+    uint32_t most;       /* workers there were, at most, when it was allowed */
+    uint64_t allowed_ms; /* when it was, last */
+    bool heeds_ooms;     /* each OOM kill that is told of takes a worker's room, down to one */
+    uint64_t n_ooms;     /* that were told of */
 } script;
 
 static bool may_start(void *context, uint32_t n_alive)
@@ -51,6 +52,7 @@ static bool may_start(void *context, uint32_t n_alive)
     need(n_alive < host->options.workers);
     if (n_alive >= script.room) return false;
     if (n_alive + 1 > script.most) script.most = n_alive + 1;
+    script.allowed_ms = test_clock_ms();
     return true;
 }
 
@@ -322,6 +324,31 @@ static void a_mixed_storm_ends_by_the_twenty(void)
     need(host_deaths(&h, VECMILL_CAUSE_KILLED) <
          CREW_DEATHS_MAX + 4); /* who was at it as it ended */
     need(host_deaths(&h, VECMILL_CAUSE_OOM) > 0 && h.n_condemned == 0);
+    host_close(&h);
+}
+
+/* However often a worker was ended for want of memory: who says when there is room is asked, and believed. */
+static void room_that_is_back_is_used_at_once(void)
+{
+    init(1, 1);
+    h.options.oom_kills = always_oom;
+    h.options.lease_items_max = 1;
+    h.all = "kill 9 x 8";
+    h.n_items = 1;
+    host_open(&h);
+    host_fill(&h);
+    for (unsigned i = 1; i <= 8; i++) {
+        script.room = 1;
+        const uint64_t from_ms = test_clock_ms(), allowed_ms = script.allowed_ms;
+        step_until(script.allowed_ms > allowed_ms || h.n_deaths == i);
+        need(script.allowed_ms <= from_ms + 110); /* it asks every 100 ms */
+        script.room = 0;
+        step_until(h.n_deaths == i);
+        const uint64_t n_asked = script.n_asked;
+        step_until(script.n_asked >= n_asked + i % 3);
+    }
+    script.room = 1;
+    host_run_well(&h);
     host_close(&h);
 }
 
@@ -613,6 +640,7 @@ static const struct kit_test tests[] = {
     KIT_TEST(one_that_is_slow_to_start_is_not_waited_for),
     KIT_TEST(the_twenty_are_not_reached_by_oom),
     KIT_TEST(oom_halves_a_lease),
+    KIT_TEST(room_that_is_back_is_used_at_once),
     KIT_TEST(oom_makes_fresh_leases_smaller),
     KIT_TEST(a_mixed_storm_ends_by_the_twenty),
     KIT_TEST(patience_ends),
