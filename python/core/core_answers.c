@@ -61,7 +61,17 @@ PyObject *core_facts(const vecmill_facts *f)
                put(d, "pack_path", PyUnicode_DecodeFSDefault(f->pack_path)) &&
                put_u64(d, "pack_bytes", f->pack_bytes) &&
                put_u64(d, "arena_bytes", f->arena_bytes) && put_text(d, "identity", f->identity) &&
-               put_u64(d, "threads", f->threads));
+               put_u64(d, "threads", f->threads) &&
+               put(d, "warning", PyUnicode_DecodeFSDefault(f->warning)));
+}
+
+bool core_warn(const vecmill_facts *f)
+{
+    if (!f->warning[0]) return true;
+    PyObject *text = PyUnicode_DecodeFSDefault(f->warning);
+    const bool ok = text && PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "%U", text) == 0;
+    Py_XDECREF(text);
+    return ok;
 }
 
 static PyObject *part(const vecmill_plan_part *p)

@@ -38,6 +38,10 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->pool = opened;
     self->dim = facts.dim;
     self->owner = getpid();
+    if (!core_warn(&facts)) {
+        Py_DECREF((PyObject *)self);
+        return NULL;
+    }
     return (PyObject *)self;
 }
 
@@ -243,6 +247,25 @@ static PyObject *pool_describe(struct pool *self, PyObject *unused)
     return core_facts(&facts);
 }
 
+PyDoc_STRVAR(verify_doc,
+             "verify()\n--\n\n"
+             "Whether the pack still holds what was built, read again where there is reason to; a\n"
+             "ModelError: it was damaged, and what was taken may be wrong.");
+
+static PyObject *pool_verify(struct pool *self, PyObject *unused)
+{
+    vecmill_err err;
+    vecmill_status status;
+    (void)unused;
+    if (!enter(self, &self->taking, "taking from")) return NULL;
+    PyThreadState *const unlocked = PyEval_SaveThread();
+    status = vecmill_pool_verify(self->pool, &err);
+    PyEval_RestoreThread(unlocked);
+    leave(self, &self->taking);
+    if (status != VECMILL_OK) return core_raise(&err);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(plan_doc, "plan()\n--\n\nThe memory plan in force as a dict.");
 
 static PyObject *pool_plan(struct pool *self, PyObject *unused)
@@ -288,6 +311,7 @@ static PyObject *pool_counts(struct pool *self, PyObject *unused)
 static PyMethodDef methods[] = {
     {"submit", (PyCFunction)pool_submit, METH_VARARGS, submit_doc},
     {"take", (PyCFunction)pool_take, METH_VARARGS, take_doc},
+    {"verify", (PyCFunction)pool_verify, METH_NOARGS, verify_doc},
     {"close", (PyCFunction)pool_close, METH_NOARGS, close_doc},
     {"describe", (PyCFunction)pool_describe, METH_NOARGS, describe_doc},
     {"plan", (PyCFunction)pool_plan, METH_NOARGS, plan_doc},

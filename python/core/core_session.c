@@ -36,6 +36,10 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     self->dim = facts.dim;
     self->max_length = facts.max_length;
     self->owner = getpid();
+    if (!core_warn(&facts)) {
+        Py_DECREF((PyObject *)self);
+        return NULL;
+    }
     return (PyObject *)self;
 }
 

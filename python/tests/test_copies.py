@@ -302,7 +302,7 @@ class Sessions(kit.Case):
             other = kit.toy(folder + "-other", *kit.crew_kit.options("toy"), "--seed", "7")
             shutil.copy(os.path.join(other, "model.safetensors"), folder)
             for workers in (1,) if used else (None, 1):
-                with self.assertRaisesRegex(vecmill.ModelError, "was changed while it was in use"):
+                with self.assertRaisesRegex(vecmill.ModelError, "changed meanwhile"):
                     list(e.stream(TEXTS, workers=workers))
             if used:
                 self.assertEqual(e.embed(TEXTS).tobytes(), want)

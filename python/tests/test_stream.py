@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,55 @@ class BackPressure(kit.Case):
         next(found)
         self.assertLess(len(read), len(texts))
         self.assertEqual(1 + sum(1 for _ in found), len(texts))
+
+
+class Models(kit.Case):
+    """An object has one model, whatever becomes of the folder that it was opened from."""
+
+    def replaced(self, e, folder):
+        shutil.rmtree(folder)
+        kit.toy(folder, "--seed", "2")
+        return e
+
+    def test_a_folder_that_was_replaced(self):
+        for name, first in (("a", None), ("b", 1)):
+            folder = kit.toy(os.path.join(kit.home(), "replaced-" + name), "--seed", "1")
+            e = vecmill.Embedder(folder, lazy_load=first is not None)
+            before = list(e.stream(["the time"], workers=first))[0]
+            self.replaced(e, folder)
+            if first is None:  # its session goes on with what it has mapped
+                np.testing.assert_array_equal(e.embed(["the time"])[0], before)
+            else:
+                with self.assertRaisesRegex(vecmill.ModelError, "changed meanwhile"):
+                    e.embed(["the time"])
+            with self.assertRaisesRegex(vecmill.ModelError, "changed meanwhile"):
+                list(e.stream(["the time"], workers=1))
+            self.assertEqual(kit.workers(), [])
+            after = vecmill.Embedder(folder).embed(["the time"])[0]
+            self.assertFalse((after == before).all())
+
+    def test_a_pack_that_was_damaged(self):
+        folder = kit.toy(os.path.join(kit.home(), "damaged"), "--seed", "4")
+        e = vecmill.Embedder(folder)
+        before = e.embed(["the time"])[0]
+        for workers in (None, 1):
+            with open(e.facts["pack_path"], "r+b") as file:
+                file.seek(os.path.getsize(e.facts["pack_path"]) // 2)
+                file.write(b"spoiled")
+            with self.assertWarnsRegex(RuntimeWarning, "built anew"):
+                row = next(vecmill.Embedder(folder, lazy_load=True).stream(["the time"], workers=workers))
+            np.testing.assert_array_equal(row, before)
+
+    def test_a_pack_that_is_damaged_while_it_is_used(self):
+        folder = kit.toy(os.path.join(kit.home(), "spoiled"), "--seed", "5")
+        e = vecmill.Embedder(folder)
+        found = e.stream(kit.texts(20), workers=1)
+        next(found)
+        with open(e.facts["pack_path"], "r+b") as file:
+            file.seek(os.path.getsize(e.facts["pack_path"]) // 2)
+            file.write(b"spoiled")
+        with self.assertRaisesRegex(vecmill.ModelError, "damaged while it was in use"):
+            list(found)
 
 
 class Ends(kit.Case):

@@ -201,8 +201,8 @@ class Embedder:
         """The facts of what was opened now, which is the model that was there before."""
         before = self._facts.get("identity", facts["identity"])
         if facts["identity"] != before:
-            raise ModelError(f"{self.model_dir}: the model was changed while it was in use, from {before[:8]} to "
-                             f"{facts['identity'][:8]}; make the {type(self).__name__} anew")
+            raise ModelError(f"{self.model_dir}: changed meanwhile: this object has model {before[:8]}, there is "
+                             f"{facts['identity'][:8]} now; make the {type(self).__name__} anew")
         return facts
 
     def _embed_piece(self, piece: list[str], rows: np.ndarray) -> list[tuple[int, int, int]]:
@@ -213,7 +213,7 @@ class Embedder:
     @property
     def facts(self) -> dict[str, Any]:
         """What is in force: dim, max_length, most_length, batch_tokens, layers, heads, hidden, intermediate, vocab,
-        precision, normalized, pooling, isa, pack_path, pack_bytes, arena_bytes, identity, threads."""
+        precision, normalized, pooling, isa, pack_path, pack_bytes, arena_bytes, identity, threads, warning."""
         if not self._facts:
             self._open()
         return dict(self._facts)

@@ -78,7 +78,8 @@ def of_session(embed: Callable[[list[str], np.ndarray], list[tuple[int, int, int
 
 
 def of_pool(pool: _core.Pool, dim: int, source: Iterator[list[str]]) -> Iterator[list[Result]]:
-    """Feeds a pool and takes from it, and closes it at the end, however that comes."""
+    """Feeds a pool and takes from it, and closes it at the end, however that comes. A ModelError behind the last row:
+    the model's pack was damaged meanwhile (vecmill_pool_verify)."""
     piece: list[str] = []
     at = given = taken = 0  # of the piece; documents that went into the pool, and that came out
     refused: collections.deque[tuple[int, Failure]] = collections.deque()  # too large for it: given before them
@@ -118,6 +119,7 @@ def of_pool(pool: _core.Pool, dim: int, source: Iterator[list[str]]) -> Iterator
             if results or idle:
                 yield results
             if not more and taken == given:
+                pool.verify()
                 return
     finally:
         pool.close()

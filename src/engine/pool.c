@@ -419,8 +419,9 @@ static vecmill_status open_pool(void *context, vecmill_err *err)
 
     pool->pack_memory = pool->proof.fd = -1;
 
-    vecmill_status status = mem_new(sizeof(struct plan_facts), "a plan", &memory, err);
-    struct plan_facts *facts = memory;
+    void *planned = NULL;
+    vecmill_status status = mem_new(sizeof(struct plan_facts), "a plan", &planned, err);
+    struct plan_facts *facts = planned;
     if (status == VECMILL_OK) status = find_model(options, pool, facts, err);
     if (status == VECMILL_OK) status = proof_open(&pool->proof, &pool->setup.source, err);
     if (status == VECMILL_OK) status = start_workers(options, pool, err);
