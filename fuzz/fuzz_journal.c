@@ -39,10 +39,10 @@ static void parse(const void *data, size_t size)
     journal_encode(&run, &point, bytes);
     must(journal_parse(bytes, sizeof bytes, "x", &again_run, &again, NULL) == VECMILL_OK);
     must(strcmp(again_run.identity, run.identity) == 0 && strcmp(again_run.isa, run.isa) == 0);
-    must(again_run.dim == run.dim && again_run.npy == run.npy && again_run.gzip == run.gzip &&
-         again_run.format == run.format && again_run.max_document == run.max_document &&
-         again_run.field == run.field && again_run.id_field == run.id_field &&
-         again_run.shard == run.shard && again_run.shards == run.shards);
+    must(again_run.dim == run.dim && again_run.npy == run.npy && again_run.format == run.format &&
+         again_run.max_document == run.max_document && again_run.field == run.field &&
+         again_run.id_field == run.id_field && again_run.shard == run.shard &&
+         again_run.shards == run.shards);
     must(again.sequence == point.sequence && again.complete == point.complete &&
          again.documents == point.documents && again.input.digest == point.input.digest &&
          again.input.record == point.input.record &&

@@ -1,6 +1,6 @@
 /* needs: dep_job */
 /* fuzz_jsonl: lines of JSON. Each line is read alone beside jansson, the oracle, and all of them as an
- * input. The first byte chooses the most bytes of a line. */
+ * input, of lines and of values over lines. The first byte chooses the most bytes of a line. */
 #include "job/jline.h"
 #include "job/job.h"
 
@@ -116,7 +116,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(path, sizeof path, "/dev/fd/%d", fd);
     struct job_options options = {
         .input = path, .input_format = "jsonl", .max_document = (uint64_t)1 << shift};
-    const vecmill_status status = job_each(&options, on_document, &options, NULL);
+    vecmill_status status = job_each(&options, on_document, &options, NULL);
+    must(status == VECMILL_OK || status == VECMILL_E_INPUT);
+    options.input_format = "json";
+    must(lseek(fd, 0, SEEK_SET) == 0);
+    status = job_each(&options, on_document, &options, NULL);
     must(status == VECMILL_OK || status == VECMILL_E_INPUT);
     close(fd);
     return 0;

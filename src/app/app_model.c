@@ -24,6 +24,8 @@ struct job_options app_job_options(const struct options *o)
         .input = o->input ? o->input : "-",
         .output = "-",
         .input_format = options_input_format(o->input_format),
+        .encoding = o->encoding,
+        .delimiter = o->delimiter,
         .field = o->field,
         .id_field = o->id_field,
         .stop_on_error = o->on_error == ON_ERROR_STOP,

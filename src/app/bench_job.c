@@ -171,12 +171,12 @@ static vecmill_status run_rounds(struct bench *b, struct bench_round *rounds, ve
     if (b->f.is_copy) {
         job.input = b->copy;
         job.input_format = "jsonl";
-        job.field = job.id_field = NULL;
+        job.field = job.id_field = job.encoding = job.delimiter = NULL;
     }
     struct job_options warm = job;
     warm.input = b->warm;
     warm.input_format = "jsonl";
-    warm.field = warm.id_field = NULL;
+    warm.field = warm.id_field = warm.encoding = warm.delimiter = NULL;
     VM_TRY(run_round(b, &warm, &unused, &total, err));
     b->f.memory_bytes = b->f.file_bytes = b->f.deaths = 0;
     for (uint64_t i = 0; i < b->f.rounds; i++) {

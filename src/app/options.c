@@ -52,9 +52,11 @@ struct option_line {
     const char *help;
 };
 
-#define RUNS       (COMMAND_EMBED | COMMAND_PLAN)
-#define MODEL      (RUNS | COMMAND_TOKENIZE | COMMAND_SEARCH | COMMAND_BENCH)
-#define READS      (RUNS | COMMAND_TOKENIZE | COMMAND_SEARCH | COMMAND_BENCH)
+#define RUNS  (COMMAND_EMBED | COMMAND_PLAN)
+#define MODEL (RUNS | COMMAND_TOKENIZE | COMMAND_SEARCH | COMMAND_BENCH)
+#define READS (RUNS | COMMAND_TOKENIZE | COMMAND_SEARCH | COMMAND_BENCH)
+#define INPUT_FORMATS                                                                              \
+    "auto txt jsonl json csv tsv ndjson txt.gz jsonl.gz json.gz csv.gz tsv.gz ndjson.gz"
 #define AT(member) .offset = offsetof(struct options, member)
 
 static const struct option_line lines[] = {
@@ -63,7 +65,7 @@ static const struct option_line lines[] = {
          "a name of `vecmill models`, a folder, or org/name (default " OPTIONS_DEFAULT_MODEL ")"},
     {"input", 'i', KIND_TEXT, "FILE", .commands = READS, AT(input),
      .required = COMMAND_EMBED | COMMAND_SEARCH | COMMAND_BENCH, .spared = "latency accuracy",
-     .help = "documents: .txt, .jsonl, .csv, each also .gz; - is stdin; for search a .npy"},
+     .help = ".txt, .jsonl, .json, .csv, .tsv, also packed by gzip; - is stdin; search: a .npy"},
     {"output", 'o', KIND_TEXT, "FILE", .commands = RUNS, .required = COMMAND_EMBED, AT(output),
      .help = ".npy (float32 rows), .jsonl, or - for JSONL on stdout"},
     {"output", 'o', KIND_TEXT, "FILE", .commands = COMMAND_MERGE, .required = COMMAND_MERGE,
@@ -112,8 +114,12 @@ static const struct option_line lines[] = {
      .help = "the text's key in JSONL (default text); the column's name or number in CSV"},
     {"id-field", 0, KIND_TEXT, "NAME", .commands = READS, AT(id_field),
      .help = "the id's key or column (default id)"},
-    {"input-format", 0, KIND_CHOICE, "NAME", .choices = "auto txt jsonl csv", .commands = READS,
+    {"input-format", 0, KIND_CHOICE, "NAME", .choices = INPUT_FORMATS, .commands = READS,
      AT(input_format), .help = "auto goes by the file's ending; stdin is txt"},
+    {"encoding", 0, KIND_TEXT, "NAME", .commands = READS, AT(encoding),
+     .help = "of the input's text: latin-1, cp1252, utf-16, any of iconv -l (default utf-8)"},
+    {"delimiter", 0, KIND_TEXT, "CHAR", .commands = READS, AT(delimiter),
+     .help = "between the values of CSV: one character, or tab (default a comma; .tsv: tab)"},
     {"max-document", 0, KIND_BYTES, "BYTES", .least = 1, .most = JOB_MAX_DOCUMENT_MOST,
      .commands = READS, AT(max_document),
      .help = "the most bytes of one line or record; a longer one fails (default 16M)"},
@@ -164,7 +170,9 @@ const char *options_command_name(enum command command)
 
 const char *options_input_format(uint32_t input_format)
 {
-    static const char *const words[] = {NULL, "txt", "jsonl", "csv"};
+    static const char *const words[] = {NULL,     "txt",    "jsonl",    "json",     "csv",
+                                        "tsv",    "ndjson", "txt.gz",   "jsonl.gz", "json.gz",
+                                        "csv.gz", "tsv.gz", "ndjson.gz"}; /* INPUT_FORMATS */
     assert(input_format < sizeof(words) / sizeof(words[0]));
     return words[input_format];
 }

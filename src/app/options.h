@@ -33,7 +33,6 @@ enum command {
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_JSON, PROGRESS_NONE };
 enum on_error { ON_ERROR_SKIP, ON_ERROR_STOP };
-enum input_format { INPUT_AUTO, INPUT_TXT, INPUT_JSONL, INPUT_CSV };
 enum precision_word { PRECISION_AUTO, PRECISION_FP32, PRECISION_BF16, PRECISION_INT8 };
 
 /* I/N: document i of the input is of shard i modulo N. of == 0: it was not given. */
@@ -48,7 +47,8 @@ struct options {
     const char *operands[JOB_SHARDS_MAX]; /* of pull: MODEL; of merge: SHARD... */
     uint32_t n_operands;
     struct option_shard shard;
-    const char *model, *input, *output, *field, *id_field, *events, *texts, *stsb;
+    const char *model, *input, *output, *field, *id_field, *encoding, *delimiter, *events, *texts,
+        *stsb;
     const char *queries[OPTIONS_QUERIES_MAX];
     uint32_t n_queries;
     bool json, verify, resume, force, try_out;
@@ -58,7 +58,7 @@ struct options {
     uint32_t normalize;                 /* enum vecmill_normalize */
     uint32_t on_error;                  /* enum on_error */
     uint32_t progress;                  /* enum progress_mode */
-    uint32_t input_format;
+    uint32_t input_format;              /* a word of its choices; 0 is auto */
     uint64_t workers, threads, batch_tokens, memory_bytes, max_length, dimensions, max_document,
         top, repeat;
 };
@@ -75,7 +75,7 @@ vecmill_status options_help(enum command command, struct buf *text, vecmill_err 
 /* "embed"; "" for COMMAND_NONE. */
 const char *options_command_name(enum command command);
 
-/* "txt", "jsonl" or "csv"; NULL for INPUT_AUTO: what job_options wants. */
+/* The word of --input-format, "txt" or "csv.gz"; NULL for auto: what job_options wants. */
 const char *options_input_format(uint32_t input_format);
 
 #endif

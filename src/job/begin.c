@@ -20,9 +20,8 @@ static struct journal_run identify(const struct run *run)
     struct journal_run id = {.dim = run->facts.dim,
                              .npy = run->paths.npy,
                              .format = r->format,
-                             .gzip = r->intake.gzip,
                              .max_document = r->max_document,
-                             .field = XXH3_64bits(r->field, strlen(r->field)),
+                             .field = reader_hash(r),
                              .id_field = XXH3_64bits(r->id_field, strlen(r->id_field)),
                              .shard = run->options->shards > 1 ? run->options->shard : 0,
                              .shards = run->options->shards > 1 ? run->options->shards : 1};
@@ -50,11 +49,10 @@ static vecmill_status compare(const struct run *run, const struct journal_run *t
                        "%u (model, precision, --max-length, --long, --dimensions, --normalize or "
                        "version differ; --force starts afresh): %s",
                        then->identity, then->dim, now.identity, now.dim, journal);
-    const char *option = then->npy != now.npy                     ? "format of the output"
-                         : then->format != now.format             ? "format of the input"
-                         : then->gzip != now.gzip                 ? "packing of the input"
-                         : then->field != now.field               ? "--field"
-                         : then->id_field != now.id_field         ? "--id-field"
+    const char *option = then->npy != now.npy             ? "format of the output"
+                         : then->format != now.format     ? "format of the input"
+                         : then->field != now.field       ? "--field, --encoding or --delimiter"
+                         : then->id_field != now.id_field ? "--id-field"
                          : then->max_document != now.max_document ? "--max-document"
                          : then->shard != now.shard               ? "--shard"
                          : then->shards != now.shards             ? "--shard"

@@ -5,7 +5,14 @@
 #include "base/base.h"
 #include "reader.h"
 
+#include <stdio.h>
 #include <string.h>
+
+/* What tables are cut by, other than commas; and how an option says it. */
+static const char others[] = ";\t|";
+static const char *const other_words[] = {"';'", "tab", "'|'"};
+
+static const unsigned char mark[] = {0xEF, 0xBB, 0xBF};
 
 enum cell_state {
     CELL_START, /* nothing of the value read yet */
@@ -23,6 +30,7 @@ struct row {
     uint64_t stray_column;
     uint64_t quote_line; /* where the quotes that are open were opened */
     bool carriage;       /* a carriage return is held back: perhaps half of the record's end */
+    unsigned n_mark;     /* bytes of a mark before the record that are held back */
     /* where kept bytes go */
     char *text;
     size_t text_bytes;
@@ -39,6 +47,11 @@ void csv_layout(struct csv *csv, struct arena *a)
 /* Bytes of the value of row->column. Those that have no room are counted only. */
 static void keep(struct reader *r, struct row *row, bool header, const void *data, size_t n)
 {
+    if (header && row->state == CELL_PLAIN)
+        for (size_t i = 0; i < n; i++) {
+            const char *other = strchr(others, ((const char *)data)[i]);
+            if (other != NULL && *other != 0) r->csv.others[other - others]++;
+        }
     if (header || row->column == r->csv.text_column) {
         const size_t at = num_min(row->text_bytes, row->text_most);
         memcpy(row->text + at, data, num_min(n, row->text_most - at));
@@ -51,13 +64,13 @@ static void keep(struct reader *r, struct row *row, bool header, const void *dat
     }
 }
 
-/* Bytes at the front of data that are no quote, comma or line end, and so mean themselves in every
+/* Bytes at the front of data that are no quote, delimiter or line end, and so mean themselves in every
  * state but the first of a value and the one behind a quote. */
-static size_t plain_run(const unsigned char *data, size_t n)
+static size_t plain_run(const unsigned char *data, size_t n, unsigned char delimiter)
 {
-    static const bool special[256] = {['"'] = true, [','] = true, ['\r'] = true, ['\n'] = true};
+    static const bool special[256] = {['"'] = true, ['\r'] = true, ['\n'] = true};
     size_t run = 0;
-    while (run < n && !special[data[run]])
+    while (run < n && data[run] != delimiter && !special[data[run]])
         run++;
     return run;
 }
@@ -95,19 +108,35 @@ static void take_byte(struct reader *r, struct row *row, bool header, char byte)
             keep(r, row, header, &byte, 1);
             return;
         }
-        if (byte != ',') {
+        if (byte != r->csv.delimiter) {
             if (!row->stray) row->stray_column = row->column;
             row->stray = true;
         }
         row->state = CELL_PLAIN;
         break;
     }
-    if (byte == ',') {
+    if (byte == r->csv.delimiter) {
         end_cell(r, row, header);
         row->column++;
     } else {
         keep(r, row, header, &byte, 1);
     }
+}
+
+/* A byte at the front of a record. True: it was, or may be, of a mark; bytes that were not are taken. */
+static bool take_mark(struct reader *r, struct row *row, bool header, unsigned char byte)
+{
+    if (row->bytes > 0) return false;
+    if (byte == mark[row->n_mark]) {
+        row->n_mark = (row->n_mark + 1) % sizeof mark;
+        return true;
+    }
+    for (unsigned i = 0; i < row->n_mark; i++) {
+        row->bytes++;
+        take_byte(r, row, header, (char)mark[i]);
+    }
+    row->n_mark = 0;
+    return false;
 }
 
 /* Walks one record; *end: there was none. Empty lines are passed over. */
@@ -123,13 +152,14 @@ static vecmill_status walk_record(struct reader *r, struct row *row, bool header
         if (n == 0) break;
         while (i < n && !complete) {
             if ((row->state == CELL_PLAIN || row->state == CELL_QUOTED) && !row->carriage) {
-                const size_t run = plain_run(data + i, n - i);
+                const size_t run = plain_run(data + i, n - i, (unsigned char)r->csv.delimiter);
                 keep(r, row, header, data + i, run);
                 row->bytes += run;
                 i += run;
                 if (i == n) break;
             }
             const char byte = (char)data[i++];
+            if (!row->carriage && take_mark(r, row, header, (unsigned char)byte)) continue;
             const bool newline = byte == '\n';
             if (newline && row->state != CELL_QUOTED) {
                 r->line++;
@@ -153,6 +183,7 @@ static vecmill_status walk_record(struct reader *r, struct row *row, bool header
         }
         intake_consume(&r->intake, i);
     }
+    if (!complete && row->n_mark > 0) (void)take_mark(r, row, header, 0);
     /* A carriage return at the very end of the file is taken for half of a line's end. */
     *end = row->bytes == 0;
     if (row->state == CELL_QUOTED)
@@ -193,6 +224,18 @@ static void list_columns(const struct csv *csv, char *out, size_t room)
     }
 }
 
+/* "; it has ';' 2 times, which --delimiter ';' reads": what a header without the column looks like. */
+static void say_other(const struct csv *csv, char *out, size_t room)
+{
+    size_t best = 0;
+    out[0] = 0;
+    for (size_t i = 1; i < sizeof csv->others / sizeof *csv->others; i++)
+        if (csv->others[i] > csv->others[best]) best = i;
+    if (csv->others[best] == 0 || csv->is_delimiter_named) return;
+    snprintf(out, room, "; the header has %s %u time%s: --delimiter %s", other_words[best],
+             csv->others[best], csv->others[best] == 1 ? "" : "s", other_words[best]);
+}
+
 /* The column of that name, else of that number from 1. */
 static vecmill_status find_column(const struct reader *r, const char *wanted, uint32_t *column,
                                   vecmill_err *err)
@@ -214,17 +257,37 @@ static vecmill_status find_column(const struct reader *r, const char *wanted, ui
     if (found == CSV_NONE && num_parse(wanted, csv->n_columns, &number) && number > 0)
         found = (uint32_t)number - 1;
     if (found == CSV_NONE) {
-        char columns[128];
+        char columns[128], other[64];
         list_columns(csv, columns, sizeof columns);
-        return err_set(err, VECMILL_E_INPUT, "%s: no column \"%s\" among its %u: %s",
-                       r->intake.name, wanted, csv->n_columns, columns);
+        say_other(csv, other, sizeof other);
+        const bool is_utf8 = utf8_valid(csv->header, csv->ends[csv->n_columns - 1]);
+        return err_set(err, VECMILL_E_INPUT, "%s: no column \"%s\" among its %u: %s%s%s",
+                       r->intake.name, wanted, csv->n_columns, columns, other,
+                       is_utf8 ? "" : "; the header is no UTF-8: --encoding names what it is");
     }
     *column = found;
     return VECMILL_OK;
 }
 
+/* Spreadsheets write the delimiter into a line of its own, sep=;, before the header. */
+static vecmill_status take_sep_line(struct reader *r, vecmill_err *err)
+{
+    const unsigned char *data;
+    size_t n;
+    VM_TRY(intake_peek(&r->intake, &data, &n, err));
+    if (n < 6 || memcmp(data, "sep=", 4) != 0 || r->csv.is_delimiter_named) return VECMILL_OK;
+    const size_t end = data[5] == '\r' && n > 6 ? 6 : 5;
+    if (data[end] != '\n' || data[4] == '"') return VECMILL_OK;
+    r->csv.delimiter = (char)data[4];
+    r->csv.is_delimiter_named = true;
+    r->line++;
+    intake_consume(&r->intake, end + 1);
+    return VECMILL_OK;
+}
+
 vecmill_status csv_open(struct reader *r, bool id_named, vecmill_err *err)
 {
+    VM_TRY(take_sep_line(r, err));
     struct row row = {.text = r->csv.header, .text_most = CSV_HEADER_MAX};
     uint64_t line;
     bool end;
@@ -245,6 +308,12 @@ vecmill_status csv_open(struct reader *r, bool id_named, vecmill_err *err)
                        "%s: the header holds %zu bytes, the maximum is %u (CSV_HEADER_MAX)",
                        r->intake.name, row.text_bytes, CSV_HEADER_MAX);
     r->csv.n_columns = (uint32_t)row.column + 1;
+    char other[64];
+    say_other(&r->csv, other, sizeof other);
+    if (r->csv.n_columns == 1 && other[0] != 0)
+        return err_set(err, VECMILL_E_INPUT,
+                       "%s: is one column when it is cut by commas%s (or --delimiter , as it is)",
+                       r->intake.name, other);
     VM_TRY(find_column(r, r->field, &r->csv.text_column, err));
     r->csv.id_column = CSV_NONE;
     vecmill_err none;

@@ -2,7 +2,8 @@
  *
  * Promises: only the two columns that are wanted are kept; a newline inside quotes belongs to its
  * value; a record with another number of columns than the header fails, since in it a value was cut
- * or joined. A quote inside an unquoted value stands for itself. */
+ * or joined. A quote inside an unquoted value stands for itself. A byte order mark before a record is passed
+ * over. A header that another delimiter seems to cut is refused, with that. */
 #ifndef JOB_CSV_H
 #define JOB_CSV_H
 
@@ -21,6 +22,9 @@ struct area;
 struct record;
 
 struct csv {
+    char delimiter;
+    bool is_delimiter_named; /* by an option, or the input's name: no other is looked for */
+    uint32_t others[3];      /* so often has the header each of csv.c's other delimiters */
     uint32_t n_columns;
     uint32_t text_column, id_column; /* from 0; id_column may be CSV_NONE */
     char *header;                    /* [CSV_HEADER_MAX], names one behind the other */

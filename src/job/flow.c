@@ -52,6 +52,17 @@ static vecmill_status fail_row(struct run *run, const struct sink_row *row, vecm
     return VECMILL_OK;
 }
 
+/* Of the first of such documents: a wrong encoding spoils many, and each a little. */
+static void tell_replaced(const struct run *run, uint64_t line, uint64_t bytes)
+{
+    run_notice(
+        run,
+        "warning: %s line %llu: %llu byte%s of the document mean%s nothing and %s replaced by "
+        "U+FFFD; it is the first (--encoding, as cp1252, names what the text is in)",
+        run->reader.intake.name, (unsigned long long)line, (unsigned long long)bytes,
+        bytes == 1 ? "" : "s", bytes == 1 ? "s" : "", bytes == 1 ? "was" : "were");
+}
+
 /* result is NULL for a row that the pool never had. */
 static vecmill_status write_row(struct run *run, const struct pending_row *pending,
                                 const vecmill_result *result, const vecmill_err *why,
@@ -75,7 +86,10 @@ static vecmill_status write_row(struct run *run, const struct pending_row *pendi
         p->tokens += result->duplicate != 0 ? 0 : result->n_tokens;
         p->truncated += result->truncated != 0;
     }
-    p->replaced_bytes += pending->replaced_bytes + (result != NULL ? result->replaced_bytes : 0);
+    const uint64_t replaced =
+        pending->replaced_bytes + (result != NULL ? result->replaced_bytes : 0);
+    if (p->replaced_bytes == 0 && replaced > 0) tell_replaced(run, pending->line, replaced);
+    p->replaced_bytes += replaced;
     p->documents++;
     run->written = pending->after;
     return VECMILL_OK;
@@ -161,6 +175,9 @@ static vecmill_status read_record(struct run *run, vecmill_err *err)
     bool end = false;
     run->area.used = 0;
     const vecmill_status status = reader_next(&run->reader, &run->area, &run->record, &end, &why);
+    vecmill_err *warning = &run->reader.intake.warning;
+    if (warning->message[0] != 0) run_notice(run, "warning: %s", warning->message);
+    warning->message[0] = 0;
     if (status == VECMILL_E_STOPPED && !run->broken) return VECMILL_OK; /* seen by the caller */
     if (run->broken && err != NULL) *err = why;
     if (run->broken) return status;

@@ -1,9 +1,10 @@
-/* intake: the bytes of an input, a chunk at a time.
+/* intake: the text of an input, a chunk at a time: read (here), unpacked (unpack.h), decoded (encoding.h).
  *
- * Promises: a file, a pipe or standard input, plain or gzip (several members too), read through two
- * fixed buffers; a UTF-8 byte order mark is dropped and a UTF-16 one refused; a wait for a slow
- * writer ends when the stop flag is set, and other work may be done meanwhile; of all that was consumed
- * a hash is kept, by which a later run knows the same bytes again. Does not know what a line is. */
+ * Promises: a file, a pipe or standard input, whatever its name, through fixed buffers; what comes out is
+ * UTF-8 but for bytes that mean nothing, without the mark at its front, and with lines that end in LF or
+ * CR LF (where CR alone ends them, it has become LF); a wait for a slow writer ends when the stop flag is
+ * set, and other work may be done meanwhile; of all that was consumed a hash is kept, by which a later run
+ * knows the same text again. Does not know what a line is. */
 #ifndef JOB_INTAKE_H
 #define JOB_INTAKE_H
 
@@ -11,15 +12,24 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <zlib.h>
 
 #include "base/base.h"
+
+#include "encoding.h"
+#include "unpack.h"
 
 /* Work for the time in which a slow writer is waited for, called again and again: returns soon. *busy:
  * there is more to be done. A status that is not OK ends the reading with that status. */
 struct intake_idle {
     vecmill_status (*work)(void *context, bool *busy, vecmill_err *err); /* NULL: none */
     void *context;
+};
+
+/* What is known of an input before it is read. */
+struct intake_hints {
+    const char *path;     /* "-": standard input */
+    const char *encoding; /* NULL: UTF-8, or what the first bytes say */
+    enum unpack_packing packing;
 };
 
 struct intake {
@@ -29,33 +39,39 @@ struct intake {
     bool waits; /* no regular file: a read may block */
     const atomic_int *stop;
     struct intake_idle idle;
+    const char *encoding; /* as of the hints */
+    vecmill_err
+        warning; /* a sentence for whoever watches; the message is empty where there is none */
 
-    uint64_t consumed;         /* bytes, as the file means it, without its byte order mark */
+    uint64_t consumed;         /* bytes of text, without the mark at its front */
     unsigned char last;        /* of these bytes */
     struct XXH3_state_s *hash; /* of these bytes */
 
-    unsigned char *data; /* [INTAKE_CHUNK], as the file means it */
+    unsigned char *data; /* [INTAKE_CHUNK], text */
     size_t pos, bytes;
     bool started, ended;
+    bool cr_ends, after_cr; /* CR alone ends lines; the last byte was one */
 
-    bool gzip, in_member, z_open;
-    unsigned char *raw; /* [INTAKE_CHUNK], compressed */
-    size_t raw_pos, raw_bytes;
-    uint64_t raw_taken; /* compressed bytes decoded, for messages */
-    z_stream z;
-    struct arena z_arena; /* zlib's working memory */
+    unsigned char *packed_text; /* [UNPACK_CHUNK], unpacked and not yet decoded */
+    size_t mid_pos, mid_bytes;
+    bool mid_ended;
+    struct unpack unpack;
+    struct decoder decoder;
 
-    uint64_t bytes_read;  /* of the file, compressed ones for gzip */
+    uint64_t bytes_read;  /* of the file, packed ones where it is packed */
     uint64_t bytes_total; /* 0: unknown */
 };
 
 /* Takes the buffers; the first half of opening, so that memory is counted and carved in one place. */
-void intake_layout(struct intake *s, struct arena *a, bool gzip);
+void intake_layout(struct intake *s, struct arena *a);
 
-/* Opens `path`, or standard input for "-". Reads nothing yet. stop may be NULL. E_INPUT,
+/* What opening takes of the heap besides. */
+size_t intake_heap_bytes(const char *encoding);
+
+/* Opens the input; strings of hints are borrowed. Reads nothing yet. stop may be NULL. E_USAGE, E_INPUT,
  * E_MEMORY, or E_STOPPED when a signal came with the stop flag set while a FIFO was waited for. */
-vecmill_status intake_open(struct intake *s, const char *path, const atomic_int *stop,
-                           vecmill_err *err);
+vecmill_status intake_open(struct intake *s, const struct intake_hints *hints,
+                           const atomic_int *stop, vecmill_err *err);
 void intake_close(struct intake *s);
 
 /* What is unread, at least one byte except at the end; borrowed until the next peek. E_INPUT, or

@@ -62,7 +62,7 @@ static uint64_t rows_that_wait(uint32_t capacity)
     return num_min((size_t)capacity + 1, PENDING_ROWS_MOST);
 }
 
-size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capacity)
+static size_t layout_bytes(const struct job_options *options, uint32_t dim, uint32_t capacity)
 {
     struct arena a;
     void *memory = NULL;
@@ -78,6 +78,12 @@ size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capac
     return arena_bytes(&a);
 }
 
+size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capacity)
+{
+    const size_t bytes = layout_bytes(options, dim, capacity);
+    return bytes == SIZE_MAX ? bytes : bytes + reader_heap_bytes(options);
+}
+
 /* Takes the memory of a run, which is its first piece. */
 static vecmill_status run_memory(const struct job_options *options, vecmill_pool *pool,
                                  struct run **out, vecmill_err *err)
@@ -89,7 +95,7 @@ static vecmill_status run_memory(const struct job_options *options, vecmill_pool
     void *memory = NULL;
     vecmill_pool_count(pool, &counts);
     vecmill_pool_describe(pool, &facts);
-    const size_t bytes = job_bytes(options, facts.dim, counts.capacity);
+    const size_t bytes = layout_bytes(options, facts.dim, counts.capacity);
     VM_TRY(mem_map(bytes, what, &memory, err));
     /* Now, not when a long document comes after hours: it is in the plan. */
     const vecmill_status status = mem_commit(memory, bytes, what, err);
@@ -160,8 +166,8 @@ static vecmill_status end_early(struct run *run, bool placed, vecmill_status sta
     const bool stopped = status == VECMILL_E_STOPPED && run->journal.fd >= 0 && !run->is_suspect;
     if (stopped && run->progress.documents > run->saved.documents)
         status = run_save(run, false, err) == VECMILL_OK ? status : VECMILL_E_OUTPUT;
-    const unsigned long long kept =
-        run->journal.fd >= 0 && !run->is_suspect ? run->saved.documents : 0;
+    const bool has_kept = run->journal.fd >= 0 && !run->is_suspect && !run->is_refused;
+    const unsigned long long kept = has_kept ? run->saved.documents : 0;
     if (kept > 0) {
         sink_leave(&run->sink);
         journal_close(&run->journal);
@@ -210,6 +216,11 @@ vecmill_status job_run(const struct job_options *options, vecmill_pool *pool,
     status = run_begin(run, &whole, err);
     if (status != VECMILL_OK) goto done;
     if (!whole) status = run_flow(run, err);
+    /* Rows of which none has a vector are worth no older output. On standard output they are written. */
+    if (status == VECMILL_OK && !whole) {
+        status = reader_refuse(&run->reader, err);
+        run->is_refused = status != VECMILL_OK;
+    }
     if (status == VECMILL_OK) status = end_whole(run, whole, &placed, err);
     if (status == VECMILL_OK) {
         run_report(run);

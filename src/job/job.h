@@ -32,10 +32,12 @@
 #define JOB_GRACE_NS 5000000000u
 
 struct job_options {
-    /* Path, or "-". The ending chooses the reader: .txt .jsonl .csv, each also .gz; standard input is
-     * read as .txt unless input_format is set. */
+    /* Path, or "-". The ending chooses the reader: .txt .jsonl .ndjson .json .csv .tsv, each also .gz;
+     * standard input is read as .txt unless input_format is set. Whether it is gzip the first bytes say. */
     const char *input;
-    const char *input_format; /* NULL, "txt", "jsonl", "csv", each also with ".gz" behind it */
+    const char *input_format; /* NULL, or an ending without its point: "txt", "jsonl", "csv.gz" */
+    const char *encoding;     /* NULL: UTF-8, or what a mark or the look of the first bytes says */
+    const char *delimiter;    /* of CSV: one character, or "tab"; NULL: a comma, for .tsv a tab */
     const char *output;       /* path ending in .npy or .jsonl, or "-" for JSONL on stdout */
     const char *field;        /* NULL: "text"; for CSV a column's name, or its number from 1 */
     const char *id_field;     /* NULL: "id" where it occurs */
@@ -104,7 +106,8 @@ size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capac
  * E_OUTPUT that came after the output was renamed into place (a folder that cannot be synced, an
  * earlier run's file that cannot be removed). What can be resumed is kept (OUTPUT.journal and the
  * parts): after E_STOPPED whenever a document was done, after other errors when a checkpoint with a
- * document had been made; nothing of a run on standard input, which has no journal. Where nothing is kept
+ * document had been made; nothing of a run on standard input, which has no journal. Of an
+ * input none of whose documents could be read nothing is kept (E_INPUT). Where nothing is kept
  * after E_STOPPED, E_OUTPUT or E_WORKERS, and an earlier run's output is in place, an empty part stays,
  * so that job_check does not take that
  * output for this run's. Refused, with what is there left as it is: E_USAGE (another run's journal, and

@@ -11,11 +11,11 @@
 #include <xxhash.h>
 
 #define FLAG_COMPLETE 1u
-#define INPUT_GZIP    16u
 
 static const unsigned char magic[8] = {'v', 'm', 'j', 'o', 'u', 'r', 'n', '\n'};
 
-_Static_assert(READER_TXT == 0 && READER_JSONL == 1 && READER_CSV == 2, "numbers of the format");
+_Static_assert(READER_TXT == 0 && READER_JSONL == 1 && READER_CSV == 2 && READER_JSON == 3,
+               "numbers of the format");
 
 /* ---- the bytes ---- */
 
@@ -57,7 +57,7 @@ static uint64_t encode_header(const struct journal_run *run, unsigned char *byte
     put_u32(&pen, JOURNAL_VERSION);
     put_u32(&pen, run->dim);
     put_u32(&pen, run->npy ? 1 : 0);
-    put_u32(&pen, (uint32_t)run->format + (run->gzip ? INPUT_GZIP : 0));
+    put_u32(&pen, (uint32_t)run->format);
     put_u64(&pen, run->max_document);
     put_u64(&pen, run->field);
     put_u64(&pen, run->id_field);
@@ -85,6 +85,8 @@ static void encode_slot(const struct journal_point *point, uint64_t seed, unsign
     put_u64(&pen, point->input.digest);
     put_u64(&pen, point->input.line);
     put_u64(&pen, point->input.record);
+    put_u64(&pen, point->input.read);
+    put_u64(&pen, point->input.in_array);
     for (size_t i = 0; i < PATHS_FILES; i++) {
         put_u64(&pen, point->files[i].bytes);
         put_u64(&pen, point->files[i].inode);
@@ -124,10 +126,9 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
         return unusable(name, why, err);
     }
     struct journal_run r = {.dim = cur_u32(&c)};
-    const uint32_t output = cur_u32(&c), input = cur_u32(&c), format = input & ~INPUT_GZIP;
+    const uint32_t output = cur_u32(&c), format = cur_u32(&c);
     r.npy = output == 1;
     r.format = (enum reader_format)format;
-    r.gzip = (input & INPUT_GZIP) != 0;
     r.max_document = cur_u64(&c);
     r.field = cur_u64(&c);
     r.id_field = cur_u64(&c);
@@ -136,7 +137,7 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
     r.shard = cur_u32(&c);
     r.shards = cur_u32(&c);
     const uint64_t sum = XXH3_64bits(bytes, c.pos);
-    if (cur_u64(&c) != sum || output > 1 || format > READER_CSV || r.dim == 0 ||
+    if (cur_u64(&c) != sum || output > 1 || format > READER_JSON || r.dim == 0 ||
         r.shard >= r.shards || r.shards > JOB_SHARDS_MAX)
         return unusable(name, "is damaged in its header", err);
     *run = r;
@@ -172,6 +173,9 @@ static bool parse_slot(const unsigned char *bytes, uint64_t seed, const struct j
     p.input.digest = cur_u64(&c);
     p.input.line = cur_u64(&c);
     p.input.record = cur_u64(&c);
+    p.input.read = cur_u64(&c);
+    const uint64_t in_array = cur_u64(&c);
+    p.input.in_array = in_array != 0;
     for (size_t i = 0; i < PATHS_FILES; i++) {
         p.files[i].bytes = cur_u64(&c);
         p.files[i].inode = cur_u64(&c);
@@ -179,8 +183,10 @@ static bool parse_slot(const unsigned char *bytes, uint64_t seed, const struct j
     }
     const uint64_t sum = XXH3_64bits_withSeed(bytes, c.pos, seed);
     if (cur_u64(&c) != sum || p.sequence == 0 || p.sequence == UINT64_MAX) return false;
-    if (flags > FLAG_COMPLETE || p.failed > p.documents || p.truncated > p.documents) return false;
-    if (p.documents > p.input.record) return false;
+    if (flags > FLAG_COMPLETE || p.failed > p.documents || p.truncated > p.documents ||
+        in_array > 1)
+        return false;
+    if (p.documents > p.input.record || p.input.read > p.input.record) return false;
     if (!sizes_fit(run, &p)) return false;
     *point = p;
     return true;

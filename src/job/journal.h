@@ -5,13 +5,14 @@
  * little-endian, each record at the start of a page of its own, so that no torn write spoils two:
  *
  *     0     header   8 magic, u32 version, u32 dim, u32 output (0 .jsonl, 1 .npy), u32 input (0 txt,
- *                    1 jsonl, 2 csv; + 16: gzip), u64 max_document, u64 XXH3 of the field's name,
- *                    u64 of the id field's, 32 identity, 16 instruction set, u32 shard, u32 of how
- *                    many, u64 XXH3 of all before
+ *                    1 jsonl, 2 csv, 3 json), u64 max_document, u64 reader_hash, u64 XXH3 of the id
+ *                    field's name, 32 identity, 16 instruction set, u32 shard, u32 of how many, u64 XXH3
+ *                    of all before
  *     4096  slot     u64 sequence (odd), u64 flags (1: complete), u64 documents, failed, tokens,
  *                    truncated, replaced_bytes; of the input u64 bytes, digest, line, documents (of all
- *                    shards); of errors, ids and output u64 bytes, inode, mtime in ns each; u64 XXH3 of
- *                    all before, the header's as seed
+ *                    shards), of these those that could be read, and whether the next is in an array of
+ *                    .json that is open; of errors, ids and output u64 bytes, inode, mtime in ns each;
+ *                    u64 XXH3 of all before, the header's as seed
  *     8192  slot     the same (sequence even)
  *
  * Promises: appears under its name whole, with a checkpoint of 0 documents; a checkpoint that was torn or
@@ -26,7 +27,7 @@
 #define JOURNAL_VERSION      3u
 #define JOURNAL_PAGE         4096u
 #define JOURNAL_HEADER_BYTES 112u /* the checksum's eight included, as below */
-#define JOURNAL_SLOT_BYTES   168u
+#define JOURNAL_SLOT_BYTES   184u
 #define JOURNAL_BYTES        (2 * JOURNAL_PAGE + JOURNAL_SLOT_BYTES)
 #define JOURNAL_IDENTITY     32u /* characters of vecmill_facts.identity */
 #define JOURNAL_ISA          16u
@@ -38,9 +39,8 @@ struct journal_run {
     uint32_t dim;
     bool npy;
     enum reader_format format;
-    bool gzip;
     uint64_t max_document;
-    uint64_t field, id_field; /* hashes of names */
+    uint64_t field, id_field; /* reader_hash, and the hash of a name */
     uint32_t shard, shards;   /* as of job_options; of a whole input 0 and 1 */
 };
 

@@ -1,8 +1,9 @@
-/* reader: see reader.h. Lines of text and of JSON are read here, CSV in csv.c. */
+/* reader: see reader.h. Lines of text and of JSON are read here, CSV in csv.c, JSON over lines in json.c. */
 #include "reader.h"
 
 #include "base/base.h"
 #include "jline.h"
+#include "json.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,17 +11,39 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
+
+/* The byte order mark of UTF-8. */
+#define MARK       "\xEF\xBB\xBF"
+#define MARK_BYTES ((size_t)3)
 
 static uint64_t max_document(const struct job_options *options)
 {
     return options->max_document != 0 ? options->max_document : JOB_MAX_DOCUMENT_DEFAULT;
 }
 
-/* A line with its carriage return, an id and a reason. */
+/* A line with its carriage return, a mark before it, an id and a reason. */
 size_t reader_room(const struct job_options *options)
 {
-    return (size_t)max_document(options) + 1 + JOB_ID_BYTES_MAX + 1 + sizeof(vecmill_err);
+    return (size_t)max_document(options) + MARK_BYTES + 1 + JOB_ID_BYTES_MAX + 1 +
+           sizeof(vecmill_err);
 }
+
+/* What the names say of an input. */
+struct choice {
+    enum reader_format format;
+    enum unpack_packing packing;
+    char delimiter;
+    bool is_delimiter_named;
+};
+
+/* A format is the ending of a name, and its name for --input-format. */
+static const struct {
+    const char *ending;
+    enum reader_format format;
+    char delimiter;
+} formats[] = {{".txt", READER_TXT, 0},   {".jsonl", READER_JSONL, 0}, {".ndjson", READER_JSONL, 0},
+               {".json", READER_JSON, 0}, {".csv", READER_CSV, ','},   {".tsv", READER_CSV, '\t'}};
 
 /* Takes `ending` off the end of name[*bytes], letters of any case. */
 static bool strip(const char *name, size_t *bytes, const char *ending)
@@ -31,66 +54,99 @@ static bool strip(const char *name, size_t *bytes, const char *ending)
     return true;
 }
 
-/* The format by options->input_format, else by the ending. */
-static vecmill_status choose_format(const struct job_options *options, enum reader_format *format,
-                                    bool *gzip, vecmill_err *err)
+/* Packings that the first bytes refuse by name, with a word about what to do. */
+static bool strip_foreign(const char *name, size_t *bytes)
 {
-    static const struct {
-        const char *name, *ending;
-        enum reader_format format;
-    } known[] = {{"txt", ".txt", READER_TXT},
-                 {"jsonl", ".jsonl", READER_JSONL},
-                 {"csv", ".csv", READER_CSV}};
-    const bool named = options->input_format != NULL;
-    const bool standard = strcmp(options->input, "-") == 0;
-    size_t path_bytes = strlen(options->input);
-    bool packed = !standard && strip(options->input, &path_bytes, ".gz");
-    size_t name_bytes = named ? strlen(options->input_format) : 0;
-    if (named && strip(options->input_format, &name_bytes, ".gz")) packed = true;
+    static const char *const endings[] = {".bz2", ".xz",   ".zst", ".lz4",
+                                          ".lz",  ".lzma", ".z",   ".zip"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strip(name, bytes, endings[i])) return true;
+    return false;
+}
 
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        const bool match = named ? strlen(known[i].name) == name_bytes &&
-                                       memcmp(options->input_format, known[i].name, name_bytes) == 0
-                           : standard ? known[i].format == READER_TXT
-                                      : strip(options->input, &path_bytes, known[i].ending);
-        if (!match) continue;
-        *format = known[i].format;
-        *gzip = packed;
+/* The format by options->input_format, else by the ending. */
+static vecmill_status choose_format(const struct job_options *options, struct choice *choice,
+                                    vecmill_err *err)
+{
+    const bool is_named = options->input_format != NULL;
+    const char *name = is_named                           ? options->input_format
+                       : strcmp(options->input, "-") == 0 ? "txt"
+                                                          : options->input;
+    size_t bytes = strlen(name);
+    const bool is_gzip = strip(name, &bytes, ".gz");
+    if (!is_gzip && !is_named) (void)strip_foreign(name, &bytes);
+    const bool is_word = is_named || name != options->input;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        const char *word = formats[i].ending + 1;
+        const bool matches = is_word ? strlen(word) == bytes && memcmp(name, word, bytes) == 0
+                                     : strip(name, &bytes, formats[i].ending);
+        if (!matches) continue;
+        *choice = (struct choice){.format = formats[i].format,
+                                  .packing = is_gzip ? UNPACK_GZIP : UNPACK_ANY,
+                                  .delimiter = formats[i].delimiter};
         return VECMILL_OK;
     }
-    if (named)
-        return err_set(
-            err, VECMILL_E_USAGE,
-            "input format \"%s\" is unknown; txt, jsonl and csv are known, each also .gz",
-            options->input_format);
+    if (is_named)
+        return err_set(err, VECMILL_E_USAGE,
+                       "input format \"%s\" is unknown; txt, jsonl, json, csv and tsv are known, "
+                       "each also with .gz",
+                       options->input_format);
     return err_set(err, VECMILL_E_USAGE,
-                   "%s: ends in none of .txt .jsonl .csv .txt.gz .jsonl.gz .csv.gz",
+                   "%s: ends in none of .txt .jsonl .ndjson .json .csv .tsv, with or without .gz; "
+                   "--input-format names what it is",
                    options->input);
 }
 
-static vecmill_status check_options(const struct job_options *options, enum reader_format *format,
-                                    bool *gzip, vecmill_err *err)
+static vecmill_status choose_delimiter(const struct job_options *options, struct choice *choice,
+                                       vecmill_err *err)
 {
-    VM_TRY(choose_format(options, format, gzip, err));
+    const char *word = options->delimiter;
+    if (word == NULL) return VECMILL_OK;
+    const bool is_tab = strcmp(word, "tab") == 0 || strcmp(word, "\\t") == 0;
+    const bool is_one = is_tab || strlen(word) == 1;
+    char one = word[0];
+    if (is_tab) one = '\t';
+    if (!is_one || (unsigned char)one >= 0x80 || strchr("\"\r\n", one) != NULL)
+        return err_set(err, VECMILL_E_USAGE,
+                       "--delimiter %.32s is not one character of ASCII other than a quote or the "
+                       "end of a line, nor the word tab",
+                       word);
+    if (choice->format != READER_CSV)
+        return err_set(err, VECMILL_E_USAGE,
+                       "--delimiter is for CSV, and the input is none by its name "
+                       "(--input-format csv)");
+    choice->delimiter = one;
+    choice->is_delimiter_named = true;
+    return VECMILL_OK;
+}
+
+/* All of what names say. */
+static vecmill_status choose(const struct job_options *options, struct choice *choice,
+                             vecmill_err *err)
+{
+    enum encoding_kind encoding;
+    struct choice c;
+    VM_TRY(choose_format(options, &c, err));
+    VM_TRY(choose_delimiter(options, &c, err));
+    VM_TRY(encoding_find(options->encoding, &encoding, err));
     if (options->max_document > JOB_MAX_DOCUMENT_MOST)
         return err_set(err, VECMILL_E_USAGE,
                        "--max-document is %llu bytes, the most is %u (JOB_MAX_DOCUMENT_MOST)",
                        (unsigned long long)options->max_document, JOB_MAX_DOCUMENT_MOST);
+    *choice = c;
     return VECMILL_OK;
 }
 
 vecmill_status reader_check_names(const struct job_options *options, vecmill_err *err)
 {
-    enum reader_format format;
-    bool gzip;
-    return check_options(options, &format, &gzip, err);
+    struct choice choice = {.delimiter = 0};
+    return choose(options, &choice, err);
 }
 
 vecmill_status reader_check(const struct job_options *options, vecmill_err *err)
 {
-    enum reader_format format;
-    bool gzip;
-    VM_TRY(check_options(options, &format, &gzip, err));
+    struct choice choice = {.delimiter = 0};
+    VM_TRY(choose(options, &choice, err));
     const char *path = options->input;
     if (strcmp(path, "-") == 0) return VECMILL_OK;
     struct stat st;
@@ -104,9 +160,9 @@ vecmill_status reader_check(const struct job_options *options, vecmill_err *err)
     return VECMILL_OK;
 }
 
-static void reader_layout(struct reader *r, struct arena *a, bool gzip)
+static void reader_layout(struct reader *r, struct arena *a)
 {
-    intake_layout(&r->intake, a, gzip);
+    intake_layout(&r->intake, a);
     /* Repaired text may be three times as long, quoted text six times (utf8.h, jsonx.h). */
     r->id_raw = arena_take(a, JOB_ID_BYTES_MAX, 1);
     r->id_valid = arena_take(a, 3 * (size_t)JOB_ID_BYTES_MAX, 1);
@@ -115,37 +171,40 @@ static void reader_layout(struct reader *r, struct arena *a, bool gzip)
 }
 
 /* What a format reads with. */
-static size_t layout_bytes(enum reader_format format, bool gzip)
+static size_t layout_bytes(enum reader_format format)
 {
     struct reader r = {.format = format};
     struct arena a;
     arena_count(&a);
-    reader_layout(&r, &a, gzip);
+    reader_layout(&r, &a);
     return arena_bytes(&a);
 }
 
 size_t reader_bytes(const struct job_options *options)
 {
-    enum reader_format format;
-    bool gzip;
-    if (choose_format(options, &format, &gzip, NULL) != VECMILL_OK) return 0;
-    return layout_bytes(format, gzip);
+    struct choice choice = {.delimiter = 0};
+    if (choose_format(options, &choice, NULL) != VECMILL_OK) return 0;
+    return layout_bytes(choice.format);
+}
+
+size_t reader_heap_bytes(const struct job_options *options)
+{
+    return intake_heap_bytes(options->encoding);
 }
 
 vecmill_status reader_open(struct reader *r, const struct job_options *options, void *memory,
                            const atomic_int *stop, vecmill_err *err)
 {
-    enum reader_format format;
-    bool gzip;
-    VM_TRY(check_options(options, &format, &gzip, err));
+    struct choice choice = {.delimiter = 0};
+    VM_TRY(choose(options, &choice, err));
     *r = (struct reader){.intake.fd = -1,
-                         .format = format,
+                         .format = choice.format,
                          .field = options->field != NULL ? options->field : "text",
                          .id_field = options->id_field != NULL ? options->id_field : "id",
                          .max_document = max_document(options),
                          .line = 1};
     struct arena a;
-    const size_t bytes = layout_bytes(format, gzip);
+    const size_t bytes = layout_bytes(choice.format);
     vecmill_status status = VECMILL_OK;
     if (memory == NULL) {
         status = mem_map(bytes, "reading the input", &r->memory, err);
@@ -154,14 +213,28 @@ vecmill_status reader_open(struct reader *r, const struct job_options *options, 
         memory = r->memory;
     }
     arena_init(&a, memory, bytes);
-    reader_layout(r, &a, gzip);
+    reader_layout(r, &a);
     assert(arena_ok(&a));
-    status = intake_open(&r->intake, options->input, stop, err);
+    const struct intake_hints hints = {
+        .path = options->input, .encoding = options->encoding, .packing = choice.packing};
+    status = intake_open(&r->intake, &hints, stop, err);
     if (status != VECMILL_OK) goto done;
-    if (format == READER_CSV) status = csv_open(r, options->id_field != NULL, err);
+    if (choice.format == READER_CSV) {
+        r->csv.delimiter = choice.delimiter;
+        r->csv.is_delimiter_named = choice.is_delimiter_named || choice.delimiter != ',';
+        status = csv_open(r, options->id_field != NULL, err);
+    }
 done:
     if (status != VECMILL_OK) reader_close(r);
     return status;
+}
+
+uint64_t reader_hash(const struct reader *r)
+{
+    uint64_t seed = encoding_hash(r->intake.encoding);
+    if (r->format == READER_CSV && r->csv.delimiter != ',')
+        seed ^= (uint64_t)(unsigned char)r->csv.delimiter << 56;
+    return XXH3_64bits_withSeed(r->field, strlen(r->field), seed);
 }
 
 void reader_close(struct reader *r)
@@ -193,18 +266,13 @@ void reader_keep_id(struct reader *r, struct area *area, struct record *record)
     record->id = id;
 }
 
-/* A line as it lies in the area from area->used on; kept < bytes when it was longer than the most. */
-struct line {
-    uint64_t bytes; /* of the file's line, without its end */
-    size_t kept;
-};
-
-/* Reads the next line behind area->used, keeping max_document + 1 bytes at most: the one more may be
- * the carriage return that is taken off. *end: there was none. */
-static vecmill_status read_line(struct reader *r, struct area *area, struct line *line, bool *end,
-                                vecmill_err *err)
+/* Reads the next line behind area->used, keeping MARK_BYTES + 1 more than max_document at most: those may be
+ * a byte order mark, as a file has that was put behind another, and a carriage return, which are taken off.
+ * *end: there was none. */
+static vecmill_status read_line(struct reader *r, struct area *area, struct reader_line *line,
+                                bool *end, vecmill_err *err)
 {
-    const size_t most = (size_t)r->max_document + 1;
+    const size_t most = (size_t)r->max_document + MARK_BYTES + 1;
     char *out = area->data + area->used;
     size_t kept = 0;
     uint64_t bytes = 0;
@@ -228,16 +296,26 @@ static vecmill_status read_line(struct reader *r, struct area *area, struct line
     *end = bytes == 0 && !complete;
     if (*end) return VECMILL_OK;
     if (complete && bytes > 0 && last == '\r') bytes--;
-    *line = (struct line){.bytes = bytes, .kept = bytes < kept ? (size_t)bytes : kept};
+    if (kept >= MARK_BYTES && bytes >= MARK_BYTES && memcmp(out, MARK, MARK_BYTES) == 0) {
+        bytes -= MARK_BYTES;
+        kept -= MARK_BYTES;
+        memmove(out, out + MARK_BYTES, kept);
+    }
+    *line = (struct reader_line){.bytes = bytes, .kept = bytes < kept ? (size_t)bytes : kept};
     return VECMILL_OK;
 }
 
+static const char *unit(const struct reader *r)
+{
+    return r->format == READER_JSON ? "value" : "line";
+}
+
 /* Whether the line may be a record; *why says that it is too long. */
-static bool fits(const struct reader *r, const struct line *line, vecmill_err *why)
+static bool fits(const struct reader *r, const struct reader_line *line, vecmill_err *why)
 {
     if (line->bytes <= r->max_document) return true;
-    err_set(why, VECMILL_E_LIMIT, "the line holds %llu bytes, the maximum (--max-document) is %llu",
-            (unsigned long long)line->bytes, (unsigned long long)r->max_document);
+    err_set(why, VECMILL_E_LIMIT, "the %s holds %llu bytes, the maximum (--max-document) is %llu",
+            unit(r), (unsigned long long)line->bytes, (unsigned long long)r->max_document);
     return false;
 }
 
@@ -293,8 +371,9 @@ static void keep_id_of_failed(struct reader *r, struct area *area, const struct 
         reader_keep_id(r, area, record);
 }
 
-static vecmill_status jsonl_record(struct reader *r, struct area *area, const struct line *line,
-                                   struct record *record, vecmill_err *err)
+static vecmill_status json_record(struct reader *r, struct area *area,
+                                  const struct reader_line *line, struct record *record,
+                                  vecmill_err *err)
 {
     struct jline json;
     char *out = area->data + area->used;
@@ -307,8 +386,8 @@ static vecmill_status jsonl_record(struct reader *r, struct area *area, const st
     if (json.top.kind == JLINE_STRING) {
         text = &json.top;
     } else if (json.top.kind != JLINE_OBJECT) {
-        return err_set(err, VECMILL_E_INPUT, "the line is %s, an object or a string is needed",
-                       jline_kind_words(json.top.kind));
+        return err_set(err, VECMILL_E_INPUT, "the %s is %s, an object or a string is needed",
+                       unit(r), jline_kind_words(json.top.kind));
     }
     const bool has_id = json.id.kind != JLINE_ABSENT;
     if (has_id) VM_TRY(save_id(r, &json.id, record, err));
@@ -326,31 +405,68 @@ static vecmill_status jsonl_record(struct reader *r, struct area *area, const st
                    jline_kind_words(text->kind));
 }
 
+/* What a line that is no JSON seems to be of; NULL: no guess. */
+static const char *guess(const char *text, size_t bytes)
+{
+    size_t at = 0;
+    while (at < bytes && (text[at] == ' ' || text[at] == '\t'))
+        at++;
+    if (at == bytes || text[at] == '{' || text[at] == '"') return NULL;
+    if (text[at] == '<') return "HTML or XML";
+    if (memchr(text, ',', bytes) != NULL || memchr(text, ';', bytes) != NULL ||
+        memchr(text, '\t', bytes) != NULL)
+        return "a table (--input-format csv)";
+    return "plain text (--input-format txt)";
+}
+
+void reader_take_json(struct reader *r, struct area *area, const struct reader_line *value,
+                      struct record *record)
+{
+    vecmill_err why;
+    const char *text = area->data + area->used;
+    if (fits(r, value, &why)) {
+        if (json_record(r, area, value, record, &why) == VECMILL_OK) return;
+    } else {
+        struct jline json;
+        (void)jline_scan(text, value->kept, r->field, r->id_field, &json, NULL);
+        keep_id_of_failed(r, area, &json, record);
+    }
+    reader_fail(area, record, &why);
+}
+
+/* Of a first line that is none of JSON Lines, what the whole is. */
+static vecmill_status check_first(struct reader *r, const char *text, size_t bytes,
+                                  vecmill_err *err)
+{
+    struct jline json;
+    if (jline_scan(text, bytes, r->field, r->id_field, &json, NULL) != VECMILL_OK)
+        r->seems = guess(text, bytes);
+    const char *what = json_over_lines(text, bytes);
+    if (what == NULL) return VECMILL_OK;
+    return err_set(err, VECMILL_E_INPUT,
+                   "%s: is %s, not a document a line; --input-format json reads it", r->intake.name,
+                   what);
+}
+
 static vecmill_status jsonl_next(struct reader *r, struct area *area, struct record *record,
                                  bool *end, vecmill_err *err)
 {
-    struct line line;
+    struct reader_line line;
+    const char *text = area->data + area->used;
     do {
         VM_TRY(read_line(r, area, &line, end, err));
         if (*end) return VECMILL_OK;
         record->line = r->line++;
-    } while (line.bytes <= r->max_document && blank(area->data + area->used, line.kept));
-    vecmill_err why;
-    if (!fits(r, &line, &why)) {
-        struct jline json;
-        (void)jline_scan(area->data + area->used, line.kept, r->field, r->id_field, &json, NULL);
-        keep_id_of_failed(r, area, &json, record);
-        reader_fail(area, record, &why);
-        return VECMILL_OK;
-    }
-    if (jsonl_record(r, area, &line, record, &why) != VECMILL_OK) reader_fail(area, record, &why);
+    } while (line.bytes <= r->max_document && blank(text, line.kept));
+    if (r->n_records == 0) VM_TRY(check_first(r, text, line.kept, err));
+    reader_take_json(r, area, &line, record);
     return VECMILL_OK;
 }
 
 static vecmill_status txt_next(struct reader *r, struct area *area, struct record *record,
                                bool *end, vecmill_err *err)
 {
-    struct line line;
+    struct reader_line line;
     VM_TRY(read_line(r, area, &line, end, err));
     if (*end) return VECMILL_OK;
     record->line = r->line++;
@@ -382,13 +498,34 @@ vecmill_status reader_next(struct reader *r, struct area *area, struct record *r
     case READER_CSV:
         status = csv_next(r, area, &next, &ended, err);
         break;
+    case READER_JSON:
+        status = json_next(r, area, &next, &ended, err);
+        break;
     }
     if (status != VECMILL_OK) return status;
     *end = ended;
     if (ended) return VECMILL_OK;
     next.index = r->n_records++;
+    r->n_ok += next.reason == NULL;
+    if (next.reason != NULL && next.index == 0) {
+        err_set(&r->first_fault, VECMILL_E_INPUT, "%s", next.reason);
+        r->first_line = next.line;
+    }
     *record = next;
     return VECMILL_OK;
+}
+
+vecmill_status reader_refuse(const struct reader *r, vecmill_err *err)
+{
+    const char *name = r->intake.name;
+    const unsigned long long n = r->n_records, line = r->first_line;
+    if (n == 0 || r->n_ok > 0) return VECMILL_OK;
+    if (r->first_fault.status == VECMILL_OK) /* it was in an earlier run */
+        return err_set(err, VECMILL_E_INPUT, "no document of %s could be read, of %llu", name, n);
+    return err_set(err, VECMILL_E_INPUT,
+                   "no document of %s could be read, of %llu%s%s; line %llu: %s", name, n,
+                   r->seems != NULL ? ": it seems to be " : "", r->seems != NULL ? r->seems : "",
+                   line, r->first_fault.message);
 }
 
 void reader_tell(const struct reader *r, struct reader_point *point)
@@ -396,7 +533,9 @@ void reader_tell(const struct reader *r, struct reader_point *point)
     *point = (struct reader_point){.bytes = r->intake.consumed,
                                    .digest = intake_digest(&r->intake),
                                    .line = r->line,
-                                   .record = r->n_records};
+                                   .record = r->n_records,
+                                   .read = r->n_ok,
+                                   .in_array = r->in_array};
 }
 
 static vecmill_status changed(const struct reader *r, const char *how, uint64_t bytes,
@@ -422,11 +561,14 @@ vecmill_status reader_pass(struct reader *r, const struct reader_point *point, v
     /* A CSV header that has become longer may end behind the place. */
     if (s->consumed != point->bytes || intake_digest(s) != point->digest)
         return changed(r, "in", point->bytes, err);
-    if (s->consumed > 0 && s->last != '\n') { /* the last record ended with the input */
+    if (r->format != READER_JSON && s->consumed > 0 &&
+        s->last != '\n') { /* the last record ended with the input */
         VM_TRY(intake_peek(s, &data, &n, err));
         if (n > 0) return changed(r, "there is more behind", point->bytes, err);
     }
     r->line = point->line;
     r->n_records = point->record;
+    r->n_ok = point->read;
+    r->in_array = point->in_array;
     return VECMILL_OK;
 }

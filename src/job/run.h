@@ -37,6 +37,7 @@ struct run {
     vecmill_err end;           /* status OK: the input is at its end */
     bool is_suspect;           /* its pack is damaged: nothing of it is kept */
     bool broken;               /* the work done while the input was waited for failed */
+    bool is_refused;           /* the input has been read, and holds no document */
     float *vector, *zeros;     /* [dim] */
     void *reader_memory;
     size_t memory_bytes; /* of the piece that this begins */

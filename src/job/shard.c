@@ -17,7 +17,7 @@
 
 /* Members of each file, in the order of enum paths_file; and of formats, of enum reader_format. */
 static const char *const file_keys[PATHS_FILES] = {"errors", "ids", "output"};
-static const char *const format_words[] = {"txt", "jsonl", "csv"};
+static const char *const format_words[] = {"txt", "jsonl", "csv", "json"};
 static const char *const output_words[] = {"jsonl", "npy"};
 
 uint64_t shard_rows(uint64_t documents, uint32_t shard, uint32_t shards)
@@ -247,7 +247,7 @@ static vecmill_status read_members(const json_t *json, const char *name, struct 
     get_word(&o, "isa", r->isa, sizeof r->isa);
     r->dim = get_u32(&o, "dim", 1, UINT32_MAX);
     r->npy = get_choice(&o, "output_format", output_words, 2) != 0;
-    r->format = (enum reader_format)get_choice(&o, "input_format", format_words, 3);
+    r->format = (enum reader_format)get_choice(&o, "input_format", format_words, 4);
     r->field = get_digest(&o, "field_xxh3");
     r->id_field = get_digest(&o, "id_field_xxh3");
     r->max_document = get_u64(&o, "max_document");

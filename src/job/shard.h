@@ -21,7 +21,7 @@ struct shard_file {
 };
 
 struct shard {
-    struct journal_run run; /* gzip is not told: it changes no document */
+    struct journal_run run;
     struct reader_point
         input; /* behind its last document: .record is the number of all shards' documents */
     uint64_t rows, failed, tokens, truncated, replaced_bytes;

@@ -61,7 +61,7 @@ static const char *differ(const struct shard *a, const struct shard *b, char *te
     else if (x->format != y->format)
         snprintf(text, room, "read with other --input-format");
     else if (x->field != y->field || x->id_field != y->id_field)
-        snprintf(text, room, "read with other --field or --id-field");
+        snprintf(text, room, "read with other --field, --encoding, --delimiter or --id-field");
     else if (x->max_document != y->max_document)
         snprintf(text, room, "read with --max-document %" PRIu64 " and %" PRIu64, x->max_document,
                  y->max_document);

@@ -1,12 +1,18 @@
 """embed: formats in and out, what becomes of odd and bad documents, what is told about a run."""
 
 import array
+import bz2
+import csv
 import gzip
+import io
 import json
+import lzma
 import math
 import os
+import pickle
 import pty
 import subprocess
+import zlib
 
 import harness
 
@@ -30,10 +36,10 @@ class Formats(harness.Case):
         self.assertEqual(self.vectors("b.jsonl", lines), want, "bare strings")
         self.assertEqual(self.vectors("c.jsonl", [{"x": [1], "body": text} for text in lines],
                                       "--field", "body"), want)
-        csv = 'number,text\r\n' + "".join(f'{i},"{text}"\r\n' for i, text in enumerate(lines))
-        self.assertEqual(self.vectors("a.csv", csv), want)
-        self.assertEqual(self.vectors("b.csv", csv, "--field", "2"), want)
-        for name, content in (("a.txt.gz", "\n".join(lines)), ("a.csv.gz", csv),
+        table = 'number,text\r\n' + "".join(f'{i},"{text}"\r\n' for i, text in enumerate(lines))
+        self.assertEqual(self.vectors("a.csv", table), want)
+        self.assertEqual(self.vectors("b.csv", table, "--field", "2"), want)
+        for name, content in (("a.txt.gz", "\n".join(lines)), ("a.csv.gz", table),
                               ("a.jsonl.gz", "\n".join(map(json.dumps, lines)))):
             self.assertEqual(self.vectors(name, gzip.compress(content.encode())), want, name)
 
@@ -94,8 +100,77 @@ class Formats(harness.Case):
         want = self.vectors("a.txt", "one\ntwo\n")
         self.assertEqual(self.vectors("b.txt", "one\r\ntwo"), want)
         self.assertEqual(self.vectors("c.txt", "\ufeffone\ntwo\n"), want)
-        self.embed("-i", self.file("d.txt", "one\ntwo\n".encode("utf-16")), "-o", "no.npy", code=8)
+        self.assertEqual(self.vectors("d.txt", "one\rtwo\r"), want)
+        self.assertEqual(self.vectors("e.txt", "\ufeffone\n\ufefftwo\n"), want)
+        for encoding in "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be":
+            self.assertEqual(self.vectors("f.txt", "one\ntwo\n".encode(encoding)), want, encoding)
+
+    def test_the_first_bytes_decide_on_stdin_too(self):
+        text = "one\ntwo\n".encode()
+        want = self.vectors("a.txt", text)
+        for name, data, args in (("gzip", gzip.compress(text), ()),
+                                 ("gzip, named", gzip.compress(text), ("--input-format", "txt.gz")),
+                                 ("members", gzip.compress(text[:4]) + gzip.compress(text[4:]), ()),
+                                 ("gzip and rest", gzip.compress(text) + b"\0\0rest", ()),
+                                 ("UTF-16", text.decode().encode("utf-16-le"), ()),
+                                 ("UTF-16 in gzip", gzip.compress(text.decode().encode("utf-16")), ())):
+            run = self.embed("-i", "-", "-o", "out.npy", *args, stdin=data)
+            npy = harness.Npy(self.path("out.npy"))
+            self.assertEqual([npy.raw(i) for i in range(npy.n)], want, name)
+            self.assertEqual("behind its last gzip member" in run.err, "rest" in name)
+        for word, data in (("xz", lzma.compress(text)), ("bzip2", bz2.compress(text)), ("zlib", zlib.compress(text)),
+                           ("a pickle", pickle.dumps([1] * 9)), ("a program", open(harness.VECMILL, "rb").read(999)),
+                           ("NumPy", open(self.path("out.npy"), "rb").read()), ("gzip inside gzip",
+                           gzip.compress(gzip.compress(text)))):
+            run = self.embed("-i", "-", "-o", "out.npy", code=8, stdin=data)
+            self.assertRegex(run.err, f"standard input: is .*{word}.*, not text; ")
+        self.assertEqual(harness.Npy(self.path("out.npy")).n, 2)
+
+    def test_encodings(self):
+        """As Python's codecs write them."""
+        for encoding, texts in (("cp1252", ["5 € „fünf“", "naïve"]), ("latin-1", ["größer", "naïve"]),
+                                ("iso8859_15", ["5 €", "Œuvre"]), ("koi8_r", ["привет мир", "да"]),
+                                ("shift_jis", ["日本語のテキスト", "テスト"]), ("gb18030", ["中文文本", "一二三"]),
+                                ("big5", ["中文", "測試"]), ("euc_kr", ["한국어", "문장"]), ("utf-7", ["ä+b", "c"]),
+                                ("utf_16_be", ["ä", "中"])):
+            want = self.vectors("a.txt", "\n".join(texts))
+            content = "\n".join(texts).encode(encoding)
+            self.assertEqual(self.vectors("b.txt", content, "--encoding", encoding), want, encoding)
+        table = "id;Überschrift\n1;grün\n".encode("cp1252")
+        want = self.vectors("c.jsonl", ["grün"])
+        self.assertEqual(self.vectors("c.csv", table, "--encoding", "Windows-1252", "--delimiter", ";", "--field",
+                                      "Überschrift"), want)
+        self.assertEqual(self.vectors("c.json", json.dumps(["grün"], ensure_ascii=False).encode("cp1252"),
+                                      "--encoding", "cp1252"), want)
+        run = self.embed("-i", self.file("d.txt", "gut\ngrün\n".encode("latin-1")), "-o", "out.npy")
+        self.assertRegex(run.err, "warning: .*d.txt line 2: 1 byte of the document means nothing")
+        self.refused("--encoding klingon is unknown", "embed", "-i", "d.txt", "-o", "out.npy", "--encoding", "klingon")
+        self.refused("--encoding klingon is unknown", "plan", "-i", "d.txt", "-o", "out.npy", "--encoding", "klingon")
+
+    def test_json_and_tables(self):
+        """As Python's json and csv write them."""
+        rows = [{"id": i, "text": text, "score": math.nan, "tags": [{"text": "no"}]} for i, text in enumerate(TEXTS)]
+        want = self.vectors("a.jsonl", rows)
+        for name, content in (("a.json", json.dumps(rows)), ("b.json", json.dumps(rows, indent=2)),
+                              ("c.json", "\n".join(json.dumps(row, indent=1) for row in rows)),
+                              ("d.json", "".join(map(json.dumps, rows))), ("e.json", json.dumps(rows) + "[]"),
+                              ("f.json.gz", gzip.compress(json.dumps(rows, indent="\t").encode()))):
+            self.assertEqual(self.vectors(name, content), want, name)
+            self.assertEqual(self.lines("out.npy.ids.jsonl"), list(range(len(rows))))
+        for name in "a.json", "b.json", "c.json":
+            run = self.embed("-i", "-", "-o", "no.npy", "--input-format", "jsonl", code=8,
+                             stdin=open(self.path(name), "rb").read())
+            self.assertRegex(run.err, "standard input: is .*; --input-format json reads it")
         self.assertFalse(self.exists("no.npy"))
+        for name, delimiter, args in (("a.tsv", "\t", ()), ("b.csv", ";", ("--delimiter", ";")),
+                                      ("c.csv", "\t", ("--delimiter", "tab")), ("d.csv", "|", ("--delimiter=|",))):
+            table = io.StringIO()
+            writer = csv.writer(table, delimiter=delimiter)
+            writer.writerows([["id", "text"], *([row["id"], row["text"]] for row in rows)])
+            self.assertEqual(self.vectors(name, table.getvalue(), *args), want, name)
+            if args:
+                run = self.embed("-i", name, "-o", "no.npy", code=8)
+                self.assertIn("--delimiter " + (args[-1] if args[-1] == "tab" else f"'{delimiter}'"), run.err)
 
 
 class Dimensions(harness.Case):
@@ -218,6 +293,22 @@ class BadDocuments(harness.Case):
             self.assertEqual(row["embedding"] is None, i in errors)
             if i not in errors:
                 self.assertEqual(array.array("f", row["embedding"]).tobytes(), npy.raw(i))
+
+    def test_an_input_of_no_document_leaves_the_output(self):
+        self.embed("-i", self.file("good.jsonl", ["good"]), "-o", "out.npy")
+        with open(self.path("out.npy"), "rb") as file:
+            before = file.read()
+        for name, content, words in (("a.jsonl", "plain words\n" * 3, "plain text"), ("b.jsonl", "id,text\n1,a\n", "a table"),
+                                     ("c.jsonl", "<!DOCTYPE html>\n<p>\n", "HTML"), ("d.jsonl", [{"body": "a"}], 'no "text"'),
+                                     ("e.csv", "id,text\n1\n", "1 columns"), ("f.json", "[1, 2]", "a number")):
+            for more in (), ("--force",):
+                run = self.embed("-i", self.file(name, content), "-o", "out.npy", *more, code=8)
+                self.assertIn(words, run.err)
+                with open(self.path("out.npy"), "rb") as file:
+                    self.assertEqual(file.read(), before)
+                self.assertEqual([n for n in os.listdir(self.dir) if n.startswith("out.")], ["out.npy"])
+        run = self.embed("-i", "d.jsonl", "-o", "-", code=8)
+        self.assertEqual(run.objects(), [{"id": None, "index": 0, "embedding": None, "error": 'the object has no "text"'}])
 
     def test_errors_on_stdout_runs_go_to_stderr(self):
         run = self.embed("-i", "-", "-o", "-", "--input-format", "jsonl", "--progress", "none", code=3,

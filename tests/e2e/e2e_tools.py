@@ -156,8 +156,10 @@ class Tokenize(harness.Case):
         self.assertEqual(set(lines[1]), {"error"})
 
     def test_any_bytes_give_valid_json(self):
-        lines = self.tokenize(stdin=bytes(b for b in range(256) if b != 10) + b"\n").objects()
+        data = bytes(b for b in range(256) if b != 10) + b"\n"
+        lines = self.tokenize("--encoding", "utf-8", stdin=data).objects()
         self.assertEqual(len(lines), 1)
+        self.tokenize(stdin=data, code=8)
 
 
 class Models(harness.Case):

@@ -17,7 +17,6 @@ static const struct journal_run some_run = {.identity = "0123456789abcdef0123456
                                             .dim = 3,
                                             .npy = true,
                                             .format = READER_CSV,
-                                            .gzip = true,
                                             .max_document = 1000,
                                             .field = 77,
                                             .id_field = UINT64_MAX,
@@ -27,16 +26,20 @@ static const struct journal_run some_run = {.identity = "0123456789abcdef0123456
 /* With n documents. */
 static struct journal_point point_of(uint64_t n)
 {
-    return (struct journal_point){
-        .documents = n,
-        .failed = n / 2,
-        .tokens = 9 * n,
-        .truncated = n / 3,
-        .replaced_bytes = 1,
-        .input = {.bytes = 100 * n, .digest = ~n, .line = n + 2, .record = 7 * n},
-        .files = {{.bytes = 5 * n, .inode = 1, .mtime_ns = 2},
-                  {.bytes = 6 * n, .inode = 3, .mtime_ns = 4},
-                  {.bytes = 128 + 12 * n, .inode = 5, .mtime_ns = 6}}};
+    return (struct journal_point){.documents = n,
+                                  .failed = n / 2,
+                                  .tokens = 9 * n,
+                                  .truncated = n / 3,
+                                  .replaced_bytes = 1,
+                                  .input = {.bytes = 100 * n,
+                                            .digest = ~n,
+                                            .line = n + 2,
+                                            .record = 7 * n,
+                                            .read = 6 * n,
+                                            .in_array = n % 2 == 1},
+                                  .files = {{.bytes = 5 * n, .inode = 1, .mtime_ns = 2},
+                                            {.bytes = 6 * n, .inode = 3, .mtime_ns = 4},
+                                            {.bytes = 128 + 12 * n, .inode = 5, .mtime_ns = 6}}};
 }
 
 static void assert_point(const struct journal_point *point, uint64_t n)
@@ -47,13 +50,14 @@ static void assert_point(const struct journal_point *point, uint64_t n)
     expected.complete = point->complete;
     assert_memory_equal(point->files, expected.files, sizeof expected.files);
     assert_int_equal(point->documents, n);
-    assert_true(point->failed == expected.failed && point->tokens == expected.tokens &&
-                point->truncated == expected.truncated &&
-                point->replaced_bytes == expected.replaced_bytes &&
-                point->input.bytes == expected.input.bytes &&
-                point->input.digest == expected.input.digest &&
-                point->input.line == expected.input.line &&
-                point->input.record == expected.input.record);
+    assert_true(
+        point->failed == expected.failed && point->tokens == expected.tokens &&
+        point->truncated == expected.truncated &&
+        point->replaced_bytes == expected.replaced_bytes &&
+        point->input.bytes == expected.input.bytes &&
+        point->input.digest == expected.input.digest && point->input.line == expected.input.line &&
+        point->input.record == expected.input.record && point->input.read == expected.input.read &&
+        point->input.in_array == expected.input.in_array);
 }
 
 static struct paths paths; /* "out", "j" */
@@ -89,7 +93,7 @@ static void written_and_read(void **state)
         assert_int_equal(journal_read(&j, &run, &point, NULL), VECMILL_OK);
         assert_string_equal(run.identity, some_run.identity);
         assert_string_equal(run.isa, some_run.isa);
-        assert_true(run.dim == 3 && run.npy && run.format == READER_CSV && run.gzip &&
+        assert_true(run.dim == 3 && run.npy && run.format == READER_CSV &&
                     run.max_document == 1000 && run.field == 77 && run.id_field == UINT64_MAX &&
                     run.shard == 2 && run.shards == 7);
         assert_point(&point, n);
@@ -183,8 +187,8 @@ static void what_is_none(void **state)
     char *bytes = kit_read(path, &size);
     struct journal_point point;
     for (size_t n = 0; n < size; n += n < 200 ? 1 : 97)
-        assert_int_equal(parse(bytes, n, &point, "bytes, not 8360"), VECMILL_E_USAGE);
-    assert_int_equal(parse(bytes, size + 1, &point, "has 8361 bytes, not 8360"), VECMILL_E_USAGE);
+        assert_int_equal(parse(bytes, n, &point, "bytes, not 8376"), VECMILL_E_USAGE);
+    assert_int_equal(parse(bytes, size + 1, &point, "has 8377 bytes, not 8376"), VECMILL_E_USAGE);
     bytes[8] = 2;
     assert_int_equal(parse(bytes, size, &point, "is of version 2, this program's are of 3"),
                      VECMILL_E_USAGE);

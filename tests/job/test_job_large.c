@@ -134,8 +134,8 @@ static void a_small_file_that_unpacks_to_much(void **state)
     /* In a child, whose peak does not hold the zeros. */
     const pid_t child = fork();
     if (child == 0) {
-        const struct job_options options = {.input = kit_path("bomb.txt.gz"),
-                                            .max_document = 1 << 20};
+        const struct job_options options = {
+            .input = kit_path("bomb.txt.gz"), .encoding = "utf-8", .max_document = 1 << 20};
         struct seen seen = {.n = 0};
         if (job_each(&options, on_document, &seen, NULL) != VECMILL_OK) _exit(1);
         if (seen.n != 1 || strstr(seen.reason, "holds 67108864 bytes") == NULL) _exit(2);

@@ -59,7 +59,7 @@ struct job_case {
     size_t bytes;
     const char *seen; /* as above, or the message of E_INPUT behind the file's name */
     vecmill_status status;
-    const char *field, *id_field;
+    const char *field, *id_field, *encoding, *delimiter;
     uint64_t max_document;
 };
 
@@ -77,23 +77,95 @@ static const struct job_case cases[] = {
     {"txt: CRLF", "txt", IN("a\r\nb\r\n"), "[a][b]"},
     {"txt: one carriage return is taken", "txt", IN("a\r\r\n"), "[a<0D>]"},
     {"txt: a carriage return alone stays", "txt", IN("a\rb\n"), "[a<0D>b]"},
-    {"txt: a carriage return at the end stays", "txt", IN("a\r"), "[a<0D>]"},
+    {"txt: a carriage return at the end stays", "txt", IN("a\nb\r"), "[a][b<0D>]"},
+    {"txt: carriage returns alone end lines", "txt", IN("a\rb\r\rc"), "[a][b][][c]"},
+    {"txt: one alone too", "txt", IN("a\r"), "[a]"},
+    {"jsonl: carriage returns alone", "jsonl", IN("\"a\"\r\"b\"\r"), "[a][b]"},
+    {"csv: carriage returns alone", "csv", IN("id,text\r1,a\r2,\"b\rc\"\r"),
+     "\"1\"=[a]\"2\"=[b<0A>c]"},
     {"txt: CRLF alone is an empty document", "txt", IN("\r\n"), "[]"},
     {"txt: mark at the front", "txt", IN("\xEF\xBB\xBFone\n"), "[one]"},
     {"txt: mark and nothing else", "txt", IN("\xEF\xBB\xBF"), ""},
-    {"txt: mark in the middle stays", "txt",
-     IN("a\n\xEF\xBB\xBF"
-        "b"),
-     "[a][<EF><BB><BF>b]"},
+    {"txt: marks at the fronts of lines", "txt",
+     IN("\xEF\xBB\xBF"
+        "a\n\xEF\xBB\xBF"
+        "b\r\n\xEF\xBB\xBF\n\xEF\xBB\xBF"
+        "12345678\r\n"),
+     "[a][b][][12345678]", .max_document = 8},
+    {"txt: a mark inside a line stays", "txt", IN("a\xEF\xBB\xBF\n\xEF\xBB"),
+     "[a<EF><BB><BF>][<EF><BB>]"},
+    {"jsonl: marks at the fronts of lines", "jsonl",
+     IN("\"a\"\n\xEF\xBB\xBF{\"text\":\"b\"}\n\xEF\xBB\xBF\n"), "[a][b]"},
+    {"csv: marks at the fronts of records", "csv",
+     IN("text\na\n\xEF\xBB\xBF"
+        "b\n\"c\n\xEF\xBB\xBF\"\n\xEF\xBB\n\xEF\xBB\xBF"),
+     "[a][b][c<0A><EF><BB><BF>][<EF><BB>]"},
     {"txt: half a mark stays", "txt", IN("\xEF\xBB"), "[<EF><BB>]"},
     {"txt: UTF-16 little", "txt",
      IN("\xFF\xFE"
+        "a\0\xE4\0\n\0\x3D\xD8\x00\xDE"),
+     "[a<C3><A4>][<F0><9F><98><80>]"},
+    {"txt: UTF-16 big", "txt", IN("\xFE\xFF\0a\0\n\x4E\x00"), "[a][<E4><B8><80>]"},
+    {"txt: UTF-16 mark alone", "txt", IN("\xFF\xFE"), ""},
+    {"txt: UTF-16 cut in a letter", "txt",
+     IN("\xFF\xFE"
+        "a\0b"),
+     "[a<FF>]"},
+    {"txt: UTF-16 with half a pair", "txt", IN("\xFF\xFE\x3D\xD8z\0"), "[<E1><80>z]"},
+    {"txt: UTF-16 without a mark", "txt", IN("a\0b\0\n\0c\0"), "[ab][c]"},
+    {"txt: UTF-16 big without a mark", "txt", IN("\0a\0b\0\n\0c"), "[ab][c]"},
+    {"txt: UTF-16 of Cyrillic without a mark", "txt",
+     IN("\x3F\x04\x40\x04\x38\x04\x32\x04\x35\x04\x42\x04 \0\x3C\x04\x38\x04\x40\x04\n\0"),
+     "[<D0><BF><D1><80><D0><B8><D0><B2><D0><B5><D1><82> <D0><BC><D0><B8><D1><80>]"},
+    {"txt: UTF-16 of Chinese without a mark", "txt",
+     IN("\x4E\x2D\x65\x87\x8B\xD5\x9A\x8C\x00\x0A\x4E\x00\x53\x41\x00\x0A"),
+     "[<E4><B8><AD><E6><96><87><E8><AF><95><E9><AA><8C>][<E4><B8><80><E5><8D><81>]"},
+    {"txt: UTF-16 as it is, asked for", "txt", IN("a\0b\0\n\0c\0"), "[a<00>b<00>][<00>c<00>]",
+     .encoding = "utf-8"},
+    {"txt: UTF-32", "txt", IN("\xFF\xFE\0\0a\0\0\0\n\0\0\0\0\xD8\0\0"), "[a][<F1><80><80>]"},
+    {"txt: UTF-32 big without a mark", "txt", IN("\0\0\0a\0\1\xF6\0\0\0\0\n"),
+     "[a<F0><9F><98><80>]"},
+    {"txt: Latin-1", "txt", IN("gr\xFC\xDF\x80\n"), "[gr<C3><BC><C3><9F><C2><80>]",
+     .encoding = "Latin_1"},
+    {"txt: Windows-1252", "txt", IN("\x80 5 \x93q\x94\x81\n"),
+     "[<E2><82><AC> 5 <E2><80><9C>q<E2><80><9D><FF>]", .encoding = "cp1252"},
+    {"txt: iconv's", "txt", IN("\x83\x65\x83\x58\x83\x67\n\x83"),
+     "[<E3><83><86><E3><82><B9><E3><83><88>][<FF>]", .encoding = "shift_jis"},
+    {"txt: iconv's, a letter held back", "txt", IN("a\xF2"), "[<E1><BA><A1>]",
+     .encoding = "cp1258"},
+    {"txt: iconv's, the last letter held back", "txt", IN("ba"), "[ba]", .encoding = "cp1258"},
+    {"txt: UTF-16 named", "txt", IN("a\0"), "[a]", .encoding = "utf-16"},
+    {"txt: UTF-16 big named", "txt", IN("\xFE\xFF\0a"), "[a]", .encoding = "UTF-16-BE"},
+    {"txt: a mark against the name", "txt",
+     IN("\xFF\xFE"
         "a\0"),
-     FAILS(": is UTF-16 (it begins with FF FE); UTF-8 is needed")},
-    {"txt: UTF-16 big", "txt", IN("\xFE\xFF\0a"),
-     FAILS(": is UTF-16 (it begins with FE FF); UTF-8 is needed")},
-    {"txt: UTF-16 mark alone", "txt", IN("\xFF\xFE"),
-     FAILS(": is UTF-16 (it begins with FF FE); UTF-8 is needed")},
+     FAILS(": begins with the byte order mark of UTF-16LE, and --encoding is utf8; without it the "
+           "mark counts"),
+     .encoding = "utf8"},
+    {"csv: a name in another encoding", "csv", IN("id,\xDC\n1,\xFC\n"), "\"1\"=[<C3><BC>]",
+     .field = "\xC3\x9C", .encoding = "latin-1"},
+    {"csv: a name that is no UTF-8", "csv", IN("id,\xDC\n1,\xFC\n"),
+     FAILS(": no column \"text\" among its 2: id, ?; the header is no UTF-8: --encoding names what "
+           "it is")},
+
+    /* what is no text */
+    {"xz", "txt",
+     IN("\xFD"
+        "7zXZ\0\0\4"),
+     FAILS(": is xz, not text; unpack it: xz -dc FILE | vecmill embed -i - --input-format ...")},
+    {"bzip2", "jsonl", IN("BZh91AY&SY\x0E\x01"),
+     FAILS(": is bzip2, not text; unpack it: bzip2 -dc FILE | vecmill embed -i - --input-format "
+           "...")},
+    {"a spreadsheet", "csv", IN("PK\3\4\24\0\6\0"),
+     FAILS(": is a ZIP archive, as .xlsx, .docx, .ods and .npz are, not text; unpack it, or save a "
+           "sheet as CSV")},
+    {"weights", "txt", IN("\x40\1\0\0\0\0\0\0{\"a\":{}}"),
+     FAILS(": is a safetensors file, weights of a model, not text; it holds no documents")},
+    {"words that begin as files do", "txt", IN("PAR1 is a form\nMZ, gr\xFC\xDF\nORC\n%PDF-1\n"),
+     "[PAR1 is a form][MZ, gr<FC><DF>][ORC][%PDF-1]"},
+    {"a Parquet file", "jsonl", IN("PAR1\x15\4\x15"),
+     FAILS(": is a Parquet file, not text; write its column of texts as JSON Lines or CSV")},
+
     {"txt: NUL", "txt", IN("a\0b\n\0\n"), "[a<00>b][<00>]"},
     {"txt: invalid UTF-8 is the engine's to replace", "txt", IN("a\xFF\xC0\x80\n"),
      "[a<FF><C0><80>]"},
@@ -182,7 +254,15 @@ static const struct job_case cases[] = {
     {"jsonl: a bare number", "jsonl", IN("5\n\"a\""),
      "{the line is a number, an object or a string is needed}[a]"},
     {"jsonl: a bare array", "jsonl", IN("[\"a\"]"),
-     "{the line is an array, an object or a string is needed}"},
+     FAILS(": is a JSON array, not a document a line; --input-format json reads it")},
+    {"jsonl: an array behind a document", "jsonl", IN("\"a\"\n[\"b\"]"),
+     "[a]{the line is an array, an object or a string is needed}"},
+    {"jsonl: pretty-printed", "jsonl", IN("{\n  \"text\": \"a\"\n}\n"),
+     FAILS(": is JSON over several lines, not a document a line; --input-format json reads it")},
+    {"jsonl: wrapped by hand", "jsonl", IN("\n { \"id\": 1, \r\n\"text\": \"a\" }\n"),
+     FAILS(": is JSON over several lines, not a document a line; --input-format json reads it")},
+    {"jsonl: a first line that is cut off", "jsonl", IN("{\"text\":\"a,\n\"b\"\n"),
+     "{bad JSON: it ends after 11 bytes, expected the closing quote of a string}[b]"},
     {"jsonl: text twice", "jsonl", IN("{\"text\":\"a\",\"text\":\"b\"}"),
      "{bad JSON: the key \"text\" occurs twice}"},
     {"jsonl: others twice do not matter", "jsonl", IN("{\"a\":1,\"a\":2,\"text\":\"b\"}"), "[b]"},
@@ -198,8 +278,7 @@ static const struct job_case cases[] = {
      "{bad JSON at byte 3: expected no bare control character in a string}"},
     {"jsonl: NUL as a line", "jsonl", IN("\0\n\"a\""), "{bad JSON at byte 1: expected a value}[a]"},
     {"jsonl: plain text", "jsonl", IN("hello\n"), "{bad JSON at byte 1: expected a value}"},
-    {"jsonl: UTF-16 without a mark", "jsonl", IN("\"\0a\0\"\0"),
-     "{bad JSON at byte 2: expected no bare control character in a string}"},
+    {"jsonl: UTF-16 without a mark", "jsonl", IN("\"\0a\0\"\0"), "[a]"},
     {"jsonl: the id before the fault", "jsonl",
      IN("{\"id\":7,\"text\":\"a\n{\"id\":\"x\",\"text\":tru}\n{\"id\":8"),
      "7={bad JSON: it ends after 17 bytes, expected the closing quote of a string}"
@@ -219,8 +298,7 @@ static const struct job_case cases[] = {
      IN("{\"s\":Nan,\"text\":\"a\"}\n{\"s\":-Inf,\"text\":\"a\"}\n{\"s\":+Infinity}"),
      "{bad JSON at byte 8: expected a value}{bad JSON at byte 10: expected a digit or Infinity}"
      "{bad JSON at byte 6: expected a value}"},
-    {"jsonl: UTF-16 with one", "jsonl", IN("\xFF\xFE\"\0"),
-     FAILS(": is UTF-16 (it begins with FF FE); UTF-8 is needed")},
+    {"jsonl: UTF-16 with one", "jsonl", IN("\xFF\xFE\"\0\"\0"), "[]"},
     {"jsonl: a line of the most bytes", "jsonl", IN("{\"text\":1234}\r\n\"a\""),
      "{\"text\" is a number, a string is needed}[a]", .max_document = 13},
     {"jsonl: too long a line", "jsonl", IN("{\"text\":\"aaaaaaaaaaaaaaa\"}\n\"a\""),
@@ -295,17 +373,77 @@ static const struct job_case cases[] = {
      FAILS(": columns 1 and 3 are both named \"text\"; choose by number")},
     {"csv: text behind a quote in the header", "csv", IN("\"text\"x\n"),
      FAILS(" line 1: text behind the closing quote of column 1")},
-    {"csv: UTF-16", "csv", IN("\xFE\xFF\0t"),
-     FAILS(": is UTF-16 (it begins with FE FF); UTF-8 is needed")},
+    {"csv: UTF-16", "csv", IN("\xFE\xFF\0\x31\0\n\0t"), "[t]", .field = "1"},
+
+    /* csv: other delimiters */
+    {"csv: semicolons", "csv", IN("id;text\n1;a, b\n2;\"c;d\"\n"), "\"1\"=[a, b]\"2\"=[c;d]",
+     .delimiter = ";"},
+    {"csv: tabs by word", "csv", IN("id\ttext\n1\ta;b\n"), "\"1\"=[a;b]", .delimiter = "tab"},
+    {"csv: tabs by escape", "csv", IN("id\ttext\n1\ta\n"), "\"1\"=[a]", .delimiter = "\\t"},
+    {"tsv: by its name", "tsv", IN("id\ttext\n1\ta, b\n"), "\"1\"=[a, b]"},
+    {"csv: semicolons where commas are looked for", "csv", IN("id;text\n1;a\n"),
+     FAILS(
+         ": is one column when it is cut by commas; the header has ';' 1 time: --delimiter ';' (or "
+         "--delimiter , as it is)"),
+     .field = "1"},
+    {"csv: semicolons, asked for as they are", "csv", IN("id;text\n1;a\n"), "[1;a]", .field = "1",
+     .delimiter = ","},
+    {"csv: semicolons in quotes are no sign", "csv", IN("\"text;\"\na\n"), "[a]", .field = "1"},
+    {"csv: bars and a comma", "csv", IN("id|te,xt|n\n"),
+     FAILS(": no column \"text\" among its 2: id|te, xt|n; the header has '|' 2 times: --delimiter "
+           "'|'")},
+    {"csv: a line that says it", "csv", IN("sep=;\r\nid;text\n1;a, b\n"), "\"1\"=[a, b]"},
+
+    /* json */
+    {"json: nothing", "json", IN(" \n"), ""},
+    {"json: an array", "json",
+     IN("[{\"id\":1,\"text\":\"a\"},\n \"b\", {\"text\":\"c]}\\\"\"}\n]\n"), "1=[a][b][c]}\"]"},
+    {"json: an empty array", "json", IN("[ ]"), ""},
+    {"json: pretty-printed", "json",
+     IN("{\n  \"id\": 1,\n  \"text\": \"a\"\n}\n{\"text\":\n\"b\"}"), "1=[a][b]"},
+    {"json: one behind the other", "json",
+     IN("{\"text\":\"a\"}{\"text\":\"b\"}\"c\"[\"d\"][]\n[\"e\"]"), "[a][b][c][d][e]"},
+    {"json: marks and separators", "json", IN("\xEF\xBB\xBF[\"a\"]\n\xEF\xBB\xBF\x1E\"b\"\n"),
+     "[a][b]"},
+    {"json: values that are no documents", "json", IN("[1, null, [\"a\"], {}, \"b\", tru]"),
+     "{the value is a number, an object or a string is needed}"
+     "{the value is null, an object or a string is needed}"
+     "{the value is an array, an object or a string is needed}"
+     "{the object has no \"text\"}[b]{bad JSON: it ends after 3 bytes, expected true, false or "
+     "null}"},
+    {"json: bad inside its brackets", "json", IN("[{\"id\":1,\"text\":'a'},{\"text\":\"b\"}]"),
+     "1={bad JSON at byte 16: expected a value}[b]"},
+    {"json: NaN", "json", IN("[{\"text\":\"a\",\"s\":NaN},{\"s\":-Infinity,\"text\":\"b\"}]"),
+     "[a][b]"},
+    {"json: too long a value", "json", IN("[{\"id\":7,\"text\":\"aaaaaaaaaaaaaaa\"},\"b\"]"),
+     "7={the value holds 33 bytes, the maximum (--max-document) is 8}[b]", .max_document = 8},
+    {"json: the most bytes", "json", IN("[\"123456\"]"), "[123456]", .max_document = 8},
+    {"json: an array that is cut off", "json", IN("[\"a\",\n\"b\"\n"),
+     "[a][b]%s line 3: bad JSON: expected a comma or ], found the end", VECMILL_E_INPUT},
+    {"json: a value that is cut off", "json", IN("\"a\"\n{\"text\":\"b"),
+     "[a]%s line 2: the JSON value that begins here is never closed", VECMILL_E_INPUT},
+    {"json: no comma", "json", IN("[\"a\" \"b\"]"),
+     "[a]%s line 1: bad JSON: expected a comma or ], found \"", VECMILL_E_INPUT},
+    {"json: a comma too many", "json", IN("[\"a\",]"),
+     "[a]%s line 1: bad JSON: expected a value, found ]", VECMILL_E_INPUT},
+    {"json: commas at the top", "json", IN("\"a\",\"b\""),
+     "[a]%s line 1: bad JSON: expected a value, found ,", VECMILL_E_INPUT},
+    {"json: UTF-16", "json", IN("\xFF\xFE[\0\"\0a\0\"\0]\0"), "[a]"},
 };
 
 static void read_case(const struct job_case *c, const char *path)
 {
-    const struct job_options options = {
-        .input = path, .field = c->field, .id_field = c->id_field, .max_document = c->max_document};
+    const struct job_options options = {.input = path,
+                                        .field = c->field,
+                                        .id_field = c->id_field,
+                                        .encoding = c->encoding,
+                                        .delimiter = c->delimiter,
+                                        .max_document = c->max_document};
     struct seen seen = {.used = 0};
     vecmill_err err = {.message = ""};
     const vecmill_status status = job_each(&options, on_document, &seen, &err);
+    char *inside = strstr(err.message, " inside gzip");
+    if (inside != NULL) memmove(inside, inside + 12, strlen(inside + 12) + 1);
     char expected[1024], got[sizeof seen.text + sizeof err.message];
     snprintf(expected, sizeof expected, "%s", c->seen);
     char *name = strstr(expected, "%s");
@@ -349,7 +487,9 @@ static void assert_fails(const struct job_options *options, vecmill_status statu
 {
     static struct seen seen;
     vecmill_err err = {.message = ""};
-    assert_int_equal(read_all(options, &seen, &err), status);
+    if (read_all(options, &seen, &err) != status)
+        fail_msg("got %d \"%s\", expected %d \"%s\"", (int)err.status, err.message, (int)status,
+                 message);
     if (strstr(err.message, message) == NULL)
         fail_msg("got \"%s\", expected \"%s\"", err.message, message);
 }
@@ -406,8 +546,8 @@ static void ids_as_long_as_allowed(void **state)
     memcpy(line + 1008, ",a\n", 3);
     kit_write(kit_path("ids.csv"), line, 1011);
     struct seen seen;
-    assert_int_equal(read_all(&(struct job_options){.input = kit_path("ids.csv")}, &seen, NULL),
-                     VECMILL_OK);
+    const struct job_options control = {.input = kit_path("ids.csv"), .encoding = "utf-8"};
+    assert_int_equal(read_all(&control, &seen, NULL), VECMILL_OK);
     assert_string_equal(seen.text,
                         "{the id \"id\" holds 6002 bytes, the maximum is 4096 (JOB_ID_BYTES_MAX)}");
 }
@@ -480,20 +620,107 @@ static void gzip_that_lies(void **state)
         assert_true(status == VECMILL_OK || status == VECMILL_E_INPUT);
         n_seen += status != VECMILL_OK;
     }
-    assert_true(n_seen >= whole - 3 * 7);
+    assert_true(n_seen >= whole - 3 * 7 - 2 * 2); /* nor is a member known without its magic */
 
     memcpy(copy, gzip, whole);
     memset(copy + whole, 0, 64);
     kit_write(path, copy, whole + 64);
     assert_int_equal(read_all(&options, &seen, NULL), VECMILL_OK); /* padding */
-    memcpy(copy + whole, "tail", 4);
+    memcpy(copy + whole, "tail", 4); /* as zcat: what was packed is there */
     kit_write(path, copy, whole + 4);
-    char offset[96];
-    snprintf(offset, sizeof offset, "holds bytes at offset %zu that are no gzip member", whole);
-    assert_fails(&options, VECMILL_E_INPUT, offset);
+    assert_int_equal(read_all(&options, &seen, NULL), VECMILL_OK);
+    assert_int_equal(seen.n, 4);
+    memcpy(copy + whole, "\x1F\x8B", 2); /* one that was cut off is more than rest */
+    kit_write(path, copy, whole + 2);
+    assert_fails(&options, VECMILL_E_INPUT, "inside a gzip member");
     kit_write(path, "plain text\n", 11);
-    assert_fails(&options, VECMILL_E_INPUT, "is not valid gzip at byte 2: incorrect header check");
+    assert_fails(&options, VECMILL_E_INPUT, "lies.txt.gz: is not gzip, as its name");
+    kit_write_gzip(kit_path("twice.gz"), gzip, whole, whole);
+    assert_fails(&(struct job_options){.input = kit_path("twice.gz"), .input_format = "txt"},
+                 VECMILL_E_INPUT, "twice.gz: is gzip inside gzip, not text; unpack it");
     free(gzip);
+}
+
+/* How often U+1F600 is in the text, and its bytes. */
+static vecmill_status count_letters(void *context, uint64_t index, const char *id, vecmill_doc doc,
+                                    const char *reason, vecmill_err *err)
+{
+    (void)err;
+    size_t *counts = context;
+    assert_true(index == 0 && id == NULL && reason == NULL);
+    counts[1] = doc.bytes;
+    const char *at = doc.text;
+    while ((at = memmem(at, (size_t)(doc.text + doc.bytes - at), "\xF0\x9F\x98\x80", 4)) != NULL) {
+        counts[0]++;
+        at += 4;
+    }
+    return VECMILL_OK;
+}
+
+/* What no magic names is no text either: noise, and what zlib makes of a text without saying so. */
+static void noise_is_no_text(void **state)
+{
+    (void)state;
+    static char noise[8192];
+    uint32_t x = 1;
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (char)((x = x * 1664525 + 1013904223) >> 24);
+    noise[0] = 'T';
+    struct job_options o = {.input = kit_path("noise.txt")};
+    kit_write(o.input, noise, sizeof noise);
+    assert_fails(&o, VECMILL_E_INPUT, "noise.txt: is no text: of its first 4096 bytes ");
+    memset(noise, 0, sizeof noise);
+    kit_write(o.input, noise, sizeof noise);
+    assert_fails(&o, VECMILL_E_INPUT, "of its first 4096 bytes 100% are");
+    struct seen seen;
+    o.encoding = "utf-8";
+    assert_int_equal(read_all(&o, &seen, NULL), VECMILL_OK);
+    /* Text in an encoding that nobody named is text. */
+    o.encoding = NULL;
+    memset(noise, 0xE4, sizeof noise);
+    kit_write(o.input, noise, sizeof noise);
+    assert_int_equal(read_all(&o, &seen, NULL), VECMILL_OK);
+}
+
+/* Lines longer than any buffer, in every encoding, so that letters are cut at every place. */
+static void long_lines_in_every_encoding(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t n;
+        const char *letter;
+    } encodings[] = {{"utf-16le", 4, "\x3D\xD8\x00\xDE"},
+                     {"utf-16be", 4, "\xD8\x3D\xDE\x00"},
+                     {"utf-32le", 4, "\x00\xF6\x01\x00"},
+                     {"utf-8", 4, "\xF0\x9F\x98\x80"},
+                     {"gb18030", 4, "\x94\x39\xFC\x36"}};
+    enum { LETTERS = 300000 };
+    static char text[LETTERS * 4 + 64];
+    for (size_t e = 0; e < sizeof encodings / sizeof *encodings; e++) {
+        size_t used = 0;
+        const bool is_wide = strncmp(encodings[e].name, "utf-16", 6) == 0;
+        if (is_wide) { /* so that pairs do not lie even */
+            memcpy(text, encodings[e].name[6] == 'l' ? "a\0" : "\0a", 2);
+            used = 2;
+        }
+        for (size_t i = 0; i < LETTERS; i++) {
+            memcpy(text + used, encodings[e].letter, encodings[e].n);
+            used += encodings[e].n;
+        }
+        for (int packed = 0; packed < 2; packed++) {
+            const struct job_options o = {.input = kit_path(packed ? "long.txt.gz" : "long.txt"),
+                                          .encoding = encodings[e].name};
+            if (packed)
+                kit_write_gzip(o.input, text, used, 100003);
+            else
+                kit_write(o.input, text, used);
+            size_t bytes[2] = {0, 0};
+            assert_int_equal(job_each(&o, count_letters, bytes, NULL), VECMILL_OK);
+            assert_int_equal(bytes[0], LETTERS);
+            assert_int_equal(bytes[1], LETTERS * 4 + (is_wide ? 1 : 0));
+        }
+    }
 }
 
 static void names_and_formats(void **state)
@@ -504,7 +731,7 @@ static void names_and_formats(void **state)
     kit_write(kit_path("x.TXT"), "b\n", 2);
     kit_write_gzip(kit_path("x.gz"), "c\n", 2, 9);
     struct job_options o = {.input = kit_path("x.dat")};
-    assert_fails(&o, VECMILL_E_USAGE, "x.dat: ends in none of .txt .jsonl .csv");
+    assert_fails(&o, VECMILL_E_USAGE, "x.dat: ends in none of .txt .jsonl .ndjson .json .csv .tsv");
     o.input_format = "jsonl";
     assert_int_equal(read_all(&o, &seen, NULL), VECMILL_OK);
     assert_string_equal(seen.text, "[a]");
@@ -516,8 +743,34 @@ static void names_and_formats(void **state)
     o = (struct job_options){.input = kit_path("x.gz"), .input_format = "txt"};
     assert_int_equal(read_all(&o, &seen, NULL), VECMILL_OK);
     assert_string_equal(seen.text, "[c]");
+    /* What it is named says nothing of how it is packed, but where it says that it is. */
+    o = (struct job_options){.input = kit_path("x.TXT"), .input_format = "txt.gz"};
+    assert_fails(&o, VECMILL_E_INPUT, "x.TXT: is not gzip, as its name or --input-format says");
+    kit_write_gzip(kit_path("x.txt"), "d\n", 2, 9);
+    o = (struct job_options){.input = kit_path("x.txt")};
+    assert_int_equal(read_all(&o, &seen, NULL), VECMILL_OK);
+    assert_string_equal(seen.text, "[d]");
+    kit_write(kit_path("x.ndjson"), "\"e\"\n", 4);
+    o.input = kit_path("x.ndjson");
+    assert_int_equal(read_all(&o, &seen, NULL), VECMILL_OK);
+    assert_string_equal(seen.text, "[e]");
+    kit_write(kit_path("x.csv.bz2"), "BZh91AY&SY\x0E\x01", 12);
+    o.input = kit_path("x.csv.bz2");
+    assert_fails(&o, VECMILL_E_INPUT, "x.csv.bz2: is bzip2");
+    o.delimiter = "ab";
+    assert_fails(&o, VECMILL_E_USAGE, "--delimiter ab is not one character of ASCII");
+    o.delimiter = "\"";
+    assert_fails(&o, VECMILL_E_USAGE, "other than a quote");
+    o = (struct job_options){.input = kit_path("x.txt"), .delimiter = ";"};
+    assert_fails(&o, VECMILL_E_USAGE, "--delimiter is for CSV");
+    static const char *const unknown[] = {"utf-9", "", "latin-1//TRANSLIT", "utf-8,x", "klingon"};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        o = (struct job_options){.input = kit_path("x.txt"), .encoding = unknown[i]};
+        assert_fails(&o, VECMILL_E_USAGE,
+                     "is unknown; utf-8, utf-16, latin-1, cp1252 and what iconv");
+    }
+    o = (struct job_options){0};
     o.input = kit_path("missing.txt");
-    o.input_format = NULL;
     assert_fails(&o, VECMILL_E_INPUT, "missing.txt: cannot be opened: No such file");
     o.max_document = (uint64_t)JOB_MAX_DOCUMENT_MOST + 1;
     assert_fails(&o, VECMILL_E_USAGE, "(JOB_MAX_DOCUMENT_MOST)");
@@ -555,6 +808,8 @@ int main(void)
         cmocka_unit_test(ids_as_long_as_allowed),
         cmocka_unit_test(headers_as_large_as_allowed),
         cmocka_unit_test(gzip_that_lies),
+        cmocka_unit_test(noise_is_no_text),
+        cmocka_unit_test(long_lines_in_every_encoding),
         cmocka_unit_test(names_and_formats),
         cmocka_unit_test(a_callback_ends_the_reading),
     };

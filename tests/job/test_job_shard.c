@@ -349,7 +349,8 @@ static void foreign(void **state)
     refused(mixed, 5, m, VECMILL_E_INPUT, "computed at other and at ");
     o.id_field = "key";
     (void)run(o, 0, (vecmill_pool){0}, &err);
-    refused(mixed, 5, m, VECMILL_E_INPUT, "read with other --field or --id-field");
+    refused(mixed, 5, m, VECMILL_E_INPUT,
+            "read with other --field, --encoding, --delimiter or --id-field");
     o.id_field = NULL;
     o.max_document = 1000;
     (void)run(o, 0, (vecmill_pool){0}, &err);
