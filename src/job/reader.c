@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -143,12 +144,38 @@ vecmill_status reader_check_names(const struct job_options *options, vecmill_err
     return choose(options, &choice, err);
 }
 
+/* A file that is known to be no text is refused before a model is opened, and whatever its ending. */
+static vecmill_status refuse_foreign(const char *path, vecmill_err *err)
+{
+    unsigned char front[SNIFF_BYTES];
+    size_t got = 0;
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return VECMILL_OK;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return VECMILL_OK; /* whoever reads it says why */
+    const vecmill_status status =
+        io_read(fd, front, sizeof front, &got, path, VECMILL_E_INPUT, err);
+    close(fd);
+    VM_TRY(status);
+    const struct sniff_magic *magic = sniff_magic(front, got);
+    if (magic == NULL || magic->kind != SNIFF_FOREIGN) return VECMILL_OK;
+    return unpack_refuse(path, magic, "", err);
+}
+
 vecmill_status reader_check(const struct job_options *options, vecmill_err *err)
 {
     struct choice choice = {.delimiter = 0};
-    VM_TRY(choose(options, &choice, err));
     const char *path = options->input;
-    if (strcmp(path, "-") == 0) return VECMILL_OK;
+    const bool is_file = strcmp(path, "-") != 0;
+    vecmill_err why = {.message = ""};
+    const vecmill_status status = choose(options, &choice, &why);
+    if (status != VECMILL_OK) {
+        if (is_file && choose_format(options, &choice, NULL) != VECMILL_OK)
+            VM_TRY(refuse_foreign(path, err));
+        if (err != NULL) *err = why;
+        return status;
+    }
+    if (!is_file) return VECMILL_OK;
     struct stat st;
     if (stat(path, &st) != 0)
         return err_sys(err, VECMILL_E_INPUT, errno, "%s: cannot be opened", path);
@@ -157,7 +184,7 @@ vecmill_status reader_check(const struct job_options *options, vecmill_err *err)
     /* Opening a pipe to look would end it for its writer. */
     if (access(path, R_OK) != 0)
         return err_sys(err, VECMILL_E_INPUT, errno, "%s: cannot be read", path);
-    return VECMILL_OK;
+    return refuse_foreign(path, err);
 }
 
 static void reader_layout(struct reader *r, struct arena *a)

@@ -95,7 +95,7 @@ static const struct sniff_magic table[] = {
     WORDY("an MP3 file", NO_TEXT, "ID3"),
     ROW("a film", NO_TEXT, SNIFF_FOREIGN, 4, "ftyp", true),
     /* what stands in another's place */
-    FOREIGN("a pointer of Git LFS, not the file itself", "fetch that: git lfs pull",
+    FOREIGN("a pointer of Git LFS", "fetch the file: git lfs pull",
             "version https://git-lfs.github.com/spec/"),
     WORDY("encrypted by OpenSSL", "decrypt it", "Salted__"),
     FOREIGN("encrypted by GnuPG", "decrypt it", "\x85\x02\x0C\x03"),

@@ -125,6 +125,10 @@ class Formats(harness.Case):
             run = self.embed("-i", "-", "-o", "out.npy", code=8, stdin=data)
             self.assertRegex(run.err, f"standard input: is .*{word}.*, not text; ")
         self.assertEqual(harness.Npy(self.path("out.npy")).n, 2)
+        for name in "a.parquet", "a.jsonl", "a.csv.gz": # before a model is looked for
+            self.refused("a Parquet file", "embed", "-m", "no/such", "-i", self.file(name, b"PAR1\x15\4\x15"), "-o", "no.npy",
+                         code=8)
+        self.refused("ends in none of", "embed", "-i", self.file("a.dat", "text"), "-o", "no.npy")
 
     def test_encodings(self):
         """As Python's codecs write them."""

@@ -150,8 +150,9 @@ class Plans(crew_kit.CrewCase):
                 group.remove()
             if stdin:
                 stdin.close()
-            self.assertIn(run.code, (0, 3), f"{d}: {run.err}")
-            if d.out == "out.npy":
+            # All of a few documents may be longer than what was drawn.
+            self.assertIn(run.code, (0, 3, 8) if "no document of" in run.err else (0, 3), f"{d}: {run.err}")
+            if d.out == "out.npy" and run.code != 8:
                 self.assertEqual(harness.Npy(self.path(d.out)).n, n, d)
             for name in os.listdir(self.dir):
                 if self.path(name) != path:
