@@ -74,7 +74,8 @@ bool core_rows_get(PyObject *object, uint32_t dim, Py_buffer *view, size_t *rows
 PyObject *core_words(const char *text);
 
 PyObject *core_facts(const vecmill_facts *facts);
-/* A RuntimeWarning for facts->warning, where there is one. False with an exception set: warnings are errors. */
+/* A RuntimeWarning for facts->warning, where there is one. False with an exception set: warnings
+ * are errors. */
 bool core_warn(const vecmill_facts *facts);
 PyObject *core_plan(const vecmill_plan *plan);
 

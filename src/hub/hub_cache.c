@@ -163,7 +163,27 @@ static vecmill_status find_folder(const char *name, bool *found, vecmill_err *er
     return VECMILL_OK;
 }
 
-vecmill_status hub_find(const char *cache, const char *name, char *dir, vecmill_err *err)
+/* Why a model is not here, and what can be done. forbids: a variable that forbids to fetch it, or NULL. */
+static vecmill_status say_missing(const char *cache, const struct hub_ref *ref, const char *forbids,
+                                  const char *damage, const char *looked, vecmill_err *err)
+{
+    char what[HUB_NAME_MAX + HUB_COMMIT_BYTES + 64];
+    const char *at = ref->commit[0] ? "@" : "", *again = damage[0] ? " again" : "";
+    if (forbids)
+        snprintf(what, sizeof what, "and %s forbids to fetch it%s", forbids, again);
+    else
+        snprintf(what, sizeof what, "`vecmill pull %s%s%s` fetches it%s",
+                 ref->model ? ref->model->alias : ref->name, at, ref->commit, again);
+    if (damage[0])
+        return err_set(err, VECMILL_E_NOTFOUND, "%s%s%s is damaged, %s: %s", ref->name, at,
+                       ref->commit, what, damage);
+    return err_set(err, VECMILL_E_NOTFOUND,
+                   "%s%s%s is not on this machine%s %s (looked in %s/models%s)", ref->name, at,
+                   ref->commit, forbids ? "," : ";", what, cache, looked);
+}
+
+vecmill_status hub_find_or_say(const char *cache, const char *name, const char *forbids, char *dir,
+                               vecmill_err *err)
 {
     bool found = false;
     struct hub_ref ref;
@@ -177,14 +197,10 @@ vecmill_status hub_find(const char *cache, const char *name, char *dir, vecmill_
     VM_TRY(hub_ref_parse(name, &ref, err));
     if (hub_find_ref(cache, &ref, dir, &damage) == VECMILL_OK) return VECMILL_OK;
     if (hub_shared_find(&ref, dir, looked, sizeof looked)) return VECMILL_OK;
-    const char *at = ref.commit[0] ? "@" : "";
-    const char *short_name = ref.model ? ref.model->alias : ref.name;
-    if (damage.message[0])
-        return err_set(err, VECMILL_E_NOTFOUND,
-                       "%s%s%s is damaged (`vecmill pull %s%s%s` fetches it again): %s", ref.name,
-                       at, ref.commit, short_name, at, ref.commit, damage.message);
-    return err_set(err, VECMILL_E_NOTFOUND,
-                   "%s%s%s is not on this machine; `vecmill pull %s%s%s` fetches it (looked in "
-                   "%s/models%s)",
-                   ref.name, at, ref.commit, short_name, at, ref.commit, cache, looked);
+    return say_missing(cache, &ref, forbids, damage.message, looked, err);
+}
+
+vecmill_status hub_find(const char *cache, const char *name, char *dir, vecmill_err *err)
+{
+    return hub_find_or_say(cache, name, NULL, dir, err);
 }

@@ -43,6 +43,10 @@ vecmill_status hub_home(const char *cache, const struct hub_ref *ref, char *home
 vecmill_status hub_find_ref(const char *cache, const struct hub_ref *ref, char *dir,
                             vecmill_err *err);
 
+/* hub_find; forbids: NULL, or the variable that forbids to fetch what is missing, for the message. */
+vecmill_status hub_find_or_say(const char *cache, const char *name, const char *forbids, char *dir,
+                               vecmill_err *err);
+
 /* hub_find in the caches of Hugging Face's libraries (docs/HUB.md). false: there is no whole
  * snapshot; where was looked, and what was lacking there, is in looked[size], ", PLACE" for each,
  * cut where it is too long. */

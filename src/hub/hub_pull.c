@@ -268,7 +268,10 @@ vecmill_status hub_pull(const char *cache, const char *name, const struct hub_en
     struct hub_ref ref;
     void *memory = NULL;
     char here[IO_PATH_MAX];
-    vecmill_status found = hub_find(cache, name, here, &first);
+    const char *forbids = !env->offline     ? NULL
+                          : env->offline_by ? env->offline_by
+                                            : "HF_HUB_OFFLINE";
+    vecmill_status found = hub_find_or_say(cache, name, forbids, here, &first);
     if (found != VECMILL_OK && found != VECMILL_E_NOTFOUND) {
         return err_set(err, found, "%s", first.message);
     }
@@ -279,10 +282,7 @@ vecmill_status hub_pull(const char *cache, const char *name, const struct hub_en
         return VECMILL_OK;
     }
     VM_TRY(hub_ref_parse(name, &ref, err));
-    if (env->offline && found != VECMILL_OK) {
-        return err_set(err, VECMILL_E_NOTFOUND, "%s forbids to fetch it: %s",
-                       env->offline_by ? env->offline_by : "HF_HUB_OFFLINE", first.message);
-    }
+    if (forbids && found != VECMILL_OK) return err_set(err, found, "%s", first.message);
     VM_TRY(mem_new(sizeof(struct child), "the state of a pull", &memory, err));
     struct child *c = memory;
     c->out = -1;

@@ -58,7 +58,9 @@ bool hub_shared_root(unsigned i, char *root)
 /* What is looked into: one folder, and the first name that it lacks. */
 struct snapshot {
     char dir[IO_PATH_MAX], path[IO_PATH_MAX];
-    char missing[HUB_FILE_MAX];
+    char inner
+        [HUB_FILE_MAX]; /* the folder of configuration, weights and tokenizer in it, with a slash, or "" */
+    char missing[2 * HUB_FILE_MAX];
 };
 
 static bool has(struct snapshot *s, const char *name)
@@ -75,10 +77,25 @@ static bool needs(struct snapshot *s, const char *name)
     return false;
 }
 
+/* The same of a name in the inner folder. */
+static bool has_inner(struct snapshot *s, const char *name)
+{
+    char inner[2 * HUB_FILE_MAX];
+    return snprintf(inner, sizeof inner, "%s%s", s->inner, name) < (int)sizeof inner &&
+           has(s, inner);
+}
+
+static bool needs_inner(struct snapshot *s, const char *name)
+{
+    char inner[2 * HUB_FILE_MAX];
+    return snprintf(inner, sizeof inner, "%s%s", s->inner, name) < (int)sizeof inner &&
+           needs(s, inner);
+}
+
 static json_t *read_json(struct snapshot *s, const char *name)
 {
     json_t *json = NULL;
-    if (!has(s, name)) return NULL;
+    if (!has_inner(s, name)) return NULL;
     (void)jsonx_read_file(s->path, HUB_SMALL_JSON_MAX, VECMILL_E_NOTFOUND, VECMILL_E_NOTFOUND,
                           &json, NULL);
     return json;
@@ -88,7 +105,7 @@ static json_t *read_json(struct snapshot *s, const char *name)
 static bool has_weights(struct snapshot *s)
 {
     static const char one[] = "model.safetensors", index[] = "model.safetensors.index.json";
-    if (has(s, one)) return true;
+    if (has_inner(s, one)) return true;
     json_t *json = read_json(s, index);
     json_t *map = json_object_get(json, "weight_map"), *file;
     bool whole = json_object_size(map) > 0;
@@ -96,7 +113,7 @@ static bool has_weights(struct snapshot *s)
     json_object_foreach(map, tensor, file)
     {
         const char *name = json_string_value(file);
-        whole = whole && name && !strchr(name, '/') && needs(s, name);
+        whole = whole && name && !strchr(name, '/') && needs_inner(s, name);
     }
     json_decref(json);
     if (!whole && s->missing[0] == '\0') snprintf(s->missing, sizeof s->missing, "%s", one);
@@ -117,14 +134,20 @@ static bool has_modules(struct snapshot *s, const char *none)
     }
     json_t *json = read_json(s, modules);
     bool whole = json_is_array(json);
+    s->inner[0] = '\0';
     for (size_t i = 0; whole && i < json_array_size(json); i++) {
         const json_t *module = json_array_get(json, i);
         const char *type = json_string_value(json_object_get(module, "type"));
         const char *path = json_string_value(json_object_get(module, "path"));
         char name[HUB_FILE_MAX];
-        if (!type || !path || !strstr(type, "Pooling")) continue;
-        whole = snprintf(name, sizeof name, "%s/config.json", path) < (int)sizeof name &&
-                path[0] != '/' && path[0] != '.' && needs(s, name);
+        if (!type || !path || !path[0]) continue;
+        const bool is_inside = path[0] != '/' && path[0] != '.' &&
+                               snprintf(name, sizeof name, "%s/", path) < (int)sizeof name;
+        if (strstr(type, "Transformer") && is_inside) memcpy(s->inner, name, strlen(name) + 1);
+        if (!strstr(type, "Pooling")) continue;
+        whole = is_inside &&
+                snprintf(name, sizeof name, "%s/config.json", path) < (int)sizeof name &&
+                needs(s, name);
     }
     json_decref(json);
     return whole;
@@ -132,8 +155,8 @@ static bool has_modules(struct snapshot *s, const char *none)
 
 static bool is_whole(struct snapshot *s, const char *none)
 {
-    return needs(s, "config.json") && has_weights(s) &&
-           (has(s, "vocab.txt") || needs(s, "tokenizer.json")) && has_modules(s, none);
+    return has_modules(s, none) && needs_inner(s, "config.json") && has_weights(s) &&
+           (has_inner(s, "vocab.txt") || needs_inner(s, "tokenizer.json"));
 }
 
 /* The commit that refs/main names. */
@@ -181,7 +204,7 @@ bool hub_shared_find(const struct hub_ref *ref, char *dir, char *looked, size_t 
     struct snapshot *s = memory;
     for (unsigned i = 0; !found && hub_shared_root(i, root); i++) {
         if (!root[0]) continue;
-        s->missing[0] = '\0';
+        s->missing[0] = s->inner[0] = '\0';
         found = look_in(root, ref, s);
         if (found || used >= size - 1) continue;
         used += (size_t)snprintf(looked + used, size - used, ", %s%s%s%s", root,

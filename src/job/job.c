@@ -66,15 +66,15 @@ static size_t layout_bytes(const struct job_options *options, uint32_t dim, uint
 {
     struct arena a;
     void *memory = NULL;
-    /* Too large for the stacks that some start us with. */
-    if (mem_new(sizeof(struct run), "a run", &memory, NULL) != VECMILL_OK) return SIZE_MAX;
+    /* Too large for the stacks that some start us with, and to stay in the heap. */
+    if (mem_map(sizeof(struct run), "a run", &memory, NULL) != VECMILL_OK) return SIZE_MAX;
     struct run *run = memory;
     run->options = options;
     run->facts.dim = dim;
     run->pending.capacity = rows_that_wait(capacity);
     arena_count(&a);
     run_layout(run, &a);
-    mem_free(run);
+    mem_unmap(run, sizeof *run);
     return arena_bytes(&a);
 }
 

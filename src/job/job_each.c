@@ -59,9 +59,9 @@ vecmill_status job_check_names(const struct job_options *options, vecmill_err *e
 {
     void *paths = NULL;
     VM_TRY(reader_check_names(options, err));
-    VM_TRY(mem_new(sizeof(struct paths), "paths", &paths, err));
+    VM_TRY(mem_map(sizeof(struct paths), "paths", &paths, err));
     const vecmill_status status = paths_find(options, paths, err);
-    mem_free(paths);
+    mem_unmap(paths, sizeof(struct paths));
     return status;
 }
 
@@ -70,12 +70,12 @@ vecmill_status job_check(const struct job_options *options, bool *finished, vecm
     bool done = false;
     void *memory = NULL;
     VM_TRY(reader_check(options, err));
-    VM_TRY(mem_new(sizeof(struct paths), "paths", &memory, err));
+    VM_TRY(mem_map(sizeof(struct paths), "paths", &memory, err));
     struct paths *paths = memory;
     vecmill_status status = paths_check(options, paths, err);
     if (status == VECMILL_OK && !paths->standard)
         status = check_journal(options, paths, &done, err);
-    mem_free(paths);
+    mem_unmap(paths, sizeof *paths);
     if (status == VECMILL_OK && finished != NULL) *finished = done;
     return status;
 }

@@ -230,11 +230,11 @@ bool job_is_own_path(const struct job_options *options, const char *path)
         struct place asked;
     } * both;
     void *memory = NULL;
-    if (mem_new(sizeof *both, "paths", &memory, NULL) != VECMILL_OK) return false;
+    if (mem_map(sizeof *both, "paths", &memory, NULL) != VECMILL_OK) return false;
     both = memory;
     const bool own = paths_find(options, &both->paths, NULL) == VECMILL_OK &&
                      place_find(&both->asked, path, "", NULL) == VECMILL_OK &&
                      is_own(options, &both->paths, &both->asked);
-    mem_free(both);
+    mem_unmap(both, sizeof *both);
     return own;
 }

@@ -208,9 +208,9 @@ vecmill_status model_digest(const char *dir, const char *const *names, size_t n_
 {
     struct identity id = {0};
     void *chunk = NULL;
-    VM_TRY(mem_new(CHUNK_BYTES, "a chunk to digest", &chunk, err));
+    VM_TRY(mem_map(CHUNK_BYTES, "a chunk to digest", &chunk, err));
     id.chunk = chunk;
     const vecmill_status status = identify(dir, names, n_names, &id, digest, err);
-    mem_free(chunk);
+    mem_unmap(chunk, CHUNK_BYTES);
     return status;
 }

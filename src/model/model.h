@@ -47,8 +47,8 @@ struct model_config {
  * names, sizes and contents, but of the weights the header, the start of each tensor and 65 pieces
  * of 4 KiB. Where the folder is and when its files were written is no part of it: a copy of a model
  * is that model. Reads about a megabyte, half a millisecond where it is in the page cache. `names`
- * are further files, in model_folder's, that the caller reads (tokenizer.json). E_MODEL when a required
- * file is missing or one cannot be read. */
+ * are further files, in model_folder's, that the caller reads (tokenizer.json). E_MODEL when a
+ * required file is missing or one cannot be read. */
 vecmill_status model_digest(const char *dir, const char *const *names, size_t n_names,
                             char digest[33], vecmill_err *err);
 
