@@ -230,6 +230,9 @@ bool source_in_memory(const struct engine_source *source)
 vecmill_status source_open(const struct engine_source *source, struct pack *pack, vecmill_err *err)
 {
     struct pack p;
+    /* In a folder that is closed to us there is none, not a damaged one. */
+    if (access(source->path, R_OK) != 0 && errno == EACCES)
+        return err_sys(err, VECMILL_E_NOTFOUND, errno, "%s: cannot be opened", source->path);
     VM_TRY(pack_open(source->path, &p, err));
     vecmill_status status = VECMILL_OK;
     if (strcmp(p.key, source->key) != 0) {

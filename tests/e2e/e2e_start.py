@@ -165,6 +165,26 @@ class NoPlace(Start):
         if "VECMILL_SANITIZED" not in os.environ:
             self.assertEqual(run.returncode, 0, run.stdout)
 
+    @ROOT_ONLY
+    def test_another_users_closed_home(self):
+        """No word of what cannot even be looked at."""
+        self.wanted = self.expected()
+        os.mkdir(self.cache)
+        os.chmod(self.cache, 0o700)
+        for folder in (harness.home(), self.dir):
+            os.chmod(folder, 0o755)
+        os.mkdir(self.path("out"))
+        os.chmod(self.path("out"), 0o777)
+        self.file("out/in.txt", TEXTS)
+        for name in ("vecmill", "vecmill-worker"): # the build may be in a folder that is closed to others
+            shutil.copy(os.path.join(harness.BUILD, name), self.path("out"))
+        run = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "./vecmill",
+                              *self.args()], cwd=self.path("out"), env=self.env(), stdin=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, check=False)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(harness.Npy(self.path("out/out.npy")).bytes, self.wanted)
+        self.assertEqual(run.stderr.decode().count(self.cache + "/packs"), 1, run.stderr)
+
     def test_no_folder(self):
         self.wanted = self.expected()
         self.file("cache", "a file, and no folder")
