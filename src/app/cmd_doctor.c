@@ -89,6 +89,12 @@ static void gather(struct facts *f)
         add_problem(f, "%s", err.message);
     } else {
         f->is_cache_writable = is_writable(f->cache);
+        /* One that is there and read-only, as in an image, serves. */
+        if (!f->is_cache_writable && !io_exists(f->cache))
+            add_problem(f,
+                        "the cache folder %.300s is not there and cannot be made: nothing can be "
+                        "fetched, and each run builds its pack in memory",
+                        f->cache);
     }
     f->is_worker_there = find_program(WORKER_NAME, f->worker);
     if (!f->is_worker_there)

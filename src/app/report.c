@@ -118,7 +118,7 @@ static void tell_plan(struct report *r, const vecmill_plan *plan)
 static void tell_warning(struct report *r, const char *warning)
 {
     char sentence[APP_SENTENCE_MAX];
-    if (!warning[0]) return;
+    if (!warning || !warning[0]) return;
     (void)snprintf(sentence, sizeof(sentence), "warning: %.450s", warning);
     report_notice(r, sentence);
 }

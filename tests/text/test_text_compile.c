@@ -316,7 +316,10 @@ static void folders(void **state)
     write_file(dir, "vocab.txt", "");
     assert_int_equal(text_compile(dir, &section, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, dir));
-    assert_non_null(strstr(err.message, "/vocab.txt: the vocabulary is empty"));
+    assert_non_null(strstr(err.message, "/vocab.txt: is empty"));
+    write_file(dir, "vocab.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
+    assert_int_equal(text_compile(dir, &section, &err), VECMILL_E_MODEL);
+    assert_non_null(strstr(err.message, "/vocab.txt: is a Git LFS pointer"));
     assert_int_equal(section.bytes, 4);
 
     write_file(dir, "vocab.txt", VOCAB);
