@@ -19,11 +19,16 @@ static uint64_t begin_of(const struct bench_corpus *c, uint64_t i)
     return i > 0 ? ((const uint64_t *)(const void *)c->ends.data)[i - 1] : 0;
 }
 
+/* Where the texts are; a corpus of empty ones has no memory for them. */
+static const char *texts_of(const struct bench_corpus *c)
+{
+    return c->text.data ? c->text.data : "";
+}
+
 vecmill_doc bench_corpus_doc(const struct bench_corpus *c, uint64_t i)
 {
     const uint64_t begin = begin_of(c, i), end = begin_of(c, i + 1);
-    return (vecmill_doc){.text = end > begin ? c->text.data + begin : NULL,
-                         .bytes = (size_t)(end - begin)};
+    return (vecmill_doc){.text = texts_of(c) + begin, .bytes = (size_t)(end - begin)};
 }
 
 /* ---- reading ---- */
@@ -84,8 +89,7 @@ static vecmill_status drop_duplicates(struct bench_corpus *c, vecmill_err *err)
     uint64_t *ends = (uint64_t *)(void *)c->ends.data, begin = 0, n = 0, bytes = 0;
     for (uint64_t i = 0; i < c->n; i++) {
         const uint64_t end = ends[i]; /* not below ends[n], which is written */
-        const vecmill_doc doc = {.text = end > begin ? c->text.data + begin : NULL,
-                                 .bytes = (size_t)(end - begin)};
+        const vecmill_doc doc = {.text = texts_of(c) + begin, .bytes = (size_t)(end - begin)};
         begin = end;
         size_t slot = hash(doc) & (n_slots - 1);
         while (slots[slot] != 0 && !is_same(doc, bench_corpus_doc(c, slots[slot] - 1)))

@@ -185,7 +185,7 @@ static unsigned distance(const char *a, const char *b)
 {
     const size_t na = strlen(a), nb = strlen(b);
     if (na > NEAR_MAX || nb > NEAR_MAX) return NEAR_MAX;
-    unsigned rows[3][NEAR_MAX + 1];
+    unsigned rows[3][NEAR_MAX + 1] = {{0}};
     for (size_t j = 0; j <= nb; j++)
         rows[0][j] = (unsigned)j;
     for (size_t i = 1; i <= na; i++) {
@@ -353,7 +353,7 @@ static vecmill_status find_option(const struct command_line *command, const char
                                   const struct option_line **found, const char **value,
                                   vecmill_err *err)
 {
-    char name[64];
+    char name[64] = "";
     const char *elsewhere = NULL; /* the name, where only other commands take it */
     const bool is_long = word[1] == '-';
     const char *start = word + (is_long ? 2 : 1);
@@ -481,6 +481,7 @@ static vecmill_status parse_words(int argc, char *const *argv, const struct comm
         const struct option_line *line = NULL;
         const char *value = NULL;
         VM_TRY(find_option(command, word, &line, &value, err));
+        assert(line);
         if (line->kind == KIND_FLAG && value)
             return err_set(err, VECMILL_E_USAGE, "--%s takes no value, and %s was given",
                            line->name, value);

@@ -35,7 +35,7 @@ static void find_groups(struct tree *t, const struct cgroup *group, struct host_
                         unsigned *n_left_out)
 {
     char folder[IO_PATH_MAX];
-    uint64_t limits[HOST_GROUPS_MAX];
+    uint64_t limits[HOST_GROUPS_MAX] = {0};
     const size_t root_bytes = strlen(t->root);
     groups->n = 0;
     groups->folder[0] = '\0';

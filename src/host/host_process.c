@@ -166,6 +166,6 @@ bool host_process_maps(pid_t pid, void (*each)(void *context, const struct host_
 {
     char path[FOLDER_BYTES + sizeof("smaps")];
     name_folder(pid, path);
-    strcat(path, "smaps");
+    memcpy(path + strlen(path), "smaps", sizeof "smaps");
     return host_process_smaps(path, each, context);
 }

@@ -190,7 +190,7 @@ static bool ordered_next(struct norm_source *s, struct norm_cursor *c, uint32_t 
                 turn_to_class(c, next_class(&c->run, c->class));
                 continue;
             }
-            decomposed_next(s, &c->scan, cp);
+            if (!decomposed_next(s, &c->scan, cp)) return false;
             if (unicode_class(*cp) == c->class && !unicode_mark(*cp)) return true;
             continue;
         }
