@@ -1,12 +1,17 @@
 """Workers are killed while Python iterates: everything is delivered, byte for byte."""
 
+import os
 import threading
 import time
+from unittest import mock
 
 import kit
 import numpy as np
 
 import vecmill
+from vecmill import _programs
+
+MARKER = "xqzwvk"  # what a worker with faults is told to look for (tests/hooked/hooks.c)
 
 
 class Kills(kit.Case):
@@ -100,6 +105,23 @@ class Kills(kit.Case):
                         kit.kill(pid)
             return rows
         self.finish(asyncio.run(main()), iter(()))
+
+
+class Poison(kit.Case):
+    def test_a_document_whose_workers_are_always_killed(self):
+        """It is tried when all others are done, and named; the others are an undisturbed run's."""
+        texts = kit.texts(300, 30)
+        texts[77] = f"{MARKER} {texts[77]}"
+        want = vecmill.Embedder(kit.model("slow")).embed(texts)
+        want[77] = 0
+        with mock.patch.object(_programs, "WORKER", kit.crew_kit.HOOKED), \
+                mock.patch.dict(os.environ, VECMILL_TEST_FAULTS=f"poison={MARKER}:kill"):
+            e = vecmill.Embedder(kit.model("slow"))
+            rows = np.stack(list(e.stream(texts, workers=2, on_error="skip")))
+            with self.assertRaisesRegex(vecmill.DocumentError, "killed, killed, killed, killed, killed") as raised:
+                list(e.stream(texts, workers=2))
+        np.testing.assert_array_equal(rows, want)
+        self.assertEqual(raised.exception.index, 77)
 
 
 if __name__ == "__main__":
