@@ -144,6 +144,11 @@ class Case(kit.Case):
         self.assertEqual(vectors(table["embedding"]).tobytes(), self.want.tobytes())
 
 
+def packs(cache):
+    """The packs in a cache; what was seen of each is in a file of its own."""
+    return [name for name in os.listdir(os.path.join(cache, "packs")) if name.endswith(".pack")]
+
+
 def main():
     began = time.monotonic()
     print(f"{os.path.basename(sys.argv[0])}: {_core.cpus()} processors")

@@ -249,7 +249,7 @@ class Once(kit.Case):
         self.assertEqual(ended.stdout.split(), ["open"] * 6, ended.stderr)
         with open(log, encoding="utf-8") as file:
             self.assertEqual(len([line for line in file if ".pack" in line and line.endswith("= 0\n")]), 1)
-        self.assertEqual(len(os.listdir(os.path.join(cache, "packs"))), 1)
+        self.assertEqual(len(ek.packs(cache)), 1)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class Actors(ek.Case):
             return {"actor": max(map(ek.with_its_pool, actors()), default=0)}
         with ek.Peak(measure) as most:
             self.assert_whole(gather(self.job(cache_dir=cache)))
-        self.assertEqual(len(os.listdir(os.path.join(cache, "packs"))), 1)
+        self.assertEqual(len(ek.packs(cache)), 1)
         declared = vecmill.ray.Embedder.resources(ek.MODEL)["memory"]
         print(f"{most['actor'] / MIB:.1f} of {declared / MIB:.1f} MiB", end=" ", flush=True)
         self.assertGreater(most["actor"], 0)

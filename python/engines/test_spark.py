@@ -90,7 +90,7 @@ class Cluster(ek.Case):
                     "task": max(map(ek.with_its_pool, workers), default=0)}
         with ek.Peak(measure) as most:
             self.assert_whole(self.job("whole", cache_dir=cache))
-        self.assertEqual(len(os.listdir(os.path.join(cache, "packs"))), 1)
+        self.assertEqual(len(ek.packs(cache)), 1)
         print({name: f"{n / MIB:.1f} MiB" for name, n in most.items()}, end=" ", flush=True)
         self.assertLess(most["executor"], 1024 * MIB + spark.JVM_BYTES)
         self.assertLess(most["daemon"], spark.DAEMON_BYTES)
