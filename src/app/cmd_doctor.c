@@ -3,18 +3,20 @@
  * Changes nothing: it makes no folder, fetches nothing and builds no pack. Ends with 1 when something
  * it saw would stop a run, or, with --verify, when a pack is damaged. */
 #include "app.h"
-#include "verify.h"
 
 #include "hub/hub.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define WORKER_NAME "vecmill-worker" /* computes, and builds packs */
 #define PULL_NAME   "vecmill-pull"   /* downloads models */
 
-#define PROBLEMS_MAX 16u /* that are told; more are counted */
+#define PROBLEMS_MAX 16u /* that are reported */
 
 struct facts {
     vecmill_machine machine;
@@ -122,11 +124,7 @@ static void gather(struct facts *f)
 
 /* ---- --verify ---- */
 
-struct verifying {
-    struct facts *facts;
-    struct app_out *out;
-    void (*print)(struct app_out *out, const char *path, uint64_t bytes, const char *wrong);
-};
+typedef void print_pack(struct app_out *out, const char *path, uint64_t bytes, const char *wrong);
 
 static void print_json_pack(struct app_out *out, const char *path, uint64_t bytes,
                             const char *wrong)
@@ -147,23 +145,50 @@ static void print_text_pack(struct app_out *out, const char *path, uint64_t byte
               wrong ? "damaged" : "as it was built", slash ? slash + 1 : path);
 }
 
-static void on_pack(void *context, const char *path, uint64_t bytes, const char *wrong)
+static int is_pack(const struct dirent *entry)
 {
-    const struct verifying *v = context;
-    v->print(v->out, path, bytes, wrong);
-    if (wrong)
-        add_problem(v->facts, "the pack %.280s is damaged, the next run builds it anew: %.180s",
-                    path, wrong);
+    static const char ending[] = ".pack";
+    const size_t n = strlen(entry->d_name);
+    return n > sizeof(ending) - 1 && strcmp(entry->d_name + n - (sizeof(ending) - 1), ending) == 0;
 }
 
-static void verify_all(struct facts *f, struct app_out *out,
-                       void (*print)(struct app_out *out, const char *path, uint64_t bytes,
-                                     const char *wrong))
+/* Reads a pack whole and compares its checksums. */
+static void verify_pack(struct facts *f, struct app_out *out, print_pack *print, const char *path)
 {
+    struct pack pack = {0};
+    vecmill_err why;
+    vecmill_status status = pack_open(path, &pack, &why);
+    const uint64_t bytes = pack.map.bytes;
+    if (status == VECMILL_OK) status = pack_verify_small(&pack, SIZE_MAX, &why);
+    const char *wrong = status == VECMILL_OK ? NULL : why.message;
+    print(out, path, bytes, wrong);
+    if (wrong)
+        add_problem(f, "the pack %.280s is damaged, the next run builds it anew: %.180s", path,
+                    wrong);
+    pack_close(&pack);
+}
+
+/* Every pack of the cache, by name. A cache that is not there has none. */
+static void verify_all(struct facts *f, struct app_out *out, print_pack *print)
+{
+    char folder[IO_PATH_MAX], path[IO_PATH_MAX];
+    struct dirent **names = NULL;
     vecmill_err err;
-    struct verifying v = {f, out, print};
-    if (f->cache[0] && verify_packs(f->cache, on_pack, &v, &err) != VECMILL_OK)
+    if (!f->cache[0]) return;
+    if (io_join(f->cache, "packs", folder, &err) != VECMILL_OK) {
         add_problem(f, "%s", err.message);
+        return;
+    }
+    const int n = scandir(folder, &names, is_pack, alphasort);
+    if (n < 0 && errno != ENOENT) add_problem(f, "%s: cannot be read: %s", folder, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        if (io_join(folder, names[i]->d_name, path, &err) == VECMILL_OK)
+            verify_pack(f, out, print, path);
+        else
+            add_problem(f, "%s", err.message);
+        mem_free(names[i]);
+    }
+    mem_free(names);
 }
 
 static void print_json(struct app_out *out, struct facts *f, bool verify)
