@@ -308,19 +308,9 @@ static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
     return crew_open(&options, &pool->crew, err);
 }
 
-/* All signals are blocked in the pool's thread: they are the host's affair. */
 static vecmill_status start_thread(vecmill_pool *pool, vecmill_err *err)
 {
-    sigset_t all, before;
-    pthread_attr_t attr;
-    int e = pthread_attr_init(&attr);
-    if (e) return err_sys(err, VECMILL_E_MEMORY, e, "a thread's attributes");
-    (void)pthread_attr_setstacksize(&attr, ROOMY_STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    e = pthread_create(&pool->thread, &attr, run, pool);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
+    const int e = roomy_start(&pool->thread, run, pool);
     pool->has_thread = e == 0;
     return e ? err_sys(err, VECMILL_E_INTERNAL, e, "a pool's thread cannot be started")
              : VECMILL_OK;

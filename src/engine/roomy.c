@@ -1,7 +1,6 @@
 /* roomy: see roomy.h. */
 #include "engine/roomy.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -30,18 +29,19 @@ static bool is_small(void)
     return bytes < ROOMY_STACK_BYTES;
 }
 
-static bool start(struct job *job, pthread_t *thread)
+int roomy_start(pthread_t *thread, void *(*body)(void *context), void *context)
 {
     pthread_attr_t attr;
     sigset_t all, before;
-    if (pthread_attr_init(&attr) != 0) return false;
+    int e = pthread_attr_init(&attr);
+    if (e) return e;
     (void)pthread_attr_setstacksize(&attr, ROOMY_STACK_BYTES);
     sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int e = pthread_create(thread, &attr, run, job);
+    e = pthread_create(thread, &attr, body, context);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
-    return e == 0;
+    return e;
 }
 
 vecmill_status roomy_call(vecmill_status (*call)(void *context, vecmill_err *err), void *context,
@@ -49,7 +49,7 @@ vecmill_status roomy_call(vecmill_status (*call)(void *context, vecmill_err *err
 {
     struct job job = {.call = call, .context = context, .err = err};
     pthread_t thread;
-    if (!is_small() || !start(&job, &thread)) return call(context, err);
+    if (!is_small() || roomy_start(&thread, run, &job) != 0) return call(context, err);
     (void)pthread_join(thread, NULL);
     return job.status;
 }
