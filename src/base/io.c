@@ -146,6 +146,17 @@ bool io_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+struct io_stamp io_stamp(const struct stat *st)
+{
+    return (struct io_stamp){.device = st->st_dev,
+                             .inode = st->st_ino,
+                             .bytes = (uint64_t)st->st_size,
+                             .mtime_s = st->st_mtim.tv_sec,
+                             .mtime_ns = st->st_mtim.tv_nsec,
+                             .ctime_s = st->st_ctim.tv_sec,
+                             .ctime_ns = st->st_ctim.tv_nsec};
+}
+
 uint64_t io_mtime_ns(const struct stat *st)
 {
     return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;

@@ -43,6 +43,14 @@ vecmill_status io_read_file(const char *path, struct buf *b, vecmill_status miss
 
 bool io_exists(const char *path);
 
+/* What changes when a file is replaced or written to: while it is the same, so is what the file holds. All
+ * members have eight bytes, so that it can be hashed as it is. */
+struct io_stamp {
+    uint64_t device, inode, bytes;
+    int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
+};
+struct io_stamp io_stamp(const struct stat *st);
+
 /* When the file was last written, in ns since 1970. */
 uint64_t io_mtime_ns(const struct stat *st);
 

@@ -1,4 +1,4 @@
-/* stray: what stands in the place of a file that was not fetched whole.
+/* stray: what is in the place of a file that was not fetched whole.
  *
  * Clones without Git LFS, failed downloads and renamed files leave something else under the right name. A
  * parser would say what it expected; the reader wants to know what the file is. */

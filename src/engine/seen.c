@@ -16,10 +16,8 @@
 
 void seen_stamp(const struct stat *file, char stamp[SEEN_DIGITS + 1])
 {
-    const int64_t what[] = {(int64_t)file->st_dev, (int64_t)file->st_ino, (int64_t)file->st_size,
-                            file->st_mtim.tv_sec,  file->st_mtim.tv_nsec, file->st_ctim.tv_sec,
-                            file->st_ctim.tv_nsec};
-    const XXH128_hash_t hash = XXH3_128bits(what, sizeof what);
+    const struct io_stamp what = io_stamp(file);
+    const XXH128_hash_t hash = XXH3_128bits(&what, sizeof what);
     snprintf(stamp, SEEN_DIGITS + 1, "%016llx%016llx", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
 }

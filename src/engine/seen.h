@@ -1,4 +1,4 @@
-/* seen: what was found out about a pack, kept beside it as PACK.seen, so that it need not be found
+/* seen: what was found out about a pack, kept next to it as PACK.seen, so that it need not be found
  * out again.
  *
  * Saves time and is never required: where it is missing, cannot be written, is damaged or
@@ -20,10 +20,10 @@ struct seen {
                 1]; /* seen_stamp of the pack when its checksums were compared; "": never */
 };
 
-/* Device, inode, size, mtime and ctime of a file: while they are the same, so is what it holds. */
+/* io_stamp of a file, as digits. */
 void seen_stamp(const struct stat *file, char stamp[SEEN_DIGITS + 1]);
 
-/* What is kept beside the pack of this path; of what is not, nothing is known. trusted: whether that file's
+/* What is kept next to the pack of this path; of what is not, nothing is known. trusted: whether that file's
  * owner is believed. */
 void seen_read(const char *pack, bool (*trusted)(const void *context, const struct stat *file),
                const void *context, struct seen *seen);

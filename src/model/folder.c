@@ -1,4 +1,4 @@
-/* folder: which files a model has, and what tells them from others. Promises to compile nothing,
+/* folder: which files a model has, and what distinguishes them from others. Promises to compile nothing,
  * and to read of the weights what a start has time for. */
 #include "config.h"
 #include "model.h"
@@ -29,12 +29,6 @@ struct identity {
     unsigned char *chunk; /* [CHUNK_BYTES]; NULL: by what stat says */
 };
 
-/* Everything that changes when a file is replaced or written to; an absent file counts as absent. */
-struct file_stamp {
-    uint64_t present, device, inode, bytes;
-    int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
-};
-
 static void add_bytes(struct identity *id, const void *data, size_t bytes)
 {
     XXH3_128bits_update(id->hash, data, bytes);
@@ -56,21 +50,24 @@ static vecmill_status add_range(struct identity *id, int fd, uint64_t from, uint
     return VECMILL_OK;
 }
 
-/* The start of each tensor that the header tells of. Read as text, since a header may be anything
- * yet: what is found only says where to look. `head` is the header's end that is in the chunk. */
-static vecmill_status add_tensors(struct identity *id, int fd, uint64_t header, uint64_t file_bytes,
-                                  const char *path, vecmill_err *err)
+/* The header, and the start of each tensor that it names. Read as text, since a header may be anything yet:
+ * what is found only says where to look. */
+static vecmill_status add_header(struct identity *id, int fd, size_t header, uint64_t file_bytes,
+                                 const char *path, vecmill_err *err)
 {
     static const char key[] = "\"data_offsets\":";
     struct buf text;
     size_t got = 0;
     uint32_t n = 0;
     buf_init(&text, MODEL_HEADER_MAX + 1, "MODEL_HEADER_MAX");
-    vecmill_status status = buf_reserve(&text, (size_t)header + 1, err);
+    vecmill_status status = buf_reserve(&text, header + 1, err);
     if (status == VECMILL_OK)
-        status = io_read_at(fd, text.data, (size_t)header, 8, &got, path, VECMILL_E_MODEL, err);
-    if (status == VECMILL_OK) text.data[got] = '\0';
-    const char *at = (const char *)text.data;
+        status = io_read_at(fd, text.data, header, 8, &got, path, VECMILL_E_MODEL, err);
+    if (status == VECMILL_OK) {
+        add_bytes(id, text.data, got);
+        text.data[got] = '\0';
+    }
+    const char *at = text.data;
     while (status == VECMILL_OK && n++ < MODEL_TENSORS_MAX && (at = strstr(at, key)) != NULL) {
         at += sizeof key - 1;
         at += strspn(at, " [");
@@ -91,9 +88,12 @@ static vecmill_status add_weights(struct identity *id, int fd, uint64_t file_byt
     struct cur c;
     cur_init(&c, first, got);
     const uint64_t header = cur_u64(&c);
-    const bool has_header = !c.failed && header <= MODEL_HEADER_MAX && header < file_bytes - 8;
-    VM_TRY(add_range(id, fd, 0, has_header ? 8 + header : CHUNK_BYTES, path, err));
-    if (has_header) VM_TRY(add_tensors(id, fd, header, file_bytes, path, err));
+    if (!c.failed && header <= MODEL_HEADER_MAX && header < file_bytes - 8) {
+        add_bytes(id, first, sizeof first);
+        VM_TRY(add_header(id, fd, (size_t)header, file_bytes, path, err));
+    } else {
+        VM_TRY(add_range(id, fd, 0, CHUNK_BYTES, path, err));
+    }
     for (uint32_t i = 0; i < SAMPLE_PIECES; i++)
         VM_TRY(add_range(id, fd, file_bytes / SAMPLE_PIECES * i, SAMPLE_PIECE, path, err));
     return add_range(id, fd, file_bytes - num_min(file_bytes, SAMPLE_PIECE), SAMPLE_PIECE, path,
@@ -120,7 +120,7 @@ static vecmill_status add_identity(const char *dir, const char *name, bool requi
 {
     char path[IO_PATH_MAX];
     struct stat s;
-    struct file_stamp stamp = {0};
+    struct io_stamp stamp = {0}; /* of an absent file */
     VM_TRY(io_join(dir, name, path, err));
     const bool present = stat(path, &s) == 0;
     if (!present && required)
@@ -128,15 +128,7 @@ static vecmill_status add_identity(const char *dir, const char *name, bool requi
     add_bytes(id, name, strlen(name) + 1);
     if (present && id->chunk && S_ISREG(s.st_mode))
         return add_contents(id, path, name, (uint64_t)s.st_size, err);
-    if (present && !id->chunk)
-        stamp = (struct file_stamp){.present = 1,
-                                    .device = s.st_dev,
-                                    .inode = s.st_ino,
-                                    .bytes = (uint64_t)s.st_size,
-                                    .mtime_s = s.st_mtim.tv_sec,
-                                    .mtime_ns = s.st_mtim.tv_nsec,
-                                    .ctime_s = s.st_ctim.tv_sec,
-                                    .ctime_ns = s.st_ctim.tv_nsec};
+    if (present && !id->chunk) stamp = io_stamp(&s);
     add_bytes(id, &stamp, sizeof stamp);
     return VECMILL_OK;
 }
