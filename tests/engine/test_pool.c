@@ -571,6 +571,23 @@ static void what_cannot_open_says_why(void **state)
     open_fails(&bad, 1, VECMILL_E_WORKERS, "no-program");
 }
 
+/* Kills workers while there is work, until one that comes later says that the model is not what it was. */
+static void kill_until_changed(vecmill_pool *pool, vecmill_err *err)
+{
+    vecmill_status status = VECMILL_OK;
+    err->message[0] = '\0';
+    const uint64_t until_ns = clock_ns() + (uint64_t)WAIT * 1000000u;
+    while (status == VECMILL_OK && clock_ns() < until_ns) {
+        int accepted, taken;
+        float vector[DIM];
+        kill_all(SIGKILL);
+        status = vecmill_pool_submit(pool, (vecmill_doc){"a", 1}, &accepted, err);
+        if (status == VECMILL_OK)
+            status = vecmill_pool_take(pool, 10, vector, NULL, NULL, &taken, err);
+    }
+    if (status != VECMILL_E_MODEL) fail_msg("status %d: %s", (int)status, err->message);
+}
+
 /* The pack is cut, or another's lies in its place, while workers use it: their successors say so. */
 static void a_changed_pack_ends_the_pool(void **state)
 {
@@ -587,18 +604,8 @@ static void a_changed_pack_ends_the_pool(void **state)
                   "2>/dev/null && mv '%s.new' '%s'",
                   facts.pack_path, facts.pack_path, facts.pack_path, facts.pack_path,
                   facts.pack_path);
-        vecmill_status status = VECMILL_OK;
         vecmill_err err;
-        const uint64_t until_ns = clock_ns() + (uint64_t)WAIT * 1000000u;
-        while (status == VECMILL_OK && clock_ns() < until_ns) {
-            int accepted, taken;
-            float vector[DIM];
-            kill_all(SIGKILL);
-            status = vecmill_pool_submit(pool, (vecmill_doc){"a", 1}, &accepted, &err);
-            if (status == VECMILL_OK)
-                status = vecmill_pool_take(pool, 10, vector, NULL, NULL, &taken, &err);
-        }
-        if (status != VECMILL_E_MODEL) fail_msg("status %d: %s", (int)status, err.message);
+        kill_until_changed(pool, &err);
         vecmill_pool_close(pool);
         shell("rm -rf '%s/changing'", folder);
     }
@@ -631,18 +638,8 @@ static void a_worker_finds_another_model(void **state)
     assert_int_equal(pwrite(fd, &sum, 8, 24), 8);
     close(fd);
     assert_int_equal(rename(path, facts.pack_path), 0);
-    vecmill_status status = VECMILL_OK;
-    vecmill_err err = {.message = ""};
-    const uint64_t until_ns = clock_ns() + (uint64_t)WAIT * 1000000u;
-    while (status == VECMILL_OK && clock_ns() < until_ns) {
-        int accepted, taken;
-        float vector[DIM];
-        kill_all(SIGKILL);
-        status = vecmill_pool_submit(pool, (vecmill_doc){"a", 1}, &accepted, &err);
-        if (status == VECMILL_OK)
-            status = vecmill_pool_take(pool, 10, vector, NULL, NULL, &taken, &err);
-    }
-    assert_int_equal(status, VECMILL_E_MODEL);
+    vecmill_err err;
+    kill_until_changed(pool, &err);
     if (!strstr(err.message, "changed while it was in use")) fail_msg("%s", err.message);
     vecmill_pool_close(pool);
 }

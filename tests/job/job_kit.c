@@ -1,6 +1,8 @@
 /* job_kit: see job_kit.h. */
 #include "job_kit.h"
 
+#include "fake_engine.h"
+
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -138,4 +140,48 @@ size_t kit_count(void)
         n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
     closedir(dir);
     return n;
+}
+
+void kit_input(const char *name, const char *text)
+{
+    kit_write(kit_path(name), text, strlen(text));
+}
+
+void kit_assert_message(const vecmill_err *err, const char *part)
+{
+    if (strstr(err->message, part) == NULL)
+        fail_msg("got \"%s\", expected \"%s\"", err->message, part);
+}
+
+void kit_assert_text(const char *path, const char *text)
+{
+    char *data = kit_read(path, NULL);
+    if (data == NULL) fail_msg("%s is missing", path);
+    assert_string_equal(data, text);
+    free(data);
+}
+
+void kit_assert_npy(const char *path, const char *const *texts, size_t n, uint32_t dim)
+{
+    enum { DIM_MOST = 64 };
+    size_t bytes;
+    char *data = kit_read(path, &bytes);
+    const size_t row_bytes = dim * sizeof(float);
+    assert_true(dim <= DIM_MOST);
+    assert_non_null(data);
+    assert_int_equal(bytes, 128 + n * row_bytes);
+    char header[129];
+    const int head =
+        snprintf(header, sizeof header,
+                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %u), }", n, dim);
+    memset(header + head, ' ', sizeof header - (size_t)head);
+    header[117] = '\n';
+    assert_memory_equal(data, "\x93NUMPY\x01\x00\x76\x00", 10);
+    assert_memory_equal(data + 10, header, 118);
+    for (size_t i = 0; i < n; i++) {
+        float row[DIM_MOST] = {0};
+        if (texts[i] != NULL) fake_vector(texts[i], strlen(texts[i]), dim, row);
+        assert_memory_equal(data + 128 + i * row_bytes, row, row_bytes);
+    }
+    free(data);
 }

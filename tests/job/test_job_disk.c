@@ -27,17 +27,6 @@ static vecmill_status run(const struct job_options *options, vecmill_err *err)
     return job_run(options, &pool, NULL, &summary, err);
 }
 
-static void assert_message(const vecmill_err *err, const char *part)
-{
-    if (strstr(err->message, part) == NULL)
-        fail_msg("got \"%s\", expected \"%s\"", err->message, part);
-}
-
-static void input(const char *name, const char *text)
-{
-    kit_write(kit_path(name), text, strlen(text));
-}
-
 static void clean(void)
 {
     static const char *const names[] = {"in.jsonl", "in.txt", "out.npy", "out.npy.ids.jsonl",
@@ -53,15 +42,15 @@ static void assert_refused(const struct job_options *options, vecmill_status sta
 {
     vecmill_err err = {.message = ""};
     assert_int_equal(job_check(options, NULL, &err), status);
-    assert_message(&err, message);
+    kit_assert_message(&err, message);
     assert_int_equal(run(options, &err), status);
-    assert_message(&err, message);
+    kit_assert_message(&err, message);
 }
 
 static void outputs_that_cannot_be(void **state)
 {
     (void)state;
-    input("in.jsonl", "\"a\"\n");
+    kit_input("in.jsonl", "\"a\"\n");
     struct job_options options = {.input = kit_path("in.jsonl")};
     options.output = kit_path("out.csv");
     assert_refused(&options, VECMILL_E_USAGE, "out.csv: ends in neither .npy nor .jsonl");
@@ -107,7 +96,7 @@ static void outputs_that_cannot_be(void **state)
 static void a_folder_without_permission(void **state)
 {
     (void)state;
-    input("in.txt", "a\n");
+    kit_input("in.txt", "a\n");
     assert_int_equal(mkdir(kit_path("shut"), 0555), 0);
     char output[600];
     snprintf(output, sizeof output, "%s/out.npy", kit_path("shut"));
@@ -136,13 +125,13 @@ static void a_folder_without_permission(void **state)
 static void a_second_writer_is_refused(void **state)
 {
     (void)state;
-    input("in.txt", "a\n");
+    kit_input("in.txt", "a\n");
     const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
     struct io_out first;
     vecmill_err err;
     assert_int_equal(io_out_open(options.output, 0, VECMILL_E_OUTPUT, &first, &err), VECMILL_OK);
     assert_int_equal(run(&options, &err), VECMILL_E_OUTPUT);
-    assert_message(&err, "out.npy: is being written by another process");
+    kit_assert_message(&err, "out.npy: is being written by another process");
     assert_int_equal(kit_count(), 2);
     io_out_drop(&first);
     assert_int_equal(run(&options, &err), VECMILL_OK);
@@ -193,10 +182,10 @@ static void a_limit_of_file_size(void **state)
 static void an_output_that_is_a_mount(void **state)
 {
     (void)state;
-    input("in.txt", "a\n");
+    kit_input("in.txt", "a\n");
     kit_write(kit_path("out.npy"), "old", 3);
     const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
-    input("in.jsonl", "mounted");
+    kit_input("in.jsonl", "mounted");
     if (mount(kit_path("in.jsonl"), options.output, NULL, MS_BIND, NULL) != 0) {
         clean();
         print_message("skipped: a file cannot be mounted here\n");
@@ -206,7 +195,7 @@ static void an_output_that_is_a_mount(void **state)
     const vecmill_status checked = job_check(&options, NULL, &err);
     umount(options.output);
     assert_int_equal(checked, VECMILL_E_OUTPUT);
-    assert_message(&err, "out.npy: is a mount of its own, which cannot be replaced");
+    kit_assert_message(&err, "out.npy: is a mount of its own, which cannot be replaced");
     assert_int_equal(job_check(&options, NULL, &err), VECMILL_OK);
     clean();
 }

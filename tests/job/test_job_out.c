@@ -63,17 +63,6 @@ static vecmill_status run(const struct job_options *options, vecmill_err *err)
     return job_run(options, &pool, &hooks, &summary, err);
 }
 
-static void assert_message(const vecmill_err *err, const char *part)
-{
-    if (strstr(err->message, part) == NULL)
-        fail_msg("got \"%s\", expected \"%s\"", err->message, part);
-}
-
-static void input(const char *name, const char *text)
-{
-    kit_write(kit_path(name), text, strlen(text));
-}
-
 static void many_lines(const char *name, int n)
 {
     FILE *file = fopen(kit_path(name), "w");
@@ -256,7 +245,7 @@ static void a_line_gets_its_vector_at_once(void **state)
 static void standard_output_is_the_input(void **state)
 {
     (void)state;
-    input("in.txt", "a\nb\n");
+    kit_input("in.txt", "a\nb\n");
     const struct job_options options = {.input = kit_path("in.txt"), .output = "-"};
     const int fd = open(kit_path("in.txt"), O_WRONLY | O_APPEND | O_CLOEXEC);
     assert_true(fd >= 0);
@@ -299,11 +288,11 @@ static void the_input_is_in_the_way(void **state)
                                                 .errors = kit_path("e.jsonl")};
             vecmill_err err = {.message = ""};
             assert_int_equal(job_check(&options, NULL, &err), VECMILL_E_OUTPUT);
-            assert_message(&err, in);
+            kit_assert_message(&err, in);
             assert_int_equal(run(&options, &err), VECMILL_E_OUTPUT);
             char expected[64];
             snprintf(expected, sizeof expected, "/%s: is the input of this run, ", names[i]);
-            assert_message(&err, expected);
+            kit_assert_message(&err, expected);
             char *data = kit_read(in, NULL);
             assert_string_equal(data, "\"a\"\n5\n");
             free(data);
@@ -313,7 +302,7 @@ static void the_input_is_in_the_way(void **state)
         }
     }
     /* The errors may not be what the output is while it is written, either. */
-    input("in.txt", "a\n");
+    kit_input("in.txt", "a\n");
     static const char *const errors[] = {"out.npy.part", "./out.npy", "out.npy.ids.jsonl.part"};
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         const struct job_options options = {.input = kit_path("in.txt"),
@@ -321,7 +310,7 @@ static void the_input_is_in_the_way(void **state)
                                             .errors = kit_path(errors[i])};
         vecmill_err err = {.message = ""};
         assert_int_equal(job_check(&options, NULL, &err), VECMILL_E_USAGE);
-        assert_message(&err, "cannot be the file of errors too");
+        kit_assert_message(&err, "cannot be the file of errors too");
     }
     remove_all((const char *const[]){"in.txt"}, 1);
 }
@@ -329,8 +318,8 @@ static void the_input_is_in_the_way(void **state)
 static void own_paths(void **state)
 {
     (void)state;
-    input("in.txt", "a\n");
-    input("else", "");
+    kit_input("in.txt", "a\n");
+    kit_input("else", "");
     struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
     static const char *const own[] = {
         "in.txt",
@@ -383,7 +372,7 @@ static void signals_while_opening(void **state)
     const vecmill_status stopped = run(&options, &err);
     ualarm(0, 0);
     assert_int_equal(stopped, VECMILL_E_STOPPED);
-    assert_message(&err, "stopped while opening /tmp/");
+    kit_assert_message(&err, "stopped while opening /tmp/");
     assert_int_equal(kit_count(), 1);
     atomic_store(&stop, 0);
 
@@ -416,16 +405,16 @@ static void what_a_killed_run_left(void **state)
 {
     (void)state;
     static const char *const left[] = {"out.npy.ids.jsonl.part", "out.npy.errors.jsonl.part"};
-    input("in.txt", "a\n");
+    kit_input("in.txt", "a\n");
     const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
     vecmill_err err;
     for (size_t i = 0; i < 2; i++)
-        input(left[i], "half");
+        kit_input(left[i], "half");
     assert_int_equal(run(&options, &err), VECMILL_OK);
     assert_int_equal(kit_count(), 2);
 
     /* One that another process is writing is none of these. */
-    input(left[1], "half");
+    kit_input(left[1], "half");
     const int fd = open(kit_path(left[1]), O_RDWR | O_CLOEXEC);
     assert_int_equal(flock(fd, LOCK_EX), 0);
     assert_int_equal(run(&options, &err), VECMILL_OK);
@@ -445,7 +434,7 @@ static void a_summary_of_failures(void **state)
     assert_int_equal(job_run(&missing, &pool, NULL, &summary, NULL), VECMILL_E_INPUT);
     assert_true(summary.documents == 0 && summary.tokens == 0);
 
-    input("in.txt", "a\n");
+    kit_input("in.txt", "a\n");
     const struct job_options nowhere = {.input = kit_path("in.txt"),
                                         .output = kit_path("missing/out.npy")};
     summary.documents = 77;

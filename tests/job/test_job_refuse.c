@@ -19,48 +19,6 @@
 
 #define DIM 3u /* floats a vector */
 
-static void assert_message(const vecmill_err *err, const char *part)
-{
-    if (strstr(err->message, part) == NULL)
-        fail_msg("got \"%s\", expected \"%s\"", err->message, part);
-}
-
-static void assert_text_file(const char *path, const char *text)
-{
-    char *data = kit_read(path, NULL);
-    if (data == NULL) fail_msg("%s is missing", path);
-    assert_string_equal(data, text);
-    free(data);
-}
-
-/* The rows of a .npy of these texts, NULL for a zero row. */
-static void assert_npy(const char *path, const char *const *texts, size_t n)
-{
-    size_t bytes;
-    char *data = kit_read(path, &bytes);
-    assert_non_null(data);
-    assert_int_equal(bytes, 128 + n * DIM * sizeof(float));
-    char header[129];
-    const int head =
-        snprintf(header, sizeof header,
-                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %u), }", n, DIM);
-    memset(header + head, ' ', sizeof header - (size_t)head);
-    header[117] = '\n';
-    assert_memory_equal(data, "\x93NUMPY\x01\x00\x76\x00", 10);
-    assert_memory_equal(data + 10, header, 118);
-    for (size_t i = 0; i < n; i++) {
-        float row[DIM] = {0};
-        if (texts[i] != NULL) fake_vector(texts[i], strlen(texts[i]), DIM, row);
-        assert_memory_equal(data + 128 + i * sizeof row, row, sizeof row);
-    }
-    free(data);
-}
-
-static void input(const char *name, const char *text)
-{
-    kit_write(kit_path(name), text, strlen(text));
-}
-
 static void clean(void)
 {
     static const char *const names[] = {
@@ -140,12 +98,12 @@ static void no_document_no_output(void **state)
                                       .output = kit_path("out.npy"),
                                       .max_document = cases[i].max_document};
         vecmill_err err;
-        input(cases[i].name, cases[i].text);
-        input("out.npy", "as it was");
+        kit_input(cases[i].name, cases[i].text);
+        kit_input("out.npy", "as it was");
         assert_int_equal(run(&options, &err), cases[i].status);
-        assert_message(&err, cases[i].words);
+        kit_assert_message(&err, cases[i].words);
         if (cases[i].status == VECMILL_E_INPUT) {
-            assert_text_file(kit_path("out.npy"), "as it was");
+            kit_assert_text(kit_path("out.npy"), "as it was");
             assert_int_equal(kit_count(), 2);
             options.output = "-";
             int fd = open(kit_path("out.jsonl"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -160,17 +118,17 @@ static void no_document_no_output(void **state)
 static void a_shard_of_what_fails_is_one(void **state)
 {
     (void)state;
-    input("in.jsonl", "\"a\"\n5\n\"b\"\n6\n");
+    kit_input("in.jsonl", "\"a\"\n5\n\"b\"\n6\n");
     struct job_options options = {
         .input = kit_path("in.jsonl"), .output = kit_path("out.npy"), .shard = 1, .shards = 2};
     vecmill_err err;
     assert_int_equal(run(&options, &err), VECMILL_E_PARTIAL);
-    assert_npy(kit_path("out.npy"), (const char *const[]){NULL, NULL}, 2);
+    kit_assert_npy(kit_path("out.npy"), (const char *const[]){NULL, NULL}, 2, DIM);
     clean();
-    input("in.jsonl", "4\n5\n\n6\n");
+    kit_input("in.jsonl", "4\n5\n\n6\n");
     assert_int_equal(run(&options, &err), VECMILL_E_INPUT);
-    assert_message(&err, "no document of ");
-    assert_message(&err, " could be read, of 3; line 1: the line is a number");
+    kit_assert_message(&err, "no document of ");
+    kit_assert_message(&err, " could be read, of 3; line 1: the line is a number");
     clean();
 }
 
@@ -180,7 +138,7 @@ static void warnings(void **state)
     (void)state;
     const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
     vecmill_err err;
-    input("in.txt", "a\nb\xFC\xFC\nc\xFC\n");
+    kit_input("in.txt", "a\nb\xFC\xFC\nc\xFC\n");
     assert_int_equal(run(&options, &err), VECMILL_OK);
     assert_non_null(strstr(notices, "warning: "));
     assert_non_null(strstr(notices, "in.txt line 2: 2 bytes of the document mean nothing"));
@@ -188,7 +146,7 @@ static void warnings(void **state)
     kit_write(kit_path("in.txt"), "a\0\n\0b\0", 6);
     assert_int_equal(run(&options, &err), VECMILL_OK);
     assert_non_null(strstr(notices, "in.txt has no byte order mark and is read as UTF-16LE"));
-    assert_npy(kit_path("out.npy"), (const char *const[]){"a", "b"}, 2);
+    kit_assert_npy(kit_path("out.npy"), (const char *const[]){"a", "b"}, 2, DIM);
     kit_write_gzip(kit_path("in.txt"), "a\nb\n", 4, 99);
     size_t bytes;
     char *gzip = kit_read(kit_path("in.txt"), &bytes);
@@ -201,7 +159,7 @@ static void warnings(void **state)
     char offset[64];
     snprintf(offset, sizeof offset, "last gzip member, at offset %zu, that are none", bytes + 1);
     assert_non_null(strstr(notices, offset));
-    assert_npy(kit_path("out.npy"), (const char *const[]){"a", "b"}, 2);
+    kit_assert_npy(kit_path("out.npy"), (const char *const[]){"a", "b"}, 2, DIM);
     kit_write_gzip(kit_path("in.txt"), "a\n", 2, 99);
     assert_int_equal(run(&options, &err), VECMILL_OK);
     assert_string_equal(notices, "");

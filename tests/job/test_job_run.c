@@ -60,48 +60,6 @@ static vecmill_status run(const struct job_options *options, struct told *told,
     return job_run(options, &pool, &hooks, summary != NULL ? summary : &ignored, err);
 }
 
-static void assert_message(const vecmill_err *err, const char *part)
-{
-    if (strstr(err->message, part) == NULL)
-        fail_msg("got \"%s\", expected \"%s\"", err->message, part);
-}
-
-static void assert_text_file(const char *path, const char *text)
-{
-    char *data = kit_read(path, NULL);
-    if (data == NULL) fail_msg("%s is missing", path);
-    assert_string_equal(data, text);
-    free(data);
-}
-
-/* The rows of a .npy of these texts, NULL for a zero row. */
-static void assert_npy(const char *path, const char *const *texts, size_t n)
-{
-    size_t bytes;
-    char *data = kit_read(path, &bytes);
-    assert_non_null(data);
-    assert_int_equal(bytes, 128 + n * DIM * sizeof(float));
-    char header[129];
-    const int head =
-        snprintf(header, sizeof header,
-                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %u), }", n, DIM);
-    memset(header + head, ' ', sizeof header - (size_t)head);
-    header[117] = '\n';
-    assert_memory_equal(data, "\x93NUMPY\x01\x00\x76\x00", 10);
-    assert_memory_equal(data + 10, header, 118);
-    for (size_t i = 0; i < n; i++) {
-        float row[DIM] = {0};
-        if (texts[i] != NULL) fake_vector(texts[i], strlen(texts[i]), DIM, row);
-        assert_memory_equal(data + 128 + i * sizeof row, row, sizeof row);
-    }
-    free(data);
-}
-
-static void input(const char *name, const char *text)
-{
-    kit_write(kit_path(name), text, strlen(text));
-}
-
 static void clean(void)
 {
     static const char *const names[] = {"in.jsonl",
@@ -124,12 +82,13 @@ static void clean(void)
 static void what_was_copied_is_not_counted_as_computed(void **state)
 {
     (void)state;
-    input("in.txt", "a\nTWIN\nb\nTWIN\nTWIN\n");
+    kit_input("in.txt", "a\nTWIN\nb\nTWIN\nTWIN\n");
     const struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
     struct job_progress summary;
     vecmill_err err;
     assert_int_equal(run(&options, NULL, &summary, &err), VECMILL_OK);
-    assert_npy(kit_path("out.npy"), (const char *const[]){"a", "TWIN", "b", "TWIN", "TWIN"}, 5);
+    kit_assert_npy(kit_path("out.npy"), (const char *const[]){"a", "TWIN", "b", "TWIN", "TWIN"}, 5,
+                   DIM);
     assert_int_equal(summary.documents, 5);
     assert_int_equal(summary.duplicates, 3);
     assert_int_equal(summary.tokens, 2 * 2);
@@ -139,9 +98,9 @@ static void what_was_copied_is_not_counted_as_computed(void **state)
 static void npy_with_ids_and_errors(void **state)
 {
     (void)state;
-    input("in.jsonl", "{\"text\":\"a\"}\n{\"id\":\"x\",\"text\":\"b\"}\n{\"id\":3,\"body\":1}\n"
-                      "not JSON \"quoted\"\n\n\"TOO LONG\"\n\"TRUNCATE ME\"\n\"c\xFF\xFF\"\n"
-                      "{\"id\":\"\\u00e4\",\"text\":\"\\ud800\"}\n");
+    kit_input("in.jsonl", "{\"text\":\"a\"}\n{\"id\":\"x\",\"text\":\"b\"}\n{\"id\":3,\"body\":1}\n"
+                          "not JSON \"quoted\"\n\n\"TOO LONG\"\n\"TRUNCATE ME\"\n\"c\xFF\xFF\"\n"
+                          "{\"id\":\"\\u00e4\",\"text\":\"\\ud800\"}\n");
     const struct job_options options = {.input = kit_path("in.jsonl"),
                                         .output = kit_path("out.npy")};
     struct told told = {.n_failed = 0};
@@ -150,15 +109,15 @@ static void npy_with_ids_and_errors(void **state)
     assert_int_equal(job_check(&options, NULL, &err), VECMILL_OK);
     assert_int_equal(kit_count(), 1);
     assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_PARTIAL);
-    assert_message(&err, "3 of 8 documents of /tmp/");
-    assert_message(&err, "out.npy.errors.jsonl");
-    assert_npy(kit_path("out.npy"),
-               (const char *const[]){"a", "b", NULL, NULL, NULL, "TRUNCATE ME", "c\xFF\xFF",
-                                     "\xEF\xBF\xBD"},
-               8);
-    assert_text_file(kit_path("out.npy.ids.jsonl"),
-                     "null\n\"x\"\n3\nnull\nnull\nnull\nnull\n\"\\u00e4\"\n");
-    assert_text_file(
+    kit_assert_message(&err, "3 of 8 documents of /tmp/");
+    kit_assert_message(&err, "out.npy.errors.jsonl");
+    kit_assert_npy(kit_path("out.npy"),
+                   (const char *const[]){"a", "b", NULL, NULL, NULL, "TRUNCATE ME", "c\xFF\xFF",
+                                         "\xEF\xBF\xBD"},
+                   8, DIM);
+    kit_assert_text(kit_path("out.npy.ids.jsonl"),
+                    "null\n\"x\"\n3\nnull\nnull\nnull\nnull\n\"\\u00e4\"\n");
+    kit_assert_text(
         kit_path("out.npy.errors.jsonl"),
         "{\"index\":2,\"line\":3,\"id\":3,\"reason\":\"the object has no \\\"text\\\"\"}\n"
         "{\"index\":3,\"line\":4,\"id\":null,\"reason\":\"bad JSON at byte 2: expected true, false "
@@ -179,9 +138,9 @@ static void npy_with_ids_and_errors(void **state)
     assert_int_equal(kit_count(), 4);
 
     /* A later run that has neither ids nor errors takes the old ones away. */
-    input("in.jsonl", "\"a\"\n");
+    kit_input("in.jsonl", "\"a\"\n");
     assert_int_equal(run(&options, NULL, NULL, &err), VECMILL_OK);
-    assert_npy(kit_path("out.npy"), (const char *const[]){"a"}, 1);
+    kit_assert_npy(kit_path("out.npy"), (const char *const[]){"a"}, 1, DIM);
     assert_int_equal(kit_count(), 2);
     clean();
 }
@@ -189,16 +148,16 @@ static void npy_with_ids_and_errors(void **state)
 static void nothing_in_nothing_out(void **state)
 {
     (void)state;
-    input("in.txt", "");
+    kit_input("in.txt", "");
     struct job_options options = {.input = kit_path("in.txt"), .output = kit_path("out.npy")};
     struct job_progress summary;
     vecmill_err err;
     assert_int_equal(run(&options, NULL, &summary, &err), VECMILL_OK);
     assert_int_equal(summary.documents, 0);
-    assert_npy(kit_path("out.npy"), NULL, 0);
+    kit_assert_npy(kit_path("out.npy"), NULL, 0, DIM);
     options.output = kit_path("out.jsonl");
     assert_int_equal(run(&options, NULL, &summary, &err), VECMILL_OK);
-    assert_text_file(options.output, "");
+    kit_assert_text(options.output, "");
     clean();
 }
 
@@ -232,8 +191,8 @@ static const char *assert_line(const char *line, const char *text)
 static void jsonl_output(void **state)
 {
     (void)state;
-    input("in.jsonl", "\"a\"\n{\"id\":\"x\",\"text\":\"b\"}\n5\n{\"id\":null,\"text\":\"c\"}\n"
-                      "{\"id\":1,\"text\":\"TOO LONG\"}\n{\"id\":2,\"text\":\n");
+    kit_input("in.jsonl", "\"a\"\n{\"id\":\"x\",\"text\":\"b\"}\n5\n{\"id\":null,\"text\":\"c\"}\n"
+                          "{\"id\":1,\"text\":\"TOO LONG\"}\n{\"id\":2,\"text\":\n");
     const struct job_options options = {.input = kit_path("in.jsonl"),
                                         .output = kit_path("out.jsonl"),
                                         .errors = kit_path("errors.jsonl")};
@@ -266,7 +225,7 @@ static void jsonl_output(void **state)
 static void jsonl_output_of_text(void **state)
 {
     (void)state;
-    input("in.txt", "a\ntoo long a line\nb\n");
+    kit_input("in.txt", "a\ntoo long a line\nb\n");
     const struct job_options options = {
         .input = kit_path("in.txt"), .output = kit_path("out.jsonl"), .max_document = 8};
     vecmill_err err;
@@ -304,7 +263,7 @@ static int run_standard(const struct job_options *options, int fd)
 static void standard_output(void **state)
 {
     (void)state;
-    input("in.txt", "a\nb\n");
+    kit_input("in.txt", "a\nb\n");
     struct job_options options = {.input = kit_path("in.txt"), .output = "-"};
     int fd = open(kit_path("out.jsonl"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     assert_int_equal(run_standard(&options, fd), VECMILL_OK);
@@ -325,7 +284,7 @@ static void standard_output(void **state)
     close(ends[1]);
 
     /* Rows in front of the one that stops the run were written, whole. */
-    input("in.jsonl", "\"a\"\n\"b\"\n5\n\"c\"\n");
+    kit_input("in.jsonl", "\"a\"\n\"b\"\n5\n\"c\"\n");
     options =
         (struct job_options){.input = kit_path("in.jsonl"), .output = "-", .stop_on_error = true};
     fd = open(kit_path("out.jsonl"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -347,19 +306,19 @@ static void the_first_failure_stops(void **state)
     struct told told = {.n_failed = 0};
     struct job_progress summary = {.failed = 77};
     vecmill_err err;
-    input("in.jsonl", "\"a\"\n5\n\"TOO LONG\"\n");
+    kit_input("in.jsonl", "\"a\"\n5\n\"TOO LONG\"\n");
     assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_INPUT);
-    assert_message(&err, "in.jsonl line 2: the line is a number");
+    kit_assert_message(&err, "in.jsonl line 2: the line is a number");
     assert_int_equal(summary.documents, 1);
     assert_int_equal(summary.failed, 0);
     assert_int_equal(summary.bytes_read, summary.bytes_total);
     /* A failure of the engine that comes first is the one that is told. */
-    input("in.jsonl", "\"a\"\n\"TOO LONG\"\n5\n");
+    kit_input("in.jsonl", "\"a\"\n\"TOO LONG\"\n5\n");
     assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_INPUT);
-    assert_message(&err, "in.jsonl line 2: the document has more tokens");
+    kit_assert_message(&err, "in.jsonl line 2: the document has more tokens");
     assert_int_equal(told.n_failed, 0);
     assert_int_equal(kit_count(), 1);
-    input("in.jsonl", "\"a\"\n");
+    kit_input("in.jsonl", "\"a\"\n");
     assert_int_equal(run(&options, &told, &summary, &err), VECMILL_OK);
     clean();
 }
@@ -459,14 +418,14 @@ static void long_ids_wait(void **state)
 static void documents_the_pool_gives_up(void **state)
 {
     (void)state;
-    input("in.jsonl", "\"a\"\n\"CONDEMN ME\"\n{\"id\":7,\"text\":\"TOO LARGE\"}\n\"b\"\n");
+    kit_input("in.jsonl", "\"a\"\n\"CONDEMN ME\"\n{\"id\":7,\"text\":\"TOO LARGE\"}\n\"b\"\n");
     struct job_options options = {.input = kit_path("in.jsonl"), .output = kit_path("out.npy")};
     struct told told = {.n_failed = 0};
     struct job_progress summary;
     vecmill_err err;
     assert_int_equal(run(&options, &told, &summary, &err), VECMILL_E_PARTIAL);
-    assert_npy(kit_path("out.npy"), (const char *const[]){"a", NULL, NULL, "b"}, 4);
-    assert_text_file(
+    kit_assert_npy(kit_path("out.npy"), (const char *const[]){"a", NULL, NULL, "b"}, 4, DIM);
+    kit_assert_text(
         kit_path("out.npy.errors.jsonl"),
         "{\"index\":1,\"line\":2,\"id\":null,\"reason\":\"3 workers ended with this "
         "document: segv\"}\n{\"index\":2,\"line\":3,\"id\":7,\"reason\":\"the fake pool "
@@ -476,7 +435,7 @@ static void documents_the_pool_gives_up(void **state)
     assert_int_equal(summary.tokens, 4);
     options.stop_on_error = true;
     assert_int_equal(run(&options, NULL, &summary, &err), VECMILL_E_INPUT);
-    assert_message(&err, "in.jsonl line 2: 3 workers ended with this document: segv");
+    kit_assert_message(&err, "in.jsonl line 2: 3 workers ended with this document: segv");
     clean();
 }
 
@@ -506,13 +465,13 @@ static void a_stop_finishes_what_runs(void **state)
         char expected[64];
         snprintf(expected, sizeof expected, "stopped after %u documents, from which --resume",
                  (unsigned)summary.documents);
-        assert_message(&err, expected);
+        kit_assert_message(&err, expected);
         /* Not before the vectors that come late were waited for, and not the one behind. */
         assert_true(summary.documents >= stops[i].documents &&
                     (stops[i].flight != 0 || summary.documents <= stops[i].documents + 1));
         assert_true(summary.failed == summary.documents / 2 && summary.bytes_read > 0);
         assert_true(pool.held);
-        assert_text_file(kit_path("out.npy"), "old");
+        kit_assert_text(kit_path("out.npy"), "old");
         assert_int_equal(kit_count(), 6); /* input, old output, parts of three files, journal */
     }
     clean();
@@ -558,7 +517,7 @@ static void a_stop_holds_the_pool(void **state)
 static void a_stop_before_a_row_leaves_nothing(void **state)
 {
     (void)state;
-    input("in.txt", "a\nb\n");
+    kit_input("in.txt", "a\nb\n");
     atomic_int stop = 1;
     vecmill_pool pool = {.dim = DIM};
     const struct job_hooks hooks = {.stop = &stop};
@@ -617,7 +576,7 @@ static void a_stop_ends_waiting(void **state)
     test_on_poll = NULL;
     assert_int_equal(status, VECMILL_E_STOPPED);
     /* The line that was whole was embedded meanwhile, and is kept. */
-    assert_message(&err, "stopped after 1 documents, from which --resume goes on: /dev/fd/");
+    kit_assert_message(&err, "stopped after 1 documents, from which --resume goes on: /dev/fd/");
     close(ends[0]);
     close(ends[1]);
     assert_int_equal(kit_count(), 2);
@@ -627,7 +586,7 @@ static void a_stop_ends_waiting(void **state)
 static void the_engine_breaks(void **state)
 {
     (void)state;
-    input("in.jsonl", "{\"id\":1,\"text\":\"a\"}\n5\n\"BREAK\"\n");
+    kit_input("in.jsonl", "{\"id\":1,\"text\":\"a\"}\n5\n\"BREAK\"\n");
     const struct job_options options = {.input = kit_path("in.jsonl"),
                                         .output = kit_path("out.npy")};
     vecmill_err err;
@@ -645,7 +604,7 @@ static void a_damaged_pack_publishes_nothing(void **state)
     struct job_progress summary;
     vecmill_err err = {.message = ""};
     atomic_int stop = 0;
-    input("in.txt", "one\ntwo\nthree\n");
+    kit_input("in.txt", "one\ntwo\nthree\n");
     kit_write(kit_path("out.jsonl"), "before", 6);
     const struct job_options options = {.input = kit_path("in.txt"),
                                         .output = kit_path("out.jsonl")};
@@ -659,8 +618,8 @@ static void a_damaged_pack_publishes_nothing(void **state)
             pool.stop_at = 3;
         }
         assert_int_equal(job_run(&options, &pool, &with, &summary, &err), VECMILL_E_MODEL);
-        assert_message(&err, "damaged");
-        assert_text_file(kit_path("out.jsonl"), "before");
+        kit_assert_message(&err, "damaged");
+        kit_assert_text(kit_path("out.jsonl"), "before");
         assert_false(io_exists(kit_path("out.jsonl.journal")));
         assert_false(io_exists(kit_path("out.jsonl.part")));
         stop = 0;
@@ -681,7 +640,7 @@ static void bad_input_leaves_nothing(void **state)
         .input = kit_path("in.txt"), .input_format = "txt.gz", .output = kit_path("out.npy")};
     vecmill_err err;
     assert_int_equal(run(&options, NULL, NULL, &err), VECMILL_E_INPUT);
-    assert_message(&err, "in.txt: is cut off, it ends at byte");
+    kit_assert_message(&err, "in.txt: is cut off, it ends at byte");
     assert_int_equal(kit_count(), 1);
     clean();
 }
