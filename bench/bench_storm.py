@@ -5,7 +5,7 @@
 
 One run of embed in a memory group (cgroup v1, as root), for each build: S seconds undisturbed, S seconds in which a
 neighbour in the group takes all that is left every P seconds until the kernel has ended every worker, and holds it
-for about H seconds, and S seconds undisturbed again; with --full then so many seconds in which it holds all. Prints
+for about H seconds, and S seconds undisturbed again; with --full then that many seconds in which it holds all. Prints
 documents a second of each part, the share of time in which the memory was free, starts of workers, the most of them
 within a second, and how long after the room the first worker was started that came to be ready."""
 
@@ -106,7 +106,7 @@ class Neighbour:
 
 
 class Run:
-    """A run that lasts until `end`, and what it tells of itself."""
+    """A run that lasts until `end`, and what it reports."""
 
     def __init__(self, build, group, options, folder):
         self.events_path, self.documents, self.ending = os.path.join(folder, "events"), [], threading.Event()
@@ -250,7 +250,7 @@ def main():
     parser.add_argument("--period", type=float, default=1.0)
     parser.add_argument("--hold", type=float, default=0.3)
     parser.add_argument("--full", type=float, default=0)
-    parser.add_argument("--room", type=int, default=24, help="MiB that the group has left beside the run")
+    parser.add_argument("--room", type=int, default=24, help="MiB that the group has left next to the run")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     for build in options.build or [os.path.join(ROOT, "build")]:

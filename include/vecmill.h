@@ -206,7 +206,7 @@ typedef struct vecmill_token {
 
 /* All tokens of one text, which is not cut, each with its place in it: for counting and cutting texts.
  *   specials  1: with the special tokens around them
- *   tokens    caller's, room for `capacity`; NULL if that is 0. The first so many tokens are written
+ *   tokens    caller's, room for `capacity`; NULL if that is 0. That many of the first tokens are written
  *   n_tokens  how many there are, which may be more
  * Under every long_policy. Takes some 16 KiB of heap meanwhile. Errors: E_LIMIT (over VECMILL_MAX_DOCUMENT),
  * E_MEMORY. */

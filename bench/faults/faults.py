@@ -5,7 +5,7 @@
     faults.py table --out FOLDER
 
 `run` adds a line to FOLDER/runs.jsonl for each run: a session of its own, in which this program kills workers at the
-scene's moment, and of which nothing is left behind. A run that has not ended after --limit seconds hangs. `--python` has the
+scene's moment, and leaves nothing behind. A run that has not ended after --limit seconds hangs. `--python` has the
 pools, `--model` is a folder, with hidden.onnx in it for FastEmbed (bench/compare/make_onnx.py). S8 wants root and
 cgroup v1. `table` prints Markdown: the middle one of each cell's runs, or all where they ended in different ways."""
 
@@ -167,7 +167,7 @@ class Run:
         if self.general:
             self.until(lambda: len(self.workers()) >= 2)
             time.sleep(0.4 if self.scene == "S2" else 1.0)
-        elif self.system == "vecmill": # what is done is told of later
+        elif self.system == "vecmill":  # it reports what is done later
             self.until(lambda: len(w := self.workers()) >= 2 and sum((stat(p) or (0,) * 4)[3] for p in w) > 80)
         else:
             self.until(lambda: self.done() >= 24)

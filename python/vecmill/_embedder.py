@@ -130,7 +130,7 @@ class Embedder:
         self._find, self.model_dir, self._choices = find, folder, choices
         self._threads = count_of("threads", threads, _core.MAX_THREADS)
         self._memory = bytes_of(memory)
-        # Where documents are truncated nothing behind so many bytes is looked at.
+        # Where documents are truncated nothing after that many bytes is looked at.
         self._cut = _core.TEXT_BYTES + 1 if choices["long"] == "truncate" else None
         # What a stream holds beside its pool, a line of the plan.
         self._beside: dict[str, Any] = {"beside_bytes": _stream.held_bytes(self._cut), "beside_rows": _stream.ROWS}
@@ -261,7 +261,7 @@ class Embedder:
         return self._names
 
     def _limit_length(self, tokens: int) -> None:
-        """Documents are cut at so many tokens from here on, or where the model ends."""
+        """Documents are cut at this many tokens from here on, or where the model ends."""
         most = int(self.facts["most_length"])
         with self._lock:
             self._choices["max_length"] = min(tokens, most)

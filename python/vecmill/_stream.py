@@ -78,7 +78,7 @@ def of_session(embed: Callable[[list[str], np.ndarray], list[tuple[int, int, int
 
 
 def of_pool(pool: _core.Pool, dim: int, source: Iterator[list[str]]) -> Iterator[list[Result]]:
-    """Feeds a pool and takes from it, and closes it at the end, however that comes. A ModelError behind the last row:
+    """Feeds a pool and takes from it, and closes it at the end, however that comes. A ModelError after the last row:
     the model's pack was damaged meanwhile (vecmill_pool_verify)."""
     piece: list[str] = []
     at = given = taken = 0  # of the piece; documents that went into the pool, and that came out

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vecmill._embedder import Embedder
 
 _TOKEN = np.dtype([("id", "<i4"), ("word", "<u4"), ("start", "<u4"), ("end", "<u4")])  # vecmill.h: vecmill_token
-_SPECIAL = 0xFFFFFFFF  # the word of a special token that stands around the text
+_SPECIAL = 0xFFFFFFFF  # the word of a special token around the text
 _ROLES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 # tokenizers' WordPiece decoder, cleanup (decoders/wordpiece.rs), in its order.
@@ -225,7 +225,7 @@ def _windows(n: int, most: int, stride: int) -> list[slice]:
 
 class Tokenizer:
     """A model's tokenizer. It belongs to its Embedder: enable_truncation() also sets where documents are cut before
-    they are embedded, as FastEmbed's does, though never behind the model's last position. A copy, or what from_str()
+    they are embedded, as FastEmbed's does, though never after the model's last position. A copy, or what from_str()
     makes of to_str(), is its own."""
 
     _written: weakref.WeakValueDictionary[bytes, Embedder] = weakref.WeakValueDictionary()

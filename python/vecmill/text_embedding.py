@@ -159,7 +159,7 @@ def _where(documents: str | Iterable[str], batch_size: int,
 
 
 class _Model(Embedder):
-    """What FastEmbed has as TextEmbedding.model: an Embedder, and the names by which programs know the model behind a
+    """What FastEmbed has as TextEmbedding.model: an Embedder, and the names by which programs know the model of a
     TextEmbedding."""
 
     model_name: str

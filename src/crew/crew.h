@@ -12,7 +12,8 @@
  *    supervisor that was itself stopped kills nobody for it.
  *  - A worker's bytes are hostile. Nothing is allocated after crew_open, and nothing grows.
  *  - An item that kills its workers is found by halving, and condemned; no other is. Whose workers are killed
- *    from outside again and again is tried when all others are done, beside work that is known to do no harm.
+ *    from outside again and again is tried when all others are done, next to work that is known to do no
+ *    harm.
  *  - Memory that is short is waited for, as long as the opener has patience: it condemns nothing.
  *
  * Two sides: the supervisor's (crew_*) and the worker's (crew_worker_*), which the program that is

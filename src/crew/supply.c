@@ -64,7 +64,7 @@ static bool suspect_is_next(const struct crew *crew)
     return crew->ledger.n_suspects > 0 && (crew->ledger.in_flight == 0 || suspect_goes_first(crew));
 }
 
-/* Leases of a trial: the suspect's, and one beside it. */
+/* Leases of a trial: the suspect's, and one at the same time. */
 static uint64_t trial_leases(const struct crew *crew)
 {
     if (crew->trial.is_out) return 1;

@@ -3,7 +3,7 @@
  * A worker that is ended by SIGKILL, by another process's signal or by nobody knows what says nothing
  * about its work: a storm of kills hits everybody. So a suspect (ledger.h) is tried alone, and each of
  * its deaths is held against other work. A death counts when, after it, other leases have lived,
- * CREW_TRIAL_LIVES of them and so many times as long as the suspect had its worker, and nobody else has
+ * CREW_TRIAL_LIVES of them and that many times as long as the suspect had its worker, and nobody else has
  * died, from when the suspect was leased until then. CREW_TRIAL_DEATHS that count make it guilty.
  *
  * If deaths come by chance alone, and other work lives through as much as the suspect with probability
@@ -49,7 +49,7 @@ void trial_struck(struct trial *t);
 /* The suspect was returned or condemned. */
 void trial_end(struct trial *t);
 
-/* Whether other work is to be given to who is free: beside a suspect that is out, and after its death. */
+/* Whether other work is to be given to workers that are free: while a suspect is out, and after its death. */
 bool trial_wants_other_work(const struct trial *t);
 bool trial_is_guilty(const struct trial *t);
 

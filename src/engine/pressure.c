@@ -24,7 +24,7 @@
 #define PRESSED_NS (10000u * (uint64_t)MS)
 #define SECOND_NS  (1000u * (uint64_t)MS)
 
-/* Percent of waiting above which nothing grows, and a worker beside others needs room for two: PSI says 10
+/* Percent of waiting above which nothing grows, and a worker next to others needs room for two: PSI says 10
  * where one task is held up for one second in ten. */
 #define WAITING_MOST 10.0
 
@@ -76,7 +76,7 @@ void pressure_lack(struct pressure *p, uint64_t now_ns, uint32_t alive, bool wor
         p->workers = (uint32_t)num_max(1, num_min(p->workers, alive));
 }
 
-/* What a worker of so many tokens takes: an arena grows with its tokens. */
+/* What a worker of that many tokens takes: an arena grows with its tokens. */
 static uint64_t worker_bytes(const struct pressure *p, uint32_t batch_tokens)
 {
     const uint32_t tokens = p->whole.batch_tokens - p->small.batch_tokens;
@@ -103,8 +103,8 @@ static void take_back(struct pressure *p, uint64_t now_ns)
     p->grow_ns = now_ns + doubled(GROW_NS, p->level, GROW_MOST_NS);
 }
 
-/* Sets p->batch_tokens to the largest worker for which there is room beside those that start; false: there is
- * none. `besides`: for so many more of them. */
+/* Sets p->batch_tokens to the largest worker for which there is room with those that start; false: there is
+ * none. `besides`: for that many more of them. */
 static bool find_size(struct pressure *p, const struct pressure_view *view, uint32_t besides)
 {
     const uint64_t n = UINT64_C(1) + view->starting + besides;

@@ -125,8 +125,8 @@ static vecmill_status find_cache(const char *given, char cache[IO_PATH_MAX], vec
     return make_absolute(cache, err);
 }
 
-/* What tells folders of models apart: their path, of those in the cache from there on, so that a cache may be
- * moved, or be another place in the image that it was filled for. */
+/* What distinguishes folders of models: their path, of those in the cache from there on, so that a cache
+ * may be moved, or be another place in the image that it was filled for. */
 static uint64_t place_hash(const char *dir, const char *cache)
 {
     char real[IO_PATH_MAX];
@@ -135,7 +135,7 @@ static uint64_t place_hash(const char *dir, const char *cache)
     return XXH3_64bits(dir, strlen(dir));
 }
 
-/* The digest of the model's files: as it was seen beside the pack, while they are the same; else read. */
+/* The digest of the model's files: as it was noted next to the pack, while they are the same; else read. */
 static vecmill_status take_key(struct engine_source *s, const struct kern *kern,
                                enum kern_precision precision, vecmill_err *err)
 {

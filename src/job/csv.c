@@ -338,7 +338,7 @@ static vecmill_status check_row(const struct reader *r, const struct row *row, v
     return VECMILL_OK;
 }
 
-/* Whether the id's value is the record's own. Where a value was cut or joined, all behind it have moved. */
+/* Whether the id's value is the record's own. Where a value was cut or joined, all after it have moved. */
 static bool has_id(const struct reader *r, const struct row *row)
 {
     if (row->column + 1 != r->csv.n_columns) return r->csv.id_column == 0;

@@ -55,7 +55,7 @@ static void *open_named(const char *name)
     return (intptr_t)cd == -1 ? NULL : cd;
 }
 
-/* iconv reads more into a name than a name: what stands behind slashes and commas. NULL: unknown. */
+/* iconv reads more into a name than a name: what comes after slashes and commas. NULL: unknown. */
 static void *open_iconv(const char *name)
 {
     char dashes[NAME_MAX_BYTES + 1];

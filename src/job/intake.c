@@ -186,7 +186,7 @@ static vecmill_status choose_encoding(struct intake *s, const unsigned char *dat
     return VECMILL_OK;
 }
 
-/* Unpacked bytes behind those that are not yet decoded. */
+/* Unpacked bytes after those that are not yet decoded. */
 static vecmill_status fill_mid(struct intake *s, vecmill_err *err)
 {
     size_t got = 0;
@@ -252,7 +252,7 @@ static size_t intake_end_lines(struct intake *s, unsigned char *data, size_t byt
     return kept;
 }
 
-/* More text behind what there is. */
+/* More text after what there is. */
 static vecmill_status intake_fill(struct intake *s, vecmill_err *err)
 {
     size_t got = 0;

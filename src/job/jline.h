@@ -42,7 +42,7 @@ struct jline {
 };
 
 /* Reads `bytes` of data whole. field and id_field are names of members, compared after decoding. E_INPUT:
- * it is no JSON; line->id is then the id where it stands whole before the fault, all else is absent. */
+ * it is no JSON; line->id is then the id where it is whole before the fault, all else is absent. */
 vecmill_status jline_scan(const char *data, size_t bytes, const char *field, const char *id_field,
                           struct jline *line, vecmill_err *err);
 

@@ -54,7 +54,7 @@ static bool is_blank(unsigned char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == 0x1E;
 }
 
-/* Passes over what stands between values; *c is the byte after it, unread, or -1 at the end. */
+/* Passes over what is between values; *c is the byte after it, unread, or -1 at the end. */
 static vecmill_status pass_blanks(struct reader *r, int *c, vecmill_err *err)
 {
     static const unsigned char mark[] = {0xEF, 0xBB, 0xBF};

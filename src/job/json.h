@@ -1,4 +1,4 @@
-/* json: documents out of JSON that is no JSON Lines: an array, values over several lines, values one behind
+/* json: documents out of JSON that is no JSON Lines: an array, values over several lines, values one after
  * the other.
  *
  * Promises: the elements of arrays at the top, and all other values there, are documents; each is read by

@@ -293,8 +293,8 @@ void reader_keep_id(struct reader *r, struct area *area, struct record *record)
     record->id = id;
 }
 
-/* Reads the next line behind area->used, keeping MARK_BYTES + 1 more than max_document at most: those may be
- * a byte order mark, as a file has that was put behind another, and a carriage return, which are taken off.
+/* Reads the next line after area->used, keeping MARK_BYTES + 1 more than max_document at most: those may be
+ * a byte order mark, as a file has that was concatenated, and a carriage return, which are taken off.
  * *end: there was none. */
 static vecmill_status read_line(struct reader *r, struct area *area, struct reader_line *line,
                                 bool *end, vecmill_err *err)

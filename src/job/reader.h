@@ -48,7 +48,7 @@ struct reader {
     vecmill_err first_fault;  /* why the first record of all failed; status OK: it did not */
     uint64_t first_line;
     const char *seems; /* what the input seems to be instead of its format; NULL: no guess */
-    char *id_raw;      /* [JOB_ID_BYTES_MAX], a CSV id as it stands in the file */
+    char *id_raw;      /* [JOB_ID_BYTES_MAX], a CSV id as it is in the file */
     char *id_valid;    /* [3 * JOB_ID_BYTES_MAX], the same as valid UTF-8 */
     char
         *id_json; /* [18 * JOB_ID_BYTES_MAX + 2], the same quoted; at most JOB_ID_BYTES_MAX count */

@@ -94,7 +94,7 @@ static const struct sniff_magic table[] = {
     WORDY("a FLAC file", NO_TEXT, "fLaC"),
     WORDY("an MP3 file", NO_TEXT, "ID3"),
     ROW("a film", NO_TEXT, SNIFF_FOREIGN, 4, "ftyp", true),
-    /* what stands in another's place */
+    /* what is in another file's place */
     FOREIGN("a pointer of Git LFS", "fetch the file: git lfs pull",
             "version https://git-lfs.github.com/spec/"),
     WORDY("encrypted by OpenSSL", "decrypt it", "Salted__"),

@@ -27,7 +27,7 @@ static void z_free(voidpf arena, voidpf memory)
     (void)memory;
 }
 
-/* Reads behind what is unread in raw, which is full then or has grown, or the file is at its end. */
+/* Reads after what is unread in raw, which is full then or has grown, or the file is at its end. */
 static vecmill_status fill(struct unpack *u, vecmill_err *err)
 {
     size_t got = 0;

@@ -119,7 +119,7 @@ static vecmill_status check_all_used(const struct compiler *c, vecmill_err *err)
 }
 
 /* "bert." where a head was trained on the encoder, "" where it was saved alone, another word where it is a
- * part of something larger. The word embeddings tell it. */
+ * part of something larger. The word embeddings show it. */
 static vecmill_status find_prefix(struct compiler *c, vecmill_err *err)
 {
     static const char word[] = "embeddings.word_embeddings.weight";

@@ -345,7 +345,7 @@ static vecmill_status open_file(const char *path, int *fd, uint64_t *file_bytes,
     return VECMILL_OK;
 }
 
-#define FIRST_BYTES 256 /* that tell the length, or what the file is in place of safetensors */
+#define FIRST_BYTES 256 /* that give the length, or what the file is in place of safetensors */
 
 /* The file's first bytes and the length that they say. */
 static vecmill_status read_length(int fd, uint64_t file_bytes, const char *path,
