@@ -25,7 +25,7 @@ static void must(bool true_thing)
 
 struct recipe {
     struct inbox_expected expected;
-    bool goes_on; /* after a result there is a next lease */
+    bool goes_on; /* after a result there is a next batch */
     unsigned char stream[STREAM_MOST];
     size_t n;
     enum inbox_found found[FOUND_MOST];
@@ -44,17 +44,17 @@ static void add(struct recipe *r, const void *bytes, size_t n)
 }
 
 /* kind | what differs << 3, by how much, bytes of the payload at least */
-static void add_frame(struct recipe *r, struct cur *c, uint64_t lease)
+static void add_frame(struct recipe *r, struct cur *c, uint64_t batch)
 {
     static const unsigned char zeros[256];
     const struct inbox_expected *e = &r->expected;
-    const struct frame_hello hello = {e->result_bytes, e->lease_items_max, e->lease_bytes_max};
+    const struct frame_hello hello = {e->result_bytes, e->batch_items_max, e->batch_bytes_max};
     unsigned char raw[FRAME_HEAD_BYTES], payload[4096] = {0};
     const unsigned how = cur_u8(c);
     const int by = (int8_t)cur_u8(c);
     struct frame_head head = {.kind = 1 + how % 4, .bytes = 16};
     if (head.kind == FRAME_RESULT) {
-        head.lease = lease;
+        head.batch = batch;
         head.generation = e->generation;
         head.n_items = e->n_items;
         head.bytes = num_min(e->piece_bytes[0] + e->piece_bytes[1], sizeof payload);
@@ -70,7 +70,7 @@ static void add_frame(struct recipe *r, struct cur *c, uint64_t lease)
     head.hash = XXH3_64bits(payload, bytes);
     switch (how >> 3 & 7) {
     case 1:
-        head.lease += (uint64_t)(int64_t)by;
+        head.batch += (uint64_t)(int64_t)by;
         break;
     case 2:
         head.generation += (uint32_t)by;
@@ -99,12 +99,12 @@ static void add_frame(struct recipe *r, struct cur *c, uint64_t lease)
 
 static void cook(struct recipe *r, struct cur *c)
 {
-    uint64_t lease = r->expected.lease;
+    uint64_t batch = r->expected.batch;
     while (!c->failed && cur_left(c) > 0 && r->n < STREAM_MOST) {
         const unsigned block = cur_u8(c);
         if (block & 1) {
-            add_frame(r, c, lease);
-            if (block & 2) lease++;
+            add_frame(r, c, batch);
+            if (block & 2) batch++;
         } else {
             const size_t n = num_min(block >> 1, cur_left(c));
             if (n > 0) add(r, cur_take(c, n), n);
@@ -114,11 +114,11 @@ static void cook(struct recipe *r, struct cur *c)
 
 /* ---- the parser that sees it whole ---- */
 
-static bool is_answer(const struct frame_head *h, const struct inbox_expected *e, uint64_t lease)
+static bool is_answer(const struct frame_head *h, const struct inbox_expected *e, uint64_t batch)
 {
     if (h->kind == FRAME_HELLO) return h->bytes == 16;
     if (h->kind == FRAME_REFUSED) return h->bytes >= 8 && h->bytes <= 260;
-    return h->kind == FRAME_RESULT && lease != 0 && h->lease == lease &&
+    return h->kind == FRAME_RESULT && batch != 0 && h->batch == batch &&
            h->generation == e->generation && h->n_items == e->n_items &&
            h->bytes == e->piece_bytes[0] + e->piece_bytes[1];
 }
@@ -126,14 +126,14 @@ static bool is_answer(const struct frame_head *h, const struct inbox_expected *e
 static void parse_whole(struct recipe *r)
 {
     const struct inbox_expected *e = &r->expected;
-    const struct frame_hello hello = {e->result_bytes, e->lease_items_max, e->lease_bytes_max};
-    uint64_t lease = e->lease;
+    const struct frame_hello hello = {e->result_bytes, e->batch_items_max, e->batch_bytes_max};
+    uint64_t batch = e->batch;
     size_t at = 0;
     while (r->n - at >= FRAME_HEAD_BYTES && r->n_found < FOUND_MOST) {
         struct frame_head h;
         const unsigned char *payload = r->stream + at + FRAME_HEAD_BYTES;
         enum inbox_found found = INBOX_GARBAGE;
-        if (frame_get(r->stream + at, &h) && is_answer(&h, e, lease)) {
+        if (frame_get(r->stream + at, &h) && is_answer(&h, e, batch)) {
             if (r->n - at - FRAME_HEAD_BYTES < h.bytes) return;
             if (XXH3_64bits(payload, (size_t)h.bytes) == h.hash)
                 found = h.kind == FRAME_HELLO    ? INBOX_HELLO
@@ -146,7 +146,7 @@ static void parse_whole(struct recipe *r)
         r->found[r->n_found++] = found;
         if (found == INBOX_GARBAGE) return;
         if (found == INBOX_RESULT) {
-            lease = r->goes_on ? lease + 1 : 0;
+            batch = r->goes_on ? batch + 1 : 0;
             memcpy(r->results, payload, (size_t)h.bytes);
             r->has_results = true;
         }
@@ -187,7 +187,7 @@ static void parse_in_pieces(const struct recipe *r, const unsigned char *cuts, s
         n_found++;
         if (found == INBOX_GARBAGE) break;
         if (found == INBOX_RESULT) {
-            e.lease = r->goes_on ? e.lease + 1 : 0;
+            e.batch = r->goes_on ? e.batch + 1 : 0;
             torn = false;
         }
     }
@@ -213,10 +213,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r->goes_on = mode & 1;
     r->expected = (struct inbox_expected){
         .result_bytes = result_bytes,
-        .lease_items_max = 32,
-        .lease_bytes_max = 1u << 20,
+        .batch_items_max = 32,
+        .batch_bytes_max = 1u << 20,
         .generation = cur_u8(&c),
-        .lease = n_first > 0 ? cur_u8(&c) : 0,
+        .batch = n_first > 0 ? cur_u8(&c) : 0,
         .n_items = n_first + (n_first ? n_second : 0),
         .piece_bytes = {(size_t)n_first * result_bytes,
                         n_first ? (size_t)n_second * result_bytes : 0},

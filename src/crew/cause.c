@@ -38,17 +38,17 @@ static vecmill_cause cause_of_signal(int signal, bool *fault)
     }
 }
 
-struct death cause_of(const struct exit_status *status, vecmill_cause forced, bool forced_fault,
-                      bool oom)
+struct death cause_of(const struct exit_status *status, vecmill_cause kill_cause,
+                      bool kill_is_fault, bool oom)
 {
     struct death d = {.code = status->code};
     if (!status->known) {
-        d.cause = forced != VECMILL_CAUSE_NONE ? forced : VECMILL_CAUSE_UNKNOWN;
-        d.fault = forced != VECMILL_CAUSE_NONE && forced_fault;
+        d.cause = kill_cause != VECMILL_CAUSE_NONE ? kill_cause : VECMILL_CAUSE_UNKNOWN;
+        d.fault = kill_cause != VECMILL_CAUSE_NONE && kill_is_fault;
         d.code = 0;
-    } else if (status->signal && status->code == SIGKILL && forced != VECMILL_CAUSE_NONE) {
-        d.cause = forced;
-        d.fault = forced_fault;
+    } else if (status->signal && status->code == SIGKILL && kill_cause != VECMILL_CAUSE_NONE) {
+        d.cause = kill_cause;
+        d.fault = kill_is_fault;
     } else if (status->signal && status->code == SIGKILL && oom) {
         d.cause = VECMILL_CAUSE_OOM;
     } else if (status->signal) {

@@ -27,10 +27,10 @@ struct death {
     bool fault; /* its work may be to blame */
 };
 
-/* forced: CAUSE_HANG or CAUSE_PROTOCOL when the supervisor killed it for that, else CAUSE_NONE;
- * forced_fault: whether that is to be blamed (a worker that somebody stopped hangs without fault).
+/* kill_cause: CAUSE_HANG or CAUSE_PROTOCOL when the supervisor killed it for that, else CAUSE_NONE;
+ * kill_is_fault: whether that is to be blamed (a worker that somebody stopped hangs without fault).
  * oom: a kill by the OOM killer was there to be taken. */
-struct death cause_of(const struct exit_status *status, vecmill_cause forced, bool forced_fault,
-                      bool oom);
+struct death cause_of(const struct exit_status *status, vecmill_cause kill_cause,
+                      bool kill_is_fault, bool oom);
 
 #endif

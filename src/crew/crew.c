@@ -21,18 +21,18 @@
 static bool options_in_range(const struct crew_options *o)
 {
     return o->workers >= 1 && o->workers <= CREW_WORKERS_MAX && o->items_max >= 1 &&
-           o->lease_items_max >= 1 && o->lease_items_max <= CREW_LEASE_ITEMS_MAX &&
+           o->batch_items_max >= 1 && o->batch_items_max <= CREW_BATCH_ITEMS_MAX &&
            o->result_bytes >= 1 && o->result_bytes <= CREW_RESULT_MAX &&
            o->item_bytes_max <= SIZE_MAX / 4 && o->queue_bytes >= 1 &&
-           o->queue_bytes <= SIZE_MAX / 4 && o->lease_bytes_max <= SIZE_MAX / 4 &&
-           o->probe_bytes <= o->item_bytes_max && o->lease_ns >= CREW_MS &&
+           o->queue_bytes <= SIZE_MAX / 4 && o->batch_bytes_max <= SIZE_MAX / 4 &&
+           o->probe_bytes <= o->item_bytes_max && o->batch_ns >= CREW_MS &&
            o->start_ns >= CREW_MS && o->least_ns >= CREW_MS;
 }
 
 static void lay_out(struct crew *crew, const struct crew_options *o, struct arena *a)
 {
     ledger_layout(&crew->ledger, o, a);
-    crew->places = arena_take_array(a, o->workers, sizeof *crew->places, 64);
+    crew->slots = arena_take_array(a, o->workers, sizeof *crew->slots, 64);
     crew->polled = arena_take_array(a, 1 + 2 * (size_t)o->workers, sizeof *crew->polled, 64);
     crew->stack = arena_take(a, PROCESS_STACK_BYTES, 4096);
     crew->hash = arena_take(a, sizeof(XXH3_state_t), 64);
@@ -73,32 +73,33 @@ size_t crew_kernel_bytes(uint32_t workers)
 static void prepare_wait(struct crew *crew, uint64_t now_ns)
 {
     uint64_t at_ns = crew->ticked_ns + CREW_TICK_NS;
-    const bool starts = supply_wanted(crew, now_ns) > 0;
+    const bool starts = schedule_wanted(crew, now_ns) > 0;
     /* While may_start is asked again anyway, new work starts nobody any sooner. */
     const bool held = starts && now_ns < crew->ask_at_ns;
-    crew->hungry = false;
+    crew->wants_work = false;
     crew->seen_accepted = crew->ledger.accepted;
     crew->polled[0] = (struct pollfd){.fd = crew->wake, .events = POLLIN};
     /* Only who lives: poll refuses more entries than RLIMIT_NOFILE, also those it would ignore. */
     crew->n_polled = 1;
     for (uint32_t i = 0; i < crew->options.workers; i++) {
-        struct place *p = &crew->places[i];
-        const bool blind = p->process.pid > 0 && (p->process.pidfd < 0 ? p->silent : p->dead);
-        const bool sends = p->state == AT_BUSY && !place_is_sent(p);
-        p->polled = p->socket >= 0 ? crew->n_polled : 0;
-        if (p->polled > 0) {
+        struct slot *s = &crew->slots[i];
+        const bool blind =
+            s->process.pid > 0 && (s->process.pidfd < 0 ? s->stopped_reading : s->exit_seen);
+        const bool sends = s->state == AT_BUSY && !slot_is_sent(s);
+        s->polled = s->socket >= 0 ? crew->n_polled : 0;
+        if (s->polled > 0) {
             crew->polled[crew->n_polled++] =
-                (struct pollfd){.fd = p->silent ? -1 : p->socket,
+                (struct pollfd){.fd = s->stopped_reading ? -1 : s->socket,
                                 .events = (short)(POLLIN | (sends ? POLLOUT : 0))};
             crew->polled[crew->n_polled++] =
-                (struct pollfd){.fd = p->dead ? -1 : p->process.pidfd, .events = POLLIN};
+                (struct pollfd){.fd = s->exit_seen ? -1 : s->process.pidfd, .events = POLLIN};
         }
         const uint64_t due_ns =
-            p->state == AT_VACANT ? num_max(p->due_ns, crew->ask_at_ns) : p->due_ns;
-        if (due_ns > 0 && (p->state != AT_VACANT || starts))
+            s->state == AT_VACANT ? num_max(s->due_ns, crew->ask_at_ns) : s->due_ns;
+        if (due_ns > 0 && (s->state != AT_VACANT || starts))
             at_ns = num_min(at_ns, num_max(due_ns, now_ns));
-        if (p->state == AT_IDLE || (p->state == AT_VACANT && !held)) crew->hungry = true;
-        if (blind && p->state != AT_LOST) at_ns = num_min(at_ns, now_ns + BLIND_NS);
+        if (s->state == AT_IDLE || (s->state == AT_VACANT && !held)) crew->wants_work = true;
+        if (blind && s->state != AT_LOST) at_ns = num_min(at_ns, now_ns + BLIND_NS);
     }
     crew->wake_at_ns = at_ns;
 }
@@ -124,15 +125,15 @@ void crew_step(struct crew *crew)
         const ssize_t n = read(crew->wake, &woken, sizeof woken);
         (void)n; /* it is there or it is not */
     }
-    watch_pause(crew, now_ns); /* first, so that a pause is not taken for work */
+    observe_pause(crew, now_ns); /* first, so that a pause is not taken for work */
     for (uint32_t i = 0; i < crew->options.workers; i++)
-        watch_place(crew, &crew->places[i]);
+        observe_slot(crew, &crew->slots[i]);
     now_ns = clock_ns();
-    watch_pause(crew, now_ns); /* a listener may have taken its time */
-    watch_deadlines(crew, now_ns);
-    watch_tick(crew, now_ns);
-    supply_leases(crew); /* to those that live, before time is spent on starting others */
-    supply_workers(crew, now_ns);
+    observe_pause(crew, now_ns); /* a listener may have taken its time */
+    observe_deadlines(crew, now_ns);
+    observe_tick(crew, now_ns);
+    schedule_batches(crew); /* to those that live, before time is spent on starting others */
+    schedule_starts(crew, now_ns);
     assert(ledger_is_sound(&crew->ledger));
     prepare_wait(crew, now_ns);
 }
@@ -186,14 +187,14 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
     assert(arena_ok(&a));
     frame_put_item(options->probe, options->probe_bytes, crew->probe);
     for (uint32_t i = 0; i < options->workers; i++) {
-        struct place *p = &crew->places[i];
-        p->socket = p->process.pidfd = -1;
-        p->expected.result_bytes = options->result_bytes;
-        p->expected.lease_items_max = options->lease_items_max;
-        p->expected.lease_bytes_max = num_max(options->lease_bytes_max, options->item_bytes_max);
+        struct slot *s = &crew->slots[i];
+        s->socket = s->process.pidfd = -1;
+        s->expected.result_bytes = options->result_bytes;
+        s->expected.batch_items_max = options->batch_items_max;
+        s->expected.batch_bytes_max = num_max(options->batch_bytes_max, options->item_bytes_max);
     }
     crew->null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (crew->null >= 0) crew->null = supply_lift(crew->null);
+    if (crew->null >= 0) crew->null = process_lift_fd(crew->null);
     crew->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     const int error = errno;
     if (crew->null < 0 || crew->wake < 0) {
@@ -201,7 +202,7 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
         return err_sys(err, VECMILL_E_INTERNAL, error, "a pool cannot be opened");
     }
     crew->ticked_ns = clock_ns() - CREW_TICK_NS;
-    watch_tick(crew, clock_ns());
+    observe_tick(crew, clock_ns());
     prepare_wait(crew, clock_ns());
     crew->wake_at_ns = 0; /* the first round is due at once */
     *out = crew;
@@ -213,7 +214,7 @@ void crew_close(struct crew *crew)
     if (!crew) return;
     crew->closing = true;
     for (uint32_t i = 0; i < crew->options.workers; i++)
-        act_on(crew, &crew->places[i], ON_LEAVE);
+        apply_event(crew, &crew->slots[i], ON_LEAVE);
     /* Each that lives has a deadline by now, after which it is dead or written off. */
     prepare_wait(crew, clock_ns());
     while (crew_n_alive(crew) > 0) {
@@ -221,8 +222,8 @@ void crew_close(struct crew *crew)
         crew_step(crew);
     }
     for (uint32_t i = 0; i < crew->options.workers; i++) {
-        struct place *p = &crew->places[i];
-        if (p->process.pidfd >= 0) close(p->process.pidfd); /* one that was written off */
+        struct slot *s = &crew->slots[i];
+        if (s->process.pidfd >= 0) close(s->process.pidfd); /* one that was written off */
     }
     if (crew->wake >= 0) close(crew->wake);
     if (crew->null >= 0) close(crew->null);
@@ -234,7 +235,7 @@ bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cos
     const struct ledger *l = &crew->ledger;
     if (bytes > crew->options.item_bytes_max) return false;
     if (!ledger_put(&crew->ledger, data, bytes, num_min(cost_ns, CREW_HOUR_NS))) return false;
-    if (l->accepted - l->fresh >= l->lease_items_max || l->fresh_cost_ns >= crew->whole_lease_ns)
+    if (l->accepted - l->unsent >= l->batch_items_max || l->unsent_cost_ns >= crew->whole_batch_ns)
         crew_hurry(crew);
     return true;
 }
@@ -242,8 +243,8 @@ bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cos
 void crew_hurry(struct crew *crew)
 {
     /* With what was there already the last round has done what can be done. */
-    if (crew->hungry && crew->ledger.accepted > crew->seen_accepted) {
-        crew->hungry = false;
+    if (crew->wants_work && crew->ledger.accepted > crew->seen_accepted) {
+        crew->wants_work = false;
         crew_wake(crew);
     }
 }
@@ -262,7 +263,7 @@ enum crew_head crew_head(const struct crew *crew, const void **result, vecmill_c
         return CREW_CONDEMNED;
     case ITEM_QUEUED:
         return crew->held || crew->failure != VECMILL_OK ? CREW_WITHHELD : CREW_WAITING;
-    case ITEM_LEASED:
+    case ITEM_IN_FLIGHT:
         break;
     }
     return CREW_WAITING;
@@ -306,8 +307,8 @@ uint32_t crew_pids(const struct crew *crew, pid_t *pids, uint32_t room)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < crew->options.workers && n < room; i++) {
-        const struct place *p = &crew->places[i];
-        if (p->state == AT_IDLE || p->state == AT_BUSY) pids[n++] = p->pid;
+        const struct slot *s = &crew->slots[i];
+        if (s->state == AT_IDLE || s->state == AT_BUSY) pids[n++] = s->pid;
     }
     return n;
 }

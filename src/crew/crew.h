@@ -8,7 +8,7 @@
  *  - An item is kept until its result is in. A worker that dies, by whatever signal, at whatever
  *    moment, costs nothing but time: what it had is leased again.
  *  - No result is lost, doubled or mixed up: accepted == returned + queued + in flight, always.
- *  - Every wait has a deadline. A worker that hangs is killed and its lease runs elsewhere; but a
+ *  - Every wait has a deadline. A worker that hangs is killed and its batch runs elsewhere; but a
  *    supervisor that was itself stopped kills nobody for it.
  *  - A worker's bytes are hostile. Nothing is allocated after crew_open, and nothing grows.
  *  - An item that kills its workers is found by halving, and condemned; no other is. Whose workers are killed
@@ -29,9 +29,9 @@
 #include "base/base.h"
 
 #define CREW_WORKERS_MAX     1024u
-#define CREW_LEASE_ITEMS_MAX 4096u
+#define CREW_BATCH_ITEMS_MAX 4096u
 #define CREW_RESULT_MAX      (64u << 10) /* bytes of one result */
-#define CREW_FAULTS_MAX      3u /* deaths by fault, alone in its lease, that condemn an item */
+#define CREW_FAULTS_MAX      3u /* deaths by fault, alone in its batch, that condemn an item */
 #define CREW_TRIAL_DEATHS    5u /* other deaths that do, while other work lives (trial.h) */
 #define CREW_CAUSES_MAX      5u /* the larger of both */
 #define CREW_SOCKET          3  /* the worker's end of its socket */
@@ -45,11 +45,11 @@
 /* ---- the supervisor's side ---- */
 
 enum crew_event_kind {
-    CREW_READY,  /* pid can work */
-    CREW_DIED,   /* pid ended by cause and code; n > 0: while it had the lease first .. first + n */
-    CREW_LOST,   /* pid does not end by SIGKILL, and is written off */
-    CREW_LEASED, /* pid was given a lease */
-    CREW_REQUEUED /* a lease, or each half of it, waits for another worker */
+    CREW_READY, /* pid can work */
+    CREW_DIED,  /* pid ended by cause and code; n > 0: while it had the batch first .. first + n */
+    CREW_LOST,  /* pid does not end by SIGKILL, and is written off */
+    CREW_BATCH_GIVEN, /* pid was given a batch */
+    CREW_REQUEUED     /* a batch, or each half of it, waits for another worker */
 };
 
 struct crew_event {
@@ -58,11 +58,12 @@ struct crew_event {
     pid_t pid;
     vecmill_cause cause;
     int code;        /* signal or exit code */
-    uint64_t first;  /* tag of the lease's first item */
+    uint64_t first;  /* tag of the batch's first item */
     uint32_t n;      /* its items */
     uint32_t deaths; /* of workers that had it */
-    bool lack; /* of a death: for want of memory, by the OOM killer or as the worker said itself */
-    bool worked; /* of a death: it had returned a lease before */
+    bool
+        shortage; /* of a death: for want of memory, by the OOM killer or as the worker said itself */
+    bool worked; /* of a death: it had returned a batch before */
 };
 
 struct crew_options {
@@ -76,12 +77,12 @@ struct crew_options {
     uint32_t items_max;     /* items accepted and not yet taken */
     size_t item_bytes_max;  /* of one item */
     size_t queue_bytes;     /* of items accepted and not yet taken; one item may go beyond it */
-    uint32_t lease_items_max;
-    size_t lease_bytes_max; /* of a lease with more than one item */
+    uint32_t batch_items_max;
+    size_t batch_bytes_max; /* of a batch with more than one item */
     uint32_t result_bytes;  /* of each result: all are of one size, at most CREW_RESULT_MAX */
-    uint64_t lease_ns;      /* planned work of a lease */
+    uint64_t batch_ns;      /* planned work of a batch */
     uint64_t start_ns;      /* a worker that is not ready by then hangs */
-    uint64_t least_ns;      /* a lease may always take so long, and three times its planned work */
+    uint64_t least_ns;      /* a batch may always take so long, and three times its planned work */
     /* The counter of OOM kills in the own cgroup; false: unknown. NULL: unknown. */
     bool (*oom_kills)(void *context, uint64_t *kills);
     /* Asked right before each start of a worker, with the number of worker processes that there are:
@@ -95,7 +96,7 @@ struct crew_options {
      * death or answer. Time in which this process was stopped does not count (five times). 0: for ever. */
     uint64_t oom_patience_ns;
     /* An item that does no harm, like the others and small: what lives while a suspect does not
-     * (trial.h). It is copied; at most item_bytes_max. NULL: an item of no bytes. Its leases are told
+     * (trial.h). It is copied; at most item_bytes_max. NULL: an item of no bytes. Its batches are told
      * of to nobody. */
     const void *probe;
     size_t probe_bytes;
@@ -138,7 +139,7 @@ void crew_wake(struct crew *crew); /* by any thread */
 /* Takes a copy of an item. Its tag is the number of items accepted before. cost_ns: estimated work (more
  * than an hour is an hour); only the proportions of items to each other matter, the crew measures the
  * rest. False: no room, take first; or it is over item_bytes_max, and will never be taken. A worker that
- * is idle is given work at once when a whole lease has come together; for less, somebody must hurry. */
+ * is idle is given work at once when a whole batch has come together; for less, somebody must hurry. */
 bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cost_ns);
 
 /* Somebody waits for results: what there is of work is leased at once, however little. */
@@ -160,7 +161,7 @@ const void *crew_item(const struct crew *crew, uint64_t tag, size_t *bytes);
 /* Drops it; it is done or condemned (asserted). */
 void crew_drop(struct crew *crew);
 
-/* From now on no lease is given; those that run go on. */
+/* From now on no batch is given; those that run go on. */
 void crew_hold(struct crew *crew);
 
 /* OK, or what ended the crew: a worker that refused to work for good, E_WORKERS after CREW_DEATHS_MAX
@@ -173,8 +174,8 @@ uint32_t crew_pids(const struct crew *crew, pid_t *pids, uint32_t room);
 struct crew_counts {
     uint64_t accepted, returned, queued, in_flight; /* items; see the law above */
     uint64_t condemned;                             /* of returned */
-    uint64_t leases;                                /* results of so many leases came in */
-    uint64_t requeued;                              /* leases lost to a death */
+    uint64_t batches;                               /* results of so many batches came in */
+    uint64_t requeued;                              /* batches lost to a death */
     uint64_t deaths[VECMILL_CAUSE_COUNT];
     uint32_t ready; /* workers alive that could work, busy ones included */
     uint32_t alive; /* those that start or end as well, but for written-off ones */
@@ -183,18 +184,18 @@ void crew_count(const struct crew *crew, struct crew_counts *counts);
 
 /* ---- the worker's side ---- */
 
-struct crew_piece {
+struct crew_item {
     const void *data;
     size_t bytes;
 };
 
 struct crew_work {
     uint32_t result_bytes;
-    uint32_t lease_items_max;
-    size_t lease_bytes_max; /* the larger of the supervisor's lease_bytes_max and item_bytes_max */
+    uint32_t batch_items_max;
+    size_t batch_bytes_max; /* the larger of the supervisor's batch_bytes_max and item_bytes_max */
     /* Computes n items into results [n, result_bytes], zeroed. Anything but OK ends the crew with this
      * status and message. */
-    vecmill_status (*compute)(void *context, const struct crew_piece *items, uint32_t n,
+    vecmill_status (*compute)(void *context, const struct crew_item *items, uint32_t n,
                               unsigned char *results, vecmill_err *err);
     void *context;
 };
@@ -210,7 +211,7 @@ bool crew_worker_enter(pid_t parent, const char *name);
 size_t crew_worker_bytes(const struct crew_work *work);
 
 /* Says ready, then works until the supervisor closes the socket: OK. memory: crew_worker_bytes, aligned
- * to 64. E_INTERNAL when the socket fails or what comes is no lease. */
+ * to 64. E_INTERNAL when the socket fails or what comes is no batch. */
 vecmill_status crew_worker_serve(const struct crew_work *work, void *memory, vecmill_err *err);
 
 /* Says that this worker cannot start. for_good: no other could either, so the crew ends with err. */

@@ -11,7 +11,7 @@ void frame_put(const struct frame_head *head, unsigned char out[FRAME_HEAD_BYTES
     cur_put_u32(out, FRAME_MAGIC);
     cur_put_u32(out + 4, head->kind);
     cur_put_u64(out + 8, head->bytes);
-    cur_put_u64(out + 16, head->lease);
+    cur_put_u64(out + 16, head->batch);
     cur_put_u32(out + 24, head->generation);
     cur_put_u32(out + 28, head->n_items);
     cur_put_u64(out + 32, head->hash);
@@ -34,12 +34,12 @@ bool frame_get(const unsigned char in[FRAME_HEAD_BYTES], struct frame_head *head
     struct frame_head h;
     h.kind = cur_u32(&c);
     h.bytes = cur_u64(&c);
-    h.lease = cur_u64(&c);
+    h.batch = cur_u64(&c);
     h.generation = cur_u32(&c);
     h.n_items = cur_u32(&c);
     h.hash = cur_u64(&c);
     if (magic != FRAME_MAGIC || cur_u64(&c) != XXH3_64bits(in, 40)) return false;
-    if (h.kind < FRAME_LEASE || h.kind > FRAME_REFUSED) return false;
+    if (h.kind < FRAME_BATCH || h.kind > FRAME_REFUSED) return false;
     *head = h;
     return true;
 }

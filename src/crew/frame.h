@@ -6,17 +6,17 @@
  *      0  u32 magic, FRAME_MAGIC
  *      4  u32 kind
  *      8  u64 bytes of the payload
- *     16  u64 lease: number of the lease, counted by the supervisor; 0 for hello and refused
+ *     16  u64 batch: number of the batch, counted by the supervisor; 0 for hello and refused
  *     24  u32 generation: of the process the supervisor speaks to, counted over all it started; 0 in a
- *             hello or refused before the first lease
+ *             hello or refused before the first batch
  *     28  u32 items in the payload
  *     32  u64 XXH3-64 of the payload
  *     40  u64 XXH3-64 of the 40 bytes before
  *
  *     kind     from        payload
- *     LEASE    supervisor  items: { u64 bytes; the bytes; zeros to a multiple of 8 } each
+ *     BATCH    supervisor  items: { u64 bytes; the bytes; zeros to a multiple of 8 } each
  *     HELLO    worker      struct frame_hello: the sizes both must agree on
- *     RESULT   worker      result_bytes for each item of the lease, in their order
+ *     RESULT   worker      result_bytes for each item of the batch, in their order
  *     REFUSED  worker      u32 status, u32 for_good, then the message
  *
  * A socket carries nothing else. Reading is bounded by what the reader expects, never by what the
@@ -34,12 +34,12 @@
 #define FRAME_REFUSED_HEAD 8u
 #define FRAME_REFUSED_MAX  (FRAME_REFUSED_HEAD + 252u)
 
-enum frame_kind { FRAME_LEASE = 1, FRAME_HELLO, FRAME_RESULT, FRAME_REFUSED };
+enum frame_kind { FRAME_BATCH = 1, FRAME_HELLO, FRAME_RESULT, FRAME_REFUSED };
 
 struct frame_head {
     uint32_t kind;
     uint64_t bytes;
-    uint64_t lease;
+    uint64_t batch;
     uint32_t generation;
     uint32_t n_items;
     uint64_t hash;
@@ -47,8 +47,8 @@ struct frame_head {
 
 struct frame_hello {
     uint32_t result_bytes;
-    uint32_t lease_items_max;
-    uint64_t lease_bytes_max;
+    uint32_t batch_items_max;
+    uint64_t batch_bytes_max;
 };
 
 void frame_put(const struct frame_head *head, unsigned char out[FRAME_HEAD_BYTES]);
@@ -56,7 +56,7 @@ void frame_put(const struct frame_head *head, unsigned char out[FRAME_HEAD_BYTES
 /* False: no frame's head (magic, kind or hash). */
 bool frame_get(const unsigned char in[FRAME_HEAD_BYTES], struct frame_head *head);
 
-/* Bytes an item of `bytes` takes in a lease's payload. */
+/* Bytes an item of `bytes` takes in a batch's payload. */
 static inline size_t frame_item_bytes(size_t bytes)
 {
     return FRAME_ITEM_HEAD + (bytes + 7) / 8 * 8;

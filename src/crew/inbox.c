@@ -46,7 +46,7 @@ static bool is_expected(const struct frame_head *h, const struct inbox_expected 
     case FRAME_REFUSED:
         return h->bytes >= FRAME_REFUSED_HEAD && h->bytes <= FRAME_REFUSED_MAX;
     case FRAME_RESULT:
-        return e->lease != 0 && h->lease == e->lease && h->generation == e->generation &&
+        return e->batch != 0 && h->batch == e->batch && h->generation == e->generation &&
                h->n_items == e->n_items && h->bytes == e->piece_bytes[0] + e->piece_bytes[1];
     default:
         return false;
@@ -57,8 +57,8 @@ static bool sizes_agree(const struct inbox *in, const struct inbox_expected *e)
 {
     struct frame_hello hello;
     memcpy(&hello, in->small, sizeof hello);
-    return hello.result_bytes == e->result_bytes && hello.lease_items_max == e->lease_items_max &&
-           hello.lease_bytes_max == e->lease_bytes_max;
+    return hello.result_bytes == e->result_bytes && hello.batch_items_max == e->batch_items_max &&
+           hello.batch_bytes_max == e->batch_bytes_max;
 }
 
 static enum inbox_found whole(struct inbox *in, const struct inbox_expected *e, XXH3_state_t *hash)

@@ -13,10 +13,10 @@
 
 /* What would be an answer now. */
 struct inbox_expected {
-    uint32_t result_bytes, lease_items_max;
-    uint64_t lease_bytes_max;
+    uint32_t result_bytes, batch_items_max;
+    uint64_t batch_bytes_max;
     uint32_t generation;
-    uint64_t lease;   /* number; 0: the worker has none */
+    uint64_t batch;   /* number; 0: the worker has none */
     uint32_t n_items; /* of it */
     unsigned char *pieces[2];
     size_t piece_bytes[2];

@@ -1,17 +1,17 @@
 /* ledger: which items there are, who has them, and which of them kill.
  *
  * Items are numbered (tag) in the order they are put; they are held in a ring, from the oldest that
- * was not dropped to the newest. Each is queued, leased, done or condemned. Leases are runs of
- * consecutive items: fresh ones are cut from the front of what nobody had yet, those that come back
+ * was not dropped to the newest. Each is queued, leased, done or condemned. Batches are runs of
+ * consecutive items: unsent ones are cut from the front of what nobody had yet, those that come back
  * from a dead worker wait in a list and go first, oldest first.
  *
- * The rule of blame. A lease whose worker died is leased again as it is; from its second death on it
+ * The rule of blame. A batch whose worker died is leased again as it is; from its second death on it
  * comes back in two halves, so that there is progress under any storm of kills. Only an item alone in
- * its lease can be blamed. CREW_FAULTS_MAX deaths by fault condemn it: an item that kills every worker
- * so is found among n in at most ceil(log2(n)) + 4 deaths, one of the whole lease, one for each halving,
+ * its batch can be blamed. CREW_FAULTS_MAX deaths by fault condemn it: an item that kills every worker
+ * so is found among n in at most ceil(log2(n)) + 4 deaths, one of the whole batch, one for each halving,
  * three of itself alone. After LEDGER_ODD_MAX deaths that say nothing about the work (a SIGKILL), alone, it
- * is a suspect: it waits, ledger_lease passes it over, until the caller tries it (trial.h). Want of memory
- * says nothing about anybody.
+ * is a suspect: it waits, ledger_next_batch passes it over, until the caller tries it (trial.h). A death for
+ * lack of memory blames no item.
  *
  * No system calls, no time: the caller says what happened. */
 #ifndef CREW_LEDGER_H
@@ -20,15 +20,15 @@
 #include "crew.h"
 
 /* A run of consecutive items. */
-struct range {
+struct item_range {
     uint64_t first; /* tag */
     uint32_t n;
     uint32_t deaths; /* of workers that had it */
 };
 
-enum item_state { ITEM_QUEUED, ITEM_LEASED, ITEM_DONE, ITEM_CONDEMNED };
+enum item_state { ITEM_QUEUED, ITEM_IN_FLIGHT, ITEM_DONE, ITEM_CONDEMNED };
 
-/* Deaths of BLAME_ODD, alone in its lease, that make an item a suspect. */
+/* Deaths of BLAME_ODD, alone in its batch, that make an item a suspect. */
 #define LEDGER_ODD_MAX 2u
 
 /* What a worker's death says about what it had. */
@@ -39,7 +39,7 @@ enum blame {
 };
 
 struct item {
-    size_t at;    /* in the queue's bytes: as it lies in a lease's payload (frame.h) */
+    size_t at;    /* in the queue's bytes: as it lies in a batch's payload (frame.h) */
     size_t bytes; /* without head and filling */
     uint64_t cost_ns;
     unsigned char state; /* enum item_state */
@@ -49,9 +49,9 @@ struct item {
         causes[CREW_CAUSES_MAX]; /* of its faults, and once it is condemned of what did that */
 };
 
-/* A lease as its worker is sent it: at most two pieces, since an item never wraps in the queue. */
-struct lease {
-    struct range range;
+/* A batch as its worker is sent it: at most two pieces, since an item never wraps in the queue. */
+struct batch {
+    struct item_range range;
     uint64_t cost_ns;
     uint64_t payload_bytes;
     const unsigned char *pieces[2];
@@ -60,20 +60,20 @@ struct lease {
 
 struct ledger {
     /* as the crew's options have them */
-    uint32_t items_max, lease_items_max, result_bytes;
-    size_t lease_bytes_max;
+    uint32_t items_max, batch_items_max, result_bytes;
+    size_t batch_bytes_max;
 
-    /* Tags: dropped <= fresh <= accepted. Item t is items[t % items_max]. */
+    /* Tags: dropped <= unsent <= accepted. Item t is items[t % items_max]. */
     uint64_t dropped;  /* items below are gone */
-    uint64_t fresh;    /* items below have been leased once, items from here on never */
+    uint64_t unsent;   /* items below have been leased once, items from here on never */
     uint64_t accepted; /* items below exist */
 
     uint64_t returned, condemned, in_flight;
-    uint64_t fresh_cost_ns; /* of items fresh .. accepted */
+    uint64_t unsent_cost_ns; /* of items unsent .. accepted */
 
-    struct item *items; /* [items_max] */
-    struct range *back; /* [items_max], ranges that came back, ascending */
-    uint32_t n_back;
+    struct item *items;          /* [items_max] */
+    struct item_range *requeued; /* [items_max], ranges that came back, ascending */
+    uint32_t n_requeued;
     uint32_t n_suspects; /* of those: each a range of its own */
 
     /* The items' bytes. The next goes to put_at; from wrap_at on it goes to 0, so that one large item
@@ -93,23 +93,23 @@ bool ledger_put(struct ledger *l, const void *data, size_t bytes, uint64_t cost_
 /* Whether something is queued that is no suspect. */
 bool ledger_has_work(const struct ledger *l);
 
-/* The next lease: what came back first, else fresh items of at most budget_ns (one at least). The
+/* The next batch: what came back first, else unsent items of at most budget_ns (one at least). The
  * items are leased from then on. False: nothing is queued but suspects. */
-bool ledger_lease(struct ledger *l, uint64_t budget_ns, struct lease *lease);
+bool ledger_next_batch(struct ledger *l, uint64_t budget_ns, struct batch *batch);
 /* The oldest suspect that is queued, alone. False: there is none. */
-bool ledger_lease_suspect(struct ledger *l, struct lease *lease);
+bool ledger_next_suspect(struct ledger *l, struct batch *batch);
 bool ledger_is_suspect(const struct ledger *l, uint64_t tag);
 
-/* Where the results of a lease's items lie: run `i` (0 or 1) of consecutive results; NULL: no such. */
-unsigned char *ledger_results(const struct ledger *l, const struct range *range, unsigned i,
+/* Where the results of a batch's items lie: run `i` (0 or 1) of consecutive results; NULL: no such. */
+unsigned char *ledger_results(const struct ledger *l, const struct item_range *range, unsigned i,
                               size_t *bytes);
 
 /* The results are in. */
-void ledger_commit(struct ledger *l, const struct range *range);
+void ledger_commit(struct ledger *l, const struct item_range *range);
 
 /* Their worker died. Writes what came back to parts[2] and how many (0: the one item is condemned). */
-unsigned ledger_return(struct ledger *l, const struct range *range, vecmill_cause cause,
-                       enum blame blame, struct range parts[2]);
+unsigned ledger_requeue(struct ledger *l, const struct item_range *range, vecmill_cause cause,
+                        enum blame blame, struct item_range parts[2]);
 
 /* A suspect that is queued was found guilty. */
 void ledger_condemn(struct ledger *l, uint64_t tag, const vecmill_cause *causes, unsigned n_causes);

@@ -64,7 +64,7 @@ __attribute__((no_sanitize("address", "undefined"))) static void offer_to_oom_ki
 }
 
 /* What the child needs between clone and exec, while it shares our memory and we are suspended. */
-struct birth {
+struct start_args {
     const char *program;
     char *const *argv;
     int socket, null;
@@ -75,7 +75,7 @@ struct birth {
  * sanitizers know neither the stack nor that this thread is not ours. */
 __attribute__((no_sanitize("address", "undefined"))) static int child(void *argument)
 {
-    struct birth *b = argument;
+    struct start_args *b = argument;
     /* Survives exec; the program arms it again, and then looks whether we were still there. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* Here, since its first pages after exec may be the ones too many. The kernel keeps our own score apart
@@ -92,7 +92,7 @@ __attribute__((no_sanitize("address", "undefined"))) static int child(void *argu
 }
 
 /* The child's pid; -1 and errno, ENOSYS where it must not be tried. */
-static pid_t clone_child(void *stack, struct birth *b, int *pidfd)
+static pid_t clone_child(void *stack, struct start_args *b, int *pidfd)
 {
     if (CLONE_IS_FORK) {
         errno = ENOSYS;
@@ -103,7 +103,7 @@ static pid_t clone_child(void *stack, struct birth *b, int *pidfd)
 }
 
 /* For kernels and sandboxes without CLONE_PIDFD. Blocked signals are inherited here as well. */
-static int start_without_pidfd(const struct birth *b, pid_t *pid)
+static int start_without_pidfd(const struct start_args *b, pid_t *pid)
 {
     posix_spawn_file_actions_t files;
     int e = posix_spawn_file_actions_init(&files);
@@ -126,7 +126,7 @@ static int start_without_pidfd(const struct birth *b, pid_t *pid)
 vecmill_status process_start(const char *program, char *const *argv, int socket, int null,
                              void *stack, struct process *p, vecmill_err *err)
 {
-    struct birth b = {.program = program, .argv = argv, .socket = socket, .null = null};
+    struct start_args b = {.program = program, .argv = argv, .socket = socket, .null = null};
     struct process started = {.pidfd = -1};
     sigset_t all, before;
     sigfillset(&all);

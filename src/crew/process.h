@@ -2,7 +2,7 @@
  *
  * Promises: a start is atomic (the program runs, or there is no process and a reason); the process is
  * waited for by its own handle alone; nobody else's children are touched; a host that ignores SIGCHLD,
- * and a kernel without pidfds, are coped with. Does not know frames or leases. */
+ * and a kernel without pidfds, are coped with. Does not know frames or batches. */
 #ifndef CREW_PROCESS_H
 #define CREW_PROCESS_H
 

@@ -1,7 +1,7 @@
 /* table: what a worker's place in the crew does next, for each state and each event.
  *
  * The whole behaviour of the supervisor towards one worker, small enough to read on one screen. No
- * system call, no time, no memory: act.c brings the events and carries out the actions. A place
+ * system call, no time, no memory: apply.c brings the events and carries out the actions. A place
  * is a position in the crew; workers come and go in it. */
 #ifndef CREW_TABLE_H
 #define CREW_TABLE_H
@@ -9,8 +9,8 @@
 #define CREW_STATES(X)                                                                             \
     X(VACANT)   /* no process */                                                                   \
     X(STARTING) /* a process that has not said ready; deadline */                                  \
-    X(IDLE)     /* ready, without a lease */                                                       \
-    X(BUSY)     /* with a lease; deadline */                                                       \
+    X(IDLE)     /* ready, without a batch */                                                       \
+    X(BUSY)     /* with a batch; deadline */                                                       \
     X(CLOSED)   /* its socket ended, its process not yet; deadline */                              \
     X(KILLED)   /* sent SIGKILL; deadline */                                                       \
     X(LEAVING)  /* asked to end; deadline */                                                       \
@@ -19,31 +19,31 @@
 #define CREW_EVENTS(X)                                                                             \
     X(STARTED)     /* a process was started */                                                     \
     X(NOT_STARTED) /* it could not be */                                                           \
-    X(LEASE)       /* there is a lease for this worker */                                          \
+    X(BATCH)       /* there is a batch for this worker */                                          \
     X(LEAVE)       /* the crew closes */                                                           \
     X(HELLO)       /* frame: ready */                                                              \
     X(REFUSED)     /* frame: cannot work, and why */                                               \
-    X(RESULT)      /* frame: the results of the lease it has */                                    \
+    X(RESULT)      /* frame: the results of the batch it has */                                    \
     X(GARBAGE)     /* bytes that are none of these */                                              \
     X(END)         /* its socket is at its end */                                                  \
     X(LATE)        /* the deadline of this state passed */                                         \
     X(DEAD)        /* its process ended; what it had sent has been read */
 
 #define CREW_ACTIONS(X)                                                                            \
-    X(BUG) /* cannot come about: act.c is wrong. The state stays */                                \
+    X(BUG) /* cannot come about: apply.c is wrong. The state stays */                              \
     X(NOTHING)                                                                                     \
-    X(WATCH)     /* watch the new process; set the deadline for ready */                           \
-    X(BACK_OFF)  /* count a start that failed, try again later */                                  \
-    X(WELCOME)   /* it can be given leases */                                                      \
-    X(SEND)      /* send the lease, set its deadline */                                            \
-    X(COMMIT)    /* the results count; the lease is over */                                        \
-    X(LINGER)    /* stop reading; set a short deadline for the process to end */                   \
-    X(KILL)      /* SIGKILL; remember the event as the cause; set a deadline for the death */      \
-    X(REFUSE)    /* keep its reason, which may end the crew; then as LINGER */                     \
-    X(DISMISS)   /* close the sending half of its socket; set a deadline for the exit */           \
-    X(WRITE_OFF) /* close the socket, return the lease; the process is looked at now and then */   \
-    X(BURY)      /* reap, name the cause, return the lease, start another after a back-off */      \
-    X(FAREWELL)  /* reap; this death has no cause */
+    X(AWAIT_HELLO) /* watch the new process; set the deadline for ready */                         \
+    X(BACK_OFF)    /* count a start that failed, try again later */                                \
+    X(READY)       /* it can be given batches */                                                   \
+    X(SEND)        /* send the batch, set its deadline */                                          \
+    X(COMMIT)      /* the results count; the batch is over */                                      \
+    X(AWAIT_EXIT)  /* stop reading; set a short deadline for the process to end */                 \
+    X(KILL)        /* SIGKILL; remember the event as the cause; set a deadline for the death */    \
+    X(REFUSE)      /* keep its reason, which may end the crew; then as AWAIT_EXIT */               \
+    X(SHUT_DOWN)   /* close the sending half of its socket; set a deadline for the exit */         \
+    X(WRITE_OFF)   /* close the socket, return the batch; the process is looked at now and then */ \
+    X(REAP)        /* reap, name the cause, return the batch, start another after a back-off */    \
+    X(FREE)        /* reap; this death has no cause */
 
 #define CREW_STATE_ENUM(name)  AT_##name,
 #define CREW_EVENT_ENUM(name)  ON_##name,

@@ -1,4 +1,4 @@
-/* worker: the worker's side: reads a lease, has it computed, writes the results.
+/* worker: the worker's side: reads a batch, has it computed, writes the results.
  *
  * One thread, blocking calls, memory given beforehand. What comes is checked as if it were hostile,
  * since a supervisor of another version is not impossible. Ends when the socket does. */
@@ -10,8 +10,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* In builds for tests only: a place where a fault can be injected. W2: about to wait for a lease; W3: a
- * lease's head is read; W4: about to compute, data is the lease's payload; W7: about to write results,
+/* In builds for tests only: a place where a fault can be injected. W2: about to wait for a batch; W3: a
+ * batch's head is read; W4: about to compute, data is the batch's payload; W7: about to write results,
  * data is the frame; W9: they are written. */
 #ifdef CREW_TEST_HOOKS
 void crew_test_hook(const char *phase, const void *data, size_t bytes);
@@ -60,28 +60,28 @@ void crew_worker_refuse(const vecmill_err *err, bool for_good)
                      (struct frame_head){.kind = FRAME_REFUSED, .bytes = sizeof head + bytes});
 }
 
-/* ---- leases ---- */
+/* ---- batches ---- */
 
-struct memory {
+struct worker_memory {
     unsigned char *payload; /* [payload_bytes] */
     size_t payload_bytes;
-    struct crew_piece *items; /* [lease_items_max] */
-    unsigned char *frame;     /* [FRAME_HEAD_BYTES + lease_items_max * result_bytes] */
+    struct crew_item *items; /* [batch_items_max] */
+    unsigned char *frame;    /* [FRAME_HEAD_BYTES + batch_items_max * result_bytes] */
 };
 
-static void lay_out(const struct crew_work *work, struct memory *m, struct arena *a)
+static void lay_out(const struct crew_work *work, struct worker_memory *m, struct arena *a)
 {
-    const size_t results = (size_t)work->lease_items_max * work->result_bytes;
-    m->payload_bytes = frame_item_bytes(work->lease_bytes_max);
+    const size_t results = (size_t)work->batch_items_max * work->result_bytes;
+    m->payload_bytes = frame_item_bytes(work->batch_bytes_max);
     m->payload = arena_take(a, m->payload_bytes, 64);
-    m->items = arena_take_array(a, work->lease_items_max, sizeof *m->items, 64);
+    m->items = arena_take_array(a, work->batch_items_max, sizeof *m->items, 64);
     m->frame = arena_take(a, FRAME_HEAD_BYTES + results, 64);
 }
 
 size_t crew_worker_bytes(const struct crew_work *work)
 {
     struct arena a;
-    struct memory m;
+    struct worker_memory m;
     arena_count(&a);
     lay_out(work, &m, &a);
     return arena_bytes(&a);
@@ -92,22 +92,22 @@ static bool say_ready(const struct crew_work *work)
     unsigned char frame[FRAME_HEAD_BYTES + sizeof(struct frame_hello)];
     const struct frame_hello hello = {
         .result_bytes = work->result_bytes,
-        .lease_items_max = work->lease_items_max,
-        .lease_bytes_max = work->lease_bytes_max,
+        .batch_items_max = work->batch_items_max,
+        .batch_bytes_max = work->batch_bytes_max,
     };
     memcpy(frame + FRAME_HEAD_BYTES, &hello, sizeof hello);
     return send_frame(frame, (struct frame_head){.kind = FRAME_HELLO, .bytes = sizeof hello});
 }
 
 /* Finds the items in a payload. */
-static bool find_items(const struct memory *m, const struct frame_head *head)
+static bool find_items(const struct worker_memory *m, const struct frame_head *head)
 {
     struct cur c;
     cur_init(&c, m->payload, (size_t)head->bytes);
     for (uint32_t i = 0; i < head->n_items; i++) {
         const uint64_t bytes = cur_u64(&c);
         if (c.failed || bytes > cur_left(&c)) return false;
-        m->items[i] = (struct crew_piece){cur_take(&c, (size_t)bytes), (size_t)bytes};
+        m->items[i] = (struct crew_item){cur_take(&c, (size_t)bytes), (size_t)bytes};
         cur_skip(&c, (8 - bytes % 8) % 8);
     }
     return !c.failed && cur_left(&c) == 0;
@@ -116,7 +116,7 @@ static bool find_items(const struct memory *m, const struct frame_head *head)
 vecmill_status crew_worker_serve(const struct crew_work *work, void *memory, vecmill_err *err)
 {
     struct arena a;
-    struct memory m;
+    struct worker_memory m;
     unsigned char head_bytes[FRAME_HEAD_BYTES];
     struct frame_head head;
     arena_init(&a, memory, crew_worker_bytes(work));
@@ -126,15 +126,15 @@ vecmill_status crew_worker_serve(const struct crew_work *work, void *memory, vec
     for (;;) {
         HOOK("W2", NULL, 0);
         if (!read_all(head_bytes, sizeof head_bytes)) return VECMILL_OK;
-        if (!frame_get(head_bytes, &head) || head.kind != FRAME_LEASE ||
+        if (!frame_get(head_bytes, &head) || head.kind != FRAME_BATCH ||
             head.bytes > m.payload_bytes || head.n_items == 0 ||
-            head.n_items > work->lease_items_max)
-            return err_set(err, VECMILL_E_INTERNAL, "what came from the supervisor is no lease");
+            head.n_items > work->batch_items_max)
+            return err_set(err, VECMILL_E_INTERNAL, "what came from the supervisor is no batch");
         HOOK("W3", NULL, 0);
         if (!read_all(m.payload, (size_t)head.bytes)) return VECMILL_OK;
         if (XXH3_64bits(m.payload, (size_t)head.bytes) != head.hash || !find_items(&m, &head))
-            return err_set(err, VECMILL_E_INTERNAL, "lease %llu came damaged",
-                           (unsigned long long)head.lease);
+            return err_set(err, VECMILL_E_INTERNAL, "batch %llu came damaged",
+                           (unsigned long long)head.batch);
         const size_t bytes = (size_t)head.n_items * work->result_bytes;
         memset(m.frame + FRAME_HEAD_BYTES, 0, bytes);
         HOOK("W4", m.payload, (size_t)head.bytes);

@@ -39,9 +39,9 @@ vecmill_status engine_session_commit(vecmill_session *session, vecmill_err *err)
 
 /* ---- what a pool and its workers agree on ---- */
 
-/* Documents of one lease at most: 256 of the shortest are a tenth of a second of work. */
-#define ENGINE_LEASE_DOCS  256u
-#define ENGINE_LEASE_BYTES ((size_t)1 << 20)
+/* Documents of one batch at most: 256 of the shortest are a tenth of a second of work. */
+#define ENGINE_BATCH_DOCS  256u
+#define ENGINE_BATCH_BYTES ((size_t)1 << 20)
 
 /* One result on the wire, followed by the vector, dim floats. */
 struct engine_result {
@@ -49,14 +49,14 @@ struct engine_result {
     uint64_t replaced_bytes;
 };
 
-/* What calls take of a worker's stack while leases are computed. Measured: of a worker's whole stack,
+/* What calls take of a worker's stack while batches are computed. Measured: of a worker's whole stack,
  * arguments and environment included, 40 kB are resident after a run (MiniLM-L6, AVX-512, smaps). */
 #define ENGINE_STACK_BYTES ((size_t)64 << 10)
 
-/* Bytes that a worker's leases take, for vectors of `dim` floats: what engine_serve lays out. */
+/* Bytes that a worker's batches take, for vectors of `dim` floats: what engine_serve lays out. */
 size_t engine_serve_bytes(uint32_t dim, uint64_t max_document);
 
-/* Works for a pool until it closes the socket: opens the session, says ready, computes leases.
+/* Works for a pool until it closes the socket: opens the session, says ready, computes batches.
  * Returns what to exit with. */
 vecmill_status engine_serve(const struct engine_source *source, const vecmill_options *options,
                             uint64_t max_document);

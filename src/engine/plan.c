@@ -19,14 +19,14 @@
 /* Batches are tried in such steps: the row counts of products are multiples of it or near. */
 #define BATCH_STEP 16u
 
-/* A lease is planned work: a pass or so, and a storm of several kills a second still lets it through. */
-#define LEASE_NS 250000000u
+/* A batch is planned work: a pass or so, and a storm of several kills a second still lets it through. */
+#define BATCH_NS 250000000u
 /* A worker is ready in 10 to 50 ms where the pack is in the page cache; a cold disk may take seconds. */
 #define START_NS      10000000000u
 #define HANG_LEAST_NS 2000000000u
 
-/* Documents in the pool: enough that leases wait for every worker while the oldest is done again. */
-#define QUEUE_DOCS(workers)  (ENGINE_LEASE_DOCS * ((workers) + 4))
+/* Documents in the pool: enough that batches wait for every worker while the oldest is done again. */
+#define QUEUE_DOCS(workers)  (ENGINE_BATCH_DOCS * ((workers) + 4))
 #define QUEUE_BYTES(workers) (((size_t)1 << 20) + ((size_t)(workers) << 19))
 
 /* Results that are kept for copies: as many as wait when each document comes twice, as far apart as chance
@@ -65,10 +65,10 @@ void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_documen
         .items_max = QUEUE_DOCS(workers),
         .item_bytes_max = setup_text_bytes(setup, max_document),
         .queue_bytes = QUEUE_BYTES(workers),
-        .lease_items_max = ENGINE_LEASE_DOCS,
-        .lease_bytes_max = ENGINE_LEASE_BYTES,
+        .batch_items_max = ENGINE_BATCH_DOCS,
+        .batch_bytes_max = ENGINE_BATCH_BYTES,
         .result_bytes = (uint32_t)(sizeof(struct engine_result) + setup->dim * sizeof(float)),
-        .lease_ns = LEASE_NS,
+        .batch_ns = BATCH_NS,
         .start_ns = START_NS,
         .least_ns = HANG_LEAST_NS,
         .probe = probe,

@@ -27,7 +27,7 @@
 /* No worker at all by then: the pool does not open. */
 #define OPEN_NS 60000000000u
 
-/* Only proportions count (crew.h); near the truth, so that the first lease is of the right order. */
+/* Only proportions count (crew.h); near the truth, so that the first batch is of the right order. */
 #define OPERATIONS_A_SECOND 5e10
 #define BYTES_A_TOKEN       4.5 /* of English, blanks included */
 
@@ -137,11 +137,11 @@ static void on_crew(void *context, const struct crew_event *event)
 {
     static const vecmill_event_kind kinds[] = {
         [CREW_READY] = VECMILL_WORKER_READY,      [CREW_DIED] = VECMILL_WORKER_DIED,
-        [CREW_LOST] = VECMILL_WORKER_LOST,        [CREW_LEASED] = VECMILL_BATCH_STARTED,
+        [CREW_LOST] = VECMILL_WORKER_LOST,        [CREW_BATCH_GIVEN] = VECMILL_BATCH_STARTED,
         [CREW_REQUEUED] = VECMILL_BATCH_REQUEUED,
     };
     vecmill_pool *pool = context;
-    if (event->kind == CREW_DIED && event->lack) {
+    if (event->kind == CREW_DIED && event->shortage) {
         struct crew_counts counts;
         crew_count(pool->crew, &counts);
         pressure_lack(&pool->pressure, event->time_ns, counts.alive, event->worked);
@@ -705,7 +705,7 @@ void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts)
         .queued = c.queued + copies - copies_taken,
         .in_flight = c.in_flight,
         .condemned = c.condemned + copies_condemned,
-        .batches = c.leases,
+        .batches = c.batches,
         .requeued = c.requeued,
         .workers = pool->plan.workers,
         .ready = c.ready,

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In builds for tests only: more memory than was planned, asked for in the middle of a lease. */
+/* In builds for tests only: more memory than was planned, asked for in the middle of a batch. */
 #ifdef CREW_TEST_HOOKS
 vecmill_status engine_test_hook(vecmill_err *err);
 #else
@@ -26,18 +26,18 @@ static vecmill_status engine_test_hook(vecmill_err *err)
 struct serving {
     vecmill_session *session;
     uint32_t dim;
-    vecmill_doc *docs;       /* [ENGINE_LEASE_DOCS] */
-    vecmill_result *results; /* [ENGINE_LEASE_DOCS] */
-    float *vectors;          /* [ENGINE_LEASE_DOCS, dim] */
+    vecmill_doc *docs;       /* [ENGINE_BATCH_DOCS] */
+    vecmill_result *results; /* [ENGINE_BATCH_DOCS] */
+    float *vectors;          /* [ENGINE_BATCH_DOCS, dim] */
     void *crew;              /* what crew_worker_serve works in */
     uint64_t fence_bytes;
 };
 
 static void lay_out(struct serving *s, const struct crew_work *work, struct arena *a)
 {
-    s->docs = arena_take_array(a, ENGINE_LEASE_DOCS, sizeof *s->docs, 64);
-    s->results = arena_take_array(a, ENGINE_LEASE_DOCS, sizeof *s->results, 64);
-    s->vectors = arena_take_array(a, ENGINE_LEASE_DOCS, s->dim * sizeof(float), 64);
+    s->docs = arena_take_array(a, ENGINE_BATCH_DOCS, sizeof *s->docs, 64);
+    s->results = arena_take_array(a, ENGINE_BATCH_DOCS, sizeof *s->results, 64);
+    s->vectors = arena_take_array(a, ENGINE_BATCH_DOCS, s->dim * sizeof(float), 64);
     s->crew = arena_take(a, crew_worker_bytes(work), 64);
 }
 
@@ -45,8 +45,8 @@ static struct crew_work work_of(uint32_t dim, uint64_t max_document)
 {
     return (struct crew_work){
         .result_bytes = (uint32_t)(sizeof(struct engine_result) + dim * sizeof(float)),
-        .lease_items_max = ENGINE_LEASE_DOCS,
-        .lease_bytes_max = num_max(ENGINE_LEASE_BYTES, max_document),
+        .batch_items_max = ENGINE_BATCH_DOCS,
+        .batch_bytes_max = num_max(ENGINE_BATCH_BYTES, max_document),
     };
 }
 
@@ -76,7 +76,7 @@ static vecmill_status embed(struct serving *s, uint32_t n, vecmill_err *err)
     return vecmill_embed(s->session, s->docs, n, s->vectors, s->results, err);
 }
 
-static vecmill_status compute(void *context, const struct crew_piece *items, uint32_t n,
+static vecmill_status compute(void *context, const struct crew_item *items, uint32_t n,
                               unsigned char *results, vecmill_err *err)
 {
     struct serving *s = context;

@@ -11,7 +11,7 @@
  *     vecmill-worker serve PARENT ISA PRECISION MODEL_DIR PACK KEY BATCH_TOKENS MAX_LENGTH LONG
  *         MAX_DOCUMENT DIMENSIONS NORMALIZE IDENTITY
  *
- * computes leases that come over a socket (src/crew). It is started by libvecmill; people have no use
+ * computes batches that come over a socket (src/crew). It is started by libvecmill; people have no use
  * for it. Prints nothing, leaves nothing behind. */
 #include "engine/engine.h"
 #include "engine/floor.h"

@@ -1,7 +1,7 @@
 /* crew_dummy: the worker program of crew's tests. Echoes items, and misbehaves where they say so
  * (crew_echo.h).
  *
- *     crew_dummy PARENT RESULT_BYTES LEASE_ITEMS LEASE_BYTES MARKS START TIMES
+ *     crew_dummy PARENT RESULT_BYTES BATCH_ITEMS BATCH_BYTES MARKS START TIMES
  *
  * START: work; or, the first TIMES times (0: always), in place of saying ready: refuse, refuse-good,
  * no-memory, mute, exit, kill, segv, sizes (says other sizes), garbage, close, early (exits before it
@@ -162,7 +162,7 @@ static void send_changed(const struct echo_command *c, const unsigned char *fram
     struct frame_head head;
     if (bytes > sizeof copy || !frame_get(frame, &head)) _exit(3);
     memcpy(copy, frame, bytes);
-    if (is(c, "lease")) head.lease += (uint64_t)c->argument;
+    if (is(c, "batch")) head.batch += (uint64_t)c->argument;
     if (is(c, "generation")) head.generation += (uint32_t)c->argument;
     if (is(c, "items")) head.n_items += (uint32_t)c->argument;
     if (is(c, "size")) head.bytes += (uint64_t)c->argument;
@@ -177,8 +177,8 @@ static void send_changed(const struct echo_command *c, const unsigned char *fram
 static void send_hello(void)
 {
     unsigned char frame[FRAME_HEAD_BYTES + sizeof(struct frame_hello)];
-    const struct frame_hello hello = {work.result_bytes, work.lease_items_max,
-                                      work.lease_bytes_max};
+    const struct frame_hello hello = {work.result_bytes, work.batch_items_max,
+                                      work.batch_bytes_max};
     const struct frame_head head = {
         .kind = FRAME_HELLO, .bytes = sizeof hello, .hash = XXH3_64bits(&hello, sizeof hello)};
     frame_put(&head, frame);
@@ -253,7 +253,7 @@ static bool is_due(const struct echo_command *c)
     return false;
 }
 
-static bool is_command(const struct crew_piece *item, struct echo_command *c)
+static bool is_command(const struct crew_item *item, struct echo_command *c)
 {
     char text[ECHO_COMMAND_MOST + 1];
     const size_t n = num_min(item->bytes, ECHO_COMMAND_MOST);
@@ -263,7 +263,7 @@ static bool is_command(const struct crew_piece *item, struct echo_command *c)
     return sscanf(text, "!%15s %ld %31s %u\n", c->word, &c->argument, c->name, &c->times) == 4;
 }
 
-static vecmill_status compute(void *context, const struct crew_piece *items, uint32_t n,
+static vecmill_status compute(void *context, const struct crew_item *items, uint32_t n,
                               unsigned char *results, vecmill_err *err)
 {
     const uint32_t result_bytes = *(const uint32_t *)context;
@@ -317,8 +317,8 @@ int main(int argc, char **argv)
     if (!crew_worker_enter((pid_t)numbers[0], "crew-dummy")) return 4;
     uint32_t result_bytes = (uint32_t)numbers[1];
     work = (struct crew_work){.result_bytes = result_bytes,
-                              .lease_items_max = (uint32_t)numbers[2],
-                              .lease_bytes_max = (size_t)numbers[3],
+                              .batch_items_max = (uint32_t)numbers[2],
+                              .batch_bytes_max = (size_t)numbers[3],
                               .compute = compute,
                               .context = &result_bytes};
     if (misstarts) misstart(argv[6]);

@@ -28,7 +28,7 @@
  *     garbage N            N bytes of no meaning, then it sleeps
  *     half N               N bytes of it (negative: all but so many), then SIGKILL
  *     halt N               N bytes of it, then it sleeps
- *     lease, generation, items, size, hash, kind BY   it, with this field of the head changed by BY
+ *     batch, generation, items, size, hash, kind BY   it, with this field of the head changed by BY
  *     payload N            it, with byte N of the payload changed
  *     two                  it, twice
  *     hello                a second hello, then it

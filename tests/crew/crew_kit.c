@@ -249,7 +249,7 @@ static void on_event(void *context, const struct crew_event *event)
         need(event->cause > VECMILL_CAUSE_NONE && event->cause < VECMILL_CAUSE_COUNT);
         h->n_deaths++;
     }
-    if (event->kind == CREW_LEASED || event->kind == CREW_REQUEUED)
+    if (event->kind == CREW_BATCH_GIVEN || event->kind == CREW_REQUEUED)
         need(event->n > 0 && event->first + event->n <= h->n_in && event->first >= h->n_out);
     if (h->on_event) h->on_event(h, event);
 }
@@ -276,10 +276,10 @@ void host_init(struct host *h, uint32_t workers)
         .items_max = 256,
         .item_bytes_max = HOST_ITEM_MOST,
         .queue_bytes = 4u << 20,
-        .lease_items_max = 32,
-        .lease_bytes_max = 1u << 20,
+        .batch_items_max = 32,
+        .batch_bytes_max = 1u << 20,
         .result_bytes = 48,
-        .lease_ns = 20 * (uint64_t)MS,
+        .batch_ns = 20 * (uint64_t)MS,
         .start_ns = 60000 * (uint64_t)MS,
         .least_ns = 60000 * (uint64_t)MS,
         .oom_kills = oom_kills,
@@ -295,11 +295,11 @@ void host_open(struct host *h)
 {
     const struct crew_options *o = &h->options;
     const size_t most =
-        o->lease_bytes_max > o->item_bytes_max ? o->lease_bytes_max : o->item_bytes_max;
+        o->batch_bytes_max > o->item_bytes_max ? o->batch_bytes_max : o->item_bytes_max;
     vecmill_err err;
     snprintf(h->words[0], sizeof h->words[0], "%d", (int)getpid());
     snprintf(h->words[1], sizeof h->words[1], "%u", o->result_bytes);
-    snprintf(h->words[2], sizeof h->words[2], "%u", o->lease_items_max);
+    snprintf(h->words[2], sizeof h->words[2], "%u", o->batch_items_max);
     snprintf(h->words[3], sizeof h->words[3], "%zu", most);
     snprintf(h->words[4], sizeof h->words[4], "%s", h->start);
     snprintf(h->words[5], sizeof h->words[5], "%u", h->start_times);

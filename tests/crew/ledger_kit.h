@@ -55,29 +55,30 @@ __attribute__((unused)) static bool put_letters(struct ledger *l, char letter, s
     return ledger_put(l, data, bytes, cost_ns);
 }
 
-/* A lease of the next items and nothing else about it. */
-__attribute__((unused)) static struct range take(struct ledger *l)
+/* A batch of the next items and nothing else about it. */
+__attribute__((unused)) static struct item_range take(struct ledger *l)
 {
-    struct lease lease;
-    assert_true(ledger_lease(l, UINT64_MAX, &lease));
-    return lease.range;
+    struct batch batch;
+    assert_true(ledger_next_batch(l, UINT64_MAX, &batch));
+    return batch.range;
 }
 
 __attribute__((unused)) static void commit_and_drop(struct ledger *l)
 {
-    const struct range range = take(l);
+    const struct item_range range = take(l);
     ledger_commit(l, &range);
     for (uint32_t i = 0; i < range.n; i++)
         ledger_drop(l);
     assert_true(ledger_is_sound(l));
 }
 
-__attribute__((unused)) static struct range die(struct ledger *l, const struct range *range,
-                                                vecmill_cause cause, enum blame blame,
-                                                unsigned want_parts)
+__attribute__((unused)) static struct item_range die(struct ledger *l,
+                                                     const struct item_range *range,
+                                                     vecmill_cause cause, enum blame blame,
+                                                     unsigned want_parts)
 {
-    struct range parts[2];
-    assert_int_equal(ledger_return(l, range, cause, blame, parts), want_parts);
+    struct item_range parts[2];
+    assert_int_equal(ledger_requeue(l, range, cause, blame, parts), want_parts);
     assert_true(ledger_is_sound(l));
     uint32_t n = 0;
     for (unsigned i = 0; i < want_parts; i++) {

@@ -12,16 +12,16 @@
 struct hunt {
     uint32_t n, workers;
     bool kills[BLAME_MOST];
-    unsigned storm; /* percent of leases whose worker dies of something else */
+    unsigned storm; /* percent of batches whose worker dies of something else */
     uint64_t fault_deaths, deaths;
     bool condemned[BLAME_MOST];
 };
 
-/* All n items over `workers` workers, whose leases end in random order, to the end. */
+/* All n items over `workers` workers, whose batches end in random order, to the end. */
 static void hunt(struct hunt *t)
 {
     struct ledger l;
-    struct range out[8];
+    struct item_range out[8];
     uint32_t n_out = 0;
     static const vecmill_cause faults[] = {VECMILL_CAUSE_SEGV, VECMILL_CAUSE_EXIT,
                                            VECMILL_CAUSE_HANG};
@@ -30,30 +30,30 @@ static void hunt(struct hunt *t)
     void *memory = open_ledger(&l, &(struct crew_options){.items_max = t->n,
                                                           .item_bytes_max = 8,
                                                           .queue_bytes = (size_t)16 * t->n,
-                                                          .lease_items_max = t->n,
-                                                          .lease_bytes_max = (size_t)16 * t->n,
+                                                          .batch_items_max = t->n,
+                                                          .batch_bytes_max = (size_t)16 * t->n,
                                                           .result_bytes = 1});
     for (uint32_t i = 0; i < t->n; i++)
         assert_true(put_letters(&l, 'x', 1, 1));
     t->deaths = t->fault_deaths = 0;
     while (l.returned < t->n) {
-        struct lease lease;
-        struct range parts[2];
+        struct batch batch;
+        struct item_range parts[2];
         /* Fresh items are shared out as crew.c would; one worker is given all of them. */
-        while (n_out < t->workers && ledger_lease(&l, t->n / t->workers + 1, &lease))
-            out[n_out++] = lease.range;
+        while (n_out < t->workers && ledger_next_batch(&l, t->n / t->workers + 1, &batch))
+            out[n_out++] = batch.range;
         assert_true(n_out > 0);
         const uint32_t i = below(n_out);
-        const struct range range = out[i];
+        const struct item_range range = out[i];
         out[i] = out[--n_out];
         bool killer = false;
         for (uint32_t k = 0; k < range.n; k++)
             killer |= t->kills[range.first + k];
         if (t->storm > 0 && below(100) < t->storm) {
-            (void)ledger_return(&l, &range, others[below(3)], BLAME_NONE, parts);
+            (void)ledger_requeue(&l, &range, others[below(3)], BLAME_NONE, parts);
             t->deaths++;
         } else if (killer) {
-            (void)ledger_return(&l, &range, faults[below(3)], BLAME_FAULT, parts);
+            (void)ledger_requeue(&l, &range, faults[below(3)], BLAME_FAULT, parts);
             t->deaths++;
             t->fault_deaths++;
         } else {
@@ -159,22 +159,22 @@ static void kills_make_a_suspect_and_no_more(void **state)
 {
     (void)state;
     struct ledger l;
-    struct range parts[2];
-    struct lease lease;
+    struct item_range parts[2];
+    struct batch batch;
     void *memory = open_ledger(&l, &(struct crew_options){.items_max = 1,
                                                           .item_bytes_max = 8,
                                                           .queue_bytes = 64,
-                                                          .lease_items_max = 1,
-                                                          .lease_bytes_max = 64,
+                                                          .batch_items_max = 1,
+                                                          .batch_bytes_max = 64,
                                                           .result_bytes = 1});
     assert_true(put_letters(&l, 'x', 1, 1));
     for (uint32_t i = 0; i < 5000; i++) {
         const bool want = i % 2 == 0; /* of memory, which says nothing */
-        assert_true(i < 4 ? ledger_lease(&l, 1, &lease) : ledger_lease_suspect(&l, &lease));
-        assert_int_equal(lease.range.deaths, i);
+        assert_true(i < 4 ? ledger_next_batch(&l, 1, &batch) : ledger_next_suspect(&l, &batch));
+        assert_int_equal(batch.range.deaths, i);
         const vecmill_cause cause = (vecmill_cause)(1 + below(VECMILL_CAUSE_COUNT - 1));
         assert_int_equal(
-            ledger_return(&l, &lease.range, cause, want ? BLAME_NONE : BLAME_ODD, parts), 1);
+            ledger_requeue(&l, &batch.range, cause, want ? BLAME_NONE : BLAME_ODD, parts), 1);
         assert_int_equal(l.condemned, 0);
         assert_int_equal(ledger_is_suspect(&l, 0), i >= 3);
     }
@@ -187,27 +187,27 @@ static void kills_make_a_suspect_and_no_more(void **state)
 #define MS 1000000u
 #define T0 (1000 * (uint64_t)MS)
 
-/* Other work that lives, `leases` times `ms`. */
-static void live(struct trial *t, unsigned leases, uint64_t ms)
+/* Other work that lives, `batches` times `ms`. */
+static void live(struct suspect_trial *t, unsigned batches, uint64_t ms)
 {
-    for (unsigned i = 0; i < leases; i++)
-        trial_lived(t, ms * MS);
+    for (unsigned i = 0; i < batches; i++)
+        trial_other_returned(t, ms * MS);
 }
 
 static void five_deaths_while_others_live_are_guilt(void **state)
 {
     (void)state;
-    struct trial t = {0};
+    struct suspect_trial t = {0};
     uint64_t now = T0;
     assert_false(trial_wants_other_work(&t));
     for (unsigned i = 0; i < CREW_TRIAL_DEATHS; i++) {
-        trial_leased(&t, 7, now);
+        trial_begin(&t, 7, now);
         assert_true(trial_wants_other_work(&t)); /* beside it as well */
         live(&t, 50, 1000);                      /* and before it died that says nothing */
         now += 10 * MS;
         trial_died(&t, i % 2 ? VECMILL_CAUSE_KILLED : VECMILL_CAUSE_SIGNAL, false, now);
         assert_int_equal(t.n_deaths, i);
-        live(&t, CREW_TRIAL_LIVES - 1, 1000); /* long enough, and one lease too few */
+        live(&t, CREW_TRIAL_LIVES - 1, 1000); /* long enough, and one batch too few */
         assert_int_equal(t.n_deaths, i);
         assert_true(trial_wants_other_work(&t));
         live(&t, 1, 0);
@@ -227,8 +227,8 @@ static void others_have_to_live_longer(void **state)
     static const uint64_t had_ms[] = {1, 200, 1000, 1250, 2000, 60000};
     static const uint64_t owed_ms[] = {8, 1600, 8000, 10000, 10000, 60000};
     for (size_t i = 0; i < 6; i++) {
-        struct trial t = {0};
-        trial_leased(&t, 7, T0);
+        struct suspect_trial t = {0};
+        trial_begin(&t, 7, T0);
         trial_died(&t, VECMILL_CAUSE_KILLED, false, T0 + had_ms[i] * MS);
         live(&t, 20, 0); /* many, and none of them long */
         live(&t, 1, owed_ms[i] - 1);
@@ -238,30 +238,30 @@ static void others_have_to_live_longer(void **state)
     }
 }
 
-/* Whoever else dies, and whenever from the suspect's lease on: that death does not count; those before do. */
+/* Whoever else dies, and whenever from the suspect's batch on: that death does not count; those before do. */
 static void a_death_of_another_clears_the_last(void **state)
 {
     (void)state;
-    struct trial t = {0};
+    struct suspect_trial t = {0};
     uint64_t now = T0;
     for (unsigned i = 0; i < 40; i++) {
-        trial_leased(&t, 7, now += MS);
-        if (i % 4 == 0) trial_struck(&t); /* before it, in the same moment */
-        if (i % 4 == 1) trial_struck(&t);
+        trial_begin(&t, 7, now += MS);
+        if (i % 4 == 0) trial_other_died(&t); /* before it, in the same moment */
+        if (i % 4 == 1) trial_other_died(&t);
         trial_died(&t, VECMILL_CAUSE_KILLED, i % 4 == 3, now += MS); /* by the OOM killer */
         if (i % 4 == 2) {
             live(&t, CREW_TRIAL_LIVES - 1, 100);
-            trial_struck(&t); /* behind it: one of those that were to live */
+            trial_other_died(&t); /* behind it: one of those that were to live */
         }
         live(&t, 100, 1000);
         assert_int_equal(t.n_deaths, 0);
         assert_false(trial_wants_other_work(&t));
     }
     for (unsigned i = 0; i < CREW_TRIAL_DEATHS; i++) {
-        trial_leased(&t, 7, now += MS);
+        trial_begin(&t, 7, now += MS);
         trial_died(&t, VECMILL_CAUSE_KILLED, false, now += MS);
         live(&t, 100, 1000);
-        trial_struck(&t); /* too late: the others had lived */
+        trial_other_died(&t); /* too late: the others had lived */
         assert_int_equal(t.n_deaths, i + 1);
     }
     assert_true(trial_is_guilty(&t));
@@ -270,18 +270,18 @@ static void a_death_of_another_clears_the_last(void **state)
 static void each_suspect_has_a_trial_of_its_own(void **state)
 {
     (void)state;
-    struct trial t = {0};
+    struct suspect_trial t = {0};
     uint64_t now = T0;
     for (unsigned i = 0; i < 3; i++) {
-        trial_leased(&t, 7, now += MS);
+        trial_begin(&t, 7, now += MS);
         trial_died(&t, VECMILL_CAUSE_KILLED, false, now += MS);
         live(&t, 100, 1000);
     }
     assert_int_equal(t.n_deaths, 3);
-    trial_leased(&t, 9, now += MS);
+    trial_begin(&t, 9, now += MS);
     assert_int_equal(t.n_deaths, 0);
     trial_end(&t);
-    trial_leased(&t, 7, now += MS);
+    trial_begin(&t, 7, now += MS);
     assert_int_equal(t.n_deaths, 0);
 }
 
@@ -294,11 +294,11 @@ static double chance(void)
  * Until it is returned or condemned: then true. `kills`: it does that itself. */
 static bool is_condemned_in_a_storm(double rate, bool kills, unsigned *tries)
 {
-    struct trial t = {0};
+    struct suspect_trial t = {0};
     double now_ms = 1000;
     const double work_ms = 10, probe_ms = 2;
     for (*tries = 0; *tries < 10000; ++*tries) {
-        trial_leased(&t, 7, (uint64_t)(now_ms * MS));
+        trial_begin(&t, 7, (uint64_t)(now_ms * MS));
         const double until_ms = -log(1 - chance()) / rate;
         if (!kills && until_ms > work_ms) return false;
         now_ms += until_ms < work_ms ? until_ms : work_ms;
@@ -307,9 +307,9 @@ static bool is_condemned_in_a_storm(double rate, bool kills, unsigned *tries)
             const bool lives = -log(1 - chance()) / rate > probe_ms;
             now_ms += probe_ms;
             if (lives)
-                trial_lived(&t, (uint64_t)(probe_ms * MS));
+                trial_other_returned(&t, (uint64_t)(probe_ms * MS));
             else
-                trial_struck(&t);
+                trial_other_died(&t);
         }
         if (trial_is_guilty(&t)) return true;
     }

@@ -20,7 +20,7 @@
 
 static const struct frame_head sample = {.kind = FRAME_RESULT,
                                          .bytes = 0x0102030405060708u,
-                                         .lease = 0x1112131415161718u,
+                                         .batch = 0x1112131415161718u,
                                          .generation = 0x21222324u,
                                          .n_items = 0x31323334u,
                                          .hash = 0x4142434445464748u};
@@ -28,7 +28,7 @@ static const struct frame_head sample = {.kind = FRAME_RESULT,
 static void heads_keep_what_they_are_given(void **state)
 {
     (void)state;
-    for (uint32_t kind = FRAME_LEASE; kind <= FRAME_REFUSED; kind++) {
+    for (uint32_t kind = FRAME_BATCH; kind <= FRAME_REFUSED; kind++) {
         unsigned char bytes[FRAME_HEAD_BYTES];
         struct frame_head in = sample, out = {0};
         in.kind = kind;
@@ -36,7 +36,7 @@ static void heads_keep_what_they_are_given(void **state)
         assert_true(frame_get(bytes, &out));
         assert_int_equal(out.kind, in.kind);
         assert_int_equal(out.bytes, in.bytes);
-        assert_int_equal(out.lease, in.lease);
+        assert_int_equal(out.batch, in.batch);
         assert_int_equal(out.generation, in.generation);
         assert_int_equal(out.n_items, in.n_items);
         assert_int_equal(out.hash, in.hash);
@@ -50,7 +50,7 @@ static void heads_lie_as_described(void **state)
     static const unsigned char want[40] = {
         'V',  'C',  'W',  '1',  3,    0,    0,    0,    /* magic, kind */
         8,    7,    6,    5,    4,    3,    2,    1,    /* bytes */
-        0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, /* lease */
+        0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, /* batch */
         0x24, 0x23, 0x22, 0x21, 0x34, 0x33, 0x32, 0x31, /* generation, items */
         0x48, 0x47, 0x46, 0x45, 0x44, 0x43, 0x42, 0x41, /* hash of the payload */
     };
@@ -128,9 +128,9 @@ static void add(struct stream *s, const struct frame_head *head, const void *pay
 }
 
 static const struct frame_hello right_hello = {
-    .result_bytes = 12, .lease_items_max = 40, .lease_bytes_max = 1000};
+    .result_bytes = 12, .batch_items_max = 40, .batch_bytes_max = 1000};
 
-/* A reader that expects lease 7 of generation 5: n items in pieces of a and b bytes. */
+/* A reader that expects batch 7 of generation 5: n items in pieces of a and b bytes. */
 struct reader {
     struct inbox inbox;
     struct inbox_expected expected;
@@ -138,7 +138,7 @@ struct reader {
     unsigned char *memory[2];
     enum inbox_found found[FOUND_MOST];
     unsigned n_found;
-    bool one_lease; /* after its result there is none */
+    bool one_batch; /* after its result there is none */
 };
 
 static void reader_open(struct reader *r, size_t a, size_t b)
@@ -146,10 +146,10 @@ static void reader_open(struct reader *r, size_t a, size_t b)
     memset(r, 0, sizeof *r);
     const size_t sizes[2] = {a, b};
     r->expected = (struct inbox_expected){.result_bytes = 12,
-                                          .lease_items_max = 40,
-                                          .lease_bytes_max = 1000,
+                                          .batch_items_max = 40,
+                                          .batch_bytes_max = 1000,
                                           .generation = 5,
-                                          .lease = a + b > 0 ? 7 : 0,
+                                          .batch = a + b > 0 ? 7 : 0,
                                           .n_items = (uint32_t)((a + b) / 12)};
     for (int i = 0; i < 2; i++) {
         const size_t guard = 1;
@@ -190,7 +190,7 @@ static bool arrive(struct reader *r, const unsigned char *bytes, size_t n)
         assert_true(r->n_found < FOUND_MOST);
         r->found[r->n_found++] = found;
         if (found == INBOX_GARBAGE) return false;
-        if (found == INBOX_RESULT) r->expected.lease = r->one_lease ? 0 : r->expected.lease + 1;
+        if (found == INBOX_RESULT) r->expected.batch = r->one_batch ? 0 : r->expected.batch + 1;
     }
     return true;
 }
@@ -260,14 +260,14 @@ static void a_refusal_arrives(void **state)
 }
 
 static const struct frame_head right_result = {
-    .kind = FRAME_RESULT, .lease = 7, .generation = 5, .n_items = 0};
+    .kind = FRAME_RESULT, .batch = 7, .generation = 5, .n_items = 0};
 
-static void add_result(struct stream *s, uint64_t lease, size_t bytes)
+static void add_result(struct stream *s, uint64_t batch, size_t bytes)
 {
     unsigned char payload[STREAM_MOST];
     struct frame_head head = right_result;
     fill(payload, bytes);
-    head.lease = lease;
+    head.batch = batch;
     head.n_items = (uint32_t)(bytes / 12);
     add(s, &head, payload, bytes);
 }
@@ -297,7 +297,7 @@ static void frames_arrive_behind_one_another(void **state)
     fill(results, sizeof results);
     add(&s, &(struct frame_head){.kind = FRAME_HELLO}, &right_hello, sizeof right_hello);
     add_result(&s, 7, 48);
-    add_result(&s, 8, 48); /* the reader goes on to lease 8, then 9 */
+    add_result(&s, 8, 48); /* the reader goes on to batch 8, then 9 */
     add(&s, &(struct frame_head){.kind = FRAME_REFUSED}, "12345678no", 10);
     add(&s, &(struct frame_head){.kind = FRAME_HELLO}, &right_hello, sizeof right_hello);
     add_result(&s, 8, 48);
@@ -345,15 +345,15 @@ static void what_is_no_answer_is_refused(void **state)
     struct frame_head right = right_result, h;
     right.n_items = 3;
 #define WITH(field, value) (h = right, h.field = (value), &h)
-    refused_by_its_head(WITH(lease, 6), 36);
-    refused_by_its_head(WITH(lease, 8), 36);
-    refused_by_its_head(WITH(lease, 0), 36);
+    refused_by_its_head(WITH(batch, 6), 36);
+    refused_by_its_head(WITH(batch, 8), 36);
+    refused_by_its_head(WITH(batch, 0), 36);
     refused_by_its_head(WITH(generation, 4), 36);
     refused_by_its_head(WITH(generation, 6), 36);
     refused_by_its_head(WITH(generation, 0), 36);
     refused_by_its_head(WITH(n_items, 2), 36);
     refused_by_its_head(WITH(n_items, 4), 36);
-    refused_by_its_head(WITH(kind, FRAME_LEASE), 36);
+    refused_by_its_head(WITH(kind, FRAME_BATCH), 36);
     static const uint64_t sizes[] = {
         0, 24, 35, 37, 48, 36 + (1ull << 32), (1ull << 63) + 36, UINT64_MAX, UINT64_MAX - 47};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -369,16 +369,16 @@ static void what_is_no_answer_is_refused(void **state)
 #undef WITH
 }
 
-static void without_a_lease_no_result_is_expected(void **state)
+static void without_a_batch_no_result_is_expected(void **state)
 {
     (void)state;
-    static const uint64_t leases[] = {0, 6, 7, 8};
-    for (size_t i = 0; i < sizeof leases / sizeof *leases; i++) {
+    static const uint64_t batches[] = {0, 6, 7, 8};
+    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
         struct reader r;
         struct stream s = {.n = 0};
         reader_open(&r, 36, 0);
-        r.expected.lease = 0;
-        add_result(&s, leases[i], 36);
+        r.expected.batch = 0;
+        add_result(&s, batches[i], 36);
         assert_false(arrive(&r, s.bytes, s.n));
         assert_int_equal(r.found[0], INBOX_GARBAGE);
         reader_close(&r);
@@ -391,7 +391,7 @@ static void a_second_result_is_garbage(void **state)
     struct reader r;
     struct stream s = {.n = 0};
     reader_open(&r, 36, 0);
-    r.one_lease = true;
+    r.one_batch = true;
     add_result(&s, 7, 36);
     add_result(&s, 7, 36);
     assert_false(arrive(&r, s.bytes, s.n));
@@ -438,8 +438,8 @@ static void a_hello_of_other_sizes_is_garbage(void **state)
         struct frame_hello hello = right_hello;
         const int step = i % 2 ? 1 : -1;
         if (i / 2 == 0) hello.result_bytes += (uint32_t)step;
-        if (i / 2 == 1) hello.lease_items_max += (uint32_t)step;
-        if (i / 2 == 2) hello.lease_bytes_max += (uint64_t)(int64_t)step;
+        if (i / 2 == 1) hello.batch_items_max += (uint32_t)step;
+        if (i / 2 == 2) hello.batch_bytes_max += (uint64_t)(int64_t)step;
         add(&s, &(struct frame_head){.kind = FRAME_HELLO}, &hello, sizeof hello);
         in_every_way(&s, 0, 0, want, 1, NULL);
     }
@@ -459,7 +459,7 @@ int main(void)
         cmocka_unit_test(frames_arrive_behind_one_another),
         cmocka_unit_test(half_a_frame_is_none),
         cmocka_unit_test(what_is_no_answer_is_refused),
-        cmocka_unit_test(without_a_lease_no_result_is_expected),
+        cmocka_unit_test(without_a_batch_no_result_is_expected),
         cmocka_unit_test(a_second_result_is_garbage),
         cmocka_unit_test(a_flipped_byte_is_garbage),
         cmocka_unit_test(a_hello_of_other_sizes_is_garbage),

@@ -203,8 +203,8 @@ static void a_death_that_is_seen_first(void)
     h.n_script = 1;
     host_open(&h);
     host_fill(&h);
-    step_until(host_count(&h, CREW_LEASED) == 1);
-    const pid_t pid = host_event(&h, CREW_LEASED, 0)->pid;
+    step_until(host_count(&h, CREW_BATCH_GIVEN) == 1);
+    const pid_t pid = host_event(&h, CREW_BATCH_GIVEN, 0)->pid;
     sleep_until(host_mark(&h, "m", "done"));
     need(kill(pid, SIGKILL) == 0);
     sleep_until(kit_state(pid) == 'Z');
@@ -229,8 +229,8 @@ static void an_answer_that_is_not_seen_yet(void)
     h.n_script = 1;
     host_open(&h);
     host_fill(&h);
-    step_until(host_count(&h, CREW_LEASED) == 1);
-    const struct crew_event *leased = host_event(&h, CREW_LEASED, 0);
+    step_until(host_count(&h, CREW_BATCH_GIVEN) == 1);
+    const struct crew_event *leased = host_event(&h, CREW_BATCH_GIVEN, 0);
     sleep_until(host_mark(&h, "m", "done") && kit_state(leased->pid) == 'S');
     test_clock_pass_ms(leased->time_ns / MS + 160 - test_clock_ms()); /* late, but not a pause */
     faults.error[POLL] = EINTR;
@@ -350,7 +350,7 @@ static void run_a_rough_job(bool knows)
 {
     static const char *const script[] = {
         [10] = "segv 0 a 1",   [20] = "close 0 b 1", [30] = "half 30 c 1", [40] = "hang 0 d 1",
-        [50] = "exit 77 e 1",  [60] = "lease 1 f 1", [70] = "stop 0 g 1",  [80] = "done 9 i 1",
+        [50] = "exit 77 e 1",  [60] = "batch 1 f 1", [70] = "stop 0 g 1",  [80] = "done 9 i 1",
         [90] = "refuse 0 j 1", [99] = NULL};
     host_init(&h, 3);
     h.options.least_ns = 500 * (uint64_t)MS * KIT_SLOW;
@@ -458,8 +458,8 @@ static void the_next_of_the_same_number_lives(void)
     h.n_script = 1;
     host_open(&h);
     host_fill(&h);
-    step_until(host_count(&h, CREW_LEASED) == 1);
-    pid_t number = host_event(&h, CREW_LEASED, 0)->pid;
+    step_until(host_count(&h, CREW_BATCH_GIVEN) == 1);
+    pid_t number = host_event(&h, CREW_BATCH_GIVEN, 0)->pid;
     need(kill(number, SIGKILL) == 0);
     sleep_until(kit_state(number) == 0);
     struct clone_args args = {

@@ -38,7 +38,7 @@ static struct crew_counts counts(void)
     return c;
 }
 
-static void kill_and_bury(pid_t pid, int signal_number)
+static void kill_and_reap(pid_t pid, int signal_number)
 {
     need(kill(pid, signal_number) == 0);
     sleep_until(kit_state(pid) == 'Z');
@@ -92,7 +92,7 @@ static void all_of_many_at_once(void)
     }
     host_init(&h, MANY);
     h.options.start_workers = MANY;
-    h.options.lease_items_max = 1;
+    h.options.batch_items_max = 1;
     h.script = script;
     h.n_script = h.n_items = MANY;
     host_open(&h);
@@ -202,13 +202,13 @@ static void behind_a_result_that_was_sent(void)
     h.options.result_bytes = 20000;
     host_open(&h);
     host_fill(&h);
-    step_until(host_count(&h, CREW_LEASED) == 1);
+    step_until(host_count(&h, CREW_BATCH_GIVEN) == 1);
     sleep_until(host_mark(&h, "m", "done"));
-    kill_and_bury(host_event(&h, CREW_LEASED, 0)->pid, SIGKILL);
+    kill_and_reap(host_event(&h, CREW_BATCH_GIVEN, 0)->pid, SIGKILL);
     step_until(h.n_deaths == 1);
     host_drain(&h);
     need(h.n_out == 1);
-    need(host_count(&h, CREW_LEASED) == 1 && counts().requeued == 0);
+    need(host_count(&h, CREW_BATCH_GIVEN) == 1 && counts().requeued == 0);
     need(host_event(&h, CREW_DIED, 0)->n == 0);
     host_close(&h);
 }
@@ -230,9 +230,9 @@ static void fault_signals_never_condemn(void)
         for (unsigned k = 0; k < 4; k++) {
             char end[8];
             snprintf(end, sizeof end, "%u", k);
-            step_until(host_count(&h, CREW_LEASED) == k + 1);
+            step_until(host_count(&h, CREW_BATCH_GIVEN) == k + 1);
             sleep_until(host_mark(&h, "a", end)); /* it is in the midst of it */
-            need(kill(host_event(&h, CREW_LEASED, k)->pid, signals[i]) == 0);
+            need(kill(host_event(&h, CREW_BATCH_GIVEN, k)->pid, signals[i]) == 0);
             step_until(h.n_deaths == k + 1);
             const struct crew_event *died = host_event(&h, CREW_DIED, k);
             need(died->cause == causes[i] && died->code == signals[i] && died->n == 1);
@@ -277,7 +277,7 @@ static void two_deaths(const char *first, const char *second, unsigned oom_kills
     script[1] = second;
     host_init(&h, 2);
     h.options.start_workers = 2;
-    h.options.lease_items_max = 1;
+    h.options.batch_items_max = 1;
     h.oom_known = true;
     h.oom_kills = 7;
     h.script = script;
@@ -288,7 +288,7 @@ static void two_deaths(const char *first, const char *second, unsigned oom_kills
     step_until(counts().in_flight == 2);
     h.oom_kills += oom_kills;
     for (unsigned i = 0; i < 2; i++) {
-        const struct crew_event *leased = host_event(&h, CREW_LEASED, i);
+        const struct crew_event *leased = host_event(&h, CREW_BATCH_GIVEN, i);
         const bool sleeps = strncmp(script[leased->first], "sleep", 5) == 0;
         if (sleeps) {
             sleep_until(host_mark(&h, leased->first ? "b" : "a", "0"));
@@ -340,14 +340,14 @@ static void an_old_oom_kill_is_nobody_s(void)
     h.oom_kills = 3; /* neighbours */
     const uint64_t n_looks = h.n_looks;
     step_until(h.n_looks >= n_looks + 3);
-    kill_and_bury(host_event(&h, CREW_READY, 0)->pid, SIGKILL);
+    kill_and_reap(host_event(&h, CREW_READY, 0)->pid, SIGKILL);
     step_until(h.n_deaths == 1);
     need(host_deaths(&h, VECMILL_CAUSE_KILLED) == 1);
     /* Where it cannot be read, nothing is said. */
     h.oom_known = false;
     h.oom_kills = 9;
     step_until(counts().ready == 1);
-    kill_and_bury(host_event(&h, CREW_READY, 1)->pid, SIGKILL);
+    kill_and_reap(host_event(&h, CREW_READY, 1)->pid, SIGKILL);
     step_until(h.n_deaths == 2);
     need(host_deaths(&h, VECMILL_CAUSE_KILLED) == 2);
     host_close(&h);
@@ -367,9 +367,9 @@ static void a_stopped_worker_is_not_blamed(void)
     for (unsigned k = 0; k < 4; k++) {
         char end[8];
         snprintf(end, sizeof end, "%u", k);
-        step_until(host_count(&h, CREW_LEASED) == k + 1);
+        step_until(host_count(&h, CREW_BATCH_GIVEN) == k + 1);
         sleep_until(host_mark(&h, "a", end));
-        need(kill(host_event(&h, CREW_LEASED, k)->pid, SIGSTOP) == 0);
+        need(kill(host_event(&h, CREW_BATCH_GIVEN, k)->pid, SIGSTOP) == 0);
         step_until(h.n_deaths == k + 1);
     }
     host_run_well(&h);
@@ -385,8 +385,8 @@ static void a_worker_that_goes_on_in_time_lives(void)
     h.n_script = 1;
     host_open(&h);
     host_fill(&h);
-    step_until(host_count(&h, CREW_LEASED) == 1);
-    const pid_t pid = host_event(&h, CREW_LEASED, 0)->pid;
+    step_until(host_count(&h, CREW_BATCH_GIVEN) == 1);
+    const pid_t pid = host_event(&h, CREW_BATCH_GIVEN, 0)->pid;
     need(kill(pid, SIGSTOP) == 0);
     for (int i = 0; i < 3; i++)
         host_step(&h); /* a tick each */
@@ -404,7 +404,7 @@ static void supervise_with(void (*each_step)(struct host *))
     h.options.least_ns = 300 * (uint64_t)MS * KIT_SLOW;
     h.options.start_ns = 300 * (uint64_t)MS * KIT_SLOW;
     h.options.result_bytes = 60000;
-    h.options.lease_ns = 100 * (uint64_t)MS;
+    h.options.batch_ns = 100 * (uint64_t)MS;
     h.all = "spin 5 x 0";
     h.n_items = 600 / KIT_SLOW;
     host_open(&h);
@@ -446,7 +446,7 @@ static void signal_stopped(int signal_number)
 }
 
 /* Now and then the workers are stopped, a second passes that this process knows nothing of, and they go on
- * 200 ms after it does: before the least of a lease that one of them may have been given meanwhile. */
+ * 200 ms after it does: before the least of a batch that one of them may have been given meanwhile. */
 static void stop_with_workers(struct host *host)
 {
     if (stopped.n > 0 && ++stopped.steps == 3) {
@@ -479,7 +479,7 @@ static void a_slow_host_kills_nobody(void)
     h.options.least_ns = 300 * (uint64_t)MS;
     h.all = "sleep 20 x 0";
     h.n_items = 8;
-    h.options.lease_items_max = 4;
+    h.options.batch_items_max = 4;
     host_open(&h);
     host_fill(&h);
     while (h.n_out < h.n_items) {
@@ -523,7 +523,7 @@ static void a_slow_listener_kills_nobody(void)
     host_init(&h, 2);
     h.options.start_workers = 2;
     h.options.least_ns = 400 * (uint64_t)MS;
-    h.options.lease_items_max = 1;
+    h.options.batch_items_max = 1;
     h.on_event = sleep_at_third;
     h.script = script;
     h.n_script = 3;
@@ -536,10 +536,10 @@ static void a_slow_listener_kills_nobody(void)
     h.n_items = 3;
     host_fill(&h);
     step_until(counts().in_flight == 1);
-    const pid_t busy = host_event(&h, CREW_LEASED, 2)->pid;
+    const pid_t busy = host_event(&h, CREW_BATCH_GIVEN, 2)->pid;
     for (uint32_t i = 0; i < 2; i++)
         if (host_event(&h, CREW_READY, i)->pid != busy)
-            kill_and_bury(host_event(&h, CREW_READY, i)->pid, SIGKILL);
+            kill_and_reap(host_event(&h, CREW_READY, i)->pid, SIGKILL);
     step_until(host_count(&h, CREW_READY) == 3);
     for (int i = 0; i < 3; i++)
         host_step(&h);
@@ -548,37 +548,37 @@ static void a_slow_listener_kills_nobody(void)
     host_close(&h);
 }
 
-/* The work of a lease: a millisecond an item, on any machine. */
+/* The work of a batch: a millisecond an item, on any machine. */
 static void pass_work(struct host *host, const struct crew_event *event)
 {
     (void)host;
-    if (event->kind == CREW_LEASED) test_clock_pass_ms(event->n);
+    if (event->kind == CREW_BATCH_GIVEN) test_clock_pass_ms(event->n);
 }
 
-/* A pause is no work: leases are of the same size behind it. */
+/* A pause is no work: batches are of the same size behind it. */
 static void a_pause_is_not_measured(void)
 {
     host_init(&h, 1);
     h.on_event = pass_work;
-    h.options.lease_ns = 20 * (uint64_t)MS;
-    h.options.lease_items_max = 1000; /* it is the measured work that bounds them */
+    h.options.batch_ns = 20 * (uint64_t)MS;
+    h.options.batch_items_max = 1000; /* it is the measured work that bounds them */
     h.options.items_max = 4000;
     h.n_items = UINT32_MAX;
     host_open(&h);
     uint32_t before = 0, behind = 0;
-    for (uint32_t paused_at = 0; host_count(&h, CREW_LEASED) < 40;) {
+    for (uint32_t paused_at = 0; host_count(&h, CREW_BATCH_GIVEN) < 40;) {
         host_fill(&h);
         host_step(&h);
         host_drain(&h);
-        const uint32_t leases = host_count(&h, CREW_LEASED);
-        if (leases == 30 && paused_at == 0) {
-            paused_at = leases;
+        const uint32_t batches = host_count(&h, CREW_BATCH_GIVEN);
+        if (batches == 30 && paused_at == 0) {
+            paused_at = batches;
             kit_pause_ms(3000);
         }
     }
     for (uint32_t i = 0; i < 5; i++) {
-        before += host_event(&h, CREW_LEASED, 24 + i)->n;
-        behind += host_event(&h, CREW_LEASED, 31 + i)->n;
+        before += host_event(&h, CREW_BATCH_GIVEN, 24 + i)->n;
+        behind += host_event(&h, CREW_BATCH_GIVEN, 31 + i)->n;
     }
     need(behind * 3 >= before);
     host_close(&h);
@@ -607,7 +607,7 @@ static void supervise_for_ever(void)
     static const char *const script[] = {"hang 0 x 0", "loop 0 x 0", "stop 0 x 0"};
     host_init(&h, 5);
     h.options.start_workers = 5;
-    h.options.lease_items_max = 1;
+    h.options.batch_items_max = 1;
     h.script = script;
     h.n_script = h.n_items = 3;
     host_open(&h);
@@ -653,12 +653,12 @@ static void a_worker_that_does_not_end_is_written_off(void)
     h.n_items = 20;
     host_open(&h);
     host_fill(&h);
-    step_until(host_count(&h, CREW_LEASED) >= 1 && host_mark(&h, "a", "0"));
-    traced = host_event(&h, CREW_LEASED, 0)->pid;
+    step_until(host_count(&h, CREW_BATCH_GIVEN) >= 1 && host_mark(&h, "a", "0"));
+    traced = host_event(&h, CREW_BATCH_GIVEN, 0)->pid;
     const pid_t pid = kit_fork(tracer);
     sleep_until(kit_tracer(traced) == pid);
     need(kill(traced, SIGKILL) == 0);
-    /* Its lease runs elsewhere, though nobody could tell that it is dead. */
+    /* Its batch runs elsewhere, though nobody could tell that it is dead. */
     uint64_t steps = 0;
     for (; h.n_out < h.n_items; steps++) {
         host_step(&h);
@@ -687,8 +687,8 @@ static void nobody_left_ends_the_crew(void)
     h.n_items = 1;
     host_open(&h);
     host_fill(&h);
-    step_until(host_count(&h, CREW_LEASED) >= 1 && host_mark(&h, "a", "0"));
-    traced = host_event(&h, CREW_LEASED, 0)->pid;
+    step_until(host_count(&h, CREW_BATCH_GIVEN) >= 1 && host_mark(&h, "a", "0"));
+    traced = host_event(&h, CREW_BATCH_GIVEN, 0)->pid;
     const pid_t pid = kit_fork(tracer);
     sleep_until(kit_tracer(traced) == pid);
     need(kill(traced, SIGKILL) == 0);

@@ -101,14 +101,14 @@ static void fewer_workers_do_it_all(void)
     for (uint32_t room = 1; room <= 3; room++) {
         init(8, room);
         h.options.start_workers = 8;
-        h.options.lease_items_max = 4;
+        h.options.batch_items_max = 4;
         h.all = "sleep 1 x 0";
         h.n_items = 300;
         const uint64_t from = test_clock_ms();
         host_open(&h);
         host_run_well(&h);
-        /* Each lease that comes back is a round, and none of those asks. */
-        need(counts().leases > 10 && script.n_asked <= room + 2 + (test_clock_ms() - from) / 100);
+        /* Each batch that comes back is a round, and none of those asks. */
+        need(counts().batches > 10 && script.n_asked <= room + 2 + (test_clock_ms() - from) / 100);
         need(host_count(&h, CREW_READY) <= room && host_count(&h, CREW_READY) > 0);
         step_until(counts().ready == room);
         need(script.most == room && h.n_deaths == 0);
@@ -157,13 +157,13 @@ static void a_mass_kill_is_followed_by_fewer(void)
     host_close(&h);
 }
 
-/* What the first round starts for n items that are `leases` leases at most. */
-static void starts_for(uint32_t n, uint32_t lease_items, size_t workers)
+/* What the first round starts for n items that are `batches` batches at most. */
+static void starts_for(uint32_t n, uint32_t batch_items, size_t workers)
 {
     pid_t pids[PIDS_MOST];
     host_init(&h, 8);
     h.n_items = n;
-    h.options.lease_items_max = lease_items;
+    h.options.batch_items_max = batch_items;
     h.all = "sleep 10 x 0";
     host_open(&h);
     host_fill(&h);
@@ -224,7 +224,7 @@ static void the_twenty_are_not_reached_by_oom(void)
                                             "kill 9 e 6", "kill 9 f 6", "kill 9 g 6", "kill 9 h 6"};
     init(4, 4);
     h.options.oom_kills = always_oom;
-    h.options.lease_items_max = 1;
+    h.options.batch_items_max = 1;
     h.script = items;
     h.n_script = h.n_items = MANY;
     host_open(&h);
@@ -247,8 +247,8 @@ static void the_twenty_are_not_reached_by_oom(void)
     host_close(&h);
 }
 
-/* A lease is halved after its second death, whatever the cause, so that less is at stake. */
-static void oom_halves_a_lease(void)
+/* A batch is halved after its second death, whatever the cause, so that less is at stake. */
+static void oom_halves_a_batch(void)
 {
     uint32_t smallest = UINT32_MAX;
     init(1, 1);
@@ -256,30 +256,30 @@ static void oom_halves_a_lease(void)
     static const char *const items[] = {[15] = "kill 9 a 5"};
     h.script = items;
     h.n_script = h.n_items = 16;
-    h.options.lease_ns = 1000 * (uint64_t)MS;
+    h.options.batch_ns = 1000 * (uint64_t)MS;
     host_open(&h);
     host_run_well(&h);
-    for (uint32_t i = 0; i < host_count(&h, CREW_LEASED); i++) {
-        const struct crew_event *leased = host_event(&h, CREW_LEASED, i);
+    for (uint32_t i = 0; i < host_count(&h, CREW_BATCH_GIVEN); i++) {
+        const struct crew_event *leased = host_event(&h, CREW_BATCH_GIVEN, i);
         if (leased->first + leased->n == 16 && leased->n < smallest) smallest = leased->n;
     }
-    need(host_event(&h, CREW_LEASED, 0)->n == 16 && smallest == 1 && h.n_condemned == 0);
+    need(host_event(&h, CREW_BATCH_GIVEN, 0)->n == 16 && smallest == 1 && h.n_condemned == 0);
     need(host_deaths(&h, VECMILL_CAUSE_OOM) == 5);
     host_close(&h);
 }
 
 /* And what nobody had yet is leased in smaller portions, as after any other death. */
-static void oom_makes_fresh_leases_smaller(void)
+static void oom_makes_new_batches_smaller(void)
 {
     static const char *const items[] = {"sleep 600000 a 0"};
     static uint64_t costs[200];
     const struct crew_event *second = NULL;
-    costs[0] = 16 * (uint64_t)MS; /* a lease of its own */
+    costs[0] = 16 * (uint64_t)MS; /* a batch of its own */
     for (size_t i = 1; i < 200; i++)
         costs[i] = MS;
     init(2, 1);
     h.options.oom_kills = always_oom;
-    h.options.lease_ns = 128 * (uint64_t)MS; /* an eighth of it, until something was measured */
+    h.options.batch_ns = 128 * (uint64_t)MS; /* an eighth of it, until something was measured */
     h.costs = costs;
     h.n_costs = 200;
     h.script = items;
@@ -287,22 +287,24 @@ static void oom_makes_fresh_leases_smaller(void)
     h.n_items = 200;
     host_open(&h);
     host_fill(&h);
-    step_until(host_count(&h, CREW_LEASED) == 1);
+    step_until(host_count(&h, CREW_BATCH_GIVEN) == 1);
     kill_all();
     script.room = 2; /* one has the first, and sleeps; the other what comes next */
     while (!second) {
         step_until(true);
-        for (uint32_t i = 0; i < host_count(&h, CREW_LEASED) && !second; i++)
-            if (host_event(&h, CREW_LEASED, i)->first == 1) second = host_event(&h, CREW_LEASED, i);
+        for (uint32_t i = 0; i < host_count(&h, CREW_BATCH_GIVEN) && !second; i++)
+            if (host_event(&h, CREW_BATCH_GIVEN, i)->first == 1)
+                second = host_event(&h, CREW_BATCH_GIVEN, i);
     }
-    need(host_event(&h, CREW_LEASED, 0)->n == 1 && second->n <= 8); /* else 16 */
+    need(host_event(&h, CREW_BATCH_GIVEN, 0)->n == 1 && second->n <= 8); /* else 16 */
     host_close(&h);
 }
 
 /* Every other death is by a kill that no counter shows. Only those count, and they do. */
 static void every_other_is_oom(struct host *host, const struct crew_event *event)
 {
-    if (event->kind == CREW_LEASED && host_count(host, CREW_LEASED) % 2 == 0) host->oom_kills++;
+    if (event->kind == CREW_BATCH_GIVEN && host_count(host, CREW_BATCH_GIVEN) % 2 == 0)
+        host->oom_kills++;
 }
 
 static void a_mixed_storm_ends_by_the_twenty(void)
@@ -311,7 +313,7 @@ static void a_mixed_storm_ends_by_the_twenty(void)
     host_init(&h, 4);
     h.on_event = every_other_is_oom;
     h.oom_known = true;
-    h.options.lease_items_max = 1;
+    h.options.batch_items_max = 1;
     h.options.oom_patience_ns = 3600000 * (uint64_t)MS;
     h.all = "kill 9 x 0";
     h.options.probe = "!kill 9 x 0\n"; /* nothing lives */
@@ -332,7 +334,7 @@ static void room_that_is_back_is_used_at_once(void)
 {
     init(1, 1);
     h.options.oom_kills = always_oom;
-    h.options.lease_items_max = 1;
+    h.options.batch_items_max = 1;
     h.all = "kill 9 x 8";
     h.n_items = 1;
     host_open(&h);
@@ -395,29 +397,29 @@ static void patience_ends(void)
 
 /* A worker that says itself that it finds no memory to start with is waited for like one that was killed for
  * it: thirty of them are not the twenty that end a crew, and whoever opened it is told. */
-static uint64_t n_lacks;
+static uint64_t n_shortages;
 
-static void count_lacks(struct host *host, const struct crew_event *event)
+static void count_shortages(struct host *host, const struct crew_event *event)
 {
     (void)host;
-    if (event->kind == CREW_DIED && event->lack) n_lacks++;
+    if (event->kind == CREW_DIED && event->shortage) n_shortages++;
 }
 
 static void no_memory_to_start_with_is_waited_out(void)
 {
     vecmill_err err = {.status = VECMILL_OK};
     init(2, 2);
-    h.on_event = count_lacks;
+    h.on_event = count_shortages;
     h.start = "no-memory";
     h.start_times = 30;
     h.options.oom_patience_ns = 3600000 * (uint64_t)MS;
     h.n_items = 5;
-    n_lacks = 0;
+    n_shortages = 0;
     host_open(&h);
     need(host_run(&h, &err) == VECMILL_OK);
-    step_until(n_lacks >= 30); /* one may still be about to end */
-    need(h.n_out == 5 && h.n_deaths == n_lacks && n_lacks >= 30);
-    need(host_deaths(&h, VECMILL_CAUSE_EXIT) == n_lacks);
+    step_until(n_shortages >= 30); /* one may still be about to end */
+    need(h.n_out == 5 && h.n_deaths == n_shortages && n_shortages >= 30);
+    need(host_deaths(&h, VECMILL_CAUSE_EXIT) == n_shortages);
     host_close(&h);
 }
 
@@ -436,7 +438,7 @@ static void progress_resets_patience(void)
     h.options.oom_kills = always_oom;
     h.options.oom_patience_ns = 10000 * (uint64_t)MS;
     h.each_step = hasten_the_end;
-    h.options.lease_items_max = 1;
+    h.options.batch_items_max = 1;
     h.script = items;
     h.n_script = h.n_items = 3;
     host_open(&h);
@@ -479,7 +481,7 @@ static void patience_is_not_asked_of_who_works(void)
     h.options.oom_patience_ns = 100 * (uint64_t)MS;
     h.all = "sleep 1000 x 0";
     h.n_items = 2;
-    h.options.lease_items_max = 1;
+    h.options.batch_items_max = 1;
     host_open(&h);
     host_run_well(&h);
     need(script.n_asked > 1 && host_count(&h, CREW_READY) == 1);
@@ -639,9 +641,9 @@ static const struct kit_test tests[] = {
     KIT_TEST(much_work_starts_all),
     KIT_TEST(one_that_is_slow_to_start_is_not_waited_for),
     KIT_TEST(the_twenty_are_not_reached_by_oom),
-    KIT_TEST(oom_halves_a_lease),
+    KIT_TEST(oom_halves_a_batch),
     KIT_TEST(room_that_is_back_is_used_at_once),
-    KIT_TEST(oom_makes_fresh_leases_smaller),
+    KIT_TEST(oom_makes_new_batches_smaller),
     KIT_TEST(a_mixed_storm_ends_by_the_twenty),
     KIT_TEST(patience_ends),
     KIT_TEST(no_memory_to_start_with_is_waited_out),

@@ -3,8 +3,8 @@
 #include "crew_kit.h"
 
 #include "crew/cause.h"
-#include "crew/place.h"
 #include "crew/process.h"
+#include "crew/slot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +27,8 @@ static void causes_are_named(void)
 {
     static const struct {
         struct exit_status status; /* known, by signal, code */
-        vecmill_cause forced;
-        bool forced_fault, oom;
+        vecmill_cause kill_cause;
+        bool kill_is_fault, oom;
         vecmill_cause cause;
         int code;
         bool fault;
@@ -65,7 +65,7 @@ static void causes_are_named(void)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct death d =
-            cause_of(&cases[i].status, cases[i].forced, cases[i].forced_fault, cases[i].oom);
+            cause_of(&cases[i].status, cases[i].kill_cause, cases[i].kill_is_fault, cases[i].oom);
         if (d.cause != cases[i].cause || d.code != cases[i].code || d.fault != cases[i].fault)
             fprintf(stderr, "case %zu: %s %d %d\n", i, cause_word(d.cause), d.code, d.fault);
         need(d.cause == cases[i].cause && d.code == cases[i].code && d.fault == cases[i].fault);
@@ -99,13 +99,13 @@ static void oom_kills_are_taken_once(void)
 
 /* ---- deadlines ---- */
 
-static struct place at(pid_t pid)
+static struct slot at(pid_t pid)
 {
-    struct place p = {.state = AT_BUSY, .process = {.pid = pid, .pidfd = -1}, .pid = pid};
-    p.leased_cpu_ns = process_cpu_ns(&p.process);
+    struct slot p = {.state = AT_BUSY, .process = {.pid = pid, .pidfd = -1}, .pid = pid};
+    p.since_cpu_ns = process_cpu_ns(&p.process);
     p.allowed_ns = UINT64_MAX / 20;
-    p.looked_faults = process_major_faults(&p.process);
-    p.received = p.looked = 100;
+    p.checked_faults = process_major_faults(&p.process);
+    p.received = p.checked_received = 100;
     return p;
 }
 
@@ -129,7 +129,7 @@ static void await_state(pid_t pid, char state)
         usleep(500);
 }
 
-static void bury(pid_t pid)
+static void reap(pid_t pid)
 {
     need(kill(pid, SIGKILL) == 0);
     need(waitpid(pid, NULL, 0) == pid);
@@ -139,16 +139,16 @@ static void who_sleeps_is_late(void)
 {
     const pid_t pid = kit_fork(sleep_on);
     await_state(pid, 'S');
-    struct place p = at(pid);
+    struct slot p = at(pid);
     need(process_state(&p.process) == 'S');
-    need(place_judge(&p, 1) == PLACE_LOOPS);
+    need(slot_judge(&p, 1) == SLOT_LOOPS);
     /* Unless its answer is coming in; and even that not for ever. */
     p.received++;
-    need(place_judge(&p, 1) == PLACE_PATIENCE);
+    need(slot_judge(&p, 1) == SLOT_SLOW);
     p.allowed_ns = 10;
-    need(place_judge(&p, 99) == PLACE_PATIENCE);
-    need(place_judge(&p, 100) == PLACE_STOPPED);
-    bury(pid);
+    need(slot_judge(&p, 99) == SLOT_SLOW);
+    need(slot_judge(&p, 100) == SLOT_STOPPED);
+    reap(pid);
 }
 
 static void who_was_stopped_is_not_to_blame(void)
@@ -157,36 +157,36 @@ static void who_was_stopped_is_not_to_blame(void)
     await_state(pid, 'S');
     need(kill(pid, SIGSTOP) == 0);
     await_state(pid, 'T');
-    struct place p = at(pid);
-    need(place_judge(&p, 1) == PLACE_STOPPED);
+    struct slot p = at(pid);
+    need(slot_judge(&p, 1) == SLOT_STOPPED);
     p.received++;
-    need(place_judge(&p, 1) == PLACE_STOPPED);
-    bury(pid);
+    need(slot_judge(&p, 1) == SLOT_STOPPED);
+    reap(pid);
 }
 
 static void who_computes_is_judged_by_processor_time(void)
 {
     const pid_t pid = kit_fork(spin);
     await_state(pid, 'R');
-    struct place p = at(pid);
-    need(place_judge(&p, 1) == PLACE_PATIENCE);
-    while (process_cpu_ns(&p.process) <= p.leased_cpu_ns + 1000)
+    struct slot p = at(pid);
+    need(slot_judge(&p, 1) == SLOT_SLOW);
+    while (process_cpu_ns(&p.process) <= p.since_cpu_ns + 1000)
         usleep(1000);
     p.allowed_ns = 1000;
-    need(place_judge(&p, 1) == PLACE_LOOPS);
+    need(slot_judge(&p, 1) == SLOT_LOOPS);
     /* Unless it had to read pages in since the last look; and even that not for ever. */
-    p.looked_faults++;
-    need(place_judge(&p, 1) == PLACE_PATIENCE);
-    need(place_judge(&p, 9999) == PLACE_PATIENCE);
-    need(place_judge(&p, 10000) == PLACE_STOPPED);
-    p.looked_faults--;
+    p.checked_faults++;
+    need(slot_judge(&p, 1) == SLOT_SLOW);
+    need(slot_judge(&p, 9999) == SLOT_SLOW);
+    need(slot_judge(&p, 10000) == SLOT_STOPPED);
+    p.checked_faults--;
     /* It had no processor at all for ten times as long: it got nowhere, and is not to blame. */
-    p.leased_cpu_ns = process_cpu_ns(&p.process);
+    p.since_cpu_ns = process_cpu_ns(&p.process);
     p.allowed_ns = UINT64_MAX / 20;
-    need(place_judge(&p, UINT64_MAX - 1) == PLACE_STOPPED);
-    p.leased_ns = UINT64_MAX / 2;
-    need(place_judge(&p, UINT64_MAX / 2 + 5) == PLACE_PATIENCE);
-    bury(pid);
+    need(slot_judge(&p, UINT64_MAX - 1) == SLOT_STOPPED);
+    p.since_ns = UINT64_MAX / 2;
+    need(slot_judge(&p, UINT64_MAX / 2 + 5) == SLOT_SLOW);
+    reap(pid);
 }
 
 /* It has ended between the look for deaths and that at deadlines: of what is still to be heard. */
@@ -194,13 +194,13 @@ static void who_has_ended_is_not_late(void)
 {
     const pid_t pid = kit_fork(end);
     await_state(pid, 'Z');
-    struct place p = at(pid);
-    p.leased_cpu_ns = 0;
-    need(place_judge(&p, 1) == PLACE_PATIENCE);
+    struct slot p = at(pid);
+    p.since_cpu_ns = 0;
+    need(slot_judge(&p, 1) == SLOT_SLOW);
     need(waitpid(pid, NULL, 0) == pid);
     need(kit_state(pid) == 0);
-    p.leased_cpu_ns = 5;
-    need(place_judge(&p, 1) == PLACE_PATIENCE);
+    p.since_cpu_ns = 5;
+    need(slot_judge(&p, 1) == SLOT_SLOW);
 }
 
 /* ---- processes ---- */
@@ -218,7 +218,7 @@ static void names_do_not_deceive(void)
     await_state(pid, 'S');
     for (int i = 0; i < 20; i++, usleep(1000))
         need(process_state(&p) == 'S');
-    bury(pid);
+    reap(pid);
     need(process_state(&p) == 0 && process_cpu_ns(&p) == 0);
 }
 
@@ -280,41 +280,41 @@ static void others_children_are_not_touched(void)
     need(waitpid(other, &how, 0) == other && WIFEXITED(how) && WEXITSTATUS(how) == 42);
 }
 
-/* A lease whose worker is gone counts as sent; one that does not fit is sent on later. */
-static void leases_are_sent_in_pieces(void)
+/* A batch whose worker is gone counts as sent; one that does not fit is sent on later. */
+static void batches_are_sent_in_pieces(void)
 {
     static unsigned char big[600000], seen[sizeof big + FRAME_HEAD_BYTES];
     int ends[2];
-    struct place p = {.state = AT_BUSY};
+    struct slot p = {.state = AT_BUSY};
     need(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
     p.socket = ends[0];
     for (size_t i = 0; i < sizeof big; i++)
         big[i] = (unsigned char)(i * 31 >> 3);
     memset(p.head, 7, sizeof p.head);
-    p.lease.payload_bytes = sizeof big;
-    p.lease.pieces[0] = big;
-    p.lease.piece_bytes[0] = 250001;
-    p.lease.pieces[1] = big + 250001;
-    p.lease.piece_bytes[1] = sizeof big - 250001;
+    p.batch.payload_bytes = sizeof big;
+    p.batch.pieces[0] = big;
+    p.batch.piece_bytes[0] = 250001;
+    p.batch.pieces[1] = big + 250001;
+    p.batch.piece_bytes[1] = sizeof big - 250001;
     size_t got = 0;
     unsigned rounds = 0;
     for (; got < sizeof seen; rounds++) {
-        place_send(&p);
-        need(place_is_sent(&p) == (p.sent == sizeof seen));
+        slot_send(&p);
+        need(slot_is_sent(&p) == (p.sent == sizeof seen));
         const ssize_t n = recv(ends[1], seen + got, kit_below(90000) + 1, MSG_DONTWAIT);
         need(n > 0);
         got += (size_t)n;
     }
-    need(rounds > 6 && place_is_sent(&p));
+    need(rounds > 6 && slot_is_sent(&p));
     need(seen[0] == 7 && seen[FRAME_HEAD_BYTES - 1] == 7);
     need(memcmp(seen + FRAME_HEAD_BYTES, big, sizeof big) == 0);
     p.sent = 0;
     close(ends[1]);
-    place_send(&p); /* EPIPE, and no signal */
-    need(place_is_sent(&p));
-    place_clear(&p);
+    slot_send(&p); /* EPIPE, and no signal */
+    need(slot_is_sent(&p));
+    slot_clear(&p);
     need(p.socket == -1 && fcntl(ends[0], F_GETFD) == -1);
-    place_clear(&p);
+    slot_clear(&p);
 }
 
 static const struct kit_test tests[] = {
@@ -327,7 +327,7 @@ static const struct kit_test tests[] = {
     KIT_TEST(names_do_not_deceive),
     KIT_TEST(a_start_is_all_or_nothing),
     KIT_TEST(others_children_are_not_touched),
-    KIT_TEST(leases_are_sent_in_pieces),
+    KIT_TEST(batches_are_sent_in_pieces),
 };
 
 int main(int argc, char **argv)

@@ -40,7 +40,7 @@ static void echoes_of_all_sizes(void)
     crew_count(h.crew, &c);
     need(c.condemned == 0 && c.requeued == 0 && h.n_deaths == 0);
     need(c.ready == 2 && host_count(&h, CREW_READY) == 2);
-    need(c.leases == host_count(&h, CREW_LEASED) && c.leases < h.n_items);
+    need(c.batches == host_count(&h, CREW_BATCH_GIVEN) && c.batches < h.n_items);
     host_close(&h);
 }
 
@@ -49,8 +49,8 @@ static void results_larger_than_a_socket(void)
     static struct host h;
     host_init(&h, 2);
     h.options.result_bytes = CREW_RESULT_MAX;
-    h.options.items_max = 50; /* so that results wrap within leases */
-    h.options.lease_ns = 500 * (uint64_t)MS;
+    h.options.items_max = 50; /* so that results wrap within batches */
+    h.options.batch_ns = 500 * (uint64_t)MS;
     h.n_items = 400;
     host_open(&h);
     host_run_well(&h);
@@ -61,7 +61,7 @@ static void results_larger_than_a_socket(void)
 static void small_queues(void)
 {
     static struct host h;
-    static const uint32_t sizes[][4] = {/* items, queue's bytes, items and bytes of a lease */
+    static const uint32_t sizes[][4] = {/* items, queue's bytes, items and bytes of a batch */
                                         {1, 1, 1, 0},
                                         {2, 1, 4096, 0},
                                         {3, 100, 2, 64},
@@ -71,8 +71,8 @@ static void small_queues(void)
         host_init(&h, 2);
         h.options.items_max = sizes[i][0];
         h.options.queue_bytes = sizes[i][1];
-        h.options.lease_items_max = sizes[i][2];
-        h.options.lease_bytes_max = sizes[i][3];
+        h.options.batch_items_max = sizes[i][2];
+        h.options.batch_bytes_max = sizes[i][3];
         h.options.result_bytes = 1 + (uint32_t)i * 7;
         h.item_most = i % 2 ? 3000 : 0;
         h.n_items = 200;
@@ -141,19 +141,19 @@ static void held_back(void)
     const void *result;
     vecmill_cause causes[CREW_CAUSES_MAX];
     host_init(&h, 1);
-    h.options.lease_items_max = 1;
+    h.options.batch_items_max = 1;
     h.all = "sleep 50 x 0";
     h.n_items = 5;
     host_open(&h);
     need(crew_head(h.crew, &result, causes) == CREW_NONE);
     host_fill(&h);
     need(crew_head(h.crew, &result, causes) == CREW_WAITING);
-    while (host_count(&h, CREW_LEASED) == 0)
+    while (host_count(&h, CREW_BATCH_GIVEN) == 0)
         host_step(&h);
     crew_hold(h.crew);
     need(crew_head(h.crew, &result, causes) == CREW_WAITING); /* the first is with a worker */
     need(host_run(&h, NULL) == VECMILL_OK);
-    need(h.n_out == 1 && host_count(&h, CREW_LEASED) == 1);
+    need(h.n_out == 1 && host_count(&h, CREW_BATCH_GIVEN) == 1);
     need(crew_head(h.crew, &result, causes) == CREW_WITHHELD);
     host_close(&h);
 }
@@ -177,15 +177,15 @@ static void options_out_of_range(void)
     BAD(workers, 0);
     BAD(workers, CREW_WORKERS_MAX + 1);
     BAD(items_max, 0);
-    BAD(lease_items_max, 0);
-    BAD(lease_items_max, CREW_LEASE_ITEMS_MAX + 1);
+    BAD(batch_items_max, 0);
+    BAD(batch_items_max, CREW_BATCH_ITEMS_MAX + 1);
     BAD(result_bytes, 0);
     BAD(result_bytes, CREW_RESULT_MAX + 1);
     BAD(queue_bytes, 0);
     BAD(queue_bytes, SIZE_MAX);
     BAD(item_bytes_max, SIZE_MAX);
-    BAD(lease_bytes_max, SIZE_MAX);
-    BAD(lease_ns, 0);
+    BAD(batch_bytes_max, SIZE_MAX);
+    BAD(batch_ns, 0);
     BAD(start_ns, 0);
     BAD(least_ns, 0);
 #undef BAD
@@ -236,8 +236,8 @@ static const struct misdeed misdeeds[] = {
     {"half -1 x 1", VECMILL_CAUSE_KILLED, SIGKILL, false, false},
     {"halt 47 x 1", VECMILL_CAUSE_HANG, SIGKILL, true, false},
     {"halt -1 x 1", VECMILL_CAUSE_HANG, SIGKILL, true, false},
-    {"lease -1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
-    {"lease 1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"batch -1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
+    {"batch 1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
     {"generation -1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
     {"generation 1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
     {"items 1 x 1", VECMILL_CAUSE_PROTOCOL, SIGKILL, false, false},
@@ -293,7 +293,7 @@ static void each_misdeed_once(void)
 
 /* ---- misbehaving always ---- */
 
-static void one_poison(const char *command, vecmill_cause cause, uint32_t lease_items, bool hangs)
+static void one_poison(const char *command, vecmill_cause cause, uint32_t batch_items, bool hangs)
 {
     static struct host h;
     host_with_one(&h, 2, command);
@@ -302,14 +302,14 @@ static void one_poison(const char *command, vecmill_cause cause, uint32_t lease_
     const bool loops = strncmp(command, "loop", 4) == 0;
     if (loops) h.options.least_ns = 100 * (uint64_t)MS;
     test_clock_slow(loops ? 6 : 1);
-    h.options.lease_items_max = lease_items;
+    h.options.batch_items_max = batch_items;
     host_open(&h);
     host_run_well(&h);
     need(h.n_condemned == 1 && h.condemned[0] == POISON_AT);
     for (unsigned i = 0; i < CREW_FAULTS_MAX; i++)
         need(h.causes[0][i] == cause);
-    unsigned most = CREW_FAULTS_MAX + (lease_items > 1);
-    for (uint32_t n = 1; n < lease_items; n *= 2)
+    unsigned most = CREW_FAULTS_MAX + (batch_items > 1);
+    for (uint32_t n = 1; n < batch_items; n *= 2)
         most++;
     need(h.n_deaths >= CREW_FAULTS_MAX && h.n_deaths <= most);
     need(host_deaths(&h, cause) == h.n_deaths);
@@ -322,7 +322,7 @@ static void each_poison_is_condemned(void)
     static const struct {
         const char *command;
         vecmill_cause cause;
-        uint32_t lease_items;
+        uint32_t batch_items;
         bool hangs;
     } poisons[] = {
         {"segv 0 x 0", VECMILL_CAUSE_SEGV, 32, false},
@@ -346,7 +346,7 @@ static void each_poison_is_condemned(void)
     };
     for (size_t i = 0; i < sizeof poisons / sizeof *poisons; i++) {
         printf("    %s\n", poisons[i].command);
-        one_poison(poisons[i].command, poisons[i].cause, poisons[i].lease_items, poisons[i].hangs);
+        one_poison(poisons[i].command, poisons[i].cause, poisons[i].batch_items, poisons[i].hangs);
     }
 }
 
@@ -389,7 +389,7 @@ static void init_odd(struct host *h, size_t i)
     host_with_one(h, 1 + (uint32_t)i, odd[i].command);
     if (i < 3) return;
     h->options.least_ns = 100 * (uint64_t)MS;
-    h->options.lease_items_max = 1;
+    h->options.batch_items_max = 1;
 }
 
 /* All others are returned, then other work lives where it does not: it is condemned. (Who is stopped holds
@@ -407,12 +407,12 @@ static void who_is_always_killed_is_condemned_at_last(void)
             need(h.causes[0][k] == odd[i].cause);
         crew_count(h.crew, &c);
         need(c.requeued == h.n_deaths && host_deaths(&h, odd[i].cause) == h.n_deaths);
-        need(h.n_deaths <= 5 + 2 + CREW_TRIAL_DEATHS + 1); /* a lease of 32, halved */
+        need(h.n_deaths <= 5 + 2 + CREW_TRIAL_DEATHS + 1); /* a batch of 32, halved */
         /* From its second death alone on it waited until all others were done. */
         const struct crew_event *last = NULL;
-        for (uint32_t k = 0; k < host_count(&h, CREW_LEASED); k++) {
-            last = host_event(&h, CREW_LEASED, k);
-            if (k + CREW_TRIAL_DEATHS >= host_count(&h, CREW_LEASED))
+        for (uint32_t k = 0; k < host_count(&h, CREW_BATCH_GIVEN); k++) {
+            last = host_event(&h, CREW_BATCH_GIVEN, k);
+            if (k + CREW_TRIAL_DEATHS >= host_count(&h, CREW_BATCH_GIVEN))
                 need(last->first == POISON_AT && last->n == 1);
         }
         host_close(&h);

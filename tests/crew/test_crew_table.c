@@ -29,17 +29,17 @@ static const char *const actions[] = {CREW_ACTIONS(NAME)};
 static const char head[] =
     "            VACANT     STARTING  IDLE      BUSY     CLOSED KILLED      LEAVING    LOST";
 static const char *const expected[] = {
-    "STARTED     S:watch    -         -         -        -      -           -          -",
+    "STARTED     S:await_hello -         -         -        -      -           -          -",
     "NOT_STARTED V:back_off -         -         -        -      -           -          -",
-    "LEASE       -          -         B:send    -        -      -           -          -",
-    "LEAVE       V:nothing  K:kill    L:dismiss K:kill   K:kill K:nothing   L:nothing  W:nothing",
-    "HELLO       -          I:welcome K:kill    K:kill   -      K:nothing   K:kill     -",
+    "BATCH       -          -         B:send    -        -      -           -          -",
+    "LEAVE       V:nothing  K:kill    L:shut_down K:kill   K:kill K:nothing   L:nothing  W:nothing",
+    "HELLO       -          I:ready   K:kill    K:kill   -      K:nothing   K:kill     -",
     "REFUSED     -          C:refuse  K:kill    C:refuse -      K:nothing   K:kill     -",
     "RESULT      -          K:kill    K:kill    I:commit -      K:commit    K:kill     -",
     "GARBAGE     -          K:kill    K:kill    K:kill   -      K:nothing   K:kill     -",
-    "END         -          C:linger  C:linger  C:linger -      K:nothing   L:nothing  -",
+    "END         -          C:await_exit  C:await_exit  C:await_exit -      K:nothing   L:nothing  -",
     "LATE        -          K:kill    -         K:kill   K:kill W:write_off K:kill     -",
-    "DEAD        -          V:bury    V:bury    V:bury   V:bury V:bury      V:farewell V:farewell",
+    "DEAD        -          V:reap    V:reap    V:reap   V:reap V:reap      V:free V:free",
 };
 /* clang-format on */
 
@@ -118,12 +118,12 @@ static bool is_read(unsigned s)
 static bool sets_deadline(unsigned action)
 {
     switch ((enum crew_do)action) {
-    case DO_WATCH:
+    case DO_AWAIT_HELLO:
     case DO_SEND:
-    case DO_LINGER:
+    case DO_AWAIT_EXIT:
     case DO_KILL:
     case DO_REFUSE:
-    case DO_DISMISS:
+    case DO_SHUT_DOWN:
         return true;
     default:
         return false;
@@ -136,7 +136,7 @@ static void a_death_leads_to_vacancy(void **state)
     for (unsigned s = 0; s < CREW_N_STATES; s++) {
         const struct crew_cell *cell = &crew_table[s][ON_DEAD];
         assert_true(has_process(s) ? cell->next == AT_VACANT : cell->action == DO_BUG);
-        if (has_process(s)) assert_true(cell->action == DO_BURY || cell->action == DO_FAREWELL);
+        if (has_process(s)) assert_true(cell->action == DO_REAP || cell->action == DO_FREE);
     }
     /* And nothing but a death does: a place is not given away while a process may be in it. */
     for (unsigned s = 0; s < CREW_N_STATES; s++)
@@ -207,7 +207,7 @@ static void no_process_is_kept_for_ever(void **state)
         for (unsigned e = 0; e < CREW_N_EVENTS; e++) {
             const struct crew_cell *cell = &crew_table[s][e];
             if (cell->action == DO_BUG || cell->next == s) continue;
-            if (cell->action == DO_COMMIT || cell->action == DO_WATCH) continue;
+            if (cell->action == DO_COMMIT || cell->action == DO_AWAIT_HELLO) continue;
             reaches[s][cell->next] = true;
         }
     }
@@ -247,8 +247,8 @@ static void no_byte_meets_a_bug(void **state)
     }
 }
 
-/* A lease is in nobody's hands only in the states that cannot hold one. */
-static void leases_are_kept_in_hand(void **state)
+/* A batch is in nobody's hands only in the states that cannot hold one. */
+static void batches_are_kept_in_hand(void **state)
 {
     (void)state;
     bool may_hold[CREW_N_STATES] = {false};
@@ -258,11 +258,11 @@ static void leases_are_kept_in_hand(void **state)
             for (unsigned e = 0; e < CREW_N_EVENTS; e++) {
                 const struct crew_cell *cell = &crew_table[s][e];
                 const bool takes = cell->action == DO_SEND;
-                const bool gives = cell->action == DO_COMMIT || cell->action == DO_BURY ||
+                const bool gives = cell->action == DO_COMMIT || cell->action == DO_REAP ||
                                    cell->action == DO_WRITE_OFF;
                 if (cell->action == DO_BUG) continue;
                 /* FAREWELL gives nothing back, so there must be nothing. */
-                if (cell->action == DO_FAREWELL) assert_false(may_hold[s]);
+                if (cell->action == DO_FREE) assert_false(may_hold[s]);
                 if (takes) assert_false(may_hold[s]);
                 if ((takes || (may_hold[s] && !gives)) && !may_hold[cell->next])
                     may_hold[cell->next] = changed = true;
@@ -284,7 +284,7 @@ int main(void)
         cmocka_unit_test(killing_leads_to_killed),
         cmocka_unit_test(no_process_is_kept_for_ever),
         cmocka_unit_test(no_byte_meets_a_bug),
-        cmocka_unit_test(leases_are_kept_in_hand),
+        cmocka_unit_test(batches_are_kept_in_hand),
     };
     const int n = sizeof tests / sizeof *tests;
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,7 +101,7 @@ int main(void)
     printf("workers  bytes   hash   none the same   pairs: neighbours   half a window apart\n");
     for (size_t w = 0; w < sizeof workers / sizeof *workers; w++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            const uint32_t half = ENGINE_LEASE_DOCS * (workers[w] + 4) / 2;
+            const uint32_t half = ENGINE_BATCH_DOCS * (workers[w] + 4) / 2;
             uint64_t none, near, far;
             text_bytes = sizes[i] / 4 * 4 + 3; /* odd, so that texts which wrap around differ */
             const double hash = measure(workers[w], 0, true, &none);

@@ -1,11 +1,11 @@
 /* The fences of the memory promise, with real workers on a small model.
  *
  * A worker that is ready takes no more memory: the worker here is the one with hooks, which ends itself
- * when it does (tests/hooked/guard.h), and lives through ten thousand leases. The side that supervises
+ * when it does (tests/hooked/guard.h), and lives through ten thousand batches. The side that supervises
  * takes none either once the first worker is ready: malloc and its like and mmap are the linker's here
  * (--wrap), and heap and mappings of this process are compared. And a worker that needs more says so.
  *
- * argv: tools/make_toy_model.py, the worker with hooks, the number of leases. */
+ * argv: tools/make_toy_model.py, the worker with hooks, the number of batches. */
 #include "base/base.h"
 #include "vecmill.h"
 
@@ -29,7 +29,7 @@
 
 static char folder[64];
 static const char *maker, *worker;
-static uint32_t n_leases; /* of one worker */
+static uint32_t n_batches; /* of one worker */
 
 /* ---- what is taken in this process ---- */
 
@@ -208,18 +208,18 @@ static void run(vecmill_pool *pool, uint32_t first, uint32_t n, uint32_t ahead)
     }
 }
 
-/* What the guards of the workers have written: a line for each that ended in peace, with its leases. */
-static uint32_t read_guards(unsigned long *leases_most)
+/* What the guards of the workers have written: a line for each that ended in peace, with its batches. */
+static uint32_t read_guards(unsigned long *batches_most)
 {
     char line[256];
     uint32_t n = 0;
-    *leases_most = 0;
+    *batches_most = 0;
     FILE *file = fopen(in_folder("guard"), "r");
     assert_non_null(file);
     while (fgets(line, sizeof line, file)) {
-        unsigned long leases;
-        if (sscanf(line, "%*d %lu ", &leases) != 1) fail_msg("%s", line);
-        if (leases > *leases_most) *leases_most = leases;
+        unsigned long batches;
+        if (sscanf(line, "%*d %lu ", &batches) != 1) fail_msg("%s", line);
+        if (batches > *batches_most) *batches_most = batches;
         n++;
     }
     fclose(file);
@@ -228,13 +228,13 @@ static uint32_t read_guards(unsigned long *leases_most)
 
 /* ---- tests ---- */
 
-static void many_leases_take_nothing(void **state)
+static void many_batches_take_nothing(void **state)
 {
     (void)state;
-    unsigned long leases = 0;
+    unsigned long batches = 0;
     vecmill_pool *pool = open_pool(1, "seed=1");
     const struct figures ready = measure();
-    for (uint32_t i = 0; i < n_leases; i++) {
+    for (uint32_t i = 0; i < n_batches; i++) {
         /* Small passes of every size, and now and then some full ones. */
         if (i % 1000 == 999)
             run(pool, i, 600, 600);
@@ -244,15 +244,15 @@ static void many_leases_take_nothing(void **state)
     expect_nothing_taken(&ready);
     vecmill_pool_close(pool);
     assert_int_equal(told.died, 0);
-    assert_int_equal(read_guards(&leases), 1);
-    assert_true(leases >= n_leases);
+    assert_int_equal(read_guards(&batches), 1);
+    assert_true(batches >= n_batches);
 }
 
 static void the_supervising_side_takes_nothing(void **state)
 {
     (void)state;
-    unsigned long leases = 0;
-    const uint32_t docs = n_leases / 20;
+    unsigned long batches = 0;
+    const uint32_t docs = n_batches / 20;
     /* Workers end by themselves at random moments, and by us. */
     vecmill_pool *pool =
         open_pool(3, "seed=7;rate=0.02;kinds=kill*6,exit77,segv,half,kill-in-compute");
@@ -266,7 +266,7 @@ static void the_supervising_side_takes_nothing(void **state)
     vecmill_pool_close(pool);
     assert_true(told.died >= 10);
     assert_true(told.ready >= 10);
-    (void)read_guards(&leases); /* that none was ended for taking */
+    (void)read_guards(&batches); /* that none was ended for taking */
 }
 
 static void what_is_taken_is_seen(void **state)
@@ -336,7 +336,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_taken_is_seen),
-        cmocka_unit_test(many_leases_take_nothing),
+        cmocka_unit_test(many_batches_take_nothing),
         cmocka_unit_test(the_supervising_side_takes_nothing),
         cmocka_unit_test(more_than_was_planned_is_said),
     };
@@ -348,7 +348,7 @@ int main(int argc, char **argv)
     }
     maker = argv[1];
     worker = argv[2];
-    n_leases = (uint32_t)strtoul(argv[3], NULL, 10);
+    n_batches = (uint32_t)strtoul(argv[3], NULL, 10);
     const int failed = cmocka_run_group_tests(tests, prepare, remove_folder);
     printf("engine-fence: %zu passed, %d failed\n", sizeof tests / sizeof *tests - (size_t)failed,
            failed);

@@ -84,7 +84,7 @@ static uint64_t line_of(const vecmill_plan *plan, const char *owner, const char 
     return 0;
 }
 
-/* Fewer dimensions: smaller leases, and a larger arena, where a pass's whole rows are kept. */
+/* Fewer dimensions: smaller batches, and a larger arena, where a pass's whole rows are kept. */
 static void dimensions_are_counted(void **state)
 {
     (void)state;
@@ -97,11 +97,11 @@ static void dimensions_are_counted(void **state)
     plan_sum(&f, 2, 480, &cut);
     assert_int_equal(whole.dim, 384);
     assert_int_equal(cut.dim, 128);
-    const uint64_t rows = 480 / 2 * 384 * sizeof(float), lease = 256 * (384 - 128) * sizeof(float);
+    const uint64_t rows = 480 / 2 * 384 * sizeof(float), batch = 256 * (384 - 128) * sizeof(float);
     const uint64_t more = line_of(&cut, "worker", "arena") - line_of(&whole, "worker", "arena");
     assert_true(more + 4096 > rows && more < rows + 4096);
     const uint64_t less = line_of(&whole, "worker", "leases") - line_of(&cut, "worker", "leases");
-    assert_true(less + 4096 > lease && less < 2 * lease + 4096); /* here, and with the crew */
+    assert_true(less + 4096 > batch && less < 2 * batch + 4096); /* here, and with the crew */
 }
 
 /* Whole pages of what a worker will have: the program as it was measured and the stack it commits, and the
@@ -119,13 +119,13 @@ static void a_worker_has_what_it_takes(void **state)
             setup_batch(&setup, tokens);
             const size_t program =
                 (size_t)(setup.floor.program_bytes + setup.floor.slack) + ENGINE_STACK_BYTES;
-            const size_t leases =
+            const size_t batches =
                 engine_serve_bytes(setup.dim, setup_text_bytes(&setup, f.max_document));
             plan_sum(&f, workers, tokens, &plan);
             assert_int_equal(line_of(&plan, "worker", PLAN_PROGRAM), mem_map_bytes(program));
             assert_int_equal(line_of(&plan, "worker", "arena"),
                              mem_map_bytes(setup_session_bytes(&setup)));
-            assert_int_equal(line_of(&plan, "worker", "leases"), mem_map_bytes(leases));
+            assert_int_equal(line_of(&plan, "worker", "leases"), mem_map_bytes(batches));
             assert_true(line_of(&plan, "kernel", "processes and sockets") >= crew_kernel_bytes(1));
         }
     }

@@ -5,7 +5,7 @@
  * $VECMILL_TEST_FAULTS is a plan: words `key=value` with semicolons between them.
  *
  *     seed=7;rate=0.05;kinds=kill*6,segv,half    at each phase, with this probability, one of these
- *     poison=MARKER:segv                         at W4, when the lease holds MARKER
+ *     poison=MARKER:segv                         at W4, when the batch holds MARKER
  *     at=W7:3:kill:/path                         the third time W7 is reached, by the one process that
  *                                                can make the file /path
  *     log=/path                                  a line `pid phase kind items` before each fault
@@ -17,7 +17,7 @@
  * page (one more page of memory than was planned, asked for as our own code asks; only with `at`).
  *
  * What is drawn must not be able to condemn a document: a fault (all but kill, stop, half and
- * kill-in-compute) is drawn only where the lease is known and has more than one. */
+ * kill-in-compute) is drawn only where the batch is known and has more than one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -78,7 +78,7 @@ static struct {
     unsigned at_count, at_seen;
     int log;
     uint64_t n_drawn;
-    uint32_t items; /* of the lease; 0: not known */
+    uint32_t items; /* of the batch; 0: not known */
     char *beyond;   /* a page of a file that has none: made before the worker is ready */
     bool wants_page;
 } plan = {.log = -1};
@@ -164,7 +164,7 @@ static void send_garbage(const unsigned char *frame, size_t bytes)
         put(head + AT_ITEMS, draw(), 4);
         break;
     default:
-        put(head + AT_KIND, draw_below(2) ? 1 : 99, 4); /* a lease, and no kind at all */
+        put(head + AT_KIND, draw_below(2) ? 1 : 99, 4); /* a batch, and no kind at all */
         break;
     }
     put(head + AT_HEAD_HASH, XXH3_64bits(head, AT_HEAD_HASH), 8);
@@ -266,7 +266,7 @@ static bool is_allowed(const char *kind, const char *phase, size_t bytes)
     if (before_main) return strncmp(kind, "exit", 4) == 0;
     if ((!at_compute && !at_result) || plan.items < 2) return false;
     if (needs_frame(kind) && !at_result) return false;
-    /* Both in one buffer of the socket: else the second could be taken for the next lease's answer. */
+    /* Both in one buffer of the socket: else the second could be taken for the next batch's answer. */
     if (strcmp(kind, "double") == 0) return bytes <= 8000;
     return true;
 }
@@ -346,7 +346,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv)
     crew_test_hook("W0", NULL, 0);
 }
 
-/* Items of a lease's payload: { u64 bytes; the bytes; zeros to a multiple of 8 } each. */
+/* Items of a batch's payload: { u64 bytes; the bytes; zeros to a multiple of 8 } each. */
 static uint32_t count_items(const unsigned char *data, size_t bytes)
 {
     uint32_t n = 0;
@@ -362,7 +362,7 @@ static uint32_t count_items(const unsigned char *data, size_t bytes)
     return n;
 }
 
-/* Called by the engine before it computes a lease. */
+/* Called by the engine before it computes a batch. */
 vecmill_status engine_test_hook(vecmill_err *err)
 {
     void *memory = NULL;

@@ -1,32 +1,33 @@
-/* lack: see lack.h. */
-#include "lack.h"
+/* shortage: see shortage.h. */
+#include "shortage.h"
 
-void lack_held(struct lack *l, uint64_t now_ns)
+void shortage_no_room(struct shortage *l, uint64_t now_ns)
 {
     if (l->since_ns == 0) l->since_ns = now_ns;
 }
 
-void lack_death(struct lack *l, uint64_t now_ns)
+void shortage_death(struct shortage *l, uint64_t now_ns)
 {
-    lack_held(l, now_ns);
+    shortage_no_room(l, now_ns);
     l->deaths++;
 }
 
-void lack_end(struct lack *l)
+void shortage_end(struct shortage *l)
 {
-    *l = (struct lack){0};
+    *l = (struct shortage){0};
 }
 
-void lack_pause(struct lack *l, uint64_t pause_ns, uint64_t now_ns)
+void shortage_pause(struct shortage *l, uint64_t pause_ns, uint64_t now_ns)
 {
-    if (l->since_ns == 0 || l->pauses == LACK_PAUSES_MOST) return;
+    if (l->since_ns == 0 || l->pauses == SHORTAGE_PAUSES_MOST) return;
     /* It may have begun within the pause. */
     l->since_ns =
         pause_ns < now_ns - num_min(l->since_ns, now_ns) ? l->since_ns + pause_ns : now_ns;
     l->pauses++;
 }
 
-bool lack_is_over(const struct lack *l, uint64_t patience_ns, uint64_t now_ns, vecmill_err *err)
+bool shortage_is_over(const struct shortage *l, uint64_t patience_ns, uint64_t now_ns,
+                      vecmill_err *err)
 {
     if (l->since_ns == 0 || patience_ns == 0 || now_ns <= l->since_ns) return false;
     const uint64_t lasted_ns = now_ns - l->since_ns;

@@ -1,4 +1,4 @@
-/* supply: work for workers, and workers for work. */
+/* schedule: work for workers, and workers for work. */
 #include "inner.h"
 
 #include "frame.h"
@@ -9,11 +9,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Leases get smaller while workers die without a commit between: a storm of kills lets small ones
+/* Batches get smaller while workers die without a commit between: a storm of kills lets small ones
  * through. 250 ms shrink to 2 ms. */
 #define SHRINK_MOST 7u
 
-/* After a death a lease is at most a quarter of the time since then, and a sixteenth of a whole one at least:
+/* After a death a batch is at most a quarter of the time since then, and a sixteenth of a whole one at least:
  * what the next death costs is in proportion to the time between them. */
 #define CALM_SHARE 4u
 #define CALM_LEAST 16u
@@ -35,20 +35,20 @@ static bool begins_work(const struct crew *crew)
     return crew->failure == VECMILL_OK && !crew->held && !crew->closing;
 }
 
-bool supply_is_awaited(const struct crew *crew)
+bool crew_is_awaited(const struct crew *crew)
 {
     return crew->ledger.accepted > crew->ledger.returned || !crew->was_ready;
 }
 
-/* Into how many leases what is queued will be cut, about; 0: nothing is queued. Large items make more of
+/* Into how many batches what is queued will be cut, about; 0: nothing is queued. Large items make more of
  * it than their cost says: then one worker more is found wanting each time one is ready. */
-static uint64_t queued_leases(const struct crew *crew)
+static uint64_t queued_batches(const struct crew *crew)
 {
     const struct ledger *l = &crew->ledger;
-    const uint64_t n_fresh = l->accepted - l->fresh;
-    const uint64_t by_cost = 1 + l->fresh_cost_ns / (crew->whole_lease_ns + 1);
-    const uint64_t by_items = (n_fresh + l->lease_items_max - 1) / l->lease_items_max;
-    return l->n_back - l->n_suspects + num_min(num_max(by_cost, by_items), n_fresh);
+    const uint64_t n_unsent = l->accepted - l->unsent;
+    const uint64_t by_cost = 1 + l->unsent_cost_ns / (crew->whole_batch_ns + 1);
+    const uint64_t by_items = (n_unsent + l->batch_items_max - 1) / l->batch_items_max;
+    return l->n_requeued - l->n_suspects + num_min(num_max(by_cost, by_items), n_unsent);
 }
 
 /* Nothing is done any more: a suspect is tried before others, which may be no better. */
@@ -64,30 +64,30 @@ static bool suspect_is_next(const struct crew *crew)
     return crew->ledger.n_suspects > 0 && (crew->ledger.in_flight == 0 || suspect_goes_first(crew));
 }
 
-/* Leases of a trial: the suspect's, and one at the same time. */
-static uint64_t trial_leases(const struct crew *crew)
+/* Batches of a trial: the suspect's, and one at the same time. */
+static uint64_t trial_batches(const struct crew *crew)
 {
-    if (crew->trial.is_out) return 1;
+    if (crew->trial.is_running) return 1;
     return crew->trial.is_pending || suspect_is_next(crew) ? 2 : 0;
 }
 
-uint32_t supply_wanted(const struct crew *crew, uint64_t now_ns)
+uint32_t schedule_wanted(const struct crew *crew, uint64_t now_ns)
 {
     const uint32_t alive = crew_n_alive(crew), start = crew->options.start_workers;
     if (!begins_work(crew)) return 0;
-    uint64_t leases = queued_leases(crew) + trial_leases(crew);
-    for (uint32_t i = 0; i < crew->options.workers && leases > 0; i++) {
-        const struct place *p = &crew->places[i];
-        leases -= p->state == AT_IDLE ||
-                  (p->state == AT_STARTING && now_ns < p->leased_ns + START_HOPE_NS);
+    uint64_t batches = queued_batches(crew) + trial_batches(crew);
+    for (uint32_t i = 0; i < crew->options.workers && batches > 0; i++) {
+        const struct slot *s = &crew->slots[i];
+        batches -= s->state == AT_IDLE ||
+                   (s->state == AT_STARTING && now_ns < s->since_ns + START_HOPE_NS);
     }
-    return (uint32_t)num_min(num_max(leases, start > alive ? start - alive : 0),
+    return (uint32_t)num_min(num_max(batches, start > alive ? start - alive : 0),
                              crew->options.workers);
 }
 
 /* Descriptor `fd` as one above those that a worker's are put at, and above the standard ones, which a
  * host may have closed and still write to; closes fd. -1 and errno. */
-int supply_lift(int fd)
+int process_lift_fd(int fd)
 {
     const int lifted = fcntl(fd, F_DUPFD_CLOEXEC, CREW_SOCKET + 1);
     const int error = errno;
@@ -96,27 +96,27 @@ int supply_lift(int fd)
     return lifted;
 }
 
-static vecmill_status start(struct crew *crew, struct place *p, vecmill_err *err)
+static vecmill_status start(struct crew *crew, struct slot *s, vecmill_err *err)
 {
     static const int buffer_bytes = CREW_SOCKET_BYTES;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return err_sys(err, VECMILL_E_WORKERS, errno, "no socket for a worker");
-    const int ours = supply_lift(ends[0]), theirs = supply_lift(ends[1]);
+    const int ours = process_lift_fd(ends[0]), theirs = process_lift_fd(ends[1]);
     const bool made = ours >= 0 && theirs >= 0 &&
                       setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(int)) == 0 &&
                       setsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(int)) == 0;
     vecmill_status status = made ? process_start(crew->options.program, crew->options.argv, theirs,
-                                                 crew->null, crew->stack, &p->process, err)
+                                                 crew->null, crew->stack, &s->process, err)
                                  : err_sys(err, VECMILL_E_WORKERS, errno, "no socket for a worker");
     if (theirs >= 0) close(theirs);
     if (status != VECMILL_OK) {
         if (ours >= 0) close(ours);
         return status;
     }
-    p->socket = ours;
-    p->pid = p->process.pid;
-    p->generation = p->expected.generation = ++crew->generations;
+    s->socket = ours;
+    s->pid = s->process.pid;
+    s->generation = s->expected.generation = ++crew->generations;
     return VECMILL_OK;
 }
 
@@ -131,26 +131,26 @@ static bool may_start(struct crew *crew, uint64_t now_ns)
     return may;
 }
 
-void supply_workers(struct crew *crew, uint64_t now_ns)
+void schedule_starts(struct crew *crew, uint64_t now_ns)
 {
-    uint32_t wanted = supply_wanted(crew, now_ns);
-    if (!supply_is_awaited(crew)) lack_end(&crew->lack);
+    uint32_t wanted = schedule_wanted(crew, now_ns);
+    if (!crew_is_awaited(crew)) shortage_end(&crew->shortage);
     for (uint32_t i = 0; i < crew->options.workers && wanted > 0; i++) {
-        struct place *p = &crew->places[i];
-        if (p->state != AT_VACANT || now_ns < p->due_ns) continue;
+        struct slot *s = &crew->slots[i];
+        if (s->state != AT_VACANT || now_ns < s->due_ns) continue;
         if (!may_start(crew, now_ns)) {
-            if (crew_n_alive(crew) > 0 || !supply_is_awaited(crew)) return;
-            lack_held(&crew->lack, now_ns);
-            act_on_lack(crew, now_ns);
+            if (crew_n_alive(crew) > 0 || !crew_is_awaited(crew)) return;
+            shortage_no_room(&crew->shortage, now_ns);
+            apply_shortage(crew, now_ns);
             return;
         }
         vecmill_err err;
-        if (start(crew, p, &err) == VECMILL_OK) {
-            act_on(crew, p, ON_STARTED);
+        if (start(crew, s, &err) == VECMILL_OK) {
+            apply_event(crew, s, ON_STARTED);
             wanted--;
         } else {
             crew->refusal = err;
-            act_on(crew, p, ON_NOT_STARTED);
+            apply_event(crew, s, ON_NOT_STARTED);
             return; /* the next would fail as well: another round */
         }
     }
@@ -164,62 +164,61 @@ static uint64_t cost_in(const struct crew *crew, uint64_t real_ns)
     return 1 + crew_ns((double)real_ns * scale);
 }
 
-static void measure_lease(struct crew *crew)
+static void measure_batch(struct crew *crew)
 {
     const uint64_t deaths = (uint64_t)crew->deaths_in_row + crew->ooms_in_row;
     const unsigned shrink = (unsigned)num_min(deaths, SHRINK_MOST);
-    uint64_t real_ns = crew->options.lease_ns >> shrink;
+    uint64_t real_ns = crew->options.batch_ns >> shrink;
     if (crew->lost_ns > 0) {
         const uint64_t calm_ns = (clock_ns() - crew->lost_ns) / CALM_SHARE;
-        real_ns = num_min(real_ns, num_max(calm_ns, crew->options.lease_ns / CALM_LEAST));
+        real_ns = num_min(real_ns, num_max(calm_ns, crew->options.batch_ns / CALM_LEAST));
     }
     if (crew->cost_ns == 0)
         real_ns /= 8; /* a first guess may be wrong: it shall not cost seconds */
-    crew->whole_lease_ns = cost_in(crew, real_ns);
+    crew->whole_batch_ns = cost_in(crew, real_ns);
 }
 
-/* Estimated work of the next lease: a whole one, or near the end a share of what is left. */
-static uint64_t lease_budget(const struct crew *crew)
+/* Estimated work of the next batch: a whole one, or near the end a share of what is left. */
+static uint64_t batch_budget(const struct crew *crew)
 {
-    const uint64_t share_ns = crew->ledger.fresh_cost_ns / crew->options.workers;
-    return num_min(crew->whole_lease_ns, num_max(share_ns, cost_in(crew, SHARE_LEAST_NS)));
+    const uint64_t share_ns = crew->ledger.unsent_cost_ns / crew->options.workers;
+    return num_min(crew->whole_batch_ns, num_max(share_ns, cost_in(crew, SHARE_LEAST_NS)));
 }
 
 /* What there is to do when all is done but suspects: one is tried alone, and whoever is free meanwhile, and
  * after it died, has the probe. */
-static bool lease_for_trial(struct crew *crew, struct place *p)
+static bool next_trial(struct crew *crew, struct slot *s)
 {
     const struct crew_options *o = &crew->options;
     if (trial_wants_other_work(&crew->trial)) {
         const size_t bytes = frame_item_bytes(o->probe_bytes);
-        p->lease = (struct lease){.range.n = 1,
+        s->batch = (struct batch){.range.n = 1,
                                   .payload_bytes = bytes,
                                   .pieces[0] = crew->probe,
                                   .piece_bytes[0] = bytes};
-        p->is_probe = true;
+        s->is_probe = true;
         return true;
     }
-    if (!suspect_is_next(crew) || !ledger_lease_suspect(&crew->ledger, &p->lease)) return false;
-    trial_leased(&crew->trial, p->lease.range.first, clock_ns());
+    if (!suspect_is_next(crew) || !ledger_next_suspect(&crew->ledger, &s->batch)) return false;
+    trial_begin(&crew->trial, s->batch.range.first, clock_ns());
     return true;
 }
 
-static bool lease_for_work(struct crew *crew, struct place *p)
+static bool next_work(struct crew *crew, struct slot *s)
 {
-    return ledger_lease(&crew->ledger, lease_budget(crew), &p->lease);
+    return ledger_next_batch(&crew->ledger, batch_budget(crew), &s->batch);
 }
 
-void supply_leases(struct crew *crew)
+void schedule_batches(struct crew *crew)
 {
-    measure_lease(crew);
+    measure_batch(crew);
     for (uint32_t i = 0; i < crew->options.workers; i++) {
-        struct place *p = &crew->places[i];
+        struct slot *s = &crew->slots[i];
         if (!begins_work(crew)) return;
-        if (p->state != AT_IDLE) continue;
-        const bool has_lease = suspect_goes_first(crew)
-                                   ? lease_for_trial(crew, p) || lease_for_work(crew, p)
-                                   : lease_for_work(crew, p) || lease_for_trial(crew, p);
-        if (!has_lease) return;
-        act_on(crew, p, ON_LEASE);
+        if (s->state != AT_IDLE) continue;
+        const bool has_batch = suspect_goes_first(crew) ? next_trial(crew, s) || next_work(crew, s)
+                                                        : next_work(crew, s) || next_trial(crew, s);
+        if (!has_batch) return;
+        apply_event(crew, s, ON_BATCH);
     }
 }

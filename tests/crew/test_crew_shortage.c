@@ -1,5 +1,5 @@
-/* test_crew_lack: how long memory has been short, told by a script of what happened and when. */
-#include "crew/lack.h"
+/* test_crew_shortage: how long memory has been short, told by a script of what happened and when. */
+#include "crew/shortage.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,10 +10,10 @@
 
 #define S 1000000000u
 
-static bool is_over(const struct lack *l, uint64_t patience_s, uint64_t now_s)
+static bool is_over(const struct shortage *l, uint64_t patience_s, uint64_t now_s)
 {
     vecmill_err err = {.status = VECMILL_OK};
-    const bool over = lack_is_over(l, patience_s * S, now_s * S, &err);
+    const bool over = shortage_is_over(l, patience_s * S, now_s * S, &err);
     assert_int_equal(err.status, over ? VECMILL_E_WORKERS : VECMILL_OK);
     return over;
 }
@@ -21,16 +21,16 @@ static bool is_over(const struct lack *l, uint64_t patience_s, uint64_t now_s)
 static void it_is_over_when_patience_is(void **state)
 {
     (void)state;
-    struct lack l = {0};
+    struct shortage l = {0};
     vecmill_err err;
     assert_false(is_over(&l, 10, 1000)); /* there is none */
-    lack_death(&l, 100 * (uint64_t)S);
-    lack_death(&l, 105 * (uint64_t)S);
+    shortage_death(&l, 100 * (uint64_t)S);
+    shortage_death(&l, 105 * (uint64_t)S);
     assert_false(is_over(&l, 10, 109));
     assert_true(is_over(&l, 10, 110)); /* from the first on */
     assert_false(is_over(&l, 0, 1000000));
-    lack_death(&l, 112 * (uint64_t)S);
-    assert_true(lack_is_over(&l, 10 * (uint64_t)S, 112 * (uint64_t)S + S / 2, &err));
+    shortage_death(&l, 112 * (uint64_t)S);
+    assert_true(shortage_is_over(&l, 10 * (uint64_t)S, 112 * (uint64_t)S + S / 2, &err));
     assert_string_equal(err.message, "memory is short: 3 workers were ended by the OOM killer "
                                      "within 12.5 s, without one item done");
     /* The time that a round began at may lie before that of a death within it. */
@@ -40,12 +40,12 @@ static void it_is_over_when_patience_is(void **state)
 static void what_ends_it(void **state)
 {
     (void)state;
-    struct lack l = {0};
+    struct shortage l = {0};
     for (uint64_t t = 100; t < 200; t += 8) {
-        lack_death(&l, t * S);
-        lack_death(&l, (t + 7) * S);
+        shortage_death(&l, t * S);
+        shortage_death(&l, (t + 7) * S);
         assert_false(is_over(&l, 8, t + 7));
-        lack_end(&l);
+        shortage_end(&l);
         assert_false(is_over(&l, 8, t + 100));
     }
 }
@@ -53,38 +53,38 @@ static void what_ends_it(void **state)
 static void held_back_without_a_death(void **state)
 {
     (void)state;
-    struct lack l = {0};
+    struct shortage l = {0};
     vecmill_err err;
-    lack_held(&l, 100 * (uint64_t)S);
-    lack_held(&l, 104 * (uint64_t)S);
+    shortage_no_room(&l, 100 * (uint64_t)S);
+    shortage_no_room(&l, 104 * (uint64_t)S);
     assert_false(is_over(&l, 5, 104));
-    assert_true(lack_is_over(&l, 5 * (uint64_t)S, 105 * (uint64_t)S, &err));
+    assert_true(shortage_is_over(&l, 5 * (uint64_t)S, 105 * (uint64_t)S, &err));
     assert_string_equal(err.message, "memory is short: no worker could be started for 5.0 s");
-    lack_death(&l, 106 * (uint64_t)S); /* it is the same lack */
+    shortage_death(&l, 106 * (uint64_t)S); /* it is the same shortage */
     assert_true(is_over(&l, 5, 106));
 }
 
 static void stopped_time_does_not_count(void **state)
 {
     (void)state;
-    struct lack l = {0};
-    lack_pause(&l, 50 * (uint64_t)S, 50 * (uint64_t)S); /* nothing to forgive */
+    struct shortage l = {0};
+    shortage_pause(&l, 50 * (uint64_t)S, 50 * (uint64_t)S); /* nothing to forgive */
     assert_int_equal(l.since_ns, 0);
-    lack_death(&l, 100 * (uint64_t)S);
-    for (uint64_t n = 1; n <= LACK_PAUSES_MOST; n++) {
-        lack_pause(&l, 1000 * (uint64_t)S, (1000 * n + 100) * S);
+    shortage_death(&l, 100 * (uint64_t)S);
+    for (uint64_t n = 1; n <= SHORTAGE_PAUSES_MOST; n++) {
+        shortage_pause(&l, 1000 * (uint64_t)S, (1000 * n + 100) * S);
         assert_false(is_over(&l, 10, 1000 * n + 109));
         assert_true(is_over(&l, 10, 1000 * n + 110));
     }
     /* But not for ever. */
     const uint64_t since_ns = l.since_ns;
-    lack_pause(&l, 1000 * (uint64_t)S, 7000 * (uint64_t)S);
+    shortage_pause(&l, 1000 * (uint64_t)S, 7000 * (uint64_t)S);
     assert_int_equal(l.since_ns, since_ns);
     assert_true(is_over(&l, 10, 7000));
-    /* A lack that began within the pause begins behind it. */
-    lack_end(&l);
-    lack_death(&l, 8000 * (uint64_t)S);
-    lack_pause(&l, 100 * (uint64_t)S, 8003 * (uint64_t)S);
+    /* A shortage that began within the pause begins at its end. */
+    shortage_end(&l);
+    shortage_death(&l, 8000 * (uint64_t)S);
+    shortage_pause(&l, 100 * (uint64_t)S, 8003 * (uint64_t)S);
     assert_int_equal(l.since_ns, 8003 * (uint64_t)S);
     assert_false(is_over(&l, 10, 8012));
 }
@@ -98,7 +98,7 @@ int main(void)
         cmocka_unit_test(stopped_time_does_not_count),
     };
     const int n = (int)(sizeof tests / sizeof *tests);
-    const int failed = cmocka_run_group_tests_name("crew-lack", tests, NULL, NULL);
-    printf("crew-lack: %d passed, %d failed\n", n - failed, failed);
+    const int failed = cmocka_run_group_tests_name("crew-shortage", tests, NULL, NULL);
+    printf("crew-shortage: %d passed, %d failed\n", n - failed, failed);
     return failed;
 }

@@ -1,0 +1,151 @@
+/* observe: finds out what happened to the workers: what they sent, that they ended, that they are late. */
+#include "inner.h"
+
+#include "inbox.h"
+#include "table.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define LOOK_NS  (100 * CREW_MS)  /* between two looks at a worker that is late without fault */
+#define PAUSE_NS (250 * CREW_MS)  /* woken so much later than asked for: this process was stopped */
+#define GRACE_NS (1000 * CREW_MS) /* after that, for what waits for us or was stopped too */
+/* So many are forgiven while nothing else changes: a host that is late at every round finds hangs too. */
+#define PAUSES_MOST 5u
+
+/* Reads what has come, as long as it makes sense. */
+static void read_socket(struct crew *crew, struct slot *s)
+{
+    while (!s->stopped_reading && s->socket >= 0) {
+        size_t room;
+        unsigned char *to = inbox_room(&s->inbox, &s->expected, &room);
+        const ssize_t n = recv(s->socket, to, room, MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN) return;
+        if (n <= 0) { /* reset, as by a worker that died with a batch unread, is an end as well */
+            s->stopped_reading = true;
+            apply_event(crew, s, ON_END);
+            return;
+        }
+        s->received += (uint64_t)n;
+        switch (inbox_take(&s->inbox, &s->expected, (size_t)n, crew->hash)) {
+        case INBOX_MORE:
+            break;
+        case INBOX_HELLO:
+            apply_event(crew, s, ON_HELLO);
+            break;
+        case INBOX_RESULT:
+            s->stopped_reading = !slot_is_sent(s); /* an answer to what was not asked yet is none */
+            apply_event(crew, s, s->stopped_reading ? ON_GARBAGE : ON_RESULT);
+            break;
+        case INBOX_REFUSED:
+            s->stopped_reading = true;
+            apply_event(crew, s, ON_REFUSED);
+            break;
+        case INBOX_GARBAGE:
+            s->stopped_reading = true;
+            apply_event(crew, s, ON_GARBAGE);
+            break;
+        }
+    }
+}
+
+/* Reaps the worker if it has ended. What it sent before lies in our end of the socket still: nobody
+ * can add to it, so reading it decides, without doubt and without waiting, what was done. */
+static void look_for_death(struct crew *crew, struct slot *s)
+{
+    if (s->process.pid == 0 || !process_reap(&s->process, &s->exit)) return;
+    read_socket(crew, s);
+    apply_event(crew, s, ON_DEAD);
+}
+
+void observe_slot(struct crew *crew, struct slot *s)
+{
+    bool ended = false;
+    if (s->polled > 0) {
+        const struct pollfd *socket = &crew->polled[s->polled], *pidfd = socket + 1;
+        if (socket->revents & POLLOUT) slot_send(s);
+        if (socket->revents & ~POLLOUT) read_socket(crew, s);
+        ended = pidfd->revents != 0;
+    }
+    if (ended || s->exit_seen || s->process.pidfd < 0) look_for_death(crew, s);
+    s->exit_seen = ended && s->process.pid > 0;
+}
+
+/* This process was stopped, or the machine suspended, or the host took its time: nobody is late for
+ * that. What it had been asked to do by when: wake_at_ns. */
+void observe_pause(struct crew *crew, uint64_t now_ns)
+{
+    const uint64_t pause_ns = now_ns - crew->seen_ns;
+    const bool paused = crew->wake_at_ns > 0 && now_ns > crew->wake_at_ns + PAUSE_NS;
+    crew->seen_ns = crew->wake_at_ns = now_ns;
+    if (paused) shortage_pause(&crew->shortage, pause_ns, now_ns);
+    for (uint32_t i = 0; paused && i < crew->options.workers; i++) {
+        struct slot *s = &crew->slots[i];
+        if (s->state == AT_VACANT || s->due_ns == 0 || s->pauses == PAUSES_MOST) continue;
+        s->due_ns = num_max(s->due_ns + pause_ns, now_ns + GRACE_NS);
+        s->since_ns += pause_ns;
+        s->pauses++;
+    }
+}
+
+/* A deadline passed in this state: is it the worker's doing? Sets kill_cause for ON_LATE; false: it is
+ * looked at again later, or spoke at last. */
+static bool is_late(struct crew *crew, struct slot *s, uint64_t now_ns)
+{
+    if (s->state != AT_STARTING && s->state != AT_BUSY) {
+        s->kill_cause = s->state == AT_CLOSED ? VECMILL_CAUSE_PROTOCOL : s->kill_cause;
+        s->kill_is_fault = s->state == AT_CLOSED || s->kill_is_fault;
+        return true;
+    }
+    const uint64_t received = s->received;
+    enum slot_late late = slot_judge(s, now_ns);
+    /* It may sleep because it is done, since poll looked: what it sent by then is there to be read now. */
+    if (late != SLOT_SLOW) read_socket(crew, s);
+    if (s->state != AT_STARTING && s->state != AT_BUSY) return false;
+    if (s->received != received) late = slot_judge(s, now_ns);
+    if (late == SLOT_SLOW) {
+        s->checked_received = s->received;
+        s->checked_faults = process_major_faults(&s->process);
+        s->due_ns = now_ns + LOOK_NS;
+        return false;
+    }
+    s->kill_cause = VECMILL_CAUSE_HANG;
+    s->kill_is_fault = late == SLOT_LOOPS;
+    return true;
+}
+
+void observe_deadlines(struct crew *crew, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < crew->options.workers; i++) {
+        struct slot *s = &crew->slots[i];
+        if (s->state == AT_VACANT || s->due_ns == 0 || now_ns < s->due_ns) continue;
+        if (s->state == AT_LOST) {
+            look_for_death(crew, s);
+            if (s->state == AT_LOST) s->due_ns = now_ns + CREW_LOST_NS;
+        } else if (is_late(crew, s, now_ns)) {
+            apply_event(crew, s, ON_LATE);
+        }
+    }
+}
+
+static bool is_ours(void *context, pid_t pid)
+{
+    const struct crew *crew = context;
+    for (uint32_t i = 0; i < crew->options.workers; i++)
+        if (crew->slots[i].process.pid == pid) return true;
+    return false;
+}
+
+void observe_tick(struct crew *crew, uint64_t now_ns)
+{
+    const struct crew_options *o = &crew->options;
+    if (now_ns - crew->ticked_ns < CREW_TICK_NS) return;
+    crew->ticked_ns = now_ns;
+    uint64_t kills = 0;
+    if (o->oom_kills) {
+        const bool known = o->oom_kills(o->context, &kills);
+        oom_tick(&crew->oom, kills, known);
+    }
+    if (o->reap_strangers) process_reap_strangers(is_ours, crew);
+}
