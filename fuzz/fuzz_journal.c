@@ -32,17 +32,17 @@ static void parse(const void *data, size_t size)
     must(point.documents <= point.input.record);
     const bool promised = point.documents > 0 || point.complete;
     const uint64_t rows = point.files[PATHS_OUTPUT].bytes - 128;
-    if (promised && run.npy)
+    if (promised && run.output_format == SINK_NPY)
         must(rows / 4 / run.dim == point.documents && rows % (4 * run.dim) == 0);
 
     static unsigned char bytes[JOURNAL_BYTES];
     journal_encode(&run, &point, bytes);
     must(journal_parse(bytes, sizeof bytes, "x", &again_run, &again, NULL) == VECMILL_OK);
     must(strcmp(again_run.identity, run.identity) == 0 && strcmp(again_run.isa, run.isa) == 0);
-    must(again_run.dim == run.dim && again_run.npy == run.npy && again_run.format == run.format &&
-         again_run.max_document == run.max_document && again_run.field == run.field &&
-         again_run.id_field == run.id_field && again_run.shard == run.shard &&
-         again_run.shards == run.shards);
+    must(again_run.dim == run.dim && again_run.output_format == run.output_format &&
+         again_run.input_format == run.input_format && again_run.max_document == run.max_document &&
+         again_run.field == run.field && again_run.id_field == run.id_field &&
+         again_run.shard == run.shard && again_run.shards == run.shards);
     must(again.sequence == point.sequence && again.complete == point.complete &&
          again.documents == point.documents && again.input.digest == point.input.digest &&
          again.input.record == point.input.record &&

@@ -18,8 +18,8 @@ static struct journal_run identify(const struct run *run)
 {
     const struct reader *r = &run->reader;
     struct journal_run id = {.dim = run->facts.dim,
-                             .npy = run->paths.npy,
-                             .format = r->format,
+                             .output_format = run->paths.format,
+                             .input_format = r->format,
                              .max_document = r->max_document,
                              .field = reader_hash(r),
                              .id_field = XXH3_64bits(r->id_field, strlen(r->id_field)),
@@ -49,8 +49,8 @@ static vecmill_status compare(const struct run *run, const struct journal_run *t
                        "%u (model, precision, --max-length, --long, --dimensions, --normalize or "
                        "version differ; --force starts afresh): %s",
                        then->identity, then->dim, now.identity, now.dim, journal);
-    const char *option = then->npy != now.npy             ? "format of the output"
-                         : then->format != now.format     ? "format of the input"
+    const char *option = then->output_format != now.output_format ? "format of the output"
+                         : then->input_format != now.input_format ? "format of the input"
                          : then->field != now.field       ? "--field, --encoding or --delimiter"
                          : then->id_field != now.id_field ? "--id-field"
                          : then->max_document != now.max_document ? "--max-document"
@@ -171,7 +171,7 @@ vecmill_status run_begin(struct run *run, bool *whole, vecmill_err *err)
     VM_TRY(paths_check(run->options, &run->paths, err));
     run->id = identify(run);
     VM_TRY(sink_init(&run->sink, &run->paths, run->facts.dim, run->hooks->stop, err));
-    run->sink.counts = run->reader.format == READER_TXT;
+    run->sink.index_is_id = run->reader.format == READER_TXT;
     const vecmill_status status = begin(run, whole, err);
     if (status == VECMILL_OK) warn_of_locks(run);
     if (status != VECMILL_OK) {

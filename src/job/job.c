@@ -2,7 +2,6 @@
  * read; then documents flow (flow.c), and what the run leaves behind is decided here. */
 #include "run.h"
 
-#include "finish.h"
 #include "shard.h"
 
 #include <assert.h>
@@ -121,9 +120,9 @@ static vecmill_status run_memory(const struct job_options *options, vecmill_pool
 /* A shard's output is preceded by what tells of it: who finds the one finds the other. */
 static vecmill_status tell_shard(struct run *run, vecmill_err *err)
 {
-    struct outbuf *spare = &run->sink.files[PATHS_OUTPUT].buf; /* all of it is written */
+    void *spare = run->sink.files[PATHS_OUTPUT].data; /* all of it is written */
     if (!run->paths.is_shard) return VECMILL_OK;
-    return shard_write(&run->paths, &run->id, &run->saved, spare->data, OUTBUF_BYTES,
+    return shard_write(&run->paths, &run->id, &run->saved, spare, SINK_BUFFER_BYTES,
                        run->hooks->stop, err);
 }
 
@@ -135,7 +134,7 @@ static vecmill_status run_verify(struct run *run, vecmill_err *err)
     return status;
 }
 
-/* A run whose documents are all done. *placed as of finish_place. */
+/* A run whose documents are all done. *placed as of sink_place. */
 static vecmill_status end_whole(struct run *run, bool whole, bool *placed, vecmill_err *err)
 {
     if (!whole) {
@@ -143,7 +142,7 @@ static vecmill_status end_whole(struct run *run, bool whole, bool *placed, vecmi
         VM_TRY(run_save(run, true, err));
     }
     VM_TRY(tell_shard(run, err));
-    const vecmill_status status = finish_place(&run->paths, &run->saved, placed, err);
+    const vecmill_status status = sink_place(&run->sink, &run->saved, placed, err);
     if (status != VECMILL_OK && !*placed && run->paths.is_shard) unlink(run->paths.shard.real);
     VM_TRY(status);
     sink_leave(&run->sink);

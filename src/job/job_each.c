@@ -42,7 +42,7 @@ static vecmill_status check_finished(const struct job_options *options, vecmill_
 static vecmill_status check_journal(const struct job_options *options, const struct paths *paths,
                                     bool *finished, vecmill_err *err)
 {
-    const struct place *output = &paths->files[PATHS_OUTPUT], *journal = &paths->journal;
+    const struct paths_file *output = &paths->files[PATHS_OUTPUT], *journal = &paths->journal;
     const bool left = io_exists(journal->real);
     if (left && io_is_locked(journal->real))
         return err_set(err, VECMILL_E_OUTPUT, "%s: is being written by another process",

@@ -1,8 +1,6 @@
 /* journal: see journal.h. */
 #include "journal.h"
 
-#include "npy.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +14,10 @@ static const unsigned char magic[8] = {'v', 'm', 'j', 'o', 'u', 'r', 'n', '\n'};
 
 _Static_assert(READER_TXT == 0 && READER_JSONL == 1 && READER_CSV == 2 && READER_JSON == 3,
                "numbers of the format");
+_Static_assert(SINK_JSONL == 0 && SINK_NPY == 1, "numbers of the format");
+_Static_assert(sizeof(((struct journal_point *)NULL)->files) ==
+                   sizeof(((struct journal_point *)NULL)->cursor),
+               "both views of an output are the same words");
 
 /* ---- the bytes ---- */
 
@@ -56,8 +58,8 @@ static uint64_t encode_header(const struct journal_run *run, unsigned char *byte
     pen.at += sizeof magic;
     put_u32(&pen, JOURNAL_VERSION);
     put_u32(&pen, run->dim);
-    put_u32(&pen, run->npy ? 1 : 0);
-    put_u32(&pen, (uint32_t)run->format);
+    put_u32(&pen, (uint32_t)run->output_format);
+    put_u32(&pen, (uint32_t)run->input_format);
     put_u64(&pen, run->max_document);
     put_u64(&pen, run->field);
     put_u64(&pen, run->id_field);
@@ -87,11 +89,8 @@ static void encode_slot(const struct journal_point *point, uint64_t seed, unsign
     put_u64(&pen, point->input.record);
     put_u64(&pen, point->input.read);
     put_u64(&pen, point->input.in_array);
-    for (size_t i = 0; i < PATHS_FILES; i++) {
-        put_u64(&pen, point->files[i].bytes);
-        put_u64(&pen, point->files[i].inode);
-        put_u64(&pen, point->files[i].mtime_ns);
-    }
+    for (size_t i = 0; i < JOURNAL_CURSOR; i++)
+        put_u64(&pen, point->cursor[i]);
     put_u64(&pen, XXH3_64bits_withSeed(bytes, (size_t)(pen.at - bytes), seed));
     assert(pen.at - bytes == JOURNAL_SLOT_BYTES);
 }
@@ -127,8 +126,8 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
     }
     struct journal_run r = {.dim = cur_u32(&c)};
     const uint32_t output = cur_u32(&c), format = cur_u32(&c);
-    r.npy = output == 1;
-    r.format = (enum reader_format)format;
+    r.output_format = (enum sink_format)output;
+    r.input_format = (enum reader_format)format;
     r.max_document = cur_u64(&c);
     r.field = cur_u64(&c);
     r.id_field = cur_u64(&c);
@@ -137,7 +136,7 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
     r.shard = cur_u32(&c);
     r.shards = cur_u32(&c);
     const uint64_t sum = XXH3_64bits(bytes, c.pos);
-    if (cur_u64(&c) != sum || output > 1 || format > READER_JSON || r.dim == 0 ||
+    if (cur_u64(&c) != sum || output >= SINK_FORMATS || format > READER_JSON || r.dim == 0 ||
         r.shard >= r.shards || r.shards > JOB_SHARDS_MAX)
         return unusable(name, "is damaged in its header", err);
     *run = r;
@@ -145,14 +144,11 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
     return VECMILL_OK;
 }
 
-/* Rows of .npy have one size, so that their number tells the file's. Before the first checkpoint with a
- * document nothing is promised of any part. */
+/* Before the first checkpoint with a document nothing is promised of any part. */
 static bool sizes_fit(const struct journal_run *run, const struct journal_point *p)
 {
-    size_t bytes;
     if (p->documents == 0 && !p->complete) return true;
-    if (!run->npy) return p->documents == 0 || p->files[PATHS_OUTPUT].bytes > 0;
-    return npy_bytes(p->documents, run->dim, &bytes) && p->files[PATHS_OUTPUT].bytes == bytes;
+    return sink_kind_fits(run->output_format, p->documents, run->dim, p->files[PATHS_OUTPUT].bytes);
 }
 
 /* False when the slot is empty, torn or changed. */
@@ -176,11 +172,8 @@ static bool parse_slot(const unsigned char *bytes, uint64_t seed, const struct j
     p.input.read = cur_u64(&c);
     const uint64_t in_array = cur_u64(&c);
     p.input.in_array = in_array != 0;
-    for (size_t i = 0; i < PATHS_FILES; i++) {
-        p.files[i].bytes = cur_u64(&c);
-        p.files[i].inode = cur_u64(&c);
-        p.files[i].mtime_ns = cur_u64(&c);
-    }
+    for (size_t i = 0; i < JOURNAL_CURSOR; i++)
+        p.cursor[i] = cur_u64(&c);
     const uint64_t sum = XXH3_64bits_withSeed(bytes, c.pos, seed);
     if (cur_u64(&c) != sum || p.sequence == 0 || p.sequence == UINT64_MAX) return false;
     if (flags > FLAG_COMPLETE || p.failed > p.documents || p.truncated > p.documents ||
@@ -234,13 +227,13 @@ vecmill_status journal_open(const struct paths *paths, struct journal *j, vecmil
     return VECMILL_OK;
 }
 
-vecmill_status journal_refuse(const struct place *place, const struct job_options *options,
+vecmill_status journal_refuse(const struct paths_file *file, const struct job_options *options,
                               vecmill_err *err)
 {
     const bool again = strcmp(options->input, "-") != 0;
     return err_set(err, VECMILL_E_USAGE,
                    "a run of this output has ended early: %s--force starts afresh (%s)",
-                   again ? "--resume goes on with it, " : "", place->given);
+                   again ? "--resume goes on with it, " : "", file->given);
 }
 
 vecmill_status journal_read(struct journal *j, struct journal_run *run, struct journal_point *point,
@@ -255,7 +248,7 @@ vecmill_status journal_read(struct journal *j, struct journal_run *run, struct j
     return VECMILL_OK;
 }
 
-vecmill_status journal_create(const struct place *place, const struct journal_run *run,
+vecmill_status journal_create(const struct paths_file *file, const struct journal_run *run,
                               struct journal *j, vecmill_err *err)
 {
     unsigned char bytes[JOURNAL_BYTES];
@@ -263,8 +256,8 @@ vecmill_status journal_create(const struct place *place, const struct journal_ru
     struct journal made = {.fd = -1, .sequence = 1};
     journal_encode(run, &(struct journal_point){.sequence = made.sequence}, bytes);
     made.seed = encode_header(run, bytes);
-    memcpy(made.path, place->real, sizeof made.path);
-    VM_TRY(io_out_open(place->real, PATHS_LOCK_WAIT_MS, VECMILL_E_OUTPUT, &out, err));
+    memcpy(made.path, file->real, sizeof made.path);
+    VM_TRY(io_out_open(file->real, PATHS_LOCK_WAIT_MS, VECMILL_E_OUTPUT, &out, err));
     vecmill_status status = io_out_write(&out, bytes, sizeof bytes, err);
     if (status == VECMILL_OK) status = io_out_sync(&out, err);
     if (status == VECMILL_OK) status = io_out_place(&out, err);

@@ -31,24 +31,18 @@
 #define JOURNAL_BYTES        (2 * JOURNAL_PAGE + JOURNAL_SLOT_BYTES)
 #define JOURNAL_IDENTITY     32u /* characters of vecmill_facts.identity */
 #define JOURNAL_ISA          16u
+#define JOURNAL_CURSOR       9u /* u64 words that describe the output */
 
 /* What run it is: all that the bytes of the output depend on, beside the input. */
 struct journal_run {
     char identity[JOURNAL_IDENTITY + 1];
     char isa[JOURNAL_ISA + 1];
     uint32_t dim;
-    bool npy;
-    enum reader_format format;
+    enum sink_format output_format;
+    enum reader_format input_format;
     uint64_t max_document;
     uint64_t field, id_field; /* reader_hash, and the hash of a name */
     uint32_t shard, shards;   /* as of job_options; of a whole input 0 and 1 */
-};
-
-/* A part of the output. */
-struct journal_file {
-    uint64_t bytes;    /* 0: there is none, but for an output without a row */
-    uint64_t inode;    /* by this, or by its time, a part that was renamed is known again */
-    uint64_t mtime_ns; /* since 1970 */
 };
 
 /* A checkpoint. */
@@ -57,7 +51,11 @@ struct journal_point {
     bool complete;     /* the parts are final: all that is left to do is to place them */
     uint64_t documents, failed, tokens, truncated, replaced_bytes;
     struct reader_point input;
-    struct journal_file files[PATHS_FILES];
+    union {
+        struct paths_stamp files[PATHS_FILES]; /* the parts */
+        /* For a sink without files: whatever it needs to continue. */
+        uint64_t cursor[JOURNAL_CURSOR];
+    };
 };
 
 /* Reads a whole journal. E_USAGE, with what to do, when it is no journal, of another version, or damaged
@@ -83,7 +81,7 @@ struct journal {
 vecmill_status journal_open(const struct paths *paths, struct journal *j, vecmill_err *err);
 
 /* E_USAGE: it is there, and nobody said what is to become of it. */
-vecmill_status journal_refuse(const struct place *place, const struct job_options *options,
+vecmill_status journal_refuse(const struct paths_file *file, const struct job_options *options,
                               vecmill_err *err);
 
 /* What it says. E_USAGE as journal_parse; E_OUTPUT. */
@@ -91,7 +89,7 @@ vecmill_status journal_read(struct journal *j, struct journal_run *run, struct j
                             vecmill_err *err);
 
 /* Makes one, durably, with a checkpoint of 0 documents. The caller holds the lock of the output's part. */
-vecmill_status journal_create(const struct place *place, const struct journal_run *run,
+vecmill_status journal_create(const struct paths_file *file, const struct journal_run *run,
                               struct journal *j, vecmill_err *err);
 
 /* The next checkpoint, on the medium when this returns; point->sequence is set. The parts it tells of have

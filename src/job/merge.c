@@ -4,8 +4,6 @@
  * Three passes, for the output, the ids and the errors, each over one open file of every shard. */
 #include "job.h"
 
-#include "finish.h"
-#include "npy.h"
 #include "sink.h"
 #include "strand.h"
 #include "together.h"
@@ -36,7 +34,7 @@ struct merge {
 
 /* ---- what one row is, in each file ---- */
 
-static vecmill_status copy_bytes(struct merge *m, struct strand *s, enum paths_file which,
+static vecmill_status copy_bytes(struct merge *m, struct strand *s, enum paths_which which,
                                  size_t bytes, vecmill_err *err)
 {
     while (bytes > 0) {
@@ -52,7 +50,7 @@ static vecmill_status copy_bytes(struct merge *m, struct strand *s, enum paths_f
     return VECMILL_OK;
 }
 
-static vecmill_status copy_line(struct merge *m, struct strand *s, enum paths_file which,
+static vecmill_status copy_line(struct merge *m, struct strand *s, enum paths_which which,
                                 vecmill_err *err)
 {
     for (;;) {
@@ -72,8 +70,9 @@ static vecmill_status copy_row(struct merge *m, uint64_t index, uint32_t i, vecm
 {
     struct strand *s = &m->strands[i];
     (void)index;
-    if (!m->paths.npy) return copy_line(m, s, PATHS_OUTPUT, err);
-    return copy_bytes(m, s, PATHS_OUTPUT, m->shards[i].told.run.dim * sizeof(float), err);
+    const struct sink_kind *kind = m->sink.kind;
+    if (kind->row_bytes == NULL) return copy_line(m, s, PATHS_OUTPUT, err);
+    return copy_bytes(m, s, PATHS_OUTPUT, kind->row_bytes(m->sink.dim), err);
 }
 
 /* A shard none of whose documents has an id has no file of them, as a whole run would have none. */
@@ -122,7 +121,7 @@ static vecmill_status copy_error(struct merge *m, uint64_t index, uint32_t i, ve
 
 /* ---- a pass ---- */
 
-static vecmill_status open_strands(struct merge *m, enum paths_file which, vecmill_err *err)
+static vecmill_status open_strands(struct merge *m, enum paths_which which, vecmill_err *err)
 {
     for (uint32_t i = 0; i < m->n; i++) {
         const struct shard_file *file = &m->shards[i].told.files[which];
@@ -137,19 +136,19 @@ static vecmill_status open_strands(struct merge *m, enum paths_file which, vecmi
     return VECMILL_OK;
 }
 
-/* What a .npy begins with is known; what the whole begins with is the sink's. */
+/* What a shard begins with is known; what the whole begins with is the sink's. */
 static vecmill_status pass_headers(struct merge *m, vecmill_err *err)
 {
     for (uint32_t i = 0; i < m->n; i++) {
         const struct shard *told = &m->shards[i].told;
-        char header[NPY_HEADER_BYTES];
+        char header[SINK_HEADER_MAX];
         const unsigned char *data;
         size_t there;
-        npy_header(told->rows, told->run.dim, header);
-        VM_TRY(strand_peek(&m->strands[i], sizeof header, &data, &there, err));
-        if (there < sizeof header || memcmp(data, header, sizeof header) != 0)
+        const size_t bytes = m->sink.kind->header(told->rows, told->run.dim, header);
+        VM_TRY(strand_peek(&m->strands[i], bytes, &data, &there, err));
+        if (there < bytes || memcmp(data, header, bytes) != 0)
             return strand_refuse(&m->strands[i], err);
-        strand_consume(&m->strands[i], sizeof header);
+        strand_consume(&m->strands[i], bytes);
     }
     return VECMILL_OK;
 }
@@ -178,12 +177,12 @@ static vecmill_status close_strands(struct merge *m, vecmill_status status, vecm
     return status;
 }
 
-static vecmill_status pass_rows(struct merge *m, enum paths_file which, vecmill_err *err)
+static vecmill_status pass_rows(struct merge *m, enum paths_which which, vecmill_err *err)
 {
     static vecmill_status (*const copy[PATHS_FILES])(
         struct merge *, uint64_t, uint32_t, vecmill_err *) = {copy_error, copy_id, copy_row};
     VM_TRY(open_strands(m, which, err));
-    if (which == PATHS_OUTPUT && m->paths.npy) VM_TRY(pass_headers(m, err));
+    if (which == PATHS_OUTPUT && m->sink.kind->header != NULL) VM_TRY(pass_headers(m, err));
     for (uint64_t index = 0; index < m->documents; index++) {
         if (index % ROWS_A_LOOK == 0) VM_TRY(look(m, err));
         VM_TRY(copy[which](m, index, (uint32_t)(index % m->n), err));
@@ -192,14 +191,14 @@ static vecmill_status pass_rows(struct merge *m, enum paths_file which, vecmill_
     return VECMILL_OK;
 }
 
-static bool any_has(const struct merge *m, enum paths_file which)
+static bool any_has(const struct merge *m, enum paths_which which)
 {
     for (uint32_t i = 0; i < m->n; i++)
         if (m->shards[i].told.files[which].is_there) return true;
     return false;
 }
 
-static vecmill_status pass(struct merge *m, enum paths_file which, vecmill_err *err)
+static vecmill_status pass(struct merge *m, enum paths_which which, vecmill_err *err)
 {
     if (!any_has(m, which)) return VECMILL_OK;
     const vecmill_status status = pass_rows(m, which, err);
@@ -214,7 +213,7 @@ static vecmill_status check_paths(struct merge *m, vecmill_err *err)
     for (uint32_t i = 0; i < m->options->n_shards; i++)
         for (size_t which = 0; which < PATHS_FILES; which++) {
             char name[IO_PATH_MAX];
-            VM_TRY(paths_beside(m->options->shards[i], paths_endings[which], name, err));
+            VM_TRY(paths_join(m->options->shards[i], paths_endings[which], name, err));
             const struct job_options as_run = {.input = name, .output = m->options->output};
             VM_TRY(paths_check(&as_run, &m->paths, err));
         }
@@ -250,7 +249,7 @@ static vecmill_status read_shards(struct merge *m, vecmill_err *err)
     m->shards = memory;
     VM_TRY(together_read(m->options, m->shards, &m->n, err));
     const struct shard *first = &m->shards[0].told;
-    if (first->run.npy != m->paths.npy)
+    if (first->run.output_format != m->paths.format)
         return err_set(err, VECMILL_E_USAGE, "%s: the shards are in the other format, that of %s",
                        m->options->output, m->shards[0].output);
     m->documents = first->input.record;
@@ -267,7 +266,7 @@ static vecmill_status take_memory(struct merge *m, vecmill_err *err)
         m->strands[i].fd = -1;
     VM_TRY(mem_new_array(m->n, sizeof *m->next_error, "the shards' errors", &memory, err));
     m->next_error = memory;
-    m->capacity = num_max(num_min(JOB_MERGE_BYTES / m->n, OUTBUF_BYTES), STRAND_LEAST);
+    m->capacity = num_max(num_min(JOB_MERGE_BYTES / m->n, SINK_BUFFER_BYTES), STRAND_LEAST);
     VM_TRY(mem_new_array(m->n, m->capacity, "the shards' buffers", &memory, err));
     m->buffers = memory;
     struct arena a;
@@ -285,11 +284,11 @@ static vecmill_status weave(struct merge *m, bool *placed, vecmill_err *err)
 {
     VM_TRY(sink_start(&m->sink, err));
     for (unsigned which = PATHS_FILES; which-- > 0;)
-        VM_TRY(pass(m, (enum paths_file)which, err));
+        VM_TRY(pass(m, (enum paths_which)which, err));
     m->sink.n_rows = m->documents;
     struct journal_point point = {.complete = true};
     VM_TRY(sink_finish(&m->sink, &point, err));
-    return finish_place(&m->paths, &point, placed, err);
+    return sink_place(&m->sink, &point, placed, err);
 }
 
 static vecmill_status merge(struct merge *m, vecmill_err *err)

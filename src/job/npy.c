@@ -1,6 +1,9 @@
-/* npy: see npy.h. The dictionary is read by a grammar of its own: three known keys, in any order,
- * each once, with values of the one kind they have. */
+/* npy: rows of float32 as a NumPy file, and the headers of others' files. The dictionary in a header is
+ * read by a grammar of its own: three known keys, in any order, each once, with values of the one kind
+ * they have. */
 #include "npy.h"
+
+#include "sink.h"
 
 #include "base/base.h"
 
@@ -15,7 +18,7 @@
 #define NPY_AXES_MAX 32u /* numpy's NPY_MAXDIMS */
 #define NPY_WORD_MAX 32u /* of a descr that can be shown */
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are written as they lie in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are written as they are in memory");
 
 void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES])
 {
@@ -34,11 +37,30 @@ void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES])
     out[NPY_HEADER_BYTES - 1] = '\n';
 }
 
-bool npy_bytes(uint64_t n, uint32_t dim, size_t *bytes)
+static size_t put_header(uint64_t n, uint32_t dim, char *out)
 {
-    return num_mul((size_t)n, dim, bytes) && num_mul(*bytes, sizeof(float), bytes) &&
-           num_add(*bytes, NPY_HEADER_BYTES, bytes);
+    npy_header(n, dim, out);
+    return NPY_HEADER_BYTES;
 }
+
+static size_t row_bytes(uint32_t dim)
+{
+    return dim * sizeof(float);
+}
+
+static vecmill_status put_npy_row(struct sink *s, const struct sink_row *row, vecmill_err *err)
+{
+    return sink_write(&s->files[PATHS_OUTPUT], row->vector, row_bytes(s->dim), err);
+}
+
+_Static_assert(NPY_HEADER_BYTES <= SINK_HEADER_MAX, "the header fits");
+
+const struct sink_kind sink_kind_npy = {.word = "npy",
+                                        .ending = ".npy",
+                                        .has_ids_file = true,
+                                        .header = put_header,
+                                        .row_bytes = row_bytes,
+                                        .put = put_npy_row};
 
 struct dict {
     struct cur cur;

@@ -12,15 +12,12 @@
 
 #include "base/base.h"
 
-#define NPY_HEADER_BYTES 128u   /* of what is written, for any number of rows */
+#define NPY_HEADER_BYTES 128u   /* as written, for any number of rows */
 #define NPY_HEADER_MAX   10000u /* of what is read; numpy's own limit (max_header_size) */
 
 /* The header of [n, dim] '<f4' in C order. Its size does not depend on n, so that rows are streamed
  * behind it and it is written again when n is known. */
 void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES]);
-
-/* Bytes of a whole file as it is written; false when they are no size. */
-bool npy_bytes(uint64_t n, uint32_t dim, size_t *bytes);
 
 struct npy {
     uint64_t n;

@@ -1,4 +1,4 @@
-/* paths: see paths.h. */
+/* paths: finding, checking and renaming. */
 #include "paths.h"
 
 #include <errno.h>
@@ -7,17 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 const char *const paths_endings[PATHS_FILES] = {".errors.jsonl", ".ids.jsonl", ""};
-
-static bool ends_with(const char *path, const char *ending)
-{
-    const size_t path_bytes = strlen(path), n = strlen(ending);
-    return path_bytes > n && strcasecmp(path + path_bytes - n, ending) == 0;
-}
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
@@ -31,16 +24,16 @@ static bool is_at(const char *path, const struct stat *file)
 }
 
 /* a, then b, into out[IO_PATH_MAX]; false when they do not fit. */
-static bool put_together(const char *a, const char *b, char *out)
+static bool concatenate(const char *a, const char *b, char *out)
 {
     const int bytes = snprintf(out, IO_PATH_MAX, "%s%s", a, b);
     return bytes >= 0 && bytes < IO_PATH_MAX;
 }
 
-vecmill_status paths_beside(const char *output, const char *ending, char path[IO_PATH_MAX],
-                            vecmill_err *err)
+vecmill_status paths_join(const char *output, const char *ending, char path[IO_PATH_MAX],
+                          vecmill_err *err)
 {
-    if (put_together(output, ending, path)) return VECMILL_OK;
+    if (concatenate(output, ending, path)) return VECMILL_OK;
     return err_set(err, VECMILL_E_INPUT, "a name of %zu bytes leaves no room for %s",
                    strlen(output), ending);
 }
@@ -55,10 +48,10 @@ static void folder_of(const char *path, char folder[IO_PATH_MAX])
         snprintf(folder, IO_PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
-static vecmill_status place_find(struct place *p, const char *path, const char *ending,
-                                 vecmill_err *err)
+static vecmill_status file_find(struct paths_file *p, const char *path, const char *ending,
+                                vecmill_err *err)
 {
-    bool fits = put_together(path, ending, p->given);
+    bool fits = concatenate(path, ending, p->given);
     if (!fits) goto done;
     char folder[IO_PATH_MAX], real[IO_PATH_MAX];
     folder_of(p->given, folder);
@@ -71,7 +64,7 @@ static vecmill_status place_find(struct place *p, const char *path, const char *
     }
     memcpy(p->real, p->name, sizeof p->real);
     if (realpath(p->given, real) != NULL) memcpy(p->real, real, sizeof p->real);
-    fits = fits && put_together(p->real, ".part", p->part);
+    fits = fits && concatenate(p->real, ".part", p->part);
 done:
     return fits
                ? VECMILL_OK
@@ -79,42 +72,42 @@ done:
                          strlen(path), ending[0] != 0 ? ending : ".part");
 }
 
-/* Whether `name` is one that p has on the way. */
-static bool place_has(const struct place *p, const char *name)
+/* Whether `name` is one of p's names. */
+static bool file_has(const struct paths_file *p, const char *name)
 {
     return p->given[0] != 0 &&
            (strcmp(p->name, name) == 0 || strcmp(p->real, name) == 0 || strcmp(p->part, name) == 0);
 }
 
-static bool places_meet(const struct place *a, const struct place *b)
+static bool files_collide(const struct paths_file *a, const struct paths_file *b)
 {
-    return place_has(a, b->name) || place_has(a, b->real) || place_has(a, b->part);
+    return file_has(a, b->name) || file_has(a, b->real) || file_has(a, b->part);
 }
 
 vecmill_status paths_find(const struct job_options *options, struct paths *p, vecmill_err *err)
 {
     const char *output = options->output;
-    *p = (struct paths){.npy = ends_with(output, ".npy"),
-                        .standard = strcmp(output, "-") == 0,
-                        .is_shard = options->shards > 1};
-    if (!p->npy && !p->standard && !ends_with(output, ".jsonl"))
-        return err_set(err, VECMILL_E_USAGE, "%s: ends in neither .npy nor .jsonl", output);
+    enum sink_format format;
+    VM_TRY(sink_kind_choose(output, &format, err));
+    *p = (struct paths){
+        .format = format, .standard = strcmp(output, "-") == 0, .is_shard = options->shards > 1};
     if (p->standard && p->is_shard)
         return err_set(err, VECMILL_E_USAGE,
                        "a shard is written to a file, beside which stands what tells its place; "
                        "standard output has none");
-    if (p->npy) VM_TRY(place_find(&p->files[PATHS_IDS], output, paths_endings[PATHS_IDS], err));
+    if (sink_kinds[format]->has_ids_file)
+        VM_TRY(file_find(&p->files[PATHS_IDS], output, paths_endings[PATHS_IDS], err));
     if (options->errors != NULL)
-        VM_TRY(place_find(&p->files[PATHS_ERRORS], options->errors, "", err));
+        VM_TRY(file_find(&p->files[PATHS_ERRORS], options->errors, "", err));
     else if (!p->standard)
-        VM_TRY(place_find(&p->files[PATHS_ERRORS], output, paths_endings[PATHS_ERRORS], err));
+        VM_TRY(file_find(&p->files[PATHS_ERRORS], output, paths_endings[PATHS_ERRORS], err));
     if (p->standard) return VECMILL_OK;
-    VM_TRY(place_find(&p->files[PATHS_OUTPUT], output, "", err));
-    VM_TRY(place_find(&p->shard, output, PATHS_SHARD_ENDING, err));
-    return place_find(&p->journal, p->files[PATHS_OUTPUT].real, PATHS_JOURNAL_ENDING, err);
+    VM_TRY(file_find(&p->files[PATHS_OUTPUT], output, "", err));
+    VM_TRY(file_find(&p->shard, output, PATHS_SHARD_ENDING, err));
+    return file_find(&p->journal, p->files[PATHS_OUTPUT].real, PATHS_JOURNAL_ENDING, err);
 }
 
-/* A file that is mounted by itself, as into a container, cannot be renamed over. */
+/* A file that is a mount of its own, as in a container, cannot be replaced by a rename. */
 static bool is_mount(const char *path)
 {
     struct statx st;
@@ -122,10 +115,10 @@ static bool is_mount(const char *path)
            (st.stx_attributes_mask & st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
-/* Whether a file can come to be there: over an existing regular file, or as a new name in a folder
- * that can be written. input is NULL where it is not known. */
-static vecmill_status check_place(const struct place *p, const char *input_path,
-                                  const struct stat *input, vecmill_err *err)
+/* Whether the file can be created: over an existing regular file, or as a new name in a folder that can be
+ * written. input is NULL where it is unknown. */
+static vecmill_status check_file(const struct paths_file *p, const char *input_path,
+                                 const struct stat *input, vecmill_err *err)
 {
     const char *path = p->given;
     struct stat st;
@@ -189,21 +182,21 @@ vecmill_status paths_check(const struct job_options *options, struct paths *p, v
     const struct stat *input = input_stat(options, &st) ? &st : NULL;
     const char *name = strcmp(options->input, "-") == 0 ? "standard input" : options->input;
     if (p->standard) VM_TRY(check_standard(name, input, err));
-    const struct place *errors = &p->files[PATHS_ERRORS];
-    VM_TRY(check_place(&p->files[PATHS_OUTPUT], name, input, err));
+    const struct paths_file *errors = &p->files[PATHS_ERRORS];
+    VM_TRY(check_file(&p->files[PATHS_OUTPUT], name, input, err));
     if (errors->given[0] != 0 &&
-        (places_meet(&p->files[PATHS_OUTPUT], errors) ||
-         places_meet(&p->files[PATHS_IDS], errors) || places_meet(&p->journal, errors) ||
-         places_meet(&p->shard, errors)))
+        (files_collide(&p->files[PATHS_OUTPUT], errors) ||
+         files_collide(&p->files[PATHS_IDS], errors) || files_collide(&p->journal, errors) ||
+         files_collide(&p->shard, errors)))
         return err_set(err, VECMILL_E_USAGE, "%s: cannot be the file of errors too", errors->given);
-    VM_TRY(check_place(errors, name, input, err));
-    VM_TRY(check_place(&p->files[PATHS_IDS], name, input, err));
-    VM_TRY(check_place(&p->shard, name, input, err));
-    return check_place(&p->journal, name, input, err);
+    VM_TRY(check_file(errors, name, input, err));
+    VM_TRY(check_file(&p->files[PATHS_IDS], name, input, err));
+    VM_TRY(check_file(&p->shard, name, input, err));
+    return check_file(&p->journal, name, input, err);
 }
 
 static bool is_own(const struct job_options *options, const struct paths *p,
-                   const struct place *asked)
+                   const struct paths_file *asked)
 {
     const char *path = asked->given;
     struct stat st, other;
@@ -212,10 +205,10 @@ static bool is_own(const struct job_options *options, const struct paths *p,
     if (exists && input_stat(options, &other) && same_file(&st, &other)) return true;
     if (exists && p->standard && fstat(STDOUT_FILENO, &other) == 0 && same_file(&st, &other))
         return true;
-    const struct place *own[] = {&p->files[PATHS_OUTPUT], &p->files[PATHS_IDS],
-                                 &p->files[PATHS_ERRORS], &p->journal, &p->shard};
+    const struct paths_file *own[] = {&p->files[PATHS_OUTPUT], &p->files[PATHS_IDS],
+                                      &p->files[PATHS_ERRORS], &p->journal, &p->shard};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        if (place_has(own[i], asked->name) || place_has(own[i], asked->real)) return true;
+        if (file_has(own[i], asked->name) || file_has(own[i], asked->real)) return true;
         if (exists && own[i]->given[0] != 0 &&
             (is_at(own[i]->given, &st) || is_at(own[i]->part, &st)))
             return true;
@@ -227,14 +220,92 @@ bool job_is_own_path(const struct job_options *options, const char *path)
 {
     struct both {
         struct paths paths;
-        struct place asked;
+        struct paths_file asked;
     } * both;
     void *memory = NULL;
     if (mem_map(sizeof *both, "paths", &memory, NULL) != VECMILL_OK) return false;
     both = memory;
     const bool own = paths_find(options, &both->paths, NULL) == VECMILL_OK &&
-                     place_find(&both->asked, path, "", NULL) == VECMILL_OK &&
+                     file_find(&both->asked, path, "", NULL) == VECMILL_OK &&
                      is_own(options, &both->paths, &both->asked);
     mem_unmap(both, sizeof *both);
     return own;
+}
+
+/* ---- renaming ---- */
+
+static bool is_wanted(const struct paths *paths, const struct paths_stamp *stamps, size_t i)
+{
+    if (paths->files[i].given[0] == 0) return false;
+    return i == PATHS_OUTPUT || stamps[i].bytes > 0;
+}
+
+/* Whether the file in place is the part that was. Inodes differ in a copied folder, and on some file systems
+ * at each mount: then the time of the last write decides. */
+static bool is_placed(const struct paths_file *p, const struct paths_stamp *stamp)
+{
+    struct stat st;
+    if (stat(p->real, &st) != 0 || (uint64_t)st.st_size != stamp->bytes) return false;
+    return (uint64_t)st.st_ino == stamp->inode || io_mtime_ns(&st) == stamp->mtime_ns;
+}
+
+/* *moved: by this call. */
+static vecmill_status rename_one(const struct paths_file *p, const struct paths_stamp *stamp,
+                                 bool *moved, vecmill_err *err)
+{
+    struct stat st;
+    if (lstat(p->part, &st) != 0) {
+        if (errno != ENOENT)
+            return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be looked at", p->part);
+        if (is_placed(p, stamp)) return io_sync_folder(p->real, VECMILL_E_OUTPUT, err);
+        return err_set(err, VECMILL_E_OUTPUT,
+                       "%s: is missing, and no file of its %llu bytes is in place of it "
+                       "(--force starts afresh)",
+                       p->part, (unsigned long long)stamp->bytes);
+    }
+    if ((uint64_t)st.st_size != stamp->bytes)
+        return err_set(err, VECMILL_E_OUTPUT,
+                       "%s: holds %llu bytes, it had %llu when it was finished "
+                       "(--force starts afresh)",
+                       p->part, (unsigned long long)st.st_size, (unsigned long long)stamp->bytes);
+    if (rename(p->part, p->real) != 0)
+        return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be renamed into place", p->given);
+    *moved = true;
+    return io_sync_folder(p->real, VECMILL_E_OUTPUT, err);
+}
+
+/* An earlier run's file, when this run had nothing for it. */
+static vecmill_status remove_old(const struct paths_file *p, vecmill_err *err)
+{
+    if (p->given[0] == 0) return VECMILL_OK;
+    if (unlink(p->given) == 0) return io_sync_folder(p->given, VECMILL_E_OUTPUT, err);
+    if (errno == ENOENT) return VECMILL_OK;
+    return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: of an earlier run, cannot be removed",
+                   p->given);
+}
+
+vecmill_status paths_rename(const struct paths *paths, const struct paths_stamp stamps[PATHS_FILES],
+                            bool *placed, vecmill_err *err)
+{
+    bool moved[PATHS_FILES] = {false};
+    vecmill_status status = VECMILL_OK;
+    for (size_t i = 0; i < PATHS_FILES && status == VECMILL_OK; i++)
+        if (is_wanted(paths, stamps, i))
+            status = rename_one(&paths->files[i], &stamps[i], &moved[i], err);
+    *placed = status == VECMILL_OK || moved[PATHS_OUTPUT];
+    if (!*placed) {
+        /* Next to another run's output they would be wrong. What they replaced is lost. */
+        for (size_t i = 0; i < PATHS_OUTPUT; i++)
+            if (moved[i]) rename(paths->files[i].real, paths->files[i].part);
+        return status;
+    }
+    /* Another run's files next to this output would be wrong too, durable or not. */
+    for (size_t i = 0; i < PATHS_OUTPUT; i++) {
+        if (is_wanted(paths, stamps, i)) continue;
+        const vecmill_status removed =
+            remove_old(&paths->files[i], status == VECMILL_OK ? err : NULL);
+        if (status == VECMILL_OK) status = removed;
+    }
+    if (status == VECMILL_OK && !paths->is_shard) status = remove_old(&paths->shard, err);
+    return status;
 }

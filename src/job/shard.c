@@ -1,8 +1,6 @@
 /* shard: see shard.h. */
 #include "shard.h"
 
-#include "npy.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +16,6 @@
 /* Members of each file, in the order of enum paths_file; and of formats, of enum reader_format. */
 static const char *const file_keys[PATHS_FILES] = {"errors", "ids", "output"};
 static const char *const format_words[] = {"txt", "jsonl", "csv", "json"};
-static const char *const output_words[] = {"jsonl", "npy"};
 
 uint64_t shard_rows(uint64_t documents, uint32_t shard, uint32_t shards)
 {
@@ -55,8 +52,8 @@ size_t shard_encode(const struct shard *s, char text[SHARD_BYTES_MAX + 1])
     put(&t, "\"truncated\":%" PRIu64 ",\"replaced_bytes\":%" PRIu64 ",", s->truncated,
         s->replaced_bytes);
     put(&t, "\"identity\":\"%s\",\"isa\":\"%s\",\"dim\":%u,", r->identity, r->isa, r->dim);
-    put(&t, "\"output_format\":\"%s\",\"input_format\":\"%s\",", output_words[r->npy],
-        format_words[r->format]);
+    put(&t, "\"output_format\":\"%s\",\"input_format\":\"%s\",", sink_kinds[r->output_format]->word,
+        format_words[r->input_format]);
     put(&t, "\"field_xxh3\":\"%016" PRIx64 "\",\"id_field_xxh3\":\"%016" PRIx64 "\",", r->field,
         r->id_field);
     put(&t, "\"max_document\":%" PRIu64 ",", r->max_document);
@@ -74,12 +71,12 @@ size_t shard_encode(const struct shard *s, char text[SHARD_BYTES_MAX + 1])
     return SHARD_BYTES_MAX + 1 - t.left;
 }
 
-/* A part, or what it has become: finish.c may have been interrupted between names. */
-static vecmill_status digest_file(const struct place *place, uint64_t bytes, void *buffer,
+/* A part, or what it has become: paths_rename may have been interrupted between names. */
+static vecmill_status digest_file(const struct paths_file *file, uint64_t bytes, void *buffer,
                                   size_t buffer_bytes, const atomic_int *stop, uint64_t *digest,
                                   vecmill_err *err)
 {
-    const char *path = io_exists(place->part) ? place->part : place->real;
+    const char *path = io_exists(file->part) ? file->part : file->real;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be read again", path);
     XXH3_state_t *hash = XXH3_createState();
@@ -214,6 +211,14 @@ static uint32_t get_choice(struct object *o, const char *key, const char *const 
     return 0;
 }
 
+static enum sink_format get_output_format(struct object *o)
+{
+    const char *words[SINK_FORMATS];
+    for (unsigned i = 0; i < SINK_FORMATS; i++)
+        words[i] = sink_kinds[i]->word;
+    return (enum sink_format)get_choice(o, "output_format", words, SINK_FORMATS);
+}
+
 static struct shard_file get_file(struct object *o, const char *key)
 {
     const json_t *json = json_object_get(o->json, key);
@@ -246,8 +251,8 @@ static vecmill_status read_members(const json_t *json, const char *name, struct 
     get_word(&o, "identity", r->identity, sizeof r->identity);
     get_word(&o, "isa", r->isa, sizeof r->isa);
     r->dim = get_u32(&o, "dim", 1, UINT32_MAX);
-    r->npy = get_choice(&o, "output_format", output_words, 2) != 0;
-    r->format = (enum reader_format)get_choice(&o, "input_format", format_words, 4);
+    r->output_format = get_output_format(&o);
+    r->input_format = (enum reader_format)get_choice(&o, "input_format", format_words, 4);
     r->field = get_digest(&o, "field_xxh3");
     r->id_field = get_digest(&o, "id_field_xxh3");
     r->max_document = get_u64(&o, "max_document");
@@ -262,12 +267,12 @@ static vecmill_status read_members(const json_t *json, const char *name, struct 
 static bool holds_together(const struct shard *s)
 {
     const struct shard_file *output = &s->files[PATHS_OUTPUT], *errors = &s->files[PATHS_ERRORS];
-    size_t bytes;
     if (s->rows != shard_rows(s->input.record, s->run.shard, s->run.shards)) return false;
     if (s->failed > s->rows || s->truncated > s->rows || !output->is_there) return false;
     if (errors->is_there != (s->failed > 0)) return false;
-    if (!s->run.npy) return !s->files[PATHS_IDS].is_there;
-    return npy_bytes(s->rows, s->run.dim, &bytes) && output->bytes == bytes;
+    if (s->files[PATHS_IDS].is_there && !sink_kinds[s->run.output_format]->has_ids_file)
+        return false;
+    return sink_kind_fits(s->run.output_format, s->rows, s->run.dim, output->bytes);
 }
 
 vecmill_status shard_parse(const char *text, size_t bytes, const char *name, struct shard *shard,
@@ -293,7 +298,7 @@ vecmill_status shard_parse(const char *text, size_t bytes, const char *name, str
 vecmill_status shard_read(const char *output, struct shard *shard, vecmill_err *err)
 {
     char name[IO_PATH_MAX];
-    VM_TRY(paths_beside(output, PATHS_SHARD_ENDING, name, err));
+    VM_TRY(paths_join(output, PATHS_SHARD_ENDING, name, err));
     struct buf text;
     buf_init(&text, SHARD_BYTES_MAX, "SHARD_BYTES_MAX");
     vecmill_status status = io_read_file(name, &text, VECMILL_E_NOTFOUND, VECMILL_E_INPUT, err);

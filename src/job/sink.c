@@ -1,21 +1,96 @@
-/* sink: see sink.h. */
+/* sink: the files of an output. What is special to a format is in its struct sink_kind. */
 #include "sink.h"
 
-#include "npy.h"
-
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A reason is at most a vecmill_err's message; each byte of it may become three when repaired, and
- * each of those six when quoted. */
+/* The stop flag is checked this often while a slow reader is waited for. */
+#define WAIT_MS 100
+
+/* A reason is at most a vecmill_err's message. Repair makes at most three bytes of one, quoting six. */
 #define REASON_BYTES sizeof(((vecmill_err *)NULL)->message)
+
+/* ---- the buffer of one file ---- */
+
+/* The descriptor's O_NONBLOCK may belong to other processes, so it is left alone: a pipe that poll
+ * calls ready takes PIPE_BUF bytes without blocking. Once stopped, the reader gets what it has room
+ * for. */
+static vecmill_status write_to_reader(struct sink_file *f, size_t bytes, vecmill_err *err)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        const bool stopped = f->stop != NULL && atomic_load(f->stop) != 0;
+        struct pollfd p = {.fd = f->fd, .events = POLLOUT};
+        const int ready = poll(&p, 1, stopped ? 0 : WAIT_MS);
+        if (ready == 0 && stopped)
+            return err_set(err, VECMILL_E_STOPPED, "stopped while waiting for the reader of %s",
+                           f->name);
+        if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+        const ssize_t n = write(f->fd, f->data + done, num_min(bytes - done, PIPE_BUF));
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR && errno != EAGAIN)
+            return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be written", f->name);
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status write_out(struct sink_file *f, vecmill_err *err)
+{
+    const size_t bytes = f->used;
+    f->used = 0;
+    if (bytes == 0) return VECMILL_OK;
+    if (f->waits) return write_to_reader(f, bytes, err);
+    return io_write(f->fd, f->data, bytes, f->name, VECMILL_E_OUTPUT, err);
+}
+
+vecmill_status sink_write(struct sink_file *f, const void *data, size_t bytes, vecmill_err *err)
+{
+    const char *from = data;
+    while (bytes > 0) {
+        const size_t n = num_min(bytes, SINK_BUFFER_BYTES - f->used);
+        memcpy(f->data + f->used, from, n);
+        f->used += n;
+        f->total += n;
+        from += n;
+        bytes -= n;
+        if (f->used == SINK_BUFFER_BYTES) VM_TRY(write_out(f, err));
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status sink_write_text(struct sink_file *f, const char *text, vecmill_err *err)
+{
+    return sink_write(f, text, strlen(text), err);
+}
+
+vecmill_status sink_write_u64(struct sink_file *f, uint64_t value, vecmill_err *err)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return sink_write_text(f, text, err);
+}
+
+vecmill_status sink_write_reason(struct sink *s, struct sink_file *f, const char *reason,
+                                 vecmill_err *err)
+{
+    uint64_t replaced;
+    char *valid = s->scratch, *quoted = s->scratch + 3 * REASON_BYTES;
+    const size_t bytes = utf8_repair(reason, strlen(reason), valid, &replaced);
+    return sink_write(f, quoted, jsonx_quote(valid, bytes, quoted), err);
+}
+
+/* ---- opening ---- */
 
 void sink_layout(struct sink *s, struct arena *a)
 {
     for (size_t i = 0; i < PATHS_FILES; i++)
-        s->files[i].buf.data = arena_take(a, OUTBUF_BYTES, 64);
+        s->files[i].data = arena_take(a, SINK_BUFFER_BYTES, 64);
     s->scratch = arena_take(a, (3 + 18) * REASON_BYTES + 2, 1);
 }
 
@@ -23,30 +98,31 @@ vecmill_status sink_init(struct sink *s, const struct paths *paths, uint32_t dim
                          const atomic_int *stop, vecmill_err *err)
 {
     s->paths = paths;
+    s->kind = sink_kinds[paths->format];
     s->dim = dim;
     s->n_rows = 0;
     for (size_t i = 0; i < PATHS_FILES; i++)
         s->files[i].out.fd = -1;
     if (!paths->standard) return VECMILL_OK;
     struct stat st;
-    struct outbuf *o = &s->files[PATHS_OUTPUT].buf;
+    struct sink_file *f = &s->files[PATHS_OUTPUT];
     if (fstat(STDOUT_FILENO, &st) != 0)
         return err_sys(err, VECMILL_E_OUTPUT, errno, "standard output cannot be written");
-    o->fd = STDOUT_FILENO;
-    o->name = "standard output";
-    o->waits = !S_ISREG(st.st_mode); /* only a file is always ready for more */
-    o->stop = stop;
+    f->fd = STDOUT_FILENO;
+    f->name = "standard output";
+    f->waits = !S_ISREG(st.st_mode); /* only a file is always ready for more */
+    f->stop = stop;
     return VECMILL_OK;
 }
 
-/* A part that was opened, `bytes` of it written before. */
+/* A part was opened, and `bytes` of it were written before. */
 static void file_begin(struct sink_file *file, uint64_t bytes)
 {
-    file->buf.fd = file->out.fd;
-    file->buf.name = file->out.path;
-    file->buf.total = bytes;
+    file->fd = file->out.fd;
+    file->name = file->out.path;
+    file->total = bytes;
     file->synced = UINT64_MAX;   /* a cut may not be on the medium either */
-    file->out.named = bytes > 0; /* a checkpoint has told of it */
+    file->out.named = bytes > 0; /* a checkpoint has recorded it */
 }
 
 vecmill_status sink_lock(struct sink *s, vecmill_err *err)
@@ -59,13 +135,14 @@ vecmill_status sink_lock(struct sink *s, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* What a killed run left of a file that this one may have no use for; taken over, so that one that is
- * being written stays. What cannot be removed is told of when it is in the way. */
-static void remove_stale(const struct place *place)
+/* Removes the part that a killed run left of a file that this run may not write. It is taken over
+ * first, so that one which is being written stays. If it cannot be removed and is in the way, whoever
+ * opens it reports that. */
+static void remove_stale_part(const struct paths_file *file)
 {
     struct io_out out;
-    if (place->given[0] == 0 || !io_exists(place->part)) return;
-    if (io_out_reopen(place->given, false, 0, VECMILL_E_OUTPUT, &out, NULL) == VECMILL_OK)
+    if (file->given[0] == 0 || !io_exists(file->part)) return;
+    if (io_out_reopen(file->given, false, 0, VECMILL_E_OUTPUT, &out, NULL) == VECMILL_OK)
         io_out_drop(&out);
 }
 
@@ -74,34 +151,34 @@ vecmill_status sink_start(struct sink *s, vecmill_err *err)
     struct sink_file *file = &s->files[PATHS_OUTPUT];
     if (!s->paths->standard) VM_TRY(io_out_cut(&file->out, 0, err));
     for (size_t i = 0; i < PATHS_OUTPUT; i++)
-        remove_stale(&s->paths->files[i]);
-    remove_stale(&s->paths->journal); /* nobody makes one but under the lock of the output's part */
-    remove_stale(&s->paths->shard);   /* likewise */
-    if (!s->paths->npy) return VECMILL_OK;
-    char header[NPY_HEADER_BYTES];
-    npy_header(0, s->dim, header);
-    return outbuf_put(&file->buf, header, sizeof header, err);
+        remove_stale_part(&s->paths->files[i]);
+    /* These two are made only under the lock of the output's part, which we hold. */
+    remove_stale_part(&s->paths->journal);
+    remove_stale_part(&s->paths->shard);
+    if (s->kind->header == NULL) return VECMILL_OK;
+    char header[SINK_HEADER_MAX];
+    return sink_write(file, header, s->kind->header(0, s->dim, header), err);
 }
 
 vecmill_status sink_reopen(struct sink *s, const struct journal_point *point, vecmill_err *err)
 {
     for (size_t i = 0; i < PATHS_FILES; i++) {
-        const struct place *place = &s->paths->files[i];
+        const struct paths_file *file = &s->paths->files[i];
         const unsigned long long bytes = point->files[i].bytes;
         if (bytes == 0 && !(point->complete && i == PATHS_OUTPUT)) continue;
-        if (place->given[0] == 0)
+        if (file->given[0] == 0)
             return err_set(err, VECMILL_E_OUTPUT, "%s: the journal tells of more than one file",
                            s->paths->journal.given);
-        if (!io_exists(place->part)) {
-            if (point->complete) continue; /* placed, or finish.h says what is wrong */
+        if (!io_exists(file->part)) {
+            if (point->complete) continue; /* renamed already, or paths_rename says what is wrong */
             return err_set(err, VECMILL_E_OUTPUT,
                            "%s: is missing, it had %llu bytes when its journal was written "
                            "(--force starts afresh)",
-                           place->part, bytes);
+                           file->part, bytes);
         }
         struct io_out *out = &s->files[i].out;
         struct stat st;
-        VM_TRY(io_out_reopen(place->given, false, PATHS_LOCK_WAIT_MS, VECMILL_E_OUTPUT, out, err));
+        VM_TRY(io_out_reopen(file->given, false, PATHS_LOCK_WAIT_MS, VECMILL_E_OUTPUT, out, err));
         if (fstat(out->fd, &st) != 0)
             return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be looked at", out->part);
         if ((unsigned long long)st.st_size < bytes)
@@ -118,7 +195,7 @@ vecmill_status sink_cut(struct sink *s, const struct journal_point *point, vecmi
     for (size_t i = 0; i < PATHS_FILES; i++) {
         struct sink_file *file = &s->files[i];
         if (file->out.fd < 0) {
-            remove_stale(&s->paths->files[i]);
+            remove_stale_part(&s->paths->files[i]);
             continue;
         }
         VM_TRY(io_out_cut(&file->out, point->files[i].bytes, err));
@@ -128,8 +205,10 @@ vecmill_status sink_cut(struct sink *s, const struct journal_point *point, vecmi
     return VECMILL_OK;
 }
 
-/* At its first line. */
-static vecmill_status side_open(struct sink *s, enum paths_file which, vecmill_err *err)
+/* ---- writing ---- */
+
+/* Errors and ids are created by their first line. */
+static vecmill_status open_side_file(struct sink *s, enum paths_which which, vecmill_err *err)
 {
     struct sink_file *side = &s->files[which];
     if (side->out.fd >= 0) return VECMILL_OK;
@@ -138,161 +217,103 @@ static vecmill_status side_open(struct sink *s, enum paths_file which, vecmill_e
     return VECMILL_OK;
 }
 
-/* A line a row, null where there is no id; rows before the first id are made up for when it comes. */
+/* One line a row, null where there is no id. The first id writes the lines of the rows before it. */
 static vecmill_status put_id(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
     struct sink_file *ids = &s->files[PATHS_IDS];
     if (s->paths->files[PATHS_IDS].given[0] == 0) return VECMILL_OK;
     if (ids->out.fd < 0) {
         if (row->id == NULL) return VECMILL_OK;
-        VM_TRY(side_open(s, PATHS_IDS, err));
+        VM_TRY(open_side_file(s, PATHS_IDS, err));
         for (uint64_t i = 0; i < s->n_rows; i++)
-            VM_TRY(outbuf_put(&ids->buf, "null\n", 5, err));
+            VM_TRY(sink_write(ids, "null\n", 5, err));
     }
-    VM_TRY(outbuf_text(&ids->buf, row->id != NULL ? row->id : "null", err));
-    return outbuf_put(&ids->buf, "\n", 1, err);
-}
-
-/* A reason as JSON. */
-static vecmill_status put_reason(struct sink *s, struct outbuf *o, const char *reason,
-                                 vecmill_err *err)
-{
-    uint64_t replaced;
-    char *valid = s->scratch, *quoted = s->scratch + 3 * REASON_BYTES;
-    const size_t bytes = utf8_repair(reason, strlen(reason), valid, &replaced);
-    return outbuf_put(o, quoted, jsonx_quote(valid, bytes, quoted), err);
+    VM_TRY(sink_write_text(ids, row->id != NULL ? row->id : "null", err));
+    return sink_write(ids, "\n", 1, err);
 }
 
 static vecmill_status put_error(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
     if (s->paths->files[PATHS_ERRORS].given[0] == 0 || row->reason == NULL) return VECMILL_OK;
-    VM_TRY(side_open(s, PATHS_ERRORS, err));
-    struct outbuf *o = &s->files[PATHS_ERRORS].buf;
-    VM_TRY(outbuf_text(o, "{\"index\":", err));
-    VM_TRY(outbuf_u64(o, row->index, err));
-    VM_TRY(outbuf_text(o, ",\"line\":", err));
-    VM_TRY(outbuf_u64(o, row->line, err));
-    VM_TRY(outbuf_text(o, ",\"id\":", err));
-    VM_TRY(outbuf_text(o, row->id != NULL ? row->id : "null", err));
-    VM_TRY(outbuf_text(o, ",\"reason\":", err));
-    VM_TRY(put_reason(s, o, row->reason, err));
-    return outbuf_text(o, "}\n", err);
-}
-
-/* A number that is no document's own id must not stand where ids stand: it may be another's. */
-static vecmill_status put_json_id(const struct sink *s, struct outbuf *o,
-                                  const struct sink_row *row, vecmill_err *err)
-{
-    VM_TRY(outbuf_text(o, "{\"id\":", err));
-    if (row->id == NULL && s->counts) return outbuf_u64(o, row->index, err);
-    if (row->id != NULL && strcmp(row->id, "null") != 0) return outbuf_text(o, row->id, err);
-    VM_TRY(outbuf_text(o, "null,\"index\":", err));
-    return outbuf_u64(o, row->index, err);
-}
-
-/* A row without a vector has none, so that whoever stores rows by their ids cannot take zeros for one. */
-static vecmill_status put_json(struct sink *s, const struct sink_row *row, vecmill_err *err)
-{
-    struct outbuf *o = &s->files[PATHS_OUTPUT].buf;
-    VM_TRY(put_json_id(s, o, row, err));
-    if (row->reason != NULL) {
-        VM_TRY(outbuf_text(o, ",\"embedding\":null,\"error\":", err));
-        VM_TRY(put_reason(s, o, row->reason, err));
-        return outbuf_text(o, "}\n", err);
-    }
-    VM_TRY(outbuf_text(o, ",\"embedding\":[", err));
-    for (uint32_t i = 0; i < s->dim; i++) {
-        if (i > 0) VM_TRY(outbuf_put(o, ",", 1, err));
-        VM_TRY(outbuf_float(o, row->vector[i], err));
-    }
-    return outbuf_text(o, "]}\n", err);
+    VM_TRY(open_side_file(s, PATHS_ERRORS, err));
+    struct sink_file *f = &s->files[PATHS_ERRORS];
+    VM_TRY(sink_write_text(f, "{\"index\":", err));
+    VM_TRY(sink_write_u64(f, row->index, err));
+    VM_TRY(sink_write_text(f, ",\"line\":", err));
+    VM_TRY(sink_write_u64(f, row->line, err));
+    VM_TRY(sink_write_text(f, ",\"id\":", err));
+    VM_TRY(sink_write_text(f, row->id != NULL ? row->id : "null", err));
+    VM_TRY(sink_write_text(f, ",\"reason\":", err));
+    VM_TRY(sink_write_reason(s, f, row->reason, err));
+    return sink_write_text(f, "}\n", err);
 }
 
 vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
     VM_TRY(put_error(s, row, err));
     VM_TRY(put_id(s, row, err));
-    if (s->paths->npy)
-        VM_TRY(outbuf_put(&s->files[PATHS_OUTPUT].buf, row->vector, s->dim * sizeof(float), err));
-    else
-        VM_TRY(put_json(s, row, err));
+    VM_TRY(s->kind->put(s, row, err));
     s->n_rows++;
     return VECMILL_OK;
 }
 
-vecmill_status sink_copy(struct sink *s, enum paths_file which, const void *data, size_t bytes,
+vecmill_status sink_copy(struct sink *s, enum paths_which which, const void *data, size_t bytes,
                          vecmill_err *err)
 {
-    if (which != PATHS_OUTPUT) VM_TRY(side_open(s, which, err));
-    return outbuf_put(&s->files[which].buf, data, bytes, err);
+    if (which != PATHS_OUTPUT) VM_TRY(open_side_file(s, which, err));
+    return sink_write(&s->files[which], data, bytes, err);
 }
 
 vecmill_status sink_flush(struct sink *s, vecmill_err *err)
 {
-    return s->paths->standard ? outbuf_flush(&s->files[PATHS_OUTPUT].buf, err) : VECMILL_OK;
+    return s->paths->standard ? write_out(&s->files[PATHS_OUTPUT], err) : VECMILL_OK;
 }
 
-static vecmill_status sync_all(struct sink *s, vecmill_err *err)
-{
-    /* All that may want space first, so that a full disk is met before anything is synced. */
-    for (size_t i = 0; i < PATHS_FILES; i++)
-        VM_TRY(outbuf_flush(&s->files[i].buf, err));
-    for (size_t i = 0; i < PATHS_FILES; i++) {
-        struct sink_file *file = &s->files[i];
-        if (file->out.fd < 0 || file->synced == file->buf.total) continue;
-        VM_TRY(io_out_sync(&file->out, err));
-        file->synced = file->buf.total;
-    }
-    return VECMILL_OK;
-}
-
-static vecmill_status describe(const struct sink *s, struct journal_point *point, vecmill_err *err)
-{
-    for (size_t i = 0; i < PATHS_FILES; i++) {
-        const struct sink_file *file = &s->files[i];
-        struct stat st;
-        point->files[i] = (struct journal_file){.bytes = 0};
-        if (file->out.fd < 0) continue;
-        if (fstat(file->out.fd, &st) != 0)
-            return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be looked at", file->out.part);
-        point->files[i] = (struct journal_file){
-            .bytes = file->buf.total, .inode = (uint64_t)st.st_ino, .mtime_ns = io_mtime_ns(&st)};
-    }
-    return VECMILL_OK;
-}
+/* ---- checkpoints ---- */
 
 vecmill_status sink_sync(struct sink *s, struct journal_point *point, vecmill_err *err)
 {
-    VM_TRY(sync_all(s, err));
-    return describe(s, point, err);
+    /* Write everything first, so that a full disk is met before anything is synced. */
+    for (size_t i = 0; i < PATHS_FILES; i++)
+        VM_TRY(write_out(&s->files[i], err));
+    for (size_t i = 0; i < PATHS_FILES; i++) {
+        struct sink_file *file = &s->files[i];
+        if (file->out.fd < 0 || file->synced == file->total) continue;
+        VM_TRY(io_out_sync(&file->out, err));
+        file->synced = file->total;
+    }
+    for (size_t i = 0; i < PATHS_FILES; i++) {
+        const struct sink_file *file = &s->files[i];
+        struct stat st;
+        point->files[i] = (struct paths_stamp){.bytes = 0};
+        if (file->out.fd < 0) continue;
+        if (fstat(file->out.fd, &st) != 0)
+            return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be looked at", file->out.part);
+        point->files[i] = (struct paths_stamp){
+            .bytes = file->total, .inode = (uint64_t)st.st_ino, .mtime_ns = io_mtime_ns(&st)};
+    }
+    return VECMILL_OK;
 }
 
 vecmill_status sink_finish(struct sink *s, struct journal_point *point, vecmill_err *err)
 {
     struct sink_file *output = &s->files[PATHS_OUTPUT];
-    if (s->paths->npy) {
-        char header[NPY_HEADER_BYTES];
-        npy_header(s->n_rows, s->dim, header);
-        VM_TRY(outbuf_flush(&output->buf, err));
-        VM_TRY(io_out_write_at(&output->out, header, sizeof header, 0, err));
+    if (s->kind->header != NULL) { /* again, now that the number of rows is known */
+        char header[SINK_HEADER_MAX];
+        const size_t bytes = s->kind->header(s->n_rows, s->dim, header);
+        VM_TRY(write_out(output, err));
+        VM_TRY(io_out_write_at(&output->out, header, bytes, 0, err));
         output->synced = 0;
     }
     return sink_sync(s, point, err);
 }
 
-static bool has_output(const struct sink *s)
-{
-    return io_exists(s->paths->files[PATHS_OUTPUT].given);
-}
+/* ---- the ends ---- */
 
-void sink_unlock(struct sink *s)
+vecmill_status sink_place(struct sink *s, const struct journal_point *point, bool *placed,
+                          vecmill_err *err)
 {
-    struct io_out *output = &s->files[PATHS_OUTPUT].out;
-    struct stat st;
-    const bool marks = has_output(s) && !io_exists(s->paths->journal.real);
-    if (output->fd >= 0 && fstat(output->fd, &st) == 0 && st.st_size == 0 && !marks)
-        io_out_drop(output);
-    sink_leave(s);
+    return paths_rename(s->paths, point->files, placed, err);
 }
 
 void sink_leave(struct sink *s)
@@ -301,11 +322,26 @@ void sink_leave(struct sink *s)
         io_out_leave(&s->files[i].out);
 }
 
+static bool has_older_output(const struct sink *s)
+{
+    return io_exists(s->paths->files[PATHS_OUTPUT].given);
+}
+
+void sink_unlock(struct sink *s)
+{
+    struct io_out *output = &s->files[PATHS_OUTPUT].out;
+    struct stat st;
+    const bool is_mark = has_older_output(s) && !io_exists(s->paths->journal.real);
+    if (output->fd >= 0 && fstat(output->fd, &st) == 0 && st.st_size == 0 && !is_mark)
+        io_out_drop(output);
+    sink_leave(s);
+}
+
 void sink_drop(struct sink *s, bool mark)
 {
     struct io_out *output = &s->files[PATHS_OUTPUT].out;
     if (s->paths->standard) sink_flush(s, NULL); /* whole lines that were computed */
-    if (mark && output->fd >= 0 && has_output(s)) {
+    if (mark && output->fd >= 0 && has_older_output(s)) {
         io_out_cut(output, 0, NULL);
         io_out_leave(output);
     }

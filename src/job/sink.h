@@ -1,85 +1,120 @@
-/* sink: where rows go, with what stands beside them.
+/* sink: where rows go, and the files that come with them.
  *
- * OUTPUT.npy comes with OUTPUT.npy.ids.jsonl where an id occurs; every file output comes with
- * OUTPUT.errors.jsonl when a document failed. All are written as parts, which finish.h gives their
- * names. Promises: rows are whole, and in order; what was synced can be gone on from after any end.
- * Does not know when to sync, nor what becomes of the parts. */
+ * An output of a kind with has_ids_file (kinds.h) comes with OUTPUT.ids.jsonl when an id occurs. Every
+ * file output comes with OUTPUT.errors.jsonl when a document failed. All are written as parts, which
+ * sink_place renames.
+ * Promises: rows are whole and in order; after any end, a run can continue from what was synced.
+ * Memory is fixed: three buffers. Does not know when to sync.
+ *
+ * Runs and merges use no other way to an output. So a sink that is no file (a database, whose
+ * checkpoint is a transaction) is another body for start, reopen, cut, put, sync, place and drop; what
+ * it needs to continue goes into journal_point.cursor. */
 #ifndef JOB_SINK_H
 #define JOB_SINK_H
 
+#include <stdatomic.h>
+
 #include "journal.h"
-#include "outbuf.h"
+#include "kinds.h"
 #include "paths.h"
 
 #include "base/base.h"
 
-/* Everything about one document that is written. */
+#define SINK_BUFFER_BYTES ((size_t)64 << 10)
+
+/* All that is written about one document. */
 struct sink_row {
     uint64_t index, line;
     const char *id;      /* JSON; NULL: none */
     const char *reason;  /* NULL, or why there is no vector */
-    const float *vector; /* [dim]; zeros when it failed, which JSON has no use for */
+    const float *vector; /* [dim]; zeros when there is none */
 };
 
+/* A file being written through a fixed buffer. */
 struct sink_file {
     struct io_out out; /* not open: standard output, or no byte has come yet */
-    struct outbuf buf;
-    uint64_t synced; /* of buf.total, what is on the medium; UINT64_MAX: not known */
+    int fd;            /* of `out`, or standard output */
+    const char *name;  /* for messages; borrowed */
+    char *data;        /* [SINK_BUFFER_BYTES], not yet written */
+    size_t used;
+    uint64_t total;  /* bytes put, an earlier run's included: the offset of the next one */
+    uint64_t synced; /* of `total`, what is on the medium; UINT64_MAX: not known */
+    bool waits;      /* not a regular file: its reader may stall */
+    /* NULL, or nonzero: stop waiting for that reader, and drop what it would not take. */
+    const atomic_int *stop;
 };
 
 struct sink {
     const struct paths *paths; /* borrowed while it is open */
+    const struct sink_kind *kind;
     uint32_t dim;
     uint64_t n_rows;
-    bool counts; /* documents have no ids but their indices: lines of text */
+    bool index_is_id; /* a document without an id has its index for one (lines of text) */
     struct sink_file files[PATHS_FILES];
-    char *scratch; /* a reason repaired and quoted */
+    char *scratch; /* a reason, repaired and quoted */
 };
 
 void sink_layout(struct sink *s, struct arena *a);
 
-/* First of all. stop, which may be NULL, ends a wait for the reader of standard output. Opens nothing,
- * but looks at standard output. E_OUTPUT. */
+/* Call first. stop may be NULL; it ends a wait for the reader of standard output. Opens nothing, but
+ * checks standard output. E_OUTPUT. */
 vecmill_status sink_init(struct sink *s, const struct paths *paths, uint32_t dim,
                          const atomic_int *stop, vecmill_err *err);
 
-/* Locks the output's part, with what it holds; none for standard output. E_OUTPUT, also when another
- * process writes it. */
+/* Locks the output's part and keeps its content; nothing for standard output. E_OUTPUT, also when
+ * another process writes it. */
 vecmill_status sink_lock(struct sink *s, vecmill_err *err);
-/* Gives the lock back; an empty part, which sink_lock may have made, goes, unless it is a mark as of
- * sink_drop. */
+/* Undoes sink_lock. Removes an empty part, which sink_lock may have made, unless it is a mark (see
+ * sink_drop). */
 void sink_unlock(struct sink *s);
-/* From the beginning: empties what is locked, and removes what killed runs left. E_OUTPUT. */
+/* Starts at the beginning: empties the locked part and removes what killed runs left. E_OUTPUT. */
 vecmill_status sink_start(struct sink *s, vecmill_err *err);
 
-/* Locks the parts that a checkpoint tells of, and checks that they are there in full; changes nothing. Of a
- * complete run those that are still parts. E_OUTPUT. */
+/* Locks the parts that a checkpoint names and checks that none is shorter; changes nothing. Of a
+ * complete run, those that are still parts. E_OUTPUT. */
 vecmill_status sink_reopen(struct sink *s, const struct journal_point *point, vecmill_err *err);
-/* From there on: cuts them to what the checkpoint tells, and removes those it does not tell of. */
+/* Continues there: cuts the parts to the checkpoint's sizes and removes those it does not name. */
 vecmill_status sink_cut(struct sink *s, const struct journal_point *point, vecmill_err *err);
 
-/* The next row; rows come in order. */
+/* Writes the next row. */
 vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err *err);
 
-/* Bytes of one of the files as another sink wrote them; errors and ids come to be with their first. The
- * caller counts n_rows. */
-vecmill_status sink_copy(struct sink *s, enum paths_file which, const void *data, size_t bytes,
+/* Appends bytes that another sink wrote to the same file. Errors and ids are created by their first
+ * bytes. The caller counts n_rows. */
+vecmill_status sink_copy(struct sink *s, enum paths_which which, const void *data, size_t bytes,
                          vecmill_err *err);
 
-/* The reader of standard output gets what there is. */
+/* Gives the reader of standard output what there is; nothing for files. */
 vecmill_status sink_flush(struct sink *s, vecmill_err *err);
 
-/* All rows so far onto the medium, and what the parts are then into *point. E_OUTPUT. */
+/* Puts all rows so far onto the medium, then describes the parts in *point. E_OUTPUT. */
 vecmill_status sink_sync(struct sink *s, struct journal_point *point, vecmill_err *err);
-/* The same behind the last row: the parts are final. E_OUTPUT; E_STOPPED while the reader of standard
- * output is waited for. */
+/* The same after the last row: the parts are final. E_OUTPUT; E_STOPPED while waiting for the reader
+ * of standard output. */
 vecmill_status sink_finish(struct sink *s, struct journal_point *point, vecmill_err *err);
+/* Renames the parts of a finished sink; *placed as of paths_rename. E_OUTPUT. */
+vecmill_status sink_place(struct sink *s, const struct journal_point *point, bool *placed,
+                          vecmill_err *err);
 
-/* Closes; the parts stay. */
+/* Closes and keeps the parts. */
 void sink_leave(struct sink *s);
-/* Closes and removes the parts. mark: another run may go on where this one ends; then, where an output is
- * in place, which is an earlier run's, the output's part stays, empty, so that job_check does not take
- * that output for this run's. */
+/* Closes and removes the parts. mark: the user may run this again with --resume. If an older output is
+ * in place, an empty part is kept then, so that job_check does not take that output for this run's. */
 void sink_drop(struct sink *s, bool mark);
+
+/* ---- for a kind's put ---- */
+
+/* E_OUTPUT, or E_STOPPED when the reader stalls and the stop flag is set. */
+vecmill_status sink_write(struct sink_file *f, const void *data, size_t bytes, vecmill_err *err);
+vecmill_status sink_write_text(struct sink_file *f, const char *text, vecmill_err *err);
+vecmill_status sink_write_u64(struct sink_file *f, uint64_t value, vecmill_err *err);
+/* A reason as a JSON string. */
+vecmill_status sink_write_reason(struct sink *s, struct sink_file *f, const char *reason,
+                                 vecmill_err *err);
+
+/* sink_jsonl.c. A float as JSON: the fewest of 7 to 9 digits that read back as the same float32,
+ * trailing zeros removed; null for NaN and infinities. Not terminated; returns the bytes. */
+#define SINK_FLOAT_MAX 24u
+size_t sink_float_text(float value, char out[SINK_FLOAT_MAX]);
 
 #endif

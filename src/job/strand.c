@@ -19,7 +19,7 @@ vecmill_status strand_open(struct strand *s, const char *output, const char *end
     s->left = file->bytes;
     s->digest = file->digest;
     s->pos = s->bytes = 0;
-    VM_TRY(paths_beside(output, ending, path, err));
+    VM_TRY(paths_join(output, ending, path, err));
     s->hash = XXH3_createState();
     if (s->hash == NULL)
         return err_set(err, VECMILL_E_MEMORY, "there is no memory to read %s", path);
@@ -57,7 +57,7 @@ vecmill_status strand_peek(struct strand *s, size_t least, const unsigned char *
     if (there < least && s->left > 0) {
         char path[IO_PATH_MAX];
         size_t got;
-        VM_TRY(paths_beside(s->output, s->ending, path, err));
+        VM_TRY(paths_join(s->output, s->ending, path, err));
         memmove(s->data, s->data + s->pos, there);
         s->pos = 0;
         s->bytes = there;

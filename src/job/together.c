@@ -12,7 +12,7 @@
 static bool beside(const char *output, const char *ending)
 {
     char path[IO_PATH_MAX];
-    return paths_beside(output, ending, path, NULL) == VECMILL_OK && io_exists(path);
+    return paths_join(output, ending, path, NULL) == VECMILL_OK && io_exists(path);
 }
 
 static vecmill_status read_one(const char *output, struct shard *shard, vecmill_err *err)
@@ -56,9 +56,9 @@ static const char *differ(const struct shard *a, const struct shard *b, char *te
                  "of models %.8s of %u dimensions and %.8s of %u (model, precision, --max-length, "
                  "--long or version differ)",
                  x->identity, x->dim, y->identity, y->dim);
-    else if (x->npy != y->npy)
+    else if (x->output_format != y->output_format)
         snprintf(text, room, "in other formats");
-    else if (x->format != y->format)
+    else if (x->input_format != y->input_format)
         snprintf(text, room, "read with other --input-format");
     else if (x->field != y->field || x->id_field != y->id_field)
         snprintf(text, room, "read with other --field, --encoding, --delimiter or --id-field");

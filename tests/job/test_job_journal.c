@@ -15,8 +15,8 @@
 static const struct journal_run some_run = {.identity = "0123456789abcdef0123456789abcdef",
                                             .isa = "avx512",
                                             .dim = 3,
-                                            .npy = true,
-                                            .format = READER_CSV,
+                                            .output_format = SINK_NPY,
+                                            .input_format = READER_CSV,
                                             .max_document = 1000,
                                             .field = 77,
                                             .id_field = UINT64_MAX,
@@ -65,12 +65,12 @@ static struct paths paths; /* "out", "j" */
 /* A journal with checkpoints of 0, 1, ... n documents, the last `complete`; closed. Its path. */
 static const char *make(uint64_t n, bool complete)
 {
-    struct place *place = &paths.journal;
-    snprintf(paths.files[PATHS_OUTPUT].given, sizeof place->given, "%s", kit_path("out"));
-    snprintf(place->given, sizeof place->given, "%s", kit_path("j"));
-    memcpy(place->real, place->given, sizeof place->real);
+    struct paths_file *file = &paths.journal;
+    snprintf(paths.files[PATHS_OUTPUT].given, sizeof file->given, "%s", kit_path("out"));
+    snprintf(file->given, sizeof file->given, "%s", kit_path("j"));
+    memcpy(file->real, file->given, sizeof file->real);
     struct journal j;
-    assert_int_equal(journal_create(place, &some_run, &j, NULL), VECMILL_OK);
+    assert_int_equal(journal_create(file, &some_run, &j, NULL), VECMILL_OK);
     for (uint64_t i = 1; i <= n; i++) {
         struct journal_point point = point_of(i);
         point.complete = complete && i == n;
@@ -78,7 +78,7 @@ static const char *make(uint64_t n, bool complete)
         assert_int_equal(point.sequence, i + 1);
     }
     journal_close(&j);
-    return place->real;
+    return file->real;
 }
 
 static void written_and_read(void **state)
@@ -93,9 +93,9 @@ static void written_and_read(void **state)
         assert_int_equal(journal_read(&j, &run, &point, NULL), VECMILL_OK);
         assert_string_equal(run.identity, some_run.identity);
         assert_string_equal(run.isa, some_run.isa);
-        assert_true(run.dim == 3 && run.npy && run.format == READER_CSV &&
-                    run.max_document == 1000 && run.field == 77 && run.id_field == UINT64_MAX &&
-                    run.shard == 2 && run.shards == 7);
+        assert_true(run.dim == 3 && run.output_format == SINK_NPY &&
+                    run.input_format == READER_CSV && run.max_document == 1000 && run.field == 77 &&
+                    run.id_field == UINT64_MAX && run.shard == 2 && run.shards == 7);
         assert_point(&point, n);
         assert_int_equal(point.complete, n == 5);
         /* And on from there. */

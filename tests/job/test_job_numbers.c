@@ -1,5 +1,5 @@
 /* Numbers as text: every float32 that is written reads back as itself, in few digits, as JSON. */
-#include "job/outbuf.h"
+#include "job/sink.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -13,9 +13,9 @@
 
 static const char *text_of(float value)
 {
-    static char text[OUTBUF_FLOAT_MAX + 1];
-    const size_t n = outbuf_float_text(value, text);
-    assert_true(n <= OUTBUF_FLOAT_MAX);
+    static char text[SINK_FLOAT_MAX + 1];
+    const size_t n = sink_float_text(value, text);
+    assert_true(n <= SINK_FLOAT_MAX);
     text[n] = 0;
     return text;
 }

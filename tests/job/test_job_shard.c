@@ -407,8 +407,8 @@ static void damaged(void **state)
 static const struct shard some = {.run = {.identity = "0123456789abcdef0123456789abcdef",
                                           .isa = "avx512",
                                           .dim = 3,
-                                          .npy = true,
-                                          .format = READER_CSV,
+                                          .output_format = SINK_NPY,
+                                          .input_format = READER_CSV,
                                           .max_document = 1000,
                                           .field = 77,
                                           .id_field = UINT64_MAX,
@@ -437,7 +437,7 @@ static void told_and_read(void **state)
     }
     assert_string_equal(read.run.identity, some.run.identity);
     assert_true(read.input.digest == some.input.digest && read.rows == 3 && read.tokens == 99 &&
-                read.run.id_field == UINT64_MAX && read.run.format == READER_CSV);
+                read.run.id_field == UINT64_MAX && read.run.input_format == READER_CSV);
     for (size_t cut = 0; cut < bytes - 1; cut++)
         assert_int_equal(shard_parse(text, cut, "x", &read, &err), VECMILL_E_INPUT);
     for (int i = 0; i < 8; i++) {
@@ -448,7 +448,7 @@ static void told_and_read(void **state)
         if (i == 3) lie.files[PATHS_OUTPUT].is_there = false;
         if (i == 4) lie.files[PATHS_OUTPUT].bytes++;
         if (i == 5) lie.truncated = 4;
-        if (i == 6) lie.run.npy = false, lie.files[PATHS_IDS].is_there = true;
+        if (i == 6) lie.run.output_format = SINK_JSONL, lie.files[PATHS_IDS].is_there = true;
         if (i == 7) lie.input.record = 9;
         const size_t n = shard_encode(&lie, text);
         assert_int_equal(shard_parse(text, n, "x", &read, &err), VECMILL_E_INPUT);

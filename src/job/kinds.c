@@ -1,0 +1,43 @@
+/* kinds: the tables, and the choice by name. */
+#include "kinds.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define SINK_EXTERN(NAME, name) extern const struct sink_kind sink_kind_##name;
+SINK_KINDS(SINK_EXTERN)
+#undef SINK_EXTERN
+
+const struct sink_kind *const sink_kinds[SINK_FORMATS] = {
+#define SINK_ROW(NAME, name) [SINK_##NAME] = &sink_kind_##name,
+    SINK_KINDS(SINK_ROW)
+#undef SINK_ROW
+};
+
+static bool ends_with(const char *path, const char *ending)
+{
+    const size_t path_bytes = strlen(path), n = strlen(ending);
+    return path_bytes > n && strcasecmp(path + path_bytes - n, ending) == 0;
+}
+
+vecmill_status sink_kind_choose(const char *output, enum sink_format *format, vecmill_err *err)
+{
+    *format = SINK_JSONL;
+    if (strcmp(output, "-") == 0) return VECMILL_OK;
+    for (unsigned i = 0; i < SINK_FORMATS; i++) {
+        *format = (enum sink_format)i;
+        if (ends_with(output, sink_kinds[i]->ending)) return VECMILL_OK;
+    }
+    return err_set(err, VECMILL_E_USAGE, "%s: ends in neither .npy nor .jsonl", output);
+}
+
+bool sink_kind_fits(enum sink_format format, uint64_t rows, uint32_t dim, uint64_t bytes)
+{
+    const struct sink_kind *kind = sink_kinds[format];
+    char header[SINK_HEADER_MAX];
+    size_t all;
+    if (kind->row_bytes == NULL) return rows == 0 || bytes > 0;
+    const size_t front = kind->header != NULL ? kind->header(rows, dim, header) : 0;
+    return num_mul((size_t)rows, kind->row_bytes(dim), &all) && num_add(all, front, &all) &&
+           bytes == all;
+}

@@ -1,0 +1,107 @@
+/* sink_jsonl: one JSON object a row, and floats as text. */
+#include "sink.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Writes value with at least `least` digits; returns the bytes. */
+static size_t put_digits(uint64_t value, size_t least, char *out)
+{
+    char reversed[20];
+    size_t n = 0;
+    while (value > 0 || n < least) {
+        reversed[n++] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = reversed[n - 1 - i];
+    return n;
+}
+
+/* The distance within which a decimal reads back as x for certain: a little less than half the gap to
+ * the nearer neighbour, so that the rounding of the double it is compared with cannot matter. */
+static double nearness(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const double gap = ldexp(1.0, (int)(bits >> 23 & 0xFF) - 150);
+    return (bits & 0x7FFFFF) == 0 ? 0.24 * gap : 0.49 * gap;
+}
+
+size_t sink_float_text(float value, char out[SINK_FLOAT_MAX])
+{
+    static const double power[] = {1e0, 1e1, 1e2, 1e3,  1e4,  1e5,  1e6,
+                                   1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13};
+    if (!isfinite(value)) {
+        memcpy(out, "null", 4);
+        return 4;
+    }
+    const float size = fabsf(value);
+    size_t used = 0;
+    if (signbit(value)) out[used++] = '-';
+    if (size == 0.0f) {
+        out[used++] = '0';
+        return used;
+    }
+    /* Components of normalized vectors are between; the few others may take longer. */
+    if ((double)size < 1e-5 || (double)size >= 1e8)
+        return (size_t)snprintf(out, SINK_FLOAT_MAX, "%.9g", (double)value);
+
+    /* 10^(whole - 1) <= size < 10^whole, whole from -4 to 8. */
+    int whole = 8;
+    while (whole > 0 && (double)size < power[whole - 1])
+        whole--;
+    while (whole <= 0 && (double)size * power[1 - whole] < 1.0)
+        whole--;
+    const double near = nearness(size);
+    uint64_t scaled = 0;
+    int decimals = 0;
+    for (int n = 7; n <= 9; n++) {
+        decimals = n > whole ? n - whole : 0;
+        scaled = (uint64_t)((double)size * power[decimals] + 0.5);
+        if (fabs((double)scaled / power[decimals] - (double)size) < near) break;
+    }
+    while (decimals > 0 && scaled % 10 == 0) {
+        scaled /= 10;
+        decimals--;
+    }
+    const uint64_t unit = (uint64_t)power[decimals];
+    used += put_digits(scaled / unit, 1, out + used);
+    if (decimals == 0) return used;
+    out[used++] = '.';
+    return used + put_digits(scaled % unit, (size_t)decimals, out + used);
+}
+
+/* The index is never written as the id of a document that has none: it may be another document's id. */
+static vecmill_status put_json_id(const struct sink *s, struct sink_file *f,
+                                  const struct sink_row *row, vecmill_err *err)
+{
+    VM_TRY(sink_write_text(f, "{\"id\":", err));
+    if (row->id == NULL && s->index_is_id) return sink_write_u64(f, row->index, err);
+    if (row->id != NULL && strcmp(row->id, "null") != 0) return sink_write_text(f, row->id, err);
+    VM_TRY(sink_write_text(f, "null,\"index\":", err));
+    return sink_write_u64(f, row->index, err);
+}
+
+/* A failed document has null and not zeros, so that nobody stores zeros as its vector. */
+static vecmill_status put_json_row(struct sink *s, const struct sink_row *row, vecmill_err *err)
+{
+    struct sink_file *f = &s->files[PATHS_OUTPUT];
+    VM_TRY(put_json_id(s, f, row, err));
+    if (row->reason != NULL) {
+        VM_TRY(sink_write_text(f, ",\"embedding\":null,\"error\":", err));
+        VM_TRY(sink_write_reason(s, f, row->reason, err));
+        return sink_write_text(f, "}\n", err);
+    }
+    VM_TRY(sink_write_text(f, ",\"embedding\":[", err));
+    for (uint32_t i = 0; i < s->dim; i++) {
+        char text[1 + SINK_FLOAT_MAX];
+        text[0] = ',';
+        const size_t bytes = 1 + sink_float_text(row->vector[i], text + 1);
+        VM_TRY(sink_write(f, text + (i == 0), bytes - (i == 0), err));
+    }
+    return sink_write_text(f, "]}\n", err);
+}
+
+const struct sink_kind sink_kind_jsonl = {.word = "jsonl", .ending = ".jsonl", .put = put_json_row};
