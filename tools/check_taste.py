@@ -7,8 +7,8 @@
    behind the caller's back (getline, asprintf); no abort, exit or printf to a standard stream in the
    library's rooms.
  - C files: no // comments, no tabs, at most 900 lines (tables, .def and .inc, may be longer and wider);
-   a file opens with a comment. clang-format holds code to 100 columns; a comment, which it leaves
-   alone, may hang over by a word.
+   a file opens with a comment, or, if it is a .c file, with the header of its own name, which does.
+   clang-format holds code to 100 columns; a comment, which it leaves alone, may hang over by a word.
  - Python and shell: no tabs, at most 900 lines.
  - fuzz/: every fuzz_<name>.c is listed in fuzz/meson.build, has a corpus, and says what it needs.
  - Nothing is left for later: the usual markers do not occur.
@@ -62,7 +62,9 @@ def main():
         parts = path.relative_to(root).parts
         for offset in slashes:
             fault(path, text, offset, '// marks a line that is being debugged; comments are /* */')
-        if not text.startswith('/*') and path.suffix in ('.c', '.h'):
+        own_header = re.match(r'#include "(?:\w+/)*' + re.escape(path.stem) + r'\.h"\n', text)
+        if path.suffix in ('.c', '.h') and not text.startswith('/*') and \
+                not (own_header and path.suffix == '.c'):
             fault(path, text, 0, 'does not open with a comment that says what it is')
         for number, line in enumerate(text.splitlines(), 1):
             if '\t' in line:

@@ -172,6 +172,9 @@ class Taste(Tree):
 
     def test_first_comment(self):
         self.expect_taste({'src/text/trie.c': 'int x;\n'}, 'does not open with a comment')
+        self.expect_taste({'src/text/trie.c': '#include "trie.h"\n\nint x;\n'})
+        self.expect_taste({'src/text/trie.c': '#include "other.h"\n\nint x;\n'}, 'does not open with a comment')
+        self.expect_taste({'src/text/trie.h': '#include "trie.h"\n'}, 'does not open with a comment')
 
     def test_form(self):
         self.expect_taste({'src/text/trie.c': '/* t */\n\tint x;\n'}, ':2: has a tab')
