@@ -1,12 +1,12 @@
 """vecmill: text in, vectors out.
 
-    from vecmill import TextEmbedding          # FastEmbed's face
+    from vecmill import TextEmbedding          # FastEmbed's interface
     vectors = list(TextEmbedding("sentence-transformers/all-MiniLM-L6-v2").embed(["hello", "world"]))
 
     from vecmill import Embedder               # vecmill's own
     rows = Embedder().embed(["hello", "world"])   # float32 [2, 384]
 
-Beside them: the exceptions (see _errors: VecmillError is the root of all), and `version`.
+Also here: the exceptions (see _errors; VecmillError is the base class of all), and `version`.
 """
 
 from vecmill._core import version

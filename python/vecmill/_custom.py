@@ -1,8 +1,8 @@
-"""Models that FastEmbed's face adds by hand: a folder whose pooling and normalization are as the caller says.
+"""Custom models of TextEmbedding: a folder whose pooling and normalization are those that the caller chose.
 
-What a model does is decided by its files, for vecmill as for sentence-transformers. So a model with another say
-gets a folder of its own in the cache: links to the model's files, and a modules.json and 1_Pooling/config.json
-with the caller's words.
+For vecmill, as for sentence-transformers, a model's files define what it does. A model with other settings
+therefore gets a folder of its own in the cache: links to the model's files, and a modules.json and
+1_Pooling/config.json with the caller's settings.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _OURS = ("modules.json", "1_Pooling", "vecmill.json")
 
 
 def encoder_folder(model_dir: str) -> str:
-    """Where the encoder's and the tokenizer's files are in a model's folder: the path of modules.json's first
-    module, "" for the folder itself (docs/MODEL.md)."""
+    """Where in a model's folder the encoder's and the tokenizer's files are: the path of the first module of
+    modules.json, "" for the folder itself (docs/MODEL.md)."""
     try:
         with open(os.path.join(model_dir, "modules.json"), encoding="utf-8") as file:
             path = json.load(file)[0].get("path", "")
-    except (OSError, ValueError, LookupError, AttributeError, TypeError):  # what is wrong with it the library says
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):  # the library reports the fault
         return ""
     return path if isinstance(path, str) and os.path.isdir(os.path.join(model_dir, path)) else ""
 
@@ -55,7 +55,7 @@ def _write(folder: str, name: str, content: object) -> None:
 
 @contextlib.contextmanager
 def _made(parent: str) -> Iterator[str]:
-    """A new folder in `parent`. When that is not to be, nothing is left of either."""
+    """A new folder in `parent`. On failure it is removed, as are the parents that were made for it."""
     missing = parent
     while not os.path.isdir(os.path.dirname(missing)):
         missing = os.path.dirname(missing)
@@ -67,7 +67,7 @@ def _made(parent: str) -> Iterator[str]:
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         folder = parent
-        with contextlib.suppress(OSError):  # another process has put something there
+        with contextlib.suppress(OSError):  # another process has put a file there
             while is_new:
                 os.rmdir(folder)
                 folder, is_new = os.path.dirname(folder), folder != missing
@@ -75,8 +75,8 @@ def _made(parent: str) -> Iterator[str]:
 
 
 def _check(made: str, source: str) -> None:
-    """Whether this is a model: its configuration, and the names and shapes of its weights. The message names the
-    caller's folder."""
+    """Checks that this is a model: its configuration, and the names and shapes of its weights. The message names
+    the caller's folder."""
     with tempfile.TemporaryDirectory(prefix="vecmill-") as cache:
         try:
             _core.plan(_programs.native(made) or made, cache_dir=_programs.native(cache), workers=1,
@@ -99,8 +99,8 @@ def fetched_with(name: str, offline: bool, pooling: str, normalize: bool, dim: i
 
 
 def folder_with(model_dir: str, pooling: str, normalize: bool, dim: int, cache_dir: str | None) -> str:
-    """A folder like model_dir, pooled and normalized as said; made once, and found again. ModelError: it is no
-    model; nothing is left."""
+    """A folder like model_dir with this pooling and normalization. It is made once and then found again.
+    ModelError: model_dir is not a model; no folder is left."""
     source = os.path.realpath(model_dir)
     names = sorted(name for name in os.listdir(source) if name not in _OURS)
     key = hashlib.sha256(json.dumps([source, names, pooling, normalize, dim]).encode()).hexdigest()[:24]
@@ -120,5 +120,5 @@ def folder_with(model_dir: str, pooling: str, normalize: bool, dim: int, cache_d
         except OSError:
             if not os.path.isdir(place):
                 raise
-            shutil.rmtree(made)  # another process was quicker
+            shutil.rmtree(made)  # another process was faster
     return place

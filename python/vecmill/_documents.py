@@ -1,7 +1,7 @@
-"""What callers give as documents: text is taken, and what is not is refused with a word about what to pass.
+"""Checks what callers pass as documents. Text is accepted; anything else is refused with advice on what to pass.
 
-Many things can be iterated and are no texts: a dict gives its keys, a DataFrame its columns' names, a file its lines.
-Vectors of those would be wrong, and nobody would see it.
+Many iterables do not contain texts: a dict gives its keys, a DataFrame its columns' names, a file its lines. Vectors
+of those would be wrong, and nothing would show it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_MEMBERS = ("page_content", "text", "content", "document", "body")  # where others keep a document's text
-_NAMES = 6  # of a table's columns that are shown
+_MEMBERS = ("page_content", "text", "content", "document", "body")  # where other libraries keep a document's text
+_NAMES = 6  # this many of a table's column names are shown
 
 
 def _kind(given: Any) -> str:
@@ -29,7 +29,7 @@ def _table(columns: Any) -> str:
 
 
 def _array(given: Any, dtype: Any) -> str | None:
-    """Of NumPy's arrays, and of what has their types."""
+    """For NumPy's arrays, and for objects with a NumPy dtype."""
     dimensions = getattr(given, "ndim", 1)
     if getattr(dtype, "kind", "O") not in "OUTS":
         return f"its values are {dtype}, and vectors are made of str"
@@ -39,7 +39,7 @@ def _array(given: Any, dtype: Any) -> str | None:
 
 
 def _advice(given: Any) -> str | None:
-    """What to pass instead of this; None: it may hold texts."""
+    """What to pass instead of `given`; None: it may contain texts."""
     if isinstance(given, (bytes, bytearray, memoryview)):
         return "pass text, documents.decode('utf-8')"
     if isinstance(given, Mapping):
@@ -62,7 +62,7 @@ def _advice(given: Any) -> str | None:
 
 
 def texts_of(given: Any) -> Iterable[str]:
-    """The documents as an iterable of texts: a str is one document. TypeError: it holds none."""
+    """The documents as an iterable of texts: a str is one document. TypeError: it contains no texts."""
     if isinstance(given, str):
         return [given]
     advice = None if isinstance(given, (list, tuple)) else _advice(given)
@@ -72,15 +72,15 @@ def texts_of(given: Any) -> Iterable[str]:
 
 
 def _missing(given: Any) -> bool:
-    """None, and what tables have for it: NaN, NaT, NA."""
+    """Whether it is None, or a table's missing value: NaN, NaT, NA."""
     try:
         return given is None or bool(given != given)
     except (TypeError, ValueError):
-        return _kind(given) in ("NAType", "NaTType")  # pandas' own: no truth value
+        return _kind(given) in ("NAType", "NaTType")  # pandas' own, which have no truth value
 
 
 def refusal(index: int, given: Any) -> TypeError:
-    """For a document that is no str."""
+    """The exception for a document that is not a str."""
     if isinstance(given, (bytes, bytearray, memoryview)):
         advice = "pass document.decode('utf-8')"
     elif isinstance(given, Mapping):

@@ -1,13 +1,13 @@
 """The exceptions of vecmill.
 
-Every failure of the library or of one of its programs is a VecmillError: its message is one sentence that names
-what, where, and the two numbers that disagree. Each class is also the builtin exception that Python code would
-expect, so that `except ValueError` around FastEmbed goes on to catch what it caught.
+Every failure of the library or of one of its programs is a VecmillError. Its message is one sentence that names
+what failed, where, and the two numbers that disagree. Each class is also the builtin exception that Python code
+expects, so that code with `except ValueError` around FastEmbed still catches the same errors.
 
     VecmillError
     +-- UsageError (ValueError)             an option out of range
-    |   +-- UnsupportedError                asked for what this version, or any CPU engine, does not do
-    +-- NotFoundError (ValueError)          no such model, or it could not be fetched
+    |   +-- UnsupportedError                a request that this version, or any CPU engine, cannot fulfil
+    +-- NotFoundError (ValueError)          the model does not exist, or could not be fetched
     +-- ModelError (ValueError)             a model's files are missing, invalid or changed
     +-- LimitError (ValueError)             a named maximum was reached
     +-- DoesNotFitError (MemoryError)       the plan is over the limit; nothing was begun
@@ -26,23 +26,23 @@ __all__ = [
 
 
 class VecmillError(Exception):
-    """What every failure is."""
+    """The base class of every failure."""
 
 
 class UsageError(VecmillError, ValueError):
-    """An option is out of its range, or two do not go together."""
+    """An option is out of its range, or two options exclude each other."""
 
 
 class UnsupportedError(UsageError):
-    """This version does not do it."""
+    """This version does not support it."""
 
 
 class NotFoundError(VecmillError, ValueError):
-    """There is no such model, or it is not here and could not be fetched."""
+    """The model does not exist, or is not on this machine and could not be fetched."""
 
 
 class ModelError(VecmillError, ValueError):
-    """A model's files are missing, invalid, in disagreement, or were changed while in use."""
+    """A model's files are missing, invalid, contradict each other, or were changed while in use."""
 
 
 class LimitError(VecmillError, ValueError):
@@ -68,8 +68,8 @@ class InternalError(VecmillError, RuntimeError):
 class DocumentError(VecmillError, ValueError):
     """One document could not be embedded; all others can.
 
-    index:  its place among the documents of the call, from 0
-    reason: why, one sentence
+    index:  its position among the documents of the call, from 0
+    reason: why it failed, in one sentence
     """
 
     def __init__(self, index: int, reason: str):
@@ -81,7 +81,7 @@ class DocumentError(VecmillError, ValueError):
         return type(self), (self.index, self.reason)
 
 
-# By the names of vecmill_status.h, without their E_.
+# By the names in vecmill_status.h, without their E_.
 _CLASSES = {
     "USAGE": UsageError,
     "UNSUPPORTED": UnsupportedError,

@@ -1,7 +1,7 @@
-"""vecmill's programs, which lie beside this file: where they are, and what they are asked.
+"""Finds and runs vecmill's programs, which are installed next to this file.
 
-Models' names, their registry and downloads are the program's (docs/HUB.md); a program that is not running costs
-this process nothing.
+The program has the models' names, their registry and their downloads (docs/HUB.md). So they cost this process
+nothing while the program does not run.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _BIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin")
 WORKER = os.path.join(_BIN, "vecmill-worker")
 PROGRAM = os.path.join(_BIN, "vecmill")
 
-_SAYS = "vecmill: "  # before its sentences
-_EXIT = "vecmill exit "  # and before its exit code, where it is asked to say it
+_SAYS = "vecmill: "  # precedes the program's sentences
+_EXIT = "vecmill exit "  # precedes its exit code, where it is asked to print that
 
 
 def run(*words: str, cache_dir: str | None = None, offline: bool = False) -> str:
-    """What `vecmill WORDS` prints. A failure is the exception that its exit code stands for."""
+    """Runs `vecmill WORDS` and returns what it prints. On failure raises the exception for its exit code."""
     env = dict(os.environ)
     if cache_dir is not None:
         env["VECMILL_CACHE"] = cache_dir
@@ -34,8 +34,8 @@ def run(*words: str, cache_dir: str | None = None, offline: bool = False) -> str
     env["VECMILL_SAY_EXIT"] = "1"
     ended = subprocess.run([PROGRAM, *words], env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     answer, lines = os.fsdecode(ended.stdout), os.fsdecode(ended.stderr).splitlines()
-    # The program's own word counts: where this process ignores SIGCHLD, or somebody in it waits for all its children,
-    # its exit code is lost, and Python takes 0 for it.
+    # The exit code that the program prints decides. Where this process ignores SIGCHLD, or code in it waits for all
+    # children, the real exit code is lost, and Python reports 0.
     told = [line.removeprefix(_EXIT) for line in lines if line.startswith(_EXIT)]
     code = int(told[-1]) if told and told[-1].isdecimal() else ended.returncode or None
     if code == 0:
@@ -51,12 +51,12 @@ def run(*words: str, cache_dir: str | None = None, offline: bool = False) -> str
 
 @functools.cache
 def registry() -> tuple[dict[str, Any], ...]:
-    """The models that are known by name (`vecmill models --json`), in the registry's order."""
+    """The models that have a name (`vecmill models --json`), in the registry's order."""
     return tuple(json.loads(line) for line in run("models", "--json").splitlines())
 
 
 def find(name: str) -> dict[str, Any] | None:
-    """A registry entry by name or alias; case does not count."""
+    """A registry entry by name or alias, regardless of case."""
     wanted = name.lower()
     for entry in registry():
         if wanted in (entry["name"].lower(), entry["alias"].lower()):
@@ -65,7 +65,7 @@ def find(name: str) -> dict[str, Any] | None:
 
 
 def folder(model: str, cache_dir: str | None, offline: bool) -> str:
-    """The folder of a model, absolute: a path that is one already, or a name, fetched when it is not here yet."""
+    """The absolute folder of a model. `model` is a folder's path, or a name, which is fetched when it is missing."""
     if os.path.isdir(model) and (os.sep in model or os.path.exists(os.path.join(model, "config.json"))):
         return os.path.abspath(model)
     found = run("pull", model, "--progress", "none", cache_dir=cache_dir, offline=offline).rstrip("\n")
@@ -73,8 +73,8 @@ def folder(model: str, cache_dir: str | None, offline: bool) -> str:
 
 
 def absolute(cache_dir: str | os.PathLike[str] | None) -> str | None:
-    """A cache's folder, as it is now: a working folder may be another one later. None: the programs' own choice,
-    where that does not depend on it."""
+    """The absolute path of a cache, resolved now, since the working folder may change later. None: the programs' own
+    choice, where that does not depend on the working folder."""
     if cache_dir is not None:
         return os.path.abspath(os.path.expanduser(os.fsdecode(cache_dir)))
     named = default_cache()
@@ -82,7 +82,7 @@ def absolute(cache_dir: str | os.PathLike[str] | None) -> str | None:
 
 
 def native(path: str | None) -> str | bytes | None:
-    """A path as the library takes it: one whose name is no UTF-8 as its bytes."""
+    """A path as the library takes it: as bytes if its name is not valid UTF-8."""
     try:
         return path if path is None or path.encode() else path
     except UnicodeEncodeError:
@@ -90,11 +90,11 @@ def native(path: str | None) -> str | bytes | None:
 
 
 def default_cache() -> str:
-    """The cache where none is named, as the programs choose it (docs/CLI.md)."""
+    """The cache when none is given, chosen as the programs choose it (docs/CLI.md)."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.environ.get("VECMILL_CACHE") or os.path.join(home, "vecmill")
 
 
 def main() -> None:
-    """The command `vecmill`: this process becomes the program."""
+    """The command `vecmill`: replaces this process by the program."""
     os.execv(PROGRAM, [PROGRAM, *sys.argv[1:]])

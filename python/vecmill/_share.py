@@ -1,8 +1,8 @@
-"""What one task of an engine may take of the memory, and whether what is asked for fits into it.
+"""How much memory one task of an engine may use, and whether a plan fits into it.
 
-An engine gives a machine's part of a job (an executor, an actor) so much memory; tasks share it, and an engine's own
-processes take some of it before. In what is left stand the process that runs the Python code and vecmill's workers.
-The sum is vecmill.h's plan; here it is only compared, and put into words that name the engine's setting.
+An engine gives an executor or an actor an amount of memory. Its tasks share it, after the engine's own processes have
+taken their part. The rest is for the process that runs the Python code and for vecmill's workers. vecmill.h's plan
+computes what they need; this module compares the two, and names the engine's setting that would fit.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ def mib(n: int) -> str:
 
 @dataclass(frozen=True)
 class Share:
-    """What each of `times` tasks may take of `whole` bytes.
+    """The part of `whole` bytes that each of `times` tasks may use.
 
-    times:   0: not known before a task runs, which then counts the processors that it sees
-    less:    of the setting's bytes, what is not the tasks'; `whole` has it not, and is below 0 when it is more
-    setting: what to write to have so many MiB instead, "name={}m"; None: nothing would help
+    whole:   the setting's bytes minus `less`; negative when `less` is more
+    said:    the setting's name, for messages
+    times:   0: not known before a task runs; the task then counts the processors that it sees
+    less:    bytes of the setting that the engine itself uses
+    setting: how to set another number of MiB, "name={}m"; None: no setting would help
     """
 
     whole: int
@@ -36,7 +38,7 @@ class Share:
     less: int = 0
 
     def on(self, workers: int) -> Share:
-        """The same where times is known: on the machine of a task."""
+        """The same share with `times` known, on the machine of a task."""
         if self.times:
             return self
         return Share(self.whole, self.said, self.setting, max(1, _core.cpus() // workers), self.less)
@@ -59,27 +61,27 @@ class Share:
 
 
 def bytes_of_plan(plan: dict[str, Any], process: int | None) -> int:
-    """What a plan needs, its reserve included. process: what the engine's Python holds, where that is not this one."""
+    """The bytes that a plan needs, with its reserve. process: bytes of the engine's Python, if that is not this one."""
     own = 0 if process is None else process - int(plan["parts"][0]["bytes"])
     return int(plan["total_bytes"]) + int(plan["reserve_bytes"]) + own
 
 
 def least(options: dict[str, Any], beside: dict[str, Any], workers: int, process: int | None) -> int:
-    """Bytes that are needed at least, with the options as they are: the plan under a limit that nothing fits into is
-    the smallest there is."""
+    """The least number of bytes needed with these options: the plan for a limit that is too small for any plan is
+    the smallest plan."""
     return bytes_of_plan(_core.plan(**options, **beside, workers=workers, memory_bytes=1), process)
 
 
 def least_space(options: dict[str, Any], beside: dict[str, Any], workers: int, process: int) -> int:
-    """Bytes of address space at least: what is needed, and the pack, which is mapped. process: of the engine's Python,
-    without a pool."""
+    """The least number of bytes of address space: the memory needed, and the pack, which is mapped. process: those of
+    the engine's Python, without a pool."""
     plan = _core.plan(**options, **beside, workers=workers, memory_bytes=1)
     return bytes_of_plan(plan, process) + int(plan["pack_bytes"])
 
 
 def _options_that_fit(options: dict[str, Any], beside: dict[str, Any], workers: int, process: int | None,
                       limit: int) -> str | None:
-    """Less of what may be chosen: fewer tokens in a pass, then shorter documents."""
+    """Smaller options that would fit: fewer tokens in a pass, then shorter documents."""
     plan = _core.plan(**options, **beside, workers=workers, memory_bytes=1)
     length = int(plan["max_length"])
     tries: list[dict[str, int]] = [{"batch_tokens": 0}]
@@ -97,7 +99,7 @@ def _options_that_fit(options: dict[str, Any], beside: dict[str, Any], workers: 
 
 def refuse(options: dict[str, Any], beside: dict[str, Any], workers: int, share: Share,
            process: int | None = None) -> None:
-    """DoesNotFitError when no choice that the options leave fits; one sentence."""
+    """Raises DoesNotFitError when no plan that the options allow fits; the message is one sentence."""
     need = least(options, beside, workers, process)
     if need <= share.bytes:
         return
@@ -111,7 +113,7 @@ def refuse(options: dict[str, Any], beside: dict[str, Any], workers: int, share:
 
 
 class Watch:
-    """Looks at each batch: one that is larger than the first, which was planned with, may leave no room."""
+    """Checks each batch: the plan was made for the first one, and a larger batch may not fit."""
 
     def __init__(self, plan: dict[str, Any], share: Share, batch_bytes: int, setting: str):
         limit = plan["limit_bytes"]

@@ -1,8 +1,8 @@
-"""The model's tokenizer in Python, for what counts tokens and cuts texts into chunks.
+"""The model's tokenizer in Python, for code that counts tokens or splits texts into chunks.
 
-Names, arguments and answers are those of `tokenizers.Tokenizer`, which FastEmbed's models hand out as
-`model.model.tokenizer`; the ids are the library's own, those that are computed, and the same as PyPI's for any text.
-What would need another tokenizer (pairs, texts that are cut into words already, added tokens) is refused by name.
+Names, arguments and results are those of `tokenizers.Tokenizer`, which FastEmbed's models have as
+`model.model.tokenizer`. The ids come from the library, as for embedding, and equal PyPI's for any text. Requests that
+need another tokenizer (pairs, texts that are already split into words, added tokens) are refused by name.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from vecmill._embedder import Embedder
 
 _TOKEN = np.dtype([("id", "<i4"), ("word", "<u4"), ("start", "<u4"), ("end", "<u4")])  # vecmill.h: vecmill_token
-_SPECIAL = 0xFFFFFFFF  # the word of a special token around the text
+_SPECIAL = 0xFFFFFFFF  # the word index of a special token around the text
 _ROLES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
-# tokenizers' WordPiece decoder, cleanup (decoders/wordpiece.rs), in its order.
+# The cleanup of tokenizers' WordPiece decoder (decoders/wordpiece.rs), in its order.
 _CLEANUP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
             (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
 
 
 class Vocabulary:
-    """What the tokens of a model are called, by its tokenizer and its files."""
+    """The names of a model's tokens, from its tokenizer and its files."""
 
     def __init__(self, folder: str, tokens: Sequence[str | None]):
         self.folder, self.tokens = folder, tokens
@@ -42,7 +42,7 @@ class Vocabulary:
 
     @functools.cached_property
     def text(self) -> str | None:
-        """tokenizer.json; None: the model has a vocabulary alone."""
+        """The text of tokenizer.json; None: the model has only a vocabulary."""
         try:
             with open(os.path.join(self.folder, "tokenizer.json"), encoding="utf-8") as file:
                 return file.read()
@@ -62,21 +62,21 @@ class Vocabulary:
             return {}
 
     def role(self, name: str) -> str:
-        """A special token's text: "[PAD]" of pad_token."""
+        """A special token's text: "[PAD]" for pad_token."""
         said = self.config.get(name)
         text = said.get("content") if isinstance(said, dict) else said
         return text if isinstance(text, str) else f"[{name.removesuffix('_token').upper()}]"
 
     @functools.cached_property
     def special(self) -> frozenset[int]:
-        """Ids that decode() leaves out."""
+        """Ids that decode() omits."""
         if self.file is None:
             return frozenset(self.ids[self.role(name)] for name in _ROLES if self.role(name) in self.ids)
         return frozenset(token["id"] for token in self.file.get("added_tokens") or () if token.get("special"))
 
     @functools.cached_property
     def added(self) -> frozenset[str]:
-        """Tokens that the model's vocabulary has not."""
+        """Added tokens that are not in the model's vocabulary."""
         if self.file is None:
             return frozenset()
         vocabulary = self.file["model"]["vocab"]
@@ -86,11 +86,11 @@ class Vocabulary:
 
 @dataclass
 class Settings:
-    """How texts are truncated and padded; None: they are not."""
+    """How texts are truncated and padded; None: not at all."""
 
     truncation: dict[str, Any] | None = None
     padding: dict[str, Any] | None = None
-    known: bool = False  # the model's own were taken
+    known: bool = False  # the model's own settings were loaded
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _Padding:
 class Encoding:
     """The tokens of one text, or of a part of it: parallel lists, and len().
 
-    offsets are places in the str, (start, end); of special tokens and padding (0, 0).
+    offsets are positions in the str, (start, end); (0, 0) for special tokens and padding.
     """
 
     def __init__(self, rows: np.ndarray, places: np.ndarray | None, vocabulary: Vocabulary,
@@ -204,7 +204,7 @@ class Encoding:
 
 
 def _places(text: bytes) -> np.ndarray | None:
-    """For each byte of UTF-8, and for its end, the number of characters before it; None: they are the same."""
+    """For each byte of UTF-8 text, and for its end, the number of characters before it; None: text is ASCII."""
     data = np.frombuffer(text, np.uint8)
     begins = (data & 0xC0) != 0x80
     if begins.all():
@@ -213,7 +213,7 @@ def _places(text: bytes) -> np.ndarray | None:
 
 
 def _windows(n: int, most: int, stride: int) -> list[slice]:
-    """tokenizers' Encoding::truncate, to the right: the parts of n tokens, each of `most`, that share `stride`."""
+    """The parts of n tokens, of `most` each, that overlap by `stride`: tokenizers' Encoding::truncate, to the right."""
     if n <= most:
         return [slice(0, n)]
     if most == 0:
@@ -225,8 +225,8 @@ def _windows(n: int, most: int, stride: int) -> list[slice]:
 
 class Tokenizer:
     """A model's tokenizer. It belongs to its Embedder: enable_truncation() also sets where documents are cut before
-    they are embedded, as FastEmbed's does, though never after the model's last position. A copy, or what from_str()
-    makes of to_str(), is its own."""
+    they are embedded, as FastEmbed's does, but never after the model's last position. A copy, or what from_str() makes
+    from to_str(), is separate."""
 
     _written: weakref.WeakValueDictionary[bytes, Embedder] = weakref.WeakValueDictionary()
 
@@ -249,7 +249,7 @@ class Tokenizer:
 
     @property
     def _settings(self) -> Settings:
-        """As FastEmbed sets them at the start: truncated where the model is, a batch padded to its longest."""
+        """Initially as FastEmbed sets them: truncated at the model's length, a batch padded to its longest."""
         own = self._own
         if not own.known:
             own.known = True
@@ -314,10 +314,10 @@ class Tokenizer:
         return self._pad([self._encode(text, i, add_special_tokens, settings) for i, text in texts], settings)
 
     encode_batch_fast = encode_batch
-    encode_special_tokens = False  # special tokens in a text are tokens
+    encode_special_tokens = False  # a special token's text becomes that token
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
-        """A text of these tokens; spaces and capitals are not those that were tokenized."""
+        """The text of these tokens; spaces and capitals of the original text are lost."""
         names = self._vocabulary
         tokens = [names.tokens[i] or "" for i in ids if 0 <= i < len(names.tokens) and names.tokens[i] is not None
                   and not (skip_special_tokens and i in names.special)]
@@ -361,7 +361,7 @@ class Tokenizer:
             raise UnsupportedError("a pair of texts is not tokenized here")
         return len(self._embedder._tokens("", True)[0]) // _TOKEN.itemsize
 
-    # ---- what is done beside it ----
+    # ---- truncation and padding ----
 
     @property
     def truncation(self) -> dict[str, Any] | None:
@@ -370,7 +370,7 @@ class Tokenizer:
 
     def enable_truncation(self, max_length: int, stride: int = 0, strategy: str = "longest_first",
                           direction: str = "right") -> None:
-        """Cuts what is longer; its other parts, which share `stride` tokens, are in Encoding.overflowing."""
+        """Cuts longer texts; their other parts, which overlap by `stride` tokens, are in Encoding.overflowing."""
         if direction != "right":
             raise UnsupportedError(f"direction is {direction!r}; texts are cut at the right")
         if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 0 or stride < 0:
@@ -382,7 +382,7 @@ class Tokenizer:
             self._embedder._limit_length(max_length)
 
     def no_truncation(self) -> None:
-        """Texts are not cut here. Documents that are embedded are, where they were before."""
+        """Texts are no longer cut here. Documents that are embedded are cut as before."""
         self._settings.truncation = None
 
     @property
@@ -393,7 +393,7 @@ class Tokenizer:
     def enable_padding(self, direction: str = "right", pad_id: int = 0, pad_type_id: int = 0,
                        pad_token: str = "[PAD]", length: int | None = None,
                        pad_to_multiple_of: int | None = None) -> None:
-        """Fills up what is shorter than `length`, or than the longest of its batch. Vectors do not depend on it."""
+        """Pads texts to `length`, or to the longest of their batch. Vectors do not depend on it."""
         if direction not in ("left", "right"):
             raise UsageError(f"direction is {direction!r}; it is 'left' or 'right'")
         self._settings.padding = {"length": length, "pad_to_multiple_of": pad_to_multiple_of, "pad_id": pad_id,
@@ -412,7 +412,7 @@ class Tokenizer:
         return said, hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
 
     def to_str(self, pretty: bool = False) -> str:
-        """The model's tokenizer.json, with truncation and padding as they are, for from_str() and PyPI's
+        """The model's tokenizer.json with the current truncation and padding, for from_str() and for PyPI's
         tokenizers."""
         said, key = self._file()
         self._written[key] = self._embedder
@@ -433,7 +433,7 @@ class Tokenizer:
 
     @classmethod
     def from_str(cls, json: str) -> Tokenizer:
-        """One of its own, of what to_str() wrote of a model that is still here."""
+        """A separate tokenizer, from what to_str() wrote for a model that is still open."""
         return _of_text(cls, json)
 
 

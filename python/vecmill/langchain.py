@@ -1,4 +1,4 @@
-"""vecmill for LangChain, in the place of its FastEmbedEmbeddings.
+"""vecmill for LangChain, in place of its FastEmbedEmbeddings.
 
     from vecmill.langchain import VecmillEmbeddings
 
@@ -17,7 +17,7 @@ from vecmill.text_embedding import TextEmbedding
 
 
 class VecmillEmbeddings(Embeddings):
-    """LangChain's Embeddings; the arguments are those of TextEmbedding, and of its embed()."""
+    """LangChain's Embeddings. Arguments are those of TextEmbedding and of its embed()."""
 
     def __init__(self, model_name: str = "BAAI/bge-small-en-v1.5", *, batch_size: int = 256,
                  parallel: int | None = None, **kwargs: Any):

@@ -1,4 +1,4 @@
-"""vecmill for LlamaIndex, in the place of its FastEmbedEmbedding.
+"""vecmill for LlamaIndex, in place of its FastEmbedEmbedding.
 
     from vecmill.llama_index import VecmillEmbedding
 
@@ -17,7 +17,7 @@ from vecmill.text_embedding import TextEmbedding
 
 
 class VecmillEmbedding(BaseEmbedding):
-    """LlamaIndex's BaseEmbedding; options are TextEmbedding's, parallel that of its embed()."""
+    """LlamaIndex's BaseEmbedding. Options are those of TextEmbedding; parallel is that of its embed()."""
 
     _model: TextEmbedding = PrivateAttr()
     _parallel: int | None = PrivateAttr()

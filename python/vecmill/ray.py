@@ -4,16 +4,16 @@
     rows = vecmill.ray.embed(ds, "text", "embedding", "all-MiniLM-L6-v2", concurrency=4)
     rows.write_parquet("vectors")
 
-which is short for
+The second line is short for
 
     options = {"text_col": "text", "output_col": "embedding", "model": "all-MiniLM-L6-v2"}
     ds.map_batches(vecmill.ray.Embedder, batch_format="pyarrow", batch_size=512, fn_constructor_kwargs=options,
                    compute=ray.data.ActorPoolStrategy(size=4), **vecmill.ray.Embedder.resources("all-MiniLM-L6-v2"))
 
-An actor holds a pool of vecmill's workers, as many as it has processors, for as long as it lives; what it takes of
-memory is a plan, which is declared to Ray's scheduler and which the pool is held to. A killed worker costs a batch of
-a quarter of a second; a killed actor is started again by Ray, which computes the batches again that it had: the rows
-come once each, with the same bits.
+An actor has a pool of vecmill's workers, one for each of its processors, for as long as it lives. Its memory is
+planned; the plan is declared to Ray's scheduler, and the pool stays within it. A killed worker costs a batch of a
+quarter of a second. Ray starts a killed actor again and recomputes its batches: each row comes once, with the same
+bits.
 
 Needs ray[data] and pyarrow, and vecmill on every node. docs/ENGINES.md.
 """
@@ -38,27 +38,27 @@ from vecmill._share import MIB, Share
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-BATCH_ROWS = 512  # for each processor: five seconds of a small model, beside which the pause between two is small
+BATCH_ROWS = 512  # for each processor: five seconds of a small model, long compared with the pause between two
 
-# Measured with Ray 2.60.0; python/engines/test_ray.py holds it against what it is.
+# Measured with Ray 2.60.0; python/engines/test_ray.py compares it with what it is.
 ACTOR_BYTES = 128 * MIB  # an actor's process with Ray Data, pyarrow and this package loaded
-BATCH_BYTES = 4 * MIB  # of a batch, which nobody knows before: 512 texts of 8 KiB
+BATCH_BYTES = 4 * MIB  # assumed size of a batch, which is not known before: 512 texts of 8 KiB
 
 
 class Embedder:
     """For ray.data.Dataset.map_batches, with batch_format="pyarrow".
 
     text_col:   the column to embed, string
-    output_col: the column that is added, list<float32>: null where the text is
-    error_col:  the name of one column more, a string: why a document has no vector, null where nothing failed. Without
+    output_col: the column that is added, list<float32>; null where the text is null
+    error_col:  the name of one more column, a string: why a document has no vector, null where nothing failed. Without
                 it such a document is a DocumentError, which fails the job
     cpus:       worker processes; default: the processors that Ray has assigned to the actor
-    memory:     the most that the actor may take, bytes or "512M"; default: the memory that Ray has assigned to it,
-                where some was declared
+    memory:     the most that the actor may use, bytes or "512M"; default: the memory that Ray has assigned to it,
+                if any was declared
     model, precision, max_length, long, batch_tokens, isa, dimensions, normalize, cache_dir, local_files_only: as of
     vecmill.Embedder
 
-    Errors: as of vecmill.spark.embed, where the actor is made, or at its first batch.
+    Errors: as of vecmill.spark.embed, when the actor is made, or at its first batch.
     """
 
     def __init__(self, text_col: str, output_col: str = "embedding", model: str = "all-MiniLM-L6-v2", *,
@@ -77,9 +77,9 @@ class Embedder:
         return self._pool
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """The batch in slices, each row with its vector."""
+        """Yields the batch in slices, each row with its vector."""
         _arrow.check_columns(batch.column_names, self._job)
-        pool, self._pool = self._open(), None  # one that was left with documents in it is of no use
+        pool, self._pool = self._open(), None  # a pool that still has documents in it cannot be reused
         try:
             for part in _arrow.embed(batch.to_batches(), pool, self._job, self._watch):
                 yield pa.Table.from_batches([part])
@@ -92,8 +92,8 @@ class Embedder:
     def resources(model: str = "all-MiniLM-L6-v2", *, cpus: int = 1, memory: int | str | None = None,
                   **options: Any) -> dict[str, Any]:
         """What an actor declares to Ray's scheduler: num_cpus, and memory in bytes by the plan. Options: those of the
-        constructor that memory depends on. memory: less or more than the plan would take; DoesNotFitError, which names
-        what would fit, when it is too little."""
+        constructor that memory depends on. memory: another value than the plan's; when it is too small, DoesNotFitError
+        names what would fit."""
         job = _job("text", "embedding", model, None, **options)
         workers = count_of("cpus", cpus, _core.MAX_WORKERS)
         if not workers:
@@ -110,10 +110,10 @@ class Embedder:
 def embed(ds: Dataset, text_col: str, output_col: str = "embedding", model: str = "all-MiniLM-L6-v2", *,
           error_col: str | None = None, concurrency: int | tuple[int, int] = 1, cpus: int = 1,
           batch_size: int | None = None, memory: int | str | None = None, **options: Any) -> Dataset:
-    """ds with a column output_col of list<float32>: the vectors of the texts in text_col.
+    """Adds a column output_col of list<float32> to ds: the vectors of the texts in text_col.
 
-    concurrency: actors, or from how many to how many; Ray needs a processor more for tasks that read and write
-    cpus:        processors of each, and workers in it
+    concurrency: number of actors, or (least, most); Ray needs one more processor for tasks that read and write
+    cpus:        processors of each actor, and workers in it
     batch_size:  rows of a call, and of the blocks that the actors get; default: 512 for each processor
     memory:      of each actor; default: by the plan
     others:      as of Embedder
@@ -129,7 +129,7 @@ def embed(ds: Dataset, text_col: str, output_col: str = "embedding", model: str 
     compute = ray.data.ActorPoolStrategy(min_size=least, max_size=most)
     size = batch_size or BATCH_ROWS * cpus
     if not isinstance(ds, MaterializedDataset) or ds.num_blocks() < most:
-        # A block goes to one actor, and small files are read into one block.
+        # A whole block goes to one actor, and Ray reads small files into one block.
         ds = ds.repartition(target_num_rows_per_block=size)
     _warn_of_starvation(most * cpus)
     made: Dataset = ds.map_batches(
@@ -141,8 +141,8 @@ def embed(ds: Dataset, text_col: str, output_col: str = "embedding", model: str 
 
 
 def _warn_of_starvation(taken: int) -> None:
-    """Actors keep their processors for as long as the dataset is computed, and Ray waits without end, and without a
-    word, for one that a task could read or write with."""
+    """Warns when the actors leave no processor: they keep theirs for as long as the dataset is computed, and Ray
+    waits silently and without end for one to run a task that reads or writes."""
     if not ray.is_initialized():
         return
     there = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
@@ -167,14 +167,14 @@ def _share_of(memory: int) -> Share:
 
 
 def _held() -> int:
-    """Bytes of batches beside the pool: one that is read, and what Ray gathers of the answers until they make a block
-    of its own, with the copy that it makes of that."""
+    """Bytes of batches in addition to the pool: the one that is read, and the results that Ray gathers until they fill
+    a block, with its copy of that block."""
     block = ray.data.DataContext.get_current().target_max_block_size or 0
     return BATCH_BYTES + 2 * int(block)
 
 
 def _assigned() -> dict[str, float]:
-    """What Ray has given to this actor; nothing where it is no actor."""
+    """The resources that Ray has assigned to this actor; empty outside an actor."""
     if not ray.is_initialized():
         return {}
     context = ray.get_runtime_context()

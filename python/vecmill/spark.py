@@ -4,11 +4,11 @@
     rows = spark.embed(df, "text", "embedding", "all-MiniLM-L6-v2")
     rows.write.parquet("vectors")
 
-A task's partition streams through mapInArrow into a pool of vecmill's workers, as many as the task has cores
-(spark.task.cpus), and comes back in order, a row for each row. Executors fetch the model and build its pack once a
-node, however many tasks begin at the same moment. The memory of a task is planned before the job is made, within what
-the executor leaves to it, and again by each task. A killed worker costs a batch, a killed Python process or executor
-what Spark computes again: the rows come once each, with the same bits.
+A task's partition streams through mapInArrow into a pool of vecmill's workers, one for each of the task's cores
+(spark.task.cpus), and comes back in order, a row for each row. The model is fetched and its pack built once a node,
+however many tasks begin at the same moment. A task's memory is planned before the job is made, within what the
+executor leaves to the task, and again by each task. A killed worker costs a batch. After the death of a Python process
+or an executor Spark computes its tasks again: each row comes once, with the same bits.
 
 Needs pyspark and pyarrow on the driver, and vecmill, pyspark and pyarrow on the executors. docs/ENGINES.md.
 """
@@ -36,12 +36,12 @@ BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 OVERHEAD = "spark.executor.memoryOverhead"
 PYTHON_MEMORY = "spark.executor.pyspark.memory"
 
-# Measured with Spark 4.3.0 and OpenJDK 17; python/engines/test_spark.py holds them against what they are.
-WORKER_BYTES = 72 * MIB  # a Python worker with NumPy, pyarrow and this package loaded, as it is without texts
-WORKER_SPACE = 480 * MIB  # and what of address space it has at most, but for its pool: RLIMIT_AS counts that
-DAEMON_BYTES = 44 * MIB  # the Python process that the workers are forked from, one an executor
-JVM_BYTES = 204 * MIB  # of an executor beside its heap: classes, compiled code, GC's tables, buffers, stacks
-BATCH_BYTES = 2 * MIB  # of Arrow batches, which the driver cannot know: 10,000 texts of 200 bytes
+# Measured with Spark 4.3.0 and OpenJDK 17; python/engines/test_spark.py compares them with what they are.
+WORKER_BYTES = 72 * MIB  # a Python worker with NumPy, pyarrow and this package loaded, without texts
+WORKER_SPACE = 480 * MIB  # the most address space of one, without its pool: RLIMIT_AS counts that
+DAEMON_BYTES = 44 * MIB  # the Python process from which the workers are forked, one an executor
+JVM_BYTES = 204 * MIB  # of an executor apart from its heap: classes, compiled code, GC's tables, buffers, stacks
+BATCH_BYTES = 2 * MIB  # assumed size of an Arrow batch, which the driver cannot know: 10,000 texts of 200 bytes
 
 
 def embed(df: DataFrame, text_col: str, output_col: str = "embedding", model: str = "all-MiniLM-L6-v2", *,
@@ -49,20 +49,20 @@ def embed(df: DataFrame, text_col: str, output_col: str = "embedding", model: st
           long: str = "truncate", batch_tokens: int | None = None, isa: str | None = None,
           dimensions: int | None = None, normalize: str = "auto", memory: int | str | None = None,
           cache_dir: str | os.PathLike[str] | None = None, local_files_only: bool = False) -> DataFrame:
-    """df with a column output_col of array<float>: the vectors of the texts in text_col, null where that is null.
+    """Adds a column output_col of array<float> to df: the vectors of the texts in text_col, null where that is null.
 
-    error_col: the name of one column more, a string: why a document has no vector, null where nothing failed. Without
+    error_col: the name of one more column, a string: why a document has no vector, null where nothing failed. Without
                it such a document is a DocumentError, which fails its task and in the end the job
-    memory:    the most that one task may take, bytes or "512M"; default: its part of spark.executor.pyspark.memory, or
-               where that is not set of spark.executor.memoryOverhead, less what the JVM and Python's daemon need
-    cache_dir: of the executors, and of the driver
-    model:     as of vecmill.Embedder. An absolute path that is not there on the driver is left to the executors,
-               which then are the first to plan
+    memory:    the most that one task may use, bytes or "512M"; default: its part of spark.executor.pyspark.memory, or,
+               if that is not set, of spark.executor.memoryOverhead less what the JVM and Python's daemon need
+    cache_dir: of the executors and of the driver
+    model:     as of vecmill.Embedder. An absolute path that does not exist on the driver is left to the executors,
+               which are then the first to plan
     precision, max_length, long, batch_tokens, isa, dimensions, normalize, local_files_only: as of vecmill.Embedder
 
-    Nothing is computed before an action asks for it. Errors, at once: UsageError (a column that is missing, no text, or
-    there already; an option out of range), NotFoundError, ModelError, and DoesNotFitError, which names the setting
-    that would fit. In tasks they are what Spark makes of them, a PythonException with the same sentence.
+    Nothing is computed before an action. Raises at once: UsageError (a column that is missing, is not text, or exists
+    already; an option out of range), NotFoundError, ModelError, and DoesNotFitError, which names the setting that
+    would fit. From tasks Spark raises them as a PythonException with the same sentence.
     """
     job = _arrow.Job(text_col, output_col, error_col, os.fspath(model), None if cache_dir is None else
                      os.fspath(cache_dir), local_files_only, precision, max_length, long, batch_tokens, isa, dimensions,
@@ -85,7 +85,7 @@ def embed(df: DataFrame, text_col: str, output_col: str = "embedding", model: st
 
 
 def _task(batches: Iterator[pa.RecordBatch], job: _arrow.Job, share: Share) -> Iterator[pa.RecordBatch]:
-    """What an executor does for one partition."""
+    """Computes one partition, on an executor."""
     context = TaskContext.get()
     workers = 1 if context is None else max(1, context.cpus())
     try:
@@ -97,8 +97,8 @@ def _task(batches: Iterator[pa.RecordBatch], job: _arrow.Job, share: Share) -> I
 
 
 def _check(job: _arrow.Job, settings: _Settings, share: Share) -> None:
-    """The plan of a task, on the driver: a model that is not there and a share that is too small are known before a
-    job is made. In local mode tasks are this machine's, and its limit is the share of all."""
+    """Plans a task on the driver, so that a missing model or too small a share fails before a job is made. In local
+    mode tasks run on this machine, and share its limit."""
     if os.path.isabs(job.model) and not os.path.isdir(job.model):
         settings.check_space(WORKER_SPACE)
         return
@@ -109,8 +109,8 @@ def _check(job: _arrow.Job, settings: _Settings, share: Share) -> None:
 
 
 class _Settings:
-    """What Spark's configuration says about tasks and their memory. Read by name through the session, as a session of
-    Spark Connect can; sizes are MiB where they have no unit, as Spark reads them."""
+    """What Spark's configuration says about tasks and their memory. Settings are read by name through the session,
+    which works for Spark Connect too. As in Spark, a size without a unit is in MiB."""
 
     def __init__(self, get: Any):
         self._get = get
@@ -119,10 +119,10 @@ class _Settings:
         self.master = str(get("spark.master", ""))
         self.is_local = self.master == "local" or self.master.startswith("local[")
         self.cores = self._cores()
-        self.slots = max(1, int(self.cores / task)) if self.cores else 0  # tasks at once; 0: an executor knows
+        self.slots = max(1, int(self.cores / task)) if self.cores else 0  # tasks at once; 0: only an executor knows
 
     def _cores(self) -> int:
-        """Of an executor; 0 where that is for a standalone worker to say."""
+        """Cores of an executor; 0 where a standalone worker decides."""
         words = re.fullmatch(r"local(-cluster)?\[([^\]]*)\]", self.master)
         told = self._get("spark.executor.cores", None)
         if self.is_local:
@@ -145,11 +145,11 @@ class _Settings:
         return int(words.group(1)) << {"": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}[unit]
 
     def share(self, memory: int) -> Share:
-        """Of one task."""
+        """The share of one task."""
         if memory:
             return Share(memory, "memory", 'memory="{}M"')
         if self.is_local:
-            # No executor: tasks are threads of the driver, and share what the machine leaves.
+            # There is no executor: tasks are threads of the driver, and share this machine's memory.
             return Share(_core.limit() or 1 << 62, "this machine's", None, self.slots)
         python = self._size(PYTHON_MEMORY, None)
         if python:
@@ -158,8 +158,8 @@ class _Settings:
         return Share(self._overhead() - less, OVERHEAD, OVERHEAD + "={}m", self.slots, less)
 
     def _overhead(self) -> int:
-        """As Spark computes it for YARN and Kubernetes (ResourceProfile.calculateOverHeadMemory): what is set, or a
-        part of the executor's memory, and 384 MiB at least."""
+        """The overhead as Spark computes it for YARN and Kubernetes (ResourceProfile.calculateOverHeadMemory): the
+        setting, else a part of the executor's memory, at least 384 MiB."""
         told = self._size(OVERHEAD, None)
         if told is not None:
             return told
@@ -168,8 +168,8 @@ class _Settings:
         return max(int(factor * memory) // MIB * MIB, self._size("spark.executor.minMemoryOverhead", "384m") or 0)
 
     def check_space(self, need: int) -> None:
-        """spark.executor.pyspark.memory is also the limit of a Python worker's address space (RLIMIT_AS), divided by
-        the executor's cores, not by its tasks. Under too low a limit Python dies before a line of ours runs."""
+        """Checks spark.executor.pyspark.memory, which is also the limit of a Python worker's address space (RLIMIT_AS),
+        divided by the executor's cores, not by its tasks. If it is too low, Python dies before any of our code runs."""
         python = self._size(PYTHON_MEMORY, None)
         cores = int(self._get("spark.executor.cores", "1"))  # as Spark divides: what is set, or 1
         if not python or python // cores >= need:

@@ -1,10 +1,10 @@
-"""TextEmbedding: FastEmbed's face, on vecmill (docs/FASTEMBED.md has what is the same, better, and not there).
+"""TextEmbedding: FastEmbed's interface to vecmill. docs/FASTEMBED.md lists what is the same, better, and missing.
 
     from vecmill import TextEmbedding          # was: from fastembed import TextEmbedding
 
 The vectors are those of FastEmbed 0.9.1 with the same weights: its rule for the maximum length
-(tokenizer_config.json), its pooling and normalization. The defaults, the lazy generators, their order, one
-float32 array a document, and the errors for the same mistakes are the same too.
+(tokenizer_config.json), its pooling and normalization. The same are also the defaults, the lazy generators and
+their order, one float32 array a document, and the errors for the same mistakes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Device(str, enum.Enum):
 
 
 class PoolingType(str, enum.Enum):
-    """How a document's token vectors become one. CLS and MEAN are computed, the others refused."""
+    """How a document's token vectors become one. CLS and MEAN are supported, the others are refused."""
 
     CLS = "CLS"
     MEAN = "MEAN"
@@ -91,8 +91,8 @@ def _positive(value: Any) -> int | None:
 
 def max_context(model_dir: str) -> int:
     """FastEmbed's rule for the length in tokens: the smaller of model_max_length and max_length in
-    tokenizer_config.json, as far as they are positive integers; here never more than the position table has, where
-    FastEmbed fails in the middle of a job. UsageError (a ValueError) if neither is there."""
+    tokenizer_config.json, of those that are positive integers. Here it is never more than the position table has; with
+    FastEmbed that fails in the middle of a job. UsageError (a ValueError) if neither is set."""
     files = {}
     for name in ("config.json", "tokenizer_config.json"):
         try:
@@ -113,11 +113,11 @@ def max_context(model_dir: str) -> int:
 
 
 def _truncate_dim(model_dir: str) -> int:
-    """Floats that the model's files say to keep of a vector; 0: nothing is said."""
+    """Floats to keep of a vector by the model's files; 0: the files do not say."""
     try:
         with open(os.path.join(model_dir, "config_sentence_transformers.json"), encoding="utf-8") as file:
             return _positive(json.load(file).get("truncate_dim")) or 0
-    except (OSError, ValueError, AttributeError):  # what is wrong with it the library says
+    except (OSError, ValueError, AttributeError):  # the library reports the fault
         return 0
 
 
@@ -148,7 +148,7 @@ def _check_kwargs(kwargs: dict[str, Any]) -> None:
 
 def _where(documents: str | Iterable[str], batch_size: int,
            parallel: int | None) -> tuple[Iterable[str], int | None]:
-    """(documents as an iterable, workers): few documents are computed in this process, as FastEmbed does."""
+    """(documents as an iterable, workers). Few documents are computed in this process, as with FastEmbed."""
     if batch_size < 1:
         raise UsageError(f"batch_size must be >= 1, got {batch_size}")
     if isinstance(documents, str):
@@ -159,13 +159,12 @@ def _where(documents: str | Iterable[str], batch_size: int,
 
 
 class _Model(Embedder):
-    """What FastEmbed has as TextEmbedding.model: an Embedder, and the names by which programs know the model of a
-    TextEmbedding."""
+    """What FastEmbed has as TextEmbedding.model: an Embedder with the names that programs use of that model."""
 
     model_name: str
 
     def load_onnx_model(self) -> None:
-        """Opens the model, where it was not opened yet."""
+        """Opens the model if it is not open yet."""
         self._open()
 
     @property
@@ -187,19 +186,19 @@ class TextEmbedding:
     """A model that turns texts into vectors; the arguments are FastEmbed's.
 
     model_name:  a name of list_supported_models(), or one of add_custom_model()
-    cache_dir:   where models and packs live; default $VECMILL_CACHE, $XDG_CACHE_HOME/vecmill or ~/.cache/vecmill
+    cache_dir:   where models and packs are kept; default $VECMILL_CACHE, $XDG_CACHE_HOME/vecmill or ~/.cache/vecmill
                  (not FastEmbed's folder, whose files are ONNX)
-    threads:     of this process, while it computes by itself; default: the processors it may keep busy
-    providers, cuda, device_ids: what asks for anything but the CPU is refused or warned about
-    lazy_load:   looks at the model at the first use
+    threads:     of this process, when it computes itself; default: the processors it may keep busy
+    providers, cuda, device_ids: a value that asks for anything but the CPU is refused or warned about
+    lazy_load:   opens the model at its first use
     local_files_only, specific_model_path: as FastEmbed's; the path is a folder with safetensors
-    Beyond FastEmbed:
+    Not in FastEmbed:
     precision:   "auto" (fp32), "fp32", "bf16", "int8"
-    memory:      the most that embedding may take, bytes or "512M": planned before, held during
+    memory:      the most that embedding may use, bytes or "512M"; planned before the run, and never exceeded
     max_length:  tokens kept of a document; default: FastEmbed's rule, max_context()
     dimensions, normalize: floats kept of a vector, and whether it is scaled to length 1, as of Embedder
 
-    May be copied and pickled, as an Embedder. `model` is that Embedder, `model.tokenizer` its tokenizer.
+    It can be copied and pickled, like an Embedder. `model` is that Embedder, `model.tokenizer` its tokenizer.
     """
 
     _custom_models: list[_Custom] = []
@@ -219,7 +218,7 @@ class TextEmbedding:
         given = os.path.abspath(os.path.expanduser(os.fsdecode(specific_model_path))) if specific_model_path else None
         find, dim = self._way(model_name, self.cache_dir, local_files_only, given)
         length = count_of("max_length", max_length, 1 << 30)
-        if given is not None and not length:  # whose name is said, and not that of what is made of it
+        if given is not None and not length:  # errors then name this folder, not the one made from it
             length = max_context(given)
         folder = find()
         kept = dimensions_of(dimensions) or _truncate_dim(folder)
@@ -233,7 +232,7 @@ class TextEmbedding:
 
     @classmethod
     def _way(cls, name: str, cache_dir: str | None, offline: bool, path: str | None) -> tuple[Callable[[], str], int]:
-        """What finds the model's files, pooled and normalized as FastEmbed would, and how long its vectors are."""
+        """(a function that finds the model's files, pooled and normalized as with FastEmbed; its vectors' length)"""
         custom = next((c for c in cls._custom_models if c.description.model.lower() == name.lower()), None)
         entry = None if custom else _programs.find(name)
         if custom is None and entry is None:
@@ -271,7 +270,7 @@ class TextEmbedding:
 
     @classmethod
     def get_embedding_size(cls, model_name: str) -> int:
-        """Floats in a vector of a model; ValueError if the name is not known."""
+        """Floats in a vector of a model; ValueError if the name is unknown."""
         descriptions = cls._descriptions()
         entry = _programs.find(model_name)
         wanted = (entry["name"] if entry else model_name).lower()
@@ -291,8 +290,8 @@ class TextEmbedding:
                          dim: int, model_file: str = "model.safetensors", description: str = "", license: str = "",
                          size_in_gb: float = 0.0, additional_files: list[str] | None = None,
                          output_name: str | None = None) -> None:
-        """Makes a model known by a name. sources: an object with .hf, FastEmbed's or this module's. Of model_file,
-        additional_files and output_name, which speak of ONNX files, output_name is refused."""
+        """Registers a model under a name. sources: an object with .hf, FastEmbed's or this module's. model_file,
+        additional_files and output_name are about ONNX files; of these output_name is refused."""
         pooled = str(getattr(pooling, "value", pooling)).upper()
         if any(known.model.lower() == model.lower() for known in cls._descriptions()):
             raise UsageError(f"Model {model} is already registered in TextEmbedding, if you still want to add this "
@@ -311,15 +310,15 @@ class TextEmbedding:
 
     def embed(self, documents: str | Iterable[str], batch_size: int = 256, parallel: int | None = None, *,
               on_error: str = "raise", progress: bool = False) -> Iterator[np.ndarray]:
-        """A float32 array of shape (dim,) for each document, in order; a generator, which does nothing until it is
+        """Yields a float32 array of shape (dim,) for each document, in order. A generator: nothing happens until it is
         iterated.
 
-        documents:  a str or an iterable of them, read as the vectors are
+        documents:  a str or an iterable of str; it is read as the vectors are consumed
         batch_size: documents computed together in this process, at most; the vectors do not depend on it
         parallel:   None: this process, with its threads; n: n worker processes; 0: as many as this cgroup's
-                    processors and memory allow. Fewer documents than batch_size in a str or list are computed here
-        on_error:   "raise": DocumentError in the place of a document that fails; "skip": zeros there
-        progress:   a bar, where tqdm is installed
+                    processors and memory allow. A str, or a list shorter than batch_size, is computed in this process
+        on_error:   "raise": DocumentError at the position of a document that fails; "skip": zeros there
+        progress:   shows a bar, if tqdm is installed
 
         A worker may be killed at any moment: nothing is lost, doubled or changed. No `if __name__ == "__main__"` is
         needed. A slow consumer costs no memory beyond plan().
@@ -348,5 +347,5 @@ class TextEmbedding:
         return self.model.count_tokens(_where(texts, batch_size, None)[0])
 
     def plan(self, parallel: int = 0) -> dict[str, Any]:
-        """The memory of embed(parallel=...), before it is begun: see Embedder.plan()."""
+        """The memory of embed(parallel=...), before the run: see Embedder.plan()."""
         return self.model.plan(parallel)
