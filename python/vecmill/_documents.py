@@ -32,7 +32,7 @@ def _array(given: Any, dtype: Any) -> str | None:
     """For NumPy's arrays, and for objects with a NumPy dtype."""
     dimensions = getattr(given, "ndim", 1)
     if getattr(dtype, "kind", "O") not in "OUTS":
-        return f"its values are {dtype}, and vectors are made of str"
+        return f"its values are {dtype}, not str"
     if dimensions == 0:
         return "it is one value: pass [str(documents)]"
     return None if dimensions == 1 else f"it has {dimensions} dimensions: pass one column of it, documents[:, 0]"
@@ -51,7 +51,7 @@ def _advice(given: Any) -> str | None:
     if hasattr(given, "readline"):
         return "pass its lines, documents.read().splitlines(), or all of it, [documents.read()]"
     if isinstance(given, os.PathLike):
-        return "pass what is in the file, [documents.read_text()]"
+        return "pass the content of the file, [documents.read_text()]"
     if hasattr(given, "__aiter__"):
         return "it is asynchronous: pass [text async for text in documents]"
     if getattr(given, "dtype", None) is not None:
@@ -89,7 +89,7 @@ def refusal(index: int, given: Any) -> TypeError:
     elif hasattr(given, "as_py"):
         advice = "pass documents.to_pylist()"
     elif isinstance(given, os.PathLike):
-        advice = "pass what is in the file, document.read_text()"
+        advice = "pass the content of the file, document.read_text()"
     elif member := next((name for name in _MEMBERS if isinstance(getattr(given, name, None), str)), None):
         advice = f"pass document.{member}"
     elif hasattr(given, "__iter__") or hasattr(given, "__len__"):

@@ -44,7 +44,7 @@ def run(*words: str, cache_dir: str | None = None, offline: bool = False) -> str
     said = [line.removeprefix(_SAYS) for line in lines if line.startswith(_SAYS)]
     sentence = said[-1] if said else " ".join(lines).strip()
     if code is None or code < 0:
-        how = "without a word" if code is None else f"by signal {-code}"
+        how = "without an exit code" if code is None else f"by signal {-code}"
         raise InternalError(f"vecmill {' '.join(words)} was ended {how}: {sentence}")
     raise from_exit(code, sentence)
 

@@ -108,8 +108,9 @@ def refuse(options: dict[str, Any], beside: dict[str, Any], workers: int, share:
     fitting = _options_that_fit(options, beside, workers, process, share.bytes)
     if fitting:
         ways.append(f"{fitting} would fit as it is")
-    raise DoesNotFitError(f"{count} and what feeds {'it' if workers == 1 else 'them'} need {mib(need)}, a task's share "
-                          f"is {share.words()}: " + ("; or ".join(filter(None, ways)) or "no option would help"))
+    raise DoesNotFitError(f"{count} and the process that feeds {'it' if workers == 1 else 'them'} need {mib(need)}, a "
+                          f"task's share is {share.words()}: "
+                          + ("; or ".join(filter(None, ways)) or "no option would help"))
 
 
 class Watch:

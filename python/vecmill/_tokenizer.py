@@ -279,7 +279,8 @@ class Tokenizer:
         inside = rows[~around]
         most = max(0, truncation["max_length"] - n_around)
         if most and truncation["stride"] >= most:
-            raise UsageError(f"stride is {truncation['stride']}, and a part has {most} tokens beside the special ones")
+            raise UsageError(f"stride is {truncation['stride']}, and a part has {most} tokens apart from the special "
+                             "ones")
         head, tail = rows[:before], rows[len(rows) - (n_around - before):]
         parts = [Encoding(np.concatenate((head, inside[part], tail)), places, names)
                  for part in _windows(len(inside), most, truncation["stride"])]
@@ -300,7 +301,7 @@ class Tokenizer:
                add_special_tokens: bool = True) -> Encoding:
         """The tokens of a text."""
         if pair is not None or is_pretokenized or isinstance(sequence, (list, tuple)):
-            raise UnsupportedError("a pair of texts, or one that is cut into words already, is not tokenized here")
+            raise UnsupportedError("pairs of texts, and texts that are already split into words, are not supported")
         settings = self._settings
         return self._pad([self._encode(sequence, 0, add_special_tokens, settings)], settings)[0]
 
@@ -308,7 +309,7 @@ class Tokenizer:
                      add_special_tokens: bool = True) -> list[Encoding]:
         """The tokens of each text."""
         if is_pretokenized:
-            raise UnsupportedError("texts that are cut into words already are not tokenized here")
+            raise UnsupportedError("texts that are already split into words are not supported")
         settings = self._settings
         texts = enumerate(_documents.texts_of(input))
         return self._pad([self._encode(text, i, add_special_tokens, settings) for i, text in texts], settings)
@@ -325,7 +326,7 @@ class Tokenizer:
         if decoder is None:
             return " ".join(tokens)
         if decoder.get("type") != "WordPiece":
-            raise UnsupportedError(f"a decoder of the type {decoder.get('type')} is not known here")
+            raise UnsupportedError(f"a decoder of type {decoder.get('type')} is not supported")
         prefix = decoder.get("prefix", "##")
         words = []
         for i, token in enumerate(tokens):
@@ -358,7 +359,7 @@ class Tokenizer:
 
     def num_special_tokens_to_add(self, is_pair: bool = False) -> int:
         if is_pair:
-            raise UnsupportedError("a pair of texts is not tokenized here")
+            raise UnsupportedError("pairs of texts are not supported")
         return len(self._embedder._tokens("", True)[0]) // _TOKEN.itemsize
 
     # ---- truncation and padding ----
@@ -372,9 +373,9 @@ class Tokenizer:
                           direction: str = "right") -> None:
         """Cuts longer texts; their other parts, which overlap by `stride` tokens, are in Encoding.overflowing."""
         if direction != "right":
-            raise UnsupportedError(f"direction is {direction!r}; texts are cut at the right")
+            raise UnsupportedError(f"direction is {direction!r}; texts are only cut at the right")
         if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 0 or stride < 0:
-            raise UsageError(f"max_length is {max_length!r} and stride {stride!r}; they are counts of tokens")
+            raise UsageError(f"max_length is {max_length!r} and stride {stride!r}; both must be counts of tokens")
         settings = self._settings
         settings.truncation = {"max_length": max_length, "stride": stride, "strategy": strategy,
                                "direction": direction}
@@ -395,7 +396,7 @@ class Tokenizer:
                        pad_to_multiple_of: int | None = None) -> None:
         """Pads texts to `length`, or to the longest of their batch. Vectors do not depend on it."""
         if direction not in ("left", "right"):
-            raise UsageError(f"direction is {direction!r}; it is 'left' or 'right'")
+            raise UsageError(f"direction is {direction!r}; it must be 'left' or 'right'")
         self._settings.padding = {"length": length, "pad_to_multiple_of": pad_to_multiple_of, "pad_id": pad_id,
                                   "pad_token": pad_token, "pad_type_id": pad_type_id, "direction": direction}
 
@@ -407,7 +408,7 @@ class Tokenizer:
     def _file(self) -> tuple[dict[str, Any], bytes]:
         names = self._vocabulary
         if names.file is None or names.text is None:
-            raise UnsupportedError(f"{names.folder} has no tokenizer.json, and no other is made of its vocabulary")
+            raise UnsupportedError(f"{names.folder} has no tokenizer.json, and none is made from its vocabulary")
         said = {name: value for name, value in names.file.items() if name not in ("truncation", "padding")}
         return said, hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
 
@@ -443,8 +444,8 @@ def _of_text(cls: type[Tokenizer], text: str) -> Tokenizer:
     key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
     embedder = cls._written.get(key)
     if embedder is None:
-        raise UnsupportedError("this is not what to_str() wrote of a model that is in use; PyPI's tokenizers read any "
-                               "tokenizer.json")
+        raise UnsupportedError("this text was not written by to_str() for a model that is in use; PyPI's tokenizers "
+                               "read any tokenizer.json")
     made = cls(embedder, Settings(known=True))
     if truncation is not None:
         strategy = {"LongestFirst": "longest_first", "OnlyFirst": "only_first"}.get(truncation["strategy"])

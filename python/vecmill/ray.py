@@ -97,7 +97,7 @@ class Embedder:
         job = _job("text", "embedding", model, None, **options)
         workers = count_of("cpus", cpus, _core.MAX_WORKERS)
         if not workers:
-            raise UsageError("cpus is 0; an actor has 1 at least")
+            raise UsageError("cpus is 0; an actor needs at least 1")
         words, beside = job.options(job.folder()), job.beside(_held())
         told = bytes_of(memory)
         if told:
@@ -148,7 +148,7 @@ def _warn_of_starvation(taken: int) -> None:
     there = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
     if 0 < there <= taken:
         warnings.warn(f"the actors take {taken} processors and Ray has {there}: tasks that read or write would "
-                      "get none, and wait for ever; fewer actors (concurrency) leave them one", stacklevel=3)
+                      "get none and wait for ever; fewer actors (concurrency) would leave them one", stacklevel=3)
 
 
 def _job(text_col: str, output_col: str, model: str, error_col: str | None, *, precision: str = "auto",

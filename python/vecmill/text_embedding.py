@@ -99,7 +99,7 @@ def max_context(model_dir: str) -> int:
             with open(os.path.join(model_dir, _custom.encoder_folder(model_dir), name), encoding="utf-8") as file:
                 files[name] = json.load(file)
             if not isinstance(files[name], dict):
-                raise ValueError("it holds no JSON object")
+                raise ValueError("it is not a JSON object")
         except (OSError, ValueError) as why:
             reason = why.strerror if isinstance(why, OSError) else why
             raise NotFoundError(f"Could not read {name} in {model_dir}: {reason}") from why
@@ -125,7 +125,7 @@ def _check_device(providers: Sequence[Any] | None, cuda: bool | Device | str, de
     asked = cuda is True or cuda == Device.CUDA
     if asked and providers is not None:
         warnings.warn(f"`cuda` and `providers` are mutually exclusive parameters, cuda: {cuda}, providers: "
-                      f"{providers}; `providers` is taken", UserWarning, stacklevel=3)
+                      f"{providers}; `providers` is used", UserWarning, stacklevel=3)
     names = [p if isinstance(p, str) else p[0] for p in providers or ()]
     if providers is None and asked:
         names = ["CUDAExecutionProvider"]
@@ -133,14 +133,14 @@ def _check_device(providers: Sequence[Any] | None, cuda: bool | Device | str, de
         if name != _CPU:
             raise UnsupportedError(f"Provider {name} is not available. Available providers: ['{_CPU}']")
     if device_ids is not None:
-        warnings.warn(f"`device_ids` ({device_ids}) means nothing here: vecmill computes on the CPU", UserWarning,
+        warnings.warn(f"`device_ids` ({device_ids}) has no effect: vecmill computes on the CPU", UserWarning,
                       stacklevel=3)
 
 
 def _check_kwargs(kwargs: dict[str, Any]) -> None:
     for name in ("enable_cpu_mem_arena", "mmap"):
         if kwargs.pop(name, None) is not None:
-            warnings.warn(f"`{name}` means nothing here: weights are always mapped, and working memory is taken "
+            warnings.warn(f"`{name}` has no effect: weights are always mapped, and working memory is allocated "
                           "once", UserWarning, stacklevel=3)
     if kwargs:
         raise TypeError(f"TextEmbedding has no argument {', '.join(map(repr, kwargs))}")
@@ -248,7 +248,7 @@ class TextEmbedding:
             return partial(_custom.folder_with, path, entry["pooling"].upper(), entry["normalize"], dim, cache_dir), dim
         dim, source = custom.description.dim, custom.description.sources.hf
         if path is None and source is None:
-            raise UnsupportedError(f"Model {name} has no source but a url, which holds ONNX files")
+            raise UnsupportedError(f"Model {name} has no source except a url, which names ONNX files")
         if path is None:
             assert source is not None
             return partial(_custom.fetched_with, source, offline, custom.pooling, custom.normalization, dim,
