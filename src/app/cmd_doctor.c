@@ -57,24 +57,6 @@ static bool is_writable(const char *dir)
     return access(path, W_OK | X_OK) == 0;
 }
 
-/* A program of ours: beside this one, or where an installation puts it, bin/../libexec/vecmill. */
-static bool find_program(const char *name, char *path)
-{
-    static const char *const folders[] = {"", "/../libexec/vecmill"};
-    char self[IO_PATH_MAX];
-    const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (n <= 0) return false;
-    self[n] = 0;
-    char *slash = strrchr(self, '/');
-    if (!slash) return false;
-    *slash = 0;
-    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-        const int bytes = snprintf(path, IO_PATH_MAX, "%s%s/%s", self, folders[i], name);
-        if (bytes < IO_PATH_MAX && access(path, X_OK) == 0) return true;
-    }
-    return false;
-}
-
 static void gather(struct facts *f)
 {
     vecmill_err err;
@@ -98,13 +80,13 @@ static void gather(struct facts *f)
                         "fetched, and each run builds its pack in memory",
                         f->cache);
     }
-    f->is_worker_there = find_program(WORKER_NAME, f->worker);
+    f->is_worker_there = child_find(WORKER_NAME, f->worker, VECMILL_E_NOTFOUND, NULL) == VECMILL_OK;
     if (!f->is_worker_there)
         add_problem(f, "the program " WORKER_NAME
                        " is neither beside vecmill nor in its libexec folder, so "
                        "neither can a pack be made nor embed start");
 
-    f->is_pull_there = find_program(PULL_NAME, f->pull);
+    f->is_pull_there = child_find(PULL_NAME, f->pull, VECMILL_E_NOTFOUND, NULL) == VECMILL_OK;
 
     struct hub_env env;
     hub_env_read(&env);

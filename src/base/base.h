@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "buf.h"
 #include "cache.h"
+#include "child.h"
 #include "clock.h"
 #include "cur.h"
 #include "err.h"

@@ -7,7 +7,6 @@
 #include "engine/seen.h"
 #include "model/model.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -262,38 +261,10 @@ vecmill_status source_find(const struct engine_source *source, struct pack *pack
                    owner);
 }
 
-/* "<folder of path>/vecmill-worker" if it can be run. */
-static bool beside(const char *path, char out[IO_PATH_MAX])
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash) return false;
-    int n = snprintf(out, IO_PATH_MAX, "%.*s/vecmill-worker", (int)(slash - path), path);
-    return n > 0 && n < IO_PATH_MAX && access(out, X_OK) == 0;
-}
-
 vecmill_status source_worker(const char *given, char path[IO_PATH_MAX], vecmill_err *err)
 {
-    char self[IO_PATH_MAX];
-    Dl_info library;
-    if (given) {
-        if (access(given, X_OK) != 0)
-            return err_sys(err, VECMILL_E_USAGE, errno, "worker program %s", given);
-        return take_path(given, path, err);
-    }
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (n > 0) {
-        self[n] = '\0';
-        if (beside(self, path)) return VECMILL_OK;
-    }
-    if (dladdr((const void *)&vecmill_version, &library) && library.dli_fname &&
-        beside(library.dli_fname, path)) {
-        return make_absolute(path, err);
-    }
-    if (access(VECMILL_LIBEXEC "/vecmill-worker", X_OK) == 0) {
-        snprintf(path, IO_PATH_MAX, "%s", VECMILL_LIBEXEC "/vecmill-worker");
-        return VECMILL_OK;
-    }
-    return err_set(err, VECMILL_E_INTERNAL,
-                   "vecmill-worker is neither beside the program or library nor in %s",
-                   VECMILL_LIBEXEC);
+    if (!given) return child_find("vecmill-worker", path, VECMILL_E_INTERNAL, err);
+    if (access(given, X_OK) != 0)
+        return err_sys(err, VECMILL_E_USAGE, errno, "worker program %s", given);
+    return take_path(given, path, err);
 }

@@ -35,8 +35,7 @@ vecmill_status source_open(const struct engine_source *source, struct pack *pack
  * user's, who is not believed. */
 vecmill_status source_find(const struct engine_source *source, struct pack *pack, vecmill_err *err);
 
-/* The program vecmill-worker: `given`, else beside the running program, else beside the library this
- * code lies in, else the libexec folder it was built for. Never by PATH. */
+/* The program vecmill-worker: `given`, else by child_find. */
 vecmill_status source_worker(const char *given, char path[IO_PATH_MAX], vecmill_err *err);
 
 /* Runs one of our programs with this argv, waits for it, and reads what it answers on stdout: one byte of

