@@ -1,8 +1,6 @@
-/* apply: does what the table says. */
-#include "inner.h"
+#include "apply.h"
 
 #include "frame.h"
-#include "table.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -72,13 +70,6 @@ static void await_hello(struct crew *crew, struct slot *s, uint64_t now_ns)
     s->due_ns = now_ns + crew->options.start_ns;
 }
 
-/* Estimated work in real time. */
-static uint64_t planned_ns(const struct crew *crew, uint64_t cost_ns)
-{
-    if (crew->cost_ns == 0) return cost_ns;
-    return crew_ns((double)cost_ns * (double)crew->took_ns / (double)crew->cost_ns);
-}
-
 /* Where the results of a place's batch go. */
 static void expect_results(struct crew *crew, struct slot *s)
 {
@@ -115,8 +106,8 @@ static void send_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
     s->expected.batch = s->batch_number;
     s->expected.n_items = batch->range.n;
     expect_results(crew, s);
-    const bool measured = crew->cost_ns > 0;
-    const uint64_t planned = planned_ns(crew, batch->cost_ns);
+    const bool measured = crew->estimate.cost_ns > 0;
+    const uint64_t planned = estimate_time_ns(&crew->estimate, batch->cost_ns);
     const uint64_t due = num_max(crew->options.least_ns, 3 * planned);
     s->since_ns = now_ns;
     s->checked_received = s->received;
@@ -178,16 +169,9 @@ static void commit(struct crew *crew, struct slot *s, uint64_t now_ns)
         return;
     }
     ledger_commit(&crew->ledger, &s->batch.range);
-    /* The last dozen batches count, so that a machine that gets slower is followed. */
-    if (s->pauses == 0) {
-        crew->took_ns += now_ns - s->since_ns;
-        crew->cost_ns += s->batch.cost_ns;
-    }
-    if (crew->cost_ns > 12 * crew->options.batch_ns &&
-        crew->took_ns > 12 * crew->options.batch_ns) {
-        crew->cost_ns /= 2;
-        crew->took_ns /= 2;
-    }
+    if (s->pauses == 0)
+        estimate_add(&crew->estimate, s->batch.cost_ns, now_ns - s->since_ns,
+                     crew->options.batch_ns);
     crew->counts.batches++;
     s->worked = true;
     s->batch_number = s->expected.batch = 0;
@@ -202,7 +186,7 @@ static void return_batch(struct crew *crew, struct slot *s, vecmill_cause cause,
     s->batch_number = s->expected.batch = 0;
     s->is_probe = false;
     if (is_probe) return;
-    crew->lost_ns = clock_ns();
+    crew->estimate.lost_ns = clock_ns();
     const unsigned n = ledger_requeue(&crew->ledger, &s->batch.range, cause, blame, parts);
     crew->counts.requeued++;
     if (n == 0) {
@@ -215,24 +199,6 @@ static void return_batch(struct crew *crew, struct slot *s, vecmill_cause cause,
                                          .first = parts[i].first,
                                          .n = parts[i].n,
                                          .deaths = parts[i].deaths});
-}
-
-uint32_t crew_n_at(const struct crew *crew, enum crew_at state)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < crew->options.workers; i++)
-        n += crew->slots[i].state == state;
-    return n;
-}
-
-uint32_t crew_n_ready(const struct crew *crew)
-{
-    return crew_n_at(crew, AT_IDLE) + crew_n_at(crew, AT_BUSY);
-}
-
-uint32_t crew_n_alive(const struct crew *crew)
-{
-    return crew->options.workers - crew_n_at(crew, AT_VACANT) - crew_n_at(crew, AT_LOST);
 }
 
 static void check_deaths_in_row(struct crew *crew)
@@ -351,7 +317,6 @@ static void write_off(struct crew *crew, struct slot *s, uint64_t now_ns)
     fail_crew(crew, &err);
 }
 
-/* One event at one place: the only way a state changes. */
 void apply_event(struct crew *crew, struct slot *s, enum crew_on event)
 {
     const struct crew_cell cell = crew_table[s->state][event];

@@ -1,9 +1,11 @@
 /* crew: the supervisor's round and its door. One thread; nothing here waits but crew_wait. */
 #define XXH_STATIC_LINKING_ONLY /* for the size of XXH3_state_t */
-#include "inner.h"
+#include "crew_state.h"
 
+#include "apply.h"
 #include "frame.h"
-#include "table.h"
+#include "observe.h"
+#include "schedule.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,6 +15,9 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+/* The most that an item costs. */
+#define ITEM_COST_MOST_NS (3600000 * CREW_MS)
 
 #define BLIND_NS (20 * CREW_MS) /* between two looks for a death, where there is no pidfd */
 
@@ -72,7 +77,7 @@ size_t crew_kernel_bytes(uint32_t workers)
 /* What is to be waited for, and how long at most. */
 static void prepare_wait(struct crew *crew, uint64_t now_ns)
 {
-    uint64_t at_ns = crew->ticked_ns + CREW_TICK_NS;
+    uint64_t at_ns = crew->ticked_ns + OBSERVE_TICK_NS;
     const bool starts = schedule_wanted(crew, now_ns) > 0;
     /* While may_start is asked again anyway, new work starts nobody any sooner. */
     const bool held = starts && now_ns < crew->ask_at_ns;
@@ -201,7 +206,7 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
         crew_close(crew);
         return err_sys(err, VECMILL_E_INTERNAL, error, "a pool cannot be opened");
     }
-    crew->ticked_ns = clock_ns() - CREW_TICK_NS;
+    crew->ticked_ns = clock_ns() - OBSERVE_TICK_NS;
     observe_tick(crew, clock_ns());
     prepare_wait(crew, clock_ns());
     crew->wake_at_ns = 0; /* the first round is due at once */
@@ -234,7 +239,7 @@ bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cos
 {
     const struct ledger *l = &crew->ledger;
     if (bytes > crew->options.item_bytes_max) return false;
-    if (!ledger_put(&crew->ledger, data, bytes, num_min(cost_ns, CREW_HOUR_NS))) return false;
+    if (!ledger_put(&crew->ledger, data, bytes, num_min(cost_ns, ITEM_COST_MOST_NS))) return false;
     if (l->accepted - l->unsent >= l->batch_items_max || l->unsent_cost_ns >= crew->whole_batch_ns)
         crew_hurry(crew);
     return true;

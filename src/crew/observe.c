@@ -1,8 +1,7 @@
-/* observe: finds out what happened to the workers: what they sent, that they ended, that they are late. */
-#include "inner.h"
+#include "observe.h"
 
+#include "apply.h"
 #include "inbox.h"
-#include "table.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -140,7 +139,7 @@ static bool is_ours(void *context, pid_t pid)
 void observe_tick(struct crew *crew, uint64_t now_ns)
 {
     const struct crew_options *o = &crew->options;
-    if (now_ns - crew->ticked_ns < CREW_TICK_NS) return;
+    if (now_ns - crew->ticked_ns < OBSERVE_TICK_NS) return;
     crew->ticked_ns = now_ns;
     uint64_t kills = 0;
     if (o->oom_kills) {

@@ -1,4 +1,3 @@
-/* process: see process.h. */
 #include "process.h"
 
 #include <errno.h>
@@ -151,6 +150,15 @@ vecmill_status process_start(const char *program, char *const *argv, int socket,
     if (error) return err_sys(err, VECMILL_E_WORKERS, error, "%s cannot be started", program);
     *p = started;
     return VECMILL_OK;
+}
+
+int process_lift_fd(int fd)
+{
+    const int lifted = fcntl(fd, F_DUPFD_CLOEXEC, CREW_SOCKET + 1);
+    const int error = errno;
+    close(fd);
+    errno = error;
+    return lifted;
 }
 
 /* ---- ending ---- */

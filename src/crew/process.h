@@ -31,6 +31,10 @@ struct exit_status {
 vecmill_status process_start(const char *program, char *const *argv, int socket, int null,
                              void *stack, struct process *p, vecmill_err *err);
 
+/* Moves descriptor fd above those that a worker's are put at, and so above the standard ones, which a host
+ * may have closed and still write to. Closes fd. -1 and errno. */
+int process_lift_fd(int fd);
+
 void process_kill(const struct process *p);
 
 /* Reaps it if it has ended; false: it lives. Gives up the handles. */

@@ -1,22 +1,7 @@
-/* schedule: work for workers, and workers for work. */
-#include "inner.h"
+#include "schedule.h"
 
+#include "apply.h"
 #include "frame.h"
-#include "table.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-/* Batches get smaller while workers die without a commit between: a storm of kills lets small ones
- * through. 250 ms shrink to 2 ms. */
-#define SHRINK_MOST 7u
-
-/* After a death a batch is at most a quarter of the time since then, and a sixteenth of a whole one at least:
- * what the next death costs is in proportion to the time between them. */
-#define CALM_SHARE 4u
-#define CALM_LEAST 16u
 
 /* Near the end, what is left is shared out; below this, sharing costs more than it gains. */
 #define SHARE_LEAST_NS (20 * CREW_MS)
@@ -29,15 +14,13 @@
  * longer than this: it is ready in a tenth of that, where nothing is wrong. */
 #define START_HOPE_NS (1000 * CREW_MS)
 
+/* Between two questions whether a worker may be started. */
+#define ASK_NS (100 * CREW_MS)
+
 /* Nothing new is begun in a crew that is held, failed or closing. */
 static bool begins_work(const struct crew *crew)
 {
     return crew->failure == VECMILL_OK && !crew->held && !crew->closing;
-}
-
-bool crew_is_awaited(const struct crew *crew)
-{
-    return crew->ledger.accepted > crew->ledger.returned || !crew->was_ready;
 }
 
 /* Into how many batches what is queued will be cut, about; 0: nothing is queued. Large items make more of
@@ -85,41 +68,6 @@ uint32_t schedule_wanted(const struct crew *crew, uint64_t now_ns)
                              crew->options.workers);
 }
 
-/* Descriptor `fd` as one above those that a worker's are put at, and above the standard ones, which a
- * host may have closed and still write to; closes fd. -1 and errno. */
-int process_lift_fd(int fd)
-{
-    const int lifted = fcntl(fd, F_DUPFD_CLOEXEC, CREW_SOCKET + 1);
-    const int error = errno;
-    close(fd);
-    errno = error;
-    return lifted;
-}
-
-static vecmill_status start(struct crew *crew, struct slot *s, vecmill_err *err)
-{
-    static const int buffer_bytes = CREW_SOCKET_BYTES;
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return err_sys(err, VECMILL_E_WORKERS, errno, "no socket for a worker");
-    const int ours = process_lift_fd(ends[0]), theirs = process_lift_fd(ends[1]);
-    const bool made = ours >= 0 && theirs >= 0 &&
-                      setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(int)) == 0 &&
-                      setsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(int)) == 0;
-    vecmill_status status = made ? process_start(crew->options.program, crew->options.argv, theirs,
-                                                 crew->null, crew->stack, &s->process, err)
-                                 : err_sys(err, VECMILL_E_WORKERS, errno, "no socket for a worker");
-    if (theirs >= 0) close(theirs);
-    if (status != VECMILL_OK) {
-        if (ours >= 0) close(ours);
-        return status;
-    }
-    s->socket = ours;
-    s->pid = s->process.pid;
-    s->generation = s->expected.generation = ++crew->generations;
-    return VECMILL_OK;
-}
-
 /* The opener's answer. False: it is asked again when there may be room. */
 static bool may_start(struct crew *crew, uint64_t now_ns)
 {
@@ -127,7 +75,7 @@ static bool may_start(struct crew *crew, uint64_t now_ns)
     if (!o->may_start) return true;
     if (now_ns < crew->ask_at_ns) return false;
     const bool may = o->may_start(o->context, o->workers - crew_n_at(crew, AT_VACANT));
-    crew->ask_at_ns = may ? 0 : now_ns + CREW_ASK_NS;
+    crew->ask_at_ns = may ? 0 : now_ns + ASK_NS;
     return may;
 }
 
@@ -145,7 +93,9 @@ void schedule_starts(struct crew *crew, uint64_t now_ns)
             return;
         }
         vecmill_err err;
-        if (start(crew, s, &err) == VECMILL_OK) {
+        if (slot_start(s, crew->options.program, crew->options.argv, crew->null, crew->stack,
+                       crew->generations + 1, &err) == VECMILL_OK) {
+            crew->generations++;
             apply_event(crew, s, ON_STARTED);
             wanted--;
         } else {
@@ -156,33 +106,12 @@ void schedule_starts(struct crew *crew, uint64_t now_ns)
     }
 }
 
-/* Real time as estimated work, what planned_ns undoes; at least 1. */
-static uint64_t cost_in(const struct crew *crew, uint64_t real_ns)
-{
-    if (crew->cost_ns == 0) return real_ns;
-    const double scale = (double)crew->cost_ns / (double)(crew->took_ns + 1);
-    return 1 + crew_ns((double)real_ns * scale);
-}
-
-static void measure_batch(struct crew *crew)
-{
-    const uint64_t deaths = (uint64_t)crew->deaths_in_row + crew->ooms_in_row;
-    const unsigned shrink = (unsigned)num_min(deaths, SHRINK_MOST);
-    uint64_t real_ns = crew->options.batch_ns >> shrink;
-    if (crew->lost_ns > 0) {
-        const uint64_t calm_ns = (clock_ns() - crew->lost_ns) / CALM_SHARE;
-        real_ns = num_min(real_ns, num_max(calm_ns, crew->options.batch_ns / CALM_LEAST));
-    }
-    if (crew->cost_ns == 0)
-        real_ns /= 8; /* a first guess may be wrong: it shall not cost seconds */
-    crew->whole_batch_ns = cost_in(crew, real_ns);
-}
-
 /* Estimated work of the next batch: a whole one, or near the end a share of what is left. */
 static uint64_t batch_budget(const struct crew *crew)
 {
     const uint64_t share_ns = crew->ledger.unsent_cost_ns / crew->options.workers;
-    return num_min(crew->whole_batch_ns, num_max(share_ns, cost_in(crew, SHARE_LEAST_NS)));
+    return num_min(crew->whole_batch_ns,
+                   num_max(share_ns, estimate_cost_ns(&crew->estimate, SHARE_LEAST_NS)));
 }
 
 /* What there is to do when all is done but suspects: one is tried alone, and whoever is free meanwhile, and
@@ -211,7 +140,9 @@ static bool next_work(struct crew *crew, struct slot *s)
 
 void schedule_batches(struct crew *crew)
 {
-    measure_batch(crew);
+    const uint64_t deaths = (uint64_t)crew->deaths_in_row + crew->ooms_in_row;
+    crew->whole_batch_ns =
+        estimate_batch_ns(&crew->estimate, crew->options.batch_ns, deaths, clock_ns());
     for (uint32_t i = 0; i < crew->options.workers; i++) {
         struct slot *s = &crew->slots[i];
         if (!begins_work(crew)) return;

@@ -1,4 +1,3 @@
-/* slot: see slot.h. */
 #include "slot.h"
 
 #include <errno.h>
@@ -17,6 +16,31 @@ static uint64_t all_bytes(const struct slot *s)
 bool slot_is_sent(const struct slot *s)
 {
     return s->sent == all_bytes(s);
+}
+
+vecmill_status slot_start(struct slot *s, const char *program, char *const *argv, int null,
+                          void *stack, uint32_t generation, vecmill_err *err)
+{
+    static const int buffer_bytes = CREW_SOCKET_BYTES;
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        return err_sys(err, VECMILL_E_WORKERS, errno, "no socket for a worker");
+    const int ours = process_lift_fd(ends[0]), theirs = process_lift_fd(ends[1]);
+    const bool made = ours >= 0 && theirs >= 0 &&
+                      setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(int)) == 0 &&
+                      setsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(int)) == 0;
+    vecmill_status status =
+        made ? process_start(program, argv, theirs, null, stack, &s->process, err)
+             : err_sys(err, VECMILL_E_WORKERS, errno, "no socket for a worker");
+    if (theirs >= 0) close(theirs);
+    if (status != VECMILL_OK) {
+        if (ours >= 0) close(ours);
+        return status;
+    }
+    s->socket = ours;
+    s->pid = s->process.pid;
+    s->generation = s->expected.generation = generation;
+    return VECMILL_OK;
 }
 
 void slot_send(struct slot *s)

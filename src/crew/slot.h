@@ -44,6 +44,11 @@ struct slot {
     struct inbox_expected expected;
 };
 
+/* Starts a worker in a vacant slot, with a socket of CREW_SOCKET_BYTES each way. stack: PROCESS_STACK_BYTES.
+ * On failure the slot is as it was: E_WORKERS. */
+vecmill_status slot_start(struct slot *s, const char *program, char *const *argv, int null,
+                          void *stack, uint32_t generation, vecmill_err *err);
+
 /* Sends what the socket takes of the batch. When the other end is gone all counts as sent: its end is
  * found by reading. */
 void slot_send(struct slot *s);

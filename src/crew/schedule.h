@@ -1,0 +1,16 @@
+/* schedule: which work goes to which worker, and when a worker is started. Private to crew. */
+#ifndef CREW_SCHEDULE_H
+#define CREW_SCHEDULE_H
+
+#include "crew_state.h"
+
+/* Gives batches to all workers that are idle. */
+void schedule_batches(struct crew *crew);
+
+/* How many more workers would be of use, whether or not there are vacant slots. */
+uint32_t schedule_wanted(const struct crew *crew, uint64_t now_ns);
+
+/* Starts workers in vacant slots, where they are wanted and their back-off is over. */
+void schedule_starts(struct crew *crew, uint64_t now_ns);
+
+#endif
