@@ -1,4 +1,4 @@
-"""What the tests inside Spark and Ray share: the real model, ten thousand documents, what the command line makes of
+"""What the tests inside Spark and Ray share: the real model, ten thousand documents, the command line's vectors of
 them, and the engines' processes.
 
 Run by ./check --long engines, with the python of its environment; the package under test is the one installed there."""
@@ -62,7 +62,7 @@ def parent(pid):
 
 
 def find(is_it):
-    """Live processes of this test's run whose command line is_it."""
+    """Live processes of this test's run for whose command line is_it() is true."""
     return [pid for pid in kit.processes() if is_it(cmdline(pid)) and kit.ours(pid)]
 
 
@@ -80,7 +80,7 @@ def with_its_pool(pid):
 
 
 class Peak:
-    """The most that was seen of what measure() tells, a dict of name: bytes, some four times a second."""
+    """Calls measure(), which returns a dict of name: bytes, four times a second, and keeps each name's maximum."""
 
     def __init__(self, measure):
         self.most, self._measure, self._end = {}, measure, threading.Event()
@@ -101,9 +101,9 @@ class Peak:
 
 
 class Killer:
-    """Sends SIGKILL to a process that victims() names, once, as soon as ripe() is, while other code runs.
+    """Sends SIGKILL once to a process of victims(), as soon as ripe() is true, while other code runs.
 
-    Leaving it fails when nobody was killed: a test must not pass because its job ended before."""
+    Leaving the context fails when no process was killed: a test must not pass because its job ended before."""
 
     def __init__(self, victims, ripe):
         self.killed, self._end = None, threading.Event()
@@ -130,7 +130,7 @@ class Killer:
 
 
 class Case(kit.Case):
-    """Holds all that an engine made against the command line."""
+    """Compares all that an engine made with the command line's vectors."""
 
     @classmethod
     def setUpClass(cls):
@@ -145,7 +145,7 @@ class Case(kit.Case):
 
 
 def packs(cache):
-    """The packs in a cache; what was seen of each is in a file of its own."""
+    """The packs in a cache, without their .seen files."""
     return [name for name in os.listdir(os.path.join(cache, "packs")) if name.endswith(".pack")]
 
 

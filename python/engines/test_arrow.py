@@ -47,7 +47,7 @@ class Rows(kit.Case):
         cls.want = embedder.embed([text for text in cls.texts if text is not None])
 
     def test_each_in_its_place(self):
-        """Whatever the batches and the type of text; where there is none, there is no vector."""
+        """For any size of batches and any type of text; a null text has a null vector."""
         for size in (1, 7, 512, 513, 3000):
             for kind in (pa.string(), pa.large_string(), pa.string_view()):
                 with self.subTest(size=size, kind=kind):
@@ -63,7 +63,7 @@ class Rows(kit.Case):
                     self.assertEqual(ek.vectors(whole["v"].drop_null()).tobytes(), self.want.tobytes())
 
     def test_fewer_dimensions(self):
-        """And bytes that are no UTF-8, half a surrogate pair for one: as U+FFFD, as in a file."""
+        """Also bytes that are not UTF-8, such as half a surrogate pair: read as U+FFFD, as in a file."""
         texts = [text for text in self.texts[:64] if text is not None]
         made = pa.Table.from_batches(run(batches(texts, 64), job(dimensions=5)))
         want = vecmill.Embedder(kit.model("toy"), dimensions=5).embed(texts)
@@ -74,7 +74,7 @@ class Rows(kit.Case):
         self.assertEqual(ek.vectors(made["v"]).tobytes(), want.tobytes())
 
     def test_other_columns_are_untouched(self):
-        """And not copied: their buffers are those that came."""
+        """Other columns are not copied: their buffers are those of the input."""
         columns = {"id": pa.array(range(4)), "text": pa.array(["a", "b", None, "d"]),
                    "deep": pa.array([{"a": [1]}, None, {"a": []}, {"a": [2, 3]}]),
                    "word": pa.array(["x", "y", "x", None]).dictionary_encode()}
@@ -114,7 +114,7 @@ class Rows(kit.Case):
         next(found)
         time.sleep(0.5)
         self.assertLess(read, 10_000)
-        found.close()  # and leaves no worker: tearDown
+        found.close()  # tearDown checks that no worker is left
 
     def test_a_source_that_fails(self):
         def source():
@@ -134,7 +134,7 @@ class Rows(kit.Case):
         self.assertEqual(ek.vectors(pa.Table.from_batches(made)["v"]).tobytes(), want.tobytes())
 
     def test_pandas_stays_out(self):
-        """It would take 22 MiB of every Python process."""
+        """pandas would take 22 MiB in every Python process."""
         path, folder = os.path.join(kit.home(), "some.arrow"), kit.model("toy")
         source = pa.RecordBatch.from_pydict({"text": ["a", None, "w " * 500]})
         with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, source.schema) as stream:
@@ -162,7 +162,7 @@ class Refused(kit.Case):
         self.assertEqual(caught.exception.index, 3)
 
     def test_a_document_larger_than_any(self):
-        """Refused where it would be given in, and so in order with what the pool has."""
+        """Refused where it would be submitted, so in order with what the pool has."""
         huge = "x" * (_core.DOCUMENT_BYTES + 1)
         made = run(batches(["a", huge, "b"], 1), job(long="split", error_col="why"), Share(4 << 30, "memory", None))
         rows = [row for part in made for row in part.to_pylist()]
@@ -191,12 +191,12 @@ class Refused(kit.Case):
             run(batches(["a"], 1), job(model="/there/is/no/such/folder"))
 
     def test_memory_that_is_too_small(self):
-        """What the sentence names does fit, and a MiB less does not."""
+        """The value that the sentence names does fit, and a MiB less does not."""
         small = Share(1 << 20, "memory", 'memory="{}M"')
         with self.assertRaisesRegex(vecmill.DoesNotFitError, 'memory="[0-9]+M" would fit') as caught:
             run(batches(["a"], 1), share=small)
         enough = int(re.search(r'memory="(\d+)M"', str(caught.exception)).group(1))
-        for mib, fits in ((enough + 1, True), (enough - 2, False)):  # the process has grown a little, or not
+        for mib, fits in ((enough + 1, True), (enough - 2, False)):  # the process may have grown a little
             share = Share(mib << 20, "memory", 'memory="{}M"')
             with self.subTest(mib):
                 if fits:
@@ -214,7 +214,7 @@ class Refused(kit.Case):
         self.assertEqual(Share(1 << 30, "m", None, 0).on(1).times, _core.cpus())
 
     def test_options_that_would_fit(self):
-        """Where the share cannot grow, less of what was asked for."""
+        """Where the share cannot grow, the sentence names smaller options."""
         with self.assertRaises(vecmill.DoesNotFitError) as caught:
             options = job(model=kit.model("toy"), batch_tokens=65536).options(kit.model("toy"))
             least = _share.least({**options, "batch_tokens": 0}, {}, 1, 64 << 20)
@@ -222,7 +222,7 @@ class Refused(kit.Case):
         self.assertRegex(str(caught.exception), "batch_tokens=None would fit as it is")
 
     def test_a_batch_larger_than_planned_for(self):
-        """The first is what the plan is made with; one that is far larger is refused by name when there is no room."""
+        """The plan is made with the first batch; one that is far larger is refused by name when it does not fit."""
         small, large = batches(["a"] * 8, 8), batches(["b " * 500_000] * 40, 40)
         with self.assertRaises(vecmill.DoesNotFitError) as caught:
             run(small, share=Share(1 << 20, "memory", 'memory="{}M"'))

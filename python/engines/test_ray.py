@@ -1,5 +1,5 @@
-"""Inside Ray Data, the real one: every row once and the command line's bits, whoever is killed; and actors that stay
-within what they have declared."""
+"""Inside the real Ray Data: every row once and the command line's bits, whichever process is killed; and actors that
+stay within the memory that they have declared."""
 
 import os
 import re
@@ -110,7 +110,7 @@ class Actors(ek.Case):
             vecmill.ray.embed(rows, "text", "v", ek.MODEL, long="error").materialize()
 
     def test_memory_that_is_too_small(self):
-        """What the sentence names is enough."""
+        """The value that the sentence names is enough."""
         with self.assertRaisesRegex(vecmill.DoesNotFitError, r'memory="\d+M" would fit') as caught:
             vecmill.ray.Embedder.resources(ek.MODEL, memory="40M")
         with self.assertRaises(vecmill.DoesNotFitError):

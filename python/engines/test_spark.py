@@ -1,5 +1,5 @@
-"""Inside Spark, the real one, with executors in processes of their own: every row once and the command line's bits,
-whoever is killed; and what does not fit is refused on the driver."""
+"""Inside the real Spark, with executors in processes of their own: every row once and the command line's bits,
+whichever process is killed; and what does not fit is refused on the driver."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import engine_kit as ek
 import kit
 import pyarrow.parquet
 
-os.environ["PYSPARK_PYTHON"] = sys.executable  # executors have it from here
+os.environ["PYSPARK_PYTHON"] = sys.executable  # executors take it from here
 
 from pyspark.errors import PySparkException  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
@@ -64,7 +64,7 @@ class Cluster(ek.Case):
         return os.path.join(kit.home(), "spark-" + name)
 
     def job(self, name, model=None, **options):
-        """Reads, embeds and writes, and gives what was written."""
+        """Reads, embeds and writes; returns what was written."""
         source = self.session.read.parquet(self.path("in"))
         self.embedded(source, model, **options).write.mode("overwrite").parquet(self.path(name))
         return pyarrow.parquet.read_table(self.path(name))
@@ -80,8 +80,8 @@ class Cluster(ek.Case):
         return any(stage and 2 <= stage.numCompletedTasks <= stage.numTasks - 4 for stage in stages)
 
     def test_whole_within_the_memory_that_was_planned(self):
-        """From an empty cache: both executors begin at once, and one builds the pack. Measured is also what is not
-        planned but known: the executor and the Python processes."""
+        """From an empty cache: both executors begin at once, and one builds the pack. The executor and the Python
+        processes, whose memory is known but not planned, are measured too."""
         cache = self.path("cache")
         def measure():
             daemons, workers = pythons()
@@ -118,7 +118,7 @@ class Cluster(ek.Case):
         self.assert_whole(table)
 
     def test_memory_that_is_too_small(self):
-        """What the sentence names is enough."""
+        """The value that the sentence names is enough."""
         self.assertEqual(self.embedded(self.rows.limit(50), memory=self.least()).count(), 50)
 
     def test_columns(self):
@@ -152,10 +152,10 @@ class Cluster(ek.Case):
 
 
 class TooSmall(kit.Case):
-    """An executor whose memory is too small for what is asked: said on the driver, with the setting that is enough,
-    which is tried. As Spark's limit of address space, it is a limit that the kernel holds."""
+    """An executor with too little memory is reported on the driver, with the setting that is enough, and that setting is
+    tried. The kernel enforces it where it is Spark's limit of address space."""
 
-    # In this order: what the first session of a process is told, the JVM keeps for those that follow.
+    # In this order: the JVM keeps the settings of a process's first session for later sessions.
 
     def test_memory_overhead(self):
         self.enough("spark.executor.memoryOverhead", "200m")
@@ -185,7 +185,7 @@ class TooSmall(kit.Case):
 
 
 class Settings(unittest.TestCase):
-    """What Spark's configuration comes to; needs no Spark."""
+    """The share that Spark's configuration gives; needs no Spark."""
 
     def share(self, memory=0, **more):
         settings = {"spark.master": "yarn"}

@@ -2,7 +2,7 @@
 
 The package under test is the installed one: run with the python of the environment it was installed into. The
 models are toys made by tools/make_toy_model.py, and the real one where VECMILL_TEST_MODEL names its folder.
-Everything lies in a temporary folder with an empty cache, offline.
+All files are in a temporary folder with an empty cache. Nothing uses the network.
 """
 
 import atexit
@@ -27,7 +27,7 @@ from oracle import processes, program, started, stat_of  # noqa: E402
 DEADLINE = harness.WAIT_SECONDS
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # As of what a shell runs in the background; scripts would inherit it, and Ctrl-C would be no exception there.
+    # A shell sets this for background commands. Scripts would inherit it, and Ctrl-C would raise nothing in them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _home = tempfile.mkdtemp(prefix="vecmill-python-")
@@ -38,7 +38,7 @@ for _name in ("XDG_CACHE_HOME", "VECMILL_PYTHON"):
 
 from vecmill import _programs  # noqa: E402
 
-harness.VECMILL = _programs.PROGRAM  # models that take their time are measured by the package under test
+harness.VECMILL = _programs.PROGRAM  # slow models are timed with the package under test
 
 
 def home():
@@ -65,7 +65,7 @@ def workers():
 
 
 def ours(pid):
-    """Of this test's run: it has the run's home in its environment."""
+    """Whether a process belongs to this test's run: the run's home is in its environment."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             return os.fsencode(_home) in file.read()
@@ -96,13 +96,13 @@ def resident(pid="self"):
 
 
 def script(source, *words, **more):
-    """A python process of the same environment that runs this source; more: of Popen."""
+    """Starts a python process of the same environment that runs this source; more: arguments of Popen."""
     return subprocess.Popen([sys.executable, "-c", source, *words], text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, **more)
 
 
 def end(process, code=0):
-    """Its (stdout, stderr), when it has ended with this code in time; it is killed otherwise."""
+    """The process's (stdout, stderr), if it ends with this code in time; otherwise it is killed."""
     try:
         out, err = process.communicate(timeout=DEADLINE)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""vecmill inside LangChain, LlamaIndex and Qdrant's client, the real ones; what is not installed is skipped."""
+"""vecmill inside the real LangChain, LlamaIndex and Qdrant client; those that are not installed are skipped."""
 
 import copy
 import importlib.util
@@ -115,7 +115,7 @@ class LlamaIndex(Case):
 
 @unittest.skipIf(missing("qdrant_client"), "qdrant-client is not installed")
 class Qdrant(Case):
-    """Its client in local mode: vectors go in as they come out of the generator."""
+    """Qdrant's client in local mode: vectors are stored as the generator yields them."""
 
     def test_upload_and_search(self):
         from qdrant_client import QdrantClient, models

@@ -1,4 +1,4 @@
-"""Models that are copied, pickled, and sent to other processes; and what of a process they depend on: its working
+"""Models that are copied, pickled, and sent to other processes; and how they depend on their process: its working
 folder, its children, its session."""
 
 import concurrent.futures
@@ -33,7 +33,7 @@ def embedded(model):
 
 
 def forgetful(model):
-    """In a process that knows no model by a name of ours."""
+    """In a process in which no custom model is registered."""
     TextEmbedding._custom_models.clear()
     return embedded(model), model.model.facts["max_length"], model.embedding_size
 
@@ -121,7 +121,7 @@ class Processes(kit.Case):
             self.assertEqual((length, size), (16, 8))
 
     def test_a_folder_that_is_not_there(self):
-        """As on another machine: a model by its name is looked for again, one of a folder of the cache made again."""
+        """As on another machine: a model with a name is looked up again, a custom folder in the cache is made again."""
         m = custom()
         want, data = embedded(m), pickle.dumps(m)
         shutil.rmtree(os.path.dirname(m.model.model_dir))
@@ -171,7 +171,7 @@ class Places(kit.Case):
         return folder
 
     def test_a_relative_cache(self):
-        """It is where it was when the model was made, whatever the working folder is later."""
+        """The path is resolved when the model is made; a later working folder does not matter."""
         work, elsewhere, home = self.there("work"), self.there("elsewhere"), os.getcwd()
         shutil.copytree(kit.model("toy"), os.path.join(work, "mine"))
         calls = (lambda: vecmill.Embedder("./mine", cache_dir="c1", lazy_load=True),
@@ -194,7 +194,7 @@ class Places(kit.Case):
         self.assertTrue({"c1", "c2", "c3"} <= set(os.listdir(work)), os.listdir(work))
 
     def test_a_folder_that_is_no_model(self):
-        """The message names the folder that was given, and the cache is as it was."""
+        """The message names the folder that was given, and the cache is unchanged."""
         def empty(folder):
             os.mkdir(folder)
 
@@ -235,7 +235,7 @@ class Places(kit.Case):
             self.assertNotIn("custom", str(raised.exception))
 
     def test_an_encoder_in_a_folder_of_its_own(self):
-        """As older models of sentence-transformers have it (modules.json: 0_Transformer)."""
+        """The layout of older models of sentence-transformers (modules.json: 0_Transformer)."""
         folder = os.path.join(kit.home(), "inside")
         shutil.copytree(kit.model("toy"), os.path.join(folder, "0_Transformer"))
         shutil.rmtree(os.path.join(folder, "0_Transformer", "1_Pooling"))
@@ -277,7 +277,7 @@ class Places(kit.Case):
 
 class Sessions(kit.Case):
     def test_workers_need_none(self):
-        """What workers compute takes no working memory and no threads of this process."""
+        """Work in workers uses no working memory and no threads of this process."""
         def threads():
             return len(os.listdir("/proc/self/task"))
         before = threads()
@@ -292,7 +292,7 @@ class Sessions(kit.Case):
         self.assertIsNotNone(m.model._session)
 
     def test_a_model_that_was_changed(self):
-        """Another one in its folder is no model of the same object, in this process or in workers."""
+        """An object does not use another model that has replaced its own, in this process or in workers."""
         for used in (False, True):
             folder = os.path.join(kit.home(), f"changed-{used}")
             shutil.copytree(kit.model("toy"), folder)

@@ -1,4 +1,4 @@
-"""FastEmbed's face: signatures, laziness, order, types, registry, and the errors for mistakes."""
+"""FastEmbed's interface: signatures, laziness, order, types, registry, and the errors for mistakes."""
 
 import collections
 import contextlib
@@ -105,7 +105,7 @@ class Embedding(kit.Case):
         self.assertEqual(m.token_count(["the " * 1000]), m.model.facts["max_length"])
 
     def test_progress(self):
-        """A bar where tqdm is, which counts what was delivered."""
+        """A bar where tqdm is installed; it counts what was delivered."""
         try:
             import tqdm  # noqa: F401
         except ImportError:
@@ -145,8 +145,8 @@ class Mistakes(kit.Case):
             m.token_count(["x"], batch_size=0)
 
     def test_containers_of_no_texts(self):
-        """Refused by what to pass, whatever can be iterated: its keys, names and lines are not the documents."""
-        class Frame:  # as pandas', polars' and Arrow's tables are seen
+        """Refused with advice on what to pass: an iterable's keys, names and lines are not the documents."""
+        class Frame:  # looks like a table of pandas, polars or Arrow
             columns = ("id", "text", "other")
 
             def __iter__(self):
@@ -190,7 +190,7 @@ class Mistakes(kit.Case):
             list(model().embed(["a", "b", "c", None], parallel=1, batch_size=1))
 
     def test_containers_of_texts(self):
-        """What FastEmbed takes too: a str is one document everywhere, and any iterable of str is read."""
+        """As with FastEmbed, a str is one document everywhere, and any iterable of str is read."""
         m, texts = model(), ["one", "two"]
         want = [row.tobytes() for row in m.embed(texts)]
         named = dict.fromkeys(texts)
@@ -250,8 +250,8 @@ class Mistakes(kit.Case):
 
 
 class Surrogates(kit.Case):
-    """Halves of surrogate pairs, which no UTF-8 has: U+FFFD, one for each, and two that meet the character they make;
-    the same as the program reads from JSON, where they are escapes."""
+    """Halves of surrogate pairs, which UTF-8 cannot encode. Each becomes U+FFFD, and two that meet become their
+    character. The program reads the same from JSON, where they are escapes."""
     CASES = (("half \ud83d of a pair", "half \ufffd of a pair"), ("\udc00", "\ufffd"), ("\ud800\ud800x", "\ufffd\ufffdx"),
              ("a \udc00\ud83d b", "a \ufffd\ufffd b"), ("pair \ud83d\ude00", "pair \U0001f600"), ("end \ud83d", "end \ufffd"),
              (b"caf\xe9".decode("utf-8", "surrogateescape"), "caf\ufffd"))
@@ -278,7 +278,7 @@ class Surrogates(kit.Case):
 
 class Dimensions(kit.Case):
     def test_cut_and_scaled(self):
-        """NumPy cuts and scales what comes whole."""
+        """Compared with whole vectors that NumPy cuts and scales."""
         texts = kit.texts(20)
         for normalization in (True, False):
             TextEmbedding._custom_models.clear()
@@ -341,7 +341,7 @@ class Failing(kit.Case):
             self.assertIn("16", raised.exception.reason)
 
     def test_too_large_for_the_pool(self):
-        """Over max_document, in its place among the others."""
+        """A document over max_document fails at its position among the others."""
         texts = ["a", "x" * (17 << 20), "b", "y" * (17 << 20)]
         rows = list(self.embedder().stream(texts, workers=1, on_error="skip"))
         self.assertEqual([bool(row.any()) for row in rows], [True, False, True, False])

@@ -1,7 +1,7 @@
-"""Beside FastEmbed itself: the same vectors, the same signatures, the same errors for the same mistakes.
+"""Compared with FastEmbed itself: the same vectors, the same signatures, the same errors for the same mistakes.
 
-FastEmbed's ONNX file is made by bench/compare/make_onnx.py from the same safetensors. Skipped, with the reason,
-where fastembed, onnx or the real model are not there.
+bench/compare/make_onnx.py makes FastEmbed's ONNX file from the same safetensors. Skipped, with the reason, where
+fastembed, onnx or the real model is missing.
 """
 
 import inspect
@@ -75,7 +75,7 @@ class Same(kit.Case):
             self.assertEqual(set(m), set(theirs[NAME]))
 
     def test_signatures(self):
-        """Whatever FastEmbed takes by position, ours takes in the same place, with the same default."""
+        """Every positional argument of FastEmbed has the same position and default here."""
         for name in ("__init__", "embed", "query_embed", "passage_embed", "token_count", "list_supported_models",
                      "get_embedding_size", "add_custom_model"):
             theirs = inspect.signature(getattr(fastembed.TextEmbedding, name)).parameters
@@ -128,7 +128,7 @@ class Same(kit.Case):
         self.assertEqual(theirs.token_count(self.texts[:9]), ours.token_count(self.texts[:9]))
 
     def test_what_else_its_objects_have(self):
-        """Names of FastEmbed's objects that ours have not: those of ONNX and of downloads, and of other tokenizers."""
+        """FastEmbed's names that are missing here: those of ONNX, of downloads, and of other tokenizers."""
         def missing(theirs, ours):
             return {name for name in dir(theirs) if not name.startswith("_")} - set(dir(ours))
         self.assertLessEqual(missing(self.theirs, self.ours), {

@@ -11,7 +11,7 @@ import numpy as np
 import vecmill
 from vecmill import _programs
 
-MARKER = "xqzwvk"  # what a worker with faults is told to look for (tests/hooked/hooks.c)
+MARKER = "xqzwvk"  # the text on which a worker with faults fails (tests/hooked/hooks.c)
 
 
 class Kills(kit.Case):
@@ -109,7 +109,7 @@ class Kills(kit.Case):
 
 class Poison(kit.Case):
     def test_a_document_whose_workers_are_always_killed(self):
-        """It is tried when all others are done, and named; the others are an undisturbed run's."""
+        """It is tried when all others are done, and named; the others' vectors are an undisturbed run's."""
         texts = kit.texts(300, 30)
         texts[77] = f"{MARKER} {texts[77]}"
         want = vecmill.Embedder(kit.model("slow")).embed(texts)

@@ -62,7 +62,7 @@ class BackPressure(kit.Case):
 
 
 class Models(kit.Case):
-    """An object has one model, whatever becomes of the folder that it was opened from."""
+    """An object has one model, whatever happens to the folder from which it was opened."""
 
     def replaced(self, e, folder):
         shutil.rmtree(folder)
@@ -75,7 +75,7 @@ class Models(kit.Case):
             e = vecmill.Embedder(folder, lazy_load=first is not None)
             before = list(e.stream(["the time"], workers=first))[0]
             self.replaced(e, folder)
-            if first is None:  # its session goes on with what it has mapped
+            if first is None:  # its session goes on with the pack it has mapped
                 np.testing.assert_array_equal(e.embed(["the time"])[0], before)
             else:
                 with self.assertRaisesRegex(vecmill.ModelError, "changed meanwhile"):
@@ -142,7 +142,7 @@ class Ends(kit.Case):
             self.assertEqual(kit.workers(), [])
 
     def test_keyboard_interrupt(self):
-        """While the library waits, and while it computes: the exception comes, and nobody stays behind."""
+        """While the library waits, and while it computes: the exception is raised, and no worker is left."""
         source = ("import sys, vecmill\n"
                   "e = vecmill.Embedder(sys.argv[1])\n"
                   "try:\n"
@@ -205,7 +205,7 @@ class Scripts(kit.Case):
 
 class Forks(kit.Case):
     def test_a_child_of_fork(self):
-        """The model goes on there; a stream in workers, which are the parent's, is refused and harms nobody."""
+        """The model works in the child. A stream in workers, which are the parent's, is refused without harm."""
         e = embedder(threads=2)
         texts = kit.texts(300)
         want = e.embed(texts).tobytes()
@@ -229,7 +229,7 @@ class Forks(kit.Case):
         self.assertEqual(np.stack(rows).tobytes(), want)
 
     def test_a_fork_while_another_thread_computes(self):
-        """Which holds the model's lock: the child, where that thread is not, does not wait for it."""
+        """A thread of the parent holds the model's lock; the child, which lacks that thread, does not wait for it."""
         e = embedder("slower", threads=1)
         want, done = e.embed(["a", "b"]).tobytes(), threading.Event()
 
@@ -278,8 +278,8 @@ class Threads(kit.Case):
         self.assertEqual(got, {i: True for i in range(6)})
 
     def test_others_run_while_it_computes(self):
-        """The interpreter's lock is free meanwhile: others get it again and again during one call. Calls are made
-        until it was so, since who waits for a processor gets nothing done."""
+        """The interpreter's lock is free during a call: other threads get it again and again. Calls are repeated until
+        that was seen, since on a busy machine a thread may get no processor during one."""
         e, ticks, done, most = embedder("slower", threads=1), 0, threading.Event(), 0
 
         def compute():
@@ -385,7 +385,7 @@ class Many(kit.Case):
 
 
 class Beside(kit.Case):
-    """What the package itself holds beside a pool, and gives it."""
+    """What the package itself holds in addition to a pool, and what it passes to it."""
 
     def test_is_a_line_of_the_plan(self):
         def held(e, **more):
@@ -402,7 +402,7 @@ class Beside(kit.Case):
                                     beside_rows=2**32 - 1)["fits"])
 
     def test_bytes_are_texts(self):
-        """As UTF-8, and what is none is read as a file's is."""
+        """Bytes are read as UTF-8; invalid UTF-8 is replaced as in a file."""
         texts = ["", "plain", "na\u00efve \U0001f600", "bad \ufffd end"]
         want = embedder().embed(texts)
         pool = _core.Pool(kit.model("toy"), worker_path=_programs.WORKER, workers=1)
@@ -416,7 +416,7 @@ class Beside(kit.Case):
 
 class Import(kit.Case):
     def test_what_an_import_brings(self):
-        """Nothing but NumPy's and the standard library: no subprocess is started, no model looked for."""
+        """Imports only NumPy and the standard library, starts no subprocess, looks for no model."""
         source = ("import numpy, sys, time\n"
                   "before = set(sys.modules)\n"
                   "began = time.perf_counter()\n"

@@ -1,5 +1,5 @@
-"""The tokenizer as FastEmbed's models hand it out: the same answers as PyPI's tokenizers, where those are installed, and
-without them what the program and numbers written down say."""
+"""The tokenizer that FastEmbed's models have. It is compared with PyPI's tokenizers where those are installed, else with
+the program and with numbers in this file."""
 
 import copy
 import importlib.util
@@ -27,7 +27,7 @@ def tokenizer(name="toy", **more):
 
 
 def bare(folder=None, **more):
-    """One that neither cuts nor fills up."""
+    """A tokenizer that neither truncates nor pads."""
     made = vecmill.Embedder(folder or kit.model("toy"), **more).tokenizer
     made.no_truncation()
     made.no_padding()
@@ -83,7 +83,7 @@ class Face(kit.Case):
         self.assertEqual(t.truncation, {"max_length": 10, "stride": 2, "strategy": "longest_first", "direction": "right"})
 
     def test_truncation_is_the_models_too(self):
-        """As FastEmbed's: documents are embedded as its tokenizer cuts them. Beyond the model's end nothing is."""
+        """As with FastEmbed, documents are embedded as the tokenizer cuts them, at most up to the model's length."""
         m, text = vecmill.Embedder(kit.model("toy")), "the of and to " * 30
         m.tokenizer.enable_truncation(max_length=12)
         want = vecmill.Embedder(kit.model("toy"), max_length=12).embed(text)
@@ -155,7 +155,7 @@ class Face(kit.Case):
 
 @unittest.skipUnless(HAS_TOKENIZERS, "tokenizers is not installed")
 class Same(kit.Case):
-    """Beside PyPI's, for any text."""
+    """Compared with PyPI's, for any text."""
 
     @classmethod
     def setUpClass(cls):
@@ -180,7 +180,7 @@ class Same(kit.Case):
                 self.assertEqual(getattr(a, name), getattr(b, name), (name, text))
             other += a.offsets != b.offsets
             self.assertEqual(self.theirs.decode(a.ids), self.ours.decode(a.ids))
-        # Marks that are put into another order have other places there (docs/FASTEMBED.md).
+        # Marks that are put into another order have other offsets there (docs/FASTEMBED.md).
         print(f"{len(self.texts)} texts, other offsets in {other}")
         self.assertLess(other, len(self.texts) / 20)
 
