@@ -7,19 +7,20 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define EXIT_NS   (2000 * CREW_MS) /* from the end of a socket to that of its process */
-#define LEAVE_NS  (500 * CREW_MS)  /* from being asked to end */
-#define KILLED_NS (3000 * CREW_MS) /* from SIGKILL: longer only where the kernel holds it */
+#define EXIT_NS  (2000 * CREW_MS) /* from the end of a socket to that of its process */
+#define LEAVE_NS (500 * CREW_MS)  /* from closing our half of the socket to the exit */
+/* from SIGKILL to the end; longer only where the kernel holds the process */
+#define KILLED_NS (3000 * CREW_MS)
 
-/* Before anything was measured, estimated costs may be wrong by a factor (plain C, a sanitizer). */
+/* Before anything was measured, estimates may be wrong by a factor (plain C, a sanitizer). */
 #define UNMEASURED_NS     (30000 * CREW_MS)
 #define UNMEASURED_FACTOR 20u
 
-/* Waits before the next start, by the number of failures in a row. */
+/* Delay before the next start, by failures in a row. */
 static const uint64_t back_off_ns[] = {
     0, 10 * CREW_MS, 40 * CREW_MS, 160 * CREW_MS, 640 * CREW_MS, 1000 * CREW_MS};
 
-/* ---- telling ---- */
+/* ---- reports ---- */
 
 static void report(struct crew *crew, struct crew_event event)
 {
@@ -34,14 +35,14 @@ static void fail_crew(struct crew *crew, const vecmill_err *err)
     crew->failure_err = *err;
 }
 
-/* Workers can work: the next that dies is replaced at once. */
+/* Workers can work: the next one that dies is replaced at once. */
 static void end_back_off(struct crew *crew)
 {
     for (uint32_t i = 0; i < crew->options.workers; i++)
         crew->slots[i].failures = 0;
 }
 
-/* An item was returned: whatever went wrong before, there is progress. */
+/* An item was returned: earlier failures are forgiven. */
 static void note_progress(struct crew *crew)
 {
     if (crew->deaths_in_row > 0 || crew->failed_starts_in_row > 0 || crew->ooms_in_row > 0)
@@ -51,7 +52,7 @@ static void note_progress(struct crew *crew)
     shortage_end(&crew->shortage);
 }
 
-/* ---- what the table says ---- */
+/* ---- actions ---- */
 
 static void back_off(struct slot *s, uint64_t now_ns)
 {
@@ -70,7 +71,7 @@ static void await_hello(struct crew *crew, struct slot *s, uint64_t now_ns)
     s->due_ns = now_ns + crew->options.start_ns;
 }
 
-/* Where the results of a place's batch go. */
+/* Sets where the results of a slot's batch are read to. */
 static void expect_results(struct crew *crew, struct slot *s)
 {
     for (unsigned i = 0; i < 2; i++) {
@@ -127,14 +128,14 @@ static void send_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
 
 /* ---- the trial of a suspect (trial.h) ---- */
 
-/* Whether the place has it. */
+/* Whether the slot's batch is the suspect. */
 static bool has_suspect(const struct crew *crew, const struct slot *s)
 {
     return s->batch_number != 0 && !s->is_probe && crew->trial.is_running &&
            s->batch.range.first == crew->trial.tag;
 }
 
-/* A batch of a place returned; the place still has it. */
+/* A slot's batch was returned; the slot still has it. */
 static void judge_by_return(struct crew *crew, const struct slot *s, uint64_t now_ns)
 {
     struct suspect_trial *t = &crew->trial;
@@ -149,7 +150,7 @@ static void judge_by_return(struct crew *crew, const struct slot *s, uint64_t no
     note_progress(crew);
 }
 
-/* The worker of a place died, or was written off; the place still has its batch. */
+/* A slot's worker died or was written off; the slot still has its batch. */
 static void judge_by_death(struct crew *crew, const struct slot *s, vecmill_cause cause, bool want,
                            uint64_t now_ns)
 {
@@ -178,7 +179,7 @@ static void commit(struct crew *crew, struct slot *s, uint64_t now_ns)
     note_progress(crew);
 }
 
-/* The batch of a worker that is no more. */
+/* Returns a dead worker's batch to the ledger. */
 static void return_batch(struct crew *crew, struct slot *s, vecmill_cause cause, enum blame blame)
 {
     struct item_range parts[2];
@@ -205,7 +206,7 @@ static void check_deaths_in_row(struct crew *crew)
 {
     vecmill_err err;
     if (crew->closing) return;
-    /* One blow may take all workers, and take them again when they are back. */
+    /* One event may end all workers, and end them again when they are back. */
     const uint32_t most = (uint32_t)num_max(CREW_DEATHS_MAX, 4 * (size_t)crew->options.workers);
     const bool no_start = crew->failed_starts_in_row >= most && crew_n_ready(crew) == 0;
     const bool no_work = crew->deaths_in_row >= most && crew->single_tried;
@@ -226,7 +227,7 @@ void apply_shortage(struct crew *crew, uint64_t now_ns)
         fail_crew(crew, &err);
 }
 
-/* What a death says about the crew; one of an idle worker says nothing about work. */
+/* Counts a death for the crew. The death of an idle worker says nothing about work. */
 static void count_death(struct crew *crew, const struct slot *s, bool shortage, uint64_t now_ns)
 {
     const bool counts = s->batch_number != 0 || !s->was_ready;
@@ -265,8 +266,7 @@ static void reap(struct crew *crew, struct slot *s, uint64_t now_ns)
                                      .shortage = shortage,
                                      .worked = s->worked});
     if (shortage && o->may_start)
-        s->due_ns =
-            now_ns; /* it knows how much room there is: nothing is to be gained by waiting */
+        s->due_ns = now_ns; /* may_start knows whether there is room: waiting gains nothing */
     else
         back_off(s, now_ns);
     judge_by_death(crew, s, death.cause, shortage, now_ns);
@@ -332,7 +332,8 @@ void apply_event(struct crew *crew, struct slot *s, enum crew_on event)
     case DO_AWAIT_HELLO:
         await_hello(crew, s, now_ns);
         break;
-    case DO_BACK_OFF: /* while others live, want of descriptors or processes is no end */
+    /* while others live, a lack of descriptors or processes does not end the crew */
+    case DO_BACK_OFF:
         if (crew_n_alive(crew) == 0) crew->failed_starts_in_row++;
         back_off(s, now_ns);
         check_deaths_in_row(crew);
@@ -384,5 +385,5 @@ void apply_event(struct crew *crew, struct slot *s, enum crew_on event)
     }
     if (!changes) return;
     s->pauses = 0;
-    if (s->state == AT_VACANT) crew->ask_at_ns = 0; /* what it had is free: there may be room now */
+    if (s->state == AT_VACANT) crew->ask_at_ns = 0; /* its memory is free: there may be room now */
 }

@@ -1,4 +1,3 @@
-/* cause: see cause.h. */
 #include "cause.h"
 
 #include <signal.h>
@@ -32,7 +31,7 @@ static vecmill_cause cause_of_signal(int signal, bool *fault)
         return VECMILL_CAUSE_FPE;
     case SIGABRT:
         return VECMILL_CAUSE_ABORT;
-    default: /* no instruction raises these: somebody sent them */
+    default: /* no instruction raises these: they were sent */
         *fault = false;
         return signal == SIGKILL ? VECMILL_CAUSE_KILLED : VECMILL_CAUSE_SIGNAL;
     }

@@ -1,4 +1,4 @@
-/* crew: the supervisor's round and its door. One thread; nothing here waits but crew_wait. */
+/* crew: the supervisor's round, and the door. One thread; only crew_wait waits. */
 #define XXH_STATIC_LINKING_ONLY /* for the size of XXH3_state_t */
 #include "crew_state.h"
 
@@ -56,15 +56,16 @@ size_t crew_bytes(const struct crew_options *options)
     return arena_bytes(&a);
 }
 
-/* One direction of a socket. Linux stops taking bytes when twice SO_SNDBUF is in use (sock_setsockopt
- * doubles it); the last piece it took may go beyond by half of that (unix_stream_sendmsg, net/unix), and
- * the 8 KiB are what that piece is rounded up by and an end's own structures. Measured on 6.18, by
- * memory.kmem.usage_in_bytes with all directions full: 132 to 169 KiB, by the sizes that are written. */
+/* One direction of a socket. Linux refuses more bytes once twice SO_SNDBUF is in use
+ * (sock_setsockopt doubles it); the last piece it accepts may exceed that by half
+ * (unix_stream_sendmsg, net/unix), and 8 KiB are the rounding of that piece and the structures of
+ * one end. Measured on 6.18 by memory.kmem.usage_in_bytes with all directions full: 132 to 169 KiB,
+ * depending on the sizes written. */
 #define SOCKET_KERNEL_BYTES ((size_t)3 * CREW_SOCKET_BYTES + (8u << 10))
 
-/* A process: 16 KiB of stack (THREAD_SIZE of x86-64 and arm64), 64 of task, files, signals and map, 48 of
- * page tables of a program of a few libraries. Measured likewise: 47 to 60 KiB without page tables, and
- * 44 of those (VmPTE) for sleep(1). */
+/* A process: 16 KiB of stack (THREAD_SIZE of x86-64 and arm64), 64 of task, files, signals and
+ * memory map, 48 of page tables of a program with a few libraries. Measured likewise: 47 to 60 KiB
+ * without page tables, and 44 of page tables (VmPTE) for sleep(1). */
 #define PROCESS_KERNEL_BYTES (128u << 10)
 
 size_t crew_kernel_bytes(uint32_t workers)
@@ -74,17 +75,18 @@ size_t crew_kernel_bytes(uint32_t workers)
 
 /* ---- rounds ---- */
 
-/* What is to be waited for, and how long at most. */
+/* Sets up what crew_wait waits for, and how long at most. */
 static void prepare_wait(struct crew *crew, uint64_t now_ns)
 {
     uint64_t at_ns = crew->ticked_ns + OBSERVE_TICK_NS;
     const bool starts = schedule_wanted(crew, now_ns) > 0;
-    /* While may_start is asked again anyway, new work starts nobody any sooner. */
+    /* While may_start is waiting to be asked again, new work starts no worker any sooner. */
     const bool held = starts && now_ns < crew->ask_at_ns;
     crew->wants_work = false;
     crew->seen_accepted = crew->ledger.accepted;
     crew->polled[0] = (struct pollfd){.fd = crew->wake, .events = POLLIN};
-    /* Only who lives: poll refuses more entries than RLIMIT_NOFILE, also those it would ignore. */
+    /* Only slots with a socket: poll refuses more entries than RLIMIT_NOFILE, ignored ones
+     * included. */
     crew->n_polled = 1;
     for (uint32_t i = 0; i < crew->options.workers; i++) {
         struct slot *s = &crew->slots[i];
@@ -115,8 +117,8 @@ void crew_wait(struct crew *crew)
     const int ms =
         now_ns >= crew->wake_at_ns ? 0 : (int)((crew->wake_at_ns - now_ns) / CREW_MS + 1);
     if (poll(crew->polled, crew->n_polled, ms) >= 0) return;
-    /* Interrupted; or memory is short, or the limit of descriptors was lowered: then everything is
-     * looked at now and then, since nothing is told any more. */
+    /* Interrupted; or memory is short, or the limit of descriptors was lowered. In the latter cases
+     * poll reports nothing any more, so everything is looked at from time to time. */
     const bool blind = errno != EINTR;
     if (blind) nanosleep(&(struct timespec){.tv_nsec = BLIND_NS}, NULL);
     for (uint32_t i = 0; i < crew->n_polled; i++)
@@ -128,13 +130,13 @@ void crew_step(struct crew *crew)
     uint64_t now_ns = clock_ns(), woken;
     if (crew->polled[0].revents) {
         const ssize_t n = read(crew->wake, &woken, sizeof woken);
-        (void)n; /* it is there or it is not */
+        (void)n; /* empty is as good */
     }
     observe_pause(crew, now_ns); /* first, so that a pause is not taken for work */
     for (uint32_t i = 0; i < crew->options.workers; i++)
         observe_slot(crew, &crew->slots[i]);
     now_ns = clock_ns();
-    observe_pause(crew, now_ns); /* a listener may have taken its time */
+    observe_pause(crew, now_ns); /* on_event may have taken long */
     observe_deadlines(crew, now_ns);
     observe_tick(crew, now_ns);
     schedule_batches(crew); /* to those that live, before time is spent on starting others */
@@ -147,12 +149,12 @@ void crew_wake(struct crew *crew)
 {
     static const uint64_t one = 1;
     const ssize_t n = write(crew->wake, &one, sizeof one);
-    (void)n; /* full only when it is awake anyway */
+    (void)n; /* fails only when full, and then it wakes anyway */
 }
 
 /* ---- the door ---- */
 
-/* A worker takes a socket and a pidfd; besides, there are the standard three, ours, and the host's. */
+/* A worker takes a socket and a pidfd. The rest: the standard three, ours, and the host's. */
 #define DESCRIPTORS_BESIDES 32u
 
 uint32_t crew_workers_most(void)
@@ -220,7 +222,7 @@ void crew_close(struct crew *crew)
     crew->closing = true;
     for (uint32_t i = 0; i < crew->options.workers; i++)
         apply_event(crew, &crew->slots[i], ON_LEAVE);
-    /* Each that lives has a deadline by now, after which it is dead or written off. */
+    /* Every worker has a deadline now, after which it is dead or written off. */
     prepare_wait(crew, clock_ns());
     while (crew_n_alive(crew) > 0) {
         crew_wait(crew);
@@ -247,7 +249,7 @@ bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cos
 
 void crew_hurry(struct crew *crew)
 {
-    /* With what was there already the last round has done what can be done. */
+    /* The last round has done all that could be done with what was there. */
     if (crew->wants_work && crew->ledger.accepted > crew->seen_accepted) {
         crew->wants_work = false;
         crew_wake(crew);

@@ -1,5 +1,5 @@
-/* enter_main: how a process becomes a worker. Code of the worker program, not of the library: it sets
- * signal dispositions and ends the process. */
+/* enter_main: how a process becomes a worker. Part of the worker program, not of the library: it
+ * sets signal dispositions and ends the process. */
 #include "crew.h"
 
 #include "cause.h"
@@ -9,9 +9,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Such a signal sent by another process is no fault of the work that is being done: it ends this
- * process by an exit code that says so. A fault of its own (or its own abort) runs into the signal
- * again, with the disposition it had before. */
+/* A fault signal that another process sent is not the fault of the work: it ends this process by an
+ * exit code that says so. A real fault (or our own abort) raises the signal again, with the
+ * disposition it had before. */
 static struct sigaction faults_before[NSIG];
 
 static void on_fault(int number, siginfo_t *info, void *context)
@@ -19,7 +19,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
     (void)context;
     if (info->si_code <= 0 && info->si_pid != getpid()) _exit(CAUSE_SENT + number);
     sigaction(number, &faults_before[number], NULL);
-    if (info->si_code <= 0) raise(number); /* delivered at our return */
+    if (info->si_code <= 0) raise(number); /* delivered when this handler returns */
 }
 
 static void tell_faults_apart(void)

@@ -1,4 +1,3 @@
-/* frame: see frame.h. */
 #include "frame.h"
 
 #include "base/base.h"

@@ -1,14 +1,14 @@
-/* frame: what goes over a worker's socket.
+/* frame: the messages on a worker's socket.
  *
- * A frame is a head of 48 bytes and a payload. Integers are little-endian (both ends are the same
- * machine; the order is fixed all the same, so that a captured stream can be read).
+ * A frame is a head of 48 bytes and a payload. Integers are little-endian. Both ends are on the
+ * same machine; the order is fixed so that a captured stream can be read.
  *
  *      0  u32 magic, FRAME_MAGIC
  *      4  u32 kind
  *      8  u64 bytes of the payload
- *     16  u64 batch: number of the batch, counted by the supervisor; 0 for hello and refused
- *     24  u32 generation: of the process the supervisor speaks to, counted over all it started; 0 in a
- *             hello or refused before the first batch
+ *     16  u64 batch: its number, counted by the supervisor; 0 for hello and refused
+ *     24  u32 generation of the process that the supervisor speaks to; 0 in a hello or refused
+ *             before the first batch
  *     28  u32 items in the payload
  *     32  u64 XXH3-64 of the payload
  *     40  u64 XXH3-64 of the 40 bytes before
@@ -53,16 +53,16 @@ struct frame_hello {
 
 void frame_put(const struct frame_head *head, unsigned char out[FRAME_HEAD_BYTES]);
 
-/* False: no frame's head (magic, kind or hash). */
+/* False: not the head of a frame (magic, kind or hash). */
 bool frame_get(const unsigned char in[FRAME_HEAD_BYTES], struct frame_head *head);
 
-/* Bytes an item of `bytes` takes in a batch's payload. */
+/* Bytes that an item of `bytes` takes in a batch's payload. */
 static inline size_t frame_item_bytes(size_t bytes)
 {
     return FRAME_ITEM_HEAD + (bytes + 7) / 8 * 8;
 }
 
-/* An item as it lies there: its size, its bytes, zeros up to frame_item_bytes. */
+/* Writes an item in that form: its size, its bytes, zeros up to frame_item_bytes. */
 void frame_put_item(const void *data, size_t bytes, unsigned char *out);
 
 #endif

@@ -1,4 +1,3 @@
-/* inbox: see inbox.h. */
 #include "inbox.h"
 
 #include <assert.h>
@@ -10,7 +9,7 @@ void inbox_init(struct inbox *in)
     in->got = 0;
 }
 
-/* Piece i of the payload that is being read. */
+/* Piece i of the memory that the payload is read into. */
 static unsigned char *piece(struct inbox *in, const struct inbox_expected *e, unsigned i,
                             size_t *bytes)
 {

@@ -1,9 +1,9 @@
-/* inbox: a worker's frames, put together from whatever pieces arrive.
+/* inbox: puts a worker's frames together from pieces of any size.
  *
- * Hostile bytes: a frame is taken only if it is one that is expected, its size exactly the expected
- * one, its hash right. Results are read to where they belong (their items are leased, nobody looks
- * there before the commit), so that nothing is kept twice. No system calls: the caller reads into the
- * room it is shown and says how much came. */
+ * The bytes are not trusted: a frame is taken only if it is an expected one, of exactly the
+ * expected size, with the right hash. Results are read to their final place (the items are in
+ * flight, and nothing reads it before the commit), so no copy is kept. No system calls: the caller
+ * reads into the room it is shown and says how many bytes came. */
 #ifndef CREW_INBOX_H
 #define CREW_INBOX_H
 
@@ -11,13 +11,13 @@
 
 #include <xxhash.h>
 
-/* What would be an answer now. */
+/* Which answers are valid now. */
 struct inbox_expected {
     uint32_t result_bytes, batch_items_max;
     uint64_t batch_bytes_max;
     uint32_t generation;
-    uint64_t batch;   /* number; 0: the worker has none */
-    uint32_t n_items; /* of it */
+    uint64_t batch;   /* its number; 0: the worker has none */
+    uint32_t n_items; /* of the batch */
     unsigned char *pieces[2];
     size_t piece_bytes[2];
 };
@@ -29,15 +29,16 @@ struct inbox {
     unsigned char small[FRAME_REFUSED_MAX]; /* payload of a hello or refused */
     struct frame_head head;
     bool in_payload;
-    size_t got; /* of the head, or of the payload */
+    size_t got; /* bytes of the head, or of the payload */
 };
 
 void inbox_init(struct inbox *in);
 
-/* Where the next bytes go; at least one byte of room. */
+/* Where the next bytes go, at least one. */
 unsigned char *inbox_room(struct inbox *in, const struct inbox_expected *expected, size_t *bytes);
 
-/* `bytes` came. After a frame the inbox is ready for the next; after INBOX_GARBAGE it is of no use. */
+/* `bytes` came. After a whole frame the inbox is ready for the next; after INBOX_GARBAGE it is
+ * useless. */
 enum inbox_found inbox_take(struct inbox *in, const struct inbox_expected *expected, size_t bytes,
                             XXH3_state_t *hash);
 

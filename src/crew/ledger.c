@@ -1,4 +1,3 @@
-/* ledger: see ledger.h. */
 #include "ledger.h"
 
 #include "frame.h"
@@ -27,7 +26,7 @@ static struct item *item_of(const struct ledger *l, uint64_t tag)
 
 /* ---- putting ---- */
 
-/* Where `need` bytes can lie; false when they cannot. */
+/* Where `need` bytes fit; false: nowhere. */
 static bool find_room(const struct ledger *l, size_t need, size_t *at)
 {
     if (l->dropped == l->accepted) {
@@ -35,7 +34,7 @@ static bool find_room(const struct ledger *l, size_t need, size_t *at)
         return true;
     }
     const size_t oldest = item_of(l, l->dropped)->at;
-    if (l->put_at <= oldest) { /* it has wrapped: there is room up to the oldest */
+    if (l->put_at <= oldest) { /* wrapped: there is room up to the oldest item */
         *at = l->put_at;
         return need <= oldest - l->put_at;
     }
@@ -62,7 +61,7 @@ bool ledger_put(struct ledger *l, const void *data, size_t bytes, uint64_t cost_
     return true;
 }
 
-/* ---- leasing ---- */
+/* ---- giving out ---- */
 
 bool ledger_has_work(const struct ledger *l)
 {
@@ -74,7 +73,7 @@ bool ledger_is_suspect(const struct ledger *l, uint64_t tag)
     return item_of(l, tag)->n_odd == LEDGER_ODD_MAX;
 }
 
-/* The oldest range that came back, of suspects or of others; n_requeued: there is none. */
+/* The oldest requeued range, of suspects or of others; n_requeued: there is none. */
 static uint32_t find_requeued(const struct ledger *l, bool suspects)
 {
     uint32_t at = 0;
@@ -92,7 +91,7 @@ static struct item_range take_requeued(struct ledger *l, uint32_t at)
     return range;
 }
 
-/* Fresh items up to the budget and the maxima of a batch. */
+/* Takes unsent items, up to the budget and the maxima of a batch. */
 static struct item_range cut_unsent(struct ledger *l, uint64_t budget_ns)
 {
     struct item_range range = {.first = l->unsent};
@@ -175,7 +174,7 @@ void ledger_commit(struct ledger *l, const struct item_range *range)
 
 /* ---- deaths ---- */
 
-/* Ranges do not overlap, so ascending by first is ascending altogether; there are never more than
+/* Ranges do not overlap, so those sorted by first are sorted altogether; there are never more than
  * items. */
 static void requeue(struct ledger *l, const struct item_range *range)
 {
@@ -190,7 +189,7 @@ static void requeue(struct ledger *l, const struct item_range *range)
     l->n_suspects += ledger_is_suspect(l, range->first);
 }
 
-/* One more death of the item alone in its batch; true when that condemns it. */
+/* One more death of an item alone in its batch; true: it condemns the item. */
 static bool is_condemned_by(struct item *item, vecmill_cause cause, enum blame blame)
 {
     if (blame == BLAME_ODD && item->n_odd < LEDGER_ODD_MAX) item->n_odd++;

@@ -6,13 +6,15 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#define LOOK_NS  (100 * CREW_MS)  /* between two looks at a worker that is late without fault */
-#define PAUSE_NS (250 * CREW_MS)  /* woken so much later than asked for: this process was stopped */
-#define GRACE_NS (1000 * CREW_MS) /* after that, for what waits for us or was stopped too */
-/* So many are forgiven while nothing else changes: a host that is late at every round finds hangs too. */
+#define LOOK_NS (100 * CREW_MS) /* between two looks at a worker that is late without fault */
+/* woken this much later than asked for: this process was stopped */
+#define PAUSE_NS (250 * CREW_MS)
+#define GRACE_NS (1000 * CREW_MS) /* after a pause, for what waits for us or was stopped as well */
+/* Pauses forgiven while a state lasts: a host that is late at every round must find hangs as
+ * well. */
 #define PAUSES_MOST 5u
 
-/* Reads what has come, as long as it makes sense. */
+/* Reads what has arrived, until it is exhausted or makes no sense. */
 static void read_socket(struct crew *crew, struct slot *s)
 {
     while (!s->stopped_reading && s->socket >= 0) {
@@ -21,7 +23,7 @@ static void read_socket(struct crew *crew, struct slot *s)
         const ssize_t n = recv(s->socket, to, room, MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EAGAIN) return;
-        if (n <= 0) { /* reset, as by a worker that died with a batch unread, is an end as well */
+        if (n <= 0) { /* a reset, as after a death with a batch unread, is an end as well */
             s->stopped_reading = true;
             apply_event(crew, s, ON_END);
             return;
@@ -34,7 +36,7 @@ static void read_socket(struct crew *crew, struct slot *s)
             apply_event(crew, s, ON_HELLO);
             break;
         case INBOX_RESULT:
-            s->stopped_reading = !slot_is_sent(s); /* an answer to what was not asked yet is none */
+            s->stopped_reading = !slot_is_sent(s); /* an answer to a batch that is not sent yet */
             apply_event(crew, s, s->stopped_reading ? ON_GARBAGE : ON_RESULT);
             break;
         case INBOX_REFUSED:
@@ -49,8 +51,9 @@ static void read_socket(struct crew *crew, struct slot *s)
     }
 }
 
-/* Reaps the worker if it has ended. What it sent before lies in our end of the socket still: nobody
- * can add to it, so reading it decides, without doubt and without waiting, what was done. */
+/* Reaps the worker if it has ended. What it sent before is still in our end of the socket. No
+ * other process can add to it, so reading it decides, without doubt and without waiting, what
+ * was done. */
 static void look_for_death(struct crew *crew, struct slot *s)
 {
     if (s->process.pid == 0 || !process_reap(&s->process, &s->exit)) return;
@@ -71,8 +74,8 @@ void observe_slot(struct crew *crew, struct slot *s)
     s->exit_seen = ended && s->process.pid > 0;
 }
 
-/* This process was stopped, or the machine suspended, or the host took its time: nobody is late for
- * that. What it had been asked to do by when: wake_at_ns. */
+/* This process was stopped, the machine suspended, or on_event took long. wake_at_ns is when this
+ * round was due. */
 void observe_pause(struct crew *crew, uint64_t now_ns)
 {
     const uint64_t pause_ns = now_ns - crew->seen_ns;
@@ -88,8 +91,8 @@ void observe_pause(struct crew *crew, uint64_t now_ns)
     }
 }
 
-/* A deadline passed in this state: is it the worker's doing? Sets kill_cause for ON_LATE; false: it is
- * looked at again later, or spoke at last. */
+/* A deadline of this state passed. True: the worker is to blame; kill_cause is set for ON_LATE.
+ * False: it is looked at again later, or has spoken meanwhile. */
 static bool is_late(struct crew *crew, struct slot *s, uint64_t now_ns)
 {
     if (s->state != AT_STARTING && s->state != AT_BUSY) {
@@ -99,7 +102,7 @@ static bool is_late(struct crew *crew, struct slot *s, uint64_t now_ns)
     }
     const uint64_t received = s->received;
     enum slot_late late = slot_judge(s, now_ns);
-    /* It may sleep because it is done, since poll looked: what it sent by then is there to be read now. */
+    /* It may sleep because it has finished since poll looked: then its answer can be read now. */
     if (late != SLOT_SLOW) read_socket(crew, s);
     if (s->state != AT_STARTING && s->state != AT_BUSY) return false;
     if (s->received != received) late = slot_judge(s, now_ns);

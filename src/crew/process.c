@@ -18,8 +18,8 @@
 #define P_PIDFD 3 /* linux/wait.h, since 5.4 */
 #endif
 
-/* ThreadSanitizer takes every clone for a fork: its run-time sets itself up anew in the child, and here that
- * is in our memory. posix_spawn's it does not see. */
+/* ThreadSanitizer takes every clone for a fork and sets up its run-time again in the child, which
+ * here shares our memory. It does not see the clone of posix_spawn. */
 #if defined(__SANITIZE_THREAD__)
 #define CLONE_IS_FORK 1
 #elif defined(__has_feature)
@@ -33,7 +33,7 @@
 
 extern char **environ;
 
-/* wait flags as of waitid. 1: there is something, 0: not yet, -1: somebody else took it. */
+/* waitid with these flags. 1: a status was found, 0: none yet, -1: another took it. */
 static int look(const struct process *p, int flags, siginfo_t *info)
 {
     int r;
@@ -49,10 +49,10 @@ static int look(const struct process *p, int flags, siginfo_t *info)
 
 /* ---- starting ---- */
 
-/* The OOM killer shall choose a worker and never the supervisor. It weighs a process by its pages, and by
- * its score in thousandths of the limit (proc(5)): with the highest, 1000, a worker that has hardly begun
- * outweighs a supervisor that holds all the rest. Raising is allowed to all; without /proc the kernel's own
- * choice remains. Runs in the child as well. */
+/* Makes the OOM killer choose a worker, never the supervisor. It weighs a process by its pages plus
+ * its score in thousandths of the limit (proc(5)): with the highest, 1000, a worker that has hardly
+ * begun outweighs a supervisor that holds all the rest. Any process may raise its score. Without
+ * /proc the kernel's own choice remains. Also called in the child. */
 __attribute__((no_sanitize("address", "undefined"))) static void offer_to_oom_killer(
     const char *path)
 {
@@ -70,19 +70,19 @@ struct start_args {
     int error; /* errno of what failed, written by the child */
 };
 
-/* Runs on a stack of its own inside our memory: only system calls here. It is not instrumented, since
- * sanitizers know neither the stack nor that this thread is not ours. */
+/* Runs on its own stack inside our memory: system calls only. Not instrumented, since sanitizers
+ * know neither the stack nor that this thread is not ours. */
 __attribute__((no_sanitize("address", "undefined"))) static int child(void *argument)
 {
     struct start_args *b = argument;
-    /* Survives exec; the program arms it again, and then looks whether we were still there. */
+    /* Survives exec. The program arms it again, and then checks that its parent still lives. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* Here, since its first pages after exec may be the ones too many. The kernel keeps our own score apart
-     * from that of a child by vfork, though memory is shared. */
+    /* Before exec, since the first pages after it may already be too many. The kernel keeps our own
+     * score apart from that of a vfork child, although memory is shared. */
     offer_to_oom_killer("/proc/self/oom_score_adj");
     if (dup2(b->null, 0) == 0 && dup2(b->null, 1) == 1 &&
         dup2(b->socket, CREW_SOCKET) == CREW_SOCKET) {
-        /* Ours are all CLOEXEC; a host's need not be. Older kernels have no such call. */
+        /* Ours are all CLOEXEC; those of a host may not be. Older kernels do not have this call. */
         (void)syscall(SYS_close_range, (unsigned)CREW_SOCKET + 1, ~0u, 0);
         execve(b->program, b->argv, environ);
     }
@@ -90,7 +90,7 @@ __attribute__((no_sanitize("address", "undefined"))) static int child(void *argu
     _exit(127);
 }
 
-/* The child's pid; -1 and errno, ENOSYS where it must not be tried. */
+/* The child's pid; or -1 and errno, ENOSYS where clone must not be used. */
 static pid_t clone_child(void *stack, struct start_args *b, int *pidfd)
 {
     if (CLONE_IS_FORK) {
@@ -130,8 +130,8 @@ vecmill_status process_start(const char *program, char *const *argv, int socket,
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    /* As posix_spawn does it (no copy of our page tables, exec's failure told through b), and the
-     * pidfd comes with the process, so that it cannot be anyone else's. */
+    /* As posix_spawn does it: page tables are not copied, and exec's failure is reported through b.
+     * The pidfd comes with the process, so it cannot be another's. */
     int error = 0;
     started.pid = clone_child(stack, &b, &started.pidfd);
     if (started.pid < 0) {
@@ -142,7 +142,7 @@ vecmill_status process_start(const char *program, char *const *argv, int socket,
     } else if (b.error) {
         siginfo_t ignored;
         error = b.error;
-        /* It is in _exit, and past what could hold it up. */
+        /* The child is in _exit: nothing holds it up any more. */
         (void)look(&started, WEXITED, &ignored);
         close(started.pidfd);
     }
@@ -167,11 +167,11 @@ void process_kill(const struct process *p)
 {
     if (p->pid <= 0) return;
     if (p->pidfd >= 0 && syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0) == 0) return;
-    /* Its number is its own until it is reaped; by us, unless SIGCHLD is ignored. */
+    /* The pid stays its own until it is reaped; by us, unless SIGCHLD is ignored. */
     if (p->pidfd < 0 || errno != ESRCH) (void)kill(p->pid, SIGKILL);
 }
 
-/* Whether a process whose status somebody else takes has ended. */
+/* Whether a process whose status another one takes has ended. */
 static bool is_gone(const struct process *p)
 {
     return kill(p->pid, 0) != 0 && errno == ESRCH;
@@ -196,18 +196,19 @@ void process_reap_strangers(bool (*is_own)(void *context, pid_t pid), void *cont
     for (;;) {
         siginfo_t info = {0};
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
-        if (is_own(context, info.si_pid)) return; /* its own time comes, then the others' */
+        /* reaped by its own handle later, then the others */
+        if (is_own(context, info.si_pid)) return;
         if (waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG) != 0) return;
     }
 }
 
 /* ---- looking ---- */
 
-#define STAT_BYTES         256u /* of some 350; what is read of it stands in the first 150 */
+#define STAT_BYTES         256u /* of about 350; all that is read is in the first 150 */
 #define STATE_FIELD        3u
 #define MAJOR_FAULTS_FIELD 12u
 
-/* What /proc tells of it behind its name, from the state on (proc(5)); NULL: nothing. */
+/* What /proc/PID/stat has after the name, from the state on (proc(5)); NULL: unknown. */
 static const char *read_stat(const struct process *p, char text[STAT_BYTES])
 {
     char path[40];

@@ -3,28 +3,28 @@
 #include "apply.h"
 #include "frame.h"
 
-/* Near the end, what is left is shared out; below this, sharing costs more than it gains. */
+/* Near the end the rest is shared out; below this, sharing costs more than it gains. */
 #define SHARE_LEAST_NS (20 * CREW_MS)
 
-/* A suspect waits until all others are done; while nothing is done, only so many deaths in a row: those of
- * its trial are to come before CREW_DEATHS_MAX. */
+/* A suspect waits until all other items are done; or, while nothing gets done, for this many deaths
+ * in a row, so that those of its trial come before CREW_DEATHS_MAX. */
 #define SUSPECT_WAITS_DEATHS (CREW_DEATHS_MAX / 2)
 
-/* A worker that starts is counted on for queued work, so that one item does not start them all; but no
- * longer than this: it is ready in a tenth of that, where nothing is wrong. */
+/* A starting worker is counted on for queued work, so that one item does not start all of them; but
+ * no longer than this. A worker is normally ready in a tenth of it. */
 #define START_HOPE_NS (1000 * CREW_MS)
 
-/* Between two questions whether a worker may be started. */
+/* Between two calls of may_start. */
 #define ASK_NS (100 * CREW_MS)
 
-/* Nothing new is begun in a crew that is held, failed or closing. */
+/* Whether batches may be given out: not in a crew that is held, failed or closing. */
 static bool begins_work(const struct crew *crew)
 {
     return crew->failure == VECMILL_OK && !crew->held && !crew->closing;
 }
 
-/* Into how many batches what is queued will be cut, about; 0: nothing is queued. Large items make more of
- * it than their cost says: then one worker more is found wanting each time one is ready. */
+/* About how many batches the queued items will make; 0: nothing is queued. Large items make more
+ * than their cost says; then one more worker is wanted each time one gets ready. */
 static uint64_t queued_batches(const struct crew *crew)
 {
     const struct ledger *l = &crew->ledger;
@@ -34,20 +34,20 @@ static uint64_t queued_batches(const struct crew *crew)
     return l->n_requeued - l->n_suspects + num_min(num_max(by_cost, by_items), n_unsent);
 }
 
-/* Nothing is done any more: a suspect is tried before others, which may be no better. */
+/* Nothing gets done: a suspect is tried before other items, which may be no better. */
 static bool suspect_goes_first(const struct crew *crew)
 {
     return crew->deaths_in_row >= SUSPECT_WAITS_DEATHS &&
            (crew->ledger.n_suspects > 0 || crew->trial.is_open);
 }
 
-/* Whether a suspect may be tried: nobody has another item, or nothing comes of it. */
+/* Whether a suspect may be tried: no other item is in flight, or nothing gets done. */
 static bool suspect_is_next(const struct crew *crew)
 {
     return crew->ledger.n_suspects > 0 && (crew->ledger.in_flight == 0 || suspect_goes_first(crew));
 }
 
-/* Batches of a trial: the suspect's, and one at the same time. */
+/* Batches that a trial needs: the suspect's, and one of other work at the same time. */
 static uint64_t trial_batches(const struct crew *crew)
 {
     if (crew->trial.is_running) return 1;
@@ -68,7 +68,7 @@ uint32_t schedule_wanted(const struct crew *crew, uint64_t now_ns)
                              crew->options.workers);
 }
 
-/* The opener's answer. False: it is asked again when there may be room. */
+/* Asks the opener. After a refusal it is not asked again for a while. */
 static bool may_start(struct crew *crew, uint64_t now_ns)
 {
     const struct crew_options *o = &crew->options;
@@ -101,7 +101,7 @@ void schedule_starts(struct crew *crew, uint64_t now_ns)
         } else {
             crew->refusal = err;
             apply_event(crew, s, ON_NOT_STARTED);
-            return; /* the next would fail as well: another round */
+            return; /* the next would fail as well: try again in the next round */
         }
     }
 }
@@ -114,8 +114,8 @@ static uint64_t batch_budget(const struct crew *crew)
                    num_max(share_ns, estimate_cost_ns(&crew->estimate, SHARE_LEAST_NS)));
 }
 
-/* What there is to do when all is done but suspects: one is tried alone, and whoever is free meanwhile, and
- * after it died, has the probe. */
+/* Work when only suspects are left. One is tried alone; meanwhile, and after its death, idle
+ * workers are given the probe. */
 static bool next_trial(struct crew *crew, struct slot *s)
 {
     const struct crew_options *o = &crew->options;

@@ -1,4 +1,3 @@
-/* shortage: see shortage.h. */
 #include "shortage.h"
 
 void shortage_no_room(struct shortage *l, uint64_t now_ns)
@@ -20,7 +19,7 @@ void shortage_end(struct shortage *l)
 void shortage_pause(struct shortage *l, uint64_t pause_ns, uint64_t now_ns)
 {
     if (l->since_ns == 0 || l->pauses == SHORTAGE_PAUSES_MOST) return;
-    /* It may have begun within the pause. */
+    /* It may have begun during the pause. */
     l->since_ns =
         pause_ns < now_ns - num_min(l->since_ns, now_ns) ? l->since_ns + pause_ns : now_ns;
     l->pauses++;

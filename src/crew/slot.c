@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A worker that is starved or throttled is waited for so many times as long as it may compute. */
+/* A worker that is starved or throttled is waited for this many times as long as it may compute. */
 #define PATIENCE_FACTOR 10u
 
 static uint64_t all_bytes(const struct slot *s)
@@ -90,20 +90,21 @@ enum slot_late slot_judge(const struct slot *s, uint64_t now_ns)
     const uint64_t waited_ns = now_ns - s->since_ns;
     const uint64_t cpu_ns = process_cpu_ns(&s->process);
     const bool answers = s->received != s->checked_received;
-    /* It reads in what the kernel has taken from it, and for that its time goes (state 'D' is only seen
-     * while it waits for a page; to have it taken and read costs processor time as well). */
+    /* It reads back pages that the kernel took from it, and spends its time on that. (State 'D' is
+     * seen only while it waits for a page; having pages taken and read costs processor time as
+     * well.) */
     const bool rereads = process_major_faults(&s->process) != s->checked_faults;
     switch (process_state(&s->process)) {
     case 'T': /* stopped by a signal */
     case 't': /* stopped by a debugger */
         return SLOT_STOPPED;
     case 'R':
-    case 'D': /* reading its pages back in, or held up by memory.high */
-    case 'Z': /* it has ended, and that is about to be seen: of what is not for us to say */
+    case 'D': /* reading pages back in, or held up by memory.high */
+    case 'Z': /* zombie: observe.c will reap it and name the cause */
     case 'X':
     case 0:
         break;
-    default: /* asleep: it waits for nobody, unless for us to read on */
+    default: /* asleep: it should never be, except while we have not read its answer */
         if (!answers) return SLOT_LOOPS;
     }
     if (!rereads && cpu_ns - s->since_cpu_ns >= s->allowed_ns && cpu_ns > s->since_cpu_ns)

@@ -1,4 +1,4 @@
-/* slot: one position of a crew, with the worker that is in it. Private to crew. */
+/* slot: one worker's position in a crew, with the state of the worker in it. Private to crew. */
 #ifndef CREW_SLOT_H
 #define CREW_SLOT_H
 
@@ -10,58 +10,60 @@
 
 struct slot {
     enum crew_at state;
-    struct process process; /* none (pid 0) once it was reaped */
-    pid_t pid;              /* the same, and still so when it was */
+    struct process process; /* pid 0: none, or reaped */
+    pid_t pid;              /* the same, and kept when it was reaped */
     int socket;             /* -1: none */
-    bool stopped_reading; /* nothing more is read from it: it ended, or it is not to be believed */
-    bool exit_seen;       /* its pidfd says so, and it cannot be reaped yet (somebody traces it) */
-    uint32_t polled;      /* where crew_wait has its socket, then its pidfd; 0: nowhere */
-    uint32_t generation;  /* of the process; none has had it before */
-    uint64_t due_ns;      /* VACANT: not started again before; else the deadline; 0: none */
+    bool stopped_reading;   /* its socket has ended, or its bytes are not to be trusted */
+    /* Its pidfd reports the end, but it cannot be reaped yet (it is traced) */
+    bool exit_seen;
+    /* Index of its socket, then its pidfd, in what crew_wait polls; 0: none */
+    uint32_t polled;
+    uint32_t generation; /* of the process; no other has it */
+    uint64_t due_ns;     /* VACANT: the earliest next start; else the deadline; 0: none */
 
     bool was_ready;           /* it has said ready */
-    bool no_memory;           /* it has said that there is no memory for it to start */
+    bool no_memory;           /* it said that there is no memory for it to start */
     bool worked;              /* it has returned a batch */
     uint32_t failures;        /* deaths and failed starts since an item was last returned */
-    vecmill_cause kill_cause; /* why it was sent SIGKILL; CAUSE_NONE: it was not */
+    vecmill_cause kill_cause; /* why it was sent SIGKILL; VECMILL_CAUSE_NONE: it was not */
     bool kill_is_fault;
     struct exit_status exit; /* for ON_DEAD */
 
     uint64_t batch_number; /* 0: no batch */
     struct batch batch;
-    bool is_probe;         /* the batch is the crew's probe: of none of its items */
-    uint64_t since_ns;     /* when */
+    bool is_probe;         /* the batch is the crew's probe, none of its items */
+    uint64_t since_ns;     /* when the batch was given, or the process started */
     uint64_t since_cpu_ns; /* the process's processor time then */
-    uint64_t allowed_ns;   /* so much processor time, then it loops */
+    uint64_t allowed_ns;   /* processor time after which it is taken to loop */
     unsigned char head[FRAME_HEAD_BYTES];
-    uint64_t sent;     /* bytes of head and payload */
-    uint32_t pauses;   /* of this process since the state changed: how long that lasts is unknown */
-    uint64_t received; /* bytes that came from it */
-    uint64_t checked_received; /* so many at the last look at its deadline */
+    uint64_t sent;     /* bytes of head and payload that are sent */
+    uint32_t pauses;   /* pauses of this process since the state changed that were forgiven */
+    uint64_t received; /* bytes received from it */
+    uint64_t checked_received; /* received, at the last check of its deadline */
     uint64_t checked_faults;   /* its major faults then */
 
     struct inbox inbox;
     struct inbox_expected expected;
 };
 
-/* Starts a worker in a vacant slot, with a socket of CREW_SOCKET_BYTES each way. stack: PROCESS_STACK_BYTES.
- * On failure the slot is as it was: E_WORKERS. */
+/* Starts a worker in a vacant slot, with a socket of CREW_SOCKET_BYTES each way. stack:
+ * PROCESS_STACK_BYTES. On failure, E_WORKERS, the slot is as it was. */
 vecmill_status slot_start(struct slot *s, const char *program, char *const *argv, int null,
                           void *stack, uint32_t generation, vecmill_err *err);
 
-/* Sends what the socket takes of the batch. When the other end is gone all counts as sent: its end is
- * found by reading. */
+/* Sends as much of the batch as the socket takes. When the other end is gone everything counts as
+ * sent: reading will find the end. */
 void slot_send(struct slot *s);
 bool slot_is_sent(const struct slot *s);
 
-/* Closes what belongs to the worker that was here. */
+/* Releases what belongs to the worker that was here. */
 void slot_clear(struct slot *s);
 
-/* What the deadline of a place means when it has passed. */
+/* Why a worker is late when its deadline has passed. */
 enum slot_late {
-    SLOT_SLOW,   /* it is slow without fault (the machine is busy, its memory is throttled) */
-    SLOT_LOOPS,  /* it works, and for too long, or sleeps where it never should */
-    SLOT_STOPPED /* somebody stopped it, or it did not get anywhere for very long: no fault */
+    SLOT_SLOW,   /* without fault: the machine is busy, or its memory is throttled */
+    SLOT_LOOPS,  /* it computes for too long, or sleeps where it never should */
+    SLOT_STOPPED /* it was stopped, or got nowhere for very long: not its fault */
 };
 enum slot_late slot_judge(const struct slot *s, uint64_t now_ns);
 

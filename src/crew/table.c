@@ -1,8 +1,8 @@
-/* table: see table.h. What is not here cannot come about (DO_BUG): frames of a worker whose socket is
- * no longer read, deadlines that were not set. */
+/* table: pairs that are not here cannot occur (DO_BUG): frames of a worker whose socket is no
+ * longer read, deadlines that were not set. */
 #include "table.h"
 
-/* A line an event, in columns. */
+/* One line for each event, in columns. */
 /* clang-format off */
 const struct crew_cell crew_table[CREW_N_STATES][CREW_N_EVENTS] = {
     [AT_VACANT] = {
@@ -31,7 +31,7 @@ const struct crew_cell crew_table[CREW_N_STATES][CREW_N_EVENTS] = {
         [ON_DEAD]        = {AT_VACANT,   DO_REAP},
     },
     [AT_BUSY] = {
-        [ON_LEAVE]       = {AT_KILLED,   DO_KILL},  /* it would not look up before its batch is done */
+        [ON_LEAVE]       = {AT_KILLED,   DO_KILL},  /* it would not read before its batch is done */
         [ON_HELLO]       = {AT_KILLED,   DO_KILL},
         [ON_REFUSED]     = {AT_CLOSED,   DO_REFUSE},
         [ON_RESULT]      = {AT_IDLE,     DO_COMMIT},
@@ -67,7 +67,7 @@ const struct crew_cell crew_table[CREW_N_STATES][CREW_N_EVENTS] = {
     },
     [AT_LOST] = {
         [ON_LEAVE]       = {AT_LOST,     DO_NOTHING},
-        [ON_DEAD]        = {AT_VACANT,   DO_FREE}, /* it did end after all: its place is free again */
+        [ON_DEAD]        = {AT_VACANT,   DO_FREE}, /* it ended after all */
     },
 };
 /* clang-format on */

@@ -1,8 +1,7 @@
-/* table: what a worker's place in the crew does next, for each state and each event.
+/* table: what a slot does next, for each state and each event.
  *
  * The whole behaviour of the supervisor towards one worker, small enough to read on one screen. No
- * system call, no time, no memory: apply.c brings the events and carries out the actions. A place
- * is a position in the crew; workers come and go in it. */
+ * system calls, no clock, no memory: apply.c carries out the actions. */
 #ifndef CREW_TABLE_H
 #define CREW_TABLE_H
 
@@ -11,39 +10,39 @@
     X(STARTING) /* a process that has not said ready; deadline */                                  \
     X(IDLE)     /* ready, without a batch */                                                       \
     X(BUSY)     /* with a batch; deadline */                                                       \
-    X(CLOSED)   /* its socket ended, its process not yet; deadline */                              \
+    X(CLOSED)   /* its socket has ended, its process has not; deadline */                          \
     X(KILLED)   /* sent SIGKILL; deadline */                                                       \
     X(LEAVING)  /* asked to end; deadline */                                                       \
-    X(LOST)     /* did not end by SIGKILL in time: not waited for, but still looked at */
+    X(LOST)     /* did not end by SIGKILL in time: no longer waited for, but still looked at */
 
 #define CREW_EVENTS(X)                                                                             \
     X(STARTED)     /* a process was started */                                                     \
-    X(NOT_STARTED) /* it could not be */                                                           \
+    X(NOT_STARTED) /* it could not be started */                                                   \
     X(BATCH)       /* there is a batch for this worker */                                          \
     X(LEAVE)       /* the crew closes */                                                           \
-    X(HELLO)       /* frame: ready */                                                              \
-    X(REFUSED)     /* frame: cannot work, and why */                                               \
-    X(RESULT)      /* frame: the results of the batch it has */                                    \
-    X(GARBAGE)     /* bytes that are none of these */                                              \
-    X(END)         /* its socket is at its end */                                                  \
+    X(HELLO)       /* frame: it is ready */                                                        \
+    X(REFUSED)     /* frame: it cannot work, and why */                                            \
+    X(RESULT)      /* frame: the results of its batch */                                           \
+    X(GARBAGE)     /* any other bytes */                                                           \
+    X(END)         /* its socket has ended */                                                      \
     X(LATE)        /* the deadline of this state passed */                                         \
-    X(DEAD)        /* its process ended; what it had sent has been read */
+    X(DEAD)        /* its process has ended, and what it sent was read */
 
 #define CREW_ACTIONS(X)                                                                            \
-    X(BUG) /* cannot come about: apply.c is wrong. The state stays */                              \
+    X(BUG) /* cannot occur: another file is wrong. The state stays */                              \
     X(NOTHING)                                                                                     \
-    X(AWAIT_HELLO) /* watch the new process; set the deadline for ready */                         \
+    X(AWAIT_HELLO) /* set the deadline for ready */                                                \
     X(BACK_OFF)    /* count a start that failed, try again later */                                \
     X(READY)       /* it can be given batches */                                                   \
     X(SEND)        /* send the batch, set its deadline */                                          \
-    X(COMMIT)      /* the results count; the batch is over */                                      \
-    X(AWAIT_EXIT)  /* stop reading; set a short deadline for the process to end */                 \
-    X(KILL)        /* SIGKILL; remember the event as the cause; set a deadline for the death */    \
+    X(COMMIT)      /* take the results; the batch is done */                                       \
+    X(AWAIT_EXIT)  /* stop reading; set a short deadline for the exit */                           \
+    X(KILL)        /* SIGKILL; keep the event as the cause; set a deadline for the death */        \
     X(REFUSE)      /* keep its reason, which may end the crew; then as AWAIT_EXIT */               \
     X(SHUT_DOWN)   /* close the sending half of its socket; set a deadline for the exit */         \
-    X(WRITE_OFF)   /* close the socket, return the batch; the process is looked at now and then */ \
-    X(REAP)        /* reap, name the cause, return the batch, start another after a back-off */    \
-    X(FREE)        /* reap; this death has no cause */
+    X(WRITE_OFF) /* close the socket, requeue the batch; look at the process from time to time */  \
+    X(REAP)      /* name the cause, requeue the batch, start another after a back-off */           \
+    X(FREE)      /* free the slot; this death has no cause */
 
 #define CREW_STATE_ENUM(name)  AT_##name,
 #define CREW_EVENT_ENUM(name)  ON_##name,

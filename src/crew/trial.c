@@ -1,4 +1,3 @@
-/* trial: see trial.h. */
 #include "trial.h"
 
 void trial_begin(struct suspect_trial *t, uint64_t tag, uint64_t now_ns)

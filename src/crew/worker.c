@@ -1,7 +1,7 @@
 /* worker: the worker's side: reads a batch, has it computed, writes the results.
  *
- * One thread, blocking calls, memory given beforehand. What comes is checked as if it were hostile,
- * since a supervisor of another version is not impossible. Ends when the socket does. */
+ * One thread, blocking calls, memory taken beforehand. Input is checked as if it were hostile,
+ * since the supervisor may be of another version. Ends when the socket does. */
 #include "crew.h"
 
 #include "frame.h"
@@ -10,9 +10,9 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* In builds for tests only: a place where a fault can be injected. W2: about to wait for a batch; W3: a
- * batch's head is read; W4: about to compute, data is the batch's payload; W7: about to write results,
- * data is the frame; W9: they are written. */
+/* In builds for tests only: points where a fault can be injected. W2: about to wait for a batch.
+ * W3: a batch's head is read. W4: about to compute; data is the batch's payload. W7: about to write
+ * results; data is the frame. W9: they are written. */
 #ifdef CREW_TEST_HOOKS
 void crew_test_hook(const char *phase, const void *data, size_t bytes);
 #define HOOK(phase, data, bytes) crew_test_hook(phase, data, bytes)
@@ -22,7 +22,7 @@ void crew_test_hook(const char *phase, const void *data, size_t bytes);
 
 /* ---- the socket ---- */
 
-/* False at the end of the stream, also inside a frame: the supervisor is gone. */
+/* False at the end of the stream, even inside a frame: the supervisor is gone. */
 static bool read_all(void *data, size_t bytes)
 {
     size_t got = 0;
@@ -37,7 +37,7 @@ static bool write_all(const void *data, size_t bytes)
            VECMILL_OK;
 }
 
-/* Head and payload lie one behind the other in `frame`; the payload is there already. */
+/* The payload is in `frame` after FRAME_HEAD_BYTES already; the head is written in front of it. */
 static bool send_frame(unsigned char *frame, struct frame_head head)
 {
     head.hash = XXH3_64bits(frame + FRAME_HEAD_BYTES, (size_t)head.bytes);
