@@ -3,9 +3,9 @@
  *
  *     crew_dummy PARENT RESULT_BYTES BATCH_ITEMS BATCH_BYTES MARKS START TIMES
  *
- * START: work; or, the first TIMES times (0: always), in place of saying ready: refuse, refuse-good,
- * no-memory, mute, exit, kill, segv, sizes (says other sizes), garbage, close, early (exits before it
- * entered). */
+ * START: work; or, the first TIMES times (0: always), instead of saying ready: refuse, refuse-good,
+ * no-memory, mute, exit, kill, segv, sizes (says other sizes), garbage, close, early (exits before
+ * crew_worker_enter). */
 #include "crew_echo.h"
 
 #include "crew/cause.h"
@@ -23,7 +23,8 @@
 
 void crew_test_hook(const char *phase, const void *data, size_t bytes);
 
-/* Sanitizers leave signals alone here: what a worker dies of is what is tested. Leaks are not. */
+/* Sanitizers leave signals alone here: the cause of a worker's death is what is tested. Leaks are
+ * not. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -89,7 +90,7 @@ static void fault_fpe(void)
     __asm__ volatile("xorl %%edx, %%edx\n\txorl %%ecx, %%ecx\n\tdivl %%ecx" ::
                          : "eax", "ecx", "edx", "cc");
 #else
-    raise(SIGFPE); /* arm64 divides by zero without a word */
+    raise(SIGFPE); /* on arm64 a division by zero does not fault */
 #endif
 }
 
@@ -105,7 +106,7 @@ static void refuse(vecmill_status status, bool for_good)
     crew_worker_refuse(&err, for_good);
 }
 
-/* In the midst of a computation. False: it is nothing of the sort. */
+/* During a computation. False: the command is of another kind. */
 static bool misbehave(const struct echo_command *c, vecmill_err *err, vecmill_status *status)
 {
     if (is(c, "sleep"))
@@ -186,7 +187,7 @@ static void send_hello(void)
     send_bytes(frame, sizeof frame);
 }
 
-/* In place of a result. Returns if that is to be sent as well. */
+/* Instead of a result. Returns if the result is to be sent as well. */
 static void misspeak(const struct echo_command *c, const unsigned char *frame, size_t bytes)
 {
     static unsigned char noise[65536];

@@ -1,4 +1,3 @@
-/* crew_kit: see crew_kit.h. */
 #include "crew_kit.h"
 
 #include "crew_echo.h"
@@ -140,7 +139,8 @@ pid_t kit_fork(void (*body)(void))
     need(child >= 0);
     if (child > 0) return child;
     in_child = true;
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) _exit(1); /* a test that was ended leaves nobody */
+    /* A test that was ended leaves no process */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) _exit(1);
     body();
     _exit(0);
 }
@@ -377,7 +377,7 @@ void host_drain(struct host *h)
     }
 }
 
-/* The last ones, for whoever has to find out why. */
+/* The last events, to find out why a test failed. */
 static void print_events(const struct host *h)
 {
     static const char *const kinds[] = {"ready", "died", "lost", "leased", "requeued"};

@@ -1,9 +1,9 @@
 /* crew_kit: a host for a crew of dummies, for the tests of crew with real processes.
  *
- * It submits items, checks every result, keeps counts of its own next to the crew's, and gives up when
- * nothing happens any more. The crew's time passes only while it waits (test_clock.h): a busy machine
- * brings no deadline nearer. `need` ends a test, also inside a forked child, where cmocka's asserts would
- * run the rest of the tests a second time. */
+ * It submits items, checks every result, keeps its own counts next to the crew's, and gives up when
+ * nothing happens any more. The crew's time passes only while it waits (test_clock.h), so a busy
+ * machine brings no deadline nearer. `need` ends a test, even in a forked child, where cmocka's
+ * asserts would run the rest of the tests a second time. */
 #ifndef CREW_KIT_H
 #define CREW_KIT_H
 
@@ -63,7 +63,7 @@ struct host {
     void *user;
     char marks[160]; /* a folder of its own, in that of the program */
     int base_fds;
-    bool company; /* another crew is open beside it: what its end leaves is not looked at */
+    bool company; /* another crew is open as well: what remains at the end is not checked */
 };
 
 /* The program of the dummy; set by main, before anything. */
@@ -99,9 +99,9 @@ bool host_mark(const struct host *h, const char *name, const char *end);
 size_t kit_children(pid_t pid, pid_t *children, size_t most);
 /* The letter of proc(5): 'R', 'S', 'T', 'Z', ...; 0: there is no such process. */
 char kit_state(pid_t pid);
-/* Who traces it (ptrace); 0: nobody. */
+/* The process that traces it (ptrace); 0: none. */
 pid_t kit_tracer(pid_t pid);
-/* What /proc tells of its oom_score_adj. */
+/* Its oom_score_adj, from /proc. */
 int kit_oom_score(pid_t pid);
 int kit_count_fds(void);
 /* This process is held up: it sleeps, and the crew's time goes on. */
@@ -109,7 +109,7 @@ void kit_pause_ms(unsigned ms);
 uint64_t kit_random(void);
 uint32_t kit_below(uint32_t n);
 
-/* A test is run in a child of its own: nothing it changes or leaves behind meets another, and one that
+/* A test runs in its own child: nothing that it changes or leaves meets another test, and one that
  * hangs is ended. */
 struct kit_test {
     const char *name;

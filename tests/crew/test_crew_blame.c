@@ -1,6 +1,6 @@
-/* test_crew_blame: the rule of blame, for every killer among n items, alone and in storms of other deaths:
- * the guilty item is found in few deaths, and no other is condemned. Then trials: of who is killed from
- * outside, and of who only seems to be. */
+/* test_crew_blame: the rule of blame, for every killer among n items, alone and in storms of other
+ * deaths: the guilty item is found in few deaths, and no other is condemned. Then trials: of items
+ * whose workers are killed from outside, because of the item or by chance. */
 #include "ledger_kit.h"
 
 #include "crew/trial.h"
@@ -39,7 +39,7 @@ static void hunt(struct hunt *t)
     while (l.returned < t->n) {
         struct batch batch;
         struct item_range parts[2];
-        /* Fresh items are shared out as crew.c would; one worker is given all of them. */
+        /* Unsent items are shared out as schedule.c would; one worker is given all of them. */
         while (n_out < t->workers && ledger_next_batch(&l, t->n / t->workers + 1, &batch))
             out[n_out++] = batch.range;
         assert_true(n_out > 0);
@@ -154,7 +154,7 @@ static void two_killers_are_found(void **state)
     hunt(&t);
 }
 
-/* The ledger itself condemns for no kill, however many there are: it says who is suspect. */
+/* The ledger itself condemns nothing for kills, however many there are: it names the suspects. */
 static void kills_make_a_suspect_and_no_more(void **state)
 {
     (void)state;
@@ -202,7 +202,7 @@ static void five_deaths_while_others_live_are_guilt(void **state)
     assert_false(trial_wants_other_work(&t));
     for (unsigned i = 0; i < CREW_TRIAL_DEATHS; i++) {
         trial_begin(&t, 7, now);
-        assert_true(trial_wants_other_work(&t)); /* beside it as well */
+        assert_true(trial_wants_other_work(&t)); /* next to it as well */
         live(&t, 50, 1000);                      /* and before it died that says nothing */
         now += 10 * MS;
         trial_died(&t, i % 2 ? VECMILL_CAUSE_KILLED : VECMILL_CAUSE_SIGNAL, false, now);
@@ -238,7 +238,8 @@ static void others_have_to_live_longer(void **state)
     }
 }
 
-/* Whoever else dies, and whenever from the suspect's batch on: that death does not count; those before do. */
+/* Another worker's death, at any time from the suspect's batch on: the suspect's last death does
+ * not count, the earlier ones do. */
 static void a_death_of_another_clears_the_last(void **state)
 {
     (void)state;
@@ -251,7 +252,7 @@ static void a_death_of_another_clears_the_last(void **state)
         trial_died(&t, VECMILL_CAUSE_KILLED, i % 4 == 3, now += MS); /* by the OOM killer */
         if (i % 4 == 2) {
             live(&t, CREW_TRIAL_LIVES - 1, 100);
-            trial_other_died(&t); /* behind it: one of those that were to live */
+            trial_other_died(&t); /* after it: one of those that were to live */
         }
         live(&t, 100, 1000);
         assert_int_equal(t.n_deaths, 0);
@@ -317,8 +318,8 @@ static bool is_condemned_in_a_storm(double rate, bool kills, unsigned *tries)
     return false;
 }
 
-/* From a kill a minute to five hundred a second for each worker, in the storm that is worst for it too: who
- * does no harm is returned. */
+/* From a kill a minute to five hundred a second for each worker, and in the worst storm: a harmless
+ * item is returned. */
 static void no_storm_condemns_the_innocent(void **state)
 {
     (void)state;
@@ -331,7 +332,7 @@ static void no_storm_condemns_the_innocent(void **state)
     }
 }
 
-/* And who does harm is found, before twenty deaths while a worker is hit every second. */
+/* And a harmful one is found, before twenty deaths while a worker is hit every second. */
 static void a_storm_does_not_hide_the_guilty(void **state)
 {
     (void)state;

@@ -1,8 +1,9 @@
 /* test_crew_frames: frames and the inbox that puts them together.
  *
- * Every frame arrives in every way to cut it in two, and byte by byte; everything that is no answer is
- * refused, by its head where that is wrong already. The memory results go to is of exactly their size,
- * so that a sanitizer sees the first byte beyond; without one, a byte behind each piece is watched. */
+ * Every frame arrives in every way to cut it in two, and byte by byte. Everything that is not a
+ * valid answer is refused, by its head where that is already wrong. The memory for results has
+ * exactly their size, so that a sanitizer sees the first byte beyond; without one, a byte after
+ * each piece is checked. */
 #include "crew/frame.h"
 #include "crew/inbox.h"
 
@@ -161,7 +162,7 @@ static void reader_open(struct reader *r, size_t a, size_t b)
     }
     r->hash = XXH3_createState();
     assert_non_null(r->hash);
-    memset(&r->inbox, GUARD, sizeof r->inbox); /* nothing counts on zeros */
+    memset(&r->inbox, GUARD, sizeof r->inbox); /* nothing relies on zeros */
     inbox_init(&r->inbox);
 }
 
@@ -201,7 +202,7 @@ static void fill(unsigned char *data, size_t n)
         data[i] = (unsigned char)(i * 7 + 3);
 }
 
-/* The stream in every two pieces, and byte by byte: `want` is found, and the results lie where they
+/* The stream in every two pieces, and byte by byte: `want` is found, and the results are where they
  * belong. a and b: of the reader. */
 static void in_every_way(const struct stream *s, size_t a, size_t b, const enum inbox_found *want,
                          unsigned n_want, const unsigned char *results)
@@ -233,7 +234,7 @@ static void a_hello_arrives(void **state)
     struct stream s = {.n = 0};
     add(&s, &(struct frame_head){.kind = FRAME_HELLO}, &right_hello, sizeof right_hello);
     in_every_way(&s, 0, 0, want, 1, NULL);
-    in_every_way(&s, 24, 0, want, 1, NULL); /* whether it makes sense is the table's to say */
+    in_every_way(&s, 24, 0, want, 1, NULL); /* whether it makes sense is for the table to decide */
 }
 
 static void a_refusal_arrives(void **state)
@@ -249,7 +250,7 @@ static void a_refusal_arrives(void **state)
             FRAME_REFUSED_HEAD + sizes[i]);
         in_every_way(&s, 0, 0, want, 1, NULL);
         in_every_way(&s, 12, 12, want, 1, NULL);
-        /* The payload is there to be looked at. */
+        /* The payload can be read from it. */
         struct reader r;
         reader_open(&r, 0, 0);
         assert_true(arrive(&r, s.bytes, s.n));

@@ -1,5 +1,5 @@
-/* test_crew_host: the host a crew lives in, and the kernel: what they refuse, take away, lack or have
- * besides; closing at any moment; and that nothing is left behind or taken from others. */
+/* test_crew_host: the crew's host process and the kernel: what they refuse, take away, or do not
+ * have; closing at any moment; and that nothing is left over or taken from others. */
 #include "crew_kit.h"
 
 #include "../kit/test_clock.h"
@@ -50,16 +50,16 @@ static void need_no_child(void)
     need(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
 }
 
-/* ---- calls that fail (the linker's --wrap puts these in the place of the system's) ---- */
+/* ---- calls that fail (the linker's --wrap puts these in front of the system's) ---- */
 
 enum call { CLONE, SOCKETPAIR, SENDMSG, RECV, POLL, WAITID, N_CALLS };
 
 static struct {
     int error[N_CALLS];      /* 0: none */
     uint64_t at[N_CALLS];    /* the call that fails, counted from 1 */
-    uint64_t every[N_CALLS]; /* and each so many further ones; 0: it alone */
+    uint64_t every[N_CALLS]; /* and every this many further ones; 0: it alone */
     uint64_t calls[N_CALLS];
-    bool shortens; /* what is sent or received is less than was asked for */
+    bool shortens; /* less is sent or received than was asked for */
 } faults;
 
 static bool fails(enum call call)
@@ -190,8 +190,8 @@ static void interrupted_all_the_time(void)
         run_a_job();
 }
 
-/* The death is seen, the result before it is not yet: it counts all the same. No pidfd here, so that each
- * round looks, and a poll that tells nothing. */
+/* The death is seen before the result is: it counts all the same. No pidfd here, so that each round
+ * looks, and a poll that reports nothing. */
 static void a_death_that_is_seen_first(void)
 {
     static const char *const script[] = {"mark 0 m 0"};
@@ -218,7 +218,8 @@ static void a_death_that_is_seen_first(void)
     host_close(&h);
 }
 
-/* It has answered, sleeps because it is done, and poll did not tell of it yet when its time was up. */
+/* It has answered and sleeps because it is done, but poll had not reported it when its time was
+ * up. */
 static void an_answer_that_is_not_seen_yet(void)
 {
     static const char *const script[] = {"mark 0 m 0"};
@@ -241,7 +242,7 @@ static void an_answer_that_is_not_seen_yet(void)
     host_close(&h);
 }
 
-/* When memory was short once, the crew does not look about in haste for the rest of its days. */
+/* After memory was short once, the crew does not poll in haste for the rest of its life. */
 static void a_poll_that_failed_is_forgotten(void)
 {
     memset(&faults, 0, sizeof faults);
@@ -333,7 +334,7 @@ static unsigned count_pidfds(void)
 static unsigned pidfds_seen;
 static uint64_t next_kill;
 
-/* Kills a child now and then: each time something was done, so that it is no endless storm. */
+/* Kills a child now and then: each time something was done, so that the storm is not endless. */
 static void kill_one(struct host *host)
 {
     pid_t pids[PIDS_MOST];
@@ -423,7 +424,7 @@ static void reap_everyone(int number)
     errno = error;
 }
 
-/* A host that waits for whoever ends, as it should not. */
+/* A host that waits for any child that ends, as it should not. */
 static void with_a_host_that_reaps(void)
 {
     const struct sigaction action = {.sa_handler = reap_everyone, .sa_flags = SA_RESTART};
@@ -447,7 +448,7 @@ static void exit_well(int number)
     _exit(42);
 }
 
-/* Whoever has a dead worker's number is not killed in its place. */
+/* A process that has a dead worker's pid is not killed in its place. */
 static void the_next_of_the_same_number_lives(void)
 {
     static const char *const script[] = {"sleep 600000 a 1"};
@@ -476,8 +477,8 @@ static void the_next_of_the_same_number_lives(void)
             pause();
     }
     need(child == number);
-    crew_close(h.crew); /* at once: nobody has looked at the worker since */
-    /* One that was sent SIGKILL does not come to handle another signal. */
+    crew_close(h.crew); /* at once: the worker was not looked at since */
+    /* A process that was sent SIGKILL does not get to handle another signal. */
     int how;
     need(signal(SIGCHLD, SIG_DFL) != SIG_ERR);
     need(kill((pid_t)child, SIGUSR1) == 0);
@@ -525,7 +526,7 @@ static void opening_without_descriptors(void)
     need(kit_count_fds() == base);
 }
 
-/* Room for one or two workers where many were wanted: those do all the work. */
+/* Room for one or two workers where many were wanted: they do all the work. */
 static void working_with_few_descriptors(void)
 {
     for (int room = 1; room <= 12; room++) {
@@ -579,8 +580,8 @@ static void closing_gives_all_back(void)
     if (KIT_SLOW == 1) need(maps[0] == maps[1]); /* a sanitizer maps as it likes */
 }
 
-/* What a worker has: its four descriptors, its dispositions, no signal blocked, the first place before the
- * OOM killer; whatever the host has. */
+/* What a worker has: its four descriptors, its dispositions, no signal blocked, the highest OOM
+ * score; whatever the host has. */
 static void what_a_worker_inherits(void)
 {
     char path[64], line[256];
@@ -633,7 +634,7 @@ static void what_a_worker_inherits_without_pidfds(void)
     what_a_worker_inherits();
 }
 
-/* A host that closed its standard descriptors, and still has somebody who writes to them. */
+/* A host that closed its standard descriptors, and still writes to them. */
 static void a_host_without_standard_descriptors(void)
 {
     static const char noise[] = "a library says something to nobody\n";
@@ -753,7 +754,7 @@ static void others_are_left_alone(void)
     need_no_child();
 }
 
-/* An orphan of a grandchild, which ends at once; and it is this process that it is handed to. */
+/* An orphan of a grandchild, which ends at once and is handed to this process. */
 static void leave_an_orphan(void)
 {
     if (fork() == 0) _exit(43);
@@ -776,7 +777,7 @@ static void strangers_are_reaped_only_as_asked(void)
         step_until(counts().ready == 2);
         for (int i = 0; i < 3; i++)
             (void)kit_fork(leave_an_orphan);
-        /* Six that have ended, beside the two workers. */
+        /* Six that have ended, besides the two workers. */
         for (unsigned dead = 0; dead < 6; usleep(1000)) {
             const size_t n = kit_children(getpid(), pids, PIDS_MOST);
             dead = 0;

@@ -1,5 +1,6 @@
-/* test_crew_kills: what comes from outside: workers killed, stopped and sent signals, one, some or all at
- * once; the supervisor stopped, slow or killed. Nothing is lost or blamed for it. Nothing is measured. */
+/* test_crew_kills: what comes from outside: workers killed, stopped and sent signals, one, some or
+ * all at once; the supervisor stopped, slow or killed. Nothing is lost or blamed for it. Nothing is
+ * measured. */
 #include "crew_kit.h"
 
 #include "../kit/test_clock.h"
@@ -18,7 +19,7 @@
 
 static struct host h;
 
-/* Steps until `condition`; the test's own deadline ends what does not come. */
+/* Steps until `condition`; the test's own deadline ends what never comes. */
 #define step_until(condition)                                                                      \
     do {                                                                                           \
         host_step(&h);                                                                             \
@@ -56,7 +57,8 @@ static void kill_all(void)
 
 static unsigned rounds;
 
-/* By what was returned: a suspect that waits holds back what is taken. There is work until it is done. */
+/* By what was returned: a suspect that waits delays what is taken. There is work until it is
+ * done. */
 static void kill_all_now_and_then(struct host *host)
 {
     const uint64_t returned = counts().returned;
@@ -144,7 +146,7 @@ static void end_killer(pid_t pid)
 {
     int how;
     need(kill(pid, SIGKILL) == 0);
-    need(waitpid(pid, &how, 0) == pid); /* nobody else has taken it */
+    need(waitpid(pid, &how, 0) == pid); /* no other process has taken it */
     need(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
 }
 
@@ -231,7 +233,7 @@ static void fault_signals_never_condemn(void)
             char end[8];
             snprintf(end, sizeof end, "%u", k);
             step_until(host_count(&h, CREW_BATCH_GIVEN) == k + 1);
-            sleep_until(host_mark(&h, "a", end)); /* it is in the midst of it */
+            sleep_until(host_mark(&h, "a", end)); /* it is in the middle of it */
             need(kill(host_event(&h, CREW_BATCH_GIVEN, k)->pid, signals[i]) == 0);
             step_until(h.n_deaths == k + 1);
             const struct crew_event *died = host_event(&h, CREW_DIED, k);
@@ -422,7 +424,7 @@ static void supervise(void)
 static void a_stopped_supervisor_kills_nobody(void)
 {
     const pid_t pid = kit_fork(supervise);
-    usleep(3000); /* in the midst of starting */
+    usleep(3000); /* while it starts */
     for (unsigned i = 0; i < 4; i++) {
         if (kit_state(pid) == 'Z') break;
         need(kill(pid, SIGSTOP) == 0);
@@ -472,7 +474,7 @@ static void workers_that_were_stopped_with_it_live(void)
     need(stopped.times >= 8);
 }
 
-/* The same where it was busy elsewhere: between two rounds, and within one, told of an event. */
+/* The same where it was busy elsewhere: between two rounds, and within one, in on_event. */
 static void a_slow_host_kills_nobody(void)
 {
     host_init(&h, 1);
@@ -531,7 +533,7 @@ static void a_slow_listener_kills_nobody(void)
     host_open(&h);
     step_until(counts().ready == 2);
     host_run_well(&h);
-    /* Whoever is at the first place gets the item; the other one dies, and its successor says ready
+    /* The worker in the first slot gets the item; the other one dies, and its successor says ready
      * while the first, which was looked at before, ends its work and waits. */
     h.n_items = 3;
     host_fill(&h);
@@ -555,7 +557,7 @@ static void pass_work(struct host *host, const struct crew_event *event)
     if (event->kind == CREW_BATCH_GIVEN) test_clock_pass_ms(event->n);
 }
 
-/* A pause is no work: batches are of the same size behind it. */
+/* A pause is not work: batches are of the same size after it. */
 static void a_pause_is_not_measured(void)
 {
     host_init(&h, 1);
@@ -636,7 +638,8 @@ static void workers_end_with_their_supervisor(void)
 
 static pid_t traced;
 
-/* While somebody traces it and does not look, a dead process cannot be reaped by its parent. */
+/* While a process is traced by one that does not wait for it, its parent cannot reap it when it is
+ * dead. */
 static void tracer(void)
 {
     need(ptrace(PTRACE_SEIZE, traced, NULL, NULL) == 0);
@@ -658,7 +661,7 @@ static void a_worker_that_does_not_end_is_written_off(void)
     const pid_t pid = kit_fork(tracer);
     sleep_until(kit_tracer(traced) == pid);
     need(kill(traced, SIGKILL) == 0);
-    /* Its batch runs elsewhere, though nobody could tell that it is dead. */
+    /* Its batch runs elsewhere, though its death could not be seen. */
     uint64_t steps = 0;
     for (; h.n_out < h.n_items; steps++) {
         host_step(&h);
@@ -666,8 +669,8 @@ static void a_worker_that_does_not_end_is_written_off(void)
     }
     need(host_count(&h, CREW_LOST) == 1 && host_event(&h, CREW_LOST, 0)->pid == traced);
     need(h.n_deaths == 0 && kit_state(traced) == 'Z');
-    need(steps < 2000); /* it was waited for, not run after */
-    /* It ends at last, and its place is of use again. */
+    need(steps < 2000); /* it was waited for without spinning */
+    /* It ends at last, and its slot is of use again. */
     end_killer(pid);
     step_until(kit_state(traced) == 0);
     h.n_items += 200;

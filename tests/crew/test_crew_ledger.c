@@ -1,6 +1,6 @@
-/* test_crew_ledger: the books of crew: what is queued, leased, done, condemned.
+/* test_crew_ledger: crew's ledger: what is queued, in flight, done, condemned.
  *
- * Directed cases; then a random walk beside a model that keeps every item by itself. */
+ * Directed cases; then a random walk next to a model that keeps every item separately. */
 #include "ledger_kit.h"
 
 /* ---- directed cases ---- */
@@ -171,7 +171,7 @@ static void a_batch_keeps_to_its_maxima(void **state)
                                                     .batch_items_max = 64,
                                                     .batch_bytes_max = 1 << 16,
                                                     .result_bytes = 1});
-    /* By work: at least one, and what is free of cost comes along as long as the budget lasts. */
+    /* By work: at least one item, and items of no cost follow as long as the budget lasts. */
     static const uint64_t costs[] = {50, 10, 10, 10, 0, 1, 0, 9, 100};
     for (size_t i = 0; i < sizeof costs / sizeof *costs; i++)
         assert_true(put_letters(&l, 'w', 1, costs[i]));
@@ -309,7 +309,7 @@ static void three_faults_alone_condemn(void **state)
     assert_int_equal(item->causes[2], VECMILL_CAUSE_EXIT);
     ledger_drop(&l);
     assert_true(ledger_is_sound(&l));
-    /* A new item at the same place of the ring has no history. */
+    /* A new item in the same slot of the ring has no history. */
     commit_and_drop(&l);
     for (int i = 0; i < 4; i++)
         assert_true(put_letters(&l, 'y', 1, 1));
@@ -318,7 +318,8 @@ static void three_faults_alone_condemn(void **state)
     mem_free(memory);
 }
 
-/* Twice killed alone, it waits behind all others, whatever came back or is put later, and is never lost. */
+/* Killed twice alone, it waits for all others, whatever was requeued or is put later, and is never
+ * lost. */
 static void a_suspect_waits_for_all_others(void **state)
 {
     (void)state;
@@ -337,7 +338,7 @@ static void a_suspect_waits_for_all_others(void **state)
         struct item_range range = take(&l);
         assert_int_equal(range.first, tag);
         (void)die(&l, &range, VECMILL_CAUSE_KILLED, BLAME_ODD, 1);
-        range = take(&l); /* the first time it is leased again at once, as it is */
+        range = take(&l); /* the first time it is given out again at once, as it is */
         assert_int_equal(range.first, tag);
         assert_false(ledger_is_suspect(&l, tag));
         (void)die(&l, &range, VECMILL_CAUSE_SIGNAL, BLAME_ODD, 1);
@@ -378,7 +379,7 @@ static void a_suspect_waits_for_all_others(void **state)
     mem_free(memory);
 }
 
-/* ---- a random walk beside a model ---- */
+/* ---- a random walk next to a model ---- */
 
 #define MODEL_ITEMS 64u
 #define ITEM_MOST   300u
@@ -392,7 +393,7 @@ struct model_item {
     vecmill_cause causes[CREW_CAUSES_MAX];
 };
 
-/* Everything by itself: the live items in an array, oldest first; ranges as they came back. */
+/* Everything separately: the live items in an array, oldest first; ranges as they were requeued. */
 struct model {
     struct crew_options o;
     struct model_item items[MODEL_ITEMS];
@@ -427,7 +428,7 @@ static void walk_put(struct model *m, struct ledger *l)
         live += framed(m->items[i].bytes);
     const size_t mark = (m->o.queue_bytes + 7) / 8 * 8;
     if (!ledger_put(l, item.data, item.bytes, item.cost_ns)) {
-        /* Only for want of room; what the ring wastes behind the mark is not the user's. */
+        /* Only for lack of room; what the ring wastes after the mark is not the user's. */
         assert_true(m->n_items == m->o.items_max || live + framed(item.bytes) > mark);
         return;
     }
@@ -486,7 +487,7 @@ static void check_unsent_batch(struct model *m, const struct item_range *range, 
                 cost_ns + more->cost_ns > budget_ns || cost_ns == budget_ns);
 }
 
-/* The oldest range that came back, of suspects or of others; n_requeued: none. */
+/* The oldest requeued range, of suspects or of others; n_requeued: none. */
 static uint32_t find_requeued(struct model *m, bool suspects)
 {
     uint32_t oldest = m->n_requeued;
@@ -565,7 +566,7 @@ static unsigned char result_byte(uint64_t tag, size_t i)
     return (unsigned char)(tag * 37 + i * 11 + 5);
 }
 
-/* Writes the results of a batch where they belong; some of them only, or wrong ones, if `whole` is
+/* Writes the results of a batch where they belong; only some of them, or wrong ones, if `whole` is
  * false, as by a worker that dies while it writes. */
 static void write_results(const struct model *m, const struct ledger *l,
                           const struct item_range *range, bool whole)
@@ -686,7 +687,7 @@ static void a_random_walk(void **state)
     uint64_t n_condemned = 0, n_refused = 0, operations = 0;
     for (uint32_t walk = 0; walk < 1000; walk++) {
         struct ledger l;
-        seed = 0x2545F4914F6CDD1Dull * (walk + 1); /* a walk that fails can be had alone */
+        seed = 0x2545F4914F6CDD1Dull * (walk + 1); /* so that a walk that fails can be run alone */
         memset(&m, 0, sizeof m);
         m.o = (struct crew_options){.items_max = 1 + below(MODEL_ITEMS),
                                     .item_bytes_max = below(ITEM_MOST + 1),
@@ -726,7 +727,7 @@ static void a_random_walk(void **state)
         mem_free(memory);
     }
     assert_true(operations >= 1000000);
-    assert_true(n_condemned > 100 && n_refused > 100); /* it has been there */
+    assert_true(n_condemned > 100 && n_refused > 100); /* these cases occurred */
 }
 
 int main(void)

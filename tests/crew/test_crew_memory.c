@@ -1,6 +1,7 @@
-/* test_crew_memory: when memory is short. Starts that are held back by a script, deaths that a scripted
- * counter calls the OOM killer's, and how many workers are started for how much work. Nothing is measured:
- * how often the crew woke is held against the time that it waited, by a clock that load does not move. */
+/* test_crew_memory: when memory is short. Starts that are held back by a script, deaths that a
+ * scripted counter ascribes to the OOM killer, and how many workers are started for how much work.
+ * Nothing is measured: how often the crew woke is compared with the time that it waited, by a clock
+ * that load does not move. */
 #include "crew_kit.h"
 
 #include "crew_echo.h"
@@ -36,18 +37,18 @@ static struct crew_counts counts(void)
 
 static struct {
     uint32_t room;       /* workers that there may be */
-    uint64_t n_asked;    /* times that was asked */
+    uint64_t n_asked;    /* calls of may_start */
     uint32_t most;       /* workers there were, at most, when it was allowed */
     uint64_t allowed_ms; /* when it was, last */
-    bool heeds_ooms;     /* each OOM kill that is told of takes a worker's room, down to one */
-    uint64_t n_ooms;     /* that were told of */
+    bool heeds_ooms;     /* each OOM kill that is reported takes a worker's room, down to one */
+    uint64_t n_ooms;     /* that were reported */
 } script;
 
 static bool may_start(void *context, uint32_t n_alive)
 {
     const struct host *host = context;
     script.n_asked++;
-    /* Each death so far was told before. */
+    /* Each death so far was reported before. */
     need(script.n_ooms == host_deaths(host, VECMILL_CAUSE_OOM));
     need(n_alive < host->options.workers);
     if (n_alive >= script.room) return false;
@@ -125,9 +126,9 @@ static void it_grows_back(void)
     host_open(&h);
     host_run_well(&h);
     need(host_count(&h, CREW_READY) == 1);
-    script.room = 3; /* nobody wakes the crew for it: it asks again by itself */
+    script.room = 3; /* nothing wakes the crew for it: it asks again by itself */
     step_until(counts().ready == 3);
-    script.room = 0; /* and who lives goes on */
+    script.room = 0; /* and workers that live go on */
     h.n_items += 200;
     host_run_well(&h);
     need(host_count(&h, CREW_READY) == 3 && script.most == 3 && h.n_deaths == 0);
@@ -136,8 +137,8 @@ static void it_grows_back(void)
     host_close(&h);
 }
 
-/* Killed all at once, only as many come back as there is room for by then: the opener, told of each OOM
- * kill before it is asked for a start, makes less of it. */
+/* Killed all at once, only as many come back as there is room for by then: the opener, told of each
+ * OOM kill before may_start is called, makes the room less. */
 static void a_mass_kill_is_followed_by_fewer(void)
 {
     init(6, 6);
@@ -180,7 +181,7 @@ static void one_item_starts_one_worker(void)
     starts_for(1, 32, 1);
     starts_for(2, 1, 2);
     starts_for(5, 2, 3);
-    /* And for the next, whoever is there is enough. */
+    /* And for the next, a worker that is there is enough. */
     host_init(&h, 8);
     h.options.start_workers = 1;
     h.n_items = 1;
@@ -247,7 +248,8 @@ static void the_twenty_are_not_reached_by_oom(void)
     host_close(&h);
 }
 
-/* A batch is halved after its second death, whatever the cause, so that less is at stake. */
+/* A batch is halved after its second death, whatever the cause, so that less is lost by the
+ * next. */
 static void oom_halves_a_batch(void)
 {
     uint32_t smallest = UINT32_MAX;
@@ -268,7 +270,7 @@ static void oom_halves_a_batch(void)
     host_close(&h);
 }
 
-/* And what nobody had yet is leased in smaller portions, as after any other death. */
+/* And unsent items are given out in smaller batches, as after any other death. */
 static void oom_makes_new_batches_smaller(void)
 {
     static const char *const items[] = {"sleep 600000 a 0"};
@@ -324,12 +326,12 @@ static void a_mixed_storm_ends_by_the_twenty(void)
     need(strcmp(err.message, "workers keep dying: 20 in a row without one item done") == 0);
     need(host_deaths(&h, VECMILL_CAUSE_KILLED) >= CREW_DEATHS_MAX);
     need(host_deaths(&h, VECMILL_CAUSE_KILLED) <
-         CREW_DEATHS_MAX + 4); /* who was at it as it ended */
+         CREW_DEATHS_MAX + 4); /* of the workers that had it when it ended */
     need(host_deaths(&h, VECMILL_CAUSE_OOM) > 0 && h.n_condemned == 0);
     host_close(&h);
 }
 
-/* However often a worker was ended for want of memory: who says when there is room is asked, and believed. */
+/* However often a worker was ended by lack of memory, may_start is asked, and believed. */
 static void room_that_is_back_is_used_at_once(void)
 {
     init(1, 1);
@@ -382,7 +384,7 @@ static void patience_ends(void)
     need(test_clock_ms() - from >= 700);
     need(said_deaths(&err) == h.n_deaths && h.n_out == 0);
     host_close(&h);
-    /* At its start no worker has an item, and the crew is not of use without one. */
+    /* At its start no worker has an item, and the crew is useless without one. */
     init(1, 1);
     h.options.oom_kills = always_oom;
     h.options.oom_patience_ns = 500 * (uint64_t)MS;
@@ -395,8 +397,9 @@ static void patience_ends(void)
     host_close(&h);
 }
 
-/* A worker that says itself that it finds no memory to start with is waited for like one that was killed for
- * it: thirty of them are not the twenty that end a crew, and whoever opened it is told. */
+/* A worker that reports that it finds no memory to start with is waited for like one that was
+ * killed for lack of it: thirty of them are not the twenty that end a crew, and the opener is
+ * told. */
 static uint64_t n_shortages;
 
 static void count_shortages(struct host *host, const struct crew_event *event)
@@ -429,7 +432,7 @@ static void hasten_the_end(struct host *host)
     if (host->n_out == 2) test_clock_pass_ms(200);
 }
 
-/* What was returned between is what counts from: the deaths before it are not in the sentence. */
+/* Patience begins anew when an item is returned: the deaths before it are not in the sentence. */
 static void progress_resets_patience(void)
 {
     vecmill_err err = {.status = VECMILL_OK};
@@ -473,7 +476,7 @@ static void patience_ends_while_starts_are_held_back(void)
     host_close(&h);
 }
 
-/* While somebody works, and while nobody waits, there is no hurry. */
+/* While a worker works, and while nothing is awaited, there is no hurry. */
 static void patience_is_not_asked_of_who_works(void)
 {
     init(4, 1);
@@ -488,7 +491,7 @@ static void patience_is_not_asked_of_who_works(void)
     script.room = 0;
     kill_all(); /* it is idle */
     const uint64_t n_asked = script.n_asked;
-    step_until(script.n_asked >= n_asked + 8); /* it would have four, as it was told to */
+    step_until(script.n_asked >= n_asked + 8); /* it would have four, as its options say */
     script.room = 4;
     h.n_items = 6;
     host_run_well(&h);
@@ -528,7 +531,7 @@ static void a_host_that_is_always_late(void)
 
 /* ---- waking ---- */
 
-/* Rounds in about `ms` of the crew's time, while somebody hurries; and how long that was. */
+/* Rounds in about `ms` of the crew's time, with crew_hurry; and how long that was. */
 static uint64_t rounds_in(uint64_t ms, uint64_t *took_ms)
 {
     const uint64_t from = test_clock_ms();
@@ -547,7 +550,7 @@ static void waiting_for_room_does_not_spin(void)
     init(8, 0);
     h.n_items = 50;
     host_open(&h);
-    /* Nobody is wanted: nothing is asked. */
+    /* No worker is wanted: may_start is not called. */
     uint64_t n = rounds_in(1200, &ms);
     need(script.n_asked == 0 && n <= 4 + ms / 250);
     host_fill(&h);
@@ -571,7 +574,7 @@ static void waiting_for_room_does_not_spin(void)
     host_close(&h);
 }
 
-/* A worker that starts is enough for what is queued: whoever hurries meanwhile changes nothing. */
+/* A worker that starts is enough for what is queued: crew_hurry meanwhile changes nothing. */
 static void waiting_for_a_start_does_not_spin(void)
 {
     uint64_t ms;

@@ -1,4 +1,4 @@
-/* test_crew_parts: the small parts by themselves: naming a cause, the counter of OOM kills, judging a
+/* test_crew_parts: the small parts separately: naming a cause, the counter of OOM kills, judging a
  * deadline that has passed, looking at a process. */
 #include "crew_kit.h"
 
@@ -81,7 +81,7 @@ static void oom_kills_are_taken_once(void)
     need(oom_take(&oom, 6, true) && !oom_take(&oom, 6, true));
     need(oom_take(&oom, 9, true) && oom_take(&oom, 9, true) && oom_take(&oom, 9, true));
     need(!oom_take(&oom, 9, true));
-    /* One that nobody took is there for one tick, and gone with the second. */
+    /* A kill that no death took is there for one tick, and gone with the second. */
     oom_tick(&oom, 9, true);
     oom_tick(&oom, 10, true);
     need(oom_take(&oom, 10, true) && !oom_take(&oom, 10, true));
@@ -180,7 +180,7 @@ static void who_computes_is_judged_by_processor_time(void)
     need(slot_judge(&p, 9999) == SLOT_SLOW);
     need(slot_judge(&p, 10000) == SLOT_STOPPED);
     p.checked_faults--;
-    /* It had no processor at all for ten times as long: it got nowhere, and is not to blame. */
+    /* It had no processor for ten times as long: it got nowhere, and is not to blame. */
     p.since_cpu_ns = process_cpu_ns(&p.process);
     p.allowed_ns = UINT64_MAX / 20;
     need(slot_judge(&p, UINT64_MAX - 1) == SLOT_STOPPED);
@@ -189,7 +189,7 @@ static void who_computes_is_judged_by_processor_time(void)
     reap(pid);
 }
 
-/* It has ended between the look for deaths and that at deadlines: of what is still to be heard. */
+/* It ended after the look for deaths and before that at deadlines: its cause is not known yet. */
 static void who_has_ended_is_not_late(void)
 {
     const pid_t pid = kit_fork(end);
@@ -243,14 +243,14 @@ static void a_start_is_all_or_nothing(void)
     need(process_start("/bin/sleep", argv, null, null, stack, &p, &err) == VECMILL_OK);
     need(p.pid > 0);
     need(kit_oom_score(p.pid) == 1000 &&
-         kit_oom_score(getpid()) == own); /* it has run nothing of ours */
+         kit_oom_score(getpid()) == own); /* it has run no code of ours */
     need(!process_reap(&p, &status));
     process_kill(&p);
     while (!process_reap(&p, &status))
         usleep(500);
     need(status.known && status.signal && status.code == SIGKILL);
     need(p.pid == 0 && p.pidfd == -1);
-    process_kill(&p); /* nobody */
+    process_kill(&p); /* no process */
     need(kit_count_fds() == base + 2);
 }
 
@@ -259,7 +259,7 @@ static void end_with_42(void)
     _exit(42);
 }
 
-/* A child of the host's that has ended is the host's to wait for, whatever is asked of ours. */
+/* A child of the host's that has ended is left to the host, whatever is asked of ours. */
 static void others_children_are_not_touched(void)
 {
     static char *const argv[] = {(char *)(uintptr_t) "sleep", (char *)(uintptr_t) "1000", NULL};
@@ -280,7 +280,7 @@ static void others_children_are_not_touched(void)
     need(waitpid(other, &how, 0) == other && WIFEXITED(how) && WEXITSTATUS(how) == 42);
 }
 
-/* A batch whose worker is gone counts as sent; one that does not fit is sent on later. */
+/* A batch whose worker is gone counts as sent; one that does not fit is sent in pieces. */
 static void batches_are_sent_in_pieces(void)
 {
     static unsigned char big[600000], seen[sizeof big + FRAME_HEAD_BYTES];

@@ -1,7 +1,9 @@
-/* test_crew_run: a crew of real processes that echo, and that misbehave in every way their items ask for.
+/* test_crew_run: a crew of real processes that echo, and that misbehave in every way their items
+ * ask for.
  *
- * Once: everything is delivered all the same, and the death is named. Always: exactly that item is
- * condemned, or, where nobody may be blamed, the crew ends and says so. Nothing here is measured. */
+ * Once: everything is delivered all the same, and the death is named. Always: exactly that item
+ * is condemned, or, where no item may be blamed, the crew ends and says so. Nothing here is
+ * measured. */
 #include "crew_kit.h"
 
 #include "../kit/test_clock.h"
@@ -83,7 +85,7 @@ static void small_queues(void)
     }
 }
 
-/* Estimates may be anything: they decide how much is leased at a time, and nothing else. */
+/* Estimates may be anything: they decide how much is given out at a time, and nothing else. */
 static void nonsensical_estimates(void)
 {
     static const uint64_t costs[][4] = {{0, 0, 0, 0},
@@ -265,7 +267,7 @@ static void one_misdeed(const struct misdeed *m)
     if (m->hangs) h.options.least_ns = 300 * (uint64_t)MS;
     host_open(&h);
     host_run_well(&h);
-    while (h.n_deaths == 0) /* of what it did behind its result */
+    while (h.n_deaths == 0) /* of what it did after its result */
         host_step(&h);
     crew_count(h.crew, &c);
     need(h.n_condemned == 0);
@@ -298,7 +300,7 @@ static void one_poison(const char *command, vecmill_cause cause, uint32_t batch_
     static struct host h;
     host_with_one(&h, 2, command);
     if (hangs) h.options.least_ns = 150 * (uint64_t)MS;
-    /* Whoever loops is blamed once it has had processor time; a busy machine gives little. */
+    /* A loop is blamed once it has had processor time; a busy machine gives little. */
     const bool loops = strncmp(command, "loop", 4) == 0;
     if (loops) h.options.least_ns = 100 * (uint64_t)MS;
     test_clock_slow(loops ? 6 : 1);
@@ -392,8 +394,9 @@ static void init_odd(struct host *h, size_t i)
     h->options.batch_items_max = 1;
 }
 
-/* All others are returned, then other work lives where it does not: it is condemned. (Who is stopped holds
- * its worker so long that the probe would have to live a hundred thousand times: test_crew_blame.c.) */
+/* All others are returned, then other work lives where it does not: it is condemned. (One that is
+ * stopped holds its worker so long that the probe would have to live a hundred thousand times:
+ * test_crew_blame.c.) */
 static void who_is_always_killed_is_condemned_at_last(void)
 {
     for (size_t i = 0; i < 3; i++) {
@@ -442,7 +445,8 @@ static void several_that_are_always_killed(void)
     host_close(&h);
 }
 
-/* What ends everybody ends the crew, and nobody is condemned: all else was returned before. */
+/* What ends all workers ends the crew, and no item is condemned: all others were returned
+ * before. */
 static void what_ends_other_work_too_ends_the_crew(void)
 {
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
@@ -460,7 +464,7 @@ static void what_ends_other_work_too_ends_the_crew(void)
         crew_count(h.crew, &c);
         need(c.returned == 99 && c.queued == 1 && c.in_flight == 0 && c.condemned == 0);
         need(h.n_deaths >= CREW_DEATHS_MAX);
-        need(crew_submit(h.crew, "x", 1, 1)); /* it is taken, and withheld */
+        need(crew_submit(h.crew, "x", 1, 1)); /* it is accepted, and withheld */
         host_close(&h);
     }
 }

@@ -1,4 +1,4 @@
-/* test_crew_shortage: how long memory has been short, told by a script of what happened and when. */
+/* test_crew_shortage: how long memory has been short, by a script of what happened and when. */
 #include "crew/shortage.h"
 
 #include <setjmp.h>
@@ -33,7 +33,7 @@ static void it_is_over_when_patience_is(void **state)
     assert_true(shortage_is_over(&l, 10 * (uint64_t)S, 112 * (uint64_t)S + S / 2, &err));
     assert_string_equal(err.message, "memory is short: 3 workers were ended by the OOM killer "
                                      "within 12.5 s, without one item done");
-    /* The time that a round began at may lie before that of a death within it. */
+    /* A round may have begun earlier than a death within it. */
     assert_false(is_over(&l, 10, 99));
 }
 

@@ -1,7 +1,7 @@
-/* test_crew_table: what a worker's place does next, all 88 pairs of state and event.
+/* test_crew_table: what a slot does next, all 88 pairs of state and event.
  *
- * The expectation was written from crew's README, not from table.c; then properties that hold for any
- * right table are looked for by search. */
+ * The expectation was written from crew's README, not from table.c. Then a search checks properties
+ * that hold for any correct table. */
 #include "crew/table.h"
 
 #include <setjmp.h>
@@ -20,11 +20,12 @@ static const char *const events[] = {CREW_EVENTS(NAME)};
 static const char *const actions[] = {CREW_ACTIONS(NAME)};
 #undef NAME
 
-/* A line an event; a column a state, in the order of the head. "X:do": to the state whose name begins
- * with X (LOST is W, written off), doing that; "-": cannot come about, the state stays.
+/* One line for each event, one column for each state, in the order of the head. "X:do": to the
+ * state whose name begins with X (LOST is W, written off), doing that. "-": cannot occur, the state
+ * stays.
  *
- * An event cannot come about where nobody could have made it: frames and an end only while the socket
- * is read, a deadline only where one was set, a death only where there is a process. */
+ * An event cannot occur where nothing could cause it: frames and an end only while the socket is
+ * read, a deadline only where one was set, a death only where there is a process. */
 /* clang-format off */
 static const char head[] =
     "            VACANT     STARTING  IDLE      BUSY     CLOSED KILLED      LEAVING    LOST";
@@ -67,7 +68,7 @@ static bool next_word(const char **line, char *word)
 
 static bool says(const char *cell, const struct crew_cell *is)
 {
-    if (strcmp(cell, "-") == 0) return is->action == DO_BUG; /* the state stays, by crew.c */
+    if (strcmp(cell, "-") == 0) return is->action == DO_BUG; /* the state stays, by apply.c */
     if (is->action == DO_BUG || is->next != (unsigned char)state_of(cell[0]) || cell[1] != ':')
         return false;
     char small[32] = "";
@@ -138,15 +139,15 @@ static void a_death_leads_to_vacancy(void **state)
         assert_true(has_process(s) ? cell->next == AT_VACANT : cell->action == DO_BUG);
         if (has_process(s)) assert_true(cell->action == DO_REAP || cell->action == DO_FREE);
     }
-    /* And nothing but a death does: a place is not given away while a process may be in it. */
+    /* And nothing but a death does: a slot is not reused while a process may be in it. */
     for (unsigned s = 0; s < CREW_N_STATES; s++)
         for (unsigned e = 0; e < CREW_N_EVENTS; e++)
             if (has_process(s) && e != ON_DEAD && crew_table[s][e].action != DO_BUG)
                 assert_int_not_equal(crew_table[s][e].next, AT_VACANT);
 }
 
-/* Who waits has a deadline: it is set by the action that leads into a state, and lost (crew.c clears it)
- * by any change of state. */
+/* Every state that waits has a deadline: set by the action that leads into it, and cleared by
+ * apply.c at any change of state. */
 static void every_wait_has_a_deadline(void **state)
 {
     (void)state;
@@ -237,7 +238,7 @@ static void no_byte_meets_a_bug(void **state)
             if (is_read(s)) assert_true(has_process(cell->next));
         }
     }
-    /* Behind an end, a refusal or garbage nothing more is read, and the state does not expect it. */
+    /* After an end, a refusal or garbage nothing more is read, and the state does not expect it. */
     for (unsigned s = 0; s < CREW_N_STATES; s++) {
         if (!is_read(s)) continue;
         const unsigned end = crew_table[s][ON_END].next, refused = crew_table[s][ON_REFUSED].next;
@@ -247,7 +248,7 @@ static void no_byte_meets_a_bug(void **state)
     }
 }
 
-/* A batch is in nobody's hands only in the states that cannot hold one. */
+/* A batch is never forgotten: a state that may hold one is left only by an action that takes or returns it. */
 static void batches_are_kept_in_hand(void **state)
 {
     (void)state;
@@ -261,7 +262,7 @@ static void batches_are_kept_in_hand(void **state)
                 const bool gives = cell->action == DO_COMMIT || cell->action == DO_REAP ||
                                    cell->action == DO_WRITE_OFF;
                 if (cell->action == DO_BUG) continue;
-                /* FAREWELL gives nothing back, so there must be nothing. */
+                /* FREE returns no batch, so there must be none. */
                 if (cell->action == DO_FREE) assert_false(may_hold[s]);
                 if (takes) assert_false(may_hold[s]);
                 if ((takes || (may_hold[s] && !gives)) && !may_hold[cell->next])
