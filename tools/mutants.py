@@ -62,11 +62,11 @@ MUTANTS = [
            'if (out->fd < 0) { /* a file',
            ['job-order'],
            'An output of zeros after a power cut, and a journal that says it is there.'),
-    Mutant('journal-ahead', 'src/job/flow.c',
-           'run->written = pending->after;',
-           'run->written = run->pending.next - run->pending.first > 1\n'
-           '                       ? run->pending.rows[(run->pending.first + 1) % run->pending.capacity].after\n'
-           '                       : pending->after;',
+    Mutant('journal-ahead', 'src/job/run.c',
+           'run->written = row->after;',
+           'run->written = run->rows.next - run->rows.first > 1\n'
+           '                       ? run->rows.rows[(run->rows.first + 1) % run->rows.capacity].after\n'
+           '                       : row->after;',
            ['job-order'],
            'A document without a row after a kill and --resume, and all later rows one too early.'),
     Mutant('truncation-late', 'src/text/text_encode.c',

@@ -1,5 +1,5 @@
-/* job_each: the parts of a job that need no pool: what can be checked before there is one, and
- * reading alone. Apart from job.c, so that who only reads need not link an engine. */
+/* check: the parts of a job that need no pool: what can be checked before there is one, and reading alone.
+ * Not in run.c, so that a program that only reads need not link an engine. */
 #include "job.h"
 
 #include "journal.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A finished output is taken for this run's, so it is looked at whether it can be. */
+/* A finished output is taken for this run's, unless its OUTPUT.shard.json says otherwise. */
 static vecmill_status check_finished(const struct job_options *options, vecmill_err *err)
 {
     struct shard shard;
@@ -38,18 +38,19 @@ static vecmill_status check_finished(const struct job_options *options, vecmill_
                    options->shards);
 }
 
-/* What an earlier run left, as far as it can be seen without a lock; run_begin decides under one. */
+/* What an earlier run left, as far as it can be seen without a lock. job_run decides again, under one. */
 static vecmill_status check_journal(const struct job_options *options, const struct paths *paths,
                                     bool *finished, vecmill_err *err)
 {
     const struct paths_file *output = &paths->files[PATHS_OUTPUT], *journal = &paths->journal;
-    const bool left = io_exists(journal->real);
-    if (left && io_is_locked(journal->real))
+    const bool is_left = io_exists(journal->real);
+    if (is_left && io_is_locked(journal->real))
         return err_set(err, VECMILL_E_OUTPUT, "%s: is being written by another process",
                        output->given);
-    if (left && !options->resume && !options->force) return journal_refuse(journal, options, err);
-    /* A part without a journal is of a run that ended as it began (sink_drop), whatever output is there. */
-    *finished = options->resume && !options->force && !left && io_exists(output->given) &&
+    if (is_left && !options->resume && !options->force)
+        return journal_refuse(journal, options, err);
+    /* A part without a journal is of a run that did nothing (sink_drop): the output is an older one. */
+    *finished = options->resume && !options->force && !is_left && io_exists(output->given) &&
                 !io_exists(output->part);
     if (*finished) VM_TRY(check_finished(options, err));
     return VECMILL_OK;
