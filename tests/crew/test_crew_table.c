@@ -248,7 +248,8 @@ static void no_byte_meets_a_bug(void **state)
     }
 }
 
-/* A batch is never forgotten: a state that may hold one is left only by an action that takes or returns it. */
+/* A batch is never forgotten: a state that may hold one is left only by an action that takes or
+ * returns it. */
 static void batches_are_kept_in_hand(void **state)
 {
     (void)state;
