@@ -10,7 +10,7 @@
  *
  * embeds the same texts in this process, in a pool of one worker and in a pool of two, in turn, and
  * prints documents a second and the ratios within each round. TEXTS: a document a line. */
-#include "vecmill.h"
+#include "vecmill_bench.h"
 
 #include "base/base.h"
 #include "texts.h"
@@ -150,8 +150,8 @@ static int recovery(const char *model, uint32_t workers, uint32_t kills)
     options.worker_path = worker_path();
     pool_options.workers = seen.workers = workers;
     pool_options.on_event = on_event;
-    pool_options.compute_duplicates = 1; /* the documents come again and again */
     CHECK(vecmill_pool_open(&options, &pool_options, &pool, &err));
+    vecmill_pool_duplicates(pool, 1); /* the documents come again and again */
     if (pthread_create(&thread, NULL, keep_full, pool) != 0) return 1;
     sleep(1);
     srand(1);

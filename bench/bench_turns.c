@@ -19,7 +19,7 @@
 
 #include "base/base.h"
 #include "texts.h"
-#include "vecmill.h"
+#include "vecmill_bench.h"
 
 enum { BUILDS_MOST = 16, PASS_TOKENS = 480, PASSES_MOST = 100000, IDS_MOST = 8192 };
 #define PEAK_S 0.01

@@ -19,8 +19,19 @@
  * sessions of a process share one instruction set, fixed by the first call that opens one, also when
  * that call then fails. A pack that somebody truncates while it is mapped ends the process by SIGBUS;
  * vecmill itself only ever replaces one by rename.
- * This header is clean C99 and C++11. Structs begin with struct_bytes = sizeof(struct), so that they
- * can grow without breaking callers. */
+ *
+ * Growth, under one soname (libvecmill.so.1): functions, enum values and members of structs are added
+ * and never changed or taken away. A struct that begins with struct_bytes grows at its end, never into
+ * padding; the caller sets struct_bytes to sizeof(the struct) of the header it was compiled with.
+ *  - Options are read as far as struct_bytes reaches; what a shorter struct lacks has its default.
+ *    Shorter than the first version is E_USAGE. What a longer struct has beyond this library's must be
+ *    zero, else E_UNSUPPORTED: an option is obeyed or refused, never overlooked.
+ *  - Structs that a function fills are filled as far as struct_bytes reaches, and bytes beyond what
+ *    this library knows are left as they are: set the struct to zero first, and 0 there means unknown.
+ *  - Elements of arrays (vecmill_doc, vecmill_result, vecmill_token, vecmill_plan_part) and vecmill_err
+ *    have one size for a soname. Set a vecmill_doc to zero before its members, as an initialiser does.
+ *  - What this version does not compute, but the header has words for, is E_UNSUPPORTED.
+ * This header is clean C99 and C++11. */
 #ifndef VECMILL_H
 #define VECMILL_H
 
@@ -54,66 +65,117 @@ VECMILL_API int vecmill_status_exit(vecmill_status status);
 VECMILL_API const char *vecmill_cause_word(vecmill_cause cause);
 
 typedef enum vecmill_precision {
-    VECMILL_FP32 = 0, /* float throughout: the reference */
-    VECMILL_BF16 =
-        1, /* what is multiplied is rounded to bfloat16 (8 bits of mantissa); sums and all
-                         else are float */
-    VECMILL_INT8 =
-        2 /* what is multiplied is rounded to bytes, with a scale for each token's row and
-                         each output; all else is float */
+    /* float throughout: the reference */
+    VECMILL_FP32 = 0,
+    /* What is multiplied is rounded to bfloat16 (8 bits of mantissa); sums and all else are float. */
+    VECMILL_BF16 = 1,
+    /* What is multiplied is rounded to bytes, with a scale for each token's row and each output; all
+     * else is float. */
+    VECMILL_INT8 = 2
 } vecmill_precision;
 
+/* Documents of more than max_length tokens. */
 typedef enum vecmill_long {
-    VECMILL_LONG_TRUNCATE = 0, /* keep the first max_length tokens, count it in the result */
-    VECMILL_LONG_ERROR = 1,    /* the document fails with VECMILL_E_LIMIT, the others go on */
-    VECMILL_LONG_SPLIT = 2     /* windows of max_length tokens, special ones included, that share a
-                                  quarter with the next: the mean of their vectors, weighted by
-                                  their text tokens, normalised if the model's are (docs/MODEL.md).
-                                  Nothing is cut off, memory does not grow with the document, and
-                                  one that fits has the bits it has under the other policies */
+    /* Keep the first max_length tokens; counted in the result. */
+    VECMILL_LONG_TRUNCATE = 0,
+    /* The document fails with VECMILL_E_LIMIT, the others go on. */
+    VECMILL_LONG_ERROR = 1,
+    /* Windows of max_length tokens, special ones included, that share a quarter with the next: the mean
+     * of their vectors, weighted by their text tokens, normalised if the model's are (docs/MODEL.md).
+     * Nothing is cut off, memory does not grow with the document, and a document that fits has the
+     * bits that it has under the other policies. */
+    VECMILL_LONG_SPLIT = 2
 } vecmill_long;
 
 /* Which finished vectors are scaled to length 1. */
 typedef enum vecmill_normalize {
-    VECMILL_NORMALIZE_AUTO =
-        0, /* those that were cut; others stay as the model's modules leave them */
-    VECMILL_NORMALIZE_YES = 1, /* all, last */
-    VECMILL_NORMALIZE_NO =
-        2 /* none, but by the model's own Normalize, which comes before the cut */
+    /* Those that were cut; others stay as the model's modules leave them. */
+    VECMILL_NORMALIZE_AUTO = 0,
+    /* All, last. */
+    VECMILL_NORMALIZE_YES = 1,
+    /* None, except by the model's own Normalize, which comes before the cut. */
+    VECMILL_NORMALIZE_NO = 2
 } vecmill_normalize;
 
+/* Which side of a search a document is on, for models that treat them differently. This version computes
+ * VECMILL_ROLE_DEFAULT. */
+typedef enum vecmill_role {
+    VECMILL_ROLE_DEFAULT = 0,
+    VECMILL_ROLE_DOCUMENT = 1,
+    VECMILL_ROLE_QUERY = 2
+} vecmill_role;
+
+/* What a model makes of a document. This version computes VECMILL_KIND_DENSE. */
+typedef enum vecmill_kind {
+    VECMILL_KIND_DENSE = 0,  /* one vector of `dim` elements */
+    VECMILL_KIND_SCORE = 1,  /* of a pair: one score, or one for each label */
+    VECMILL_KIND_SPARSE = 2, /* indices into the vocabulary, ascending, and their weights */
+    VECMILL_KIND_MULTI = 3,  /* a vector of `dim` elements for each token that counts */
+    VECMILL_KIND_TOKENS = 4  /* token ids */
+} vecmill_kind;
+
+/* Elements of a result. This version computes VECMILL_DTYPE_FLOAT32. */
+typedef enum vecmill_dtype {
+    VECMILL_DTYPE_FLOAT32 = 0,
+    VECMILL_DTYPE_FLOAT16 = 1,
+    VECMILL_DTYPE_INT8 = 2,
+    VECMILL_DTYPE_UINT8 = 3,
+    VECMILL_DTYPE_BINARY = 4,  /* bits, eight to a byte, which is signed */
+    VECMILL_DTYPE_UBINARY = 5, /* bits, eight to a byte */
+    VECMILL_DTYPE_INT32 = 6    /* token ids */
+} vecmill_dtype;
+
 typedef struct vecmill_options {
-    size_t struct_bytes;     /* sizeof(vecmill_options) */
-    const char *model_dir;   /* folder in Hugging Face layout; required; borrowed for the call */
-    const char *cache_dir;   /* where packs live; NULL: $VECMILL_CACHE, $XDG_CACHE_HOME/vecmill
-                                    or ~/.cache/vecmill; made if missing */
-    const char *worker_path; /* the program vecmill-worker; NULL: beside the running program or
-                                    library, then libexec; never by PATH */
-    const char *isa;         /* at most this level: "ref", "avx2", "avx512"; NULL: $VECMILL_ISA,
-                                    else the best this machine has */
+    size_t struct_bytes; /* sizeof(vecmill_options) */
+    /* Folder in Hugging Face layout; required. Borrowed for the call, as are all strings here. */
+    const char *model_dir;
+    /* Where packs are kept; NULL: $VECMILL_CACHE, $XDG_CACHE_HOME/vecmill or ~/.cache/vecmill. Made if
+     * missing. */
+    const char *cache_dir;
+    /* The program vecmill-worker; NULL: next to the running program or library, then libexec; never by
+     * PATH. */
+    const char *worker_path;
+    /* At most this level: "ref", "avx2", "avx512"; NULL: $VECMILL_ISA, else the best this machine has. */
+    const char *isa;
     vecmill_precision precision; /* default VECMILL_FP32 */
     vecmill_long long_policy;    /* default VECMILL_LONG_TRUNCATE */
-    uint32_t batch_tokens;       /* tokens computed in one pass, 1 to VECMILL_MAX_BATCH_TOKENS; a
-                                    document longer than it forms a pass alone; 0: chosen */
-    uint32_t max_length;         /* tokens kept of a document, or of a window of it (LONG_SPLIT),
-                                    special ones included: one more than those (3 for BERT) to the
-                                    model's position table; 0: the model's own default */
-    uint32_t threads;            /* of a session: that compute a call together, the calling one
-                                    included, 1 to VECMILL_MAX_THREADS; no bit depends on their
-                                    number, working memory does. 0: 1. Not for pools, whose workers
-                                    have one each, whatever is asked for here */
-    /* Added after 0.4.0. */
-    uint32_t dimensions; /* floats of a vector, the first of the model's, 1 to all of them; 0:
-                                    truncate_dim of config_sentence_transformers.json, else all */
+    /* Tokens computed in one pass, 1 to VECMILL_MAX_BATCH_TOKENS; a document longer than it forms a pass
+     * alone; 0: chosen. */
+    uint32_t batch_tokens;
+    /* Tokens kept of a document, or of a window of it (LONG_SPLIT), special ones included: one more than
+     * those (3 for BERT) to facts.most_length; 0: the model's own default. */
+    uint32_t max_length;
+    /* Of a session: threads that compute a call together, the calling one included, 1 to
+     * VECMILL_MAX_THREADS; no bit depends on their number, working memory does. 0: 1. Ignored for pools,
+     * whose workers have one each. */
+    uint32_t threads;
+    /* Floats of a vector, the first of the model's, 1 to all of them; 0: truncate_dim of
+     * config_sentence_transformers.json, else all. */
+    uint32_t dimensions;
     vecmill_normalize normalize; /* default VECMILL_NORMALIZE_AUTO */
+    vecmill_role role;           /* of documents that have none of their own; 0, or E_UNSUPPORTED */
+    /* The first version ends here. */
+
+    /* Text that is put before each document, or its name in the model's list of prompts. NULL, or
+     * E_UNSUPPORTED. */
+    const char *prompt, *prompt_name;
+    /* Name of one of the model's tasks (adapters). NULL, or E_UNSUPPORTED. */
+    const char *task;
+    /* What is computed, of a model that has several: bits 1u << vecmill_kind; 0: dense where the model has
+     * it. 0 or dense alone, or E_UNSUPPORTED. */
+    uint32_t kinds;
+    vecmill_dtype dtype; /* of dense results; VECMILL_DTYPE_FLOAT32, or E_UNSUPPORTED */
+    /* For VECMILL_DTYPE_INT8 and UINT8, [2, dim]: least and greatest value of each component. NULL, or
+     * E_UNSUPPORTED. */
+    const float *ranges;
 } vecmill_options;
 
 #define VECMILL_MAX_THREADS      256u
 #define VECMILL_MAX_BATCH_TOKENS 65536u
 
 /* Bytes of a document that are looked at under LONG_TRUNCATE and LONG_ERROR: many times what max_length
- * tokens take in any language. What stands behind is cut off as further tokens are, whether or not the
- * tokens so far were too many. Under LONG_SPLIT all of a document counts. */
+ * tokens take in any language. What comes after them is cut off as further tokens are, whether or not
+ * the tokens before were too many. Under LONG_SPLIT all of a document counts. */
 #define VECMILL_TEXT_BYTES (1u << 20)
 
 /* Fills *options with the defaults above, struct_bytes included. */
@@ -122,9 +184,9 @@ VECMILL_API void vecmill_options_init(vecmill_options *options);
 typedef struct vecmill_session vecmill_session;
 
 /* Opens a session. Cost: milliseconds with a pack in the cache; without one, a second or so to build
- * it. Errors: E_USAGE (an option out of range, a level this machine lacks), E_UNSUPPORTED,
- * E_MODEL (files missing, invalid, or in disagreement), E_MEMORY (memory, or a thread that cannot be
- * started), E_IO (the cache), E_INTERNAL. */
+ * it. Errors: E_USAGE (an option out of range, a level this machine lacks), E_UNSUPPORTED (an option that
+ * this version does not obey), E_MODEL (files missing, invalid, or in disagreement), E_MEMORY (memory, or a
+ * thread that cannot be started), E_IO (the cache), E_INTERNAL. */
 VECMILL_API vecmill_status vecmill_session_open(const vecmill_options *options,
                                                 vecmill_session **session, vecmill_err *err);
 
@@ -133,48 +195,72 @@ VECMILL_API void vecmill_session_close(vecmill_session *session);
 
 typedef struct vecmill_facts {
     size_t struct_bytes;   /* in: sizeof(vecmill_facts) */
-    uint32_t dim;          /* floats a vector, in force; the model computes `hidden` */
+    uint32_t dim;          /* floats of a vector, in force */
     uint32_t max_length;   /* in force, special tokens included */
-    uint32_t most_length;  /* rows of the position table */
+    uint32_t most_length;  /* the most that max_length can be: rows of the position table, if any */
     uint32_t batch_tokens; /* in force */
+    /* Of the model; 0 where its family has no such thing. A vector is `hidden` floats before it is cut. */
     uint32_t layers, heads, hidden, intermediate, vocab;
     vecmill_precision precision;
-    int normalized;        /* 1: rows have length 1, as they come out */
-    const char *pooling;   /* "mean" or "cls" */
+    int normalized;        /* 1: vectors have length 1, as they come out */
+    const char *pooling;   /* "mean" or "cls"; "" where the family has none */
     const char *isa;       /* "ref", "avx2" or "avx512" */
     const char *pack_path; /* until the session is closed, as are all strings here */
     uint64_t pack_bytes;   /* file-backed and shared, not counted below */
-    uint64_t arena_bytes;  /* this session's working memory, taken whole at open; of a pool: of
-                                    each worker's session */
-    const char *identity;  /* 32 hex digits: a hash of what a row's bits depend on beside its text:
-                                    the compiled model, its tokenizer, instruction set, precision,
-                                    max_length, long_policy, dimensions and normalisation. Equal
-                                    identity, equal bits */
-    uint32_t threads;      /* in force; of a pool: of each worker, 1 */
-    const char
-        *warning; /* "", or what its user should read of the pack: it was damaged, or another's,
-                                    and was built anew; it cannot be kept and is in memory */
+    /* This session's working memory, taken whole at open; of a pool: of each worker's session. */
+    uint64_t arena_bytes;
+    /* 32 hex digits: a hash of what a vector's bits depend on besides its text: the compiled model, its
+     * tokenizer, instruction set, precision, max_length, long_policy, dimensions and normalisation. Equal
+     * identity, equal bits. */
+    const char *identity;
+    uint32_t threads; /* in force; of a pool: of each worker, 1 */
+    /* "", or what a user should read about the pack: it was damaged, or another user's, and was built
+     * anew; it cannot be kept and is in memory. */
+    const char *warning;
+    uint32_t kinds;        /* bits 1u << vecmill_kind, in force */
+    vecmill_dtype dtype;   /* of a result's elements, in force */
+    uint64_t result_bytes; /* of one document's result, at most */
 } vecmill_facts;
 
 /* Facts about an open session. Fills *facts as far as its struct_bytes reaches. */
 VECMILL_API void vecmill_session_describe(const vecmill_session *session, vecmill_facts *facts);
 
+/* What a document is given as. This version computes VECMILL_DOC_TEXT; the others are E_UNSUPPORTED, for
+ * the call, and nothing is computed. */
+typedef enum vecmill_doc_kind {
+    VECMILL_DOC_TEXT = 0, /* text */
+    VECMILL_DOC_PAIR = 1, /* text, then pair: what a cross-encoder reads, the query first */
+    VECMILL_DOC_IDS = 2   /* token ids, special ones included */
+} vecmill_doc_kind;
+
+/* Members that the kind does not name are not read. */
 typedef struct vecmill_doc {
     const char *text; /* UTF-8, NUL bytes allowed, need not be terminated; NULL if bytes == 0 */
     size_t bytes;
+    vecmill_doc_kind kind;
+    vecmill_role role; /* VECMILL_ROLE_DEFAULT: as options.role says; else E_UNSUPPORTED */
+    const char *pair;  /* as text */
+    size_t pair_bytes;
+    const int32_t *ids; /* [n_ids] */
+    size_t n_ids;
 } vecmill_doc;
 
 typedef struct vecmill_result {
-    vecmill_status
-        status; /* OK, or E_LIMIT (longer than max_length, or than VECMILL_TEXT_BYTES, under LONG_ERROR) */
-    uint32_t n_tokens;  /* computed, special ones included; LONG_SPLIT: of all windows, so that
-                                    what two of them share counts twice; UINT32_MAX also if more */
+    /* OK, or E_LIMIT: longer than max_length, or than VECMILL_TEXT_BYTES, under LONG_ERROR. */
+    vecmill_status status;
+    /* Computed, special ones included; LONG_SPLIT: of all windows, so that what two of them share counts
+     * twice; UINT32_MAX also if more. */
+    uint32_t n_tokens;
     uint32_t truncated; /* 1: tokens were cut off */
-    uint32_t duplicate; /* of a pool, 1: all else here, and the vector, is a copy of what another
-                                    document with these bytes got: n_tokens were computed for it */
-    uint64_t
-        replaced_bytes; /* bytes of invalid UTF-8 in what was read before a cut, each maximal bad
-                                part read as U+FFFD */
+    /* Of a pool, 1: all else here, and the vector, is a copy of what another document with these bytes
+     * got: n_tokens were computed for that one. */
+    uint32_t duplicate;
+    /* Bytes of invalid UTF-8 in what was read before a cut, each maximal bad part read as U+FFFD. */
+    uint64_t replaced_bytes;
+    vecmill_kind kind;   /* what was computed */
+    vecmill_dtype dtype; /* of its elements; of a sparse result: of the weights */
+    uint64_t count;      /* elements: dim of a dense one; 0 when the document failed */
+    uint64_t bytes;      /* of them all; 0 when the document failed */
 } vecmill_result;
 
 /* Embeds n_docs documents. Empty and blank ones are documents like any other.
@@ -183,8 +269,9 @@ typedef struct vecmill_result {
  *            document's row is zero
  *   results  [n_docs], caller's, or NULL
  * Returns OK also when single documents failed: see results[i].status. Allocates nothing.
- * Errors: E_INTERNAL, E_MODEL (weights whose vectors overflow); then the contents of vectors and
- * results are unspecified. Cost: linear in tokens, plus length squared for attention. */
+ * Errors: E_USAGE, E_UNSUPPORTED (a document of a kind or role that this version does not compute; then
+ * nothing was computed), E_INTERNAL, E_MODEL (weights whose vectors overflow; then the contents of vectors
+ * and results are unspecified). Cost: linear in tokens, plus length squared for attention. */
 VECMILL_API vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs,
                                          size_t n_docs, float *vectors, vecmill_result *results,
                                          vecmill_err *err);
@@ -199,8 +286,9 @@ VECMILL_API vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_do
 
 typedef struct vecmill_token {
     int32_t id;
-    uint32_t word;       /* of the text, from 0: pieces of one word share it; UINT32_MAX: a special
-                                    token that is put around the text */
+    /* Of the text, from 0: pieces of one word share it; UINT32_MAX: a special token that is put around
+     * the text. */
+    uint32_t word;
     uint32_t start, end; /* the bytes of the text that it was made of; 0, 0 for those */
 } vecmill_token;
 
@@ -214,19 +302,10 @@ VECMILL_API vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc 
                                           vecmill_token *tokens, size_t capacity, size_t *n_tokens,
                                           vecmill_err *err);
 
-/* The text of a token id (WordPiece continuation marks included), not terminated, *bytes long,
- * valid until the session is closed; NULL if the id is not in the vocabulary. */
+/* The text of a token id as the vocabulary has it (continuation marks such as WordPiece's ## included), not
+ * terminated, *bytes long, valid until the session is closed; NULL if the id is not in the vocabulary. */
 VECMILL_API const char *vecmill_token_text(const vecmill_session *session, int32_t id,
                                            size_t *bytes);
-
-/* Operations (a multiply-add counts two) that one document of n_tokens takes: products and attention as
- * they are executed; docs/MODEL.md has the sum. */
-VECMILL_API double vecmill_session_flops(const vecmill_session *session, uint32_t n_tokens);
-
-/* Measures this core's peak of multiply-adds at the session's level and in its precision for about
- * `seconds` (0.01 to 10), the best of many short slices; operations a second. The calling thread
- * computes, and several may do so at once, to see what the cores can do together. */
-VECMILL_API double vecmill_session_peak(const vecmill_session *session, double seconds);
 
 /* ---- a pool: the same work in supervised worker processes ----
  *
@@ -258,6 +337,7 @@ typedef enum vecmill_event_kind {
 } vecmill_event_kind;
 
 typedef struct vecmill_event {
+    size_t struct_bytes; /* of this library's: what it filled */
     vecmill_event_kind kind;
     uint64_t time_ns; /* CLOCK_MONOTONIC, when it was seen */
     int64_t pid;      /* of the worker; 0: none */
@@ -270,26 +350,27 @@ typedef struct vecmill_event {
 
 typedef struct vecmill_pool_options {
     size_t struct_bytes; /* sizeof(vecmill_pool_options) */
-    uint32_t workers;    /* processes, 1 to VECMILL_MAX_WORKERS; 0: the processors this process may
-                                    use, by affinity and cgroup quota, or fewer when memory is short */
-    uint64_t max_document; /* bytes of one document at most, up to VECMILL_MAX_DOCUMENT; 0:
-                                    VECMILL_DEFAULT_DOCUMENT */
-    /* NULL, or told of each event, at once, on the pool's thread: must return soon and not call the
+    /* Processes, 1 to VECMILL_MAX_WORKERS; 0: the processors this process may use, by affinity and cgroup
+     * quota, or fewer when memory is short. */
+    uint32_t workers;
+    /* 1: where this process is PID 1, children it did not start (orphans that the kernel handed to it) are
+     * reaped too. For programs, not libraries. */
+    int reap_strangers;
+    /* Bytes of one document at most, up to VECMILL_MAX_DOCUMENT; 0: VECMILL_DEFAULT_DOCUMENT. */
+    uint64_t max_document;
+    /* NULL, or called with each event, at once, on the pool's thread: must return soon and not call the
      * pool. */
     void (*on_event)(void *context, const vecmill_event *event);
     void *context;
-    int reap_strangers; /* 1: where this process is PID 1, children it did not start (orphans that the
-                                    kernel handed to it) are reaped too. For programs, not libraries */
-    uint64_t memory_bytes; /* the most that this process and its workers may take, as far as their
-                                    memory cannot be reclaimed; 0: what machine and cgroup allow */
-    /* NULL, or tells what the caller will take beside the pool, for the plan: bytes, when vectors have
-     * `dim` floats, `capacity` documents can be in the pool, and one has max_document bytes at most. */
+    /* The most that this process and its workers may take, as far as their memory cannot be reclaimed; 0:
+     * what machine and cgroup allow. */
+    uint64_t memory_bytes;
+    /* NULL, or returns the bytes that the caller will take besides the pool, for the plan, when vectors
+     * have `dim` floats, `capacity` documents can be in the pool, and one has max_document bytes at most. */
     uint64_t (*beside)(void *beside_context, uint32_t dim, uint32_t capacity,
                        uint64_t max_document);
     void *beside_context;
-    /* Added after 0.3.0. */
-    int compute_duplicates; /* 1: a document with the same bytes as one that is in the pool is computed
-                                    all the same, for measurements; 0: it gets a copy */
+    /* The first version ends here. */
 } vecmill_pool_options;
 
 /* Fills *options with the defaults, struct_bytes included. */
@@ -299,41 +380,56 @@ VECMILL_API void vecmill_pool_options_init(vecmill_pool_options *options);
  *
  * Everything that a pool takes and the kernel cannot take back (anonymous and shared memory, page tables,
  * sockets) is a line of one sum, known before anything is opened. What a worker needs it takes before
- * it is ready, and behind that nothing grows: the sum of all processes stays under total_bytes. Apart
- * from it stands the pack: file-backed, shared by all workers, and reclaimable. docs/MEMORY.md. */
+ * it is ready, and nothing grows after that: the sum of all processes stays under total_bytes. The pack is
+ * not in the sum: it is file-backed, shared by all workers, and reclaimable. docs/MEMORY.md. */
 
 #define VECMILL_PLAN_PARTS 16u
 
+/* Whose memory a line is. X(NAME, "word"); grows at the end. */
+#define VECMILL_OWNER_LIST(X)                                                                      \
+    X(SUPERVISOR, "supervisor") /* the process that opens the pool */                              \
+    X(WORKER, "worker")         /* each worker process */                                          \
+    X(KERNEL, "kernel")         /* page tables, sockets, process structures */                     \
+    X(BUILDER, "builder")       /* the process that builds the pack, before any worker runs */
+
+typedef enum vecmill_owner {
+#define VECMILL_OWNER_ENUM(name, word) VECMILL_OWNER_##name,
+    VECMILL_OWNER_LIST(VECMILL_OWNER_ENUM)
+#undef VECMILL_OWNER_ENUM
+        VECMILL_OWNER_COUNT
+} vecmill_owner;
+
+/* The word for an owner ("worker"); "unknown" outside the list. */
+VECMILL_API const char *vecmill_owner_word(vecmill_owner owner);
+
 typedef struct vecmill_plan_part {
-    char name[32];  /* "queue", "arena" */
-    char owner[16]; /* "supervisor", "worker", "kernel", "builder" */
-    uint64_t bytes; /* of one */
-    uint32_t n;     /* so many of them; 0: not while documents are computed (building) */
-    uint64_t
-        measured_bytes; /* vecmill_pool_measure: of the largest of them; 0: not measured, as what
-                                    the kernel does not tell of a process */
+    char name[32]; /* for people: "queue", "arena" */
+    vecmill_owner owner;
+    uint32_t n;              /* how many of them; 0: not while documents are computed (building) */
+    uint64_t bytes;          /* of one */
+    uint64_t measured_bytes; /* of the largest of them, where it was measured; else 0 */
 } vecmill_plan_part;
 
 typedef struct vecmill_plan {
     size_t struct_bytes;    /* in: sizeof(vecmill_plan) */
     uint64_t total_bytes;   /* the larger of building the pack, where it is missing, and running */
-    uint64_t reserve_bytes; /* what is left free beside it: 2 MiB and 256 KiB a worker */
+    uint64_t reserve_bytes; /* what is left free besides: 2 MiB and 256 KiB a worker */
     uint64_t pack_bytes;    /* file-backed, not in the total */
     uint64_t limit_bytes;   /* the smallest limit there is; UINT64_MAX: none is known */
-    char limit_source[64]; /* which one: "--memory", "cgroup v2 memory.max, 1 up", "MemAvailable" */
+    /* Which one: "--memory", "cgroup v2 memory.max, 1 up", "MemAvailable". */
+    char limit_source[64];
     int fits;              /* 1: total_bytes + reserve_bytes <= limit_bytes */
     uint32_t workers;      /* as asked, or chosen */
     uint32_t batch_tokens; /* as asked, or chosen */
     uint32_t max_length;   /* in force */
     uint64_t max_document; /* in force */
-    int measured;          /* 1: floors as they were measured when the pack was built; 0: bounds */
-    int shrunk;            /* 1: the choice is smaller than it would be with more memory */
-    int oom_group;         /* 1: an OOM kill takes the whole group (memory.oom.group) */
+    int measured;  /* 1: baselines as they were measured when the pack was built; 0: bounds */
+    int shrunk;    /* 1: the choice is smaller than it would be with more memory */
+    int oom_group; /* 1: an OOM kill takes the whole group (memory.oom.group) */
+    uint32_t dim;  /* floats of a vector, in force */
     uint32_t n_parts;
     vecmill_plan_part parts[VECMILL_PLAN_PARTS];
     char advice[252]; /* "", or when it does not fit: a sentence with what would */
-    /* Added after 0.4.0; a struct_bytes that ends here leaves it out. */
-    uint32_t dim; /* floats of a vector, in force */
 } vecmill_plan;
 
 /* The plan of a pool with these options: OK also when it does not fit. Where workers or batch_tokens are
@@ -346,7 +442,7 @@ VECMILL_API vecmill_status vecmill_pool_plan(const vecmill_options *options,
 
 /* Opens a pool: as vecmill_session_open, and returns when the first worker is ready. Errors: those of
  * vecmill_session_open, E_MEMORY when its plan does not fit (before a pack is built, or, if memory has
- * become less meanwhile, behind that) or the OOM killer ended the process that builds it, and E_WORKERS
+ * become less meanwhile, after that) or the OOM killer ended the process that builds it, and E_WORKERS
  * when no worker becomes ready within a minute. */
 VECMILL_API vecmill_status vecmill_pool_open(const vecmill_options *options,
                                              const vecmill_pool_options *pool_options,
@@ -358,11 +454,6 @@ VECMILL_API void vecmill_pool_close(vecmill_pool *pool);
 
 /* The plan in force. */
 VECMILL_API void vecmill_pool_planned(const vecmill_pool *pool, vecmill_plan *plan);
-
-/* The plan in force beside what the processes hold at this moment: parts[].measured_bytes. E_IO when /proc
- * does not tell. */
-VECMILL_API vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan *plan,
-                                                vecmill_err *err);
 
 /* Whether the pack that the workers compute with still holds what was built. For whoever publishes
  * vectors: first this, then the rename. Its checksums are compared when a pool is opened, once for
@@ -376,7 +467,8 @@ VECMILL_API vecmill_status vecmill_pool_verify(vecmill_pool *pool, vecmill_err *
 VECMILL_API void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts);
 
 /* Gives one document to the pool, which copies it. Never waits: *accepted is 0 when the pool is full,
- * then take first. Errors: E_LIMIT (over max_document; the pool goes on), and what ended the pool.
+ * then take first. Errors: E_LIMIT (over max_document), E_USAGE and E_UNSUPPORTED (a kind or role that this
+ * version does not compute), after which the pool goes on, and what ended the pool.
  * A document with the very bytes of one that is in the pool (submitted, not yet taken) is not computed
  * again: it gets a copy of that one's result, whatever that will be. Where there is no room to keep so
  * many results it is computed; a quarter of the pool's capacity is there. */
@@ -401,22 +493,23 @@ VECMILL_API vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_m
 /* From now on no batch is started; those that run go on, and can be taken. For an orderly stop. */
 VECMILL_API void vecmill_pool_hold(vecmill_pool *pool);
 
+#define VECMILL_CAUSES_MAX 32u /* room for causes that later versions add */
+
 typedef struct vecmill_pool_counts {
     size_t struct_bytes; /* in: sizeof(vecmill_pool_counts) */
     /* Documents: accepted == returned + queued + in_flight, always. */
     uint64_t accepted;
-    uint64_t returned;                    /* vector computed or document failed; taken or not */
-    uint64_t queued;                      /* wait for a worker */
-    uint64_t in_flight;                   /* with a worker */
-    uint64_t condemned;                   /* of returned: failed with E_WORKERS */
-    uint64_t batches;                     /* computed */
-    uint64_t requeued;                    /* batches that were to be computed again after a death */
-    uint64_t deaths[VECMILL_CAUSE_COUNT]; /* of workers, by cause */
-    uint32_t workers;                     /* asked for */
-    uint32_t ready;                       /* alive and able to compute */
-    uint32_t capacity;                    /* documents submitted and not taken, at most */
-    /* Added after 0.3.0; a struct_bytes that ends here leaves it out. */
+    uint64_t returned;   /* vector computed or document failed; taken or not */
+    uint64_t queued;     /* wait for a worker */
+    uint64_t in_flight;  /* with a worker */
+    uint64_t condemned;  /* of returned: failed with E_WORKERS */
     uint64_t duplicates; /* of accepted: get a copy of another's result; queued till taken */
+    uint64_t batches;    /* computed */
+    uint64_t requeued;   /* batches that were to be computed again after a death */
+    uint32_t workers;    /* asked for */
+    uint32_t ready;      /* alive and able to compute */
+    uint32_t capacity;   /* documents submitted and not taken, at most */
+    uint64_t deaths[VECMILL_CAUSES_MAX]; /* of workers, by cause */
 } vecmill_pool_counts;
 
 VECMILL_API void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts);
@@ -436,8 +529,7 @@ typedef struct vecmill_machine {
     int psi;                      /* 1: /proc/pressure/memory is there */
     int huge_pages_always;        /* 1: transparent huge pages are set to "always" */
     char isa_best[16];            /* "ref", "avx2", "avx512": what the processor has */
-    char isa[16]; /* what a session would use, $VECMILL_ISA counted; "" if that is invalid */
-    /* Added after 0.2.0; a struct_bytes that ends here leaves it out. */
+    char isa[16];  /* what a session would use, $VECMILL_ISA counted; "" if that is invalid */
     uint32_t cpus; /* this process can keep busy: by affinity and quota, rounded up; >= 1 */
     uint32_t groups_left_out; /* cgroups too deep to be asked: with any, memory_room may be less */
     uint64_t data_limit;      /* RLIMIT_DATA, bytes; UINT64_MAX: infinite */
@@ -447,8 +539,8 @@ typedef struct vecmill_machine {
     /* Bytes that may still be taken before the kernel has to reclaim more than plain file cache, by
      * the cgroups and by memory_available; UINT64_MAX: unknown. */
     uint64_t memory_room;
-    double
-        memory_pressure; /* percent of the last 10 s in which a task waited for memory; < 0: unknown */
+    /* Percent of the last 10 s in which a task waited for memory; < 0: unknown. */
+    double memory_pressure;
 } vecmill_machine;
 
 /* Fills *machine as far as its struct_bytes reaches. E_IO only when /proc cannot be read at all.

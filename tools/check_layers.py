@@ -4,8 +4,8 @@
     tools/check_layers.py [--root DIR] [--cc COMPILER]
 
 src/LAYERS says which room may open which door. A room is a folder of src/; its door is <room>/<room>.h.
- - A file of a room includes its own room's files, the doors its line allows, include/vecmill.h where
-   its line says `vecmill`, vecmill_status.h, and system headers. Rooms above it in the table never.
+ - A file of a room includes its own room's files, the doors its line allows, include/vecmill.h and
+   vecmill_bench.h where its line says `vecmill` and `vecmill_bench`, vecmill_status.h, and system headers. Rooms above it in the table never.
  - A file of tests/, fuzz/ or bench/ includes doors, files beside it, and the files of its own room:
    tests/<room>/, a fuzz target's `/* needs: dep_<room> */`, bench/bench_<room>*.c.
  - A file of python/ includes vecmill.h, what lies beside it, and system headers: no room.
@@ -47,7 +47,7 @@ def read_layers(path, faults):
             faults.add(f'{path.name}:{number}', f'"{line}" is no new line of the form "room: rooms"')
             continue
         for other in rest.split():
-            if other != 'vecmill' and other not in layers:
+            if other not in ('vecmill', 'vecmill_bench') and other not in layers:
                 faults.add(f'{path.name}:{number}',
                            f'{room} may not open {other}, which does not stand above it')
         layers[room] = set(rest.split())
@@ -92,9 +92,10 @@ def check_includes(root, path, layers, faults):
             continue
         target = Path(os.path.normpath(found)).relative_to(root).parts
         if target[0] == 'include':
-            if (inside and target[-1] not in OPEN_TO_ALL and target[-1] == 'vecmill.h' and
-                    'vecmill' not in layers[room]):
-                faults.add(place, f'{room} may not open vecmill.h')
+            if inside and target[-1] not in OPEN_TO_ALL and Path(name).stem not in layers[room]:
+                faults.add(place, f'{room} may not open {name}')
+            if parts[0] == 'python' and target[-1] == 'vecmill_bench.h':
+                faults.add(place, f'{name} is not installed; the package knows vecmill.h alone')
         elif target[0] == 'src':
             to = target[1]
             if parts[0] == 'python':

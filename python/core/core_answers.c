@@ -77,7 +77,8 @@ bool core_warn(const vecmill_facts *f)
 static PyObject *part(const vecmill_plan_part *p)
 {
     PyObject *d = PyDict_New();
-    return whole(d, d && put_text(d, "name", p->name) && put_text(d, "owner", p->owner) &&
+    return whole(d, d && put_text(d, "name", p->name) &&
+                        put_text(d, "owner", vecmill_owner_word(p->owner)) &&
                         put_u64(d, "bytes", p->bytes) && put_u64(d, "n", p->n) &&
                         put_u64(d, "measured_bytes", p->measured_bytes));
 }

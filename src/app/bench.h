@@ -15,6 +15,7 @@
 
 #include "app.h"
 #include "start_time.h"
+#include "vecmill_bench.h"
 #include "workers.h"
 
 #include <pthread.h>

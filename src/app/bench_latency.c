@@ -109,13 +109,13 @@ static vecmill_status make_text(struct latency *l, vecmill_session *session, uin
         memcpy(text + bytes, word, word_bytes);
         bytes += word_bytes;
         vecmill_result result;
-        VM_TRY(vecmill_tokenize(session, (vecmill_doc){text, bytes}, l->ids, max_length, &n_ids,
-                                &result, err));
+        VM_TRY(vecmill_tokenize(session, (vecmill_doc){.text = text, .bytes = bytes}, l->ids,
+                                max_length, &n_ids, &result, err));
         if (n_ids >= wanted || result.truncated) break;
     }
     if (bytes == 0)
         return err_set(err, VECMILL_E_INPUT, "%s holds no word to make texts of", l->o->input);
-    l->docs[i_text] = (vecmill_doc){text, bytes};
+    l->docs[i_text] = (vecmill_doc){.text = text, .bytes = bytes};
     l->tokens_mean += (double)n_ids / TEXTS;
     return VECMILL_OK;
 }

@@ -12,7 +12,7 @@
 static void json_part(struct app_out *out, const vecmill_plan_part *part, bool is_measured)
 {
     app_json_open(out, '{');
-    app_json_key_string(out, "owner", part->owner);
+    app_json_key_string(out, "owner", vecmill_owner_word(part->owner));
     app_json_key_string(out, "name", part->name);
     app_json_key_u64(out, "bytes", part->bytes);
     app_json_key_u64(out, "count", part->n);
@@ -62,7 +62,7 @@ static void print_line(struct app_out *out, const char *owner, const char *name,
 static void print_text(struct app_out *out, const char *precision, const vecmill_plan *plan,
                        bool is_measured)
 {
-    const char *owner = "";
+    vecmill_owner owner = VECMILL_OWNER_COUNT;
     char behind[64];
     for (uint32_t i = 0; i < plan->n_parts; i++) {
         const vecmill_plan_part *part = &plan->parts[i];
@@ -75,7 +75,7 @@ static void print_text(struct app_out *out, const char *precision, const vecmill
                            part->measured_bytes > part->bytes ? "  OVER" : "");
         else if (part->n == 0)
             (void)snprintf(behind, sizeof(behind), "  before the workers start");
-        print_line(out, strcmp(owner, part->owner) == 0 ? "" : part->owner, part->name,
+        print_line(out, owner == part->owner ? "" : vecmill_owner_word(part->owner), part->name,
                    (double)part->bytes, part->n, behind);
         owner = part->owner;
     }

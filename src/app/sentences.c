@@ -2,9 +2,9 @@
  * latency and accuracy can be measured without a corpus. Written for this program. */
 #include "bench.h"
 
-#define S(text)                                                                                    \
+#define S(words)                                                                                   \
     {                                                                                              \
-        text, sizeof(text) - 1                                                                     \
+        .text = words, .bytes = sizeof(words) - 1                                                  \
     }
 
 static const vecmill_doc sentences[] = {

@@ -2,6 +2,7 @@
 #include "try.h"
 
 #include "scratch.h"
+#include "vecmill_bench.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -105,8 +106,8 @@ bool try_is_over(const vecmill_plan *plan, vecmill_err *err)
         (void)err_set(err, VECMILL_E_INTERNAL,
                       "the plan is wrong: %s, %s took %llu bytes, %llu were planned; please report "
                       "this with the output of vecmill plan --try",
-                      part->owner, part->name, (unsigned long long)part->measured_bytes,
-                      (unsigned long long)part->bytes);
+                      vecmill_owner_word(part->owner), part->name,
+                      (unsigned long long)part->measured_bytes, (unsigned long long)part->bytes);
         return true;
     }
     return false;

@@ -1,4 +1,5 @@
 /* machine: vecmill_machine_describe, host's and kern's facts in one struct. */
+#include "engine/api.h"
 #include "engine/roomy.h"
 #include "host/host.h"
 #include "kern/kern.h"
@@ -33,7 +34,6 @@ static vecmill_status describe(void *context, vecmill_err *err)
     host_limit(&h, 0, &limit);
     host_memory_find(root, &memory);
     vecmill_machine m = {
-        .struct_bytes = machine->struct_bytes,
         .cpus_online = h.cpus_online,
         .cpus_allowed = h.cpus_allowed,
         .cpus_quota = h.cpus_quota,
@@ -58,7 +58,7 @@ static vecmill_status describe(void *context, vecmill_err *err)
     snprintf(m.limit_source, sizeof(m.limit_source), "%s", limit.source);
     snprintf(m.isa_best, sizeof(m.isa_best), "%s", kern_level_name(kern_machine_level()));
     snprintf(m.isa, sizeof(m.isa), "%s", level_in_use());
-    memcpy(machine, &m, num_min(machine->struct_bytes, sizeof(m)));
+    api_give(machine, &m, sizeof m);
     return VECMILL_OK;
 }
 

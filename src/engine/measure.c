@@ -30,11 +30,11 @@ static void look_at(void *context, const struct host_map *map)
     l->rest += map->anonymous;
 }
 
-static vecmill_plan_part *find(vecmill_plan *plan, const char *owner, const char *name)
+static vecmill_plan_part *find(vecmill_plan *plan, vecmill_owner owner, const char *name)
 {
     for (uint32_t i = 0; i < plan->n_parts; i++) {
         vecmill_plan_part *part = &plan->parts[i];
-        if (strcmp(part->owner, owner) == 0 && strcmp(part->name, name) == 0) return part;
+        if (part->owner == owner && strcmp(part->name, name) == 0) return part;
     }
     return NULL;
 }
@@ -44,16 +44,16 @@ static void note(vecmill_plan_part *part, uint64_t bytes)
     if (part) part->measured_bytes = num_max(part->measured_bytes, bytes);
 }
 
-vecmill_status measure_process(pid_t pid, const char *owner, vecmill_plan *plan, vecmill_err *err)
+vecmill_status measure_process(pid_t pid, vecmill_owner owner, vecmill_plan *plan, vecmill_err *err)
 {
     struct look l = {0};
     struct host_use use;
     vecmill_plan_part *pieces[PIECES_MAX] = {0};
-    const bool own = strcmp(owner, "supervisor") == 0;
+    const bool own = owner == VECMILL_OWNER_SUPERVISOR;
     vecmill_plan_part *program = find(plan, owner, PLAN_PROGRAM);
     for (uint32_t i = 0; i < plan->n_parts && l.n_pieces < PIECES_MAX; i++) {
         vecmill_plan_part *part = &plan->parts[i];
-        if (strcmp(part->owner, owner) != 0 || part == program) continue;
+        if (part->owner != owner || part == program) continue;
         if (strcmp(part->name, PLAN_PACK) == 0) continue;
         l.sizes[l.n_pieces] = part->bytes;
         pieces[l.n_pieces++] = part;
@@ -65,7 +65,8 @@ vecmill_status measure_process(pid_t pid, const char *owner, vecmill_plan *plan,
     for (unsigned i = 0; i < l.n_pieces; i++)
         note(pieces[i], l.held[i]);
     note(program, l.rest + use.shared - num_min(use.shared, l.pack));
-    note(find(plan, "supervisor", PLAN_PACK), l.pack);
-    note(find(plan, "kernel", own ? PLAN_TABLES_OWN : PLAN_TABLES_WORKER), use.page_tables);
+    note(find(plan, VECMILL_OWNER_SUPERVISOR, PLAN_PACK), l.pack);
+    note(find(plan, VECMILL_OWNER_KERNEL, own ? PLAN_TABLES_OWN : PLAN_TABLES_WORKER),
+         use.page_tables);
     return VECMILL_OK;
 }

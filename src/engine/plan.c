@@ -97,12 +97,12 @@ size_t plan_twins_bytes(const struct crew_options *crew)
 
 /* ---- the sum ---- */
 
-static void add(vecmill_plan *plan, const char *owner, const char *name, uint32_t n, uint64_t bytes)
+static void add(vecmill_plan *plan, vecmill_owner owner, const char *name, uint32_t n,
+                uint64_t bytes)
 {
     vecmill_plan_part *part = &plan->parts[plan->n_parts++];
-    *part = (vecmill_plan_part){.n = n, .bytes = bytes};
+    *part = (vecmill_plan_part){.owner = owner, .n = n, .bytes = bytes};
     snprintf(part->name, sizeof part->name, "%s", name);
-    snprintf(part->owner, sizeof part->owner, "%s", owner);
     for (uint32_t i = 0; i < n; i++)
         plan->total_bytes = plus(plan->total_bytes, bytes);
 }
@@ -111,48 +111,48 @@ static void add_supervisor(const struct plan_facts *f, uint32_t workers, vecmill
 {
     struct crew_options crew;
     plan_crew(&f->setup, workers, f->max_document, &crew);
-    add(plan, "supervisor", PLAN_PROGRAM, 1, pages(f->own_bytes));
-    add(plan, "supervisor", "queue", 1, pages(crew_bytes(&crew)));
-    add(plan, "supervisor", "duplicates", 1, pages(plan_twins_bytes(&crew)));
-    add(plan, "supervisor", "checking the pack", 1, pages(proof_bytes()));
-    if (f->in_memory) add(plan, "supervisor", PLAN_PACK, 1, pages(f->pack_bytes));
+    add(plan, VECMILL_OWNER_SUPERVISOR, PLAN_PROGRAM, 1, pages(f->own_bytes));
+    add(plan, VECMILL_OWNER_SUPERVISOR, "queue", 1, pages(crew_bytes(&crew)));
+    add(plan, VECMILL_OWNER_SUPERVISOR, "duplicates", 1, pages(plan_twins_bytes(&crew)));
+    add(plan, VECMILL_OWNER_SUPERVISOR, "checking the pack", 1, pages(proof_bytes()));
+    if (f->in_memory) add(plan, VECMILL_OWNER_SUPERVISOR, PLAN_PACK, 1, pages(f->pack_bytes));
     if (f->beside)
-        add(plan, "supervisor", "reading and writing", 1,
+        add(plan, VECMILL_OWNER_SUPERVISOR, "reading and writing", 1,
             pages(f->beside(f->beside_context, f->setup.dim, crew.items_max, f->max_document)));
 }
 
 static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_plan *plan)
 {
     const struct engine_floor *floor = &f->setup.floor;
-    add(plan, "worker", PLAN_PROGRAM, workers,
+    add(plan, VECMILL_OWNER_WORKER, PLAN_PROGRAM, workers,
         pages(floor->program_bytes + floor->slack + ENGINE_STACK_BYTES));
-    add(plan, "worker", "arena", workers, pages(setup_session_bytes(&f->setup)));
-    add(plan, "worker", "leases", workers,
+    add(plan, VECMILL_OWNER_WORKER, "arena", workers, pages(setup_session_bytes(&f->setup)));
+    add(plan, VECMILL_OWNER_WORKER, "leases", workers,
         pages(engine_serve_bytes(f->setup.dim, setup_text_bytes(&f->setup, f->max_document))));
 }
 
 /* Two kernel stacks, the process, its descriptors. */
 #define OWN_KERNEL_BYTES ((uint64_t)128 << 10)
 
-static uint64_t bytes_of(const vecmill_plan *plan, const char *owner)
+static uint64_t bytes_of(const vecmill_plan *plan, vecmill_owner owner)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < plan->n_parts; i++)
-        if (strcmp(plan->parts[i].owner, owner) == 0) bytes = plus(bytes, plan->parts[i].bytes);
+        if (plan->parts[i].owner == owner) bytes = plus(bytes, plan->parts[i].bytes);
     return bytes;
 }
 
 static void add_kernel(const struct plan_facts *f, uint32_t workers, vecmill_plan *plan)
 {
-    const uint64_t worker = plus(bytes_of(plan, "worker"), f->pack_bytes);
+    const uint64_t worker = plus(bytes_of(plan, VECMILL_OWNER_WORKER), f->pack_bytes);
     /* A host may have mapped more than it has written; and a step of its own, as own_bytes has. */
-    const uint64_t mapped = bytes_of(plan, "supervisor") - pages(f->own_bytes);
+    const uint64_t mapped = bytes_of(plan, VECMILL_OWNER_SUPERVISOR) - pages(f->own_bytes);
     const uint64_t own = num_max(TABLES_BYTES, num_up(f->own_tables, TABLES_BYTES)) +
                          pages(mapped / PAGE * 8) + TABLES_BYTES / 2;
-    add(plan, "kernel", PLAN_TABLES_OWN, 1, own);
-    add(plan, "kernel", PLAN_TABLES_WORKER, workers, page_tables(worker));
-    add(plan, "kernel", "processes and sockets", workers, pages(crew_kernel_bytes(1)));
-    add(plan, "kernel", "process, supervisor", 1, OWN_KERNEL_BYTES);
+    add(plan, VECMILL_OWNER_KERNEL, PLAN_TABLES_OWN, 1, own);
+    add(plan, VECMILL_OWNER_KERNEL, PLAN_TABLES_WORKER, workers, page_tables(worker));
+    add(plan, VECMILL_OWNER_KERNEL, "processes and sockets", workers, pages(crew_kernel_bytes(1)));
+    add(plan, VECMILL_OWNER_KERNEL, "process, supervisor", 1, OWN_KERNEL_BYTES);
 }
 
 /* A process that builds the pack runs beside the supervisor, before any worker does; and beside it one that
@@ -160,7 +160,7 @@ static void add_kernel(const struct plan_facts *f, uint32_t workers, vecmill_pla
 static void add_builder(const struct plan_facts *f, vecmill_plan *plan)
 {
     if (!f->builds) return;
-    add(plan, "builder", "building the pack", 0, pages(f->build_bytes));
+    add(plan, VECMILL_OWNER_BUILDER, "building the pack", 0, pages(f->build_bytes));
     const uint64_t kept = f->in_memory ? pages(f->pack_bytes) : 0;
     const uint64_t held = plus(plus(pages(f->own_bytes), kept), pages(f->build_bytes));
     const uint64_t building =
@@ -201,10 +201,10 @@ void plan_sum(const struct plan_facts *facts, uint32_t workers, uint32_t batch_t
 
 uint64_t plan_worker_bytes(const vecmill_plan *plan)
 {
-    uint64_t bytes = bytes_of(plan, "worker");
+    uint64_t bytes = bytes_of(plan, VECMILL_OWNER_WORKER);
     for (uint32_t i = 0; i < plan->n_parts; i++) {
         const vecmill_plan_part *part = &plan->parts[i];
-        if (strcmp(part->owner, "kernel") == 0 && strcmp(part->name, PLAN_TABLES_OWN) != 0)
+        if (part->owner == VECMILL_OWNER_KERNEL && strcmp(part->name, PLAN_TABLES_OWN) != 0)
             bytes += part->bytes;
     }
     return bytes;

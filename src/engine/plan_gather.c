@@ -2,6 +2,7 @@
  * folder), this machine's limits, and what this process holds already. Reads small files only. */
 #include "engine/plan.h"
 
+#include "engine/api.h"
 #include "engine/build_plan.h"
 #include "engine/roomy.h"
 
@@ -23,10 +24,6 @@
 
 vecmill_status plan_check_options(const vecmill_pool_options *o, vecmill_err *err)
 {
-    if (o->struct_bytes != sizeof(*o))
-        return err_set(err, VECMILL_E_USAGE,
-                       "vecmill_pool_options has %zu bytes, this library's has %zu",
-                       o->struct_bytes, sizeof(*o));
     if (o->workers > VECMILL_MAX_WORKERS)
         return err_set(err, VECMILL_E_USAGE, "%u workers, over VECMILL_MAX_WORKERS, %u", o->workers,
                        VECMILL_MAX_WORKERS);
@@ -137,20 +134,18 @@ vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_op
 }
 
 struct planning {
-    const vecmill_options *options;
-    const vecmill_pool_options *pool_options;
-    vecmill_plan *plan;
+    vecmill_options options;
+    vecmill_pool_options pool_options;
+    vecmill_plan plan;
 };
 
 static vecmill_status make_plan(void *context, vecmill_err *err)
 {
-    const struct planning *p = context;
+    struct planning *p = context;
     struct plan_facts facts;
-    vecmill_plan made = {.struct_bytes = p->plan->struct_bytes};
-    VM_TRY(plan_check_options(p->pool_options, err));
-    VM_TRY(plan_gather(p->options, p->pool_options, NULL, &facts, err));
-    plan_choose(&facts, &made);
-    memcpy(p->plan, &made, num_min(made.struct_bytes, sizeof made));
+    VM_TRY(plan_check_options(&p->pool_options, err));
+    VM_TRY(plan_gather(&p->options, &p->pool_options, NULL, &facts, err));
+    plan_choose(&facts, &p->plan);
     return VECMILL_OK;
 }
 
@@ -158,6 +153,10 @@ vecmill_status vecmill_pool_plan(const vecmill_options *options,
                                  const vecmill_pool_options *pool_options, vecmill_plan *plan,
                                  vecmill_err *err)
 {
-    struct planning p = {options, pool_options, plan};
-    return roomy_call(make_plan, &p, err);
+    struct planning p = {.plan = {.n_parts = 0}};
+    VM_TRY(api_take_options(options, &p.options, err));
+    VM_TRY(api_take_pool_options(pool_options, &p.pool_options, err));
+    VM_TRY(roomy_call(make_plan, &p, err));
+    api_give(plan, &p.plan, sizeof p.plan);
+    return VECMILL_OK;
 }

@@ -3,9 +3,10 @@
  * The pool's thread runs the crew: it waits without the lock and steps with it. Submitting and taking
  * only touch the crew's queue, under the same lock. Knows what an item is (a document) and what a
  * result is (engine_result and a vector); what happens when a worker dies is the crew's affair. */
-#include "vecmill.h"
+#include "vecmill_bench.h"
 
 #include "crew/crew.h"
+#include "engine/api.h"
 #include "engine/measure.h"
 #include "engine/plan.h"
 #include "engine/pressure.h"
@@ -74,6 +75,7 @@ struct vecmill_pool {
     void *twins_memory;
     size_t twins_bytes;
     uint64_t n_copies_condemned;
+    bool computes_duplicates; /* for measurements */
 };
 
 /* ---- the pool's thread ---- */
@@ -147,6 +149,7 @@ static void on_crew(void *context, const struct crew_event *event)
         pressure_lack(&pool->pressure, event->time_ns, counts.alive, event->worked);
     }
     const vecmill_event e = {
+        .struct_bytes = sizeof e,
         .kind = kinds[event->kind],
         .time_ns = event->time_ns,
         .pid = event->pid,
@@ -160,12 +163,6 @@ static void on_crew(void *context, const struct crew_event *event)
 }
 
 /* ---- opening ---- */
-
-void vecmill_pool_options_init(vecmill_pool_options *options)
-{
-    memset(options, 0, sizeof(*options));
-    options->struct_bytes = sizeof(*options);
-}
 
 /* The plan's numbers, and those of the least batch: the longest document is a pass alone, whatever the
  * batch. */
@@ -382,15 +379,15 @@ static vecmill_status prove(const vecmill_options *options, vecmill_pool *pool,
 }
 
 struct opening {
-    const vecmill_options *options;
-    const vecmill_pool_options *pool_options;
+    vecmill_options options;
+    vecmill_pool_options pool_options;
     vecmill_pool **pool;
 };
 
 static vecmill_status open_pool(void *context, vecmill_err *err)
 {
-    const vecmill_options *options = ((struct opening *)context)->options;
-    const vecmill_pool_options *pool_options = ((struct opening *)context)->pool_options;
+    const vecmill_options *options = &((struct opening *)context)->options;
+    const vecmill_pool_options *pool_options = &((struct opening *)context)->pool_options;
     vecmill_pool **out = ((struct opening *)context)->pool;
     void *memory = NULL;
     pthread_condattr_t monotonic;
@@ -398,7 +395,6 @@ static vecmill_status open_pool(void *context, vecmill_err *err)
     VM_TRY(mem_new(sizeof(vecmill_pool), "a pool", &memory, err));
     vecmill_pool *pool = memory;
     pool->options = *pool_options;
-    pool->plan.struct_bytes = sizeof pool->plan;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -429,7 +425,9 @@ vecmill_status vecmill_pool_open(const vecmill_options *options,
                                  const vecmill_pool_options *pool_options, vecmill_pool **out,
                                  vecmill_err *err)
 {
-    struct opening o = {options, pool_options, out};
+    struct opening o = {.pool = out};
+    VM_TRY(api_take_options(options, &o.options, err));
+    VM_TRY(api_take_pool_options(pool_options, &o.pool_options, err));
     return roomy_call(open_pool, &o, err);
 }
 
@@ -475,9 +473,7 @@ vecmill_status vecmill_pool_verify(vecmill_pool *pool, vecmill_err *err)
 
 void vecmill_pool_planned(const vecmill_pool *pool, vecmill_plan *plan)
 {
-    vecmill_plan planned = pool->plan;
-    planned.struct_bytes = plan->struct_bytes;
-    memcpy(plan, &planned, num_min(plan->struct_bytes, sizeof planned));
+    api_give(plan, &pool->plan, sizeof pool->plan);
 }
 
 struct measuring {
@@ -494,11 +490,10 @@ static vecmill_status measure(void *context, vecmill_err *err)
     pthread_mutex_lock(&pool->lock);
     const uint32_t n = crew_pids(pool->crew, pids, VECMILL_MAX_WORKERS);
     pthread_mutex_unlock(&pool->lock);
-    measured.struct_bytes = plan->struct_bytes;
-    VM_TRY(measure_process(0, "supervisor", &measured, err));
+    VM_TRY(measure_process(0, VECMILL_OWNER_SUPERVISOR, &measured, err));
     for (uint32_t i = 0; i < n; i++) /* one that ends just now holds nothing */
-        (void)measure_process(pids[i], "worker", &measured, NULL);
-    memcpy(plan, &measured, num_min(plan->struct_bytes, sizeof measured));
+        (void)measure_process(pids[i], VECMILL_OWNER_WORKER, &measured, NULL);
+    api_give(plan, &measured, sizeof measured);
     return VECMILL_OK;
 }
 
@@ -506,6 +501,13 @@ vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan *plan, vecm
 {
     struct measuring m = {pool, plan};
     return roomy_call(measure, &m, err);
+}
+
+void vecmill_pool_duplicates(vecmill_pool *pool, int computed)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->computes_duplicates = computed != 0;
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts)
@@ -553,8 +555,7 @@ static bool add(vecmill_pool *pool, vecmill_doc doc, uint64_t hash, uint64_t cos
     const struct sought sought = {pool, doc};
     struct twins *twins = &pool->twins;
     if (twins_is_full(twins)) return false;
-    if (!pool->options.compute_duplicates && twins_add_copy(twins, hash, has_bytes, &sought))
-        return true;
+    if (!pool->computes_duplicates && twins_add_copy(twins, hash, has_bytes, &sought)) return true;
     if (!crew_submit(pool->crew, doc.text, doc.bytes, cost)) return false;
     twins_add_work(twins, hash);
     return true;
@@ -563,6 +564,7 @@ static bool add(vecmill_pool *pool, vecmill_doc doc, uint64_t hash, uint64_t cos
 vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *accepted,
                                    vecmill_err *err)
 {
+    VM_TRY(api_check_doc(&doc, err));
     if (doc.bytes > pool->max_document)
         return err_set(err, VECMILL_E_LIMIT,
                        "a document of %zu bytes is over the maximum (max_document) of %llu",
@@ -591,6 +593,7 @@ static void read_result(const vecmill_pool *pool, const unsigned char *result, f
                           .n_tokens = head.n_tokens,
                           .truncated = head.truncated != 0,
                           .replaced_bytes = head.replaced_bytes};
+    if (status == VECMILL_OK) setup_result_is_dense(&pool->setup, r);
     if (status == VECMILL_E_LIMIT)
         (void)err_set(why, status, "the document has more tokens than the maximum of %u",
                       pool->setup.max_length);
@@ -699,7 +702,6 @@ void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts)
     pthread_mutex_unlock(&pool->lock);
     const uint64_t copies = t.added - t.works_added, copies_taken = t.taken - t.works_taken;
     vecmill_pool_counts out = {
-        .struct_bytes = counts->struct_bytes,
         .accepted = c.accepted + copies,
         .returned = c.returned + copies_taken,
         .queued = c.queued + copies - copies_taken,
@@ -712,6 +714,6 @@ void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts)
         .capacity = t.capacity,
         .duplicates = copies,
     };
-    memcpy(out.deaths, c.deaths, sizeof out.deaths);
-    memcpy(counts, &out, num_min(counts->struct_bytes, sizeof out));
+    memcpy(out.deaths, c.deaths, sizeof c.deaths);
+    api_give(counts, &out, sizeof out);
 }

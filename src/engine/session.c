@@ -4,8 +4,9 @@
  * next document does not fit under batch_tokens. A document longer than that forms a pass alone, so
  * the arena holds the larger of the two. Promises that nothing is allocated after open. Does not know
  * where documents come from. */
-#include "vecmill.h"
+#include "vecmill_bench.h"
 
+#include "engine/api.h"
 #include "engine/roomy.h"
 #include "engine/setup.h"
 #include "engine/split.h"
@@ -102,20 +103,21 @@ static vecmill_status open_session(const vecmill_options *options,
 }
 
 struct opening {
-    const vecmill_options *options;
+    vecmill_options options;
     vecmill_session **session;
 };
 
 static vecmill_status open_any(void *context, vecmill_err *err)
 {
     const struct opening *o = context;
-    return open_session(o->options, NULL, o->session, err);
+    return open_session(&o->options, NULL, o->session, err);
 }
 
 vecmill_status vecmill_session_open(const vecmill_options *options, vecmill_session **session,
                                     vecmill_err *err)
 {
-    struct opening o = {options, session};
+    struct opening o = {.session = session};
+    VM_TRY(api_take_options(options, &o.options, err));
     return roomy_call(open_any, &o, err);
 }
 
@@ -189,6 +191,8 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
                              float *vectors, vecmill_result *results, vecmill_err *err)
 {
     vecmill_session *s = session;
+    for (size_t i = 0; i < n_docs; i++)
+        VM_TRY(api_check_doc(&docs[i], err));
     if (s->setup.long_policy == VECMILL_LONG_SPLIT)
         return split_embed(&s->split, docs, n_docs, vectors, results, err);
     const size_t dim = s->setup.dim;
@@ -210,6 +214,7 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
         } else {
             p.n_tokens += r.n_tokens;
             s->starts[++p.n_docs] = p.n_tokens;
+            setup_result_is_dense(&s->setup, &r);
         }
         if (results) results[i] = r;
         if (p.n_tokens >= s->setup.batch_tokens) VM_TRY(run(s, &p, vectors, err));
@@ -221,6 +226,7 @@ vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32
                                 size_t capacity, size_t *n_ids, vecmill_result *result,
                                 vecmill_err *err)
 {
+    VM_TRY(api_check_doc(&doc, err));
     vecmill_result r = encode(session, doc, session->ids);
     if (r.status != VECMILL_OK) {
         return err_set(err, r.status, "the document is longer than the maximum of %u tokens",
@@ -232,6 +238,10 @@ vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32
     }
     memcpy(ids, session->ids, r.n_tokens * sizeof(*ids));
     *n_ids = r.n_tokens;
+    r.kind = VECMILL_KIND_TOKENS;
+    r.dtype = VECMILL_DTYPE_INT32;
+    r.count = r.n_tokens;
+    r.bytes = r.n_tokens * sizeof(*ids);
     if (result) *result = r;
     return VECMILL_OK;
 }
@@ -260,6 +270,7 @@ vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc doc, int spe
     const struct text *text = &session->text;
     int32_t around[TEXT_SPECIALS_MAX];
     void *memory = NULL;
+    VM_TRY(api_check_doc(&doc, err));
     if (doc.bytes > VECMILL_MAX_DOCUMENT) {
         return err_set(err, VECMILL_E_LIMIT, "a text of %zu bytes, over VECMILL_MAX_DOCUMENT, %u",
                        doc.bytes, VECMILL_MAX_DOCUMENT);

@@ -1,6 +1,7 @@
 /* setup: see setup.h. */
 #include "engine/setup.h"
 
+#include "engine/api.h"
 #include "engine/floor.h"
 #include "engine/proof.h"
 
@@ -14,11 +15,6 @@
 
 static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
 {
-    if (o->struct_bytes != sizeof(*o)) {
-        return err_set(err, VECMILL_E_USAGE,
-                       "vecmill_options has %zu bytes, this library's has %zu", o->struct_bytes,
-                       sizeof(*o));
-    }
     if (!o->model_dir) return err_set(err, VECMILL_E_USAGE, "no model folder was given");
     if ((unsigned)o->precision > VECMILL_INT8) {
         return err_set(err, VECMILL_E_USAGE, "precision is %u, over VECMILL_INT8, %u",
@@ -41,7 +37,7 @@ static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
                        "batch_tokens is %u, over VECMILL_MAX_BATCH_TOKENS, %u", o->batch_tokens,
                        VECMILL_MAX_BATCH_TOKENS);
     }
-    return VECMILL_OK;
+    return api_check_options(o, err);
 }
 
 _Static_assert(VECMILL_MAX_THREADS <= TEAM_MOST, "a session's threads are a team");
@@ -280,8 +276,7 @@ bool setup_cut(const struct setup *s, vecmill_doc *doc)
 void setup_describe(const struct setup *s, uint64_t arena_bytes, vecmill_facts *facts)
 {
     const struct model_config *c = &s->config;
-    vecmill_facts f = {
-        .struct_bytes = facts->struct_bytes,
+    const vecmill_facts f = {
         .dim = s->dim,
         .max_length = s->max_length,
         .most_length = c->max_positions,
@@ -301,6 +296,9 @@ void setup_describe(const struct setup *s, uint64_t arena_bytes, vecmill_facts *
         .arena_bytes = arena_bytes,
         .identity = s->identity,
         .warning = s->warning,
+        .kinds = 1u << VECMILL_KIND_DENSE,
+        .dtype = VECMILL_DTYPE_FLOAT32,
+        .result_bytes = s->dim * sizeof(float),
     };
-    memcpy(facts, &f, num_min(facts->struct_bytes, sizeof(f)));
+    api_give(facts, &f, sizeof f);
 }

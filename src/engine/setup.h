@@ -80,6 +80,15 @@ static inline bool setup_finishes(const struct setup *setup)
 /* The model's row [config.hidden] as a vector [dim]; the two may be one. */
 void setup_finish(const struct setup *setup, const float *row, float *vector);
 
+/* Of a document whose vector was computed: what it is. */
+static inline void setup_result_is_dense(const struct setup *setup, vecmill_result *result)
+{
+    result->kind = VECMILL_KIND_DENSE;
+    result->dtype = VECMILL_DTYPE_FLOAT32;
+    result->count = setup->dim;
+    result->bytes = setup->dim * sizeof(float);
+}
+
 /* Bytes that a session must be given of a document of at most max_document: those that are looked at, and
  * one that tells of more. */
 uint64_t setup_text_bytes(const struct setup *setup, uint64_t max_document);

@@ -136,6 +136,7 @@ static vecmill_status add_document(const struct split *s, struct progress *p, si
         .n_tokens = (uint32_t)num_min(n_tokens, UINT32_MAX),
         .replaced_bytes = text_stream_replaced(stream),
     };
+    setup_result_is_dense(s->setup, result);
     return VECMILL_OK;
 }
 

@@ -183,7 +183,7 @@ static vecmill_doc text_of(uint32_t i, char out[TEXT_MAX])
     for (uint32_t w = 0; w < words; w++)
         n += (size_t)snprintf(out + n, TEXT_MAX - n, "%c%c%u ", 'a' + (int)((i + w) % 26),
                               'a' + (int)((i * 7 + w) % 26), w % 10);
-    return (vecmill_doc){out, n};
+    return (vecmill_doc){.text = out, .bytes = n};
 }
 
 /* Gives documents first .. first + n, `ahead` of them before the first is taken; takes all. */

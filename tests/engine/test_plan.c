@@ -72,15 +72,15 @@ static void parts_make_the_sum(void **state)
 }
 
 /* A line's bytes of one process. */
-static uint64_t line_of(const vecmill_plan *plan, const char *owner, const char *name)
+static uint64_t line_of(const vecmill_plan *plan, vecmill_owner owner, const char *name)
 {
     for (uint32_t i = 0; i < plan->n_parts; i++) {
         const vecmill_plan_part *part = &plan->parts[i];
-        if (strcmp(part->owner, owner) || strcmp(part->name, name)) continue;
+        if (part->owner != owner || strcmp(part->name, name)) continue;
         assert_int_equal(part->n, plan->workers);
         return part->bytes;
     }
-    fail_msg("no line %s of %s", name, owner);
+    fail_msg("no line %s of %s", name, vecmill_owner_word(owner));
     return 0;
 }
 
@@ -98,9 +98,11 @@ static void dimensions_are_counted(void **state)
     assert_int_equal(whole.dim, 384);
     assert_int_equal(cut.dim, 128);
     const uint64_t rows = 480 / 2 * 384 * sizeof(float), batch = 256 * (384 - 128) * sizeof(float);
-    const uint64_t more = line_of(&cut, "worker", "arena") - line_of(&whole, "worker", "arena");
+    const uint64_t more = line_of(&cut, VECMILL_OWNER_WORKER, "arena") -
+                          line_of(&whole, VECMILL_OWNER_WORKER, "arena");
     assert_true(more + 4096 > rows && more < rows + 4096);
-    const uint64_t less = line_of(&whole, "worker", "leases") - line_of(&cut, "worker", "leases");
+    const uint64_t less = line_of(&whole, VECMILL_OWNER_WORKER, "leases") -
+                          line_of(&cut, VECMILL_OWNER_WORKER, "leases");
     assert_true(less + 4096 > batch && less < 2 * batch + 4096); /* here, and with the crew */
 }
 
@@ -122,11 +124,14 @@ static void a_worker_has_what_it_takes(void **state)
             const size_t batches =
                 engine_serve_bytes(setup.dim, setup_text_bytes(&setup, f.max_document));
             plan_sum(&f, workers, tokens, &plan);
-            assert_int_equal(line_of(&plan, "worker", PLAN_PROGRAM), mem_map_bytes(program));
-            assert_int_equal(line_of(&plan, "worker", "arena"),
+            assert_int_equal(line_of(&plan, VECMILL_OWNER_WORKER, PLAN_PROGRAM),
+                             mem_map_bytes(program));
+            assert_int_equal(line_of(&plan, VECMILL_OWNER_WORKER, "arena"),
                              mem_map_bytes(setup_session_bytes(&setup)));
-            assert_int_equal(line_of(&plan, "worker", "leases"), mem_map_bytes(batches));
-            assert_true(line_of(&plan, "kernel", "processes and sockets") >= crew_kernel_bytes(1));
+            assert_int_equal(line_of(&plan, VECMILL_OWNER_WORKER, "leases"),
+                             mem_map_bytes(batches));
+            assert_true(line_of(&plan, VECMILL_OWNER_KERNEL, "processes and sockets") >=
+                        crew_kernel_bytes(1));
         }
     }
 }

@@ -3,7 +3,7 @@
  *
  * The model is made by tools/make_toy_model.py (argv[1]); the worker program is argv[2]. */
 #include "base/base.h"
-#include "vecmill.h"
+#include "vecmill_bench.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -135,7 +135,7 @@ static vecmill_doc text_of(uint32_t i, char *out, size_t room)
     for (uint32_t w = 0; i % 97 != 0 && w < i % 41; w++)
         n += (size_t)snprintf(out + n, room - n, "%c%c%u ", 'a' + (int)((i + w) % 26),
                               'a' + (int)((i * 7 + w) % 26), w);
-    return (vecmill_doc){out, n};
+    return (vecmill_doc){.text = out, .bytes = n};
 }
 
 static float *expected; /* [N_DOCS, DIM]: a session's */
@@ -372,13 +372,15 @@ static void long_documents_fail_by_themselves(void **state)
     int accepted, taken;
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(
-            vecmill_pool_submit(pool, (vecmill_doc){texts[i], strlen(texts[i])}, &accepted, &err),
+            vecmill_pool_submit(pool, (vecmill_doc){.text = texts[i], .bytes = strlen(texts[i])},
+                                &accepted, &err),
             VECMILL_OK);
         assert_int_equal(accepted, 1);
     }
     char large[101] = {0};
-    assert_int_equal(vecmill_pool_submit(pool, (vecmill_doc){large, 101}, &accepted, &err),
-                     VECMILL_E_LIMIT);
+    assert_int_equal(
+        vecmill_pool_submit(pool, (vecmill_doc){.text = large, .bytes = 101}, &accepted, &err),
+        VECMILL_E_LIMIT);
     assert_non_null(strstr(err.message, "101"));
     for (size_t i = 0; i < 3; i++) {
         float vector[DIM];
@@ -416,7 +418,10 @@ static void the_end_of_a_very_long_text_is_cut_off(void **state)
     texts[1][bytes - 1] = 'b';
     memcpy(texts[2] + most - 1, "\xc3\xa9", 2);
     const vecmill_doc docs[] = {
-        {texts[0], bytes}, {texts[1], bytes}, {texts[2], bytes}, {"b", 1}, {"", 0}};
+        {.text = texts[0], .bytes = bytes}, {.text = texts[1], .bytes = bytes},
+        {.text = texts[2], .bytes = bytes}, {.text = "b", .bytes = 1},
+        {.text = "", .bytes = 0},
+    };
     for (int policy = VECMILL_LONG_TRUNCATE; policy <= VECMILL_LONG_ERROR; policy++) {
         o.long_policy = (vecmill_long)policy;
         vecmill_session *s = open_session(&o);
@@ -480,8 +485,9 @@ static void a_plan_is_kept(void **state)
         if (i == 0) print_message("not compared: sanitizers have memory of their own\n");
 #else
         if (part->measured_bytes > part->bytes)
-            fail_msg("%s, %s: %llu bytes, planned %llu", part->owner, part->name,
-                     (unsigned long long)part->measured_bytes, (unsigned long long)part->bytes);
+            fail_msg("%s, %s: %llu bytes, planned %llu", vecmill_owner_word(part->owner),
+                     part->name, (unsigned long long)part->measured_bytes,
+                     (unsigned long long)part->bytes);
 #endif
         measured += part->measured_bytes > 0;
         if (strcmp(part->name, "duplicates") == 0)
@@ -581,7 +587,7 @@ static void kill_until_changed(vecmill_pool *pool, vecmill_err *err)
         int accepted, taken;
         float vector[DIM];
         kill_all(SIGKILL);
-        status = vecmill_pool_submit(pool, (vecmill_doc){"a", 1}, &accepted, err);
+        status = vecmill_pool_submit(pool, (vecmill_doc){.text = "a", .bytes = 1}, &accepted, err);
         if (status == VECMILL_OK)
             status = vecmill_pool_take(pool, 10, vector, NULL, NULL, &taken, err);
     }
@@ -687,7 +693,8 @@ static const char *all_calls(const vecmill_options *o)
     vecmill_machine machine = {.struct_bytes = sizeof machine};
     vecmill_facts facts = {.struct_bytes = sizeof facts};
     vecmill_pool_counts counts = {.struct_bytes = sizeof counts};
-    vecmill_doc docs[2] = {{"some words", 10}, {text, sizeof text}};
+    vecmill_doc docs[2] = {{.text = "some words", .bytes = 10},
+                           {.text = text, .bytes = sizeof text}};
     float vectors[2 * DIM], vector[DIM];
     int32_t ids[64];
     size_t n;

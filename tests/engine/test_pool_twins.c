@@ -4,7 +4,7 @@
  * The model is made by tools/make_toy_model.py (argv[1]); the worker program is argv[2], and one with faults
  * on purpose (tests/hooked) argv[3]. */
 #include "base/base.h"
-#include "vecmill.h"
+#include "vecmill_bench.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -63,7 +63,7 @@ static vecmill_doc text_of(uint32_t text, char out[TEXT_MOST])
         n += (size_t)snprintf(out + n, TEXT_MOST - n, "%c%c%u ", 'a' + (int)((text + w) % 26),
                               'a' + (int)((text * 7 + w) % 26), text);
     if (text % 31 == 7 && n > 2) out[1] = (char)0xff;
-    return (vecmill_doc){out, n};
+    return (vecmill_doc){.text = out, .bytes = n};
 }
 
 /* ---- pools ---- */
@@ -119,14 +119,13 @@ static vecmill_pool *open_pool(const struct asked *asked)
     o.long_policy = asked->policy;
     o.max_length = asked->max_length;
     vecmill_pool_options_init(&p);
-    assert_int_equal(p.compute_duplicates, 0);
     p.workers = 2;
     p.on_event = on_event;
-    p.compute_duplicates = asked->computes;
     pthread_mutex_lock(&told.lock);
     told.n_pids = told.n_died = 0;
     pthread_mutex_unlock(&told.lock);
     if (vecmill_pool_open(&o, &p, &pool, &err) != VECMILL_OK) fail_msg("open: %s", err.message);
+    if (asked->computes) vecmill_pool_duplicates(pool, 1);
     return pool;
 }
 
@@ -262,7 +261,7 @@ static void failures_are_copied_too(void **state)
     int accepted;
     struct row row;
     for (int i = 0; i < 40; i++) {
-        const vecmill_doc doc = {docs[i % 4], strlen(docs[i % 4])};
+        const vecmill_doc doc = {.text = docs[i % 4], .bytes = strlen(docs[i % 4])};
         assert_int_equal(vecmill_pool_submit(pool, doc, &accepted, NULL), VECMILL_OK);
         assert_int_equal(accepted, 1);
     }
@@ -291,7 +290,8 @@ static void a_poisoned_text_is_tried_once(void **state)
     for (uint32_t i = 0; i < N; i++) {
         char text[TEXT_MOST];
         const vecmill_doc doc =
-            i % EVERY == 2 ? (vecmill_doc){POISON " a", strlen(POISON " a")} : text_of(i, text);
+            i % EVERY == 2 ? (vecmill_doc){.text = POISON " a", .bytes = strlen(POISON " a")}
+                           : text_of(i, text);
         assert_int_equal(vecmill_pool_submit(pool, doc, &accepted, NULL), VECMILL_OK);
         assert_int_equal(accepted, 1);
     }
@@ -354,8 +354,9 @@ static void copies_take_their_place(void **state)
     uint32_t n = 0;
     struct row first, row;
     for (int accepted = 1; accepted; n += (uint32_t)accepted)
-        assert_int_equal(vecmill_pool_submit(pool, (vecmill_doc){"ab", 2}, &accepted, NULL),
-                         VECMILL_OK);
+        assert_int_equal(
+            vecmill_pool_submit(pool, (vecmill_doc){.text = "ab", .bytes = 2}, &accepted, NULL),
+            VECMILL_OK);
     assert_int_equal(n, count(pool).capacity);
     assert_int_equal(count(pool).duplicates, n - 1);
     take(pool, &first);
@@ -370,8 +371,9 @@ static void copies_take_their_place(void **state)
     float vector[DIM];
     assert_int_equal(vecmill_pool_take(pool, 0, vector, NULL, NULL, &taken, NULL), VECMILL_OK);
     assert_int_equal(taken, 0);
-    assert_int_equal(vecmill_pool_submit(pool, (vecmill_doc){"ab", 2}, &accepted, NULL),
-                     VECMILL_OK);
+    assert_int_equal(
+        vecmill_pool_submit(pool, (vecmill_doc){.text = "ab", .bytes = 2}, &accepted, NULL),
+        VECMILL_OK);
     take(pool, &row);
     assert_int_equal(row.result.duplicate, 0);
     vecmill_pool_close(pool);
@@ -387,14 +389,17 @@ static void a_held_pool_gives_what_it_has(void **state)
     int accepted, taken = 1;
     float vector[DIM];
     for (int i = 0; i < 3; i++)
-        assert_int_equal(vecmill_pool_submit(pool, (vecmill_doc){"ab", 2}, &accepted, NULL),
-                         VECMILL_OK);
+        assert_int_equal(
+            vecmill_pool_submit(pool, (vecmill_doc){.text = "ab", .bytes = 2}, &accepted, NULL),
+            VECMILL_OK);
     take(pool, &first);
     vecmill_pool_hold(pool);
-    assert_int_equal(vecmill_pool_submit(pool, (vecmill_doc){"cd", 2}, &accepted, NULL),
-                     VECMILL_OK);
-    assert_int_equal(vecmill_pool_submit(pool, (vecmill_doc){"cd", 2}, &accepted, NULL),
-                     VECMILL_OK);
+    assert_int_equal(
+        vecmill_pool_submit(pool, (vecmill_doc){.text = "cd", .bytes = 2}, &accepted, NULL),
+        VECMILL_OK);
+    assert_int_equal(
+        vecmill_pool_submit(pool, (vecmill_doc){.text = "cd", .bytes = 2}, &accepted, NULL),
+        VECMILL_OK);
     for (int i = 1; i < 3; i++) {
         take(pool, &row);
         assert_memory_equal(row.vector, first.vector, sizeof row.vector);

@@ -177,7 +177,7 @@ int main(int argc, char **argv)
     if (!all) thin_out(strtoul(argv[1], NULL, 10));
     for (size_t i = 0; i < reference.n; i++) {
         const json_t *text = json_object_get(reference.rows[i], "text");
-        docs[i] = (vecmill_doc){json_string_value(text), json_string_length(text)};
+        docs[i] = (vecmill_doc){.text = json_string_value(text), .bytes = json_string_length(text)};
     }
     vecmill_session *s = open_session(model, 0);
     float *got = calloc(reference.n * DIM, sizeof(*got));

@@ -3,7 +3,7 @@
  * Models are made by tools/make_toy_model.py (argv[1]); the worker program is argv[2]. The link
  * replaces the calls by which base/alloc.c takes memory, so that taking any after open is seen. */
 #include "base/base.h"
-#include "vecmill.h"
+#include "vecmill_bench.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -135,7 +135,7 @@ static ino_t inode(const char *path)
 
 static vecmill_doc doc(const char *text)
 {
-    return (vecmill_doc){text, strlen(text)};
+    return (vecmill_doc){.text = text, .bytes = strlen(text)};
 }
 
 /* ---- opening ---- */
@@ -308,7 +308,7 @@ static void what_was_seen_is_never_required(void **state)
 static void a_pack_in_memory(void **state)
 {
     (void)state;
-    vecmill_doc doc = {"some words of a text", 20};
+    vecmill_doc doc = {.text = "some words of a text", .bytes = 20};
     float kept[32], in_memory[32];
     vecmill_options o = options_for("toy", "kept");
     vecmill_facts f = {.struct_bytes = sizeof(f)};
@@ -479,9 +479,9 @@ static void make_docs(vecmill_doc docs[N_DOCS])
             n += (size_t)snprintf(text[i] + n, sizeof(text[i]) - n, "%s ", some[seed >> 24 & 7]);
         }
         if (n > 3 && i % 7 == 0) text[i][n / 2] = '\0';
-        docs[i] = (vecmill_doc){text[i], n};
+        docs[i] = (vecmill_doc){.text = text[i], .bytes = n};
     }
-    docs[3] = (vecmill_doc){NULL, 0};
+    docs[3] = (vecmill_doc){.text = NULL, .bytes = 0};
 }
 
 /* Rows that no token has (a table filled up to a round number) change no bit. */
@@ -619,7 +619,7 @@ static void tokens_have_their_places(void **state)
     char longer[1200] = "";
     for (int i = 0; i < 60; i++)
         strcat(longer, i % 2 ? "water " : "The ");
-    const vecmill_doc docs[] = {doc(text), doc(""), {longer, strlen(longer)}};
+    const vecmill_doc docs[] = {doc(text), doc(""), doc(longer)};
     vecmill_options o = options_for("toy", "cache");
     vecmill_session *s = open_ok(&o);
     for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
@@ -701,8 +701,11 @@ static void long_documents_are_counted_or_fail(void **state)
 static void odd_documents_are_documents(void **state)
 {
     (void)state;
-    vecmill_doc docs[] = {{NULL, 0}, {"", 0},     {" \t\n", 3},
-                          {"\0", 1}, {"a\0b", 3}, {"\xff\xfe", 2}};
+    static const char *const texts[] = {NULL, "", " \t\n", "\0", "a\0b", "\xff\xfe"};
+    static const size_t sizes[] = {0, 0, 3, 1, 3, 2};
+    vecmill_doc docs[6];
+    for (int i = 0; i < 6; i++)
+        docs[i] = (vecmill_doc){.text = texts[i], .bytes = sizes[i]};
     float rows[6][DIM];
     vecmill_result r[6];
     vecmill_options o = options_for("toy", "cache");
@@ -748,7 +751,7 @@ static void nothing_is_taken_after_open(void **state)
     /* Nor for a long document in windows. */
     static char text[1 << 16];
     memset(text, ',', sizeof(text));
-    docs[7] = (vecmill_doc){text, sizeof(text)};
+    docs[7] = (vecmill_doc){.text = text, .bytes = sizeof(text)};
     o.long_policy = VECMILL_LONG_SPLIT;
     s = open_ok(&o);
     n_taken = 0;

@@ -225,7 +225,7 @@ static void words_may_lie_across_a_border(void **state)
         strcat(text, "q");
     float row[DIM];
     vecmill_result r;
-    const vecmill_doc doc = {text, strlen(text)};
+    const vecmill_doc doc = {.text = text, .bytes = strlen(text)};
     embed(s, &doc, 1, row, &r);
     assert_int_equal(r.n_tokens, 12 + 12 + 2 + 9); /* 0 .. 10, 8 .. 18, 16 .. 25 */
     int32_t ids[12];
@@ -249,9 +249,9 @@ static void make_docs(void)
         const uint32_t n = i % 5 == 0 ? 100 + i * i : i % 5 == 1 ? 50 + i : i % 3 == 0 ? 0 : i;
         size_t bytes = put_words(texts[i], ROOM, i, n);
         if (i % 7 == 0 && bytes > 9) memcpy(texts[i] + bytes / 2, "\xFF\0q", 3);
-        docs[i] = (vecmill_doc){texts[i], bytes};
+        docs[i] = (vecmill_doc){.text = texts[i], .bytes = bytes};
     }
-    docs[2] = (vecmill_doc){NULL, 0};
+    docs[2] = (vecmill_doc){.text = NULL, .bytes = 0};
 }
 
 static void expect_row(const float *row, const vecmill_result *r, uint32_t i)

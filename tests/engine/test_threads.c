@@ -61,7 +61,7 @@ static void make_docs(void)
             n += (size_t)snprintf(text[i] + n, sizeof text[i] - n, "%c%c ",
                                   'a' + (int)(seed >> 16) % 26, 'a' + (int)(seed >> 24) % 26);
         }
-        docs[i] = (vecmill_doc){text[i], n};
+        docs[i] = (vecmill_doc){.text = text[i], .bytes = n};
     }
 }
 

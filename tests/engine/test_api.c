@@ -1,0 +1,265 @@
+/* vecmill.h across versions: shorter and longer structs, and what this version has words for and refuses. */
+#include "engine/api.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A struct as three versions of a library have it. */
+struct first {
+    size_t struct_bytes;
+    uint64_t a;
+};
+struct second {
+    size_t struct_bytes;
+    uint64_t a;
+    const char *b;
+};
+struct third {
+    size_t struct_bytes;
+    uint64_t a;
+    const char *b;
+    uint32_t c, d;
+};
+
+static vecmill_status take_second(const void *given, struct second *own, vecmill_err *err)
+{
+    *own = (struct second){.struct_bytes = sizeof *own, .a = 7, .b = "default"};
+    return api_take("a struct", given, sizeof(struct first), own, sizeof *own, err);
+}
+
+static void shorter_has_defaults(void **state)
+{
+    (void)state;
+    struct second own;
+    const struct first given = {sizeof given, 1};
+    assert_int_equal(take_second(&given, &own, NULL), VECMILL_OK);
+    assert_int_equal(own.struct_bytes, sizeof own);
+    assert_int_equal(own.a, 1);
+    assert_string_equal(own.b, "default");
+}
+
+static void longer_is_taken_when_zero(void **state)
+{
+    (void)state;
+    struct second own;
+    vecmill_err err;
+    struct third given = {.struct_bytes = sizeof given, .a = 2, .b = "given"};
+    assert_int_equal(take_second(&given, &own, NULL), VECMILL_OK);
+    assert_int_equal(own.struct_bytes, sizeof own);
+    assert_int_equal(own.a, 2);
+    assert_string_equal(own.b, "given");
+    given.d = 1;
+    assert_int_equal(take_second(&given, &own, &err), VECMILL_E_UNSUPPORTED);
+    assert_int_equal(own.a, 7);
+    assert_string_equal(own.b, "default");
+    char numbers[64];
+    snprintf(numbers, sizeof numbers, "a struct has %zu bytes, this library's has %zu",
+             sizeof given, sizeof own);
+    assert_non_null(strstr(err.message, numbers));
+}
+
+static void no_size_of_a_struct_is_refused(void **state)
+{
+    (void)state;
+    static unsigned char room[(64 << 10) + 8];
+    const size_t sizes[] = {0,
+                            1,
+                            sizeof(struct first) - 8,
+                            sizeof(struct first) + 1,
+                            sizeof(struct second) + 4,
+                            sizeof room,
+                            SIZE_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct second own;
+        memcpy(room, &sizes[i], sizeof sizes[i]);
+        assert_int_equal(take_second(room, &own, NULL), VECMILL_E_USAGE);
+        assert_int_equal(own.a, 7);
+    }
+}
+
+static void fills_as_far_as_both_reach(void **state)
+{
+    (void)state;
+    const struct second own = {.struct_bytes = 99, .a = 3, .b = "ours"};
+    const size_t sizes[] = {0, sizeof(size_t), sizeof(struct first), sizeof(struct second),
+                            sizeof(struct third)};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct third given;
+        memset(&given, 0xA5, sizeof given);
+        given.struct_bytes = sizes[i];
+        api_give(&given, &own, sizeof own);
+        assert_int_equal(given.struct_bytes, sizes[i]);
+        if (sizes[i] >= sizeof(struct first)) assert_int_equal(given.a, 3);
+        if (sizes[i] >= sizeof(struct second)) assert_string_equal(given.b, "ours");
+        const unsigned char *bytes = (const unsigned char *)&given;
+        size_t reach = num_min(sizes[i], sizeof own);
+        if (reach < sizeof(size_t)) reach = sizeof(size_t);
+        for (size_t k = reach; k < sizeof given; k++)
+            assert_int_equal(bytes[k], 0xA5);
+    }
+}
+
+/* ---- the library's own ---- */
+
+typedef vecmill_status open_fn(const void *options, const void *pool_options, vecmill_err *err);
+
+static vecmill_status open_session(const void *options, const void *pool_options, vecmill_err *err)
+{
+    vecmill_session *session = NULL;
+    (void)pool_options;
+    return vecmill_session_open(options, &session, err);
+}
+
+static vecmill_status open_pool(const void *options, const void *pool_options, vecmill_err *err)
+{
+    vecmill_pool *pool = NULL;
+    return vecmill_pool_open(options, pool_options, &pool, err);
+}
+
+static vecmill_status make_plan(const void *options, const void *pool_options, vecmill_err *err)
+{
+    vecmill_plan plan = {.struct_bytes = sizeof plan};
+    return vecmill_pool_plan(options, pool_options, &plan, err);
+}
+
+static open_fn *const opens[] = {open_session, open_pool, make_plan};
+#define OPENS (sizeof opens / sizeof *opens)
+
+/* Options that are taken lead on to the model's folder, which is not there. */
+#define NOWHERE "/nowhere/at/all"
+
+struct longer_options {
+    vecmill_options known;
+    uint64_t unknown;
+};
+
+struct longer_pool_options {
+    vecmill_pool_options known;
+    uint64_t unknown;
+};
+
+static void expect(vecmill_status got, vecmill_status want, const vecmill_err *err,
+                   const char *part)
+{
+    if (got != want || !strstr(err->message, part))
+        fail_msg("status %d, not %d, with \"%s\", not \"%s\"", (int)got, (int)want, err->message,
+                 part);
+}
+
+static void options_grow(void **state)
+{
+    (void)state;
+    struct longer_options o = {.unknown = 0};
+    vecmill_pool_options p;
+    vecmill_err err;
+    vecmill_pool_options_init(&p);
+    vecmill_options_init(&o.known);
+    o.known.model_dir = NOWHERE;
+    const size_t first = offsetof(vecmill_options, prompt);
+    for (size_t i = 0; i < OPENS; i++) {
+        o.known.prompt = "what a caller of the first version has not got";
+        o.known.struct_bytes = first;
+        expect(opens[i](&o, &p, &err), VECMILL_E_MODEL, &err, NOWHERE);
+        o.known.struct_bytes = first - 8;
+        expect(opens[i](&o, &p, &err), VECMILL_E_USAGE, &err, "vecmill_options has");
+        o.known.prompt = NULL;
+        o.known.struct_bytes = sizeof o;
+        expect(opens[i](&o, &p, &err), VECMILL_E_MODEL, &err, NOWHERE);
+        o.unknown = 1;
+        expect(opens[i](&o, &p, &err), VECMILL_E_UNSUPPORTED, &err, "vecmill_options has");
+        o.unknown = 0;
+    }
+}
+
+static void pool_options_grow(void **state)
+{
+    (void)state;
+    vecmill_options o;
+    struct longer_pool_options p = {.unknown = 0};
+    vecmill_err err;
+    vecmill_options_init(&o);
+    vecmill_pool_options_init(&p.known);
+    o.model_dir = NOWHERE;
+    for (size_t i = 1; i < OPENS; i++) {
+        p.known.struct_bytes = sizeof p.known - 8;
+        expect(opens[i](&o, &p, &err), VECMILL_E_USAGE, &err, "vecmill_pool_options has");
+        p.known.struct_bytes = sizeof p;
+        expect(opens[i](&o, &p, &err), VECMILL_E_MODEL, &err, NOWHERE);
+        p.unknown = UINT64_C(1) << 63;
+        expect(opens[i](&o, &p, &err), VECMILL_E_UNSUPPORTED, &err, "vecmill_pool_options has");
+        p.unknown = 0;
+    }
+}
+
+static void what_is_not_computed_is_refused(void **state)
+{
+    (void)state;
+    static const float ranges[2] = {0, 1};
+    vecmill_options o[8];
+    const char *const parts[8] = {"a role",
+                                  "a prompt is given",
+                                  "a prompt's name",
+                                  "a task",
+                                  "a kind of result other than dense",
+                                  "a dtype other than float32",
+                                  "ranges of components",
+                                  "a kind of result other than dense"};
+    vecmill_pool_options p;
+    vecmill_err err;
+    vecmill_pool_options_init(&p);
+    for (int i = 0; i < 8; i++) {
+        vecmill_options_init(&o[i]);
+        o[i].model_dir = NOWHERE;
+    }
+    o[0].role = VECMILL_ROLE_QUERY;
+    o[1].prompt = "";
+    o[2].prompt_name = "query";
+    o[3].task = "retrieval";
+    o[4].kinds = 1u << VECMILL_KIND_SPARSE;
+    o[5].dtype = VECMILL_DTYPE_BINARY;
+    o[6].ranges = ranges;
+    o[7].kinds = 1u << VECMILL_KIND_DENSE | 1u << 31;
+    for (size_t i = 0; i < OPENS; i++)
+        for (int k = 0; k < 8; k++)
+            expect(opens[i](&o[k], &p, &err), VECMILL_E_UNSUPPORTED, &err, parts[k]);
+    vecmill_options bad = o[5];
+    bad.dtype = (vecmill_dtype)7;
+    expect(open_session(&bad, NULL, &err), VECMILL_E_USAGE, &err, "dtype is 7, over");
+    bad = o[0];
+    bad.role = (vecmill_role)3;
+    expect(open_session(&bad, NULL, &err), VECMILL_E_USAGE, &err, "role is 3, over");
+    bad = o[4];
+    bad.kinds = 1u << VECMILL_KIND_DENSE; /* what is computed may be asked for by its name */
+    expect(open_session(&bad, NULL, &err), VECMILL_E_MODEL, &err, NOWHERE);
+}
+
+static void words_are_in_range(void **state)
+{
+    (void)state;
+    assert_string_equal(vecmill_owner_word(VECMILL_OWNER_SUPERVISOR), "supervisor");
+    assert_string_equal(vecmill_owner_word(VECMILL_OWNER_BUILDER), "builder");
+    assert_string_equal(vecmill_owner_word(VECMILL_OWNER_COUNT), "unknown");
+    assert_string_equal(vecmill_owner_word((vecmill_owner)-1), "unknown");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shorter_has_defaults),
+        cmocka_unit_test(longer_is_taken_when_zero),
+        cmocka_unit_test(no_size_of_a_struct_is_refused),
+        cmocka_unit_test(fills_as_far_as_both_reach),
+        cmocka_unit_test(options_grow),
+        cmocka_unit_test(pool_options_grow),
+        cmocka_unit_test(what_is_not_computed_is_refused),
+        cmocka_unit_test(words_are_in_range),
+    };
+    const int failed = cmocka_run_group_tests_name("api", tests, NULL, NULL);
+    printf("api: %d passed, %d failed\n", (int)(sizeof(tests) / sizeof(tests[0])) - failed, failed);
+    return failed;
+}
