@@ -1,4 +1,4 @@
-/* alloc: the only file that calls malloc. Promises zeroed, aligned memory or a named E_MEMORY. */
+/* alloc: zeroed, aligned memory, or an E_MEMORY that names what it was for. */
 #include "alloc.h"
 
 #include "num.h"
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define MEM_ALIGN     64         /* a cache line, and the widest vector register */
-#define MEM_HEAP_STEP (64 << 10) /* half of glibc's own: on average half of it is left over */
+#define MEM_HEAP_STEP (64 << 10) /* half of glibc's own: on average half of a step is left over */
 
 vecmill_status mem_new(size_t bytes, const char *what, void **memory, vecmill_err *err)
 {
@@ -56,7 +56,7 @@ vecmill_status mem_copy_string(const char *text, char **copy, vecmill_err *err)
 
 /* ---- regions ---- */
 
-/* The smallest that a page can be is not asked for: it is the kernel's to say. */
+/* The kernel's page size, not a compile-time minimum. */
 static size_t page_bytes(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
@@ -76,8 +76,8 @@ vecmill_status mem_map(size_t bytes, const char *what, void **memory, vecmill_er
     size_t all;
     if (inner == SIZE_MAX || !num_add(inner, 2 * page, &all))
         return err_set(err, VECMILL_E_MEMORY, "%s: no memory for %zu bytes", what, bytes);
-    /* First address space that nobody may touch, then its middle is opened. So the guards are there from the
-     * beginning, whatever fails; and they cost nothing: what cannot be written counts neither as data
+    /* First inaccessible address space, then its middle is opened. So the guards are there from the
+     * beginning, whatever fails. They cost nothing: what cannot be written counts neither as data
      * (RLIMIT_DATA) nor as committed. */
     char *m = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m == MAP_FAILED)
@@ -88,7 +88,7 @@ vecmill_status mem_map(size_t bytes, const char *what, void **memory, vecmill_er
         return err_sys(err, VECMILL_E_MEMORY, error, "%s: no memory for %zu bytes", what, bytes);
     }
     /* A huge page would make more resident than was touched, and so more than was planned. A kernel
-     * without huge pages says EINVAL, which is as good. */
+     * without huge pages returns EINVAL, which is as good. */
     (void)madvise(m + page, inner, MADV_NOHUGEPAGE);
     *memory = m + page;
     return VECMILL_OK;
@@ -109,7 +109,7 @@ vecmill_status mem_commit(void *memory, size_t bytes, const char *what, vecmill_
     const size_t page = page_bytes(), all = mem_map_bytes(bytes);
     volatile char *m = memory;
     if (madvise(memory, all, MADV_POPULATE_WRITE) == 0) return VECMILL_OK;
-    /* EINVAL: older than 5.14. ENOSYS and EPERM are what sandboxes say to what they do not know. */
+    /* EINVAL: older than 5.14. ENOSYS and EPERM: sandboxes return these for unknown calls. */
     if (errno != EINVAL && errno != ENOSYS && errno != EPERM)
         return err_sys(err, VECMILL_E_MEMORY, errno, "%s: no memory for %zu bytes", what, bytes);
     for (size_t i = 0; i < all; i += page)
@@ -117,20 +117,20 @@ vecmill_status mem_commit(void *memory, size_t bytes, const char *what, vecmill_
     return VECMILL_OK;
 }
 
-/* ---- a heap that stays as it is ---- */
+/* ---- a heap that keeps what it has ---- */
 
 void mem_settle(void)
 {
-    /* One arena: a second one is address space of 64 MiB, from which memory comes by mprotect. */
+    /* One arena: a second one takes 64 MiB of address space, and gets memory from it by mprotect. */
     (void)mallopt(M_ARENA_MAX, 1);
-    /* What is freed stays: given back to the kernel, it would have to be asked for again, and fail
-     * where it is needed. */
+    /* Freed memory stays: returned to the kernel, it would have to be asked for again, and could be
+     * refused where it is needed. */
     (void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
-    /* No mapping of its own for what is large: that would come and go with each use. 32 MiB is the most
-     * that glibc takes (HEAP_MAX_SIZE / 2). */
+    /* Large blocks are no mappings of their own: those would come and go with each use. 32 MiB is
+     * the most that glibc accepts (HEAP_MAX_SIZE / 2). */
     (void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
-    /* Setting any of these stops glibc from moving the others by what it sees, which is wanted too.
-     * The heap grows in these steps: each is a system call, and up to one is left over. */
+    /* Setting any of these also stops glibc from adjusting the others by itself, which is wanted.
+     * The heap grows in these steps: each is a system call, and up to one step is left over. */
     (void)mallopt(M_TOP_PAD, MEM_HEAP_STEP);
 }
 

@@ -1,5 +1,5 @@
-/* arena: planned and carved by one function. Promises that used bytes are the same in a counting run
- * and in a real one, so alignment is taken relative to the start of the arena. */
+/* arena: used bytes are the same in a counting run and in a real one, so alignment is relative to
+ * the start of the arena. */
 #include "arena.h"
 
 #include "num.h"

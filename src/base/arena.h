@@ -1,14 +1,14 @@
 /* arena: memory that is planned and carved by one and the same function.
  *
  * A function that lays out memory takes an arena and calls arena_take in a fixed order. Run over a
- * counting arena (arena_count) it tells the bytes and touches nothing; run over real memory of that
+ * counting arena (arena_count) it counts bytes and touches nothing; run over real memory of that
  * size (arena_init) it hands out the pieces. So a plan and its carving cannot differ.
  *
  *     static void layout(struct arena *a, const struct shape *s, struct work *w) {
  *         w->x = arena_take(a, s->rows * s->hidden * sizeof(float), 64);
  *     }
  *
- * Sizes overflow into a sticky failure: arena_bytes is then SIZE_MAX and arena_ok false. */
+ * Overflow is a sticky failure: arena_bytes is then SIZE_MAX and arena_ok false. */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
@@ -25,7 +25,7 @@ struct arena {
 /* An arena that only counts. */
 void arena_count(struct arena *a);
 
-/* An arena over memory of the caller's, aligned to 64 at least. */
+/* An arena over the caller's memory, aligned to at least 64. */
 void arena_init(struct arena *a, void *memory, size_t bytes);
 
 /* The next `bytes`, aligned to `align` (a power of two, at most 4096 and at most the memory's own

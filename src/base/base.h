@@ -1,7 +1,7 @@
-/* base: the words every room speaks.
+/* base: what every room uses.
  *
- * Promises: nothing here knows what an embedding is. No mutable globals. alloc.c alone calls malloc.
- * The door opens onto small headers, one purpose each; other rooms include only this file. */
+ * Nothing here knows what an embedding is. No mutable globals. alloc.c alone calls malloc. The door
+ * includes small headers of one purpose each; other rooms include only this file. */
 #ifndef BASE_H
 #define BASE_H
 

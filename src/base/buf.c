@@ -1,4 +1,4 @@
-/* buf: a growable run of bytes with a named maximum. Doubles, so that n bytes cost O(n). */
+/* buf: doubles, so that n bytes cost O(n). */
 #include "buf.h"
 
 #include "alloc.h"

@@ -1,4 +1,4 @@
-/* buf: a growable run of bytes, born with its maximum. Meeting the maximum is E_LIMIT and names it. */
+/* buf: a growable run of bytes with a maximum. Reaching the maximum is E_LIMIT, which names it. */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
@@ -24,7 +24,7 @@ vecmill_status buf_reserve(struct buf *b, size_t bytes, vecmill_err *err);
 vecmill_status buf_add(struct buf *b, const void *data, size_t bytes, vecmill_err *err);
 vecmill_status buf_add_string(struct buf *b, const char *text, vecmill_err *err);
 
-/* A NUL behind the last byte, not counted in b->bytes. */
+/* A NUL after the last byte, not counted in b->bytes. */
 vecmill_status buf_terminate(struct buf *b, vecmill_err *err);
 
 #endif

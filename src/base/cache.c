@@ -1,4 +1,3 @@
-/* cache: the one rule for where the cache lies. Does not know what is kept in it. */
 #include "cache.h"
 
 #include <pwd.h>
@@ -7,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A variable of the environment, NULL when unset or empty. */
+/* A variable of the environment; NULL when unset or empty. */
 static const char *set(const char *name)
 {
     const char *v = getenv(name);

@@ -1,4 +1,3 @@
-/* clock: monotonic time. */
 #include "clock.h"
 
 #include <fcntl.h>
@@ -23,8 +22,8 @@ uint64_t clock_process_age_ns(void)
     close(fd);
     if (got <= 0) return 0;
     text[got] = '\0';
-    /* Field 22, start time in ticks since boot; the name in field 2 may hold anything, so count from
-     * its closing bracket (proc(5)). */
+    /* Field 22, start time in ticks since boot. The name in field 2 may hold anything, so count
+     * from its closing bracket (proc(5)). */
     const char *p = strrchr(text, ')');
     for (int field = 2; p && field < 22; field++) {
         p = strchr(p + 1, ' ');

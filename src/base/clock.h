@@ -7,7 +7,7 @@
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t clock_ns(void);
 
-/* Nanoseconds since this process was started by the kernel, as /proc says, to 10 ms; 0: unknown. */
+/* Nanoseconds since the kernel started this process, from /proc, to 10 ms; 0: unknown. */
 uint64_t clock_process_age_ns(void);
 
 #endif

@@ -1,4 +1,3 @@
-/* cur: a cursor over hostile bytes. Compares by subtraction only; the first failure sticks. */
 #include "cur.h"
 
 #include <string.h>

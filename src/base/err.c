@@ -1,5 +1,4 @@
-/* err: writing down why something failed. Promises that the message is terminated, printable UTF-8, and
- * never cut in the middle of a character. Does not know who reads it. */
+/* err: a message is terminated, printable UTF-8, and never cut in the middle of a character. */
 #include "err.h"
 
 #include "utf8.h"
@@ -23,7 +22,7 @@ static size_t whole_characters(const char *text, size_t bytes)
     return bytes - (lead - 1) < wants ? lead - 1 : bytes;
 }
 
-/* A message may quote hostile bytes, or cut them in the middle of a character: what is no UTF-8, and
+/* A message may quote hostile bytes, or cut them in the middle of a character. Invalid UTF-8, and
  * what a terminal would act on, becomes a question mark, byte for byte. */
 static void make_printable(char *text, size_t bytes)
 {
@@ -39,7 +38,7 @@ static void make_printable(char *text, size_t bytes)
 vecmill_status err_setv(vecmill_err *err, vecmill_status status, const char *format, va_list ap)
 {
     if (!err) return status;
-    /* Built aside first, since an argument may be err->message itself. */
+    /* A local buffer first, since an argument may be err->message itself. */
     char message[sizeof(err->message)];
     int n = vsnprintf(message, sizeof(message), format, ap);
     if (n < 0) message[0] = '\0';

@@ -1,4 +1,4 @@
-/* err: writing down why something failed. */
+/* err: records why something failed. */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
@@ -6,9 +6,9 @@
 
 #include "vecmill_status.h"
 
-/* Fills *err (may be NULL) with a status and one sentence without full stop, cut at a character
- * boundary when too long; control characters and invalid UTF-8 become question marks. Returns status,
- * so that `return err_set(...)` is the whole failure. */
+/* Fills *err (may be NULL) with a status and one sentence without full stop. A sentence that is too
+ * long is cut between characters; control characters and invalid UTF-8 become question marks.
+ * Returns status, so that `return err_set(...)` is the whole failure. */
 vecmill_status err_set(vecmill_err *err, vecmill_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -16,7 +16,7 @@ vecmill_status err_set(vecmill_err *err, vecmill_status status, const char *form
 vecmill_status err_sys(vecmill_err *err, vecmill_status status, int errno_value, const char *format,
                        ...) __attribute__((format(printf, 4, 5)));
 
-/* The same as err_set, arguments as a list. */
+/* The same as err_set, with arguments as a va_list. */
 vecmill_status err_setv(vecmill_err *err, vecmill_status status, const char *format, va_list ap)
     __attribute__((format(printf, 3, 0)));
 

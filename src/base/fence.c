@@ -1,4 +1,3 @@
-/* fence: see fence.h. */
 #include "fence.h"
 
 #include "io.h"
@@ -13,7 +12,7 @@
 
 #define STATUS_MOST ((size_t)8 << 10) /* /proc/self/status of Linux 6.18 has 1.5 kB */
 
-/* VmData in bytes; 0: it cannot be read. */
+/* VmData in bytes; 0: unknown. */
 static uint64_t data_bytes(void)
 {
     static const char path[] = "/proc/self/status", key[] = "\nVmData:";
@@ -40,7 +39,7 @@ vecmill_status fence_set(uint64_t *bytes, vecmill_err *err)
     struct rlimit limit;
     const uint64_t data = FENCE_SANITIZED ? 0 : data_bytes();
     if (data > 0) {
-        /* Some sandboxes have no such limits. Then there is no fence, as without /proc. */
+        /* Some sandboxes do not know the limit. Then there is no fence, as without /proc. */
         const bool known = getrlimit(RLIMIT_DATA, &limit) == 0;
         if (!known && (errno == ENOSYS || errno == EPERM)) {
             *bytes = 0;

@@ -1,5 +1,3 @@
-/* io: reading and writing descriptors and files. Promises to cope with EINTR and short transfers, and
- * that every message names the path. Does not know what a file holds. */
 #include "io.h"
 
 #include <errno.h>
@@ -25,8 +23,8 @@ vecmill_status io_join(const char *dir, const char *name, char *out, vecmill_err
     return VECMILL_OK;
 }
 
-/* True for an interruption; and, after waiting for it to pass, for a descriptor that another process
- * made non-blocking (a pipe or terminal is shared with its mode). */
+/* True for an interruption, and, after waiting for it to pass, for a descriptor that another
+ * process made non-blocking (a pipe or terminal is shared together with its mode). */
 static bool passing(int fd, short events, int reason)
 {
     if (reason == EAGAIN) (void)poll(&(struct pollfd){.fd = fd, .events = events}, 1, -1);
@@ -170,7 +168,7 @@ static int make_each(char *p, size_t n)
         char kept = p[i];
         p[i] = '\0';
         if (mkdir(p, 0777) != 0 && errno != EEXIST) {
-            /* A read-only parent that is there already is no failure. */
+            /* A read-only parent that exists is not a failure. */
             int e = errno;
             struct stat st;
             if (stat(p, &st) != 0) return e;
@@ -188,7 +186,7 @@ vecmill_status io_make_dirs(const char *path, vecmill_status failure, vecmill_er
         return err_set(err, failure, "a folder's path of %zu bytes, outside 1 to %d", n,
                        IO_PATH_MAX - 1);
     }
-    /* ENOENT: another process, whose pull brought nothing, has removed what we just made or found. */
+    /* ENOENT: another process has removed the empty folder that we just made or found. */
     int e = ENOENT;
     for (int i = 0; i < IO_MAKE_TRIES && e == ENOENT; i++) {
         memcpy(p, path, n + 1);

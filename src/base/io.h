@@ -1,8 +1,8 @@
 /* io: files and descriptors, whole or not at all.
  *
- * Promises: every call copes with EINTR and short transfers; every descriptor is CLOEXEC; messages
- * name the path. A status is the caller's choice, since the same failure means other things to a
- * model, an input and an output. */
+ * Every call handles EINTR and short transfers; every descriptor is CLOEXEC; messages name the
+ * path. The caller chooses the status, since the same failure means different things for a model,
+ * an input and an output. */
 #ifndef BASE_IO_H
 #define BASE_IO_H
 
@@ -19,7 +19,7 @@
 /* dir + "/" + name into out[IO_PATH_MAX]; E_LIMIT when it does not fit. */
 vecmill_status io_join(const char *dir, const char *name, char *out, vecmill_err *err);
 
-/* Reads up to `bytes` (fewer only at the end of the file); *got tells how many. */
+/* Reads up to `bytes`, fewer only at the end of the file; *got is their number. */
 vecmill_status io_read(int fd, void *data, size_t bytes, size_t *got, const char *path,
                        vecmill_status failure, vecmill_err *err);
 
@@ -27,8 +27,8 @@ vecmill_status io_read(int fd, void *data, size_t bytes, size_t *got, const char
 vecmill_status io_read_at(int fd, void *data, size_t bytes, uint64_t offset, size_t *got,
                           const char *path, vecmill_status failure, vecmill_err *err);
 
-/* Writes all. EPIPE, ENOSPC, EFBIG and the rest come back as `failure` with the path. SIGPIPE is the
- * caller's to ignore. */
+/* Writes everything. EPIPE, ENOSPC, EFBIG and the rest are `failure` with the path. The caller
+ * ignores SIGPIPE. */
 vecmill_status io_write(int fd, const void *data, size_t bytes, const char *path,
                         vecmill_status failure, vecmill_err *err);
 
@@ -43,8 +43,8 @@ vecmill_status io_read_file(const char *path, struct buf *b, vecmill_status miss
 
 bool io_exists(const char *path);
 
-/* What changes when a file is replaced or written to: while it is the same, so is what the file holds. All
- * members have eight bytes, so that it can be hashed as it is. */
+/* Changes when a file is replaced or written to: if it is equal, the file's content is taken as
+ * unchanged. All members have eight bytes, so that it can be hashed as it is. */
 struct io_stamp {
     uint64_t device, inode, bytes;
     int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
@@ -70,54 +70,54 @@ vecmill_status io_map_file(const char *path, struct io_map *map, vecmill_status 
                            vecmill_status failure, vecmill_err *err);
 void io_unmap(struct io_map *map);
 
-/* The folder that holds `path`, onto the medium: until then a name made, changed or removed in it may be
- * as it was after a power cut. */
+/* Syncs the folder that holds `path`: until then a name that was made, changed or removed in it may
+ * be as before after a power cut. */
 vecmill_status io_sync_folder(const char *path, vecmill_status failure, vecmill_err *err);
 
-/* Tries for an exclusive lock on an open file, which ends with the descriptor, and with the process
- * however that ends. IO_HELD: another has it. Where flock is refused, as by some network file
- * systems and sandboxes, it is a lock of fcntl on the open file description (*refused: errno of
+/* Tries for an exclusive lock on an open file. It ends with the descriptor, and with the process
+ * however that ends. IO_HELD: another process has it. Where flock is refused, as by some network
+ * file systems and sandboxes, the lock is fcntl's on the open file description (*refused: errno of
  * flock, else 0); where that is refused too, IO_UNLOCKED. */
 enum io_lock { IO_LOCKED, IO_HELD, IO_UNLOCKED };
 enum io_lock io_try_lock(int fd, int *refused);
 
-/* Opens a file that is there for reading and writing, under an exclusive lock that ends with the
+/* Opens an existing file for reading and writing, under an exclusive lock that ends with the
  * descriptor, and with the process however that ends. Held by another: `failure`, "`shown` is being
- * written by another process", after waiting up to wait_ms for it. No such file: `missing`. Where
- * there are no locks it is opened without. */
+ * written by another process", after waiting up to wait_ms. No such file: `missing`. Where there
+ * are no locks it is opened without one. */
 vecmill_status io_lock(const char *path, const char *shown, unsigned wait_ms, int *fd,
                        vecmill_status missing, vecmill_status failure, vecmill_err *err);
 
-/* Whether another holds such a lock on `path`. Changes nothing; a lock that is asked for during the
- * moment this takes has to wait for it. */
+/* Whether another process holds such a lock on `path`. Changes nothing; a lock that is asked for
+ * during this call has to wait for it. */
 bool io_is_locked(const char *path);
 
 /* A file that appears under its name only when it is whole: written as `path` + ".part" in the same
- * folder under an exclusive lock, then fsync, rename, fsync of the folder. A process that is killed
- * leaves at most that one .part, which the next writer takes over. Symbolic links at `path` are
- * resolved first, so that the link stays a link. Where there are no locks at all, io_out_open
- * writes a part of its own, `path` + ".<process>-<time>.part", that nobody takes over. */
+ * folder under an exclusive lock, then fsync, rename, fsync of the folder. A killed process leaves
+ * at most that one .part, which the next writer takes over. Symbolic links at `path` are resolved
+ * first, so that the link stays a link. Where there are no locks at all, io_out_open writes `path`
+ * + ".<process>-<time>.part", which no other process takes over. */
 struct io_out {
     int fd; /* -1: not open */
     char path[IO_PATH_MAX];
     char part[IO_PATH_MAX];
     vecmill_status failure;
-    bool named;    /* the part's name is on the medium */
-    bool unlocked; /* IO_UNLOCKED: nothing keeps another process from writing it too */
-    int refused;   /* errno of flock; 0: it was not refused */
+    bool named;    /* the part's name is synced */
+    bool unlocked; /* IO_UNLOCKED: another process may write it too */
+    int refused;   /* errno of flock; 0: not refused */
 };
 
-/* Creates (or takes over and empties) the part. Held by another live process: `failure`, "is being
- * written by another process", after waiting up to wait_ms for it. */
+/* Creates the part, or takes it over and empties it. Held by another live process: `failure`, "is
+ * being written by another process", after waiting up to wait_ms. */
 vecmill_status io_out_open(const char *path, unsigned wait_ms, vecmill_status failure,
                            struct io_out *out, vecmill_err *err);
 
-/* The same, but what an earlier process left in the part is kept, for io_out_cut to decide on. Where
- * there is no part one is created if `create`, else it is `failure`. */
+/* The same, but keeps what an earlier process left in the part, for io_out_cut to decide on. Where
+ * there is no part one is created if `create`, else `failure`. */
 vecmill_status io_out_reopen(const char *path, bool create, unsigned wait_ms,
                              vecmill_status failure, struct io_out *out, vecmill_err *err);
 
-/* The part becomes its first `bytes`, and writing goes on behind them. */
+/* Cuts the part to its first `bytes`; writing goes on after them. */
 vecmill_status io_out_cut(struct io_out *out, uint64_t bytes, vecmill_err *err);
 
 vecmill_status io_out_write(struct io_out *out, const void *data, size_t bytes, vecmill_err *err);
@@ -125,20 +125,20 @@ vecmill_status io_out_write(struct io_out *out, const void *data, size_t bytes, 
 vecmill_status io_out_write_at(struct io_out *out, const void *data, size_t bytes, uint64_t offset,
                                vecmill_err *err);
 
-/* What has been written is on the medium behind this, the part's name included. A failure is final:
- * the kernel may have dropped what it could not write, and would say yes the next time. */
+/* Syncs what was written, and the part's name. A failure is final: the kernel may have dropped what
+ * it could not write, and would report success the next time. */
 vecmill_status io_out_sync(struct io_out *out, vecmill_err *err);
 
-/* Renames what was synced into place, then syncs the folder. Stays open, and locked; on failure the
- * part is as it was, or, when only the folder's fsync failed, the file is in place. */
+/* Renames what was synced into place, then syncs the folder. Stays open and locked. On failure the
+ * part is as it was, or, if only the folder's fsync failed, the file is in place. */
 vecmill_status io_out_place(struct io_out *out, vecmill_err *err);
 
-/* fsync, rename, fsync of the folder. On failure the part is removed; when only the folder's fsync
- * failed the file is in place already, whole but not yet durable. Closed in every case. */
+/* fsync, rename, fsync of the folder. On failure the part is removed; if only the folder's fsync
+ * failed, the file is in place, whole but not yet durable. Closes in every case. */
 vecmill_status io_out_commit(struct io_out *out, vecmill_err *err);
-/* Closes and leaves the part to a later process; nothing happens when already closed. */
+/* Closes, and leaves the part to a later process. Does nothing when closed. */
 void io_out_leave(struct io_out *out);
-/* Removes the part and closes; nothing happens when already closed. */
+/* Removes the part and closes. Does nothing when closed. */
 void io_out_drop(struct io_out *out);
 
 #endif

@@ -1,8 +1,9 @@
 /* io_out: a file that appears under its name only when it is whole.
  *
- * Promises: at most one writer (an exclusive flock on the part, given back by the kernel when a process
- * dies); after any kill at most one `.part`, taken over by the next writer; data is on the medium before
- * the name is. The first failed fsync is final: the kernel may have dropped the pages it failed on. */
+ * At most one writer (an exclusive flock on the part, which the kernel releases when a process
+ * dies). After any kill at most one `.part`, which the next writer takes over. Data is synced
+ * before the name is. The first failed fsync is final: the kernel may have dropped the pages it
+ * failed on. */
 #include "clock.h"
 #include "io.h"
 
@@ -20,7 +21,7 @@
 
 _Static_assert(IO_PATH_MAX >= PATH_MAX, "realpath writes up to PATH_MAX bytes");
 
-/* Follows symbolic links, so that the link stays and the file behind it is replaced. */
+/* Follows symbolic links, so that the link stays and the file it leads to is replaced. */
 static vecmill_status resolve(const char *path, char out[IO_PATH_MAX], vecmill_status failure,
                               vecmill_err *err)
 {
@@ -33,7 +34,7 @@ static vecmill_status resolve(const char *path, char out[IO_PATH_MAX], vecmill_s
         return err_sys(err, failure, errno, "%s: cannot be written", path);
     } else if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
         return err_set(err, failure, "%s: is a symbolic link to nothing", path);
-    } else { /* not there, or not until a moment ago */
+    } else { /* it does not exist, or was made a moment ago */
         size_t n = strlen(path);
         if (n == 0 || n >= IO_PATH_MAX) {
             return err_set(err, failure, "a path of %zu bytes, outside 1 to %d", n,
@@ -44,7 +45,7 @@ static vecmill_status resolve(const char *path, char out[IO_PATH_MAX], vecmill_s
     return VECMILL_OK;
 }
 
-/* One of fcntl's locks that belong to the open file, as those of flock do. */
+/* fcntl's kind of lock that belongs to the open file, as flock's does. */
 static struct flock whole_file(short type)
 {
     return (struct flock){.l_type = type, .l_whence = SEEK_SET};
@@ -65,9 +66,9 @@ enum io_lock io_try_lock(int fd, int *refused)
     return errno == EAGAIN || errno == EACCES ? IO_HELD : IO_UNLOCKED;
 }
 
-/* Opens `name` and locks it, as far as that can be; `shown` is said in messages. The one who held
- * it before may have renamed or removed it between our open and our lock, so what is locked must
- * still be what the name says. */
+/* Opens `name` and locks it, as far as possible; messages say `shown`. The previous holder may have
+ * renamed or removed it between our open and our lock, so the locked file must still be the one
+ * under that name. */
 static vecmill_status lock_file(const char *name, const char *shown, bool create, unsigned wait_ms,
                                 struct io_out *out, vecmill_status missing, vecmill_status failure,
                                 vecmill_err *err)
@@ -151,12 +152,12 @@ vecmill_status io_out_cut(struct io_out *out, uint64_t bytes, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* A part that no other process writes to, in place of the one that all would. */
+/* A part that no other process writes to, instead of the common one. */
 static vecmill_status open_own(struct io_out *o, vecmill_err *err)
 {
     struct stat st;
     const bool fresh = fstat(o->fd, &st) == 0 && st.st_size == 0;
-    if (fresh) unlink(o->part); /* or another's that has not begun: it notices nothing of it */
+    if (fresh) unlink(o->part); /* or another's that has not begun: it does not notice */
     close(o->fd);
     o->fd = -1;
     if (snprintf(o->part, sizeof o->part, "%s.%ld-%llx.part", o->path, (long)getpid(),
@@ -258,7 +259,8 @@ void io_out_leave(struct io_out *out)
 void io_out_drop(struct io_out *out)
 {
     if (out->fd < 0) return;
-    unlink(out->part); /* while still locked: a waiter sees that the name went and opens anew */
+    /* While still locked: a process that waits sees that the name is gone and opens anew */
+    unlink(out->part);
     close(out->fd);
     out->fd = -1;
 }

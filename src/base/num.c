@@ -1,4 +1,4 @@
-/* num: numbers out of text. Refuses what does not fit, signs, spaces and empty text. */
+/* num: refuses signs, spaces, empty text, and numbers that do not fit. */
 #include "num.h"
 
 bool num_parse(const char *text, uint64_t most, uint64_t *value)

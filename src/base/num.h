@@ -1,4 +1,4 @@
-/* num: sizes that come from outside, added and multiplied without wrapping. */
+/* num: sizes from outside, added and multiplied without wrapping. */
 #ifndef BASE_NUM_H
 #define BASE_NUM_H
 
@@ -24,7 +24,7 @@ static inline bool num_mul(size_t a, size_t b, size_t *product)
     return true;
 }
 
-/* n rounded up to a multiple of step; the caller knows that it fits. */
+/* n rounded up to a multiple of step; the caller ensures that it fits. */
 static inline size_t num_up(size_t n, size_t step)
 {
     return (n + step - 1) / step * step;

@@ -1,4 +1,3 @@
-/* pack: writing and mapping a file of named sections. Layout and promises: pack.h. */
 #include "pack.h"
 
 #include "alloc.h"
@@ -22,7 +21,7 @@ _Static_assert(TABLE_AT + PACK_SECTIONS_MAX * ENTRY <= PACK_ALIGN, "the header i
 
 static const unsigned char zeros[PACK_ALIGN];
 
-/* Of the whole header, read as if its own eight bytes were zero. */
+/* Of the whole header, with its own eight bytes taken as zero. */
 static uint64_t header_hash(const void *data)
 {
     unsigned char header[PACK_ALIGN];
@@ -33,7 +32,7 @@ static uint64_t header_hash(const void *data)
 
 /* ---- writing ---- */
 
-/* What goes before the file is open; the rest is begun. */
+/* Everything before the file is open. */
 static vecmill_status prepare(const char *key, struct pack_writer *w, vecmill_err *err)
 {
     size_t n = strlen(key);
@@ -48,7 +47,7 @@ static vecmill_status prepare(const char *key, struct pack_writer *w, vecmill_er
     return VECMILL_OK;
 }
 
-/* The header's place; its content is known at the end. */
+/* Leaves room for the header, whose content is known at the end. */
 static vecmill_status begin(struct pack_writer *w, vecmill_err *err)
 {
     const vecmill_status status = io_out_write(&w->out, zeros, PACK_ALIGN, err);
@@ -79,7 +78,7 @@ vecmill_status pack_writer_onto(int fd, const char *shown, const char *key, stru
     return begin(w, err);
 }
 
-/* Zeros up to a multiple of `align` in the file; counted in no section. */
+/* Zeros up to a multiple of `align` in the file, not counted in a section. */
 static vecmill_status fill(struct pack_writer *w, size_t align, vecmill_err *err)
 {
     size_t n = num_up((size_t)w->pos, align) - (size_t)w->pos;
@@ -128,7 +127,8 @@ vecmill_status pack_end(struct pack_writer *w, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* Whoever can write to a pack decides on vectors. A file system without rights may refuse it. */
+/* A user who can write to a pack determines vectors. A file system without permissions may refuse
+ * this. */
 static void keep_from_others(int fd)
 {
     struct stat st;
@@ -173,7 +173,7 @@ void pack_drop(struct pack_writer *w)
 
 /* ---- reading ---- */
 
-/* One entry of the table against the file's size. */
+/* Checks one entry of the table against the file's size. */
 static vecmill_status read_section(struct cur *c, uint64_t file_bytes, struct pack_section *s,
                                    vecmill_err *err)
 {

@@ -10,8 +10,8 @@
  *    288  sections: { char name[24]; u64 offset; u64 bytes; u64 XXH3-64 }, 48 bytes each
  *   4096  the sections, each from a multiple of 4,096, zeros between
  *
- * Promises: a pack is written through io_out, so that it is whole or absent; a reader checks every
- * number against the file before it hands out a pointer. Does not know what a section holds. */
+ * A pack is written through io_out, so it is whole or absent. A reader checks every number against
+ * the file before it hands out a pointer. Does not know what a section holds. */
 #ifndef BASE_PACK_H
 #define BASE_PACK_H
 
@@ -44,8 +44,8 @@ struct pack_writer {
 };
 vecmill_status pack_writer_open(const char *path, const char *key, unsigned wait_ms,
                                 struct pack_writer *w, vecmill_err *err);
-/* The same onto a file that is open for writing and empty, a pack in memory: it has no name to get,
- * and whoever has it open sees it before it is whole. fd is taken. */
+/* The same into an open, empty file: a pack in memory. It has no name to get, and any process that
+ * has it open sees it before it is whole. fd is taken. */
 vecmill_status pack_writer_onto(int fd, const char *shown, const char *key, struct pack_writer *w,
                                 vecmill_err *err);
 vecmill_status pack_begin(struct pack_writer *w, const char *name, vecmill_err *err);
@@ -63,14 +63,15 @@ struct pack {
     uint32_t n_sections;
     struct pack_section sections[PACK_SECTIONS_MAX];
 };
-/* Maps and checks header and table; E_NOTFOUND when there is no file, E_MODEL when it is no pack. */
+/* Maps the file and checks header and table. E_NOTFOUND when there is no file, E_MODEL when it is
+ * not a pack. */
 vecmill_status pack_open(const char *path, struct pack *pack, vecmill_err *err);
 /* Checks the same rules on bytes in memory (for fuzzing and pack_open). */
 vecmill_status pack_check(const void *data, size_t bytes, struct pack *pack, vecmill_err *err);
 /* A section's bytes, borrowed until pack_close; E_MODEL when it is missing. */
 vecmill_status pack_find(const struct pack *pack, const char *name, const void **data,
                          size_t *bytes, vecmill_err *err);
-/* Hashes a section and compares: reads all of it. */
+/* Hashes a section, reading all of it, and compares. */
 vecmill_status pack_verify(const struct pack *pack, const char *name, vecmill_err *err);
 /* The same for every section of at most `most` bytes. */
 vecmill_status pack_verify_small(const struct pack *pack, size_t most, vecmill_err *err);

@@ -1,4 +1,3 @@
-/* stray: the kinds that are known, by their first bytes. */
 #include "stray.h"
 
 #include "num.h"
@@ -7,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Compared without regard to case, after blanks and a byte order mark where `text` is set. */
+/* Compared ignoring case, after blanks and a byte order mark where `text` is set. */
 static const struct {
     const char *begins;
     size_t bytes;

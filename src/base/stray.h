@@ -1,7 +1,7 @@
-/* stray: what is in the place of a file that was not fetched whole.
+/* stray: recognises what is in the place of a file that was not fetched properly.
  *
- * Clones without Git LFS, failed downloads and renamed files leave something else under the right name. A
- * parser would say what it expected; the reader wants to know what the file is. */
+ * Clones without Git LFS, failed downloads and renamed files leave other content under the right
+ * name. A parser would report what it expected; the user wants to know what the file is. */
 #ifndef BASE_STRAY_H
 #define BASE_STRAY_H
 
@@ -9,9 +9,10 @@
 
 #include "err.h"
 
-/* Looks at the first `head_bytes` bytes of a file (64 are enough to tell the kind, 256 for all there is to
- * say). OK when they are none of the kinds known here; else `failure`, and the message says after `shown`
- * what the file is and what to do. For files that are JSON, text or safetensors when they are right. */
+/* Looks at the first `head_bytes` bytes of a file (64 are enough to recognise the kind, 256 for a
+ * full message). OK when they are none of the known kinds; else `failure`, and the message says
+ * after `shown` what the file is and what to do. For files that should be JSON, text or
+ * safetensors. */
 vecmill_status stray_check(const void *head, size_t head_bytes, const char *shown,
                            vecmill_status failure, vecmill_err *err);
 

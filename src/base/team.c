@@ -1,5 +1,5 @@
-/* team: see team.h. A run is announced by a number that grows; who waits for it turns a while before it
- * sleeps, since the phases of a pass follow each other within microseconds. */
+/* team: a run is announced by a number that grows. Threads spin on it for a while before they
+ * sleep, since the phases of a pass follow each other within microseconds. */
 #include "team.h"
 
 #include <pthread.h>
@@ -9,8 +9,8 @@
 
 #include "alloc.h"
 
-/* Looks at the number before sleeping: 55 us where a pause takes 14 ns (Xeon of 2023), less elsewhere; longer
- * than from one phase to the next. */
+/* Looks at the number before sleeping: 55 us where a pause takes 14 ns (Xeon of 2023), less
+ * elsewhere; longer than from one phase to the next. */
 #define TURNS 4000
 
 struct member {
@@ -24,14 +24,14 @@ struct team {
     pthread_mutex_t lock;
     pthread_cond_t begun, ended;
 
-    /* of the run: written before `run` grows */
+    /* of the run; written before `run` grows */
     void (*do_item)(void *context, uint32_t item, uint32_t thread);
     void *context;
     uint32_t n_items;
 
     _Atomic uint32_t run;     /* odd: the team ends */
     _Atomic uint32_t next;    /* item */
-    _Atomic uint32_t working; /* members that have not ended this run */
+    _Atomic uint32_t working; /* members that have not finished this run */
     struct member members[];  /* [n - 1] */
 };
 
@@ -51,7 +51,7 @@ static void work(struct team *t, uint32_t thread)
     }
 }
 
-/* Waits until *number is another than `was` and returns it. */
+/* Waits until *number differs from `was` and returns it. */
 static uint32_t await_change(struct team *t, pthread_cond_t *told, _Atomic uint32_t *number,
                              uint32_t was)
 {
@@ -84,7 +84,7 @@ static void *live(void *context)
     }
 }
 
-/* The new run is seen by who turns and by who sleeps. */
+/* Starts a run: threads that spin see the number, those that sleep are woken. */
 static void announce(struct team *t, uint32_t step)
 {
     pthread_mutex_lock(&t->lock);
@@ -125,7 +125,7 @@ static vecmill_status start(struct team *t, vecmill_err *err)
     if (e != 0) return err_sys(err, VECMILL_E_MEMORY, e, "a thread's attributes");
     sigfillset(&all);
     (void)pthread_attr_setstacksize(&attr, TEAM_STACK_BYTES);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the host's threads' */
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the host's threads */
     for (uint32_t i = 0; i + 1 < t->n && e == 0; i++) {
         struct member *m = &t->members[i];
         m->team = t;

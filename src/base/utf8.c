@@ -1,5 +1,5 @@
-/* utf8: decoding with replacement of maximal subparts. Table 3-7 of The Unicode Standard (15.0) gives
- * the allowed range of each second byte; the others are 80..BF. */
+/* utf8: Table 3-7 of The Unicode Standard (15.0) gives the allowed range of each second byte; the
+ * others are 80..BF. */
 #include "utf8.h"
 
 #include <string.h>
