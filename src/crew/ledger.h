@@ -45,9 +45,8 @@ struct item {
     unsigned char state; /* enum item_state */
     unsigned char n_faults;
     unsigned char n_odd; /* at LEDGER_ODD_MAX it is a suspect */
-    unsigned char
-        /* of its faults; once it is condemned, of the deaths that did it */
-        causes[CREW_CAUSES_MAX];
+    /* of its faults; once it is condemned, of the deaths that did it */
+    unsigned char causes[CREW_CAUSES_MAX];
 };
 
 /* A batch in the form it is sent: at most two pieces, since an item never wraps in the queue. */

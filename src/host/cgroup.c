@@ -1,11 +1,12 @@
-/* cgroup: finds the own group in each hierarchy and takes the smallest limit from there up; finds the
- * file in which OOM kills are counted.
+/* cgroup: finds our own group in each hierarchy and takes the smallest limit from there upwards;
+ * finds the file that counts OOM kills.
  *
- * A limit of any ancestor binds as well as one's own, so the walk goes to the top of what is mounted;
- * what a namespace or a container hides cannot be seen (v1's hierarchical_memory_limit tells of it all
- * the same). A group whose folder the mount does not show has no known limits: the top of a mount is
- * some other group then. Sources: Linux Documentation/admin-guide/cgroup-v2.rst ("Memory Interface
- * Files", "CPU Interface Files"), cgroup-v1/memory.rst, scheduler/sched-bwc.rst, cgroups(7), proc(5). */
+ * A limit of any ancestor binds like our own, so the walk goes to the top of what is mounted. What
+ * a namespace or a container hides cannot be seen (v1's hierarchical_memory_limit includes it all
+ * the same). A group whose folder the mount does not show has no known limits: the top of a mount
+ * is then some other group. Sources: Linux Documentation/admin-guide/cgroup-v2.rst ("Memory
+ * Interface Files", "CPU Interface Files"), cgroup-v1/memory.rst, scheduler/sched-bwc.rst,
+ * cgroups(7), proc(5). */
 #include "cgroup.h"
 
 #include "figures.h"
@@ -13,9 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- finding the own group ---------------------------------------------------------------------- */
+/* ---- finding our own group ---- */
 
-/* True when `list`, separated by commas, has `word`. */
+/* Whether `list`, separated by commas, has `word`. */
 static bool list_has(const char *list, const char *word)
 {
     const size_t n = strlen(word);
@@ -35,8 +36,8 @@ static bool copy_path(char to[IO_PATH_MAX], const char *path)
     return true;
 }
 
-/* The own group's path in the hierarchy of a controller (NULL: version 2), as /proc/self/cgroup has
- * it: lines `number:controllers:path`. */
+/* Our own group's path in the hierarchy of a controller (NULL: version 2), from /proc/self/cgroup,
+ * whose lines are `number:controllers:path`. */
 static bool own_path(struct tree *t, const char *controller, char path[IO_PATH_MAX])
 {
     if (!tree_read(t, "/proc/self/cgroup", "")) return false;
@@ -69,7 +70,7 @@ static void unescape(char *text)
     *to = '\0';
 }
 
-/* What is left of path below top ("/a/b" below "/a" is "/b"), or NULL when it is not below. */
+/* The rest of path below top ("/a/b" below "/a" is "/b"), or NULL when it is not below. */
 static const char *below(const char *path, const char *top)
 {
     const size_t n = strcmp(top, "/") == 0 ? 0 : strlen(top);
@@ -114,7 +115,7 @@ void cgroup_find(struct tree *t, const char *controller, struct cgroup *group)
     }
 }
 
-/* --- walking up --------------------------------------------------------------------------------- */
+/* ---- walking up ---- */
 
 bool cgroup_folder(const struct cgroup *group, unsigned up, char folder[IO_PATH_MAX])
 {
@@ -132,7 +133,7 @@ bool cgroup_folder(const struct cgroup *group, unsigned up, char folder[IO_PATH_
     return length > 0 && length < IO_PATH_MAX;
 }
 
-/* Takes a memory limit over when it is smaller than the one known. */
+/* Takes a memory limit that is smaller than the one known. */
 static void take_limit(struct host_facts *facts, uint64_t limit, int version, const char *file,
                        unsigned up)
 {
@@ -153,7 +154,7 @@ static void walk_memory_v2(struct tree *t, const struct cgroup *group, struct ho
         for (unsigned i = 0; i < 2; i++) {
             if (!tree_read(t, folder, files[i])) continue;
             facts->cgroup_version = 2;
-            /* "max" is no number, and no limit */
+            /* "max" is not a number, and means no limit */
             if (tree_number(t->file.data, &value) && value < CGROUP_NO_LIMIT)
                 take_limit(facts, value, 2, files[i], up);
         }
@@ -170,7 +171,7 @@ static void walk_memory_v2(struct tree *t, const struct cgroup *group, struct ho
     }
 }
 
-/* Before Linux 5.11 a group of v1 binds those below only when it says so. */
+/* Before Linux 5.11 a v1 group binds those below only if use_hierarchy is set. */
 bool cgroup_binds_below(struct tree *t, const char *folder)
 {
     uint64_t value;
@@ -195,7 +196,7 @@ static void walk_memory_v1(struct tree *t, const struct cgroup *group, struct ho
     }
 }
 
-/* quota microseconds in every period of `period`: so many cores at once. */
+/* quota microseconds in every `period`: this many cores at once. */
 static void take_quota(struct host_facts *facts, uint64_t quota, uint64_t period)
 {
     if (quota == 0 || period == 0) return;
@@ -208,7 +209,7 @@ static void walk_cpu(struct tree *t, const struct cgroup *group, struct host_fac
     char folder[IO_PATH_MAX];
     uint64_t quota, period;
     for (unsigned up = 0; cgroup_folder(group, up, folder); up++) {
-        if (group->version == 1) { /* a quota of -1 is no number, and no limit */
+        if (group->version == 1) { /* a quota of -1 is not a number here, and means no limit */
             if (tree_read_number(t, folder, "cpu.cfs_quota_us", &quota) &&
                 tree_read_number(t, folder, "cpu.cfs_period_us", &period)) {
                 take_quota(facts, quota, period);
@@ -237,7 +238,7 @@ void cgroup_describe(struct tree *t, struct host_facts *facts)
     if (group.found) walk_cpu(t, &group, facts);
 }
 
-/* --- the counter of OOM kills ------------------------------------------------------------------- */
+/* ---- the counter of OOM kills ---- */
 
 static bool join(const char *folder, const char *name, char path[IO_PATH_MAX])
 {

@@ -5,11 +5,11 @@
 #include "host.h"
 #include "tree.h"
 
-/* v1 writes "no limit" as the largest multiple of a page below 2^63, and some write that into v2's files
- * or show it there (gVisor); nobody has half of it. */
+/* v1 writes "no limit" as the largest multiple of a page below 2^63, and some systems write or show
+ * that in v2's files (gVisor). No machine has half of it. */
 #define CGROUP_NO_LIMIT ((uint64_t)1 << 62)
 
-/* Where a hierarchy shows the own group. */
+/* Where a hierarchy shows this process's group. */
 struct cgroup {
     bool found;
     int version;
@@ -20,21 +20,21 @@ struct cgroup {
 /* Finds the own group in a controller's v1 hierarchy ("memory"), or, controller NULL, that of v2. */
 void cgroup_find(struct tree *t, const char *controller, struct cgroup *group);
 
-/* The folder of the group `up` levels above the own one (0: the own), with the slash a file's name
- * follows, without the tree's root; each is how that of the level below it begins. false above the mount
- * point, or when the path is too long. */
+/* The folder of the group `up` levels above our own (0: our own), ending with a slash, without the
+ * tree's root. Each is a prefix of that of the level below. False above the mount point, or when
+ * the path is too long. */
 bool cgroup_folder(const struct cgroup *group, unsigned up, char folder[IO_PATH_MAX]);
 
-/* v1: whether the limit of the group of this folder holds for the groups below it too. */
+/* v1: whether the limit of this folder's group also binds the groups below it. */
 bool cgroup_binds_below(struct tree *t, const char *folder);
 
-/* Fills the cgroup fields of *facts; what is not found stays as it is. */
+/* Fills the cgroup fields of *facts; what is not found stays unchanged. */
 void cgroup_describe(struct tree *t, struct host_facts *facts);
 
-/* The file that counts the OOM kills of the own group, without the tree's root, into
- * path[IO_PATH_MAX]: memory.oom_control where the memory controller is in a v1 hierarchy, else
- * memory.events of the nearest group that has it (where the own one does without the controller, its
- * memory is charged to an ancestor). Does not look into it. */
+/* The file that counts OOM kills of our own group, without the tree's root, into path[IO_PATH_MAX]:
+ * memory.oom_control where the memory controller is in a v1 hierarchy, else memory.events of the
+ * nearest group that has it (without the controller in our own group, its memory is charged to an
+ * ancestor). Does not read it. */
 bool cgroup_find_oom(struct tree *t, char *path);
 
 #endif

@@ -1,4 +1,4 @@
-/* figures: a line at a time, whatever pieces the kernel hands out. */
+/* figures: a line at a time, from pieces of any size. */
 #include "figures.h"
 
 #include "tree.h"
@@ -15,7 +15,7 @@ bool lines_open(struct lines *l, const char *path)
     return l->fd >= 0;
 }
 
-/* More of the file behind what is there. */
+/* Reads more of the file after what is there. */
 static void fill(struct lines *l)
 {
     ssize_t got;

@@ -1,7 +1,7 @@
 /* figures: lines of text, and the numbers in them, read through a fixed buffer.
  *
- * Promises: allocates nothing, never waits, keeps no more than LINES_BYTES of a line. For what is asked
- * often, or is longer than one would keep; tree.h reads whole files. */
+ * Allocates nothing, never waits, keeps at most LINES_BYTES of a line. For files that are read
+ * often or are too long to keep; tree.h reads whole files. */
 #ifndef HOST_FIGURES_H
 #define HOST_FIGURES_H
 
@@ -14,34 +14,34 @@
 struct lines {
     int fd;
     size_t at, end;
-    bool over;   /* the file's end was seen, or a failure */
-    bool failed; /* not all could be read */
-    bool in_cut; /* the rest of a line over LINES_BYTES is to be passed over */
-    bool torn;   /* the last line has no end */
+    bool over;   /* the end of the file, or a failure, was seen */
+    bool failed; /* part of the file could not be read */
+    bool in_cut; /* the rest of a line over LINES_BYTES is to be skipped */
+    bool torn;   /* the last line has no newline */
     char data[LINES_BYTES + 1];
 };
 
-/* False, and errno says why, when there is no such regular file. Pair: lines_close. */
+/* False, with errno, when there is no such regular file. Pair: lines_close. */
 bool lines_open(struct lines *l, const char *path);
 
-/* The next line without its end, terminated, NUL bytes in it turned to spaces (as tree_read does), valid
- * until the next call; NULL behind the last. */
+/* The next line without its newline, terminated, with NUL bytes turned to spaces (as tree_read
+ * does). Valid until the next call; NULL after the last. */
 char *lines_next(struct lines *l);
 
 void lines_close(struct lines *l);
 
-/* A line of a file that begins with `key`, its separator included ("active_file ", "VmPTE:"), and goes
- * on with white space and a decimal number; of several lines the first. */
+/* A line of a file that begins with `key`, including its separator ("active_file ", "VmPTE:"),
+ * followed by white space and a decimal number. The first such line counts. */
 struct figure {
     const char *key;
     uint64_t value; /* in bytes, where the number is followed by " kB" */
     bool found;
 };
 
-/* Fills in what is found; false, and errno says why, when the file is not to be read. */
+/* Fills in what is found. False, with errno, when the file cannot be read. */
 bool figures_read(const char *path, struct figure *figures, unsigned n);
 
-/* The number at the start of text, as a figure has it. */
+/* The number at the start of text, in the form that a figure has. */
 bool figures_number(const char *text, uint64_t *value);
 
 #endif

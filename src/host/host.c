@@ -1,4 +1,4 @@
-/* host: gathers the facts. Every fact stands alone: one that cannot be read takes no other with it. */
+/* host: gathers the facts. Each is independent: one that cannot be read does not affect another. */
 #include "host.h"
 
 #include "cgroup.h"
@@ -14,7 +14,7 @@
 
 #define CPUS_MAX 8192u /* Linux's own maximum on x86-64, CONFIG_NR_CPUS */
 
-/* The processors of a list like "0-3,8,10-11"; 0 when it is none. */
+/* The number of processors in a list like "0-3,8,10-11"; 0 when it is malformed. */
 static uint32_t count_list(char *list)
 {
     uint64_t total = 0;
@@ -32,7 +32,7 @@ static uint32_t count_list(char *list)
     return total <= CPUS_MAX ? (uint32_t)total : 0;
 }
 
-/* Asked of the kernel, whatever the root is: no file tells it for certain. */
+/* From the kernel, whatever the root: no file has it reliably. */
 static uint32_t count_allowed(void)
 {
     unsigned long set[CPUS_MAX / (8 * sizeof(unsigned long))] = {0};
@@ -88,7 +88,7 @@ vecmill_status host_describe(const char *root, struct host_facts *facts, vecmill
     }
     f.cpus_allowed = count_allowed();
     cgroup_describe(&t, &f);
-    /* Where pressure is compiled in but switched off, the file is there and cannot be read. */
+    /* Where pressure is compiled in but switched off, the file exists and cannot be read. */
     f.psi = tree_read(&t, "/proc/pressure/memory", "") && strncmp(t.file.data, "some ", 5) == 0;
     f.transparent_huge_pages = tree_read(&t, "/sys/kernel/mm/transparent_hugepage/enabled", "") &&
                                strstr(t.file.data, "[always]") != NULL;
@@ -118,7 +118,7 @@ void host_limit(const struct host_facts *facts, uint64_t asked, struct host_limi
 uint32_t host_cpus(const struct host_facts *facts)
 {
     uint32_t n = facts->cpus_allowed;
-    if (n == 0 && facts->cpus_quota > 0) n = CPUS_MAX; /* the quota alone */
+    if (n == 0 && facts->cpus_quota > 0) n = CPUS_MAX; /* only the quota is known */
     if (n == 0) n = facts->cpus_online;
     if (facts->cpus_quota > 0 && facts->cpus_quota < n) {
         const uint32_t whole = (uint32_t)facts->cpus_quota;

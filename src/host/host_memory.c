@@ -1,9 +1,10 @@
 /* host_memory: how much more memory there is, and whether tasks wait for it.
  *
- * Everything is read anew each time, limits too: they may be lowered while a job runs. What a group uses
- * is taken without its file cache and reclaimable slab, which the kernel drops before it kills; what it
- * can only swap or write is not. Sources: Linux Documentation/admin-guide/cgroup-v2.rst ("Memory
- * Interface Files"), cgroup-v1/memory.rst ("stat file"), accounting/psi.rst. */
+ * Everything is read anew each time, limits too: they may be lowered while a job runs. A group's
+ * usage is counted without its file cache and reclaimable slab, which the kernel drops before it
+ * kills; what it can only swap or write back is counted. Sources: Linux
+ * Documentation/admin-guide/cgroup-v2.rst ("Memory Interface Files"), cgroup-v1/memory.rst ("stat
+ * file"), accounting/psi.rst. */
 #include "host.h"
 
 #include "cgroup.h"
@@ -18,9 +19,9 @@
 static const char *const limit_files[3][2] = {
     [1] = {"memory.limit_in_bytes", NULL}, [2] = {"memory.max", "memory.high"}};
 
-/* --- finding ------------------------------------------------------------------------------------ */
+/* ---- finding ---- */
 
-/* The smallest limit of one group as it is now. */
+/* The smallest limit of one group now. */
 static uint64_t limit_now(struct tree *t, const char *folder, int version)
 {
     uint64_t smallest = HOST_UNKNOWN, value;
@@ -47,7 +48,7 @@ static void find_groups(struct tree *t, const struct cgroup *group, struct host_
         unsigned place_of = groups->n;
         if (!fits || groups->n == HOST_GROUPS_MAX) {
             (*n_left_out)++;
-            place_of = 0; /* the farthest of those with the largest limit makes room */
+            place_of = 0; /* the farthest of those with the largest limit is replaced */
             for (unsigned i = 1; i < groups->n; i++) {
                 if (limits[i] >= limits[place_of]) place_of = i;
             }
@@ -55,7 +56,7 @@ static void find_groups(struct tree *t, const struct cgroup *group, struct host_
         } else {
             groups->n++;
         }
-        /* In order: nearest first, which is also what the comparison above relies on. */
+        /* Sorted, nearest first, which the comparison above relies on. */
         for (; place_of + 1 < groups->n; place_of++) {
             limits[place_of] = limits[place_of + 1];
             groups->length[place_of] = groups->length[place_of + 1];
@@ -87,9 +88,9 @@ void host_memory_find(const char *root, struct host_memory *memory)
     tree_done(&t);
 }
 
-/* --- room --------------------------------------------------------------------------------------- */
+/* ---- room ---- */
 
-/* The first line of a file that has to hold one number. */
+/* The first line of a file that should hold one number. */
 enum said { SAID_NOTHING, SAID_MAX, SAID_NUMBER, SAID_RUBBISH };
 
 static enum said read_number(const char *path, uint64_t *value)
@@ -108,13 +109,13 @@ static enum said read_number(const char *path, uint64_t *value)
     return said;
 }
 
-/* a + b, or the most there is. */
+/* a + b, or UINT64_MAX. */
 static uint64_t add_most(uint64_t a, uint64_t b)
 {
     return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
-/* Lowers *room to that of the group whose folder is given; false: unknown. */
+/* Lowers *room to that of the group of this folder; false: unknown. */
 static bool take_group(const char *folder, size_t bytes, int version, bool is_own, uint64_t *room)
 {
     char path[IO_PATH_MAX + 32]; /* no file of a group has a longer name */
@@ -136,7 +137,8 @@ static bool take_group(const char *folder, size_t bytes, int version, bool is_ow
     if (limit == UINT64_MAX && !tells_of_hidden) return true;
 
     snprintf(name, name_bytes, "memory.stat");
-    (void)figures_read(path, stat, sizeof(stat) / sizeof(stat[0])); /* else nothing is cache */
+    /* Without it nothing counts as cache */
+    (void)figures_read(path, stat, sizeof(stat) / sizeof(stat[0]));
     if (tells_of_hidden && stat[3].found && stat[3].value < CGROUP_NO_LIMIT &&
         stat[3].value < limit)
         limit = stat[3].value;
@@ -175,9 +177,9 @@ bool host_memory_room(const struct host_memory *memory, uint64_t *bytes)
     return true;
 }
 
-/* --- pressure ----------------------------------------------------------------------------------- */
+/* ---- pressure ---- */
 
-/* "12.34", whatever the locale; no more than 100. */
+/* "12.34", in any locale; at most 100. */
 static bool take_percent(const char *text, double *percent)
 {
     const size_t whole = strspn(text, "0123456789");

@@ -1,8 +1,9 @@
 /* host_process: /proc/PID/status, smaps_rollup and smaps.
  *
- * smaps_rollup walks the page tables, and so counts exactly; the Rss lines of status are counters that
- * each processor keeps a part of (32 pages or so behind). A kernel before 4.14, or one that does not let
- * us look, has the latter alone. Sources: Linux Documentation/filesystems/proc.rst, fs/proc/task_mmu.c. */
+ * smaps_rollup walks the page tables, so it counts exactly. The Rss lines of status are counters of
+ * which each processor keeps a part (they lag by 32 pages or so); they are all there is on a kernel
+ * before 4.14, or one that does not let us look. Sources: Linux Documentation/filesystems/proc.rst,
+ * fs/proc/task_mmu.c. */
 #include "host_process.h"
 
 #include "figures.h"
@@ -20,7 +21,7 @@ static void name_folder(pid_t pid, char folder[FOLDER_BYTES])
         snprintf(folder, FOLDER_BYTES, "/proc/%ld/", (long)pid);
 }
 
-/* --- sums --------------------------------------------------------------------------------------- */
+/* ---- sums ---- */
 
 bool host_process_use(const char *folder, struct host_use *use)
 {
@@ -63,9 +64,9 @@ bool host_process_memory(pid_t pid, struct host_use *use)
     return host_process_use(folder, use);
 }
 
-/* --- mappings ----------------------------------------------------------------------------------- */
+/* ---- mappings ---- */
 
-/* A hexadecimal number in lower case, and the character behind it. */
+/* A hexadecimal number in lower case, and the character after it. */
 static bool take_hex(const char **text, char end, uint64_t *value)
 {
     const char *p = *text;
@@ -126,13 +127,14 @@ bool host_process_smaps(const char *path, void (*each)(void *context, const stru
     struct lines l;
     struct host_map map = {0};
     uint64_t values[N], last_end = 0;
-    unsigned seen = 0;                                   /* a bit for each figure of the mapping */
+    /* One bit for each figure of the mapping */
+    unsigned seen = 0;
     const unsigned needed = 1u << RSS | 1u << ANONYMOUS; /* old kernels lack the others */
     bool is_open = false, is_sound = true;
     if (!lines_open(&l, path)) return false;
     while (is_sound) {
         const char *line = lines_next(&l);
-        if (!line || *line < 'A' || *line > 'Z') { /* what there was ends here */
+        if (!line || *line < 'A' || *line > 'Z') { /* the previous mapping ends here */
             if (l.failed || (!line && l.torn)) break;
             if (is_open) {
                 is_sound = (seen & needed) == needed;

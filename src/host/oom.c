@@ -1,6 +1,6 @@
 /* oom: the kernel's counter of OOM kills, found once and read often.
  *
- * Linux counts a kill for the group of the process it takes before that process is gone, so a reader
+ * Linux counts a kill for the group of the killed process before that process is gone, so a reader
  * that learns of the death finds it counted. Sources: Documentation/admin-guide/cgroup-v2.rst
  * ("memory.events"), cgroup-v1/memory.rst ("OOM Control"; oom_kill since Linux 4.13), and
  * __oom_kill_process in mm/oom_kill.c. */

@@ -1,4 +1,4 @@
-/* tree: reads files that tell no size beforehand, as those of /proc and /sys do. */
+/* tree: reads files that do not report their size, like those of /proc and /sys. */
 #include "tree.h"
 
 #include <errno.h>
@@ -51,7 +51,7 @@ bool tree_read(struct tree *t, const char *folder, const char *name)
     if (fd < 0) return false;
     bool whole = false;
     buf_clear(&t->file);
-    errno = EFBIG; /* of what follows only a failed read sets it */
+    errno = EFBIG; /* from here on only a failed read sets errno */
     while (!whole) {
         size_t got;
         if (buf_reserve(&t->file, READ_BYTES, NULL) != VECMILL_OK) break;

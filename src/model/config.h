@@ -1,9 +1,9 @@
 /* config: the small JSON files of a model folder, read as sentence-transformers 6 reads them.
  *
- * Promises: what would change the numbers and is not computed here (another activation, a Dense
- * module, max pooling, a default prompt) is refused by name; files other than config.json may be
- * missing. docs/MODEL.md, "Configuration", has the rules. Does not know the weights: sizes that the
- * weights also tell are only what the files say. */
+ * What would change the numbers and is not computed here (another activation, a Dense module, max
+ * pooling, a default prompt) is refused by name. Files other than config.json may be missing.
+ * docs/MODEL.md, "Configuration", has the rules. Does not know the weights: sizes that they also
+ * determine are only what these files say. */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
 
@@ -18,12 +18,14 @@
 #define CONFIG_PATH_BYTES       64u   /* of a module's path within the folder, with the NUL */
 
 struct config {
-    struct model_config model; /* vocab, max_positions: as config.json says; max_length: 0 until the
-                                  weights are known (config_max_length) */
-    uint32_t types;            /* rows of the token type table */
+    /* Vocab, max_positions: as config.json says; max_length: 0 until the weights are known
+     * (config_max_length) */
+    struct model_config model;
+    uint32_t types; /* rows of the token type table */
 
-    /* modules.json; without it the folder is the transformer's, with mean pooling and no normalisation, as
-     * sentence-transformers takes it. Paths within the folder, zeros after their end. */
+    /* modules.json. Without it the folder is the transformer's, with mean pooling and no
+     * normalisation, as in sentence-transformers. Paths are within the folder, zero-filled at their
+     * end. */
     bool has_pooling_file;
     char transformer[CONFIG_PATH_BYTES]; /* "": the folder itself; "0_Transformer" */
     char pooling[CONFIG_PATH_BYTES];     /* "1_Pooling" */
@@ -34,8 +36,8 @@ struct config {
     bool cased;                    /* tokenizer_config.json says do_lower_case: false */
 };
 
-/* In the order in which they are read: modules.json says where the others are, and the pooling file is
- * checked against config.json. */
+/* In the order in which they are read: modules.json says where the others are, and the pooling file
+ * is checked against config.json. */
 enum config_file {
     CONFIG_MODULES,   /* modules.json */
     CONFIG_MODEL,     /* config.json, of the transformer */
@@ -46,37 +48,41 @@ enum config_file {
     CONFIG_FILES
 };
 
-/* The file's name within the folder, by what modules.json says. */
+/* The file's name within the folder, according to modules.json. */
 #define CONFIG_NAME_BYTES (CONFIG_PATH_BYTES + 40)
 void config_name(const struct config *config, enum config_file file, char name[CONFIG_NAME_BYTES]);
 
-/* The transformer's folder, which has the weights and the tokenizer too, into path[IO_PATH_MAX]. */
+/* The transformer's folder, which also has the weights and the tokenizer, into
+ * path[IO_PATH_MAX]. */
 vecmill_status config_folder(const char *dir, const struct config *config, char *path,
                              vecmill_err *err);
 
-/* What holds before any file was read. */
+/* The values that hold before any file was read. */
 void config_init(struct config *config);
 
-/* One file's bytes into *config; `shown` is its name in messages. For config_read and for fuzzing. */
+/* Reads one file's bytes into *config; `shown` is its name in messages. For config_read and for
+ * fuzzing. */
 vecmill_status config_parse(enum config_file file, const void *data, size_t bytes,
                             const char *shown, struct config *config, vecmill_err *err);
 
 /* Reads all of a folder. */
 vecmill_status config_read(const char *dir, struct config *config, vecmill_err *err);
 
-/* Reads modules.json alone, where there is one: enough for config_name and config_folder. */
+/* Reads only modules.json, where there is one: enough for config_name and config_folder. */
 vecmill_status config_read_modules(const char *dir, struct config *config, vecmill_err *err);
 
 /* Bytes that config_read held at one time at most: the largest file and its values. Looks at sizes. */
 vecmill_status config_read_most(const char *dir, const struct config *config, size_t *bytes,
                                 vecmill_err *err);
 
-/* The default length for a position table of max_positions rows: sentence_bert_config.json's, else the
- * smallest of tokenizer_config.json, else the table's. E_MODEL when the first is more than the table. */
+/* The default length for a position table of max_positions rows: sentence_bert_config.json's, else
+ * the smallest of tokenizer_config.json, else the table's. E_MODEL when the first exceeds the
+ * table. */
 vecmill_status config_max_length(const struct config *config, uint32_t max_positions,
                                  uint32_t *length, vecmill_err *err);
 
-/* The ranges that hold for every config, from a folder or from a pack. `shown` stands in messages. */
+/* Checks the ranges that hold for every config, from a folder or from a pack. Messages say
+ * `shown`. */
 vecmill_status config_check(const struct model_config *model, const char *shown, vecmill_err *err);
 
 #endif

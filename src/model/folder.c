@@ -1,5 +1,5 @@
-/* folder: which files a model has, and what distinguishes them from others. Promises to compile nothing,
- * and to read of the weights what a start has time for. */
+/* folder: which files a model has, and what distinguishes them from others. Compiles nothing, and
+ * reads only as much of the weights as a start has time for. */
 #include "config.h"
 #include "model.h"
 #include "weights.h"
@@ -14,19 +14,18 @@
 
 /* ---- what the files are ---- */
 
-/* Of the weights, whose every byte is read only when they are compiled: the header, as much of the
- * start of each tensor, and pieces at even distances. Training anything moves what is sampled of
- * it. */
+/* Of the weights, which are read in full only when they are compiled: the header, this much of the
+ * start of each tensor, and pieces at even distances. Any training changes what is sampled. */
 #define SAMPLE_TENSOR 256u
 #define SAMPLE_PIECE  4096u
 #define SAMPLE_PIECES 64u
 
 #define CHUNK_BYTES ((size_t)64 << 10)
 
-/* Tells one file from another, by what `stat` says of it or by its contents. */
+/* Distinguishes one file from another, by its stamp or by its contents. */
 struct identity {
     XXH3_state_t *hash;
-    unsigned char *chunk; /* [CHUNK_BYTES]; NULL: by what stat says */
+    unsigned char *chunk; /* [CHUNK_BYTES]; NULL: by stamp */
 };
 
 static void add_bytes(struct identity *id, const void *data, size_t bytes)
@@ -34,7 +33,7 @@ static void add_bytes(struct identity *id, const void *data, size_t bytes)
     XXH3_128bits_update(id->hash, data, bytes);
 }
 
-/* So many bytes from there on; fewer where the file ends. */
+/* This many bytes from there on; fewer at the end of the file. */
 static vecmill_status add_range(struct identity *id, int fd, uint64_t from, uint64_t bytes,
                                 const char *path, vecmill_err *err)
 {
@@ -50,8 +49,8 @@ static vecmill_status add_range(struct identity *id, int fd, uint64_t from, uint
     return VECMILL_OK;
 }
 
-/* The header, and the start of each tensor that it names. Read as text, since a header may be anything yet:
- * what is found only says where to look. */
+/* The header, and the start of each tensor that it names. Read as text, since the header is not
+ * checked yet: what is found only says where to look. */
 static vecmill_status add_header(struct identity *id, int fd, size_t header, uint64_t file_bytes,
                                  const char *path, vecmill_err *err)
 {
@@ -133,7 +132,7 @@ static vecmill_status add_identity(const char *dir, const char *name, bool requi
     return VECMILL_OK;
 }
 
-/* The files of the transformer's folder: weights, and what the caller reads too. */
+/* The files of the transformer's folder: the weights, and what the caller reads too. */
 static vecmill_status add_transformer(const char *dir, const char *const *names, size_t n_names,
                                       struct identity *id, vecmill_err *err)
 {

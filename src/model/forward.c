@@ -1,14 +1,15 @@
 /* forward: a mapped model, and one pass through it (docs/MODEL.md, "Formulas").
  *
- * The pass's documents lie end to end. It goes in phases; each is a number of items that a team's threads
- * share, and the next begins when all are done:
- *   embed       a document: its rows of x, then blocks of rows: queries, keys and values of the first layer
+ * The pass's documents are stored end to end. A pass has phases. Each is a number of items that a
+ * team's threads share, and the next begins when all are done:
+ *   embed       a document: its rows of x, then blocks of rows: queries, keys and values of the
+ *               first layer
  *   attend      a document, or some heads of one: context
- *   transform   a block of rows: what is left of a layer, and queries, keys and values of the next, so that
- *               what a block writes is still in the cache when it is read
+ *   transform   a block of rows: the rest of a layer, and queries, keys and values of the next, so
+ *               that what a block writes is still in the cache when it is read
  *   pool        a document: its vector
- * A model pooled by its first token needs one row a document of the last layer: there keys and values
- * are computed of all rows, and everything else of that row. */
+ * A model pooled by its first token needs one row of each document from the last layer: there, keys
+ * and values are computed for all rows, and everything else for that row only. */
 #include "config.h"
 #include "layout.h"
 #include "model.h"
@@ -130,9 +131,9 @@ struct pass {
 
     /* of the phase */
     uint32_t layer;
-    uint32_t rows; /* in blocks of `block` */
+    uint32_t rows; /* rows in blocks of `block` */
     uint32_t block;
-    uint32_t head_parts; /* a document's heads are shared out in so many items */
+    uint32_t head_parts; /* items that a document's heads are divided into */
 };
 
 static const float *once(const struct model *m, enum layout_part part)
@@ -177,8 +178,8 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
     return VECMILL_OK;
 }
 
-/* Whether the last layer is computed for each document's first row alone. Queries can be left out of the
- * product where they fill whole panels. */
+/* Whether the last layer is computed for each document's first row only. Queries can be left out of
+ * the product where they fill whole panels. */
 static bool ends_in_first_rows(const struct model_config *c)
 {
     return c->pooling == MODEL_POOL_CLS && c->hidden % GEMM_PANEL == 0;
@@ -190,7 +191,7 @@ static bool is_first_rows(const struct pass *p, uint32_t layer)
     return layer + 1 == c->n_layers && ends_in_first_rows(c);
 }
 
-/* Outputs [first, first + columns) of act(x W + b) with the weights of a layer. */
+/* Outputs [first, first + columns) of act(x W + b), with a layer's weights. */
 struct range {
     uint32_t first, columns;
 };
@@ -230,7 +231,8 @@ static void whole(const struct pass *p, uint32_t layer, enum layout_gemm gemm, c
     product(p, layer, gemm, (struct range){0, n}, x, y, n, rows, thread);
 }
 
-/* Queries, keys and values of a layer for a block of rows of x; where only first rows count, no queries. */
+/* Queries, keys and values of a layer for a block of rows of x; without queries where only first
+ * rows count. */
 static void project(const struct pass *p, uint32_t layer, uint32_t first, uint32_t rows,
                     uint32_t thread)
 {
@@ -243,7 +245,7 @@ static void project(const struct pass *p, uint32_t layer, uint32_t first, uint32
 
 /* ---- phases: items ---- */
 
-/* x = word + position + type, normalised. Floats are added where they lie in the table. */
+/* x = word + position + type, normalised. Floats are added where they are in the table. */
 static void embed(void *context, uint32_t d, uint32_t thread)
 {
     const struct pass *p = context;
@@ -353,8 +355,8 @@ static void pool(void *context, uint32_t d, uint32_t thread)
 
 static_assert(WORK_BLOCK_ROWS % GEMM_TILE_ROWS == 0, "a block in whole tiles would be over it");
 
-/* Blocks of rows, as many for each thread and as equal as whole tiles of a product let them be. Small ones
- * waste nothing but a little speed: products are at full speed from some 16 rows on. */
+/* Divides rows into blocks, as many for each thread and as equal as whole tiles of a product allow.
+ * Small blocks cost only a little speed: products are at full speed from about 16 rows on. */
 static void in_blocks(struct pass *p, uint32_t rows, void (*item)(void *, uint32_t, uint32_t))
 {
     const size_t n_blocks =
@@ -365,7 +367,7 @@ static void in_blocks(struct pass *p, uint32_t rows, void (*item)(void *, uint32
     team_run(p->team, item, p, (rows + p->block - 1) / p->block);
 }
 
-/* The last layer goes on with each document's first row: into rows 0 .. n_docs of x. */
+/* The last layer goes on with each document's first row only: moves it to rows 0 .. n_docs of x. */
 static void keep_first_rows(struct pass *p)
 {
     const size_t h = p->model->config.hidden;
@@ -378,7 +380,7 @@ static void encode(struct pass *p)
     const struct model_config *c = &p->model->config;
     const uint32_t tokens = p->starts[p->n_docs];
     const uint32_t n = team_size(p->team);
-    /* With documents enough for all threads each is one item: its keys are packed by one thread. */
+    /* With enough documents for all threads each is one item: its keys are packed by one thread. */
     p->head_parts = n == 1 || p->n_docs >= 4 * n ? 1 : (uint32_t)num_min(c->n_heads, (size_t)2 * n);
     team_run(p->team, embed, p, p->n_docs);
     in_blocks(p, tokens, project_block);

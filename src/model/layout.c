@@ -97,7 +97,7 @@ static bool plain_bytes(const struct layout_source *source, size_t *bytes)
            num_mul(n, sizeof(float), bytes);
 }
 
-/* *pos moves behind `bytes` and up to the next multiple of LAYOUT_ALIGN. */
+/* Moves *pos past `bytes` and up to the next multiple of LAYOUT_ALIGN. */
 static bool place(size_t *pos, size_t bytes)
 {
     if (!num_add(*pos, bytes, pos) || !num_add(*pos, LAYOUT_ALIGN - 1, pos)) return false;

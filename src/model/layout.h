@@ -1,8 +1,8 @@
-/* layout: where each weight lies in the pack's section "model.weights".
+/* layout: where each weight is in the pack's section "model.weights".
  *
- * One table says what the parts are, which tensors they are made of and how large they are; the writer
- * (model_compile.c) and the reader (forward.c) both go by it, so they cannot differ. Every part begins at a
- * multiple of 64 bytes. docs/MODEL.md, "Pack", shows it. */
+ * One table lists the parts, the tensors they are made of and their sizes. The writer
+ * (model_compile.c) and the reader (forward.c) both use it, so they cannot differ. Every part
+ * begins at a multiple of 64 bytes. docs/MODEL.md, "Pack", shows it. */
 #ifndef MODEL_LAYOUT_H
 #define MODEL_LAYOUT_H
 
@@ -51,11 +51,11 @@ enum layout_part {
 
 /* What a part is made of. */
 struct layout_source {
-    const char *
-        tensors[LAYOUT_SOURCES_MAX]; /* behind "embeddings." or "encoder.layer.N."; NULL: no more */
-    uint32_t rows; /* of each tensor that are taken; its vector's length when columns is 0 */
+    /* Names after "embeddings." or "encoder.layer.N."; NULL: no more */
+    const char *tensors[LAYOUT_SOURCES_MAX];
+    uint32_t rows; /* rows of each tensor that are used; the vector's length when columns is 0 */
     uint32_t columns;
-    uint32_t tensor_rows; /* of each tensor in the file */
+    uint32_t tensor_rows; /* rows of each tensor in the file */
     enum layout_gemm gemm;
 };
 struct layout_source layout_source(const struct model_config *config, uint32_t types,
@@ -65,14 +65,14 @@ struct layout_source layout_source(const struct model_config *config, uint32_t t
 struct gemm_shape layout_gemm_shape(const struct model_config *config, enum layout_gemm gemm);
 
 struct layout {
-    size_t at[PARTS];    /* bytes from the section's first; in a layer: from the layer's first */
-    size_t bytes[PARTS]; /* without what fills up to LAYOUT_ALIGN */
+    size_t at[PARTS];    /* offset in the section; in a layer: from the layer's start */
+    size_t bytes[PARTS]; /* without the padding to LAYOUT_ALIGN */
     size_t first_layer;
     size_t layer_bytes; /* from one layer to the next */
     size_t total;
 };
 
-/* E_MODEL when the sum passes the address space; what kern says about a shape it refuses. */
+/* E_MODEL when the sum exceeds the address space; kern's error for a shape it refuses. */
 vecmill_status layout_make(const struct model_config *config, const struct kern *kern,
                            struct layout *layout, vecmill_err *err);
 
@@ -81,7 +81,7 @@ vecmill_status layout_make(const struct model_config *config, const struct kern 
 struct layout_config {
     uint32_t version;
     uint32_t bytes; /* sizeof(struct layout_config) */
-    char kern[48];  /* kern_signature of the level and precision that packed the weights */
+    char kern[48];  /* kern_signature of the level and precision that the weights are packed for */
     uint64_t total; /* layout.total */
     struct model_config model;
 };

@@ -1,13 +1,13 @@
 /* model: token ids to vectors.
  *
  * Reads a BERT encoder in Hugging Face layout (config.json, model.safetensors or its shards, and
- * sentence-transformers' modules.json, 1_Pooling, 2_Normalize, sentence_bert_config.json), compiles it
- * into a pack's section, and computes it: embeddings, encoder layers, pooling, normalisation.
+ * sentence-transformers' modules.json, 1_Pooling, 2_Normalize, sentence_bert_config.json), compiles
+ * it into a pack's sections, and computes it: embeddings, encoder layers, pooling, normalisation.
  * docs/MODEL.md has every formula, shape and tensor name.
  *
- * Promises: files are hostile until checked; what is not understood is refused by name. The function
- * that plans a workspace also carves it. A forward pass allocates nothing. A document's vector does
- * not depend on the other documents of the pass. Does not know: text, processes. */
+ * Files are not trusted until checked; what is not understood is refused by name. The function that
+ * plans a workspace also carves it. A forward pass allocates nothing. A document's vector does not
+ * depend on the other documents of the pass. Does not know text or processes. */
 #ifndef MODEL_H
 #define MODEL_H
 
@@ -27,43 +27,45 @@
 
 enum model_pooling { MODEL_POOL_MEAN, MODEL_POOL_CLS };
 
-/* What the forward pass needs to know; fixed-width, stored as is in the pack's section
+/* What the forward pass needs to know. Fixed-width, stored as it is in the pack's section
  * "model.config". */
 struct model_config {
     uint32_t n_layers, hidden, n_heads, intermediate;
     uint32_t vocab; /* rows of the word table, from the weights */
-    uint32_t
-        max_positions;   /* rows of the position table, from the weights: the most allowed length */
-    uint32_t max_length; /* the default: sentence_bert_config.json, else the smallest positive
-                               integer of tokenizer_config.json, else max_positions */
-    uint32_t pooling;    /* enum model_pooling */
-    uint32_t normalize;  /* 1: vectors are scaled to length 1 */
-    float eps;           /* LayerNorm's */
-    uint32_t precision;  /* enum kern_precision of the products and of attention */
-    uint32_t truncate_dim; /* components of a vector that the files say to keep; 0: all */
+    /* Rows of the position table, from the weights: the longest allowed length. */
+    uint32_t max_positions;
+    /* The default: sentence_bert_config.json, else the smallest positive integer of
+     * tokenizer_config.json, else max_positions. */
+    uint32_t max_length;
+    uint32_t pooling;      /* enum model_pooling */
+    uint32_t normalize;    /* 1: vectors are scaled to length 1 */
+    float eps;             /* LayerNorm's */
+    uint32_t precision;    /* enum kern_precision of the products and of attention */
+    uint32_t truncate_dim; /* components of a vector to keep, according to the files; 0: all */
 };
 
-/* What a pack is made of, as 32 hex digits and a NUL (XXH3-128 over all files that are read): their
- * names, sizes and contents, but of the weights the header, the start of each tensor and 65 pieces
- * of 4 KiB. Where the folder is and when its files were written is no part of it: a copy of a model
- * is that model. Reads about a megabyte, half a millisecond where it is in the page cache. `names`
- * are further files, in model_folder's, that the caller reads (tokenizer.json). E_MODEL when a
- * required file is missing or one cannot be read. */
+/* What a pack is made of, as 32 hex digits and a NUL: XXH3-128 over the names, sizes and contents
+ * of all files that are read, but of the weights only the header, the start of each tensor and 65
+ * pieces of 4 KiB. It does not depend on the folder's path or on times, so a copy of a model has
+ * the same digest. Reads about a megabyte: half a millisecond from the page cache. `names` are
+ * further files in model_folder's that the caller reads (tokenizer.json). E_MODEL when a required
+ * file is missing or one cannot be read. */
 vecmill_status model_digest(const char *dir, const char *const *names, size_t n_names,
                             char digest[33], vecmill_err *err);
 
-/* Of the same files device, inode, size, mtime and ctime: while it is the same, so is the digest.
- * stat calls, and modules.json and an index of shards read. */
+/* Device, inode, size, mtime and ctime of the same files: while the stamp is equal, so is the
+ * digest. Calls stat, and reads modules.json and an index of shards. */
 vecmill_status model_stamp(const char *dir, const char *const *names, size_t n_names,
                            char stamp[33], vecmill_err *err);
 
-/* The folder within a model's folder that has configuration, weights and tokenizer, into path[IO_PATH_MAX]:
- * the path of the first module of modules.json ("0_Transformer"), or the folder itself. */
+/* The folder within a model's folder that has configuration, weights and tokenizer, into
+ * path[IO_PATH_MAX]: the path of the first module of modules.json ("0_Transformer"), or the folder
+ * itself. */
 vecmill_status model_folder(const char *dir, char *path, vecmill_err *err);
 
 /* Reads configuration and weights of a folder and writes the sections "model.config" and
- * "model.weights" into an open pack writer, for this level and precision: one tensor at a time through a
- * fixed buffer. */
+ * "model.weights" into an open pack writer, for this level and precision. Reads one tensor at a
+ * time through a fixed buffer. */
 vecmill_status model_compile(const char *dir, const struct kern *kern,
                              enum kern_precision precision, struct pack_writer *w,
                              vecmill_err *err);
@@ -73,37 +75,38 @@ vecmill_status model_compile(const char *dir, const struct kern *kern,
  * E_MODEL as for model_compile. */
 vecmill_status model_compile_most(const char *dir, size_t *bytes, vecmill_err *err);
 
-/* The configuration that a pack of this folder would have. Checks names and shapes of all tensors, and
- * reads none: milliseconds. E_MODEL as for model_compile, except for what only values tell. */
+/* The configuration that a pack of this folder would have. Checks names and shapes of all tensors
+ * without reading them: milliseconds. E_MODEL as for model_compile, except for faults in values. */
 vecmill_status model_config_of_folder(const char *dir, enum kern_precision precision,
                                       struct model_config *config, vecmill_err *err);
 
-/* The configuration in a pack, checked, without opening the model: reads no weights and makes no product.
- * E_MODEL when it is damaged or the pack was made for another level or precision. */
+/* The configuration in a pack, checked, without opening the model: reads no weights. E_MODEL when
+ * it is damaged, or the pack was made for another level or precision. */
 vecmill_status model_read_config(const struct pack *pack, const struct kern *kern,
                                  enum kern_precision precision, struct model_config *config,
                                  vecmill_err *err);
 
-/* Bytes that a pack's section of the weights has at this level. UINT64_MAX: more than there can be. */
+/* Bytes of a pack's section of weights at this level. UINT64_MAX: more than there can be. */
 uint64_t model_weight_bytes(const struct model_config *config, const struct kern *kern);
 
-/* A model mapped from a pack, ready to run. Pair: model_close. The pack stays
- * open longer. E_MODEL when sections and their sizes disagree. */
+/* A model mapped from a pack, ready to run. Pair: model_close. The pack must stay open longer.
+ * E_MODEL when sections and their sizes disagree. */
 struct model;
 vecmill_status model_open(const struct pack *pack, const struct kern *kern,
                           enum kern_precision precision, struct model **model, vecmill_err *err);
 void model_close(struct model *model);
 const struct model_config *model_describe(const struct model *model);
 
-/* What working memory depends on beside the configuration. */
+/* What working memory depends on besides the configuration. */
 struct model_extent {
-    uint32_t tokens;  /* of a pass at most */
-    uint32_t longest; /* tokens of a document at most; a longer one than `tokens` is a pass alone */
+    uint32_t tokens; /* of a pass, at most */
+    /* Tokens of a document, at most; one longer than `tokens` is a pass by itself */
+    uint32_t longest;
     uint32_t threads; /* that compute a pass together, at least 1 */
 };
 
-/* Working memory for such passes; planned and carved by one function. Needs no open model, so that it
- * can be told beforehand. SIZE_MAX: more than there can be. */
+/* Working memory for such passes, planned and carved by one function. Needs no open model, so it is
+ * known beforehand. SIZE_MAX: more than there can be. */
 size_t model_workspace_bytes(const struct model_config *config, const struct kern *kern,
                              const struct model_extent *extent);
 
@@ -118,8 +121,9 @@ vecmill_status model_forward(const struct model *model, void *memory,
                              const int32_t *ids, const uint32_t *starts, uint32_t n_docs,
                              float *vectors, vecmill_err *err);
 
-/* Operations, a multiply-add as two, that a document of n tokens takes: what is executed, so that of a
- * model pooled by its first token the last layer counts for that row alone (docs/MODEL.md, "Operations"). */
+/* Operations, a multiply-add counted as two, for a document of n tokens. Counts what is executed:
+ * for a model pooled by its first token, the last layer counts for that row only (docs/MODEL.md,
+ * "Operations"). */
 double model_flops(const struct model_config *config, uint32_t n);
 
 #endif

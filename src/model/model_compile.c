@@ -21,7 +21,7 @@ struct compiler {
     struct weights weights;
     struct config config;
     struct layout layout;
-    char prefix[PREFIX_BYTES]; /* before every tensor's name: "", "bert." or another */
+    char prefix[PREFIX_BYTES]; /* in front of every tensor's name: "", "bert." or another */
     float *floats;             /* a product's matrix, or a chunk */
     size_t floats_n;
     void *packed; /* a product's matrix, packed, or rows of a table */
@@ -43,7 +43,7 @@ static void tensor_name(const struct compiler *c, enum layout_part part, uint32_
     }
 }
 
-/* The tensor, which must have this shape (columns == 0: a vector) and a dtype that can be read. */
+/* The tensor, which must have this shape (columns == 0: a vector) and a readable dtype. */
 static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t rows,
                                   uint32_t columns, const struct safetensor **tensor,
                                   vecmill_err *err)
@@ -73,15 +73,14 @@ static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t
     return VECMILL_OK;
 }
 
-/* Rows of a table, which the weights decide and config.json must agree with. */
+/* Rows of a table: the weights decide, and config.json must agree. */
 static vecmill_status check_rows(const struct compiler *c, const char *tail, const char *key,
                                  uint32_t rows, vecmill_err *err)
 {
     char name[NAME_BYTES];
     tensor_name(c, PART_WORD, 0, tail, name);
     const struct safetensor *t = weights_find(&c->weights, name);
-    if (!t || t->rank != 2 || t->shape[0] == rows)
-        return VECMILL_OK; /* find_tensor tells the rest */
+    if (!t || t->rank != 2 || t->shape[0] == rows) return VECMILL_OK; /* find_tensor reports it */
     return err_set(err, VECMILL_E_MODEL,
                    "%s: tensor \"%s\" has %llu rows, \"%s\" of config.json is %u", t->file->shown,
                    name, (unsigned long long)t->shape[0], key, rows);
@@ -92,9 +91,9 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* Whether a tensor is of the encoder itself: what else a checkpoint carries after or next to it (the
- * pooler, heads of pre-training or of a task, a second model) no vector needs, and sentence-transformers
- * leaves it alone too. position_ids is a constant 0, 1, 2... that old versions stored. */
+/* Whether a tensor belongs to the encoder. No vector needs what else a checkpoint may hold (the
+ * pooler, heads of pre-training or of a task, a second model), and sentence-transformers ignores it
+ * too. position_ids is a constant 0, 1, 2... that old versions stored. */
 static bool of_encoder(const struct compiler *c, const char *name)
 {
     if (!begins(name, c->prefix)) return false;
@@ -103,7 +102,7 @@ static bool of_encoder(const struct compiler *c, const char *name)
            strcmp(name, "embeddings.position_ids") != 0;
 }
 
-/* What is in the encoder and not understood would change what it computes. */
+/* A tensor of the encoder that is not understood would change what it computes. */
 static vecmill_status check_all_used(const struct compiler *c, vecmill_err *err)
 {
     for (uint32_t f = 0; f < c->weights.n_files; f++) {
@@ -118,8 +117,8 @@ static vecmill_status check_all_used(const struct compiler *c, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* "bert." where a head was trained on the encoder, "" where it was saved alone, another word where it is a
- * part of something larger. The word embeddings show it. */
+/* "bert." where a head was trained on the encoder, "" where it was saved alone, another word where
+ * it is part of something larger. Found by the word embeddings. */
 static vecmill_status find_prefix(struct compiler *c, vecmill_err *err)
 {
     static const char word[] = "embeddings.word_embeddings.weight";
@@ -151,7 +150,8 @@ static vecmill_status find_prefix(struct compiler *c, vecmill_err *err)
     return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing", c->weights.shown, word);
 }
 
-/* Every tensor is there, with its shape and dtype, and nothing else is: before anything is written. */
+/* Checks, before anything is written, that every tensor is there with its shape and dtype, and
+ * nothing else. */
 static vecmill_status check_tensors(struct compiler *c, vecmill_err *err)
 {
     const struct model_config *m = &c->config.model;
@@ -190,7 +190,7 @@ static vecmill_status write_plain(struct compiler *c, const struct layout_source
     return VECMILL_OK;
 }
 
-/* A table's rows in the precision: as many at a time as floats and packed have room for. */
+/* A table's rows in the precision, as many at a time as fit into floats and packed. */
 static vecmill_status write_table(struct compiler *c, const struct layout_source *s,
                                   const struct safetensor *t, vecmill_err *err)
 {
@@ -239,7 +239,7 @@ static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
 {
     struct layout_config head;
     memset(&head, 0,
-           sizeof head); /* what fills up between its fields is part of the pack's checksum */
+           sizeof head); /* the padding between its members is part of the pack's checksum */
     head.version = LAYOUT_CONFIG_VERSION;
     head.bytes = sizeof head;
     head.total = c->layout.total;
@@ -262,8 +262,8 @@ static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
     return pack_end(c->out, err);
 }
 
-/* Floats of the largest product's matrix, or of a chunk; bytes that it takes packed, at most: no layout
- * fills up inputs or outputs beyond multiples of 64. */
+/* Floats of the largest product's matrix, or of a chunk; and the most bytes that it takes packed:
+ * no layout pads inputs or outputs beyond multiples of 64. */
 static void buffer_sizes(const struct model_config *m, size_t *floats_n, size_t *packed_most)
 {
     *floats_n = CHUNK_FLOATS;
@@ -298,8 +298,8 @@ static vecmill_status take_buffers(struct compiler *c, vecmill_err *err)
 
 /* ---- the folder ---- */
 
-/* Reads configuration and header, and checks each against the other. Pair: close_folder, also when this
- * failed half way. */
+/* Reads configuration and header, and checks each against the other. Pair: close_folder, also after
+ * a failure. */
 static vecmill_status open_folder(const char *dir, enum kern_precision precision,
                                   struct compiler *c, vecmill_err *err)
 {
@@ -337,7 +337,7 @@ vecmill_status model_config_of_folder(const char *dir, enum kern_precision preci
     return status;
 }
 
-/* What small blocks leave unused beside each step. */
+/* What small blocks leave unused at each step. */
 #define BESIDE_BYTES (128u << 10)
 
 vecmill_status model_compile_most(const char *dir, size_t *bytes, vecmill_err *err)

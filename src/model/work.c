@@ -1,4 +1,4 @@
-/* work: see work.h. Everything that a pass writes is one of these pieces. */
+/* work: every piece of memory that a pass writes. */
 #include "work.h"
 
 #include "layout.h"

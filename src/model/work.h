@@ -15,8 +15,9 @@ struct work {
     } * own; /* [threads] */
 };
 
-/* Rows of a block that products and row-wise operations go through together, at most. What a block writes
- * is to be in the second cache when it is read: 96 rows of an intermediate 1536 are 0.6 MB. */
+/* Most rows of a block that goes through products and row-wise operations together. What a block
+ * writes should still be in the second-level cache when it is read: 96 rows of an intermediate 1536
+ * are 0.6 MB. */
 #define WORK_BLOCK_ROWS 96u
 
 /* Takes the pieces from an arena, or counts them. */
