@@ -1,13 +1,13 @@
 /* text: characters to token ids.
  *
- * The BERT tokenizer: cleaning, spaces around CJK, accents, lower case, splitting at white space and
- * punctuation, WordPiece, added and special tokens, template, truncation; the ids that PyPI
- * `tokenizers` gives, for any bytes.
+ * The BERT tokenizer: cleaning, spaces around CJK, accents, lower case, splitting at white space
+ * and punctuation, WordPiece, added and special tokens, template, truncation. It gives the ids of
+ * PyPI `tokenizers`, for any bytes.
  *
  * A tokenizer is compiled once from its files into a section (flat bytes, position-independent) and
- * then used in place from mapped memory. Promises: encoding allocates nothing, keeps no state, takes
- * time linear in the text and no memory beyond the caller's, whatever the document's length; the
- * section is checked as hostile bytes when it is opened. Does not know: models, packs, vectors. */
+ * then used in place from mapped memory. Encoding allocates nothing, keeps no state, and takes time
+ * linear in the text and no memory beyond the caller's, whatever the document's length. The section
+ * is checked as untrusted bytes when it is opened. Does not know models, packs or vectors. */
 #ifndef TEXT_H
 #define TEXT_H
 
@@ -22,15 +22,16 @@
 #define TEXT_VALUES_MAX      (2u << 20)  /* JSON values of tokenizer.json */
 #define TEXT_TOKEN_BYTES_MAX 512u        /* bytes of one token */
 #define TEXT_ADDED_MAX       1024u       /* added tokens */
-#define TEXT_WORD_CHARS_MAX  1024u       /* most that max_input_chars_per_word may say */
-#define TEXT_SPECIALS_MAX    16u         /* special tokens the template adds to one document */
+#define TEXT_WORD_CHARS_MAX  1024u       /* the most that max_input_chars_per_word may be */
+#define TEXT_SPECIALS_MAX    16u         /* special tokens that the template adds to one document */
 #define TEXT_SECTION_MAX     (256u << 20)
 
-/* Compiles the tokenizer of a folder in Hugging Face layout: tokenizer.json, or vocab.txt alone (then
- * with do_lower_case, tokenize_chinese_chars and strip_accents of tokenizer_config.json if it is there,
- * as transformers' BertTokenizer reads them). The section is appended to `section` (a buf with most =
- * TEXT_SECTION_MAX). E_MODEL: a file is missing or invalid, or holds something not understood; the
- * message names file and field. Truncation and padding in the file are understood and not used. */
+/* Compiles the tokenizer of a folder in Hugging Face layout: tokenizer.json, or vocab.txt alone
+ * (then with do_lower_case, tokenize_chinese_chars and strip_accents of tokenizer_config.json if
+ * that is there, as transformers' BertTokenizer reads them). The section is appended to `section`
+ * (a buf with most = TEXT_SECTION_MAX). E_MODEL: a file is missing or invalid, or has something not
+ * understood; the message names file and field. Truncation and padding in the file are understood
+ * and not used. */
 vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *err);
 
 /* The most memory that text_compile holds at one time, its section included, by the sizes of the files
@@ -50,14 +51,15 @@ struct text_files {
 vecmill_status text_compile_bytes(const struct text_files *files, struct buf *section,
                                   vecmill_err *err);
 
-/* A view of a compiled section, which the caller keeps mapped and unchanged. Placed by the caller. */
+/* A view of a compiled section, which the caller keeps mapped and unchanged. The caller's
+ * struct. */
 struct text {
     const unsigned char *section;
     size_t bytes;
     uint32_t vocab_size; /* largest id + 1 */
     uint32_t n_specials; /* tokens that the template adds to a document ... */
-    uint32_t n_before;   /* ... so many of them in front */
-    /* inside, private to text: the section's numbers, checked by text_open */
+    uint32_t n_before;   /* ... of these, before the text */
+    /* private to text: the section's numbers, checked by text_open */
     uint32_t private_[32];
 };
 vecmill_status text_open(const void *section, size_t bytes, struct text *text, vecmill_err *err);
@@ -70,52 +72,51 @@ struct text_result {
 
 /* Encodes one document into ids[max_tokens]: the template's special tokens around as many of the
  * text's first tokens as fit. max_tokens > n_specials (asserted). Stops reading once the result is
- * certain (replaced_bytes then counts what was read). Cannot fail. */
+ * certain (replaced_bytes then counts only what was read). Cannot fail. */
 void text_encode(const struct text *text, const char *data, size_t bytes, uint32_t max_tokens,
                  int32_t *ids, struct text_result *result);
 
 /* ---- the tokens of one text, a few at a time ----
  *
- * text_encode's tokens are the first of these. The text is read once, left to right, and no further
- * than the token behind those asked for; a call may end inside a word and the next goes on there, so
- * that the ids do not depend on how many are asked for at a time. What is kept between calls does not
- * grow with the text. Special tokens are the caller's to add (text_enclose). Cannot fail. */
+ * The first of these tokens are those of text_encode. The text is read once, left to right, and no
+ * further than one token after those asked for. A call may end inside a word and the next continues
+ * there, so the ids do not depend on how many are asked for at a time. What is kept between calls
+ * does not grow with the text. The caller adds special tokens (text_enclose). Cannot fail. */
 struct text_stream;
 
-/* Bytes that a stream takes; the same for every text. */
+/* Size of a stream, the same for every text. */
 size_t text_stream_bytes(void);
 
-/* A stream at the start of a text, in memory of the caller's (text_stream_bytes, aligned to 64), which
- * holds it until it is used for something else; there is nothing to close. text and data are borrowed
- * as long. */
+/* A stream at the start of a text, in the caller's memory (text_stream_bytes, aligned to 64), which
+ * must stay until the last call; there is nothing to close. text and data are borrowed as long. */
 struct text_stream *text_stream_begin(void *memory, const struct text *text, const char *data,
                                       size_t bytes);
 
-/* The next tokens: returns how many were written to ids[max], fewer than max only where the text ends.
- * *more: whether another token follows, so that the end is known without a further call. max may be
- * 0. */
+/* Writes the next tokens to ids[max] and returns their number, less than max only at the end of the
+ * text. *more: whether another token follows, so the end is known without a further call. max may
+ * be 0. */
 uint32_t text_stream_next(struct text_stream *stream, int32_t *ids, uint32_t max, bool *more);
 
 /* Bytes of invalid UTF-8 in what was read so far. */
 uint64_t text_stream_replaced(const struct text_stream *stream);
 
-/* Puts the template's special tokens around n tokens of a text, which stand at ids[n_before]; n may be
- * 0. Returns how many there are now: n + n_specials, from ids[0]. */
+/* Puts the template's special tokens around n tokens of a text, which are at ids[n_before]; n may
+ * be 0. Returns the new number, n + n_specials, counted from ids[0]. */
 uint32_t text_enclose(const struct text *text, int32_t *ids, uint32_t n);
 
-/* ---- all tokens of a text, each with its place in it ---- */
+/* ---- all tokens of a text, each with its position ---- */
 
 struct text_piece {
     int32_t id;
-    uint32_t word;       /* of the text, counted from 0: pieces of one word have one number */
+    uint32_t word;       /* of the text, counted from 0; pieces of one word have the same number */
     uint32_t start, end; /* bytes of the text that it was made of */
 };
 
 /* Bytes of working memory of text_pieces. */
 size_t text_pieces_bytes(void);
 
-/* Hands the tokens that a stream gives, of a text of less than 4 GiB, to `keep` one by one; returns how many
- * there were. memory: text_pieces_bytes, aligned to 64. Cannot fail. */
+/* Passes the tokens that a stream gives, of a text of less than 4 GiB, to `keep` one by one and
+ * returns their number. memory: text_pieces_bytes, aligned to 64. Cannot fail. */
 size_t text_pieces(void *memory, const struct text *text, const char *data, size_t bytes,
                    void (*keep)(void *context, const struct text_piece *piece), void *context);
 

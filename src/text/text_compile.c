@@ -32,7 +32,7 @@ static size_t section_plan(bool is_json, size_t file_bytes)
     return num_min(n, TEXT_SECTION_MAX);
 }
 
-/* Token texts that end in the section, tries, tables: everything behind the head. */
+/* What a section has after its head: tries, tables, token texts. */
 struct compiler {
     const struct spec *spec;
     struct buf *out;
@@ -42,10 +42,10 @@ struct compiler {
     unsigned char ascii[SECTION_ASCII][2];
     unsigned char first[2][32];
     struct trie_key *keys; /* [TEXT_ADDED_MAX]: added tokens of one kind */
-    struct buf normalized; /* texts of added tokens as they are matched */
+    struct buf normalized; /* texts of added tokens in the form in which they are matched */
 };
 
-/* Where the next table begins, aligned. */
+/* Begins the next table, aligned. */
 static vecmill_status begin_table(struct compiler *c, enum section_word word, vecmill_err *err)
 {
     static const char zeros[SECTION_ALIGN];
@@ -61,8 +61,8 @@ static vecmill_status add_pair(struct compiler *c, uint32_t a, uint32_t b, vecmi
     return buf_add(c->out, pair, sizeof pair, err);
 }
 
-/* The trie of words. Pieces that continue a word are those that begin with the prefix: their node is
- * reached by walking the prefix, so one trie holds both. */
+/* The trie of words. A piece that continues a word begins with the prefix: walking the prefix leads
+ * to its node, so one trie holds both kinds. */
 static vecmill_status add_words(struct compiler *c, vecmill_err *err)
 {
     const struct spec *s = c->spec;
@@ -75,7 +75,7 @@ static vecmill_status add_words(struct compiler *c, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* An added token's text as the normalizer leaves it, appended to c->normalized. */
+/* Appends an added token's text, normalized, to c->normalized. */
 static vecmill_status normalize(struct compiler *c, const struct spec_added *a, bool *spaced,
                                 vecmill_err *err)
 {
@@ -93,7 +93,7 @@ static vecmill_status normalize(struct compiler *c, const struct spec_added *a, 
     return VECMILL_OK;
 }
 
-/* One of the two tries of added tokens. Texts are equal when normalizing made them so. */
+/* One of the two tries of added tokens. Two texts may be equal after normalization. */
 static vecmill_status add_added_trie(struct compiler *c, bool normalized, vecmill_err *err)
 {
     const struct spec *s = c->spec;
@@ -128,7 +128,7 @@ static vecmill_status add_added_trie(struct compiler *c, bool normalized, vecmil
         c->keys[n++] = key;
     }
     size_t at = 0;
-    for (size_t i = 0; i < n && normalized; i++) { /* the buffer has stopped moving */
+    for (size_t i = 0; i < n && normalized; i++) { /* the buffer does not move any more */
         c->keys[i].text = c->normalized.data + at;
         at += c->keys[i].bytes;
     }
@@ -150,7 +150,7 @@ static vecmill_status add_added_trie(struct compiler *c, bool normalized, vecmil
                       &c->words[normalized ? SECTION_NORMALIZED_UNITS : SECTION_RAW_UNITS], err);
 }
 
-/* Tokens by id, holes where there is none. */
+/* Tokens by id, with holes for unused ids. */
 static void order_by_id(const struct compiler *c, struct trie_key *keys)
 {
     const struct spec *s = c->spec;
@@ -193,7 +193,7 @@ static vecmill_status add_texts(struct compiler *c, vecmill_err *err)
     return status;
 }
 
-/* What each ASCII byte does, worked out by the normalizer itself. */
+/* What each ASCII byte does, computed by the normalizer itself. */
 static void fill_ascii(struct compiler *c)
 {
     for (unsigned char byte = 0; byte < SECTION_ASCII; byte++) {
@@ -217,7 +217,7 @@ static void fill_ascii(struct compiler *c)
     }
 }
 
-/* The head, over the room that was left for it. */
+/* Writes the head into the room left for it. */
 static void write_head(const struct compiler *c)
 {
     char *head = c->out->data + c->start;
@@ -350,7 +350,7 @@ vecmill_status text_compile_bytes(const struct text_files *files, struct buf *se
     return compile_files(files, NULL, section, err);
 }
 
-/* A file of the folder into b; *is_there tells whether there is one. */
+/* Reads a file of the folder into b; *is_there: whether there is one. */
 static vecmill_status read_file(const char *dir, const char *name, struct buf *b, bool *is_there,
                                 vecmill_err *err)
 {

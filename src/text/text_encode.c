@@ -1,48 +1,48 @@
 /* text_encode: a text to ids, all at once or a few at a time.
  *
- * The text is read once, left to right: regions between added tokens are normalized code point by
- * code point, gathered into words, and each word is cut into the longest known pieces. A word that is
- * too long is counted, not kept. Everything that a later call needs is in the stream: when a token
- * does not fit, what was read and not given out is the rest of one word, and perhaps the punctuation
- * mark that ended it; an added token is not read before there is room for it. */
+ * The text is read once, left to right. Regions between added tokens are normalized code point by
+ * code point and gathered into words, and each word is cut into the longest known pieces. A word
+ * that is too long is counted, not kept. Everything that a later call needs is in the stream: when
+ * a token does not fit, what was read and not given out is the rest of one word, and possibly the
+ * punctuation mark that ended it. An added token is not read before there is room for it. */
 #include "text_normalize.h"
 
 #include <assert.h>
 
-/* Where normalized text is matched against added tokens. */
+/* State of matching normalized text against added tokens. */
 struct match_state {
-    uint32_t previous; /* normalized code point before, NORM_NO_CHAR at the region's start */
+    uint32_t previous; /* the normalized code point before, NORM_NO_CHAR at the region's start */
     uint64_t n_read;   /* normalized code points of the region so far */
-    uint64_t blocked;  /* no added token begins before this many: a match over it was refused */
+    uint64_t blocked;  /* no added token begins before this one: a match over it was refused */
 };
 
-/* Who is given tokens with their places, and the places of what is gathered. */
+/* The receiver of tokens with positions, and the positions of the word being gathered. */
 struct record {
     void (*keep)(void *context, const struct text_piece *piece);
     void *context;
     size_t n;
     uint32_t n_words;
-    uint32_t start, end; /* of the character that is taken */
+    uint32_t start, end; /* of the current character */
     struct {
         uint32_t start, end;
-    } chars[TEXT_WORD_CHARS_MAX]; /* of the word that is gathered */
+    } chars[TEXT_WORD_CHARS_MAX]; /* of the word being gathered */
     uint32_t word_start, word_end;
 };
 
 struct text_stream {
-    struct record *record; /* NULL: ids alone */
+    struct record *record; /* NULL: ids only */
     struct section_view view;
     struct norm_source source;
-    struct norm_cursor at; /* in the region that is being read */
+    struct norm_cursor at; /* in the current region */
     struct match_state match;
 
     int32_t *ids; /* of this call */
     uint32_t n, most;
     bool full; /* a token did not fit: nothing more is read */
 
-    bool rest, rest_known; /* of an ended word not all is given out: from word[rest_at] on */
+    bool rest, rest_known; /* an ended word is partly given out: from word[rest_at] on it is not */
     uint32_t rest_at;
-    uint32_t mark; /* punctuation that ended it, to be taken next; NORM_NO_CHAR: none */
+    uint32_t mark; /* punctuation that ended it, taken next; NORM_NO_CHAR: none */
     uint32_t word_bytes, word_chars;
     unsigned char word[TEXT_WORD_CHARS_MAX * 4];
 };
@@ -92,7 +92,7 @@ static void keep_piece(struct record *r, uint32_t id, uint32_t start, uint32_t e
     r->n++;
 }
 
-/* The ended word's pieces; one that is unknown is one piece. */
+/* Records the ended word's pieces; an unknown word is one piece. */
 static void keep_word(struct text_stream *s, bool known)
 {
     struct record *r = s->record;
@@ -102,7 +102,8 @@ static void keep_word(struct text_stream *s, bool known)
         const uint32_t first = i, behind = at + piece_at(s, at, &id);
         for (; at < behind; at++)
             i += (s->word[at] & 0xC0) != 0x80;
-        /* A piece that is no whole character, which only a section that lies has, is the one before. */
+        /* A piece that is not a whole character, which only a corrupt section has, is the one
+         * before. */
         const uint32_t last = i > first ? i - 1 : (first > 0 ? first - 1 : 0);
         keep_piece(r, id, r->chars[i > first ? first : last].start, r->chars[last].end);
     }
@@ -111,11 +112,12 @@ static void keep_word(struct text_stream *s, bool known)
     s->word_bytes = s->word_chars = 0;
 }
 
-/* Of a word, kept while it is cut; words are some five. What has more is cut twice: a stack may be small. */
+/* Pieces of a word that are kept while it is cut; words have about five. A word with more is cut
+ * twice: a stack may be small. */
 #define WORD_PIECES 128u
 
-/* Ends the word gathered so far: its pieces, or one unknown token. A word is unknown as a whole, and
- * that shows only at its last piece, so pieces are given out once all are known. */
+/* Ends the word gathered so far: its pieces, or one unknown token. Whether a word is unknown as a
+ * whole shows only at its last piece, so pieces are given out once all are known. */
 static void end_word(struct text_stream *s)
 {
     if (s->word_chars == 0) return;
@@ -139,7 +141,7 @@ static void end_word(struct text_stream *s)
         s->rest = true;
         s->rest_known = known;
         s->rest_at = 0;
-        give_rest(s); /* cuts anew what it gives out, so that the place in the word is known */
+        give_rest(s); /* cuts again while giving out, so that the position in the word is known */
         return;
     }
     for (uint32_t i = 0; i < n; i++)
@@ -147,7 +149,7 @@ static void end_word(struct text_stream *s)
     s->word_bytes = s->word_chars = 0;
 }
 
-/* The word's next character comes from here in the text. */
+/* Records where in the text the word's next character comes from. */
 static void note_place(struct text_stream *s)
 {
     struct record *r = s->record;
@@ -167,7 +169,7 @@ static void add_to_word(struct text_stream *s, uint32_t cp)
         s->word_bytes += (uint32_t)utf8_put(cp, s->word + s->word_bytes);
 }
 
-/* BertPreTokenizer: white space separates, punctuation stands alone. */
+/* BertPreTokenizer: white space separates, punctuation is a word by itself. */
 static void take(struct text_stream *s, uint32_t cp)
 {
     if (unicode_space(cp)) {
@@ -185,7 +187,7 @@ static void take(struct text_stream *s, uint32_t cp)
     }
 }
 
-/* A stretch of ASCII that begins no added token, straight from the section's table. */
+/* A run of ASCII in which no added token begins, directly from the section's table. */
 static void take_ascii(struct text_stream *s)
 {
     struct raw_cursor *raw = &s->at.next.raw;
@@ -224,8 +226,8 @@ static void give_added(struct text_stream *s, const unsigned char *pair, size_t 
     }
 }
 
-/* An added token on normalized text at the cursor: gives it out and moves the cursor behind it. Where
- * it does not fit the cursor stays, so that it is found again. */
+/* An added token on normalized text at the cursor: gives it out and moves the cursor past it. If
+ * there is no room the cursor stays, so that it is found again. */
 static bool take_normalized(struct text_stream *s)
 {
     struct norm_cursor *c = &s->at;
@@ -340,7 +342,7 @@ uint32_t text_stream_next(struct text_stream *s, int32_t *ids, uint32_t max, boo
         take_region(s);
         struct raw_cursor raw = s->at.next.raw;
         if (s->full || !norm_match_raw(&s->source, &raw, &match)) break;
-        s->full = s->n == s->most; /* then it is found here again */
+        s->full = s->n == s->most; /* it will be found here again */
         if (s->full) break;
         give_added(s, s->view.raw.added + (size_t)8 * match.index, raw.pos, match.end);
         raw.pos = match.end;
@@ -356,7 +358,7 @@ uint64_t text_stream_replaced(const struct text_stream *s)
     return s->source.replaced;
 }
 
-/* ---- with their places ---- */
+/* ---- with positions ---- */
 
 struct places {
     struct text_stream stream;
@@ -378,7 +380,7 @@ size_t text_pieces(void *memory, const struct text *text, const char *data, size
     p->record = (struct record){.keep = keep, .context = context};
     p->stream.record = &p->record;
     (void)text_stream_next(&p->stream, NULL, UINT32_MAX,
-                           &more); /* room enough: it ends with the text */
+                           &more); /* enough room: it ends with the text */
     return p->record.n;
 }
 

@@ -22,7 +22,7 @@ void norm_begin(struct norm_cursor *c, const struct raw_cursor *raw)
     c->i = c->n = 0;
 }
 
-/* Decodes the character at pos; bad bytes are counted the first time they are read. */
+/* Decodes the character at pos; invalid bytes are counted the first time they are read. */
 static size_t decode(struct norm_source *s, size_t pos, uint32_t *cp)
 {
     if (s->data[pos] < 0x80) {
@@ -38,7 +38,7 @@ static size_t decode(struct norm_source *s, size_t pos, uint32_t *cp)
     return n;
 }
 
-/* Where cp's bytes lead in a trie. */
+/* The node that cp's bytes lead to in a trie. */
 static uint32_t step_character(const struct trie *t, uint32_t node, uint32_t cp)
 {
     unsigned char bytes[4];
@@ -48,7 +48,7 @@ static uint32_t step_character(const struct trie *t, uint32_t node, uint32_t cp)
     return node;
 }
 
-/* The longest added token at the cursor, whatever stands beside it. */
+/* The longest added token at the cursor, whatever its neighbours. */
 static bool longest_match(struct norm_source *s, const struct raw_cursor *at,
                           struct norm_match *match)
 {
@@ -137,7 +137,7 @@ static bool decomposed_next(struct norm_source *s, struct decomposed_cursor *c, 
     return true;
 }
 
-/* Reads the run of non-starters that begins at `begin`, once for all cursors that ask. */
+/* Reads the run of non-starters that begins at `begin`, once for all cursors. */
 static const struct norm_run *read_run(struct norm_source *s, const struct decomposed_cursor *begin)
 {
     uint8_t left = (uint8_t)(begin->n - begin->i);

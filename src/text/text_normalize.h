@@ -2,11 +2,11 @@
  *
  * BertNormalizer's order: clean_text, spaces around Chinese characters, canonical decomposition and
  * reordering with the marks dropped, lower case. Reading stops where an added token matches the raw
- * text. A cursor is a plain value: a copy looks ahead without disturbing the original.
+ * text. A cursor is a plain value: a copy can look ahead without disturbing the original.
  *
- * Reordering sorts each run of non-starters by class, stably; a run has no longest length. Dropping
- * marks commutes with a stable sort, so only what survives is sorted, and that is done without
- * storing it: the run is read once for each class that survives in it. */
+ * Reordering sorts each run of non-starters by class, stably; a run may be of any length. Dropping
+ * marks commutes with a stable sort, so only what survives is sorted, and nothing is stored for it:
+ * the run is read once for each class that survives in it. */
 #ifndef TEXT_NORMALIZE_H
 #define TEXT_NORMALIZE_H
 
@@ -16,7 +16,7 @@
 #define NORM_NO_CHAR UINT32_MAX
 #define NORM_CLASSES 256u
 
-/* Where the raw text is read. */
+/* A position in the raw text. */
 struct raw_cursor {
     size_t pos;
     size_t start;      /* of the character before pos, once one was read */
@@ -24,7 +24,7 @@ struct raw_cursor {
     uint32_t previous; /* code point before pos, NORM_NO_CHAR at the start */
 };
 
-/* Where the cleaned, spaced and decomposed text is read. */
+/* A position in the cleaned, spaced and decomposed text. */
 struct decomposed_cursor {
     struct raw_cursor raw;
     uint8_t i, n; /* queue[i] .. queue[n - 1] are still to be read */
@@ -38,7 +38,7 @@ struct norm_run {
 };
 
 struct norm_cursor {
-    struct decomposed_cursor next;        /* outside a run: what comes next */
+    struct decomposed_cursor next;        /* outside a run: the next position */
     unsigned class;                       /* inside a run: the class being read; 0: outside */
     struct decomposed_cursor begin, scan; /* of the run */
     struct norm_run run;
@@ -52,17 +52,17 @@ struct norm_source {
     size_t bytes;
     uint32_t flags;
     const struct added_set *raw; /* NULL: no added token on the raw text */
-    uint64_t replaced;           /* bad bytes read so far */
-    size_t counted;              /* bad bytes before here are in `replaced` */
-    size_t memo_pos;             /* a run that began here was read already ... */
+    uint64_t replaced;           /* invalid bytes read so far */
+    size_t counted;              /* invalid bytes before here are in `replaced` */
+    size_t memo_pos;             /* a run that began here was already read, */
     uint8_t memo_i;
-    struct norm_run memo; /* ... and this was found; SIZE_MAX: none yet */
+    struct norm_run memo; /* with this result; SIZE_MAX: none yet */
 };
 
 /* An added token found in the text. */
 struct norm_match {
     uint32_t index; /* into the set's `added` */
-    size_t end;     /* raw text: offset behind it */
+    size_t end;     /* offset after it in the raw text */
     uint32_t last;  /* its last code point */
 };
 
@@ -73,19 +73,19 @@ void norm_source_init(struct norm_source *s, const void *data, size_t bytes, uin
 void norm_begin(struct norm_cursor *c, const struct raw_cursor *raw);
 
 /* The next normalized code point; false at the end of the text or before an added token, where
- * c->next.raw stands then. */
+ * c->next.raw then is. */
 bool norm_next(struct norm_source *s, struct norm_cursor *c, uint32_t *cp);
 
-/* The added token that the raw text has at the cursor, with single_word looked at. */
+/* The added token that the raw text has at the cursor, with single_word respected. */
 bool norm_match_raw(struct norm_source *s, const struct raw_cursor *at, struct norm_match *match);
 
-/* True when nothing is pending, so that the next code point comes straight from c->next.raw. */
+/* Whether nothing is pending, so that the next code point comes directly from c->next.raw. */
 static inline bool norm_is_plain(const struct norm_cursor *c)
 {
     return c->class == 0 && c->i == c->n && c->next.i == c->next.n;
 }
 
-/* Where the code point that norm_next gave comes from in the text. */
+/* Where in the text the code point that norm_next returned comes from. */
 static inline const struct raw_cursor *norm_origin(const struct norm_cursor *c)
 {
     return c->class ? &c->scan.raw : &c->next.raw;

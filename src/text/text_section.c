@@ -1,4 +1,4 @@
-/* text_section: opening a compiled tokenizer, trusting none of its bytes. */
+/* text_section: opens a compiled tokenizer, trusting none of its bytes. */
 #include "text_section.h"
 
 _Static_assert(SECTION_WORDS <= sizeof(((struct text *)0)->private_) / sizeof(uint32_t),
@@ -32,7 +32,7 @@ static vecmill_status check_trie(const struct text *t, const char *what, uint32_
     return VECMILL_OK;
 }
 
-/* The numbers of the head that do not point anywhere. */
+/* Checks the numbers of the head that are not offsets. */
 static vecmill_status check_numbers(const struct text *t, const uint32_t *w, vecmill_err *err)
 {
     uint32_t vocab = w[SECTION_VOCAB_SIZE];
@@ -64,7 +64,7 @@ static vecmill_status check_numbers(const struct text *t, const uint32_t *w, vec
     return VECMILL_OK;
 }
 
-/* The tables of added tokens and of token texts. */
+/* Checks the tables of added tokens and of token texts. */
 static vecmill_status check_tables(const struct text *t, const uint32_t *w, vecmill_err *err)
 {
     uint32_t vocab = w[SECTION_VOCAB_SIZE];

@@ -1,6 +1,6 @@
 /* text_section: the compiled tokenizer as bytes, and a view of them.
  *
- * Layout, little-endian words, offsets from the start of the section, sizes in the words named:
+ * Layout: little-endian words, offsets from the start of the section, sizes in the named words:
  *      0  magic "VMTX"                  4  SECTION_VERSION
  *      8  bytes of the whole section   12  SECTION_WORDS words: enum section_word
  *   then  special ids of the template, those before the text first: TEXT_SPECIALS_MAX words
@@ -10,7 +10,7 @@
  *         added: pairs of words { id, flags }, the values of the tries raw and normalized
  *         tokens: for each id a pair of words { offset in blob, bytes }; bytes SECTION_HOLE: no token
  *         blob: the tokens' bytes
- * Everything in it is checked by text_open before it is used. */
+ * text_open checks everything before it is used. */
 #ifndef TEXT_SECTION_H
 #define TEXT_SECTION_H
 

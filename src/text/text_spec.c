@@ -1,9 +1,9 @@
-/* text_spec: what both readers need, and the rules that every tokenizer has to keep. */
+/* text_spec: what both readers need, and the rules for every tokenizer. */
 #include "text_spec.h"
 
 #include <stdlib.h>
 
-#define QUOTED_BYTES 24u /* of a token that a message shows; quoting makes six of one at most */
+#define QUOTED_BYTES 24u /* of a token that a message shows; quoting makes one at most six */
 
 vecmill_status spec_init(struct spec *s, const char *file, uint32_t tokens_plan, size_t n,
                          vecmill_err *err)
@@ -34,7 +34,7 @@ void spec_done(struct spec *s)
     s->texts = NULL;
 }
 
-/* Moves one text to *at, and *at behind it. */
+/* Moves one text to *at, and *at past it. */
 static const char *keep(const char *text, size_t bytes, char **at)
 {
     char *copy = *at;
@@ -128,7 +128,7 @@ vecmill_status spec_index(struct spec *s, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* The id of a text in the vocabulary alone. */
+/* The id of a text in the vocabulary, without added tokens. */
 static bool find_token(const struct spec *s, const char *text, size_t bytes, uint32_t *id)
 {
     size_t low = 0, high = s->n_tokens;

@@ -1,10 +1,11 @@
 /* text_spec: a tokenizer as its files describe it, before it is compiled.
  *
- * Texts are borrowed from the files' bytes or their parsed JSON, which live as long as the spec, or until
- * spec_keep_texts.
+ * Texts are borrowed from the files' bytes or their parsed JSON, which live as long as the spec, or
+ * until spec_keep_texts.
  *
- * Memory is planned from the size of the file alone, and what needs more is refused by the plan's name:
- * a token takes bytes of file, at least so many on average, since no two are alike. */
+ * Memory is planned from the size of the file alone. What needs more is refused, and the message
+ * names the plan. The plan relies on each token taking a least number of bytes of the file on
+ * average, since no two are alike. */
 #ifndef TEXT_SPEC_H
 #define TEXT_SPEC_H
 
@@ -12,14 +13,14 @@
 
 #define SPEC_QUOTE_BYTES 160u
 
-/* Bytes of file that a token takes at the least, but for the first 1,024. tokenizer.json: of 10,000 tokens
- * most have a key of three letters and an id of four digits, `"abc":1234,`, and of fewer or more the
- * average is 9.4 or above; vocab.txt: a line of two bytes and its end. */
+/* The least bytes of file for a token, except for the first 1,024. tokenizer.json: of 10,000 tokens
+ * most have a key of three letters and an id of four digits, `"abc":1234,`; for fewer or more the
+ * average is at least 9.4. vocab.txt: a line of two bytes and its end. */
 #define SPEC_JSON_TOKEN_BYTES  9u
 #define SPEC_VOCAB_TOKEN_BYTES 3u
 #define SPEC_TOKENS_BASE       1024u
 
-/* Tokens, and ids with those that no token has, that a file of this size may hold. */
+/* The most tokens, and ids including unused ones, for a file of this size. */
 static inline uint32_t spec_tokens_plan(bool is_json, size_t file_bytes)
 {
     const size_t n =
@@ -35,7 +36,7 @@ struct spec_added {
 };
 
 struct spec {
-    const char *file;        /* said in messages */
+    const char *file;        /* for messages */
     uint32_t tokens_plan;    /* spec_tokens_plan of it */
     char *texts;             /* of spec_keep_texts */
     struct trie_key *tokens; /* value: id; sorted by spec_index */
@@ -68,22 +69,22 @@ vecmill_status spec_index(struct spec *s, vecmill_err *err);
 /* The id of a text among the tokens or added tokens. */
 bool spec_find(const struct spec *s, const char *text, size_t bytes, uint32_t *id);
 
-/* As spec_find; `what` names who asks. */
+/* As spec_find; on failure the message says that `what` needs it. */
 vecmill_status spec_need(const struct spec *s, const char *what, const char *text, size_t bytes,
                          uint32_t *id, vecmill_err *err);
 
-/* One more added token. Its id is the vocabulary's, or else the next behind it, as the reference
- * counts; `claimed` is what the file says (negative: nothing) and has to agree. */
+/* Adds an added token. Its id is the vocabulary's, or else the next one after that, as in the
+ * reference. `claimed` is the id in the file (negative: none) and must agree. */
 vecmill_status spec_add_added(struct spec *s, const struct spec_added *added, int64_t claimed,
                               vecmill_err *err);
 
 /* One more special token of the template. */
 vecmill_status spec_add_special(struct spec *s, uint32_t id, bool after, vecmill_err *err);
 
-/* A token's text for a message: quoted, control characters escaped, cut when long. Returns out. */
+/* A token's text for a message: quoted, control characters escaped, a long one cut. Returns out. */
 const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOTE_BYTES]);
 
-/* The readers, which fill a fresh spec. */
+/* The readers, which fill a new spec. */
 vecmill_status spec_from_json(const json_t *root, size_t file_bytes, struct spec *s,
                               vecmill_err *err);
 vecmill_status spec_from_vocab(const char *vocab, size_t bytes, const json_t *config,

@@ -21,7 +21,7 @@ struct pending {
 
 struct builder {
     const struct trie_key *keys;
-    struct buf *out; /* units are placed where they stay */
+    struct buf *out; /* units are written in their final place */
     size_t start;    /* of the first in out */
     struct buf stack;
     uint32_t search; /* first unit worth trying */
@@ -58,7 +58,7 @@ static uint32_t count_units(const struct builder *b)
     return (uint32_t)((b->out->bytes - b->start) / sizeof(struct unit));
 }
 
-/* Free units up to and with index `last`. */
+/* Adds free units up to and including index `last`. */
 static vecmill_status grow(struct builder *b, uint32_t last, vecmill_err *err)
 {
     const struct unit empty = {.base = 0, .check = TRIE_NONE, .value = TRIE_NONE};
@@ -72,12 +72,12 @@ static unsigned char byte_at(const struct builder *b, uint32_t key, uint32_t dep
     return (unsigned char)b->keys[key].text[depth];
 }
 
-/* A base at which all of n labels fall on free units; labels ascend. */
+/* A base for which all n labels are free units; labels ascend. */
 static vecmill_status find_base(struct builder *b, const unsigned char *labels, unsigned n,
                                 uint32_t *base, vecmill_err *err)
 {
     uint32_t used = 0, start = b->search;
-    if (start <= labels[0]) start = labels[0] + 1u; /* a base is never 0: the root is no child */
+    if (start <= labels[0]) start = labels[0] + 1u; /* a base is never 0: the root is not a child */
     for (uint32_t at = start;; at++) {
         VM_TRY(grow(b, at + FAN, err));
         if (unit_at(b, at)->check != TRIE_NONE) {

@@ -1,9 +1,9 @@
 /* text_trie: a set of byte strings with values, in flat bytes that are used in place.
  *
  * A double array (Aoe, "An Efficient Digital Search Algorithm by Using a Double-Array Structure",
- * 1989): the child of node s over byte b is unit base[s] + b, if that unit's check says s. A step
- * costs one unit and no comparison of strings; a longest match is one walk. Units are three
- * little-endian words { base, check, value }; trie_check proves once that no step leaves them. */
+ * 1989): the child of node s over byte b is unit base[s] + b, if that unit's check is s. A step
+ * reads one unit and compares no strings; a longest match is one walk. Units are three
+ * little-endian words { base, check, value }. trie_check proves once that no step leaves them. */
 #ifndef TEXT_TRIE_H
 #define TEXT_TRIE_H
 
@@ -19,7 +19,7 @@
 
 struct trie {
     const unsigned char *units; /* borrowed; any alignment */
-    uint32_t n_units;           /* 0: an empty set, in which nothing may be looked up */
+    uint32_t n_units;           /* 0: an empty set, in which nothing may be searched */
 };
 
 struct trie_key {
@@ -51,11 +51,11 @@ static inline uint32_t trie_value(const struct trie *t, uint32_t node)
 /* The node that a string leads to, or TRIE_NONE. */
 uint32_t trie_walk(const struct trie *t, const char *text, size_t bytes);
 
-/* Sorts keys by their bytes; afterwards equal keys lie side by side. */
+/* Sorts keys by their bytes; equal keys are then adjacent. */
 void trie_sort(struct trie_key *keys, size_t n);
 
-/* Appends the units of n keys, sorted and without equals or empty ones, to `out`, whose length is a
- * multiple of 4. On failure out's content is as it was. */
+/* Appends the units of n keys, sorted, distinct and not empty, to `out`, whose length is a multiple
+ * of 4. On failure out's content is as before. */
 vecmill_status trie_build(const struct trie_key *keys, size_t n, struct buf *out, uint32_t *n_units,
                           vecmill_err *err);
 

@@ -1,5 +1,5 @@
-/* text_unicode: utf8proc first, then the exceptions. One bit for each page of 256 code points says
- * whether a page has any, so that most lookups end there. */
+/* text_unicode: utf8proc first, then the exceptions. One bit for each page of 256 code points shows
+ * whether it has any, so most lookups end there. */
 #include "text_unicode.h"
 
 #include <stddef.h>
@@ -52,7 +52,7 @@ static bool in_ranges(const struct code_range *ranges, size_t n, uint32_t cp)
 static int compare_cp(const void *key, const void *entry)
 {
     const uint32_t *a = key, *b = entry;
-    /* The analyzer loses the table on its way through bsearch. */
+    /* The analyzer loses track of the table inside bsearch. */
     /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
     return (*a > *b) - (*a < *b);
 }
