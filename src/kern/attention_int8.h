@@ -1,23 +1,25 @@
-/* attention_int8: what the variants of KERN_INT8's attention share: its numbers.
+/* attention_int8: the numbers that all variants of KERN_INT8's attention share.
  *
- * For one head of a document of at least INT8_SHORT tokens (shorter ones are computed in float, which is
- * as fast for them):
+ * For one head of a document of at least INT8_SHORT tokens (shorter ones are computed in float,
+ * which is as fast for them):
  *
- *   keys     k8[j, t] = round((k - k_mid[t]) / k_scale[t]), the column's range over the document's keys to
- *            [-127, 127]. A column's middle adds the same to all of a query's scores and falls out of
- *            softmax.
+ *   keys     k8[j, t] = round((k - k_mid[t]) / k_scale[t]), the column's range over the document's
+ *            keys to [-127, 127]. A column's middle adds the same to all of a query's scores and
+ *            cancels in softmax.
  *   queries  q8[t] = round(q[t] * k_scale[t] / q_scale), a query's largest to 127.
- *   scores   s[j] = sum of q8 * k8, exact; z[j] = round((max s - s[j]) * q_scale * log2(e) / sqrt(d) * 2048),
- *            at most 32,767: sixteen halvings, eleven bits of fraction.
- *   weights  p[j] = floor(255 * 2^(-z / 2048) + (r[j] + 1/2) / 16), r[j] the four lowest bits of j reversed:
- *            rounding that adds nearly a step in one place and nearly none in another, so that many small
- *            weights, each below half a step, keep their sum. 2^-f is a polynomial of degree 2 in integers,
- *            off by at most 0.23 % (least squares over its two coefficients, all 2,048 fractions tried).
+ *   scores   s[j] = sum of q8 * k8, exact;
+ *            z[j] = round((max s - s[j]) * q_scale * log2(e) / sqrt(d) * 2048), at most 32,767:
+ *            sixteen halvings, eleven bits of fraction.
+ *   weights  p[j] = floor(255 * 2^(-z / 2048) + (r[j] + 1/2) / 16), r[j] the four lowest bits of j
+ *            reversed. This rounding adds nearly a step in one position and nearly none in another,
+ *            so that many small weights, each below half a step, keep their sum. 2^-f is a polynomial
+ *            of degree 2 in integers, off by at most 0.23 % (least squares over its two coefficients,
+ *            all 2,048 fractions tried).
  *   values   v8 as keys, and ctx[t] = v_mid[t] + v_scale[t] * (sum of p * v8) / (sum of p).
  *
- * All sums are exact in 32 bits: len * 255 * 127 < 2^31 for 66,311 tokens, d * 127 * 255 likewise. What is
- * not finite in a key makes all of the head NaN, in a value its column, in a query (or in its product with
- * the keys' scales) its row. */
+ * All sums are exact in 32 bits: len * 255 * 127 < 2^31 for 66,311 tokens, d * 127 * 255 likewise.
+ * A value that is not finite makes NaN of the whole head if it is in a key, of its column if in a
+ * value, of its row if in a query (or in a query's product with the keys' scales). */
 #ifndef KERN_ATTENTION_INT8_H
 #define KERN_ATTENTION_INT8_H
 
@@ -37,7 +39,7 @@ struct int8_column {
     float scale, inverse, mid;
 };
 
-/* From a column's highest and lowest value, and `bad`, 0 or NaN. */
+/* From a column's highest and lowest value; `bad` is 0 or NaN. */
 static inline struct int8_column int8_column(float high, float low, float bad)
 {
     const float range = high - low;
@@ -49,7 +51,7 @@ static inline struct int8_column int8_column(float high, float low, float bad)
     };
 }
 
-/* What a query's scale is multiplied by, so that scores count in 2048ths of a halving. */
+/* Factor of a query's scale, so that scores count in 2048ths of a halving. */
 static inline float int8_unit(uint32_t d)
 {
     return 2048 * 1.44269504f / sqrtf((float)d); /* log2(e) */

@@ -1,9 +1,10 @@
 /* bf16: the number format bfloat16, and what a product in it is.
  *
- * A bfloat16 is the upper half of a float: sign, 8 bits of exponent, 7 of mantissa. The kernels multiply
- * as Intel's VDPBF16PS does (Intel SDM vol. 2C): two multiply-adds a pair of inputs, the ODD element's
- * first, each rounded once to the nearest float, ties to even; denormals are zeros, going in and coming
- * out. With the same order, float's fused multiply-add computes the same bits, since widening is exact. */
+ * A bfloat16 is the upper half of a float: sign, 8 bits of exponent, 7 of mantissa. The kernels
+ * multiply as Intel's VDPBF16PS does (Intel SDM vol. 2C): two multiply-adds for a pair of inputs,
+ * the ODD element first, each rounded once to the nearest float, ties to even; denormals are zeros,
+ * as inputs and as results. In the same order, float's fused multiply-add computes the same bits,
+ * since widening is exact. */
 #ifndef KERN_BF16_H
 #define KERN_BF16_H
 
@@ -20,7 +21,7 @@ static inline uint32_t bf16_bits(float x)
     return u;
 }
 
-/* The nearest, ties to even; what is beyond the largest is an infinity, a NaN stays one. */
+/* The nearest, ties to even. What exceeds the largest is an infinity; a NaN stays one. */
 static inline uint16_t bf16_nearest(float x)
 {
     const uint32_t u = bf16_bits(x);
@@ -28,7 +29,7 @@ static inline uint16_t bf16_nearest(float x)
     return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
-/* The same as products take it: a denormal is a zero of its sign. */
+/* The same in the form that products take: a denormal is a zero of its sign. */
 static inline uint16_t bf16_round(float x)
 {
     const uint32_t u = bf16_bits(x);
@@ -49,23 +50,24 @@ static inline float bf16_near(float x)
     return bf16_widen(bf16_round(x));
 }
 
-/* To float, denormals to zero: what rounds to 2^-126 or more with 24 bits of mantissa is none. */
+/* To float, denormals to zero. What rounds to 2^-126 or more with 24 bits of mantissa is not
+ * one. */
 static inline float bf16_flush(double v)
 {
     const float f = (float)v;
     return fabs(v) < 0x1p-126 * (1 - 0x1p-25) ? copysignf(0, f) : f;
 }
 
-/* sum + a * b, rounded once: a fused multiply-add in plain C. In double the product of two bfloat16 is
- * exact, having 16 bits; the sum with a float is exact too, or else the smaller term lies so far below the
- * larger that it decides no rounding to float. */
+/* sum + a * b, rounded once: a fused multiply-add in plain C. In double the product of two bfloat16
+ * is exact, having 16 bits. The sum with a float is exact too, or else the smaller term is so far
+ * below the larger that it decides no rounding to float. */
 static inline float bf16_step(float a, float b, float sum)
 {
     return bf16_flush((double)a * (double)b + (double)sum);
 }
 
 /* W [n, k] rounded, for kernels that take two inputs at a time: panels of `width` outputs,
- * [panel][k / 2][width][2]; an odd k is filled up with a zero, and so is n to whole vectors of `lanes`,
+ * [panel][k / 2][width][2]. An odd k is padded with a zero, and n to whole vectors of `lanes`,
  * which may leave the last panel narrower. */
 static inline size_t bf16_packed_bytes(uint32_t k, uint32_t n, size_t lanes)
 {

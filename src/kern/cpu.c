@@ -1,7 +1,7 @@
 /* cpu: which level can this machine run?
  *
- * A level needs two things: instructions (CPUID) and an operating system that saves their registers
- * (XCR0, read by XGETBV). A hypervisor or kernel may lack the second where the first is there. */
+ * A level needs instructions (CPUID) and an operating system that saves their registers (XCR0, read
+ * by XGETBV). A hypervisor or kernel may lack the second where the first is there. */
 #include "kernels.h"
 
 #if defined(__x86_64__)
@@ -58,8 +58,9 @@ bool cpu_has(enum cpu_feature feature)
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & LEAF7_1_BF16);
 }
 
-/* VDPBF16PS does twice a multiply-add's work at its rate on AMD from Zen 4 on. Intel's cores start one
- * where they start four multiply-adds (Sapphire Rapids: 89 against 174 G op/s): there float is faster. */
+/* VDPBF16PS does twice a multiply-add's work at the same rate on AMD from Zen 4 on. Intel's cores
+ * start one where they start four multiply-adds (Sapphire Rapids: 89 against 174 G op/s): there
+ * float is faster. */
 static bool bf16_dot_is_fast(void)
 {
     uint32_t a, b, c, d;

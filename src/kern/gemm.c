@@ -1,4 +1,4 @@
-/* gemm: the door's matrix products and attention, handed to the variant that computes them. */
+/* gemm: the door's matrix products and attention, passed to the variant that computes them. */
 #include <assert.h>
 
 #include "int8.h"

@@ -13,7 +13,7 @@ struct int8_layout int8_layout(uint32_t k, uint32_t n)
     return l;
 }
 
-/* Values at the distance become their sum and their difference. */
+/* Values at this distance become their sum and their difference. */
 static void butterflies(float x[INT8_CHUNK], int distance)
 {
     for (int i = 0; i < INT8_CHUNK; i++) {
@@ -35,7 +35,7 @@ void int8_rotate(const float in[INT8_CHUNK], float out[INT8_CHUNK])
     memcpy(out, x, sizeof x);
 }
 
-/* One output's weights from input t on, rotated: a chunk, or what is left. Returns how many. */
+/* One output's rotated weights from input t on: a chunk, or what is left. Returns their number. */
 static size_t rotated(const float *w, size_t k, size_t t, float out[INT8_CHUNK])
 {
     const size_t n = num_min(INT8_CHUNK, k - t);

@@ -2,19 +2,20 @@
  *
  *   y = act(row_scale * w_scale[c] * (sum of xq * wq  -  zero * sum of wq[c]) + bias[c])
  *
- * Weights are rounded to [-most, most] with one scale an output, a row's inputs to [0, levels] with one
- * scale and one zero point a row; the range always holds 0, and 0 is exact (Jacob et al. 2018, eq. 3). The
- * sums are exact, so all variants of the same numbers agree in them bit for bit.
+ * Weights are rounded to [-most, most] with one scale for each output; a row's inputs to [0,
+ * levels] with one scale and one zero point for each row. The range always includes 0, and 0 is
+ * exact (Jacob et al. 2018, eq. 3). The sums are exact, so all variants of the same numbers agree
+ * in them bit for bit.
  *
- * Both are rotated before they are rounded: encoders have a few inputs ten times as large as the rest, and
- * one scale for all of them leaves the rest few steps (Ashkboos et al. 2024, "QuaRot"). Of every 128 inputs,
- * those at distance 8 are put through a Walsh-Hadamard transform of 16 points, which leaves a product as it
- * is when both sides have it, and spreads a large input over sixteen. H H = 16: the weights' side carries
- * the 1/16. What is left of k after whole blocks of 128 stays as it is, times 4 and 1/4, so as to
- * weigh alike.
+ * Both are rotated before they are rounded: encoders have a few inputs ten times as large as the
+ * rest, and one scale for all leaves the rest few steps (Ashkboos et al. 2024, "QuaRot"). Of every
+ * 128 inputs, those at distance 8 go through a Walsh-Hadamard transform of 16 points. It leaves a
+ * product unchanged when applied to both sides, and spreads a large input over sixteen. H H = 16:
+ * the weights' side carries the 1/16. What is left of k after whole blocks of 128 is not rotated,
+ * but multiplied by 4 and 1/4, so that it has the same weight.
  *
- * Pairs of products are added in 16 bits on AVX2 (vpmaddubsw), which must not saturate:
- * 2 * 181 * 90 = 32,580 (a rounded zero point can carry the highest input one step further). Elsewhere 255
+ * Pairs of products are added in 16 bits on AVX2 (vpmaddubsw), which must not saturate: 2 * 181 *
+ * 90 = 32,580 (a rounded zero point can carry the highest input one step further). Elsewhere 255
  * and 127, and what is carried further is cut off. Sums: k * 255 * 127 < 2^31 for k <= 66,311. */
 #ifndef KERN_INT8_H
 #define KERN_INT8_H
@@ -32,8 +33,8 @@ enum {
     INT8_MOST_K = INT32_MAX / (INT8_LEVELS * INT8_MOST)
 };
 
-/* Where a packed product's parts lie, in bytes from its beginning. Of n_up outputs, n in whole vectors of
- * 16, those beyond n are zeros. */
+/* Offsets of a packed product's parts, in bytes. Of n_up outputs, n in whole vectors of 16, those
+ * beyond n are zeros. */
 struct int8_layout {
     size_t k4;     /* k in whole groups of four */
     size_t n_up;   /* n in whole vectors of 16 outputs */
@@ -43,13 +44,13 @@ struct int8_layout {
 };
 struct int8_layout int8_layout(uint32_t k, uint32_t n);
 
-/* out = the rotated inputs of one chunk; may be the same array. Additions in the order that every variant
- * has: distances 16, 32, 64, 8. */
+/* out = the rotated inputs of one chunk; may be the same array. Every variant adds in this order:
+ * distances 16, 32, 64, 8. */
 void int8_rotate(const float in[INT8_CHUNK], float out[INT8_CHUNK]);
 
-/* Weights in panels of `panel` outputs, [panel][k4 / 4][outputs of the panel][4], a last panel as narrow as
- * whole vectors of 16 allow; then scales and sums. An output that has a weight which is not finite gets
- * NaN for its scale, so that all it computes is NaN. */
+/* Weights in panels of `panel` outputs, [panel][k4 / 4][outputs of the panel][4], the last panel as
+ * narrow as whole vectors of 16 allow; then scales and sums. An output with a weight that is not
+ * finite gets NaN as its scale, so that everything it computes is NaN. */
 void int8_pack(uint32_t k, uint32_t n, const float *w, void *packed, size_t panel, int most);
 
 /* A row's numbers: xq = round(x * inverse + zero), and the product is
@@ -58,8 +59,8 @@ struct int8_row {
     float scale, shift, inverse, zero;
 };
 
-/* From a row's largest and smallest rotated input, high >= 0 >= low; NaN or infinities in them make the
- * row's scale NaN. A row smaller than any product can show counts as zeros. */
+/* From a row's largest and smallest rotated input, high >= 0 >= low. NaN or infinities in them make
+ * the row's scale NaN. A row too small to show in any product counts as zeros. */
 static inline struct int8_row int8_row(float high, float low, int levels)
 {
     const float range = high - low;

@@ -1,7 +1,8 @@
 /* kern: which kernels does this process compute with?
  *
- * The tables are built out of kernels.def. One level is selected a process, by the first call; the
- * selection and two lines of text about it are the only mutable globals, written once under a mutex. */
+ * The tables are built from kernels.def. The first call selects a level for the process. The
+ * selection and two lines of text about it are the only mutable globals, written once under a
+ * mutex. */
 #include "kern.h"
 
 #include <pthread.h>

@@ -1,13 +1,13 @@
 /* kern: what can the arithmetic do?
  *
- * The encoder's kernels at three levels: ref (plain C, the meaning, always built), avx2, avx512; matrix
- * products and attention in three precisions at each. A level is chosen once a process, capped by the
- * caller.
+ * The encoder's kernels at three levels: ref (plain C, the meaning, always built), avx2, avx512;
+ * matrix products and attention in three precisions at each. A process chooses one level, capped by
+ * the caller.
  *
- * Promises: kernels take their scratch from the caller, allocate nothing, start no thread, keep nothing
- * between calls, and cannot fail. A row's bits depend on that row's input and the weights alone: not on
- * the number of rows, the row's place, or its neighbours. Attention depends on its document alone.
- * Does not know: models, files, tokens' meaning. */
+ * Kernels take their scratch from the caller, allocate nothing, start no thread, keep nothing
+ * between calls, and cannot fail. A row's bits depend only on that row's input and the weights: not
+ * on the number of rows, the row's position, or its neighbours. Attention depends on its document
+ * only. Does not know models, files, or what a token is. */
 #ifndef KERN_H
 #define KERN_H
 
@@ -18,8 +18,8 @@
 
 enum kern_level { KERN_REF, KERN_AVX2, KERN_AVX512, KERN_LEVELS };
 
-/* What a product multiplies; sums, activations, softmax, LayerNorm and pooling are float in all of them,
- * and so is what goes in and comes out of every kernel.
+/* The format that products multiply. Sums, activations, softmax, LayerNorm and pooling are float in
+ * all of them, and so are inputs and outputs of every kernel.
  *   FP32  floats
  *   BF16  weights and inputs rounded to bfloat16 (8 bits of mantissa), products exact, sums in float
  *   INT8  weights with one scale an output, inputs with one scale a row, sums in 32-bit integers */
@@ -27,12 +27,14 @@ enum kern_precision { KERN_FP32, KERN_BF16, KERN_INT8, KERN_PRECISIONS };
 
 /* Attention of one document (Vaswani et al. 2017, eq. 1), bidirectional:
  *   ctx[i, head] = sum_j softmax_j(q[i, head] . k[j, head] / sqrt(d)) v[j, head]
- * for its first n_queries rows and the heads [first_head, first_head + n_heads). A query's bits depend
- * on none of these ranges. No len * len matrix exists: scores live for a few queries of one head. */
+ * for its first n_queries rows and the heads [first_head, first_head + n_heads). A query's bits
+ * depend on none of these ranges. No len * len matrix exists: scores live for a few queries of one
+ * head. */
 struct attention_call {
-    const float *qkv; /* [len, 3 * heads * d]: a row is all heads' queries, then keys, then values;
-                         queries beyond n_queries are not read */
-    float *ctx;       /* [n_queries, heads * d]; other heads' columns are left alone */
+    /* [len, 3 * heads * d]: a row is all heads' queries, then keys, then values; queries beyond
+     * n_queries are not read */
+    const float *qkv;
+    float *ctx;              /* [n_queries, heads * d]; other heads' columns stay unchanged */
     uint32_t len, n_queries; /* 1 <= n_queries <= len */
     uint32_t heads, d;
     uint32_t first_head, n_heads;
@@ -64,19 +66,20 @@ struct kern {
     void (*normalize)(float *v, uint32_t h);
 };
 
-/* The level this process computes with: the best the machine has (its operating system's saved
- * registers included), at most `cap` ("ref", "avx2", "avx512"; NULL: $VECMILL_ISA, else no cap). The
- * first call fixes it; a later call that asks for another level fails.
- * E_USAGE: an unknown name, or a level this machine lacks; the message says which it has. Threads:
- * any; the first wins. */
+/* The level this process computes with: the best that the machine has (including registers that its
+ * operating system saves), at most `cap` ("ref", "avx2", "avx512"; NULL: $VECMILL_ISA, else no
+ * cap). The first call fixes it; a later call that asks for another level fails. E_USAGE: an
+ * unknown name, or a level this machine lacks; the message lists those it has. Any thread may call
+ * it; the first wins. */
 vecmill_status kern_select(const char *cap, const struct kern **kern, vecmill_err *err);
 
-/* What the machine has, without selecting. */
+/* The best level of the machine, without selecting one. */
 enum kern_level kern_machine_level(void);
 const char *kern_level_name(enum kern_level level);
 const char *kern_precision_name(enum kern_precision precision); /* "fp32", "bf16", "int8" */
 
-/* A named level's table without selecting it (tests and benchmarks); NULL if the machine lacks it. */
+/* A named level's table without selecting it (tests and benchmarks); NULL if the machine lacks
+ * it. */
 const struct kern *kern_table(enum kern_level level);
 
 /* ---- attention ---- */
@@ -100,10 +103,12 @@ struct gemm_shape {
     enum kern_precision precision;
 };
 
-/* Outputs lie packed in panels of at most so many; a range of outputs begins at a multiple of it. */
+/* Outputs are packed in panels of at most this many; a range of outputs begins at a multiple of
+ * it. */
 #define GEMM_PANEL 64u
 
-/* Rows that the fast variants compute together: any number is right, a multiple of it wastes nothing. */
+/* Rows that the fast variants compute together: any number is correct, a multiple of it wastes
+ * nothing. */
 #define GEMM_TILE_ROWS 6u
 
 struct gemm_call {
@@ -111,22 +116,23 @@ struct gemm_call {
     const void *packed; /* aligned to 64 */
     const float *bias;  /* [n] */
     const float *x;     /* [rows, k] */
-    float *y;   /* [rows, ldy]: output c of a row stands at column c - first; no overlap with x */
+    float *y;   /* [rows, ldy]: output c of a row is in column c - first; no overlap with x */
     size_t ldy; /* >= columns */
     uint32_t first,
-        columns; /* the outputs computed: first a multiple of GEMM_PANEL, first + columns one
-                                too or n */
+        /* The outputs to compute: first is a multiple of GEMM_PANEL, first + columns is one too, or
+         * n. */
+        columns;
     uint32_t rows;
     void *scratch; /* gemm_scratch_bytes, aligned to 64 */
 };
 
-/* Bytes of W packed for this level; one layout whatever the number of rows. E_MODEL: an empty product, or
- * one that no memory holds. */
+/* Bytes of W packed for this level; the layout does not depend on the number of rows. E_MODEL: an
+ * empty product, or one too large for any memory. */
 vecmill_status gemm_packed_bytes(const struct kern *kern, struct gemm_shape shape, size_t *bytes,
                                  vecmill_err *err);
 
-/* Packs w [n, k] (row-major, PyTorch's Linear.weight) into packed, which is aligned to 64 and written
- * whole, filling included. The shape is one that gemm_packed_bytes took. */
+/* Packs w [n, k] (row-major, PyTorch's Linear.weight) into packed, which is aligned to 64 and
+ * written in full, padding included. gemm_packed_bytes has accepted the shape. */
 void gemm_pack(const struct kern *kern, struct gemm_shape shape, const float *w, void *packed);
 
 /* Scratch for gemm_run, whatever the number of rows; 0 when it needs none. */
@@ -145,13 +151,13 @@ void table_read(enum kern_precision precision, const void *packed, uint32_t h, f
 
 /* ---- words and measures ---- */
 
-/* What stands in a pack's key about the arithmetic: level, and the layout of this precision's weights
- * ("avx512 int8 vnni 1"). Equal signatures: equal layouts and bits. Static storage. */
+/* The text about the arithmetic in a pack's key: level, and the layout of this precision's weights
+ * ("avx512 int8 vnni 1"). Equal signatures mean equal layouts and bits. Static storage. */
 const char *kern_signature(const struct kern *kern, enum kern_precision precision);
 
-/* Peak of this precision's multiply-adds of the calling thread at this level, operations (2 a
- * multiply-add) a second: independent accumulators in registers, the best of the slices of `seconds`.
- * Where several instructions can do a precision's products, the fastest counts. */
+/* Peak of this precision's multiply-adds on the calling thread at this level, in operations (2 for
+ * a multiply-add) a second: independent accumulators in registers, the best of the slices of
+ * `seconds`. Where several instructions can do a precision's products, the fastest counts. */
 double kern_peak(const struct kern *kern, enum kern_precision precision, double seconds);
 
 #endif

@@ -1,5 +1,5 @@
-/* kernels: the names inside the room: every variant of kernels.def, and the processor. The contracts are
- * kern.h's. */
+/* kernels: names inside the room: every variant of kernels.def, and the processor. The contracts
+ * are in kern.h. */
 #ifndef KERN_KERNELS_H
 #define KERN_KERNELS_H
 
@@ -23,12 +23,13 @@ struct attention_kernel {
 
 /* Matrix products in one precision at one level. */
 struct gemm_kernel {
-    const char *layout; /* names the layout of the weights and what the bits depend on: "vnni 1" */
+    /* Names the layout of the weights and everything the bits depend on: "vnni 1" */
+    const char *layout;
     size_t (*packed_bytes)(uint32_t k, uint32_t n);
     void (*pack)(uint32_t k, uint32_t n, const float *w, void *packed);
     size_t (*scratch_bytes)(uint32_t k, uint32_t n);
     void (*run)(const struct gemm_call *call);
-    double (*peak)(uint32_t n_rounds, float *sink); /* one slice: operations done */
+    double (*peak)(uint32_t n_rounds, float *sink); /* one slice; returns the operations done */
 };
 
 #define KERNEL(op, LEVEL, level, tolerance, file) kernel_##op op##_f32_##level;
@@ -41,7 +42,8 @@ struct gemm_kernel {
 #undef ATTENTION
 #undef GEMM
 
-/* What the processor and the operating system together allow (cpu.c). Slow under a hypervisor: asked once. */
+/* The level that processor and operating system together allow (cpu.c). Slow under a hypervisor:
+ * called once. */
 enum kern_level cpu_level(void);
 
 enum cpu_feature {
@@ -51,7 +53,8 @@ enum cpu_feature {
 };
 bool cpu_has(enum cpu_feature feature); /* the instructions are there */
 
-/* They are there, compute what bf16.h says, and are the fastest way: a line that needs them is chosen. */
+/* They are there, compute what bf16.h says, and are the fastest way: a line of kernels.def that
+ * needs them is chosen. */
 bool cpu_favours(enum cpu_feature feature);
 
 /* The variant that this machine computes with (variants.c). */
@@ -69,7 +72,8 @@ KERNEL_LEVEL(avx512)
 #undef KERNEL_LEVEL
 
 #if defined(__x86_64__)
-/* Does this processor's VDPBF16PS compute bf16.h's two multiply-adds, to the bit? Only where it is. */
+/* Whether this processor's VDPBF16PS computes bf16.h's two multiply-adds, to the bit. Only where it
+ * exists. */
 bool bf16_dot_agrees(void);
 #endif
 

@@ -1,7 +1,7 @@
 /* variants: which of kernels.def's lines does this machine compute with?
  *
- * Found once a process, since asking a processor for its features is slow under a hypervisor. Of a level's
- * lines of one precision the last counts whose needs the processor meets. */
+ * Found once, since asking a processor for its features is slow under a hypervisor. Of a level's
+ * lines of one precision, the last whose needs the processor meets. */
 #include <pthread.h>
 
 #include "kernels.h"

@@ -1,9 +1,12 @@
-/* word_table: rows of floats stored in a precision, read one by one; plain C, so that all levels read alike.
+/* word_table: rows of floats stored in a precision, read one by one; plain C, so that all levels
+ * read alike.
  *
  *   fp32  the floats
  *   bf16  rounded to the nearest bfloat16, ties to even
  *   int8  groups of TABLE_GROUP: a scale, then that many bytes; a value is scale * byte, |byte| <= 127
- * A NaN or infinity stays no number in all of them: in int8 it makes its group's scale one. */
+ *
+ * A NaN or infinity is not finite afterwards in any of them: in int8 it makes its group's scale NaN
+ * or infinite. */
 #include <math.h>
 #include <string.h>
 

@@ -1,9 +1,10 @@
-/* attention in bfloat16, ref: softmax(Q K^T / sqrt(d)) V of one document, a query at a time, in plain C.
+/* attention in bfloat16, ref: softmax(Q K^T / sqrt(d)) V of one document, a query at a time, in
+ * plain C.
  *
  * Vaswani et al. 2017, eq. 1. Queries times log2(e) / sqrt(d), keys, values and the weights
- * 2^(score - maximum) are rounded to bfloat16; both products go in pairs, the odd one first, over d and over
- * the keys, an odd count filled up with zeros (bf16.h); the sum of the rounded weights divides the output.
- * Scratch: one row of weights. */
+ * 2^(score - maximum) are rounded to bfloat16. Both products go in pairs, the odd one first, over d
+ * and over the keys, an odd count padded with zeros (bf16.h). The sum of the rounded weights
+ * divides the output. Scratch: one row of weights. */
 #include "kern/bf16.h"
 #include "kern/kernels.h"
 

@@ -1,4 +1,4 @@
-/* attention, int8, ref: what attention_int8.h says, in plain C, a query at a time. */
+/* attention, int8, ref: as attention_int8.h defines it, in plain C, a query at a time. */
 #include "kern/attention_int8.h"
 
 #include "kern/kernels.h"
@@ -76,7 +76,7 @@ static float round_query(const struct head *s, const float *q, size_t d)
     return most / 127 + bad;
 }
 
-/* The scores become weights; returns the weights' sum. unit: 1 of a score in 2048ths of a halving. */
+/* Turns scores into weights and returns their sum. unit: 1 of a score in 2048ths of a halving. */
 static uint32_t soften(const struct head *s, size_t len, float unit)
 {
     int32_t most = s->scores[0];

@@ -1,7 +1,8 @@
-/* gemm in bfloat16, ref: y = act(x W^T + bias) in plain C; the order of the sum is the meaning (bf16.h).
+/* gemm in bfloat16, ref: y = act(x W^T + bias) in plain C; the order of the sum is part of the
+ * meaning (bf16.h).
  *
- * The inputs go in pairs, of each the odd one first; an odd k is filled up with a zero. Each sum begins with
- * its bias. */
+ * Inputs go in pairs, the odd one first; an odd k is padded with a zero. Each sum begins with its
+ * bias. */
 #include "kern/bf16.h"
 #include "kern/kernels.h"
 

@@ -1,9 +1,9 @@
 /* gemm, ref: y = act(x W^T + bias) in plain C.
  *
- * y[r, c] = act(bias[c] + sum over k, ascending, of x[r, k] * w[c, k]), one float sum. The order never
- * changes, so a row's bits depend on nothing else. W is packed into panels of PANEL columns,
- * [n / PANEL][k][PANEL], filled up with zeros: the inner loops then run over constant bounds and any
- * compiler turns them into whatever vectors the baseline has. */
+ * y[r, c] = act(bias[c] + sum over k, ascending, of x[r, k] * w[c, k]), one float sum. The order
+ * never changes, so a row's bits depend on nothing else. W is packed into panels of PANEL columns,
+ * [n / PANEL][k][PANEL], padded with zeros: the inner loops then have constant bounds, and any
+ * compiler turns them into the vectors of its baseline. */
 #include "kern/kernels.h"
 
 #include <math.h>

@@ -43,7 +43,8 @@ static struct int8_row round_row(const float *x, size_t k, float *turned, uint8_
     const struct int8_row row = int8_row(high + bad, low, INT8_LEVELS);
     for (t = 0; t < num_up(k, 4); t++) {
         const float q = t < k ? rintf(fmaf(turned[t], row.inverse, row.zero)) : 0;
-        xq[t] = (uint8_t)fminf(fmaxf(q, 0), INT8_LEVELS); /* a NaN, of a row that is lost, is 0 */
+        /* NaN, in a row that is NaN anyway, becomes 0 */
+        xq[t] = (uint8_t)fminf(fmaxf(q, 0), INT8_LEVELS);
     }
     return row;
 }

@@ -1,4 +1,4 @@
-/* peak, ref: multiply-adds in plain C, in as many independent sums as keep the units busy. */
+/* peak, ref: multiply-adds in plain C, in enough independent sums to keep the units busy. */
 #include "kern/kernels.h"
 
 enum { SUMS = 32, REPEAT = 1024 };

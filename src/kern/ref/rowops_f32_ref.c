@@ -1,6 +1,7 @@
-/* rowops, ref: LayerNorm with what precedes it, mean pooling, normalisation; the meaning in plain C.
+/* rowops, ref: LayerNorm with what precedes it, mean pooling, normalisation; the meaning in plain
+ * C.
  *
- * Statistics are summed in double, so that this is the more exact side of every comparison; pool_mean
+ * Statistics are summed in double, so this is the more exact side of every comparison. pool_mean
  * sums in float, row after row, and every level does exactly the same. */
 #include "kern/kernels.h"
 

@@ -1,14 +1,15 @@
-/* attention, int8, AVX-512 VNNI: what kern/attention_int8.h says.
+/* attention, int8, AVX-512 VNNI: as kern/attention_int8.h defines it.
  *
- * A head's keys lie in panels of sixteen, [panel][d / 4][16][4], its values in groups of four keys,
- * [len / 4][columns][4], so that vpdpbusd adds four products of either. Then, for twelve queries at a time:
+ * A head's keys are in panels of sixteen, [panel][d / 4][16][4], its values in groups of four keys,
+ * [len / 4][columns][4], so that vpdpbusd adds four products of either. Then, for twelve queries at
+ * a time:
  *   scores   tiles of 6 queries x 4 panels in registers, stored to twelve rows of scratch; queries are
- *            unsigned bytes with 128 added, and a key's sum times 128 is where its scores begin;
+ *            unsigned bytes with 128 added, and a key's scores begin at its sum times 128;
  *   weights  32 at a time in 16-bit integers;
  *   output   tiles of 12 queries x 2 vectors of columns.
  *
- * Keys that fill up the last panel have so low a score that they are never the highest, and count in
- * neither of the two sums that weights go into. Scratch grows with longest * d. */
+ * Keys that pad the last panel have so low a score that they are never the highest, and do not
+ * count in either of the two sums that use weights. Scratch grows with longest * d. */
 #include "kern/attention_int8.h"
 
 #include "int_avx512.h"
@@ -70,8 +71,8 @@ static inline vec load(const float *p, size_t n)
 
 /* ---- keys and values ---- */
 
-/* Scale, inverse and middle of n_vecs vectors of columns; n columns of the last are there. Returns bad: NaN
- * in the lanes of columns that hold a value which is not finite. */
+/* Scale, inverse and middle of n_vecs vectors of columns; the last has n columns. Returns bad: NaN
+ * in the lanes of columns with a value that is not finite. */
 static inline __attribute__((always_inline)) void ranges(const float *x, size_t ld, size_t len,
                                                          size_t n, int n_vecs, float *scale,
                                                          float *inverse, float *mid)
@@ -185,13 +186,14 @@ static inline __attribute__((always_inline)) void pack_values(const struct head 
 
 /* ---- queries ---- */
 
-/* Of floats in integers' clothes. */
+/* Bit patterns of non-negative floats compare as integers. */
 static inline vint max_of_floats(vint a, vint b)
 {
     return v_bits(v_max(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
 }
 
-/* Lane i becomes the highest of rows[i]'s lanes, or their sum: the halves of two meet in each step. */
+/* Lane i becomes the highest of rows[i]'s lanes, or their sum; each step combines the halves of
+ * two. */
 #define ACROSS(name, op)                                                                           \
     static inline vint name(const vint rows[16])                                                   \
     {                                                                                              \
@@ -216,9 +218,10 @@ ACROSS(magnitudes_across, _mm512_max_epi32)
 ACROSS(highest_across, max_of_floats)
 ACROSS(sum_across, _mm512_add_epi32)
 
-/* Queries to bytes, and their scales, which are NaN or infinite if anything in a query is: as integers, the
- * bits of magnitudes have the order of the magnitudes, with infinity and NaN beyond all others. All go
- * together: one by one, each would wait for its own largest, and that for a division. */
+/* Queries to bytes, and their scales, which are NaN or infinite if anything in a query is: as
+ * integers, the bits of magnitudes have the order of the magnitudes, with infinity and NaN beyond
+ * all others. All together: one by one, each would wait for its own largest, and that for a
+ * division. */
 static inline __attribute__((always_inline)) vec round_queries(const struct head *s, size_t d,
                                                                const float *q, size_t ld, size_t n)
 {
@@ -251,7 +254,7 @@ static inline __attribute__((always_inline)) vec round_queries(const struct head
     return v_div(highest, v_set(127));
 }
 
-/* n_panels is a constant wherever this is inlined. */
+/* n_panels is a constant where this is inlined. */
 static inline __attribute__((always_inline)) void score_tile(const struct head *s, size_t first,
                                                              size_t panel, int n_panels,
                                                              vint highest[QUERIES])
@@ -308,8 +311,8 @@ static void score(const struct head *s, size_t first, vint highest[QUERIES])
     if (n_panels - p == 1) score_tile(s, first, p, 1, highest);
 }
 
-/* 32 scores as the weights' 256-fold, in the order that packing leaves: four lanes of a, four of b. Beyond
- * 2^31 a float becomes the integer of least value: there as at 32,767 the weight is 0. */
+/* 32 scores as weights times 256, in the order that packing leaves: four lanes of a, four of b.
+ * Beyond 2^31 a float becomes the least integer: there, as at 32,767, the weight is 0. */
 static inline vint weigh(vec a, vec b, vec most, vec unit)
 {
     const vint z = _mm512_packs_epi32(v_nearest(v_mul(v_sub(most, a), unit)),
@@ -332,7 +335,7 @@ static inline vint places(void)
                             8);
 }
 
-/* A row of scores to weights, and the lanes of their sum. */
+/* A row of scores to weights; returns the lanes of their sum. */
 static vint soften(const struct head *s, const float *scores, float most, float unit,
                    uint8_t *weights)
 {
@@ -354,7 +357,7 @@ static vint soften(const struct head *s, const float *scores, float most, float 
     return sum;
 }
 
-/* n_rows and n_vecs are constants wherever this is inlined. */
+/* n_rows and n_vecs are constants where this is inlined. */
 static inline __attribute__((always_inline)) void output_tile(const struct head *s,
                                                               size_t n_queries, size_t t,
                                                               int n_rows, int n_vecs, float *ctx,
@@ -414,8 +417,8 @@ static void output(const struct head *s, size_t n_queries, float *ctx, size_t ld
     if (t < s->ld_values) output_tile(s, n_queries, t, QUERIES, 1, ctx, ld);
 }
 
-/* A head's columns lie a row of all heads apart, farther than the processor looks ahead: while one head is
- * computed, the next one's are fetched into the second cache. */
+/* A head's columns are a row of all heads apart, farther than the processor prefetches: while one
+ * head is computed, the next one's are fetched into the second cache. */
 static void fetch(const float *q, size_t h, size_t ld, size_t n_rows, size_t d)
 {
     for (size_t i = 0; i < n_rows; i++) {
@@ -427,14 +430,14 @@ static void fetch(const float *q, size_t h, size_t ld, size_t n_rows, size_t d)
     }
 }
 
-/* One block of queries of one head. bad: NaN if the keys hold something that is not finite. */
+/* One block of queries of one head. bad: NaN if the keys have a value that is not finite. */
 static void run_queries(const struct head *s, const float *q, size_t ld_q, size_t n_queries,
                         float unit, float bad, float *ctx, size_t ld)
 {
     float units[16];
     float most[16];
     vint highest[16], sums[16];
-    /* The common widths by constants: the loops over d are then straight lines. */
+    /* Common widths as constants: the loops over d are then unrolled. */
     const vec scales = s->d == 32   ? round_queries(s, 32, q, ld_q, n_queries)
                        : s->d == 64 ? round_queries(s, 64, q, ld_q, n_queries)
                                     : round_queries(s, s->d, q, ld_q, n_queries);
@@ -456,7 +459,8 @@ static void run_queries(const struct head *s, const float *q, size_t ld_q, size_
     output(s, n_queries, ctx, ld);
 }
 
-/* Scratch is the caller's and may hold anything: what is read beyond a document or a query is set once. */
+/* Scratch is the caller's and may hold anything: what is read beyond a document or a query is set
+ * once. */
 static void fill_ends(const struct head *s)
 {
     for (size_t i = 0; i < QUERIES; i++) {

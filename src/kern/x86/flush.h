@@ -1,7 +1,7 @@
-/* flush: denormals as zeros for the length of a call, as VDPBF16PS treats them of itself; a multiply-add
- * of one takes 90 ns elsewhere. Also sets what every float operation of a kernel assumes: rounding to
- * nearest, no traps. The work between goes into a function that is not inlined: a compiler may move
- * arithmetic across these two. */
+/* flush: denormals as zeros during a call, as VDPBF16PS treats them by itself; elsewhere a
+ * multiply-add with one takes 90 ns. Also sets what every float operation of a kernel assumes:
+ * rounding to nearest, no traps. The work between goes into a function that is not inlined: a
+ * compiler may move arithmetic across these two. */
 #ifndef KERN_FLUSH_H
 #define KERN_FLUSH_H
 

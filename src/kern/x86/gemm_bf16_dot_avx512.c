@@ -10,7 +10,7 @@
 
 #include "gemm_bf16_x86.inc"
 
-/* Lanes of pairs and sums near one another in size, so that order, each rounding and cancellation show;
+/* Lanes of pairs and sums of similar size, so that order, each rounding and cancellation matter;
  * now and then at the ends of the exponent's range. */
 struct trial {
     uint32_t a[LANES], b[LANES]; /* pairs */

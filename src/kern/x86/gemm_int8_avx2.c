@@ -1,5 +1,5 @@
-/* gemm, int8, avx2: the body of gemm_int8_x86.inc over pairs of products in 16 bits, which weights in
- * [-90, 90] and inputs in [0, 181] cannot overflow. */
+/* gemm, int8, avx2: the body of gemm_int8_x86.inc over pairs of products in 16 bits, which do not
+ * overflow for weights in [-90, 90] and inputs in [0, 181]. */
 #include "int_avx2.h"
 
 #define GEMM_NAME   gemm_int8_avx2

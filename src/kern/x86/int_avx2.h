@@ -1,4 +1,4 @@
-/* int_avx2: integers beside vec_avx2.h's floats: eight of 32 bits, or 32 bytes.
+/* int_avx2: integers next to vec_avx2.h's floats: eight of 32 bits, or 32 bytes.
  *
  * int_avx512.h has the same words for AVX-512 with VNNI. */
 #ifndef KERN_INT_AVX2_H
@@ -23,8 +23,8 @@ static inline vint vi_four(const void *p)
     __builtin_memcpy(&four, p, sizeof four);
     return _mm256_set1_epi32(four);
 }
-/* sum + the products of each lane's four bytes, a's unsigned, b's signed; here each pair of products is
- * added in 16 bits: |a b + a' b'| must stay below 2^15. */
+/* sum + the products of each lane's four bytes, a's unsigned, b's signed. Here each pair of
+ * products is added in 16 bits: |a b + a' b'| must stay below 2^15. */
 static inline vint vi_dot(vint sum, vint a, vint b)
 {
     return _mm256_add_epi32(sum,
@@ -64,7 +64,7 @@ static inline int32_t vi_highest_unsigned(vint a)
     s = _mm_max_epu32(s, _mm_shuffle_epi32(s, 0x4e));
     return _mm_cvtsi128_si32(_mm_max_epu32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
-/* 4 * LANES integers to as many bytes, what is out of [0, 255] to its nearer end. */
+/* Stores 4 * LANES integers as bytes, clamped to [0, 255]. */
 static inline void vi_store_bytes(uint8_t *to, vint a, vint b, vint c, vint d)
 {
     const vint bytes = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));

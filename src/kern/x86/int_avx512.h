@@ -1,6 +1,6 @@
-/* int_avx512: integers beside vec_avx512.h's floats: sixteen of 32 bits, or 64 bytes.
+/* int_avx512: integers next to vec_avx512.h's floats: sixteen of 32 bits, or 64 bytes.
  *
- * For the files compiled with AVX-512 VNNI. See int_avx2.h, which says what the words mean. */
+ * For the files compiled with AVX-512 VNNI. int_avx2.h defines the words. */
 #ifndef KERN_INT_AVX512_H
 #define KERN_INT_AVX512_H
 
@@ -22,7 +22,8 @@ static inline vint vi_four(const void *p)
     __builtin_memcpy(&four, p, sizeof four);
     return _mm512_set1_epi32(four);
 }
-/* By hand: around its own intrinsic gcc 12 copies every sum and stores it, at half the speed. */
+/* Inline assembly: around its own intrinsic gcc 12 copies every sum and stores it, at half the
+ * speed. */
 static inline vint vi_dot(vint sum, vint a, vint b)
 {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));

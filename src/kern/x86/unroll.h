@@ -1,5 +1,5 @@
-/* unroll: before a loop over a tile's sums. Unrolled that early, the sums stay in registers; gcc 12 else
- * keeps them on the stack at both ends of a tile, a tenth of a short one's time. */
+/* unroll: for a loop over a tile's sums. Unrolled early, the sums stay in registers; otherwise gcc
+ * 12 keeps them on the stack at both ends of a tile, a tenth of a short one's time. */
 #ifndef KERN_UNROLL_H
 #define KERN_UNROLL_H
 

@@ -16,7 +16,7 @@ typedef __m256 vec;
 enum {
     LANES = 8,
     TILE_VECS = 2, /* 6 x 2 sums, 2 columns and a row's value: 15 of 16 registers */
-    /* A tile asks for the lines of its outputs when it begins: 1 to 1.5 % faster on Zen 1. */
+    /* A tile prefetches the lines of its outputs when it begins: 1 to 1.5 % faster on Zen 1. */
     FETCH_OUTPUTS = 1,
 };
 
@@ -95,10 +95,11 @@ static inline float v_sum(vec a)
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-/* 2^x for x <= 0; what is below 2^-126 comes out as a denormal number or zero. NaN stays NaN. x = n + f with
- * n an integer and |f| <= 1/2; 2^f is the polynomial of degree 5 of least relative error (Remez exchange, the
- * constant term then set to 1 so that 2^0 = 1): off by at most 2.2e-7 of the value, rounding included. Adding
- * 1.5 * 2^23 rounds to an integer that stands in the low bits of the sum; it goes to the exponent. */
+/* 2^x for x <= 0; results below 2^-126 are a denormal number or zero. NaN stays NaN. x = n + f with
+ * n an integer and |f| <= 1/2; 2^f is the polynomial of degree 5 of least relative error (Remez
+ * exchange, the constant term then set to 1 so that 2^0 = 1): off by at most 2.2e-7 of the value,
+ * rounding included. Adding 1.5 * 2^23 rounds to an integer in the low bits of the sum; it goes to
+ * the exponent. */
 static inline vec v_exp2_negative(vec x)
 {
     x = v_max(v_set(-127.0f),
@@ -116,7 +117,7 @@ static inline vec v_exp2_negative(vec x)
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
 }
 
-/* column[c] lane i = row[i][c], for c < LANES. Halves are brought to their places by the loads; then four
+/* column[c] lane i = row[i][c], for c < LANES. The loads bring halves to their positions; then four
  * by four inside them. */
 static inline void v_load_columns(const float *const row[LANES], vec column[LANES])
 {
@@ -139,7 +140,7 @@ static inline void v_load_columns(const float *const row[LANES], vec column[LANE
 
 /* ---- bfloat16 (kern/bf16.h) ---- */
 
-/* 1, of which the compiler does not know: a product with it makes denormals zeros, where MXCSR says so, and
+/* 1, unknown to the compiler: a product with it makes denormals zeros, where MXCSR says so, and
  * NaNs quiet. */
 static inline vec v_one(void)
 {
@@ -148,7 +149,7 @@ static inline vec v_one(void)
     return one;
 }
 
-/* Each lane as bf16_round rounds it, widened again. For what comes out of arithmetic: no denormals, and
+/* Each lane rounded as by bf16_round, widened again. For results of arithmetic: no denormals, and
  * NaNs quiet. */
 static inline vec v_round_bf16(vec a)
 {
@@ -174,8 +175,8 @@ static inline vec v_even_bf16(const uint16_t *pairs)
     return _mm256_castsi256_ps(_mm256_slli_epi32(u, 16));
 }
 
-/* 2^x for x <= 0, to the nearest bfloat16 but for 8.6e-5 of the value; 2^0 is 1, and what is below 2^-126
- * counts as that. The polynomial and the rounding are vec_avx512.h's. */
+/* 2^x for x <= 0, to the nearest bfloat16 except for 8.6e-5 of the value; 2^0 is 1, and results
+ * below 2^-126 are 2^-126. The polynomial and the rounding are vec_avx512.h's. */
 static inline vec v_exp2_bf16(vec x)
 {
     x = v_max(v_set(-126.0f), x); /* in this order a NaN stays one */

@@ -1,6 +1,6 @@
 /* vec_avx512: sixteen floats at a time, in the words that the kernels' bodies are written in.
  *
- * For the files compiled with AVX-512 F, BW, DQ and VL. See vec_avx2.h, which says what the words mean. */
+ * For the files compiled with AVX-512 F, BW, DQ and VL. vec_avx2.h defines the words. */
 #ifndef KERN_VEC_AVX512_H
 #define KERN_VEC_AVX512_H
 
@@ -14,7 +14,8 @@ typedef __m512 vec;
 enum {
     LANES = 16,
     TILE_VECS = 4, /* 6 x 4 sums, 4 columns: 28 of 32 registers */
-    /* A tile asks for the lines of its outputs when it begins: 1 to 5 % slower on Sapphire Rapids. */
+    /* A tile prefetches the lines of its outputs when it begins: 1 to 5 % slower on Sapphire
+     * Rapids. */
     FETCH_OUTPUTS = 0,
 };
 
@@ -107,7 +108,7 @@ static inline vec v_exp2_negative(vec x)
     return _mm512_scalef_ps(p, x);
 }
 
-/* Lanes of 128 bits are brought to their places by the loads; then four by four inside them. */
+/* The loads bring lanes of 128 bits to their positions; then four by four inside them. */
 static inline void v_load_columns(const float *const row[LANES], vec column[LANES])
 {
     for (int c = 0; c < LANES; c += 4) {
@@ -131,7 +132,7 @@ static inline void v_load_columns(const float *const row[LANES], vec column[LANE
 
 /* ---- bfloat16 (kern/bf16.h) ---- */
 
-/* 1, of which the compiler does not know: a product with it makes denormals zeros, where MXCSR says so, and
+/* 1, unknown to the compiler: a product with it makes denormals zeros, where MXCSR says so, and
  * NaNs quiet. */
 static inline vec v_one(void)
 {
@@ -140,7 +141,7 @@ static inline vec v_one(void)
     return one;
 }
 
-/* Each lane as bf16_round rounds it, widened again. For what comes out of arithmetic: no denormals, and
+/* Each lane rounded as by bf16_round, widened again. For results of arithmetic: no denormals, and
  * NaNs quiet. */
 static inline vec v_round_bf16(vec a)
 {
@@ -163,11 +164,11 @@ static inline vec v_even_bf16(const uint16_t *pairs)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(pairs), 16));
 }
 
-/* 2^x for x <= 0, to the nearest bfloat16 but for 8.6e-5 of the value; 2^0 is 1, and what is below 2^-126
- * is 0 where denormals are. The fraction f of x is in [0, 1); 2^f is the polynomial of degree 3 of least
- * relative error that is 1 at 0 (Remez exchange). Its last step adds 1.5 * 2^16 as well, where a float's
- * last place is 2^-7, which is a bfloat16's between 1 and 2: there is the rounding. VSCALEFPS multiplies
- * by 2 to the floor of x. */
+/* 2^x for x <= 0, to the nearest bfloat16 except for 8.6e-5 of the value; 2^0 is 1, and results
+ * below 2^-126 are 0 where denormals are. The fraction f of x is in [0, 1); 2^f is the polynomial
+ * of degree 3 of least relative error that is 1 at 0 (Remez exchange). Its last step also adds 1.5
+ * * 2^16, where a float's last place is 2^-7, which is a bfloat16's between 1 and 2: this does the
+ * rounding. VSCALEFPS multiplies by 2 to the floor of x. */
 static inline vec v_exp2_bf16(vec x)
 {
     const vec f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
