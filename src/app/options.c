@@ -177,41 +177,6 @@ const char *options_input_format(uint32_t input_format)
     return words[input_format];
 }
 
-/* Edit distance with transposition of neighbours (optimal string alignment); names over NEAR_MAX
- * bytes are far from everything. */
-#define NEAR_MAX 32u
-
-static unsigned distance(const char *a, const char *b)
-{
-    const size_t na = strlen(a), nb = strlen(b);
-    if (na > NEAR_MAX || nb > NEAR_MAX) return NEAR_MAX;
-    unsigned rows[3][NEAR_MAX + 1] = {{0}};
-    for (size_t j = 0; j <= nb; j++)
-        rows[0][j] = (unsigned)j;
-    for (size_t i = 1; i <= na; i++) {
-        unsigned *now = rows[i % 3];
-        const unsigned *up = rows[(i - 1) % 3], *up2 = rows[(i + 1) % 3];
-        now[0] = (unsigned)i;
-        for (size_t j = 1; j <= nb; j++) {
-            unsigned best = up[j - 1] + (a[i - 1] != b[j - 1]);
-            if (up[j] + 1 < best) best = up[j] + 1;
-            if (now[j - 1] + 1 < best) best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                up2[j - 2] + 1 < best)
-                best = up2[j - 2] + 1;
-            now[j] = best;
-        }
-    }
-    return rows[na % 3][nb];
-}
-
-/* A slip of the fingers: at most a third of the letters, and at least two may differ. */
-static bool is_near(unsigned d, const char *name)
-{
-    const size_t third = strlen(name) / 3;
-    return d <= (third > 2 ? third : 2);
-}
-
 static vecmill_status unknown_command(const char *word, vecmill_err *err)
 {
     const char *best = NULL;
@@ -220,10 +185,10 @@ static vecmill_status unknown_command(const char *word, vecmill_err *err)
         const char *name = i < N_COMMANDS    ? commands[i].name
                            : i == N_COMMANDS ? "--help"
                                              : "--version";
-        const unsigned d = distance(word, name);
+        const unsigned d = near_distance(word, name);
         if (d < best_distance) best = name, best_distance = d;
     }
-    if (best && is_near(best_distance, best))
+    if (best && near_is_slip(best_distance, best))
         return err_set(err, VECMILL_E_USAGE, "unknown command %s; did you mean %s?", word, best);
     return err_set(err, VECMILL_E_USAGE, "unknown command %s; vecmill --help lists the commands",
                    word);
@@ -236,10 +201,10 @@ static vecmill_status unknown_option(const struct command_line *command, const c
     unsigned best_distance = NEAR_MAX;
     for (size_t i = 0; i < N_LINES; i++) {
         if (!(lines[i].commands & (unsigned)command->command)) continue;
-        const unsigned d = distance(name, lines[i].name);
+        const unsigned d = near_distance(name, lines[i].name);
         if (d < best_distance) best = lines[i].name, best_distance = d;
     }
-    if (best && is_near(best_distance, best))
+    if (best && near_is_slip(best_distance, best))
         return err_set(err, VECMILL_E_USAGE, "unknown option %s; did you mean --%s?", word, best);
     return err_set(err, VECMILL_E_USAGE, "unknown option %s; vecmill %s --help lists the options",
                    word, command->name);

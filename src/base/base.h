@@ -16,6 +16,7 @@
 #include "fence.h"
 #include "io.h"
 #include "jsonx.h"
+#include "near.h"
 #include "num.h"
 #include "pack.h"
 #include "stray.h"

@@ -11,7 +11,7 @@
 #define CHUNK_BYTES ((size_t)1 << 20)
 
 /* Feeds the whole file to the digest; a git blob id begins with a line about the size. */
-static vecmill_status feed(struct hub_voice *voice, int fd, const char *path, const char *name,
+static vecmill_status feed(struct hub_channel *channel, int fd, const char *path, const char *name,
                            enum hub_digest kind, EVP_MD_CTX *md, char *chunk, vecmill_err *err)
 {
     struct stat st;
@@ -30,13 +30,13 @@ static vecmill_status feed(struct hub_voice *voice, int fd, const char *path, co
         if (got == 0) return VECMILL_OK;
         EVP_DigestUpdate(md, chunk, got);
         done += got;
-        if (!hub_say(voice, name, done, (uint64_t)st.st_size)) {
+        if (!hub_channel_say(channel, name, done, (uint64_t)st.st_size)) {
             return err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
         }
     }
 }
 
-vecmill_status hub_digest_file(struct hub_voice *voice, const char *path, const char *name,
+vecmill_status hub_digest_file(struct hub_channel *channel, const char *path, const char *name,
                                enum hub_digest kind, char hex[65], vecmill_err *err)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -56,7 +56,7 @@ vecmill_status hub_digest_file(struct hub_voice *voice, const char *path, const 
         status = err_sys(err, VECMILL_E_NOTFOUND, errno, "%s: cannot be opened", path);
         goto done;
     }
-    status = feed(voice, fd, path, name, kind, md, chunk, err);
+    status = feed(channel, fd, path, name, kind, md, chunk, err);
     if (status != VECMILL_OK) goto done;
     EVP_DigestFinal_ex(md, digest, &n);
     for (unsigned i = 0; i < n && i < 32; i++)

@@ -27,8 +27,8 @@ static vecmill_status join_url(const struct hub_job *job, char url[URL_MAX], con
     return VECMILL_OK;
 }
 
-static vecmill_status list(struct hub_job *job, struct hub_http *http, struct hub_listing *listing,
-                           vecmill_err *err)
+static vecmill_status fetch_listing(struct hub_job *job, struct hub_http *http,
+                                    struct hub_listing *listing, vecmill_err *err)
 {
     char url[URL_MAX], revision[HUB_COMMIT_BYTES + 32];
     const struct hub_ref *ref = &job->ref;
@@ -61,69 +61,69 @@ static bool is_right(struct hub_job *job, const char *path, const struct hub_fil
     struct stat st;
     hex[0] = '\0';
     return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == f->bytes &&
-           hub_digest_file(&job->voice, path, f->name, f->kind, hex, NULL) == VECMILL_OK &&
+           hub_digest_file(&job->channel, path, f->name, f->kind, hex, NULL) == VECMILL_OK &&
            strcmp(hex, f->digest) == 0;
 }
 
 static vecmill_status fetch_file(struct hub_job *job, struct hub_http *http,
-                                 const struct hub_stage *stage, const struct hub_file *f,
+                                 const struct hub_staging *staging, const struct hub_file *f,
                                  vecmill_err *err)
 {
     char url[URL_MAX], whole[IO_PATH_MAX], part[IO_PATH_MAX], hex[65];
     char resolve[HUB_COMMIT_BYTES + 16];
-    VM_TRY(hub_stage_paths(stage, f->name, whole, part, err));
+    VM_TRY(hub_staging_paths(staging, f->name, whole, part, err));
     if (is_right(job, whole, f, hex)) return VECMILL_OK;
 
-    snprintf(resolve, sizeof resolve, "/resolve/%s/", stage->revision);
+    snprintf(resolve, sizeof resolve, "/resolve/%s/", staging->revision);
     VM_TRY(join_url(job, url, "", job->ref.name, resolve, f->name, err));
     /* A part that was complete and wrong is no use: once more from its first byte. */
     for (int round = 0; round < 2; round++) {
         VM_TRY(hub_http_get_file(http, url, f->name, part, f->bytes, err));
-        if (is_right(job, part, f, hex)) return hub_stage_keep(part, whole, err);
+        if (is_right(job, part, f, hex)) return hub_staging_keep(part, whole, err);
         unlink(part);
-        if (job->voice.gone) return err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
+        if (job->channel.is_gone) return err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
     }
     return err_set(err, VECMILL_E_NOTFOUND, "%s: %s is %s, the hub states %s", f->name,
                    f->kind == HUB_SHA256 ? "SHA-256" : "git blob id", hex, f->digest);
 }
 
 /* What is still to come, of files that are partly there. */
-static uint64_t bytes_missing(const struct hub_stage *stage, const struct hub_listing *l)
+static uint64_t bytes_missing(const struct hub_staging *staging, const struct hub_listing *l)
 {
-    uint64_t all = 0, here = hub_tree_bytes(stage->dir);
+    uint64_t all = 0, here = hub_tree_bytes(staging->dir);
     for (size_t i = 0; i < l->n_files; i++)
         all += l->files[i].bytes;
     return all > here ? all - here : 0;
 }
 
-static vecmill_status fetch(struct hub_job *job, struct hub_http *http, struct hub_stage *stage,
-                            char *dir, vecmill_err *err)
+static vecmill_status fetch_files(struct hub_job *job, struct hub_http *http,
+                                  struct hub_staging *staging, char *dir, vecmill_err *err)
 {
     struct hub_listing listing;
     char place[IO_PATH_MAX];
-    VM_TRY(list(job, http, &listing, err));
+    VM_TRY(fetch_listing(job, http, &listing, err));
 
     /* `current` may be gone, or name another revision, while this one is here. */
-    VM_TRY(io_join(stage->home, listing.commit, place, err));
+    VM_TRY(io_join(staging->home, listing.commit, place, err));
     if (hub_check_folder(place, NULL) == VECMILL_OK) {
-        VM_TRY(hub_stage_current(stage, listing.commit, err));
+        VM_TRY(hub_staging_current(staging, listing.commit, err));
         memcpy(dir, place, strlen(place) + 1);
         return VECMILL_OK;
     }
-    VM_TRY(hub_stage_open(stage, listing.commit, err));
-    VM_TRY(hub_stage_room(stage, bytes_missing(stage, &listing), err));
+    VM_TRY(hub_staging_open(staging, listing.commit, err));
+    VM_TRY(hub_staging_room(staging, bytes_missing(staging, &listing), err));
     for (size_t i = 0; i < listing.n_files; i++)
-        VM_TRY(fetch_file(job, http, stage, &listing.files[i], err));
-    return hub_stage_publish(stage, job->ref.name, job->env.endpoint, listing.files,
-                             listing.n_files, dir, err);
+        VM_TRY(fetch_file(job, http, staging, &listing.files[i], err));
+    return hub_staging_publish(staging, job->ref.name, job->env.endpoint, listing.files,
+                               listing.n_files, dir, err);
 }
 
-vecmill_status hub_fetch_hf(struct hub_job *job, struct hub_stage *stage, char *dir,
+vecmill_status hub_fetch_hf(struct hub_job *job, struct hub_staging *staging, char *dir,
                             vecmill_err *err)
 {
     struct hub_http *http = NULL;
     VM_TRY(hub_http_new(job, &http, err));
-    vecmill_status status = fetch(job, http, stage, dir, err);
+    vecmill_status status = fetch_files(job, http, staging, dir, err);
     hub_http_free(http);
     return status;
 }

@@ -128,7 +128,7 @@ static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off
     (void)now;
     (void)up_total;
     (void)up_now;
-    return hub_say(&t->http->job->voice, t->what, t->have, t->bytes) ? 0 : 1;
+    return hub_channel_say(&t->http->job->channel, t->what, t->have, t->bytes) ? 0 : 1;
 }
 
 static bool transient(CURLcode code)
@@ -177,7 +177,7 @@ static enum outcome judge(struct transfer *t, CURLcode result, vecmill_err *err)
         err_set(err, t->status, "%s", t->err.message);
         return HOPELESS;
     }
-    if (h->job->voice.gone) {
+    if (h->job->channel.is_gone) {
         err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
         return HOPELESS;
     }
@@ -262,7 +262,7 @@ static vecmill_status transfer(struct transfer *t, const char *url, vecmill_err 
                            "%s and asks to wait for longer than RETRY_AFTER_MAX_S, %d s",
                            why.message, RETRY_AFTER_MAX_S);
         }
-        if (!hub_wait(&h->job->voice, t->what, wait_ms)) {
+        if (!hub_channel_wait(&h->job->channel, t->what, wait_ms)) {
             return err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
         }
     }

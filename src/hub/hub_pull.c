@@ -1,11 +1,9 @@
 /* hub_pull: a model made present, by the program vecmill-pull.
  *
  * Promises: base/child.h's; the caller's process opens no connection and loads no library for it; a
- * child that gives no sign of life for SILENCE_MS is killed. The child's arguments are
- * listed in hub_fetch_main.c; its standard input brings the token, since arguments are public; its
- * standard output brings lines: "P bytes total file" progress, "D dir" done, "E status message" failed.
- * Does not know how a download works. */
-#include "hub_inner.h"
+ * child that gives no sign of life for SILENCE_MS is killed. What the two say to each other is in
+ * hub_channel.h. Does not know how a download works. */
+#include "hub_channel.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -18,9 +16,8 @@
 #define POLL_MS        200
 #define SILENCE_MS     300000 /* an fsync of a large file on a slow disk is the longest known silence */
 #define END_MS         60000 /* after its last line: to remove what is staged */
-#define TOKEN_MAX      1024
 
-_Static_assert(TOKEN_MAX <= CHILD_INPUT_MAX, "the token is the whole input");
+_Static_assert(HUB_TOKEN_MAX <= CHILD_INPUT_MAX, "the token is the whole input");
 
 void hub_env_read(struct hub_env *env)
 {
@@ -53,8 +50,8 @@ struct pull {
     void *context;
     char line[LINE_MAX_BYTES];
     size_t n_line;
-    bool done;   /* a "D" line came; dir is filled */
-    bool failed; /* an "E" line came; why is filled */
+    bool done;   /* dir is filled */
+    bool failed; /* why is filled */
     char dir[IO_PATH_MAX];
     vecmill_err why;
 };
@@ -62,46 +59,33 @@ struct pull {
 static vecmill_status start_pull(const char *cache, const struct hub_ref *ref,
                                  const struct hub_env *env, struct pull *p, vecmill_err *err)
 {
-    char path[IO_PATH_MAX], name[HUB_NAME_MAX + HUB_COMMIT_BYTES + 2], numbers[5][24];
+    char path[IO_PATH_MAX];
+    struct hub_arguments arguments;
     const size_t n_token = env->token ? strlen(env->token) : 0;
-    if (n_token > TOKEN_MAX) {
+    if (n_token > HUB_TOKEN_MAX) {
         return err_set(err, VECMILL_E_NOTFOUND, "HF_TOKEN has %zu bytes, at most %d are possible",
-                       n_token, TOKEN_MAX);
+                       n_token, HUB_TOKEN_MAX);
     }
     if (!env->program) VM_TRY(child_find("vecmill-pull", path, VECMILL_E_NOTFOUND, err));
-    const char *program = env->program ? env->program : path;
-    snprintf(name, sizeof name, "%s%s%s", ref->name, ref->commit[0] ? "@" : "", ref->commit);
-    const unsigned values[5] = {env->connect_s, env->stall_s, env->attempts, env->backoff_ms,
-                                (unsigned)getpid()};
-    for (size_t i = 0; i < 5; i++)
-        snprintf(numbers[i], sizeof numbers[i], "%u", values[i]);
-    const char *const words[] = {program,    cache,       name,       env->endpoint,
-                                 numbers[0], numbers[1],  numbers[2], numbers[3],
-                                 numbers[4], env->python, NULL};
-    char *argv[sizeof words / sizeof words[0]]; /* exec's type lacks a const */
-    memcpy(argv, words, sizeof words);
-    const struct child_options options = {
-        .program = program, .argv = argv, .input = env->token, .input_bytes = n_token};
+    hub_arguments_encode(env->program ? env->program : path, cache, ref, env, &arguments);
+    const struct child_options options = {.program = arguments.argv[0],
+                                          .argv = arguments.argv,
+                                          .input = env->token,
+                                          .input_bytes = n_token};
     return child_start(&options, &p->child, VECMILL_E_NOTFOUND, err);
 }
 
-/* One line of the child's, terminated. */
 static void take_line(struct pull *p)
 {
-    char *rest = p->line + 2;
-    if (p->n_line < 2 || p->line[1] != ' ') return;
-    if (p->line[0] == 'P') {
-        uint64_t bytes = strtoull(rest, &rest, 10);
-        uint64_t total = strtoull(rest, &rest, 10);
-        if (*rest == ' ' && p->progress) p->progress(p->context, rest + 1, bytes, total);
-    } else if (p->line[0] == 'D') {
-        snprintf(p->dir, sizeof p->dir, "%s", rest);
+    struct hub_line line;
+    if (!hub_line_read(p->line, &line)) return;
+    if (line.kind == HUB_LINE_PROGRESS) {
+        if (p->progress) p->progress(p->context, line.text, line.bytes, line.total);
+    } else if (line.kind == HUB_LINE_DONE) {
+        snprintf(p->dir, sizeof p->dir, "%s", line.text);
         p->done = true;
-    } else if (p->line[0] == 'E') {
-        unsigned long status = strtoul(rest, &rest, 10);
-        bool known = status > VECMILL_OK && status < VECMILL_STATUS_COUNT && *rest == ' ';
-        err_set(&p->why, known ? (vecmill_status)status : VECMILL_E_INTERNAL, "%s",
-                known ? rest + 1 : "vecmill-pull failed without saying why");
+    } else {
+        err_set(&p->why, line.status, "%s", line.text);
         p->failed = true;
     }
 }

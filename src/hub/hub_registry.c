@@ -14,8 +14,8 @@ static const struct hub_model models[] = {
 #undef X
 };
 
-#define N_MODELS (sizeof models / sizeof models[0])
-#define NEAR_MAX 3
+#define N_MODELS    (sizeof models / sizeof models[0])
+#define OFFERED_MAX 3
 
 const struct hub_model *hub_models(size_t *n)
 {
@@ -24,55 +24,33 @@ const struct hub_model *hub_models(size_t *n)
 }
 
 /* ASCII alone: names have nothing else, and no locale is to change what they mean. */
-static int lower(char c)
+static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
-}
-
-/* Levenshtein's distance, case not counted; both shorter than HUB_NAME_MAX. */
-static unsigned edit_distance(const char *a, const char *b)
-{
-    unsigned row[HUB_NAME_MAX];
-    size_t n_a = strlen(a), n_b = strlen(b);
-    for (size_t j = 0; j <= n_b; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= n_a; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= n_b; j++) {
-            unsigned best = diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[n_b];
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 /* How far a model is from what was typed; 0 when one is contained in the other. */
 static unsigned distance(const char *text, const struct hub_model *m)
 {
     if (strlen(text) >= 3 && strcasestr(m->name, text)) return 0;
-    unsigned full = edit_distance(text, m->name), alias = edit_distance(text, m->alias);
+    unsigned full = near_distance(text, m->name), alias = near_distance(text, m->alias);
     return full < alias ? full : alias;
 }
 
 /* " (near: a, b, c)" for the nearest models, or "". */
 static void near_names(const char *text, char *out, size_t size)
 {
-    const unsigned within = (unsigned)num_max(2, strlen(text) / 3);
-    const struct hub_model *best[NEAR_MAX];
-    unsigned score[NEAR_MAX];
+    const struct hub_model *best[OFFERED_MAX];
+    unsigned score[OFFERED_MAX];
     size_t n = 0;
     for (size_t i = 0; i < N_MODELS; i++) {
         unsigned d = distance(text, &models[i]);
-        if (d > within || models[i].refused) continue;
+        if (!near_is_slip(d, text) || models[i].refused) continue;
         size_t at = n;
         while (at > 0 && score[at - 1] > d)
             at--;
-        if (at == NEAR_MAX) continue;
-        if (n < NEAR_MAX) n++;
+        if (at == OFFERED_MAX) continue;
+        if (n < OFFERED_MAX) n++;
         for (size_t j = n - 1; j > at; j--) {
             best[j] = best[j - 1];
             score[j] = score[j - 1];
@@ -111,7 +89,7 @@ static bool valid_part(const char *text, size_t bytes)
     bool joint = true; /* the byte before was '-' or '.', or there was none */
     for (size_t i = 0; i < bytes; i++) {
         char c = text[i];
-        int l = lower(c);
+        char l = lower(c);
         bool plain = (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '_';
         if (!plain && ((c != '-' && c != '.') || joint)) return false;
         joint = !plain;

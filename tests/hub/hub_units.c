@@ -1,5 +1,5 @@
 /* hub: names, the registry, the cache's folders, the hub's answers. No network, no process. */
-#include "hub/hub_inner.h"
+#include "hub/hub_channel.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -145,6 +145,97 @@ static void wanted_files(void **state)
     for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
         assert_false(hub_file_wanted(no[i], strlen(no[i]), &most));
     assert_false(hub_file_wanted("config.json\0x", 13, &most));
+}
+
+/* ---- between vecmill and vecmill-pull ---- */
+
+static void arguments_come_back(void **state)
+{
+    (void)state;
+    static const char commit[] = "0123456789abcdef0123456789abcdef01234567";
+    const struct hub_env env = {.endpoint = "http://e",
+                                .connect_s = 1,
+                                .stall_s = 22,
+                                .attempts = 333,
+                                .backoff_ms = 4444,
+                                .python = "py thon"};
+    struct hub_ref ref, ref_back;
+    struct hub_env back;
+    struct hub_arguments a;
+    const char *cache = NULL;
+    vecmill_err err;
+    char name[128];
+    snprintf(name, sizeof name, "bert/tiny@%s", commit);
+    assert_int_equal(hub_ref_parse(name, &ref, &err), VECMILL_OK);
+    hub_arguments_encode("/p", "/c a", &ref, &env, &a);
+    assert_string_equal(a.argv[0], "/p");
+    assert_null(a.argv[HUB_ARGUMENTS + 1]);
+    assert_int_equal(hub_arguments_decode(a.argv, &cache, &ref_back, &back, &err), VECMILL_OK);
+    assert_string_equal(cache, "/c a");
+    assert_string_equal(ref_back.name, "bert/tiny");
+    assert_string_equal(ref_back.commit, commit);
+    assert_string_equal(back.endpoint, env.endpoint);
+    assert_string_equal(back.python, env.python);
+    assert_int_equal(back.connect_s, 1);
+    assert_int_equal(back.stall_s, 22);
+    assert_int_equal(back.attempts, 333);
+    assert_int_equal(back.backoff_ms, 4444);
+    for (size_t i = 4; i < 8; i++) {
+        char *const argv_i = a.argv[i];
+        a.argv[i] = (char *)"1x";
+        assert_int_equal(hub_arguments_decode(a.argv, &cache, &ref_back, &back, &err),
+                         VECMILL_E_USAGE);
+        assert_non_null(strstr(err.message, "'1x', is not a number"));
+        a.argv[i] = argv_i;
+    }
+}
+
+/* The next line of a channel, without its end. */
+static char *next_line(FILE *file, char *line, int size)
+{
+    assert_non_null(fgets(line, size, file));
+    line[strcspn(line, "\n")] = '\0';
+    return line;
+}
+
+static void lines_come_back(void **state)
+{
+    (void)state;
+    char text[IO_PATH_MAX + 64];
+    struct hub_line line;
+    const vecmill_err err = {.status = VECMILL_E_STOPPED, .message = "two\nlines"};
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    struct hub_channel channel = {.fd = fileno(file)};
+    assert_true(hub_channel_say(&channel, "a file", 5, 10));
+    assert_true(hub_channel_say(&channel, "too soon", 6, 10));
+    assert_true(hub_channel_say(&channel, "a file", 10, 10));
+    hub_channel_end(&channel, VECMILL_OK, "/a folder", NULL);
+    hub_channel_end(&channel, VECMILL_E_STOPPED, NULL, &err);
+    rewind(file);
+    for (uint64_t bytes = 5; bytes <= 10; bytes += 5) {
+        assert_true(hub_line_read(next_line(file, text, sizeof text), &line));
+        assert_int_equal(line.kind, HUB_LINE_PROGRESS);
+        assert_string_equal(line.text, "a file");
+        assert_true(line.bytes == bytes && line.total == 10);
+    }
+    assert_true(hub_line_read(next_line(file, text, sizeof text), &line));
+    assert_int_equal(line.kind, HUB_LINE_DONE);
+    assert_string_equal(line.text, "/a folder");
+    assert_true(hub_line_read(next_line(file, text, sizeof text), &line));
+    assert_int_equal(line.kind, HUB_LINE_FAILED);
+    assert_int_equal(line.status, VECMILL_E_STOPPED);
+    assert_string_equal(line.text, "two lines");
+    assert_null(fgets(text, sizeof text, file));
+    fclose(file);
+
+    static const char *const none[] = {"", "P", "Px", "P 1 2", "Q 1 2 x", "P  "};
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        assert_false(hub_line_read(none[i], &line));
+    assert_true(hub_line_read("E 99 x", &line));
+    assert_int_equal(line.status, VECMILL_E_INTERNAL);
+    channel.fd = -1;
+    assert_true(hub_channel_say(&channel, "nobody", 10, 10));
 }
 
 /* ---- the hub's answers ---- */
@@ -503,6 +594,8 @@ int main(void)
         cmocka_unit_test(near_names_are_offered),
         cmocka_unit_test(names_that_can_be_fetched),
         cmocka_unit_test(wanted_files),
+        cmocka_unit_test(arguments_come_back),
+        cmocka_unit_test(lines_come_back),
         cmocka_unit_test(good_answer),
         cmocka_unit_test(chosen_files),
         cmocka_unit_test(bad_answers),

@@ -1,4 +1,4 @@
-/* hub_stage: the staging folder of a pull, and the one rename that makes a model appear.
+/* hub_staging: the staging folder of a pull, and the one rename that makes a model appear.
  *
  * Promises: one pull of a model at a time; what is published was flushed to the disk first; whatever
  * moment the process is killed at, there is either no folder or a whole one, and what was fetched is
@@ -52,7 +52,8 @@ static vecmill_status try_lock(struct hub_job *job, const char *path, uint64_t d
             status =
                 err_set(err, VECMILL_E_NOTFOUND, "another process has been pulling %s for %d s",
                         job->ref.name, LOCK_WAIT_S);
-        } else if (!hub_wait(&job->voice, "(another process is pulling it)", LOCK_POLL_MS)) {
+        } else if (!hub_channel_wait(&job->channel, "(another process is pulling it)",
+                                     LOCK_POLL_MS)) {
             status = err_set(err, VECMILL_E_STOPPED, "the pull was stopped");
         }
     }
@@ -65,18 +66,18 @@ static vecmill_status try_lock(struct hub_job *job, const char *path, uint64_t d
     return status;
 }
 
-vecmill_status hub_stage_lock(struct hub_job *job, struct hub_stage *stage, vecmill_err *err)
+vecmill_status hub_staging_lock(struct hub_job *job, struct hub_staging *staging, vecmill_err *err)
 {
     char path[IO_PATH_MAX];
     uint64_t deadline = clock_ns() + (uint64_t)LOCK_WAIT_S * 1000000000u;
-    *stage = (struct hub_stage){.lock = -1};
-    VM_TRY(hub_home(job->cache, &job->ref, stage->home, err));
-    VM_TRY(io_join(stage->home, LOCK_FILE, path, err));
-    for (int i = 0; i < LOCK_TRIES && stage->lock < 0; i++) {
-        VM_TRY(io_make_dirs(stage->home, VECMILL_E_NOTFOUND, err));
-        VM_TRY(try_lock(job, path, deadline, &stage->lock, err));
+    *staging = (struct hub_staging){.lock = -1};
+    VM_TRY(hub_home(job->cache, &job->ref, staging->home, err));
+    VM_TRY(io_join(staging->home, LOCK_FILE, path, err));
+    for (int i = 0; i < LOCK_TRIES && staging->lock < 0; i++) {
+        VM_TRY(io_make_dirs(staging->home, VECMILL_E_NOTFOUND, err));
+        VM_TRY(try_lock(job, path, deadline, &staging->lock, err));
     }
-    if (stage->lock >= 0) return VECMILL_OK;
+    if (staging->lock >= 0) return VECMILL_OK;
     return err_set(err, VECMILL_E_NOTFOUND, "%s: was removed %d times while it was locked", path,
                    LOCK_TRIES);
 }
@@ -96,54 +97,54 @@ static bool holds_only_the_lock(const char *home)
 
 /* Removes what a pull that brought nothing has made: only folders that are empty. The lock is ours, so
  * nobody else makes anything here; who waits for it sees that its file has gone. */
-static void remove_empty(const struct hub_stage *stage)
+static void remove_empty(const struct hub_staging *staging)
 {
     char path[IO_PATH_MAX];
-    if (stage->dir[0]) {
-        (void)rmdir(stage->files);
-        (void)rmdir(stage->parts);
-        (void)rmdir(stage->dir);
+    if (staging->dir[0]) {
+        (void)rmdir(staging->files);
+        (void)rmdir(staging->parts);
+        (void)rmdir(staging->dir);
     }
-    if (!holds_only_the_lock(stage->home)) return;
-    if (io_join(stage->home, LOCK_FILE, path, NULL) != VECMILL_OK || unlink(path) != 0) return;
-    (void)rmdir(stage->home);
+    if (!holds_only_the_lock(staging->home)) return;
+    if (io_join(staging->home, LOCK_FILE, path, NULL) != VECMILL_OK || unlink(path) != 0) return;
+    (void)rmdir(staging->home);
 }
 
-void hub_stage_close(struct hub_stage *stage)
+void hub_staging_close(struct hub_staging *staging)
 {
-    if (stage->lock < 0) return;
-    remove_empty(stage);
-    close(stage->lock);
-    stage->lock = -1;
+    if (staging->lock < 0) return;
+    remove_empty(staging);
+    close(staging->lock);
+    staging->lock = -1;
 }
 
-vecmill_status hub_stage_open(struct hub_stage *stage, const char *revision, vecmill_err *err)
+vecmill_status hub_staging_open(struct hub_staging *staging, const char *revision, vecmill_err *err)
 {
     char name[HUB_COMMIT_BYTES + 16];
-    snprintf(stage->revision, sizeof stage->revision, "%s", revision);
-    snprintf(name, sizeof name, ".%s.part", stage->revision);
-    VM_TRY(io_join(stage->home, name, stage->dir, err));
-    VM_TRY(io_join(stage->dir, "files", stage->files, err));
-    VM_TRY(io_join(stage->dir, "parts", stage->parts, err));
-    VM_TRY(io_make_dirs(stage->files, VECMILL_E_NOTFOUND, err));
-    return io_make_dirs(stage->parts, VECMILL_E_NOTFOUND, err);
+    snprintf(staging->revision, sizeof staging->revision, "%s", revision);
+    snprintf(name, sizeof name, ".%s.part", staging->revision);
+    VM_TRY(io_join(staging->home, name, staging->dir, err));
+    VM_TRY(io_join(staging->dir, "files", staging->files, err));
+    VM_TRY(io_join(staging->dir, "parts", staging->parts, err));
+    VM_TRY(io_make_dirs(staging->files, VECMILL_E_NOTFOUND, err));
+    return io_make_dirs(staging->parts, VECMILL_E_NOTFOUND, err);
 }
 
-vecmill_status hub_stage_room(const struct hub_stage *stage, uint64_t bytes, vecmill_err *err)
+vecmill_status hub_staging_room(const struct hub_staging *staging, uint64_t bytes, vecmill_err *err)
 {
     struct statvfs fs;
-    if (statvfs(stage->dir, &fs) != 0) return VECMILL_OK; /* then the write itself will tell */
+    if (statvfs(staging->dir, &fs) != 0) return VECMILL_OK; /* then the write itself will tell */
     uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (bytes <= left) return VECMILL_OK;
     return err_set(err, VECMILL_E_NOTFOUND, "%s: %llu bytes are needed and %llu are free",
-                   stage->home, (unsigned long long)bytes, (unsigned long long)left);
+                   staging->home, (unsigned long long)bytes, (unsigned long long)left);
 }
 
-vecmill_status hub_stage_paths(const struct hub_stage *stage, const char *file, char *whole,
-                               char *part, vecmill_err *err)
+vecmill_status hub_staging_paths(const struct hub_staging *staging, const char *file, char *whole,
+                                 char *part, vecmill_err *err)
 {
     char flat[HUB_FILE_MAX + 8], folder[IO_PATH_MAX];
-    VM_TRY(io_join(stage->files, file, whole, err));
+    VM_TRY(io_join(staging->files, file, whole, err));
     if (strchr(file, '/')) {
         memcpy(folder, whole, strlen(whole) + 1);
         *strrchr(folder, '/') = '\0';
@@ -152,10 +153,10 @@ vecmill_status hub_stage_paths(const struct hub_stage *stage, const char *file, 
     snprintf(flat, sizeof flat, "%s", file);
     for (char *c = flat; (c = strchr(c, '/')) != NULL;)
         *c = '+';
-    return io_join(stage->parts, flat, part, err);
+    return io_join(staging->parts, flat, part, err);
 }
 
-vecmill_status hub_stage_keep(const char *part, const char *whole, vecmill_err *err)
+vecmill_status hub_staging_keep(const char *part, const char *whole, vecmill_err *err)
 {
     VM_TRY(flush(part, 0, err));
     if (rename(part, whole) != 0) return failed(err, errno, whole, "cannot be put in place");
@@ -215,14 +216,14 @@ static vecmill_status put_string(struct buf *b, const char *key, const char *tex
     return buf_add_string(b, behind, err);
 }
 
-static vecmill_status put_manifest(struct buf *b, const struct hub_stage *stage, const char *name,
-                                   const char *source, const struct hub_file *files, size_t n_files,
-                                   vecmill_err *err)
+static vecmill_status put_manifest(struct buf *b, const struct hub_staging *staging,
+                                   const char *name, const char *source,
+                                   const struct hub_file *files, size_t n_files, vecmill_err *err)
 {
     VM_TRY(buf_add_string(b, "{\n  ", err));
     VM_TRY(put_string(b, "name", name, ",\n  ", err));
     VM_TRY(put_string(b, "source", source, ",\n  ", err));
-    VM_TRY(put_string(b, "revision", stage->revision, ",\n  \"files\": [", err));
+    VM_TRY(put_string(b, "revision", staging->revision, ",\n  \"files\": [", err));
     for (size_t i = 0; i < n_files; i++) {
         char digest[96], bytes[48];
         snprintf(digest, sizeof digest, "%s:%s", files[i].kind == HUB_SHA256 ? "sha256" : "git",
@@ -251,17 +252,17 @@ static vecmill_status write_file(const char *dir, const char *name, const void *
 }
 
 /* Folders below files/ (the pooling's), then files/ itself. */
-static vecmill_status flush_folders(const struct hub_stage *stage, const struct hub_file *files,
+static vecmill_status flush_folders(const struct hub_staging *staging, const struct hub_file *files,
                                     size_t n_files, vecmill_err *err)
 {
     for (size_t i = 0; i < n_files; i++) {
         char path[IO_PATH_MAX];
         if (!strchr(files[i].name, '/')) continue;
-        VM_TRY(io_join(stage->files, files[i].name, path, err));
+        VM_TRY(io_join(staging->files, files[i].name, path, err));
         *strrchr(path, '/') = '\0';
         VM_TRY(flush(path, O_DIRECTORY, err));
     }
-    return flush(stage->files, O_DIRECTORY, err);
+    return flush(staging->files, O_DIRECTORY, err);
 }
 
 /* Staging of other revisions is no use any more once one is whole. */
@@ -280,37 +281,38 @@ static void remove_stages(const char *home)
     closedir(d);
 }
 
-vecmill_status hub_stage_current(const struct hub_stage *stage, const char *revision,
-                                 vecmill_err *err)
+vecmill_status hub_staging_current(const struct hub_staging *staging, const char *revision,
+                                   vecmill_err *err)
 {
     char line[HUB_COMMIT_BYTES + 2];
     int n = snprintf(line, sizeof line, "%s\n", revision);
     /* In this order: until `current` says so, the next pull looks at it again and comes here. */
-    remove_stages(stage->home);
-    return write_file(stage->home, HUB_CURRENT, line, (size_t)n, err);
+    remove_stages(staging->home);
+    return write_file(staging->home, HUB_CURRENT, line, (size_t)n, err);
 }
 
-vecmill_status hub_stage_publish(struct hub_stage *stage, const char *name, const char *source,
-                                 const struct hub_file *files, size_t n_files, char *dir,
-                                 vecmill_err *err)
+vecmill_status hub_staging_publish(struct hub_staging *staging, const char *name,
+                                   const char *source, const struct hub_file *files, size_t n_files,
+                                   char *dir, vecmill_err *err)
 {
     char place[IO_PATH_MAX];
     struct buf b;
     buf_init(&b, HUB_MANIFEST_MAX, "HUB_MANIFEST_MAX");
-    vecmill_status status = put_manifest(&b, stage, name, source, files, n_files, err);
-    if (status == VECMILL_OK) status = write_file(stage->files, HUB_MANIFEST, b.data, b.bytes, err);
+    vecmill_status status = put_manifest(&b, staging, name, source, files, n_files, err);
+    if (status == VECMILL_OK)
+        status = write_file(staging->files, HUB_MANIFEST, b.data, b.bytes, err);
     buf_done(&b);
     if (status != VECMILL_OK) return status;
 
-    VM_TRY(flush_folders(stage, files, n_files, err));
-    VM_TRY(io_join(stage->home, stage->revision, place, err));
+    VM_TRY(flush_folders(staging, files, n_files, err));
+    VM_TRY(io_join(staging->home, staging->revision, place, err));
     /* What lies there was looked at before, and is damaged: else there would have been no pull. */
     VM_TRY(hub_remove_tree(place, err));
-    if (rename(stage->files, place) != 0) {
+    if (rename(staging->files, place) != 0) {
         return failed(err, errno, place, "cannot be put in place");
     }
-    VM_TRY(flush(stage->home, O_DIRECTORY, err));
-    VM_TRY(hub_stage_current(stage, stage->revision, err));
+    VM_TRY(flush(staging->home, O_DIRECTORY, err));
+    VM_TRY(hub_staging_current(staging, staging->revision, err));
     memcpy(dir, place, strlen(place) + 1);
     return VECMILL_OK;
 }
