@@ -1,8 +1,8 @@
-/* build: has a pack built, or a floor measured, by a child process, whose memory ends with it.
+/* build: has a pack built, or a baseline measured, by a child process, whose memory ends with it.
  *
  * Promises: base/child.h's; the child's bytes are judged as hostile: the answer comes through the
  * pipe, the wait status only names a death. */
-#include "engine/source.h"
+#include "engine/model_ref.h"
 #include "host/host.h"
 
 #include <assert.h>
@@ -29,7 +29,7 @@ static vecmill_status judge(const char *said, size_t n, char *answer, size_t roo
     return VECMILL_OK;
 }
 
-vecmill_status source_ask(const char *program, char *const argv[], const char *what, char *answer,
+vecmill_status worker_ask(const char *program, char *const argv[], const char *what, char *answer,
                           size_t room, size_t *got, vecmill_err *err)
 {
     const struct child_options o = {.program = program, .argv = argv};
@@ -52,26 +52,26 @@ vecmill_status source_ask(const char *program, char *const argv[], const char *w
     return err_set(err, VECMILL_E_INTERNAL, "%s: %s ended without an answer", what, program);
 }
 
-vecmill_status source_build(const struct engine_source *source, const char *worker, const char *isa,
-                            enum kern_precision precision, vecmill_err *err)
+vecmill_status model_ref_build(const struct model_ref *ref, const char *worker, const char *isa,
+                               enum kern_precision precision, vecmill_err *err)
 {
     char parent[24], what[IO_PATH_MAX + 16];
     size_t got;
-    if (!source_in_memory(source)) {
-        snprintf(what, sizeof what, "%s", source->path);
+    if (!model_ref_in_memory(ref)) {
+        snprintf(what, sizeof what, "%s", ref->path);
         *strrchr(what, '/') = '\0';
         VM_TRY(io_make_dirs(what, VECMILL_E_IO, err));
     }
     snprintf(parent, sizeof(parent), "%ld", (long)getpid());
-    snprintf(what, sizeof(what), "building %s", source->path);
+    snprintf(what, sizeof(what), "building %s", ref->path);
     char *const argv[] = {(char *)"vecmill-worker",
                           (char *)"pack",
                           parent,
                           (char *)isa,
                           (char *)kern_precision_name(precision),
-                          (char *)source->dir,
-                          (char *)source->path,
-                          (char *)source->key,
+                          (char *)ref->dir,
+                          (char *)ref->path,
+                          (char *)ref->key,
                           NULL};
-    return source_ask(worker, argv, what, NULL, 0, &got, err);
+    return worker_ask(worker, argv, what, NULL, 0, &got, err);
 }

@@ -13,24 +13,23 @@
 #define ENGINE_TEXT_SECTION "text"
 
 /* What a pack is made of and where it lies. */
-struct engine_source {
+struct model_ref {
     char dir[IO_PATH_MAX];  /* the model's folder, resolved */
     char path[IO_PATH_MAX]; /* of the pack */
     char key[PACK_KEY_BYTES];
-    char identity[33]; /* "", or what setup.c's must be (vecmill_facts): a worker's */
+    char identity[33]; /* "", or what resolve.c's must be (vecmill_facts): a worker's */
 };
 
-/* Compiles source->dir into source->path at the level `isa` and in this precision, in this process. Does
+/* Compiles ref->dir into ref->path at the level `isa` and in this precision, in this process. Does
  * nothing when the pack is there already with this key (another builder was first); waits up to wait_ms for
  * another builder. Runs in vecmill-worker, so that the memory it takes ends with that process. */
-vecmill_status engine_compile(const struct engine_source *source, const char *isa,
+vecmill_status engine_compile(const struct model_ref *ref, const char *isa,
                               vecmill_precision precision, unsigned wait_ms, vecmill_err *err);
 
 /* A session on exactly this pack, which must be there with this key: what a worker opens. Options as for
  * vecmill_session_open; model_dir only names the model in messages. E_MODEL: it was changed. */
-vecmill_status engine_session_open(const struct engine_source *source,
-                                   const vecmill_options *options, vecmill_session **session,
-                                   vecmill_err *err);
+vecmill_status engine_session_open(const struct model_ref *ref, const vecmill_options *options,
+                                   vecmill_session **session, vecmill_err *err);
 
 /* Makes all that a session will ever use resident. For workers, whose memory is planned and fenced; a
  * session of vecmill_session_open stays as it is, touched as far as its passes reach: a host has its
@@ -53,12 +52,12 @@ struct engine_result {
  * arguments and environment included, 40 kB are resident after a run (MiniLM-L6, AVX-512, smaps). */
 #define ENGINE_STACK_BYTES ((size_t)64 << 10)
 
-/* Bytes that a worker's batches take, for vectors of `dim` floats: what engine_serve lays out. */
-size_t engine_serve_bytes(uint32_t dim, uint64_t max_document);
+/* Bytes that a worker's batches take, for vectors of `dim` floats: what worker_session_serve lays out. */
+size_t worker_session_bytes(uint32_t dim, uint64_t max_document);
 
 /* Works for a pool until it closes the socket: opens the session, says ready, computes batches.
  * Returns what to exit with. */
-vecmill_status engine_serve(const struct engine_source *source, const vecmill_options *options,
-                            uint64_t max_document);
+vecmill_status worker_session_serve(const struct model_ref *ref, const vecmill_options *options,
+                                    uint64_t max_document);
 
 #endif

@@ -20,7 +20,7 @@ struct look {
 static void look_at(void *context, const struct host_map *map)
 {
     struct look *l = context;
-    if (map->kind == HOST_MAP_FILE && strstr(map->name, SOURCE_MEMORY_NAME))
+    if (map->kind == HOST_MAP_FILE && strstr(map->name, MODEL_REF_MEMORY_NAME))
         l->pack += map->resident;
     for (unsigned i = 0; i < l->n_pieces; i++) {
         if (map->kind != HOST_MAP_ANONYMOUS || map->end - map->start != l->sizes[i]) continue;

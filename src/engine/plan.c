@@ -57,41 +57,41 @@ static uint64_t plus(uint64_t a, uint64_t b)
 /* A document like any other. What it is does not matter: that it is computed, while another is not, does. */
 static const char probe[] = "The weather was fine, and the train arrived at the station on time.";
 
-void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_document,
+void plan_crew(const struct resolved *resolved, uint32_t workers, uint64_t max_document,
                struct crew_options *options)
 {
     *options = (struct crew_options){
         .workers = workers,
         .items_max = QUEUE_DOCS(workers),
-        .item_bytes_max = setup_text_bytes(setup, max_document),
+        .item_bytes_max = resolved_text_bytes(resolved, max_document),
         .queue_bytes = QUEUE_BYTES(workers),
         .batch_items_max = ENGINE_BATCH_DOCS,
         .batch_bytes_max = ENGINE_BATCH_BYTES,
-        .result_bytes = (uint32_t)(sizeof(struct engine_result) + setup->dim * sizeof(float)),
+        .result_bytes = (uint32_t)(sizeof(struct engine_result) + resolved->dim * sizeof(float)),
         .batch_ns = BATCH_NS,
         .start_ns = START_NS,
         .least_ns = HANG_LEAST_NS,
         .probe = probe,
-        .probe_bytes = num_min(sizeof probe - 1, setup_text_bytes(setup, max_document)),
+        .probe_bytes = num_min(sizeof probe - 1, resolved_text_bytes(resolved, max_document)),
     };
 }
 
-void plan_twins(const struct crew_options *crew, struct twins *twins)
+void plan_dedup(const struct crew_options *crew, struct dedup *dedup)
 {
-    *twins = (struct twins){
+    *dedup = (struct dedup){
         .capacity = crew->items_max,
-        .kept_most = (uint32_t)num_min(KEPT_RESULTS(crew->items_max), TWINS_KEPT_MOST),
+        .kept_most = (uint32_t)num_min(KEPT_RESULTS(crew->items_max), DEDUP_KEPT_MOST),
         .kept_bytes = num_up(sizeof(struct plan_kept) + crew->result_bytes, 8),
     };
 }
 
-size_t plan_twins_bytes(const struct crew_options *crew)
+size_t plan_dedup_bytes(const struct crew_options *crew)
 {
     struct arena a;
-    struct twins twins;
-    plan_twins(crew, &twins);
+    struct dedup dedup;
+    plan_dedup(crew, &dedup);
     arena_count(&a);
-    twins_layout(&twins, &a);
+    dedup_layout(&dedup, &a);
     return arena_bytes(&a);
 }
 
@@ -110,25 +110,26 @@ static void add(vecmill_plan *plan, vecmill_owner owner, const char *name, uint3
 static void add_supervisor(const struct plan_facts *f, uint32_t workers, vecmill_plan *plan)
 {
     struct crew_options crew;
-    plan_crew(&f->setup, workers, f->max_document, &crew);
+    plan_crew(&f->resolved, workers, f->max_document, &crew);
     add(plan, VECMILL_OWNER_SUPERVISOR, PLAN_PROGRAM, 1, pages(f->own_bytes));
     add(plan, VECMILL_OWNER_SUPERVISOR, "queue", 1, pages(crew_bytes(&crew)));
-    add(plan, VECMILL_OWNER_SUPERVISOR, "duplicates", 1, pages(plan_twins_bytes(&crew)));
+    add(plan, VECMILL_OWNER_SUPERVISOR, "duplicates", 1, pages(plan_dedup_bytes(&crew)));
     add(plan, VECMILL_OWNER_SUPERVISOR, "checking the pack", 1, pages(proof_bytes()));
     if (f->in_memory) add(plan, VECMILL_OWNER_SUPERVISOR, PLAN_PACK, 1, pages(f->pack_bytes));
     if (f->beside)
         add(plan, VECMILL_OWNER_SUPERVISOR, "reading and writing", 1,
-            pages(f->beside(f->beside_context, f->setup.dim, crew.items_max, f->max_document)));
+            pages(f->beside(f->beside_context, f->resolved.dim, crew.items_max, f->max_document)));
 }
 
 static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_plan *plan)
 {
-    const struct engine_floor *floor = &f->setup.floor;
+    const struct baseline *baseline = &f->resolved.baseline;
     add(plan, VECMILL_OWNER_WORKER, PLAN_PROGRAM, workers,
-        pages(floor->program_bytes + floor->slack + ENGINE_STACK_BYTES));
-    add(plan, VECMILL_OWNER_WORKER, "arena", workers, pages(setup_session_bytes(&f->setup)));
+        pages(baseline->program_bytes + baseline->slack + ENGINE_STACK_BYTES));
+    add(plan, VECMILL_OWNER_WORKER, "arena", workers, pages(resolved_session_bytes(&f->resolved)));
     add(plan, VECMILL_OWNER_WORKER, "leases", workers,
-        pages(engine_serve_bytes(f->setup.dim, setup_text_bytes(&f->setup, f->max_document))));
+        pages(worker_session_bytes(f->resolved.dim,
+                                   resolved_text_bytes(&f->resolved, f->max_document))));
 }
 
 /* Two kernel stacks, the process, its descriptors. */
@@ -177,16 +178,16 @@ void plan_sum(const struct plan_facts *facts, uint32_t workers, uint32_t batch_t
               vecmill_plan *plan)
 {
     struct plan_facts f = *facts;
-    setup_batch(&f.setup, batch_tokens);
+    resolved_batch(&f.resolved, batch_tokens);
     *plan = (vecmill_plan){
         .struct_bytes = plan->struct_bytes,
         .reserve_bytes = RESERVE_BYTES + workers * RESERVE_BYTES_A_WORKER,
         .pack_bytes = f.in_memory ? 0 : f.pack_bytes,
         .limit_bytes = f.limit.bytes,
         .workers = workers,
-        .batch_tokens = f.setup.batch_tokens,
-        .max_length = f.setup.max_length,
-        .dim = f.setup.dim,
+        .batch_tokens = f.resolved.batch_tokens,
+        .max_length = f.resolved.max_length,
+        .dim = f.resolved.dim,
         .max_document = f.max_document,
         .measured = f.measured,
         .oom_group = f.oom_group,
@@ -236,8 +237,8 @@ static bool most_tokens(const struct plan_facts *f, uint32_t workers, uint32_t l
 /* The first of: fewer tokens, then fewer workers. Below the longest document's, fewer tokens save nothing. */
 static bool choose(const struct plan_facts *f, uint64_t limit, vecmill_plan *plan)
 {
-    struct setup speed = f->setup;
-    setup_batch(&speed, f->batch_tokens);
+    struct resolved speed = f->resolved;
+    resolved_batch(&speed, f->batch_tokens);
     const uint32_t most = speed.batch_tokens;
     const uint32_t least =
         f->batch_tokens ? most : (uint32_t)num_min(most, num_up(speed.max_length, BATCH_STEP));
@@ -278,8 +279,8 @@ static bool find_way(const struct plan_facts *facts, char *text, size_t room)
     /* Shorter documents, in bytes and then in tokens as well. */
     f.workers_most = 1;
     f.max_document = num_min(f.max_document, SHORT_DOCUMENT);
-    for (uint32_t length = f.setup.max_length; length > f.setup.n_specials; length /= 2) {
-        f.setup.max_length = length;
+    for (uint32_t length = f.resolved.max_length; length > f.resolved.n_specials; length /= 2) {
+        f.resolved.max_length = length;
         if (!choose(&f, f.limit.bytes, &way)) continue;
         snprintf(text, room,
                  "--workers 1 --batch-tokens %u --max-length %u --max-document %llu would fit",

@@ -6,8 +6,8 @@
 #define ENGINE_PLAN_H
 
 #include "crew/crew.h"
-#include "engine/setup.h"
-#include "engine/twins.h"
+#include "engine/dedup.h"
+#include "engine/resolve.h"
 #include "host/host.h"
 
 /* Names of lines that are found again. */
@@ -18,14 +18,14 @@
 
 /* What the sum depends on. */
 struct plan_facts {
-    struct setup setup;   /* its batch_tokens are what the sum or the choice sets */
-    bool measured;        /* setup.floor is a pack's record */
-    bool builds;          /* there is no pack */
-    bool in_memory;       /* it is, or is to be, a pack in memory */
-    uint64_t pack_bytes;  /* where it is missing: about */
-    uint64_t build_bytes; /* of the process that builds it, where it is missing */
-    uint64_t own_tables;  /* page tables of this process as it is */
-    uint64_t own_bytes;   /* this process as it is, and what its stacks and heap will yet take */
+    struct resolved resolved; /* its batch_tokens are what the sum or the choice sets */
+    bool measured;            /* resolved.baseline is a pack's record */
+    bool builds;              /* there is no pack */
+    bool in_memory;           /* it is, or is to be, a pack in memory */
+    uint64_t pack_bytes;      /* where it is missing: about */
+    uint64_t build_bytes;     /* of the process that builds it, where it is missing */
+    uint64_t own_tables;      /* page tables of this process as it is */
+    uint64_t own_bytes; /* this process as it is, and what its stacks and heap will yet take */
     uint64_t max_document;
     uint32_t workers_most;          /* where the choice is ours */
     uint32_t workers, batch_tokens; /* asked for; 0: ours to choose */
@@ -42,24 +42,24 @@ vecmill_status plan_check_options(const vecmill_pool_options *options, vecmill_e
 /* From checked options to facts: level, model, pack, machine. built: NULL, or a pack that is used,
  * or is to be built, as it is. Errors as of vecmill_pool_plan. */
 vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_options *pool_options,
-                           const struct engine_source *built, struct plan_facts *facts,
+                           const struct model_ref *built, struct plan_facts *facts,
                            vecmill_err *err);
 
 /* Numbers of a crew for this setup; program, callbacks and their context are the caller's to add. */
-void plan_crew(const struct setup *setup, uint32_t workers, uint64_t max_document,
+void plan_crew(const struct resolved *resolved, uint32_t workers, uint64_t max_document,
                struct crew_options *options);
 
-/* What is kept of a work for its copies (twins.h), followed by the result as the crew has it. */
+/* What is kept of a work for its copies (dedup.h), followed by the result as the crew has it. */
 struct plan_kept {
     bool is_condemned;
     vecmill_cause causes[CREW_CAUSES_MAX];
 };
 
 /* Numbers of the twins beside this crew. */
-void plan_twins(const struct crew_options *crew, struct twins *twins);
+void plan_dedup(const struct crew_options *crew, struct dedup *dedup);
 
-/* Bytes of what twins_layout lays out. */
-size_t plan_twins_bytes(const struct crew_options *crew);
+/* Bytes of what dedup_layout lays out. */
+size_t plan_dedup_bytes(const struct crew_options *crew);
 
 /* The sum for so many workers and tokens. Everything of *plan but struct_bytes and advice is set. */
 void plan_sum(const struct plan_facts *facts, uint32_t workers, uint32_t batch_tokens,

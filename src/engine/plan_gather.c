@@ -43,28 +43,28 @@ static vecmill_status gather_pack(const vecmill_options *options, const struct p
                                   struct plan_facts *f, vecmill_err *err)
 {
     struct text text;
-    VM_TRY(setup_choose(options, pack, &f->setup, &text, err));
+    VM_TRY(resolve_choose(options, pack, &f->resolved, &text, err));
     f->measured = true;
-    f->pack_bytes = f->setup.pack_bytes;
+    f->pack_bytes = f->resolved.pack_bytes;
     return VECMILL_OK;
 }
 
 static vecmill_status gather_folder(const vecmill_options *options, struct plan_facts *f,
                                     vecmill_err *err)
 {
-    struct setup *s = &f->setup;
-    VM_TRY(model_config_of_folder(s->source.dir, s->precision, &s->config, err));
-    engine_floor_bound(&s->floor);
+    struct resolved *s = &f->resolved;
+    VM_TRY(model_config_of_folder(s->ref.dir, s->precision, &s->config, err));
+    baseline_bound(&s->baseline);
     f->builds = true;
     f->pack_bytes = model_weight_bytes(&s->config, s->kern);
     if (f->in_memory) { /* then it counts: with the tokenizer, at most */
         size_t text;
-        VM_TRY(text_compile_most(s->source.dir, &text, err));
+        VM_TRY(text_compile_most(s->ref.dir, &text, err));
         f->pack_bytes += text;
     }
-    VM_TRY(setup_lengths(options, BERT_SPECIALS, s, err));
-    VM_TRY(setup_vector(options, s, err));
-    return engine_build_bytes(s->source.dir, &f->build_bytes, err);
+    VM_TRY(resolved_lengths(options, BERT_SPECIALS, s, err));
+    VM_TRY(resolved_vector(options, s, err));
+    return engine_build_bytes(s->ref.dir, &f->build_bytes, err);
 }
 
 /* What is told of this process and its machine, as far as it is told. */
@@ -95,7 +95,7 @@ static void gather_machine(const vecmill_pool_options *options, struct plan_fact
 }
 
 vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_options *pool_options,
-                           const struct engine_source *built, struct plan_facts *facts,
+                           const struct model_ref *built, struct plan_facts *facts,
                            vecmill_err *err)
 {
     struct pack pack;
@@ -108,25 +108,25 @@ vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_op
         pool_options->max_document ? pool_options->max_document : VECMILL_DEFAULT_DOCUMENT;
     f->beside = pool_options->beside;
     f->beside_context = pool_options->beside_context;
-    VM_TRY(setup_begin(options, &f->setup, err));
-    f->setup.threads = 1; /* of each worker */
-    struct engine_source *source = &f->setup.source;
+    VM_TRY(resolve_begin(options, &f->resolved, err));
+    f->resolved.threads = 1; /* of each worker */
+    struct model_ref *ref = &f->resolved.ref;
     if (built)
-        *source = *built;
+        *ref = *built;
     else
-        VM_TRY(source_describe(options->model_dir, options->cache_dir, f->setup.kern,
-                               f->setup.precision, source, err));
-    f->in_memory = source_in_memory(source);
+        VM_TRY(model_ref_describe(options->model_dir, options->cache_dir, f->resolved.kern,
+                                  f->resolved.precision, ref, err));
+    f->in_memory = model_ref_in_memory(ref);
     vecmill_status status =
-        built ? source_open(source, &pack, &why) : source_find(source, &pack, &why);
+        built ? model_ref_open(ref, &pack, &why) : model_ref_find(ref, &pack, &why);
     /* Want of memory says nothing about the pack: it is not to be built again for it. */
     if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
     if (status == VECMILL_OK) {
         status = gather_pack(options, &pack, f, err);
         pack_close(&pack);
     } else {
-        setup_warn_of_pack(&f->setup, status, &why);
-        f->in_memory = f->in_memory || !source_is_writable(source);
+        resolved_warn_of_pack(&f->resolved, status, &why);
+        f->in_memory = f->in_memory || !model_ref_is_writable(ref);
         status = gather_folder(options, f, err);
     }
     if (status == VECMILL_OK) gather_machine(pool_options, f);

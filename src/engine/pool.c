@@ -7,13 +7,13 @@
 
 #include "crew/crew.h"
 #include "engine/api.h"
+#include "engine/dedup.h"
 #include "engine/measure.h"
 #include "engine/plan.h"
 #include "engine/pressure.h"
 #include "engine/proof.h"
 #include "engine/roomy.h"
 #include "engine/split.h"
-#include "engine/twins.h"
 #include "host/host.h"
 
 #include <errno.h>
@@ -50,7 +50,7 @@ enum argument {
 #define OOM_PATIENCE_NS (UINT64_C(15) * 60 * 1000000000)
 
 struct vecmill_pool {
-    struct setup setup;
+    struct resolved resolved;
     int pack_memory; /* of a pack in memory, which lives as long as this is open; else -1 */
     struct proof proof;
     uint64_t proven_faults; /* of workers, when it was made */
@@ -71,9 +71,9 @@ struct vecmill_pool {
     pthread_cond_t stepped;
     uint32_t n_waiting; /* threads that wait for stepped */
     bool ending;
-    struct twins twins; /* whose works are the crew's items */
-    void *twins_memory;
-    size_t twins_bytes;
+    struct dedup dedup; /* whose works are the crew's items */
+    void *dedup_memory;
+    size_t dedup_bytes;
     uint64_t n_copies_condemned;
     bool computes_duplicates; /* for measurements */
 };
@@ -155,7 +155,7 @@ static void on_crew(void *context, const struct crew_event *event)
         .pid = event->pid,
         .cause = event->cause,
         .code = event->code,
-        .first = event->n > 0 ? twins_document(&pool->twins, event->first) : 0,
+        .first = event->n > 0 ? dedup_document(&pool->dedup, event->first) : 0,
         .n_docs = event->n,
         .deaths = event->deaths,
     };
@@ -169,7 +169,7 @@ static void on_crew(void *context, const struct crew_event *event)
 static void init_pressure(vecmill_pool *pool, const struct plan_facts *facts)
 {
     vecmill_plan least = {.struct_bytes = sizeof least};
-    const uint32_t tokens = (uint32_t)num_min(pool->plan.batch_tokens, pool->setup.max_length);
+    const uint32_t tokens = (uint32_t)num_min(pool->plan.batch_tokens, pool->resolved.max_length);
     plan_sum(facts, pool->plan.workers, tokens, &least);
     const struct pressure_size whole = {pool->plan.batch_tokens, plan_worker_bytes(&pool->plan)};
     const struct pressure_size small = {tokens, plan_worker_bytes(&least)};
@@ -178,7 +178,7 @@ static void init_pressure(vecmill_pool *pool, const struct plan_facts *facts)
 
 /* Whether such a pool fits. */
 static vecmill_status gather(const vecmill_options *options, const vecmill_pool *pool,
-                             const struct engine_source *built, struct plan_facts *facts,
+                             const struct model_ref *built, struct plan_facts *facts,
                              vecmill_plan *plan, vecmill_err *err)
 {
     VM_TRY(plan_gather(options, &pool->options, built, facts, err));
@@ -189,41 +189,41 @@ static vecmill_status gather(const vecmill_options *options, const vecmill_pool 
 /* The pool is of these facts. */
 static void settle(vecmill_pool *pool, const struct plan_facts *facts)
 {
-    pool->setup = facts->setup;
-    setup_batch(&pool->setup, pool->plan.batch_tokens);
+    pool->resolved = facts->resolved;
+    resolved_batch(&pool->resolved, pool->plan.batch_tokens);
     pool->max_document = facts->max_document;
     init_pressure(pool, facts);
 }
 
-/* Builds the pack where it can be kept, else in memory, if it fits there. facts->setup.source is
+/* Builds the pack where it can be kept, else in memory, if it fits there. facts->resolved.ref is
  * its place then. */
 static vecmill_status build(const vecmill_options *options, vecmill_pool *pool,
                             struct plan_facts *facts, vecmill_err *err)
 {
     vecmill_err why;
-    const vecmill_status status = setup_build(options, &facts->setup, &why);
+    const vecmill_status status = resolve_build(options, &facts->resolved, &why);
     if (status != VECMILL_E_IO || pool->pack_memory >= 0)
         return status == VECMILL_OK ? status : err_set(err, status, "%s", why.message);
-    VM_TRY(setup_to_memory(&facts->setup, &why, &pool->pack_memory, err));
-    memcpy(pool->setup.warning, facts->setup.warning, sizeof pool->setup.warning);
-    pool->setup.source = facts->setup.source;
-    VM_TRY(gather(options, pool, &pool->setup.source, facts, &pool->plan, err));
-    return setup_build(options, &facts->setup, err);
+    VM_TRY(resolve_to_memory(&facts->resolved, &why, &pool->pack_memory, err));
+    memcpy(pool->resolved.warning, facts->resolved.warning, sizeof pool->resolved.warning);
+    pool->resolved.ref = facts->resolved.ref;
+    VM_TRY(gather(options, pool, &pool->resolved.ref, facts, &pool->plan, err));
+    return resolve_build(options, &facts->resolved, err);
 }
 
 /* Has it built, and chooses by what it says. */
 static vecmill_status rebuild(const vecmill_options *options, vecmill_pool *pool,
                               struct plan_facts *facts, vecmill_err *err)
 {
-    memcpy(pool->setup.warning, facts->setup.warning, sizeof pool->setup.warning);
+    memcpy(pool->resolved.warning, facts->resolved.warning, sizeof pool->resolved.warning);
     VM_TRY(build(options, pool, facts, err));
-    pool->setup.source = facts->setup.source;
-    VM_TRY(gather(options, pool, &pool->setup.source, facts, &pool->plan, err));
+    pool->resolved.ref = facts->resolved.ref;
+    VM_TRY(gather(options, pool, &pool->resolved.ref, facts, &pool->plan, err));
     if (facts->builds)
         return err_set(err, VECMILL_E_MODEL,
                        "%s: is missing or of other files right after it was built",
-                       facts->setup.source.path);
-    memcpy(facts->setup.warning, pool->setup.warning, sizeof pool->setup.warning);
+                       facts->resolved.ref.path);
+    memcpy(facts->resolved.warning, pool->resolved.warning, sizeof pool->resolved.warning);
     settle(pool, facts);
     return VECMILL_OK;
 }
@@ -242,12 +242,12 @@ static vecmill_status find_model(const vecmill_options *options, vecmill_pool *p
 /* The command line of a worker (worker_main.c). */
 static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
 {
-    const struct setup *s = &pool->setup;
+    const struct resolved *s = &pool->resolved;
     write_number(pool, ARGUMENT_PARENT, (uint64_t)getpid());
     write_number(pool, ARGUMENT_BATCH, s->batch_tokens);
     write_number(pool, ARGUMENT_LENGTH, s->max_length);
     write_number(pool, ARGUMENT_LONG, s->long_policy);
-    write_number(pool, ARGUMENT_DOCUMENT, setup_text_bytes(s, pool->max_document));
+    write_number(pool, ARGUMENT_DOCUMENT, resolved_text_bytes(s, pool->max_document));
     write_number(pool, ARGUMENT_DIMENSIONS, s->dim);
     write_number(pool, ARGUMENT_NORMALIZE, normalize);
     const char *const words[N_ARGUMENTS] = {
@@ -256,9 +256,9 @@ static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
         [ARGUMENT_PARENT] = pool->numbers[ARGUMENT_PARENT],
         [3] = s->kern->name,
         [4] = kern_precision_name(s->precision),
-        [5] = s->source.dir,
-        [6] = s->source.path,
-        [7] = s->source.key,
+        [5] = s->ref.dir,
+        [6] = s->ref.path,
+        [7] = s->ref.key,
         [ARGUMENT_BATCH] = pool->numbers[ARGUMENT_BATCH],
         [ARGUMENT_LENGTH] = pool->numbers[ARGUMENT_LENGTH],
         [ARGUMENT_LONG] = pool->numbers[ARGUMENT_LONG],
@@ -271,18 +271,18 @@ static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
         pool->arguments[i] = (char *)words[i];
 }
 
-static vecmill_status take_twins(vecmill_pool *pool, const struct crew_options *options,
+static vecmill_status take_dedup(vecmill_pool *pool, const struct crew_options *options,
                                  vecmill_err *err)
 {
     static const char what[] = "a pool's table of duplicates";
     struct arena a;
-    const size_t bytes = plan_twins_bytes(options);
-    VM_TRY(mem_map(bytes, what, &pool->twins_memory, err));
-    pool->twins_bytes = bytes;
-    VM_TRY(mem_commit(pool->twins_memory, bytes, what, err));
-    plan_twins(options, &pool->twins);
-    arena_init(&a, pool->twins_memory, bytes);
-    twins_layout(&pool->twins, &a);
+    const size_t bytes = plan_dedup_bytes(options);
+    VM_TRY(mem_map(bytes, what, &pool->dedup_memory, err));
+    pool->dedup_bytes = bytes;
+    VM_TRY(mem_commit(pool->dedup_memory, bytes, what, err));
+    plan_dedup(options, &pool->dedup);
+    arena_init(&a, pool->dedup_memory, bytes);
+    dedup_layout(&pool->dedup, &a);
     return VECMILL_OK;
 }
 
@@ -290,7 +290,7 @@ static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
 {
     const uint32_t workers = pool->plan.workers;
     struct crew_options options;
-    plan_crew(&pool->setup, workers, pool->max_document, &options);
+    plan_crew(&pool->resolved, workers, pool->max_document, &options);
     options.program = pool->worker;
     options.argv = pool->arguments;
     /* Who asks for a number gets it at once; else one, and the others when there is work. */
@@ -301,7 +301,7 @@ static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
     options.on_event = on_crew;
     options.context = pool;
     options.reap_strangers = pool->options.reap_strangers != 0;
-    VM_TRY(take_twins(pool, &options, err));
+    VM_TRY(take_dedup(pool, &options, err));
     return crew_open(&options, &pool->crew, err);
 }
 
@@ -337,7 +337,7 @@ static vecmill_status wait_ready(vecmill_pool *pool, vecmill_err *err)
 static vecmill_status start_workers(const vecmill_options *options, vecmill_pool *pool,
                                     vecmill_err *err)
 {
-    VM_TRY(source_worker(options->worker_path, pool->worker, err));
+    VM_TRY(worker_find(options->worker_path, pool->worker, err));
     write_arguments(pool, options->normalize);
     VM_TRY(open_crew(pool, err));
     return start_thread(pool, err);
@@ -356,8 +356,8 @@ static void end_workers(vecmill_pool *pool)
     }
     pool->crew = NULL;
     pool->has_thread = pool->ending = false;
-    mem_unmap(pool->twins_memory, pool->twins_bytes);
-    pool->twins_memory = NULL;
+    mem_unmap(pool->dedup_memory, pool->dedup_bytes);
+    pool->dedup_memory = NULL;
 }
 
 /* The pack is read while the first workers start, by the thread that waits for them: it costs a run
@@ -371,9 +371,9 @@ static vecmill_status prove(const vecmill_options *options, vecmill_pool *pool,
     if (status == VECMILL_OK) return VECMILL_OK;
     end_workers(pool);
     proof_close(&pool->proof);
-    setup_warn_of_pack(&facts->setup, status, &why);
+    resolved_warn_of_pack(&facts->resolved, status, &why);
     VM_TRY(rebuild(options, pool, facts, err));
-    VM_TRY(proof_open(&pool->proof, &pool->setup.source, err));
+    VM_TRY(proof_open(&pool->proof, &pool->resolved.ref, err));
     VM_TRY(proof_make(&pool->proof, err));
     return start_workers(options, pool, err);
 }
@@ -409,7 +409,7 @@ static vecmill_status open_pool(void *context, vecmill_err *err)
     vecmill_status status = mem_new(sizeof(struct plan_facts), "a plan", &planned, err);
     struct plan_facts *facts = planned;
     if (status == VECMILL_OK) status = find_model(options, pool, facts, err);
-    if (status == VECMILL_OK) status = proof_open(&pool->proof, &pool->setup.source, err);
+    if (status == VECMILL_OK) status = proof_open(&pool->proof, &pool->resolved.ref, err);
     if (status == VECMILL_OK) status = start_workers(options, pool, err);
     if (status == VECMILL_OK && !pool->proof.is_made) status = prove(options, pool, facts, err);
     if (status == VECMILL_OK) status = wait_ready(pool, err);
@@ -512,7 +512,7 @@ void vecmill_pool_duplicates(vecmill_pool *pool, int computed)
 
 void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts)
 {
-    setup_describe(&pool->setup, setup_session_bytes(&pool->setup), facts);
+    resolved_describe(&pool->resolved, resolved_session_bytes(&pool->resolved), facts);
 }
 
 /* ---- documents ---- */
@@ -522,7 +522,7 @@ void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts)
  * should take by the pace of others (crew.h), so its characters are looked at. */
 static uint64_t cost_ns(const vecmill_pool *pool, vecmill_doc doc)
 {
-    const struct setup *s = &pool->setup;
+    const struct resolved *s = &pool->resolved;
     double tokens = 2 + (double)doc.bytes / BYTES_A_TOKEN, windows = 1;
     if (s->long_policy == VECMILL_LONG_SPLIT) {
         const struct split_shape shape = split_shape(s->max_length, s->n_specials);
@@ -553,11 +553,11 @@ static bool has_bytes(const void *context, uint64_t work)
 static bool add(vecmill_pool *pool, vecmill_doc doc, uint64_t hash, uint64_t cost)
 {
     const struct sought sought = {pool, doc};
-    struct twins *twins = &pool->twins;
-    if (twins_is_full(twins)) return false;
-    if (!pool->computes_duplicates && twins_add_copy(twins, hash, has_bytes, &sought)) return true;
+    struct dedup *dedup = &pool->dedup;
+    if (dedup_is_full(dedup)) return false;
+    if (!pool->computes_duplicates && dedup_add_copy(dedup, hash, has_bytes, &sought)) return true;
     if (!crew_submit(pool->crew, doc.text, doc.bytes, cost)) return false;
-    twins_add_work(twins, hash);
+    dedup_add_work(dedup, hash);
     return true;
 }
 
@@ -570,7 +570,8 @@ vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *acc
                        "a document of %zu bytes is over the maximum (max_document) of %llu",
                        doc.bytes, (unsigned long long)pool->max_document);
     const uint64_t cost = cost_ns(pool, doc);
-    doc.bytes = (size_t)num_min(doc.bytes, setup_text_bytes(&pool->setup, pool->max_document));
+    doc.bytes =
+        (size_t)num_min(doc.bytes, resolved_text_bytes(&pool->resolved, pool->max_document));
     const uint64_t hash = XXH3_64bits(doc.bytes > 0 ? doc.text : "", doc.bytes);
     pthread_mutex_lock(&pool->lock);
     const vecmill_status status = crew_failure(pool->crew, err);
@@ -584,7 +585,7 @@ static void read_result(const vecmill_pool *pool, const unsigned char *result, f
                         vecmill_result *r, vecmill_err *why)
 {
     struct engine_result head;
-    const size_t row_bytes = pool->setup.dim * sizeof(float);
+    const size_t row_bytes = pool->resolved.dim * sizeof(float);
     memcpy(&head, result, sizeof head);
     memcpy(vector, result + sizeof head, row_bytes);
     const vecmill_status status =
@@ -593,10 +594,10 @@ static void read_result(const vecmill_pool *pool, const unsigned char *result, f
                           .n_tokens = head.n_tokens,
                           .truncated = head.truncated != 0,
                           .replaced_bytes = head.replaced_bytes};
-    if (status == VECMILL_OK) setup_result_is_dense(&pool->setup, r);
+    if (status == VECMILL_OK) resolved_result_is_dense(&pool->resolved, r);
     if (status == VECMILL_E_LIMIT)
         (void)err_set(why, status, "the document has more tokens than the maximum of %u",
-                      pool->setup.max_length);
+                      pool->resolved.max_length);
     else if (status != VECMILL_OK)
         (void)err_set(why, status, "%s", vecmill_status_words(status));
 }
@@ -604,7 +605,7 @@ static void read_result(const vecmill_pool *pool, const unsigned char *result, f
 static void read_condemned(const vecmill_pool *pool, const vecmill_cause *causes, float *vector,
                            vecmill_result *r, vecmill_err *why)
 {
-    memset(vector, 0, pool->setup.dim * sizeof(float));
+    memset(vector, 0, pool->resolved.dim * sizeof(float));
     *r = (vecmill_result){.status = VECMILL_E_WORKERS};
     char words[CREW_CAUSES_MAX * 16] = "";
     size_t used = 0;
@@ -619,14 +620,14 @@ static void read_condemned(const vecmill_pool *pool, const vecmill_cause *causes
 
 static size_t result_bytes(const vecmill_pool *pool)
 {
-    return sizeof(struct engine_result) + pool->setup.dim * sizeof(float);
+    return sizeof(struct engine_result) + pool->resolved.dim * sizeof(float);
 }
 
 /* The oldest document's result: of a copy, what was kept of its work's. As crew_head. */
 static enum crew_head look(const vecmill_pool *pool, const void **result, vecmill_cause *causes)
 {
     const void *slot;
-    if (twins_head(&pool->twins, &slot) != TWINS_COPY) return crew_head(pool->crew, result, causes);
+    if (dedup_head(&pool->dedup, &slot) != DEDUP_COPY) return crew_head(pool->crew, result, causes);
     const struct plan_kept *kept = slot;
     *result = kept + 1;
     memcpy(causes, kept->causes, sizeof kept->causes);
@@ -639,8 +640,8 @@ static bool let_go(vecmill_pool *pool, enum crew_head head, const void *result,
                    const vecmill_cause *causes)
 {
     const void *slot;
-    const bool is_copy = twins_head(&pool->twins, &slot) == TWINS_COPY;
-    struct plan_kept *kept = twins_take(&pool->twins);
+    const bool is_copy = dedup_head(&pool->dedup, &slot) == DEDUP_COPY;
+    struct plan_kept *kept = dedup_take(&pool->dedup);
     if (kept) {
         kept->is_condemned = head == CREW_CONDEMNED;
         if (kept->is_condemned)
@@ -697,7 +698,7 @@ void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts)
     struct crew_counts c;
     pthread_mutex_lock(&pool->lock);
     crew_count(pool->crew, &c);
-    const struct twins t = pool->twins;
+    const struct dedup t = pool->dedup;
     const uint64_t copies_condemned = pool->n_copies_condemned;
     pthread_mutex_unlock(&pool->lock);
     const uint64_t copies = t.added - t.works_added, copies_taken = t.taken - t.works_taken;

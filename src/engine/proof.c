@@ -20,30 +20,29 @@ static vecmill_status read_table(struct proof *p, vecmill_err *err)
     struct pack *pack;
     void *memory = NULL;
     size_t got = 0;
-    VM_TRY(
-        io_read_at(p->fd, p->buffer, PACK_ALIGN, 0, &got, p->source->path, VECMILL_E_MODEL, err));
+    VM_TRY(io_read_at(p->fd, p->buffer, PACK_ALIGN, 0, &got, p->ref->path, VECMILL_E_MODEL, err));
     VM_TRY(mem_new(sizeof *pack, "a pack's table", &memory, err));
     pack = memory;
     vecmill_status status =
         pack_check(p->buffer, got < PACK_ALIGN ? got : (size_t)p->file.st_size, pack, err);
-    if (status == VECMILL_OK && strcmp(pack->key, p->source->key) != 0)
-        status = err_set(err, VECMILL_E_MODEL, "%s: is of other files", p->source->path);
+    if (status == VECMILL_OK && strcmp(pack->key, p->ref->key) != 0)
+        status = err_set(err, VECMILL_E_MODEL, "%s: is of other files", p->ref->path);
     memcpy(p->sections, pack->sections, sizeof p->sections);
     p->n_sections = pack->n_sections;
     mem_free(memory);
     return status;
 }
 
-vecmill_status proof_open(struct proof *proof, const struct engine_source *source, vecmill_err *err)
+vecmill_status proof_open(struct proof *proof, const struct model_ref *ref, vecmill_err *err)
 {
     struct seen seen;
     char stamp[SEEN_DIGITS + 1];
-    struct proof p = {.source = source};
-    p.fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (p.fd < 0) return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", source->path);
+    struct proof p = {.ref = ref};
+    p.fd = open(ref->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (p.fd < 0) return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", ref->path);
     vecmill_status status = mem_map(BUFFER_BYTES, "checking the pack", &p.buffer, err);
     if (status == VECMILL_OK && fstat(p.fd, &p.file) != 0)
-        status = err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be looked at", source->path);
+        status = err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be looked at", ref->path);
     if (status == VECMILL_OK && !(p.hash = XXH3_createState()))
         status = err_set(err, VECMILL_E_MEMORY, "no memory for a checksum's state");
     if (status == VECMILL_OK) status = mem_commit(p.buffer, BUFFER_BYTES, "checking the pack", err);
@@ -52,7 +51,7 @@ vecmill_status proof_open(struct proof *proof, const struct engine_source *sourc
         proof_close(&p);
         return status;
     }
-    source_seen(source, &seen);
+    model_ref_seen(ref, &seen);
     seen_stamp(&p.file, stamp);
     p.is_made = strcmp(seen.proven, stamp) == 0;
     *proof = p;
@@ -83,11 +82,11 @@ static vecmill_status check_section(struct proof *p, const struct pack_section *
     for (uint64_t done = 0; done < s->bytes;) {
         size_t got = 0;
         VM_TRY(io_read_at(p->fd, p->buffer, (size_t)num_min(BUFFER_BYTES, s->bytes - done),
-                          s->offset + done, &got, p->source->path, VECMILL_E_MODEL, err));
+                          s->offset + done, &got, p->ref->path, VECMILL_E_MODEL, err));
         if (got == 0)
-            return err_set(
-                err, VECMILL_E_MODEL, "%s: ends inside section %s, after %llu of its %llu bytes",
-                p->source->path, s->name, (unsigned long long)done, (unsigned long long)s->bytes);
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: ends inside section %s, after %llu of its %llu bytes", p->ref->path,
+                           s->name, (unsigned long long)done, (unsigned long long)s->bytes);
         XXH3_64bits_update(p->hash, p->buffer, got);
         done += got;
     }
@@ -95,7 +94,7 @@ static vecmill_status check_section(struct proof *p, const struct pack_section *
     if (hash == s->hash) return VECMILL_OK;
     return err_set(err, VECMILL_E_MODEL,
                    "the checksum of section %s is %016llx, it was written as %016llx: %s", s->name,
-                   (unsigned long long)hash, (unsigned long long)s->hash, p->source->path);
+                   (unsigned long long)hash, (unsigned long long)s->hash, p->ref->path);
 }
 
 vecmill_status proof_make(struct proof *p, vecmill_err *err)
@@ -104,13 +103,13 @@ vecmill_status proof_make(struct proof *p, vecmill_err *err)
     struct stat before;
     p->is_made = false;
     if (fstat(p->fd, &before) != 0)
-        return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be looked at", p->source->path);
+        return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be looked at", p->ref->path);
     for (uint32_t i = 0; i < p->n_sections; i++)
         VM_TRY(check_section(p, &p->sections[i], err));
     p->is_made = true;
     p->file = before;
-    source_seen(p->source, &seen);
+    model_ref_seen(p->ref, &seen);
     seen_stamp(&before, seen.proven);
-    if (!source_in_memory(p->source)) seen_write(p->source->path, &seen);
+    if (!model_ref_in_memory(p->ref)) seen_write(p->ref->path, &seen);
     return VECMILL_OK;
 }

@@ -7,11 +7,11 @@
 #ifndef ENGINE_PROOF_H
 #define ENGINE_PROOF_H
 
-#include "engine/source.h"
+#include "engine/model_ref.h"
 
 struct proof {
-    const struct engine_source *source; /* borrowed */
-    int fd;                             /* of the pack; -1: not open */
+    const struct model_ref *ref; /* borrowed */
+    int fd;                      /* of the pack; -1: not open */
     bool is_made;
     struct stat file; /* as it was then */
     struct pack_section sections[PACK_SECTIONS_MAX];
@@ -23,11 +23,10 @@ struct proof {
 /* Memory that an open proof has. */
 size_t proof_bytes(void);
 
-/* Opens the source's pack. It is proven already where that was seen before. E_MODEL: it is none, or
+/* Opens the model's pack. It is proven already where that was seen before. E_MODEL: it is none, or
  * of other files; E_MEMORY. Pair: proof_close, which accepts one that was never opened if its fd is
  * -1. */
-vecmill_status proof_open(struct proof *proof, const struct engine_source *source,
-                          vecmill_err *err);
+vecmill_status proof_open(struct proof *proof, const struct model_ref *ref, vecmill_err *err);
 void proof_close(struct proof *proof);
 
 /* Whether the file is the one that was proven, and nobody has written to it since. */

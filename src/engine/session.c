@@ -7,15 +7,15 @@
 #include "vecmill_bench.h"
 
 #include "engine/api.h"
+#include "engine/resolve.h"
 #include "engine/roomy.h"
-#include "engine/setup.h"
 #include "engine/split.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct vecmill_session {
-    struct setup setup;
+    struct resolved resolved;
     struct pack pack;
     struct text text;
     struct model *model;
@@ -33,29 +33,29 @@ struct vecmill_session {
 
 static void lay_out(struct arena *a, vecmill_session *s)
 {
-    const uint32_t pass = s->setup.extent.tokens, longest = s->setup.extent.longest;
+    const uint32_t pass = s->resolved.extent.tokens, longest = s->resolved.extent.longest;
     s->ids = arena_take_array(a, (size_t)pass + longest, sizeof(int32_t), 64);
     s->starts = arena_take_array(a, (size_t)pass + 1, sizeof(uint32_t), 64);
     s->workspace = arena_take(
-        a, model_workspace_bytes(&s->setup.config, s->setup.kern, &s->setup.extent), 4096);
-    s->split = (struct split){.setup = &s->setup,
+        a, model_workspace_bytes(&s->resolved.config, s->resolved.kern, &s->resolved.extent), 4096);
+    s->split = (struct split){.resolved = &s->resolved,
                               .text = &s->text,
                               .model = s->model,
                               .team = s->team,
                               .workspace = s->workspace,
                               .ids = s->ids,
                               .starts = s->starts};
-    if (s->setup.long_policy == VECMILL_LONG_SPLIT)
-        split_lay_out(a, &s->setup, &s->split);
-    else if (s->setup.dim < s->setup.config.hidden)
-        s->rows = arena_take_array(a, pass / s->setup.n_specials, /* empty documents */
-                                   s->setup.config.hidden * sizeof(float), 64);
+    if (s->resolved.long_policy == VECMILL_LONG_SPLIT)
+        split_lay_out(a, &s->resolved, &s->split);
+    else if (s->resolved.dim < s->resolved.config.hidden)
+        s->rows = arena_take_array(a, pass / s->resolved.n_specials, /* empty documents */
+                                   s->resolved.config.hidden * sizeof(float), 64);
 }
 
-size_t setup_session_bytes(const struct setup *setup)
+size_t resolved_session_bytes(const struct resolved *resolved)
 {
     struct arena a;
-    vecmill_session s = {.setup = *setup};
+    vecmill_session s = {.resolved = *resolved};
     arena_count(&a);
     lay_out(&a, &s);
     return arena_bytes(&a);
@@ -66,7 +66,7 @@ size_t setup_session_bytes(const struct setup *setup)
 static vecmill_status take_memory(vecmill_session *s, vecmill_err *err)
 {
     struct arena a;
-    const size_t bytes = setup_session_bytes(&s->setup);
+    const size_t bytes = resolved_session_bytes(&s->resolved);
     VM_TRY(mem_map(bytes, "a session's arena", &s->arena, err));
     s->arena_bytes = bytes;
     arena_init(&a, s->arena, bytes);
@@ -74,25 +74,25 @@ static vecmill_status take_memory(vecmill_session *s, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* source: the one pack to open, a worker's; NULL: find the model's, build it if need be. */
-static vecmill_status open_session(const vecmill_options *options,
-                                   const struct engine_source *source, vecmill_session **session,
-                                   vecmill_err *err)
+/* model_ref: the one pack to open, a worker's; NULL: find the model's, build it if need be. */
+static vecmill_status open_session(const vecmill_options *options, const struct model_ref *ref,
+                                   vecmill_session **session, vecmill_err *err)
 {
     void *memory = NULL;
     VM_TRY(mem_new(sizeof(vecmill_session), "a session", &memory, err));
     vecmill_session *s = memory;
-    if (source) s->setup.source = *source;
-    vecmill_status status = source ? setup_known_pack(options, &s->setup, &s->pack, err)
-                                   : setup_pack(options, &s->setup, &s->pack, err);
-    if (status == VECMILL_OK) status = setup_choose(options, &s->pack, &s->setup, &s->text, err);
-    if (status == VECMILL_OK && source && strcmp(s->setup.identity, source->identity) != 0)
+    if (ref) s->resolved.ref = *ref;
+    vecmill_status status = ref ? resolve_known_pack(options, &s->resolved, &s->pack, err)
+                                : resolve_pack(options, &s->resolved, &s->pack, err);
+    if (status == VECMILL_OK)
+        status = resolve_choose(options, &s->pack, &s->resolved, &s->text, err);
+    if (status == VECMILL_OK && ref && strcmp(s->resolved.identity, ref->identity) != 0)
         status = err_set(err, VECMILL_E_MODEL,
                          "the model's pack changed while it was in use: it holds another model");
     if (status == VECMILL_OK)
-        status = model_open(&s->pack, s->setup.kern, s->setup.precision, &s->model, err);
-    if (status == VECMILL_OK && s->setup.threads > 1)
-        status = team_open(s->setup.threads, &s->team, err);
+        status = model_open(&s->pack, s->resolved.kern, s->resolved.precision, &s->model, err);
+    if (status == VECMILL_OK && s->resolved.threads > 1)
+        status = team_open(s->resolved.threads, &s->team, err);
     if (status == VECMILL_OK) status = take_memory(s, err);
     if (status == VECMILL_OK) {
         *session = s;
@@ -121,11 +121,10 @@ vecmill_status vecmill_session_open(const vecmill_options *options, vecmill_sess
     return roomy_call(open_any, &o, err);
 }
 
-vecmill_status engine_session_open(const struct engine_source *source,
-                                   const vecmill_options *options, vecmill_session **session,
-                                   vecmill_err *err)
+vecmill_status engine_session_open(const struct model_ref *ref, const vecmill_options *options,
+                                   vecmill_session **session, vecmill_err *err)
 {
-    return open_session(options, source, session, err);
+    return open_session(options, ref, session, err);
 }
 
 vecmill_status engine_session_commit(vecmill_session *s, vecmill_err *err)
@@ -145,7 +144,7 @@ void vecmill_session_close(vecmill_session *session)
 
 void vecmill_session_describe(const vecmill_session *session, vecmill_facts *facts)
 {
-    setup_describe(&session->setup, session->arena_bytes, facts);
+    resolved_describe(&session->resolved, session->arena_bytes, facts);
 }
 
 /* ---- computing ---- */
@@ -160,12 +159,12 @@ struct pass {
 static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, vecmill_err *err)
 {
     if (p->n_docs == 0) return VECMILL_OK;
-    const size_t dim = s->setup.dim, hidden = s->setup.config.hidden;
+    const size_t dim = s->resolved.dim, hidden = s->resolved.config.hidden;
     float *const out = vectors + p->first * dim, *const rows = dim < hidden ? s->rows : out;
-    VM_TRY(model_forward(s->model, s->workspace, &s->setup.extent, s->team, s->ids, s->starts,
+    VM_TRY(model_forward(s->model, s->workspace, &s->resolved.extent, s->team, s->ids, s->starts,
                          p->n_docs, rows, err));
-    for (size_t i = 0; i < p->n_docs && setup_finishes(&s->setup); i++)
-        setup_finish(&s->setup, rows + i * hidden, out + i * dim);
+    for (size_t i = 0; i < p->n_docs && resolved_finishes(&s->resolved); i++)
+        resolved_finish(&s->resolved, rows + i * hidden, out + i * dim);
     p->first += p->n_docs;
     p->n_docs = 0;
     p->n_tokens = 0;
@@ -175,10 +174,10 @@ static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, ve
 static vecmill_result encode(vecmill_session *s, vecmill_doc doc, int32_t *ids)
 {
     struct text_result t;
-    const bool cut = setup_cut(&s->setup, &doc);
-    text_encode(&s->text, doc.text, doc.bytes, s->setup.max_length, ids, &t);
+    const bool cut = resolved_cut(&s->resolved, &doc);
+    text_encode(&s->text, doc.text, doc.bytes, s->resolved.max_length, ids, &t);
     t.truncated = t.truncated || cut;
-    bool failed = t.truncated && s->setup.long_policy == VECMILL_LONG_ERROR;
+    bool failed = t.truncated && s->resolved.long_policy == VECMILL_LONG_ERROR;
     return (vecmill_result){
         .status = failed ? VECMILL_E_LIMIT : VECMILL_OK,
         .n_tokens = t.n_ids,
@@ -193,9 +192,9 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
     vecmill_session *s = session;
     for (size_t i = 0; i < n_docs; i++)
         VM_TRY(api_check_doc(&docs[i], err));
-    if (s->setup.long_policy == VECMILL_LONG_SPLIT)
+    if (s->resolved.long_policy == VECMILL_LONG_SPLIT)
         return split_embed(&s->split, docs, n_docs, vectors, results, err);
-    const size_t dim = s->setup.dim;
+    const size_t dim = s->resolved.dim;
     struct pass p = {0};
     s->starts[0] = 0;
     for (size_t i = 0; i < n_docs; i++) {
@@ -203,7 +202,7 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
         vecmill_result r = encode(s, docs[i], ids);
         const bool failed = r.status != VECMILL_OK;
         /* A pass is a run of documents, so that its rows lie together: a failed one ends it. */
-        if (failed || (p.n_docs && r.n_tokens > s->setup.batch_tokens - p.n_tokens)) {
+        if (failed || (p.n_docs && r.n_tokens > s->resolved.batch_tokens - p.n_tokens)) {
             VM_TRY(run(s, &p, vectors, err));
             memmove(s->ids, ids, r.n_tokens * sizeof(*ids));
         }
@@ -214,10 +213,10 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
         } else {
             p.n_tokens += r.n_tokens;
             s->starts[++p.n_docs] = p.n_tokens;
-            setup_result_is_dense(&s->setup, &r);
+            resolved_result_is_dense(&s->resolved, &r);
         }
         if (results) results[i] = r;
-        if (p.n_tokens >= s->setup.batch_tokens) VM_TRY(run(s, &p, vectors, err));
+        if (p.n_tokens >= s->resolved.batch_tokens) VM_TRY(run(s, &p, vectors, err));
     }
     return run(s, &p, vectors, err);
 }
@@ -230,7 +229,7 @@ vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32
     vecmill_result r = encode(session, doc, session->ids);
     if (r.status != VECMILL_OK) {
         return err_set(err, r.status, "the document is longer than the maximum of %u tokens",
-                       session->setup.max_length);
+                       session->resolved.max_length);
     }
     if (r.n_tokens > capacity) {
         return err_set(err, VECMILL_E_LIMIT, "the document has %u tokens, there is room for %zu",
@@ -300,7 +299,7 @@ double vecmill_session_flops(const vecmill_session *session, uint32_t n_tokens)
 
 double vecmill_session_peak(const vecmill_session *session, double seconds)
 {
-    return kern_peak(session->setup.kern, session->setup.precision,
+    return kern_peak(session->resolved.kern, session->resolved.precision,
                      seconds < 0.01   ? 0.01
                      : seconds > 10.0 ? 10.0
                                       : seconds);

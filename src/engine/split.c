@@ -44,10 +44,10 @@ uint64_t split_guess_tokens(const char *text, size_t bytes)
 
 /* ---- memory ---- */
 
-void split_lay_out(struct arena *a, const struct setup *setup, struct split *split)
+void split_lay_out(struct arena *a, const struct resolved *resolved, struct split *split)
 {
-    const size_t n_windows = setup->extent.tokens / setup->n_specials; /* empty documents */
-    const size_t hidden = setup->config.hidden;
+    const size_t n_windows = resolved->extent.tokens / resolved->n_specials; /* empty documents */
+    const size_t hidden = resolved->config.hidden;
     split->stream = arena_take(a, text_stream_bytes(), 64);
     split->windows = arena_take_array(a, n_windows, sizeof(struct split_window), 64);
     split->rows = arena_take_array(a, n_windows, hidden * sizeof(float), 64);
@@ -67,10 +67,10 @@ struct progress {
 static void add_row(const struct split *s, struct progress *p, const struct split_window *w,
                     float *row)
 {
-    const uint32_t hidden = s->setup->config.hidden;
-    float *vector = p->vectors + w->doc * s->setup->dim;
+    const uint32_t hidden = s->resolved->config.hidden;
+    float *vector = p->vectors + w->doc * s->resolved->dim;
     if (w->last && p->weight == 0) {
-        setup_finish(s->setup, row, vector); /* the only one */
+        resolved_finish(s->resolved, row, vector); /* the only one */
         return;
     }
     for (uint32_t k = 0; k < hidden; k++)
@@ -79,18 +79,18 @@ static void add_row(const struct split *s, struct progress *p, const struct spli
     if (!w->last) return;
     for (uint32_t k = 0; k < hidden; k++)
         row[k] = (float)(s->sum[k] / (double)p->weight);
-    if (s->setup->config.normalize) s->setup->kern->normalize(row, hidden);
-    setup_finish(s->setup, row, vector);
+    if (s->resolved->config.normalize) s->resolved->kern->normalize(row, hidden);
+    resolved_finish(s->resolved, row, vector);
     p->weight = 0;
 }
 
 static vecmill_status run(const struct split *s, struct progress *p, vecmill_err *err)
 {
-    const struct setup *setup = s->setup;
-    VM_TRY(model_forward(s->model, s->workspace, &setup->extent, s->team, s->ids, s->starts,
+    const struct resolved *resolved = s->resolved;
+    VM_TRY(model_forward(s->model, s->workspace, &resolved->extent, s->team, s->ids, s->starts,
                          p->n_windows, s->rows, err));
     for (uint32_t i = 0; i < p->n_windows; i++)
-        add_row(s, p, &s->windows[i], s->rows + (size_t)i * setup->config.hidden);
+        add_row(s, p, &s->windows[i], s->rows + (size_t)i * resolved->config.hidden);
     p->n_windows = p->n_tokens = 0;
     return VECMILL_OK;
 }
@@ -99,7 +99,7 @@ static vecmill_status run(const struct split *s, struct progress *p, vecmill_err
 static vecmill_status add_window(const struct split *s, struct progress *p, struct split_window w,
                                  const int32_t *ids, uint32_t n_ids, vecmill_err *err)
 {
-    if (p->n_windows > 0 && n_ids > s->setup->batch_tokens - p->n_tokens) {
+    if (p->n_windows > 0 && n_ids > s->resolved->batch_tokens - p->n_tokens) {
         VM_TRY(run(s, p, err));
         memmove(s->ids, ids, n_ids * sizeof(*ids));
     }
@@ -113,7 +113,7 @@ static vecmill_status add_document(const struct split *s, struct progress *p, si
                                    vecmill_doc doc, vecmill_result *result, vecmill_err *err)
 {
     const struct text *text = s->text;
-    const struct split_shape shape = split_shape(s->setup->max_length, text->n_specials);
+    const struct split_shape shape = split_shape(s->resolved->max_length, text->n_specials);
     struct text_stream *stream = text_stream_begin(s->stream, text, doc.text, doc.bytes);
     uint64_t n_tokens = 0;
     uint32_t n_kept = 0; /* tokens that the window begins with: the last ones of that before */
@@ -126,7 +126,7 @@ static vecmill_status add_document(const struct split *s, struct progress *p, si
         n_tokens += n_ids;
         VM_TRY(add_window(s, p, (struct split_window){i, n, !more}, ids, n_ids, err));
         const int32_t *end = s->ids + p->n_tokens - n_ids + text->n_before + n;
-        if (p->n_tokens >= s->setup->batch_tokens) VM_TRY(run(s, p, err));
+        if (p->n_tokens >= s->resolved->batch_tokens) VM_TRY(run(s, p, err));
         if (!more) break;
         n_kept = shape.overlap;
         memmove(s->ids + p->n_tokens + text->n_before, end - n_kept, n_kept * sizeof(*ids));
@@ -136,7 +136,7 @@ static vecmill_status add_document(const struct split *s, struct progress *p, si
         .n_tokens = (uint32_t)num_min(n_tokens, UINT32_MAX),
         .replaced_bytes = text_stream_replaced(stream),
     };
-    setup_result_is_dense(s->setup, result);
+    resolved_result_is_dense(s->resolved, result);
     return VECMILL_OK;
 }
 

@@ -8,7 +8,7 @@
 #ifndef ENGINE_SPLIT_H
 #define ENGINE_SPLIT_H
 
-#include "engine/setup.h"
+#include "engine/resolve.h"
 
 /* The part of a window that its neighbour has as well: a token near a border sees little on one side
  * of it, and lies in the other window, where it sees an eighth of a window at least. It costs a third
@@ -37,7 +37,7 @@ struct split_window; /* one of a pass */
 
 struct split {
     /* the session's, borrowed */
-    const struct setup *setup;
+    const struct resolved *resolved;
     const struct text *text;
     const struct model *model;
     struct team *team;
@@ -53,7 +53,7 @@ struct split {
 };
 
 /* Lays out what splitting takes beside a session without it. */
-void split_lay_out(struct arena *a, const struct setup *setup, struct split *split);
+void split_lay_out(struct arena *a, const struct resolved *resolved, struct split *split);
 
 /* vecmill_embed under VECMILL_LONG_SPLIT. */
 vecmill_status split_embed(struct split *split, const vecmill_doc *docs, size_t n_docs,

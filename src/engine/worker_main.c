@@ -4,7 +4,7 @@
  *
  * builds a pack and answers on stdout: one byte of status, then the message when it failed.
  *
- *     vecmill-worker floor PARENT
+ *     vecmill-worker baseline PARENT
  *
  * measures what a worker holds before its arena, and answers likewise, the record behind the status.
  *
@@ -13,8 +13,8 @@
  *
  * computes batches that come over a socket (src/crew). It is started by libvecmill; people have no use
  * for it. Prints nothing, leaves nothing behind. */
+#include "engine/baseline.h"
 #include "engine/engine.h"
-#include "engine/floor.h"
 
 #include "crew/crew.h"
 #include "kern/kern.h"
@@ -29,9 +29,9 @@
 /* How long to wait for another process that builds the same pack. */
 #define WAIT_MS (9u * 60u * 1000u)
 
-#define PACK_ARGUMENTS  8
-#define FLOOR_ARGUMENTS 3
-#define SERVE_ARGUMENTS 15
+#define PACK_ARGUMENTS     8
+#define BASELINE_ARGUMENTS 3
+#define SERVE_ARGUMENTS    15
 
 /* True when our parent is still the one that started us: if it died before the signal was armed, no
  * signal would ever come (prctl(2), PR_SET_PDEATHSIG). */
@@ -50,20 +50,20 @@ static void answer(vecmill_status status, const void *data, size_t bytes, const 
     (void)io_write(STDOUT_FILENO, line, n + 1, "stdout", VECMILL_E_INTERNAL, NULL);
 }
 
-static bool read_source(char *const *argv, struct engine_source *source)
+static bool read_source(char *const *argv, struct model_ref *ref)
 {
-    const int dir = snprintf(source->dir, sizeof(source->dir), "%s", argv[5]);
-    const int path = snprintf(source->path, sizeof(source->path), "%s", argv[6]);
-    const int key = snprintf(source->key, sizeof(source->key), "%s", argv[7]);
-    source->identity[0] = '\0';
-    return dir < (int)sizeof(source->dir) && path < (int)sizeof(source->path) &&
-           key < (int)sizeof(source->key);
+    const int dir = snprintf(ref->dir, sizeof(ref->dir), "%s", argv[5]);
+    const int path = snprintf(ref->path, sizeof(ref->path), "%s", argv[6]);
+    const int key = snprintf(ref->key, sizeof(ref->key), "%s", argv[7]);
+    ref->identity[0] = '\0';
+    return dir < (int)sizeof(ref->dir) && path < (int)sizeof(ref->path) &&
+           key < (int)sizeof(ref->key);
 }
 
-static bool read_identity(const char *text, struct engine_source *source)
+static bool read_identity(const char *text, struct model_ref *ref)
 {
-    return snprintf(source->identity, sizeof source->identity, "%s", text) ==
-           (int)sizeof source->identity - 1;
+    return snprintf(ref->identity, sizeof ref->identity, "%s", text) ==
+           (int)sizeof ref->identity - 1;
 }
 
 static bool read_precision(const char *name, vecmill_precision *precision)
@@ -76,13 +76,13 @@ static bool read_precision(const char *name, vecmill_precision *precision)
     return false;
 }
 
-static vecmill_status build(const struct engine_source *source, char *const *argv, pid_t parent)
+static vecmill_status build(const struct model_ref *ref, char *const *argv, pid_t parent)
 {
     vecmill_err err = {0};
     vecmill_precision precision;
     if (!read_precision(argv[4], &precision)) return VECMILL_E_USAGE;
     if (!tied_to_parent(parent)) return VECMILL_E_STOPPED;
-    const vecmill_status status = engine_compile(source, argv[3], precision, WAIT_MS, &err);
+    const vecmill_status status = engine_compile(ref, argv[3], precision, WAIT_MS, &err);
     answer(status, NULL, 0, &err);
     return status;
 }
@@ -90,14 +90,14 @@ static vecmill_status build(const struct engine_source *source, char *const *arg
 static vecmill_status measure(pid_t parent)
 {
     vecmill_err err = {0};
-    struct engine_floor floor;
+    struct baseline baseline;
     if (!tied_to_parent(parent)) return VECMILL_E_STOPPED;
-    const vecmill_status status = engine_floor_measure(&floor, &err);
-    answer(status, &floor, sizeof(floor), &err);
+    const vecmill_status status = baseline_measure(&baseline, &err);
+    answer(status, &baseline, sizeof(baseline), &err);
     return status;
 }
 
-static vecmill_status serve(struct engine_source *source, char *const *argv, pid_t parent)
+static vecmill_status serve(struct model_ref *ref, char *const *argv, pid_t parent)
 {
     vecmill_options options;
     uint64_t batch_tokens, max_length, long_policy, max_document, dimensions, normalize;
@@ -107,27 +107,27 @@ static vecmill_status serve(struct engine_source *source, char *const *argv, pid
         !num_parse(argv[10], VECMILL_LONG_SPLIT, &long_policy) ||
         !num_parse(argv[11], VECMILL_MAX_DOCUMENT, &max_document) ||
         !num_parse(argv[12], UINT32_MAX, &dimensions) ||
-        !num_parse(argv[13], VECMILL_NORMALIZE_NO, &normalize) ||
-        !read_identity(argv[14], source) || !read_precision(argv[4], &options.precision))
+        !num_parse(argv[13], VECMILL_NORMALIZE_NO, &normalize) || !read_identity(argv[14], ref) ||
+        !read_precision(argv[4], &options.precision))
         return VECMILL_E_USAGE;
     if (!crew_worker_enter(parent, "vecmill-worker")) return VECMILL_E_STOPPED;
     mem_settle();
-    options.model_dir = source->dir;
+    options.model_dir = ref->dir;
     options.isa = argv[3];
     options.batch_tokens = (uint32_t)batch_tokens;
     options.max_length = (uint32_t)max_length;
     options.long_policy = (vecmill_long)long_policy;
     options.dimensions = (uint32_t)dimensions;
     options.normalize = (vecmill_normalize)normalize;
-    return engine_serve(source, &options, max_document);
+    return worker_session_serve(ref, &options, max_document);
 }
 
 int main(int argc, char **argv)
 {
-    struct engine_source source;
+    struct model_ref ref;
     uint64_t parent;
     const bool builds = argc == PACK_ARGUMENTS && strcmp(argv[1], "pack") == 0;
-    const bool measures = argc == FLOOR_ARGUMENTS && strcmp(argv[1], "floor") == 0;
+    const bool measures = argc == BASELINE_ARGUMENTS && strcmp(argv[1], "baseline") == 0;
     const bool serves = argc == SERVE_ARGUMENTS && strcmp(argv[1], "serve") == 0;
     if (!builds && !measures && !serves) {
         fprintf(stderr, "vecmill-worker: started by vecmill, not by hand\n");
@@ -135,7 +135,7 @@ int main(int argc, char **argv)
     }
     if (!num_parse(argv[2], INT32_MAX, &parent)) return vecmill_status_exit(VECMILL_E_USAGE);
     if (measures) return vecmill_status_exit(measure((pid_t)parent));
-    if (!read_source(argv, &source)) return vecmill_status_exit(VECMILL_E_USAGE);
-    return vecmill_status_exit(builds ? build(&source, argv, (pid_t)parent)
-                                      : serve(&source, argv, (pid_t)parent));
+    if (!read_source(argv, &ref)) return vecmill_status_exit(VECMILL_E_USAGE);
+    return vecmill_status_exit(builds ? build(&ref, argv, (pid_t)parent)
+                                      : serve(&ref, argv, (pid_t)parent));
 }

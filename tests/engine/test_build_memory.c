@@ -1,6 +1,6 @@
-/* The real builder against its plan: `vecmill-worker pack` and the child it runs to measure the floor never
- * hold more anonymous memory than engine_build_bytes says; a measured floor is never more than
- * engine_floor_bound, and two measurements agree within the slack; the pack carries the record.
+/* The real builder against its plan: `vecmill-worker pack` and the child it runs to measure the baseline
+ * never hold more anonymous memory than engine_build_bytes says; a measured baseline is never more than
+ * baseline_bound, and two measurements agree within the slack; the pack carries the record.
  *
  * Processes are watched through /proc/PID/smaps_rollup without a pause, so a peak shorter than such a look,
  * some 0.1 ms, can be missed: the test can then pass where it should not, never the other way round.
@@ -8,9 +8,9 @@
  * folder, left out where it is not set. A sanitized program holds its sanitizer's memory as well: there
  * the numbers are not compared. */
 #include "base/base.h"
+#include "engine/baseline.h"
 #include "engine/build_plan.h"
-#include "engine/floor.h"
-#include "engine/source.h"
+#include "engine/model_ref.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,8 +70,8 @@ struct watched {
     char answer[512];
 };
 
-/* Runs `vecmill-worker pack` for the source and watches it. */
-static void watch(const struct engine_source *source, struct watched *w)
+/* Runs `vecmill-worker pack` for it and watches it. */
+static void watch(const struct model_ref *ref, struct watched *w)
 {
     char parent[24];
     int ends[2], status = 0;
@@ -85,7 +85,7 @@ static void watch(const struct engine_source *source, struct watched *w)
         close(ends[0]);
         close(ends[1]);
         execl(worker, "vecmill-worker", "pack", parent, kern->name, kern_precision_name(KERN_FP32),
-              source->dir, source->path, source->key, (char *)NULL);
+              ref->dir, ref->path, ref->key, (char *)NULL);
         _exit(127);
     }
     close(ends[1]);
@@ -109,7 +109,7 @@ static void watch(const struct engine_source *source, struct watched *w)
     } while (n < 0 && errno == EINTR);
     close(ends[0]);
     if (n != 1 || w->answer[0] != 0)
-        fail_msg("%s: %s", source->dir, n > 1 ? w->answer + 1 : "ended without an answer");
+        fail_msg("%s: %s", ref->dir, n > 1 ? w->answer + 1 : "ended without an answer");
 }
 
 /* ---- folders ---- */
@@ -180,30 +180,30 @@ static void replace_vocabulary(const char *name, uint32_t n, bool json)
 static void builds_within(const char *what, const char *dir)
 {
     char cache[IO_PATH_MAX];
-    struct engine_source source;
-    struct engine_floor floor, bound;
+    struct model_ref ref;
+    struct baseline baseline, bound;
     struct pack pack;
     struct watched w;
     size_t planned = 0;
     vecmill_err err;
     path_of(cache, "cache");
-    if (source_describe(dir, cache, kern, KERN_FP32, &source, &err) != VECMILL_OK ||
-        engine_build_bytes(source.dir, &planned, &err) != VECMILL_OK)
+    if (model_ref_describe(dir, cache, kern, KERN_FP32, &ref, &err) != VECMILL_OK ||
+        engine_build_bytes(ref.dir, &planned, &err) != VECMILL_OK)
         fail_msg("%s", err.message);
-    watch(&source, &w);
-    assert_int_equal(source_open(&source, &pack, &err), VECMILL_OK);
-    assert_int_equal(engine_floor_read(&pack, &floor, &err), VECMILL_OK);
+    watch(&ref, &w);
+    assert_int_equal(model_ref_open(&ref, &pack, &err), VECMILL_OK);
+    assert_int_equal(baseline_read(&pack, &baseline, &err), VECMILL_OK);
     pack_close(&pack);
-    unlink(source.path);
+    unlink(ref.path);
     printf("%-8s%-24s planned %6zu KiB, seen %6llu (%.2f), the child %5llu, %llu looks\n",
            kern->name, what, planned >> 10, (unsigned long long)w.most >> 10,
            (double)w.most / (double)planned, (unsigned long long)w.most_child >> 10,
            (unsigned long long)w.looks);
     if (!compares) return;
-    engine_floor_bound(&bound);
+    baseline_bound(&bound);
     assert_true(w.most > 0);
     assert_true(w.most <= planned);
-    assert_true(floor.program_bytes > 0 && floor.program_bytes <= bound.program_bytes);
+    assert_true(baseline.program_bytes > 0 && baseline.program_bytes <= bound.program_bytes);
 }
 
 static void toys_are_built_within_their_plan(void **state)
@@ -244,34 +244,34 @@ static void the_real_model_is_built_within_its_plan(void **state)
     builds_within("the real model", model);
 }
 
-static void measure(struct engine_floor *floor)
+static void measure(struct baseline *baseline)
 {
     char parent[24];
     size_t got = 0;
     vecmill_err err;
     snprintf(parent, sizeof parent, "%ld", (long)getpid());
-    char *const argv[] = {(char *)"vecmill-worker", (char *)"floor", parent, NULL};
-    if (source_ask(worker, argv, "measuring", (char *)floor, sizeof *floor, &got, &err) !=
+    char *const argv[] = {(char *)"vecmill-worker", (char *)"baseline", parent, NULL};
+    if (worker_ask(worker, argv, "measuring", (char *)baseline, sizeof *baseline, &got, &err) !=
         VECMILL_OK)
         fail_msg("%s", err.message);
-    assert_int_equal(got, sizeof *floor);
-    assert_int_equal(floor->version, ENGINE_FLOOR_VERSION);
-    assert_int_equal(floor->bytes, sizeof *floor);
+    assert_int_equal(got, sizeof *baseline);
+    assert_int_equal(baseline->version, BASELINE_VERSION);
+    assert_int_equal(baseline->bytes, sizeof *baseline);
 }
 
 /* Forty times, as the bound was found. */
-static void floors_are_under_their_bound_and_repeat(void **state)
+static void baselines_are_under_their_bound_and_repeat(void **state)
 {
     (void)state;
-    struct engine_floor bound, floor;
+    struct baseline bound, baseline;
     uint64_t least = UINT64_MAX, most = 0;
-    engine_floor_bound(&bound);
+    baseline_bound(&bound);
     for (int i = 0; i < 40; i++) {
-        measure(&floor);
-        assert_true(floor.program_bytes > 0);
-        assert_int_equal(floor.slack, bound.slack);
-        least = num_min(least, floor.program_bytes);
-        most = num_max(most, floor.program_bytes);
+        measure(&baseline);
+        assert_true(baseline.program_bytes > 0);
+        assert_int_equal(baseline.slack, bound.slack);
+        least = num_min(least, baseline.program_bytes);
+        most = num_max(most, baseline.program_bytes);
     }
     printf("program %llu to %llu KiB, the bound is %llu\n", (unsigned long long)least >> 10,
            (unsigned long long)most >> 10, (unsigned long long)bound.program_bytes >> 10);
@@ -280,18 +280,18 @@ static void floors_are_under_their_bound_and_repeat(void **state)
     assert_true(most - least <= bound.slack);
 }
 
-static void a_floor_that_cannot_be_measured_says_why(void **state)
+static void a_baseline_that_cannot_be_measured_says_why(void **state)
 {
     (void)state;
     char answer[64];
     size_t got = 7;
     vecmill_err err;
-    char *argv[] = {(char *)"vecmill-worker", (char *)"floor", (char *)"nobody", NULL};
-    assert_int_equal(source_ask(worker, argv, "measuring", answer, sizeof answer, &got, &err),
+    char *argv[] = {(char *)"vecmill-worker", (char *)"baseline", (char *)"nobody", NULL};
+    assert_int_equal(worker_ask(worker, argv, "measuring", answer, sizeof answer, &got, &err),
                      VECMILL_E_INTERNAL);
     assert_non_null(strstr(err.message, "measuring: "));
     argv[2] = (char *)"1"; /* not who started it */
-    assert_int_equal(source_ask(worker, argv, "measuring", answer, sizeof answer, &got, &err),
+    assert_int_equal(worker_ask(worker, argv, "measuring", answer, sizeof answer, &got, &err),
                      VECMILL_E_INTERNAL);
     assert_non_null(strstr(err.message, "ended without an answer"));
     assert_int_equal(got, 7);
@@ -331,7 +331,7 @@ static void identity_of(const vecmill_options *o, char identity[64], char pack[I
     vecmill_session_close(s);
 }
 
-static void a_models_identity_does_not_hold_its_floor(void **state)
+static void a_models_identity_does_not_hold_its_baseline(void **state)
 {
     (void)state;
     char dir[IO_PATH_MAX], cache[IO_PATH_MAX], pack[IO_PATH_MAX], first[64], second[64];
@@ -344,7 +344,7 @@ static void a_models_identity_does_not_hold_its_floor(void **state)
     o.cache_dir = cache;
     o.worker_path = worker;
     identity_of(&o, first, pack);
-    rewrite(pack, ENGINE_FLOOR_SECTION);
+    rewrite(pack, BASELINE_SECTION);
     identity_of(&o, second, pack);
     assert_string_equal(first, second);
     rewrite(pack, "model.weights");
@@ -355,9 +355,9 @@ static void a_models_identity_does_not_hold_its_floor(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(floors_are_under_their_bound_and_repeat),
-        cmocka_unit_test(a_floor_that_cannot_be_measured_says_why),
-        cmocka_unit_test(a_models_identity_does_not_hold_its_floor),
+        cmocka_unit_test(baselines_are_under_their_bound_and_repeat),
+        cmocka_unit_test(a_baseline_that_cannot_be_measured_says_why),
+        cmocka_unit_test(a_models_identity_does_not_hold_its_baseline),
         cmocka_unit_test(toys_are_built_within_their_plan),
         cmocka_unit_test(large_vocabularies_are_built_within_their_plan),
         cmocka_unit_test(the_real_model_is_built_within_its_plan),

@@ -21,19 +21,19 @@ static uint64_t beside(void *context, uint32_t dim, uint32_t capacity, uint64_t 
 static void mini(struct plan_facts *f)
 {
     memset(f, 0, sizeof *f);
-    f->setup.kern = kern_table(KERN_REF);
-    f->setup.config = (struct model_config){.n_layers = 6,
-                                            .hidden = 384,
-                                            .n_heads = 12,
-                                            .intermediate = 1536,
-                                            .vocab = 30522,
-                                            .max_positions = 512,
-                                            .max_length = 256,
-                                            .eps = 1e-12f};
-    f->setup.threads = 1;
-    f->setup.dim = 384;
-    f->setup.max_length = 256;
-    f->setup.floor.program_bytes = MIB;
+    f->resolved.kern = kern_table(KERN_REF);
+    f->resolved.config = (struct model_config){.n_layers = 6,
+                                               .hidden = 384,
+                                               .n_heads = 12,
+                                               .intermediate = 1536,
+                                               .vocab = 30522,
+                                               .max_positions = 512,
+                                               .max_length = 256,
+                                               .eps = 1e-12f};
+    f->resolved.threads = 1;
+    f->resolved.dim = 384;
+    f->resolved.max_length = 256;
+    f->resolved.baseline.program_bytes = MIB;
     f->measured = true;
     f->pack_bytes = 91 * MIB;
     f->own_bytes = 2 * MIB;
@@ -91,9 +91,9 @@ static void dimensions_are_counted(void **state)
     struct plan_facts f;
     vecmill_plan whole = {.struct_bytes = sizeof whole}, cut = {.struct_bytes = sizeof cut};
     mini(&f);
-    f.setup.n_specials = 2;
+    f.resolved.n_specials = 2;
     plan_sum(&f, 2, 480, &whole);
-    f.setup.dim = 128;
+    f.resolved.dim = 128;
     plan_sum(&f, 2, 480, &cut);
     assert_int_equal(whole.dim, 384);
     assert_int_equal(cut.dim, 128);
@@ -114,20 +114,21 @@ static void a_worker_has_what_it_takes(void **state)
     struct plan_facts f;
     vecmill_plan plan = {.struct_bytes = sizeof plan};
     mini(&f);
-    f.setup.floor.slack = 12345;
+    f.resolved.baseline.slack = 12345;
     for (uint32_t workers = 1; workers <= 4; workers++) {
         for (uint32_t tokens = 256; tokens <= 960; tokens += 64) {
-            struct setup setup = f.setup;
-            setup_batch(&setup, tokens);
+            struct resolved resolved = f.resolved;
+            resolved_batch(&resolved, tokens);
             const size_t program =
-                (size_t)(setup.floor.program_bytes + setup.floor.slack) + ENGINE_STACK_BYTES;
+                (size_t)(resolved.baseline.program_bytes + resolved.baseline.slack) +
+                ENGINE_STACK_BYTES;
             const size_t batches =
-                engine_serve_bytes(setup.dim, setup_text_bytes(&setup, f.max_document));
+                worker_session_bytes(resolved.dim, resolved_text_bytes(&resolved, f.max_document));
             plan_sum(&f, workers, tokens, &plan);
             assert_int_equal(line_of(&plan, VECMILL_OWNER_WORKER, PLAN_PROGRAM),
                              mem_map_bytes(program));
             assert_int_equal(line_of(&plan, VECMILL_OWNER_WORKER, "arena"),
-                             mem_map_bytes(setup_session_bytes(&setup)));
+                             mem_map_bytes(resolved_session_bytes(&resolved)));
             assert_int_equal(line_of(&plan, VECMILL_OWNER_WORKER, "leases"),
                              mem_map_bytes(batches));
             assert_true(line_of(&plan, VECMILL_OWNER_KERNEL, "processes and sockets") >=
@@ -229,7 +230,7 @@ static void what_is_asked_for_is_refused_with_advice(void **state)
         g.workers = workers;
         g.batch_tokens = batch;
         if (n == 4) {
-            g.setup.max_length = length;
+            g.resolved.max_length = length;
             g.max_document = document;
         }
         plan_choose(&g, &plan);

@@ -1,4 +1,4 @@
-/* serve: a session at work for a pool. Runs in vecmill-worker.
+/* worker_session: a session at work for a pool. Runs in vecmill-worker.
  *
  * Promises that a worker that is ready has all the memory that it will ever use: arenas committed, stack
  * touched, and a fence behind it (base/fence.h). So a worker that lives through its
@@ -50,7 +50,7 @@ static struct crew_work work_of(uint32_t dim, uint64_t max_document)
     };
 }
 
-size_t engine_serve_bytes(uint32_t dim, uint64_t max_document)
+size_t worker_session_bytes(uint32_t dim, uint64_t max_document)
 {
     const struct crew_work work = work_of(dim, max_document);
     struct serving s = {.dim = dim};
@@ -108,8 +108,8 @@ static bool is_for_good(vecmill_status status)
            status == VECMILL_E_UNSUPPORTED || status == VECMILL_E_NOTFOUND;
 }
 
-vecmill_status engine_serve(const struct engine_source *source, const vecmill_options *options,
-                            uint64_t max_document)
+vecmill_status worker_session_serve(const struct model_ref *ref, const vecmill_options *options,
+                                    uint64_t max_document)
 {
     vecmill_err err;
     vecmill_facts facts = {.struct_bytes = sizeof facts};
@@ -117,14 +117,14 @@ vecmill_status engine_serve(const struct engine_source *source, const vecmill_op
     struct arena a;
     void *memory = NULL;
     size_t bytes = 0;
-    vecmill_status status = engine_session_open(source, options, &s.session, &err);
+    vecmill_status status = engine_session_open(ref, options, &s.session, &err);
     if (status != VECMILL_OK) goto refuse;
     vecmill_session_describe(s.session, &facts);
     s.dim = facts.dim;
     struct crew_work work = work_of(s.dim, max_document);
     work.compute = compute;
     work.context = &s;
-    bytes = engine_serve_bytes(s.dim, max_document);
+    bytes = worker_session_bytes(s.dim, max_document);
     status = mem_map(bytes, "a worker's leases", &memory, &err);
     if (status != VECMILL_OK) goto refuse;
     arena_init(&a, memory, bytes);

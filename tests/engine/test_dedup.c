@@ -1,6 +1,6 @@
 /* Twins against a naive oracle: random documents, hashes that collide, windows that are full, slots that run
  * out. Every copy has the bytes of its work, gets what was kept of it, and no place is used twice. */
-#include "engine/twins.h"
+#include "engine/dedup.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 
 /* What a text is, is one number here; it may have the hash of others. */
 struct world {
-    struct twins t;
+    struct dedup t;
     void *memory;
     uint64_t (*hash)(uint64_t text);
     uint64_t *texts, *works;      /* [N_STEPS]: of each document; its work's document */
@@ -69,13 +69,13 @@ static void world_open(struct world *w, uint32_t capacity, uint32_t kept_most,
 {
     struct arena a;
     *w = (struct world){.hash = hash};
-    w->t = (struct twins){.capacity = capacity, .kept_most = kept_most, .kept_bytes = KEPT};
+    w->t = (struct dedup){.capacity = capacity, .kept_most = kept_most, .kept_bytes = KEPT};
     arena_count(&a);
-    twins_layout(&w->t, &a);
+    dedup_layout(&w->t, &a);
     const size_t bytes = arena_bytes(&a);
-    assert_int_equal(mem_new(bytes, "twins", &w->memory, NULL), VECMILL_OK);
+    assert_int_equal(mem_new(bytes, "duplicates", &w->memory, NULL), VECMILL_OK);
     arena_init(&a, w->memory, bytes);
-    twins_layout(&w->t, &a);
+    dedup_layout(&w->t, &a);
     assert_true(arena_ok(&a));
     w->texts = calloc(3 * (size_t)N_STEPS, sizeof *w->texts);
     assert_non_null(w->texts);
@@ -128,7 +128,7 @@ static bool naive_refuses(const struct world *w, uint64_t text)
 {
     for (uint64_t work = w->t.taken; work < w->t.added; work++) {
         if (w->texts[work] != text || w->works[work] != work) continue;
-        bool fits = naive_crowd(w, work) < TWINS_WAYS;
+        bool fits = naive_crowd(w, work) < DEDUP_ENTRIES;
         for (uint64_t d = w->t.taken; d <= w->t.added; d++)
             fits = fits && naive_kept(w, d, w->t.added, work) <= w->t.kept_most;
         if (fits) return false;
@@ -139,10 +139,10 @@ static bool naive_refuses(const struct world *w, uint64_t text)
 /* exact: what is refused is held against the oracle, which takes its time. */
 static void add(struct world *w, uint64_t text, bool exact)
 {
-    struct twins *t = &w->t;
+    struct dedup *t = &w->t;
     const uint64_t d = t->added, hash = w->hash(text), compared = w->n_compared;
     w->looked_for = text;
-    if (twins_add_copy(t, hash, same, w)) {
+    if (dedup_add_copy(t, hash, same, w)) {
         assert_int_equal(w->texts[w->matched], text);
         assert_true(w->matched >= t->taken);
         w->works[d] = w->matched;
@@ -151,10 +151,10 @@ static void add(struct world *w, uint64_t text, bool exact)
         if (exact) assert_true(naive_refuses(w, text));
         w->of_work[t->works_added] = d;
         w->works[d] = d;
-        twins_add_work(t, hash);
-        assert_int_equal(twins_document(t, t->works_added - 1), d);
+        dedup_add_work(t, hash);
+        assert_int_equal(dedup_document(t, t->works_added - 1), d);
     }
-    assert_true(w->n_compared - compared <= TWINS_WAYS);
+    assert_true(w->n_compared - compared <= DEDUP_ENTRIES);
     w->texts[d] = text;
     assert_int_equal(t->added, d + 1);
 }
@@ -162,13 +162,13 @@ static void add(struct world *w, uint64_t text, bool exact)
 /* A result is the text it was computed of, and its document. */
 static void take(struct world *w)
 {
-    struct twins *t = &w->t;
+    struct dedup *t = &w->t;
     const void *slot = NULL;
     uint64_t result[2];
     const uint64_t d = t->taken;
-    const enum twins_head head = twins_head(t, &slot);
-    assert_true(head != TWINS_NONE);
-    if (head == TWINS_WORK) {
+    const enum dedup_head head = dedup_head(t, &slot);
+    assert_true(head != DEDUP_NONE);
+    if (head == DEDUP_WORK) {
         assert_int_equal(w->works[d], d);
         assert_int_equal(w->of_work[t->works_taken], d);
         result[0] = w->texts[d];
@@ -180,9 +180,9 @@ static void take(struct world *w)
     assert_int_equal(result[0], w->texts[d]);
     assert_int_equal(result[1], w->works[d]);
     assert_true(result[1] <= d && d - result[1] < t->capacity);
-    void *keep = twins_take(t);
+    void *keep = dedup_take(t);
     if (keep) {
-        assert_int_equal(head, TWINS_WORK);
+        assert_int_equal(head, DEDUP_WORK);
         memcpy(keep, result, sizeof result);
     }
     assert_int_equal(t->taken, d + 1);
@@ -196,7 +196,7 @@ static void run(struct world *w, uint64_t seed, uint64_t n_texts, unsigned n_ste
     while (w->t.added < n_steps) {
         if (next_random(&state) % 512 == 0) rush = next_random(&state) % 3;
         const bool adds = rush == 0 || (rush == 2 && next_random(&state) % 2 == 0);
-        if (adds && !twins_is_full(&w->t))
+        if (adds && !dedup_is_full(&w->t))
             add(w, next_random(&state) % n_texts, exact);
         else if (w->t.taken < w->t.added)
             take(w);
@@ -205,9 +205,9 @@ static void run(struct world *w, uint64_t seed, uint64_t n_texts, unsigned n_ste
     }
     while (w->t.taken < w->t.added)
         take(w);
-    assert_int_equal(twins_head(&w->t, &slot), TWINS_NONE);
+    assert_int_equal(dedup_head(&w->t, &slot), DEDUP_NONE);
     assert_int_equal(w->t.n_free, w->t.kept_most); /* nothing is kept for nobody */
-    for (size_t i = 0; i < (size_t)w->t.n_buckets * TWINS_WAYS; i++)
+    for (size_t i = 0; i < (size_t)w->t.n_buckets * DEDUP_ENTRIES; i++)
         assert_int_equal(w->t.ways[i].at, 0);
     assert_int_equal(w->t.works_added + w->n_copies, w->t.added);
     assert_int_equal(w->t.works_taken, w->t.works_added);
@@ -273,7 +273,7 @@ static void the_bound_is_exact(void **state)
             add(&w, i, true);
         for (uint64_t i = 0; i < CAPACITY - 1; i++) {
             add(&w, i, true);
-            assert_true(twins_is_full(&w.t));
+            assert_true(dedup_is_full(&w.t));
             take(&w);
         }
         assert_int_equal(w.n_copies, CAPACITY - 1 - missing);
@@ -292,7 +292,7 @@ static void pairs_share_a_slot(void **state)
     struct world w;
     world_open(&w, 1000, 1, good_hash);
     for (uint64_t i = 0; i < 20000; i++) {
-        if (twins_is_full(&w.t)) take(&w);
+        if (dedup_is_full(&w.t)) take(&w);
         add(&w, i / 2, false);
     }
     assert_int_equal(w.n_copies, 10000);

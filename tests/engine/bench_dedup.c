@@ -1,4 +1,4 @@
-/* bench_twins: what looking for duplicates costs a document (src/engine/twins.c): the hash of its bytes, and
+/* bench_dedup: what looking for duplicates costs a document (src/engine/dedup.c): the hash of its bytes, and
  * adding it to and taking it from a full window.
  *
  * A window of a pool of 2 workers and of one of 64; texts of several sizes, which lie in 64 MB and so come
@@ -48,22 +48,22 @@ static double measure(uint32_t workers, uint32_t apart, bool hash_only, uint64_t
 {
     struct crew_options crew;
     struct arena a;
-    struct twins t;
-    struct setup setup = {.config = {.hidden = 384}};
+    struct dedup t;
+    struct resolved resolved = {.config = {.hidden = 384}};
     vecmill_err err;
     void *memory = NULL;
     double best = 1e9;
-    plan_crew(&setup, workers, 1000, &crew);
-    const size_t bytes = plan_twins_bytes(&crew);
+    plan_crew(&resolved, workers, 1000, &crew);
+    const size_t bytes = plan_dedup_bytes(&crew);
     for (int round = 0; round < ROUNDS; round++) {
-        if (mem_map(bytes, "twins", &memory, &err) != VECMILL_OK ||
-            mem_commit(memory, bytes, "twins", &err) != VECMILL_OK) {
-            fprintf(stderr, "bench_twins: %s\n", err.message);
+        if (mem_map(bytes, "duplicates", &memory, &err) != VECMILL_OK ||
+            mem_commit(memory, bytes, "duplicates", &err) != VECMILL_OK) {
+            fprintf(stderr, "bench_dedup: %s\n", err.message);
             exit(1);
         }
-        plan_twins(&crew, &t);
+        plan_dedup(&crew, &t);
         arena_init(&a, memory, bytes);
-        twins_layout(&t, &a);
+        dedup_layout(&t, &a);
         uint64_t sum = 0;
         const uint64_t began = clock_ns();
         for (uint32_t i = 0; i < N_DOCS; i++) {
@@ -71,10 +71,10 @@ static double measure(uint32_t workers, uint32_t apart, bool hash_only, uint64_t
             const uint64_t hash = hash_of(text);
             sum += hash;
             if (hash_only) continue;
-            if (twins_is_full(&t)) (void)twins_take(&t);
-            if (twins_add_copy(&t, hash, same, &text)) continue;
+            if (dedup_is_full(&t)) (void)dedup_take(&t);
+            if (dedup_add_copy(&t, hash, same, &text)) continue;
             works[t.works_added] = text;
-            twins_add_work(&t, hash);
+            dedup_add_work(&t, hash);
         }
         const double ns = (double)(clock_ns() - began) / N_DOCS;
         if (ns < best && sum != 1) best = ns;

@@ -1,8 +1,8 @@
-/* source: which pack belongs to a folder, and which program builds it.
+/* model_ref: which pack belongs to a folder, and which program builds it.
  *
  * The key holds what the pack's bits depend on: contents of the files read, level, precision and the layout
  * of its weights, this program's version, and the packs' format. A pack with another key is built anew. */
-#include "engine/source.h"
+#include "engine/model_ref.h"
 
 #include "engine/seen.h"
 #include "model/model.h"
@@ -54,8 +54,9 @@ static void write_key(const char *digest, const struct kern *kern, enum kern_pre
              digest, kern_signature(kern, precision));
 }
 
-vecmill_status source_key(const char *dir, const struct kern *kern, enum kern_precision precision,
-                          char key[PACK_KEY_BYTES], vecmill_err *err)
+vecmill_status model_ref_key(const char *dir, const struct kern *kern,
+                             enum kern_precision precision, char key[PACK_KEY_BYTES],
+                             vecmill_err *err)
 {
     char digest[SEEN_DIGITS + 1];
     VM_TRY(model_digest(dir, text_files, N_TEXT_FILES, digest, err));
@@ -63,7 +64,7 @@ vecmill_status source_key(const char *dir, const struct kern *kern, enum kern_pr
     return VECMILL_OK;
 }
 
-vecmill_status source_stamp(const char *dir, char stamp[SEEN_DIGITS + 1], vecmill_err *err)
+vecmill_status model_ref_stamp(const char *dir, char stamp[SEEN_DIGITS + 1], vecmill_err *err)
 {
     return model_stamp(dir, text_files, N_TEXT_FILES, stamp, err);
 }
@@ -75,12 +76,12 @@ vecmill_status source_stamp(const char *dir, char stamp[SEEN_DIGITS + 1], vecmil
  * the owner of the packs' folder where not everybody can put files into it. */
 static bool is_trusted(const void *context, const struct stat *file)
 {
-    const struct engine_source *source = context;
+    const struct model_ref *ref = context;
     struct stat folder;
     char path[IO_PATH_MAX];
     if (file->st_uid == 0 || file->st_uid == geteuid()) return true;
-    if (stat(source->dir, &folder) == 0 && folder.st_uid == file->st_uid) return true;
-    snprintf(path, sizeof path, "%s", source->path);
+    if (stat(ref->dir, &folder) == 0 && folder.st_uid == file->st_uid) return true;
+    snprintf(path, sizeof path, "%s", ref->path);
     char *slash = strrchr(path, '/');
     if (!slash) return false;
     *slash = '\0';
@@ -135,12 +136,12 @@ static uint64_t place_hash(const char *dir, const char *cache)
 }
 
 /* The digest of the model's files: as it was noted next to the pack, while they are the same; else read. */
-static vecmill_status take_key(struct engine_source *s, const struct kern *kern,
+static vecmill_status take_key(struct model_ref *s, const struct kern *kern,
                                enum kern_precision precision, vecmill_err *err)
 {
     struct seen seen;
     char stamp[SEEN_DIGITS + 1];
-    VM_TRY(source_stamp(s->dir, stamp, err));
+    VM_TRY(model_ref_stamp(s->dir, stamp, err));
     seen_read(s->path, is_trusted, s, &seen);
     if (strcmp(seen.stamp, stamp) != 0) {
         VM_TRY(model_digest(s->dir, text_files, N_TEXT_FILES, seen.digest, err));
@@ -151,35 +152,35 @@ static vecmill_status take_key(struct engine_source *s, const struct kern *kern,
     return VECMILL_OK;
 }
 
-vecmill_status source_describe(const char *model_dir, const char *cache_or_null,
-                               const struct kern *kern, enum kern_precision precision,
-                               struct engine_source *source, vecmill_err *err)
+vecmill_status model_ref_describe(const char *model_dir, const char *cache_or_null,
+                                  const struct kern *kern, enum kern_precision precision,
+                                  struct model_ref *ref, vecmill_err *err)
 {
     char cache[IO_PATH_MAX], packs[IO_PATH_MAX], name[81], file[192];
-    if (!realpath(model_dir, source->dir)) {
+    if (!realpath(model_dir, ref->dir)) {
         return err_sys(err, VECMILL_E_MODEL, errno, "%s: no such model folder", model_dir);
     }
     VM_TRY(find_cache(cache_or_null, cache, err));
     VM_TRY(io_join(cache, "packs", packs, err));
-    short_name(source->dir, name);
+    short_name(ref->dir, name);
     snprintf(file, sizeof(file), "%s-%016llx-%s-%s.pack", name,
-             (unsigned long long)place_hash(source->dir, cache), kern->name,
+             (unsigned long long)place_hash(ref->dir, cache), kern->name,
              kern_precision_name(precision));
-    VM_TRY(io_join(packs, file, source->path, err));
-    return take_key(source, kern, precision, err);
+    VM_TRY(io_join(packs, file, ref->path, err));
+    return take_key(ref, kern, precision, err);
 }
 
-void source_seen(const struct engine_source *source, struct seen *seen)
+void model_ref_seen(const struct model_ref *ref, struct seen *seen)
 {
-    seen_read(source->path, is_trusted, source, seen);
+    seen_read(ref->path, is_trusted, ref, seen);
 }
 
 /* ---- where it cannot be kept ---- */
 
-bool source_is_writable(const struct engine_source *source)
+bool model_ref_is_writable(const struct model_ref *ref)
 {
     char path[IO_PATH_MAX];
-    snprintf(path, sizeof path, "%s", source->path);
+    snprintf(path, sizeof path, "%s", ref->path);
     for (char *slash; (slash = strrchr(path, '/')) != NULL && slash > path;) {
         *slash = '\0';
         if (io_exists(path)) return faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0;
@@ -193,15 +194,15 @@ bool source_is_writable(const struct engine_source *source)
 
 static int open_memory(void)
 {
-    int fd = memfd_create(SOURCE_MEMORY_NAME, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-    if (fd < 0 && errno == EINVAL) fd = memfd_create(SOURCE_MEMORY_NAME, MFD_CLOEXEC);
+    int fd = memfd_create(MODEL_REF_MEMORY_NAME, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) fd = memfd_create(MODEL_REF_MEMORY_NAME, MFD_CLOEXEC);
     if (fd < 0) fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     return fd;
 }
 
 static const char processes[] = "/proc/";
 
-vecmill_status source_to_memory(struct engine_source *source, int *fd, vecmill_err *err)
+vecmill_status model_ref_to_memory(struct model_ref *ref, int *fd, vecmill_err *err)
 {
     const int memory = open_memory();
     if (memory < 0)
@@ -216,26 +217,26 @@ vecmill_status source_to_memory(struct engine_source *source, int *fd, vecmill_e
                        "nor, without /proc, can one be kept in memory: set VECMILL_CACHE to a "
                        "folder that can be written");
     }
-    memcpy(source->path, path, sizeof path);
+    memcpy(ref->path, path, sizeof path);
     *fd = memory;
     return VECMILL_OK;
 }
 
-bool source_in_memory(const struct engine_source *source)
+bool model_ref_in_memory(const struct model_ref *ref)
 {
-    return strncmp(source->path, processes, sizeof processes - 1) == 0;
+    return strncmp(ref->path, processes, sizeof processes - 1) == 0;
 }
 
-vecmill_status source_open(const struct engine_source *source, struct pack *pack, vecmill_err *err)
+vecmill_status model_ref_open(const struct model_ref *ref, struct pack *pack, vecmill_err *err)
 {
     struct pack p;
     /* In a folder that is closed to us there is none, not a damaged one. */
-    if (access(source->path, R_OK) != 0 && errno == EACCES)
-        return err_sys(err, VECMILL_E_NOTFOUND, errno, "%s: cannot be opened", source->path);
-    VM_TRY(pack_open(source->path, &p, err));
+    if (access(ref->path, R_OK) != 0 && errno == EACCES)
+        return err_sys(err, VECMILL_E_NOTFOUND, errno, "%s: cannot be opened", ref->path);
+    VM_TRY(pack_open(ref->path, &p, err));
     vecmill_status status = VECMILL_OK;
-    if (strcmp(p.key, source->key) != 0) {
-        status = err_set(err, VECMILL_E_NOTFOUND, "%s: is of other files", source->path);
+    if (strcmp(p.key, ref->key) != 0) {
+        status = err_set(err, VECMILL_E_NOTFOUND, "%s: is of other files", ref->path);
     } else {
         status = pack_verify_small(&p, VERIFY_BYTES, err);
     }
@@ -247,21 +248,21 @@ vecmill_status source_open(const struct engine_source *source, struct pack *pack
     return status;
 }
 
-vecmill_status source_find(const struct engine_source *source, struct pack *pack, vecmill_err *err)
+vecmill_status model_ref_find(const struct model_ref *ref, struct pack *pack, vecmill_err *err)
 {
     struct pack p;
-    VM_TRY(source_open(source, &p, err));
-    if (is_trusted(source, &p.map.stat)) {
+    VM_TRY(model_ref_open(ref, &p, err));
+    if (is_trusted(ref, &p.map.stat)) {
         *pack = p;
         return VECMILL_OK;
     }
     const unsigned owner = (unsigned)p.map.stat.st_uid;
     pack_close(&p);
-    return err_set(err, VECMILL_E_MODEL, "%s: belongs to another user, number %u", source->path,
+    return err_set(err, VECMILL_E_MODEL, "%s: belongs to another user, number %u", ref->path,
                    owner);
 }
 
-vecmill_status source_worker(const char *given, char path[IO_PATH_MAX], vecmill_err *err)
+vecmill_status worker_find(const char *given, char path[IO_PATH_MAX], vecmill_err *err)
 {
     if (!given) return child_find("vecmill-worker", path, VECMILL_E_INTERNAL, err);
     if (access(given, X_OK) != 0)

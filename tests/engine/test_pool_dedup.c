@@ -416,7 +416,7 @@ static int prepare(void **state)
 {
     (void)state;
     char command[2 * IO_PATH_MAX];
-    snprintf(folder, sizeof folder, "/tmp/vecmill-twins-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/vecmill-dedup-XXXXXX");
     if (!mkdtemp(folder)) return -1;
     snprintf(command, sizeof command,
              "python3 '%s' '%s/toy' --layers 2 --hidden 32 --heads 4 --intermediate 64 --vocab 160 "

@@ -1,8 +1,8 @@
-/* setup: see setup.h. */
-#include "engine/setup.h"
+/* resolve: see resolve.h. */
+#include "engine/resolve.h"
 
 #include "engine/api.h"
-#include "engine/floor.h"
+#include "engine/baseline.h"
 #include "engine/proof.h"
 
 #include <stdarg.h>
@@ -42,29 +42,29 @@ static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
 
 _Static_assert(VECMILL_MAX_THREADS <= TEAM_MOST, "a session's threads are a team");
 
-enum kern_precision setup_precision(vecmill_precision precision)
+enum kern_precision resolve_precision(vecmill_precision precision)
 {
     static const enum kern_precision words[] = {
         [VECMILL_FP32] = KERN_FP32, [VECMILL_BF16] = KERN_BF16, [VECMILL_INT8] = KERN_INT8};
     return words[precision];
 }
 
-vecmill_status setup_begin(const vecmill_options *o, struct setup *s, vecmill_err *err)
+vecmill_status resolve_begin(const vecmill_options *o, struct resolved *s, vecmill_err *err)
 {
     VM_TRY(check_options(o, err));
-    s->precision = setup_precision(o->precision);
+    s->precision = resolve_precision(o->precision);
     s->threads = o->threads ? o->threads : 1;
     return kern_select(o->isa, &s->kern, err);
 }
 
-vecmill_status setup_build(const vecmill_options *o, const struct setup *s, vecmill_err *err)
+vecmill_status resolve_build(const vecmill_options *o, const struct resolved *s, vecmill_err *err)
 {
     char worker[IO_PATH_MAX];
-    VM_TRY(source_worker(o->worker_path, worker, err));
-    return source_build(&s->source, worker, s->kern->name, s->precision, err);
+    VM_TRY(worker_find(o->worker_path, worker, err));
+    return model_ref_build(&s->ref, worker, s->kern->name, s->precision, err);
 }
 
-void setup_warn(struct setup *s, const char *format, ...)
+void resolved_warn(struct resolved *s, const char *format, ...)
 {
     va_list ap;
     size_t used = strlen(s->warning);
@@ -75,30 +75,30 @@ void setup_warn(struct setup *s, const char *format, ...)
     va_end(ap);
 }
 
-void setup_warn_of_pack(struct setup *s, vecmill_status status, const vecmill_err *why)
+void resolved_warn_of_pack(struct resolved *s, vecmill_status status, const vecmill_err *why)
 {
     if (status == VECMILL_E_MODEL)
-        setup_warn(s, "the pack is not used but built anew: %s", why->message);
+        resolved_warn(s, "the pack is not used but built anew: %s", why->message);
 }
 
-vecmill_status setup_to_memory(struct setup *s, const vecmill_err *why, int *fd, vecmill_err *err)
+vecmill_status resolve_to_memory(struct resolved *s, const vecmill_err *why, int *fd,
+                                 vecmill_err *err)
 {
     vecmill_err second;
-    const vecmill_status status = source_to_memory(&s->source, fd, &second);
+    const vecmill_status status = model_ref_to_memory(&s->ref, fd, &second);
     if (status != VECMILL_OK)
         return err_set(err, status, "no pack can be kept (%s), %s", why->message, second.message);
-    setup_warn(s, "the pack is built in memory, for this run alone, since it cannot be kept: %s",
-               why->message);
+    resolved_warn(s, "the pack is built in memory, for this run alone, since it cannot be kept: %s",
+                  why->message);
     return VECMILL_OK;
 }
 
-/* As source_find, and proven. */
-static vecmill_status open_proven(const struct engine_source *source, struct pack *pack,
-                                  vecmill_err *err)
+/* As model_ref_find, and proven. */
+static vecmill_status open_proven(const struct model_ref *ref, struct pack *pack, vecmill_err *err)
 {
     struct proof proof = {.fd = -1};
-    VM_TRY(source_find(source, pack, err));
-    vecmill_status status = proof_open(&proof, source, err);
+    VM_TRY(model_ref_find(ref, pack, err));
+    vecmill_status status = proof_open(&proof, ref, err);
     if (status == VECMILL_OK && !proof.is_made) status = proof_make(&proof, err);
     proof_close(&proof);
     if (status != VECMILL_OK) pack_close(pack);
@@ -106,47 +106,47 @@ static vecmill_status open_proven(const struct engine_source *source, struct pac
 }
 
 /* Builds it where it can be kept, else in memory, and maps it. */
-static vecmill_status build_pack(const vecmill_options *o, struct setup *s, struct pack *pack,
+static vecmill_status build_pack(const vecmill_options *o, struct resolved *s, struct pack *pack,
                                  vecmill_err *err)
 {
     vecmill_err why;
     int memory = -1;
-    vecmill_status status = setup_build(o, s, &why);
+    vecmill_status status = resolve_build(o, s, &why);
     if (status == VECMILL_E_IO) {
-        VM_TRY(setup_to_memory(s, &why, &memory, err));
-        status = setup_build(o, s, &why);
+        VM_TRY(resolve_to_memory(s, &why, &memory, err));
+        status = resolve_build(o, s, &why);
     }
     if (status == VECMILL_OK) {
-        status = source_open(&s->source, pack, &why);
+        status = model_ref_open(&s->ref, pack, &why);
         if (status == VECMILL_E_NOTFOUND)
-            status = err_set(&why, VECMILL_E_MODEL,
-                             "%s: is missing or of other files right after it was built",
-                             s->source.path);
+            status =
+                err_set(&why, VECMILL_E_MODEL,
+                        "%s: is missing or of other files right after it was built", s->ref.path);
     }
     if (memory >= 0) close(memory); /* it is mapped */
     return status == VECMILL_OK ? status : err_set(err, status, "%s", why.message);
 }
 
-vecmill_status setup_pack(const vecmill_options *o, struct setup *s, struct pack *pack,
-                          vecmill_err *err)
+vecmill_status resolve_pack(const vecmill_options *o, struct resolved *s, struct pack *pack,
+                            vecmill_err *err)
 {
     vecmill_err why;
-    VM_TRY(setup_begin(o, s, err));
-    VM_TRY(source_describe(o->model_dir, o->cache_dir, s->kern, s->precision, &s->source, err));
-    const vecmill_status status = open_proven(&s->source, pack, &why);
+    VM_TRY(resolve_begin(o, s, err));
+    VM_TRY(model_ref_describe(o->model_dir, o->cache_dir, s->kern, s->precision, &s->ref, err));
+    const vecmill_status status = open_proven(&s->ref, pack, &why);
     if (status == VECMILL_OK) return VECMILL_OK;
     /* Want of memory says nothing about the pack: it is not to be built again for it. */
     if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
-    setup_warn_of_pack(s, status, &why);
+    resolved_warn_of_pack(s, status, &why);
     return build_pack(o, s, pack, err);
 }
 
-vecmill_status setup_known_pack(const vecmill_options *o, struct setup *s, struct pack *pack,
-                                vecmill_err *err)
+vecmill_status resolve_known_pack(const vecmill_options *o, struct resolved *s, struct pack *pack,
+                                  vecmill_err *err)
 {
     vecmill_err why;
-    VM_TRY(setup_begin(o, s, err));
-    const vecmill_status status = source_open(&s->source, pack, &why);
+    VM_TRY(resolve_begin(o, s, err));
+    const vecmill_status status = model_ref_open(&s->ref, pack, &why);
     if (status == VECMILL_OK) return VECMILL_OK;
     if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
     return err_set(err, VECMILL_E_MODEL, "the model's pack changed while it was in use: %s",
@@ -154,9 +154,9 @@ vecmill_status setup_known_pack(const vecmill_options *o, struct setup *s, struc
 }
 
 /* A hash of what a row's bits depend on beside its text (vecmill.h, identity). The pack's sections
- * carry checksums of their contents, so a copy of a model elsewhere is the same model. The measured floor
+ * carry checksums of their contents, so a copy of a model elsewhere is the same model. The measured baseline
  * is left out: no bit depends on it, and it differs from one build to the next. */
-static void identify(const struct pack *pack, struct setup *s)
+static void identify(const struct pack *pack, struct resolved *s)
 {
     struct {
         char signature[64];
@@ -166,7 +166,7 @@ static void identify(const struct pack *pack, struct setup *s)
     memset(&what, 0, sizeof what);
     snprintf(what.signature, sizeof what.signature, "%s", kern_signature(s->kern, s->precision));
     for (uint32_t i = 0; i < pack->n_sections; i++) {
-        if (strcmp(pack->sections[i].name, ENGINE_FLOOR_SECTION) == 0) continue;
+        if (strcmp(pack->sections[i].name, BASELINE_SECTION) == 0) continue;
         struct pack_section *section = &what.sections[what.n_sections++];
         *section = pack->sections[i];
         section->offset = 0;
@@ -181,7 +181,7 @@ static void identify(const struct pack *pack, struct setup *s)
              (unsigned long long)hash.low64);
 }
 
-void setup_batch(struct setup *s, uint32_t batch_tokens)
+void resolved_batch(struct resolved *s, uint32_t batch_tokens)
 {
     s->batch_tokens = batch_tokens ? batch_tokens : BATCH_TOKENS_AUTO;
     s->extent = (struct model_extent){.tokens = (uint32_t)num_max(s->batch_tokens, s->max_length),
@@ -189,8 +189,8 @@ void setup_batch(struct setup *s, uint32_t batch_tokens)
                                       .threads = s->threads};
 }
 
-vecmill_status setup_lengths(const vecmill_options *o, uint32_t specials, struct setup *s,
-                             vecmill_err *err)
+vecmill_status resolved_lengths(const vecmill_options *o, uint32_t specials, struct resolved *s,
+                                vecmill_err *err)
 {
     const uint32_t least = specials + 1;
     s->n_specials = specials;
@@ -200,20 +200,20 @@ vecmill_status setup_lengths(const vecmill_options *o, uint32_t specials, struct
         return err_set(err, VECMILL_E_USAGE, "a maximum length of %u tokens, outside %u to %u",
                        s->max_length, least, s->config.max_positions);
     }
-    setup_batch(s, o->batch_tokens);
+    resolved_batch(s, o->batch_tokens);
     return VECMILL_OK;
 }
 
 /* A vector that is of length 1 as it comes, and whole, is not scaled once more, which could change its last
  * bits for nothing. */
-vecmill_status setup_vector(const vecmill_options *o, struct setup *s, vecmill_err *err)
+vecmill_status resolved_vector(const vecmill_options *o, struct resolved *s, vecmill_err *err)
 {
     const struct model_config *c = &s->config;
     const uint32_t given =
         c->truncate_dim && c->truncate_dim < c->hidden ? c->truncate_dim : c->hidden;
     if (o->dimensions > c->hidden) {
         return err_set(err, VECMILL_E_USAGE, "%u dimensions, and the vectors of %s have %u",
-                       o->dimensions, s->source.dir, c->hidden);
+                       o->dimensions, s->ref.dir, c->hidden);
     }
     s->dim = o->dimensions ? o->dimensions : given;
     const bool cut = s->dim < c->hidden;
@@ -222,14 +222,14 @@ vecmill_status setup_vector(const vecmill_options *o, struct setup *s, vecmill_e
     return VECMILL_OK;
 }
 
-void setup_finish(const struct setup *s, const float *row, float *vector)
+void resolved_finish(const struct resolved *s, const float *row, float *vector)
 {
     if (vector != row) memcpy(vector, row, s->dim * sizeof(*row));
     if (s->scales) s->kern->normalize(vector, s->dim);
 }
 
-vecmill_status setup_choose(const vecmill_options *o, const struct pack *pack, struct setup *s,
-                            struct text *text, vecmill_err *err)
+vecmill_status resolve_choose(const vecmill_options *o, const struct pack *pack, struct resolved *s,
+                              struct text *text, vecmill_err *err)
 {
     const void *section;
     size_t bytes;
@@ -240,29 +240,29 @@ vecmill_status setup_choose(const vecmill_options *o, const struct pack *pack, s
         return err_set(
             err, VECMILL_E_MODEL,
             "%s: the tokenizer adds no special token, so an empty document would have none",
-            s->source.dir);
+            s->ref.dir);
     }
     /* Rows beyond the tokens fill a table up to a round number: no id leads there. */
     if (text->vocab_size > s->config.vocab) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: the tokenizer has %u tokens, the word embeddings have %u rows",
-                       s->source.dir, text->vocab_size, s->config.vocab);
+                       s->ref.dir, text->vocab_size, s->config.vocab);
     }
-    VM_TRY(engine_floor_read(pack, &s->floor, err));
-    VM_TRY(setup_lengths(o, text->n_specials, s, err));
-    VM_TRY(setup_vector(o, s, err));
+    VM_TRY(baseline_read(pack, &s->baseline, err));
+    VM_TRY(resolved_lengths(o, text->n_specials, s, err));
+    VM_TRY(resolved_vector(o, s, err));
     s->pack_bytes = pack->map.bytes;
     identify(pack, s);
     return VECMILL_OK;
 }
 
-uint64_t setup_text_bytes(const struct setup *s, uint64_t max_document)
+uint64_t resolved_text_bytes(const struct resolved *s, uint64_t max_document)
 {
     if (s->long_policy == VECMILL_LONG_SPLIT) return max_document;
     return num_min(max_document, VECMILL_TEXT_BYTES + 1);
 }
 
-bool setup_cut(const struct setup *s, vecmill_doc *doc)
+bool resolved_cut(const struct resolved *s, vecmill_doc *doc)
 {
     if (s->long_policy == VECMILL_LONG_SPLIT || doc->bytes <= VECMILL_TEXT_BYTES) return false;
     size_t end = VECMILL_TEXT_BYTES;
@@ -273,7 +273,7 @@ bool setup_cut(const struct setup *s, vecmill_doc *doc)
     return true;
 }
 
-void setup_describe(const struct setup *s, uint64_t arena_bytes, vecmill_facts *facts)
+void resolved_describe(const struct resolved *s, uint64_t arena_bytes, vecmill_facts *facts)
 {
     const struct model_config *c = &s->config;
     const vecmill_facts f = {
@@ -291,7 +291,7 @@ void setup_describe(const struct setup *s, uint64_t arena_bytes, vecmill_facts *
         .normalized = s->scales || (c->normalize && s->dim == c->hidden),
         .pooling = c->pooling == MODEL_POOL_CLS ? "cls" : "mean",
         .isa = s->kern->name,
-        .pack_path = s->source.path,
+        .pack_path = s->ref.path,
         .pack_bytes = s->pack_bytes,
         .arena_bytes = arena_bytes,
         .identity = s->identity,

@@ -1,8 +1,8 @@
-/* floor: measuring it, and the bounds that hold before it was measured. Promises: floor.h. Does not know
+/* baseline: measuring it, and the bounds that hold before it was measured. Does not know
  * what else a worker holds: the session's memory, the page cache, the kernel's own. */
-#include "engine/floor.h"
+#include "engine/baseline.h"
 
-#include "engine/source.h"
+#include "engine/model_ref.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,15 +15,15 @@
  * (up to 128 KiB of it, beyond what was there) and a libc's patch level. */
 #define SLACK_BYTES ((uint64_t)128 << 10)
 
-/* Measured with gcc 12 and glibc 2.36, the most of 40 runs of `vecmill-worker floor`: 144 KiB
+/* Measured with gcc 12 and glibc 2.36, the most of 40 runs of `vecmill-worker baseline`: 144 KiB
  * (tests/engine/test_build_memory.c repeats it); and as much again, for other builds of it and of libc. */
 #define PROGRAM_BYTES ((uint64_t)288 << 10)
 
-void engine_floor_bound(struct engine_floor *floor)
+void baseline_bound(struct baseline *baseline)
 {
-    *floor = (struct engine_floor){
-        .version = ENGINE_FLOOR_VERSION,
-        .bytes = sizeof *floor,
+    *baseline = (struct baseline){
+        .version = BASELINE_VERSION,
+        .bytes = sizeof *baseline,
         .program_bytes = PROGRAM_BYTES,
         .slack = SLACK_BYTES,
     };
@@ -56,48 +56,47 @@ static vecmill_status anonymous_bytes(uint64_t *bytes, bool *known, vecmill_err 
     return VECMILL_OK;
 }
 
-vecmill_status engine_floor_measure(struct engine_floor *floor, vecmill_err *err)
+vecmill_status baseline_measure(struct baseline *baseline, vecmill_err *err)
 {
     uint64_t held = 0;
     bool known;
     mem_settle();
     VM_TRY(anonymous_bytes(&held, &known, err));
-    engine_floor_bound(floor);
-    if (known) floor->program_bytes = held;
+    baseline_bound(baseline);
+    if (known) baseline->program_bytes = held;
     return VECMILL_OK;
 }
 
-vecmill_status engine_floor_ask(struct engine_floor *floor, vecmill_err *err)
+vecmill_status baseline_ask(struct baseline *baseline, vecmill_err *err)
 {
     char parent[24];
-    struct engine_floor f;
+    struct baseline f;
     size_t got = 0;
     snprintf(parent, sizeof parent, "%ld", (long)getpid());
-    char *const argv[] = {(char *)"vecmill-worker", (char *)"floor", parent, NULL};
-    VM_TRY(source_ask("/proc/self/exe", argv, "measuring a worker's floor", (char *)&f, sizeof f,
+    char *const argv[] = {(char *)"vecmill-worker", (char *)"baseline", parent, NULL};
+    VM_TRY(worker_ask("/proc/self/exe", argv, "measuring a worker's baseline", (char *)&f, sizeof f,
                       &got, err));
-    if (got != sizeof f || f.version != ENGINE_FLOOR_VERSION || f.bytes != sizeof f) {
+    if (got != sizeof f || f.version != BASELINE_VERSION || f.bytes != sizeof f) {
         return err_set(err, VECMILL_E_INTERNAL,
-                       "measuring a worker's floor: %zu bytes were answered, a record has %zu", got,
-                       sizeof f);
+                       "measuring a worker's baseline: %zu bytes were answered, a record has %zu",
+                       got, sizeof f);
     }
-    *floor = f;
+    *baseline = f;
     return VECMILL_OK;
 }
 
-vecmill_status engine_floor_read(const struct pack *pack, struct engine_floor *floor,
-                                 vecmill_err *err)
+vecmill_status baseline_read(const struct pack *pack, struct baseline *baseline, vecmill_err *err)
 {
     const void *data;
     size_t bytes;
-    struct engine_floor f;
-    VM_TRY(pack_find(pack, ENGINE_FLOOR_SECTION, &data, &bytes, err));
+    struct baseline f;
+    VM_TRY(pack_find(pack, BASELINE_SECTION, &data, &bytes, err));
     if (bytes == sizeof f) memcpy(&f, data, sizeof f);
-    if (bytes != sizeof f || f.version != ENGINE_FLOOR_VERSION || f.bytes != sizeof f) {
+    if (bytes != sizeof f || f.version != BASELINE_VERSION || f.bytes != sizeof f) {
         return err_set(err, VECMILL_E_MODEL,
                        "the pack's section %s of %zu bytes is no record of version %u",
-                       ENGINE_FLOOR_SECTION, bytes, ENGINE_FLOOR_VERSION);
+                       BASELINE_SECTION, bytes, BASELINE_VERSION);
     }
-    *floor = f;
+    *baseline = f;
     return VECMILL_OK;
 }
