@@ -96,7 +96,7 @@ void app_json_text(struct app_out *out, const char *text, size_t bytes)
         bytes = utf8_repair(text, bytes, to + quoted, &replaced);
         text = to + quoted;
     }
-    out->buf.bytes += jsonx_quote(text, bytes, to);
+    out->buf.bytes += json_quote(text, bytes, to);
 }
 
 void app_json_string(struct app_out *out, const char *text)

@@ -15,6 +15,7 @@
 #include "err.h"
 #include "fence.h"
 #include "io.h"
+#include "json.h"
 #include "jsonx.h"
 #include "near.h"
 #include "num.h"

@@ -271,32 +271,3 @@ vecmill_status jsonx_string(const json_t *object, const char *key, bool required
     *out = text;
     return VECMILL_OK;
 }
-
-size_t jsonx_quote(const char *text, size_t bytes, char *out)
-{
-    static const char hex[] = "0123456789abcdef";
-    char *o = out;
-    *o++ = '"';
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char c = (unsigned char)text[i];
-        const char *shorthand = c == '"'    ? "\\\""
-                                : c == '\\' ? "\\\\"
-                                : c == '\n' ? "\\n"
-                                : c == '\r' ? "\\r"
-                                : c == '\t' ? "\\t"
-                                            : NULL;
-        if (shorthand) {
-            *o++ = shorthand[0];
-            *o++ = shorthand[1];
-        } else if (c < 0x20 || c == 0x7F) {
-            memcpy(o, "\\u00", 4);
-            o[4] = hex[c >> 4];
-            o[5] = hex[c & 15];
-            o += 6;
-        } else {
-            *o++ = (char)c;
-        }
-    }
-    *o++ = '"';
-    return (size_t)(o - out);
-}

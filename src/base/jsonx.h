@@ -75,8 +75,4 @@ vecmill_status jsonx_bool(const json_t *object, const char *key, bool required, 
 vecmill_status jsonx_string(const json_t *object, const char *key, bool required, const char *name,
                             vecmill_status failure, const char **out, vecmill_err *err);
 
-/* Writes text as a JSON string with its quotes: valid UTF-8 stays, control characters, quote and
- * backslash are escaped. out has room for 6 * bytes + 2. Returns the bytes written. */
-size_t jsonx_quote(const char *text, size_t bytes, char *out);
-
 #endif

@@ -208,7 +208,7 @@ static vecmill_status put_string(struct buf *b, const char *key, const char *tex
                                  const char *behind, vecmill_err *err)
 {
     char quoted[6 * 1024 + 4];
-    size_t n = jsonx_quote(text, num_min(strlen(text), 1024), quoted);
+    size_t n = json_quote(text, num_min(strlen(text), 1024), quoted);
     VM_TRY(buf_add_string(b, "\"", err));
     VM_TRY(buf_add_string(b, key, err));
     VM_TRY(buf_add_string(b, "\": ", err));

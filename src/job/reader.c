@@ -367,7 +367,7 @@ vecmill_status reader_quote_id(struct reader *r, size_t bytes, struct record *re
     VM_TRY(check_id(r, bytes, err));
     uint64_t replaced = 0;
     const size_t valid = utf8_repair(r->id_raw, bytes, r->id_valid, &replaced);
-    const size_t quoted = jsonx_quote(r->id_valid, valid, r->id_json);
+    const size_t quoted = json_quote(r->id_valid, valid, r->id_json);
     VM_TRY(check_id(r, quoted, err));
     record->replaced_bytes += replaced;
     r->id_bytes = quoted;

@@ -82,7 +82,7 @@ vecmill_status sink_write_reason(struct sink *s, struct sink_file *f, const char
     uint64_t replaced;
     char *valid = s->scratch, *quoted = s->scratch + 3 * REASON_BYTES;
     const size_t bytes = utf8_repair(reason, strlen(reason), valid, &replaced);
-    return sink_write(f, quoted, jsonx_quote(valid, bytes, quoted), err);
+    return sink_write(f, quoted, json_quote(valid, bytes, quoted), err);
 }
 
 /* ---- opening ---- */

@@ -67,7 +67,7 @@ const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOT
     size_t n = bytes < QUOTED_BYTES ? bytes : QUOTED_BYTES;
     while (n < bytes && n && ((unsigned char)text[n] & 0xC0) == 0x80)
         n--;
-    size_t written = jsonx_quote(text, n, out);
+    size_t written = json_quote(text, n, out);
     out[written] = '\0';
     return out;
 }

@@ -281,7 +281,7 @@ static void json_quotes_every_byte(void **state)
     for (int i = 0; i < 128; i++) {
         text[i] = (char)i;
     }
-    size_t n = jsonx_quote(text, sizeof(text), out);
+    size_t n = json_quote(text, sizeof(text), out);
     json_t *v;
     assert_int_equal(jsonx_parse(out, n, "f", VECMILL_E_INPUT, &v, NULL), VECMILL_OK);
     assert_int_equal(json_string_length(v), sizeof(text));
