@@ -62,18 +62,18 @@ static void compare(const char *text, size_t bytes)
     if (!mine) {
         /* "1NaN" is nothing to the one, and 10 to the other. */
         must(value == NULL || has_word(text, bytes) ||
-             strstr(err.message, "JLINE_DEPTH_MAX") != NULL ||
+             strstr(err.message, "JSON_DEPTH_MAX") != NULL ||
              strstr(err.message, "occurs twice") != NULL);
     } else if (value == NULL) {
         must(only_jansson_refuses(&error));
     } else {
-        const struct jline_value *string = line.top.kind == JLINE_STRING ? &line.top : &line.field;
+        const struct json_value *string = line.top.kind == JSON_KIND_STRING ? &line.top : &line.field;
         const json_t *theirs = json_is_object(value) ? json_object_get(value, "text") : value;
-        must((string->kind == JLINE_STRING) == json_is_string(theirs));
-        if (string->kind == JLINE_STRING && !has_word(text, bytes)) {
+        must((string->kind == JSON_KIND_STRING) == json_is_string(theirs));
+        if (string->kind == JSON_KIND_STRING && !has_word(text, bytes)) {
             char *out = malloc(string->bytes);
             uint64_t replaced = 0;
-            const size_t n = jline_decode(string, out, &replaced);
+            const size_t n = json_decode(string, out, &replaced);
             must(replaced == 0 && n == json_string_length(theirs) &&
                  memcmp(out, json_string_value(theirs), n) == 0);
             free(out);

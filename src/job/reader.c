@@ -1,9 +1,9 @@
-/* reader: see reader.h. Lines of text and of JSON are read here, CSV in csv.c, JSON over lines in json.c. */
+/* reader: lines of text and of JSON. CSV is in csv.c, JSON over lines in reader_json.c. */
 #include "reader.h"
 
 #include "base/base.h"
 #include "jline.h"
-#include "json.h"
+#include "reader_json.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -190,7 +190,7 @@ vecmill_status reader_check(const struct job_options *options, vecmill_err *err)
 static void reader_layout(struct reader *r, struct arena *a)
 {
     intake_layout(&r->intake, a);
-    /* Repaired text may be three times as long, quoted text six times (utf8.h, jsonx.h). */
+    /* Repaired text may be three times as long, quoted text six times (utf8.h, json.h). */
     r->id_raw = arena_take(a, JOB_ID_BYTES_MAX, 1);
     r->id_valid = arena_take(a, 3 * (size_t)JOB_ID_BYTES_MAX, 1);
     r->id_json = arena_take(a, 18 * (size_t)JOB_ID_BYTES_MAX + 2, 1);
@@ -375,12 +375,13 @@ vecmill_status reader_quote_id(struct reader *r, size_t bytes, struct record *re
 }
 
 /* Copies a JSON line's id aside, since decoding the text may write over it. */
-static vecmill_status save_id(struct reader *r, const struct jline_value *id, struct record *record,
+static vecmill_status save_id(struct reader *r, const struct json_value *id, struct record *record,
                               vecmill_err *err)
 {
-    if (id->kind == JLINE_ARRAY || id->kind == JLINE_OBJECT || id->kind == JLINE_NONFINITE)
+    if (id->kind == JSON_KIND_ARRAY || id->kind == JSON_KIND_OBJECT ||
+        id->kind == JSON_KIND_NONFINITE)
         return err_set(err, VECMILL_E_INPUT, "the id \"%s\" is %s, a string or number is needed",
-                       r->id_field, jline_kind_words(id->kind));
+                       r->id_field, json_kind_words(id->kind));
     VM_TRY(check_id(r, id->bytes, err));
     uint64_t replaced = 0;
     const size_t valid = utf8_repair(id->raw, id->bytes, r->id_json, &replaced);
@@ -394,7 +395,7 @@ static vecmill_status save_id(struct reader *r, const struct jline_value *id, st
 static void keep_id_of_failed(struct reader *r, struct area *area, const struct jline *json,
                               struct record *record)
 {
-    if (json->id.kind != JLINE_ABSENT && save_id(r, &json->id, record, NULL) == VECMILL_OK)
+    if (json->id.kind != JSON_KIND_ABSENT && save_id(r, &json->id, record, NULL) == VECMILL_OK)
         reader_keep_id(r, area, record);
 }
 
@@ -409,27 +410,27 @@ static vecmill_status json_record(struct reader *r, struct area *area,
         keep_id_of_failed(r, area, &json, record);
         return scanned;
     }
-    const struct jline_value *text = &json.field;
-    if (json.top.kind == JLINE_STRING) {
+    const struct json_value *text = &json.field;
+    if (json.top.kind == JSON_KIND_STRING) {
         text = &json.top;
-    } else if (json.top.kind != JLINE_OBJECT) {
+    } else if (json.top.kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_INPUT, "the %s is %s, an object or a string is needed",
-                       unit(r), jline_kind_words(json.top.kind));
+                       unit(r), json_kind_words(json.top.kind));
     }
-    const bool has_id = json.id.kind != JLINE_ABSENT;
+    const bool has_id = json.id.kind != JSON_KIND_ABSENT;
     if (has_id) VM_TRY(save_id(r, &json.id, record, err));
-    const bool is_text = text->kind == JLINE_STRING;
+    const bool is_text = text->kind == JSON_KIND_STRING;
     if (is_text) {
-        record->bytes = jline_decode(text, out, &record->replaced_bytes);
+        record->bytes = json_decode(text, out, &record->replaced_bytes);
         record->text = out;
         area->used += record->bytes;
     }
     if (has_id) reader_keep_id(r, area, record);
     if (is_text) return VECMILL_OK;
-    if (text->kind == JLINE_ABSENT)
+    if (text->kind == JSON_KIND_ABSENT)
         return err_set(err, VECMILL_E_INPUT, "the object has no \"%s\"", r->field);
     return err_set(err, VECMILL_E_INPUT, "\"%s\" is %s, a string is needed", r->field,
-                   jline_kind_words(text->kind));
+                   json_kind_words(text->kind));
 }
 
 /* What a line that is no JSON seems to be of; NULL: no guess. */
@@ -468,7 +469,7 @@ static vecmill_status check_first(struct reader *r, const char *text, size_t byt
     struct jline json;
     if (jline_scan(text, bytes, r->field, r->id_field, &json, NULL) != VECMILL_OK)
         r->seems = guess(text, bytes);
-    const char *what = json_over_lines(text, bytes);
+    const char *what = reader_json_over_lines(text, bytes);
     if (what == NULL) return VECMILL_OK;
     return err_set(err, VECMILL_E_INPUT,
                    "%s: is %s, not a document a line; --input-format json reads it", r->intake.name,
@@ -526,7 +527,7 @@ vecmill_status reader_next(struct reader *r, struct area *area, struct record *r
         status = csv_next(r, area, &next, &ended, err);
         break;
     case READER_JSON:
-        status = json_next(r, area, &next, &ended, err);
+        status = reader_json_next(r, area, &next, &ended, err);
         break;
     }
     if (status != VECMILL_OK) return status;

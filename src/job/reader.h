@@ -99,7 +99,7 @@ vecmill_status reader_refuse(const struct reader *r, vecmill_err *err);
  * that is not what it was; E_STOPPED. */
 vecmill_status reader_pass(struct reader *r, const struct reader_point *point, vecmill_err *err);
 
-/* For reader.c, csv.c and json.c. A line or value as it lies in the area from area->used on; kept < bytes
+/* For reader.c, csv.c and reader_json.c. A line or value, from area->used on in the area; kept < bytes
  * when it was longer than the most. */
 struct reader_line {
     uint64_t bytes; /* of the file's, without a line's end */

@@ -1,5 +1,5 @@
-/* json: see json.h. Values are found by their brackets and quotes alone; jline.h says what they are. */
-#include "json.h"
+/* reader_json: values are found by their brackets and quotes alone; jline.h says what they are. */
+#include "reader_json.h"
 
 #include "base/base.h"
 #include "reader.h"
@@ -30,7 +30,7 @@ static void pass_byte(struct depth *d, unsigned char c)
     }
 }
 
-const char *json_over_lines(const char *line, size_t bytes)
+const char *reader_json_over_lines(const char *line, size_t bytes)
 {
     struct depth d = {0};
     size_t at = 0;
@@ -168,8 +168,8 @@ static vecmill_status find_value(struct reader *r, bool *end, vecmill_err *err)
     }
 }
 
-vecmill_status json_next(struct reader *r, struct area *area, struct record *record, bool *end,
-                         vecmill_err *err)
+vecmill_status reader_json_next(struct reader *r, struct area *area, struct record *record,
+                                bool *end, vecmill_err *err)
 {
     struct reader_line value;
     VM_TRY(find_value(r, end, err));

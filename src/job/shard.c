@@ -11,7 +11,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define FORMAT 1u
+#define FORMAT       1u
+#define LENGTH(list) (sizeof(list) / sizeof *(list))
 
 /* Members of each file, in the order of enum paths_file; and of formats, of enum reader_format. */
 static const char *const file_keys[PATHS_FILES] = {"errors", "ids", "output"};
@@ -136,131 +137,137 @@ vecmill_status shard_write(const struct paths *paths, const struct journal_run *
 
 /* ---- reading ---- */
 
-struct object {
-    const json_t *json;
-    const char *name;
-    vecmill_status status; /* the first failure sticks */
-    vecmill_err *err;
-};
-
-static uint64_t get_u64(struct object *o, const char *key)
+static vecmill_status refuse(const struct json_reading *reading, const struct json_field *field,
+                             const struct json_value *value, vecmill_err *err)
 {
-    uint64_t value = 0;
-    if (o->status == VECMILL_OK)
-        o->status =
-            jsonx_u64(o->json, key, true, 0, INT64_MAX, o->name, VECMILL_E_INPUT, &value, o->err);
-    return value;
+    char shown[64];
+    return err_set(err, VECMILL_E_INPUT, "%s: \"%s\" is %s, which no shard has", reading->name,
+                   field->key, json_show(value, shown, sizeof shown));
 }
 
-static uint32_t get_u32(struct object *o, const char *key, uint32_t least, uint32_t most)
+static void *target(const struct json_reading *reading, const struct json_field *field)
 {
-    uint32_t value = 0;
-    if (o->status == VECMILL_OK)
-        o->status =
-            jsonx_u32(o->json, key, true, least, most, o->name, VECMILL_E_INPUT, &value, o->err);
-    return value;
+    return (char *)reading->target + field->at;
 }
 
-static const char *get_text(struct object *o, const char *key)
+/* 16 hexadecimal digits, in small letters, into a uint64_t. */
+static vecmill_status read_digest(const struct json_reading *reading,
+                                  const struct json_field *field, const struct json_value *value,
+                                  vecmill_err *err)
 {
-    const char *value = "";
-    if (o->status == VECMILL_OK)
-        o->status = jsonx_string(o->json, key, true, o->name, VECMILL_E_INPUT, &value, o->err);
-    return value;
-}
-
-static void refuse(struct object *o, const char *key, const char *value)
-{
-    if (o->status == VECMILL_OK)
-        o->status = err_set(o->err, VECMILL_E_INPUT, "%s: \"%s\" is %s, which no shard has",
-                            o->name, key, value);
-}
-
-/* 16 hexadecimal digits, in small letters. */
-static uint64_t get_digest(struct object *o, const char *key)
-{
-    const char *text = get_text(o, key);
-    uint64_t value = 0;
-    const size_t digits = strspn(text, "0123456789abcdef");
-    if (digits != 16 || text[16] != 0) {
-        refuse(o, key, text);
-        return 0;
-    }
+    char text[17];
+    uint64_t digest = 0;
+    if (!json_string_into(value, text, sizeof text) || strspn(text, "0123456789abcdef") != 16)
+        return refuse(reading, field, value, err);
     for (size_t i = 0; i < 16; i++)
-        value = value << 4 | (uint64_t)(text[i] <= '9' ? text[i] - '0' : text[i] - 'a' + 10);
-    return value;
+        digest = digest << 4 | (uint64_t)(text[i] <= '9' ? text[i] - '0' : text[i] - 'a' + 10);
+    *(uint64_t *)target(reading, field) = digest;
+    return VECMILL_OK;
 }
 
-static void get_word(struct object *o, const char *key, char *out, size_t room)
+/* Letters and digits, as many as fit into field->most bytes with a NUL. */
+static vecmill_status read_word(const struct json_reading *reading, const struct json_field *field,
+                                const struct json_value *value, vecmill_err *err)
 {
     static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-    const char *text = get_text(o, key);
-    const size_t bytes = strspn(text, letters);
-    if (bytes == 0 || bytes >= room || text[bytes] != 0)
-        refuse(o, key, text);
-    else
-        memcpy(out, text, bytes + 1);
+    char text[JOURNAL_IDENTITY + JOURNAL_ISA];
+    if (!json_string_into(value, text, num_min(field->most, sizeof text)) || text[0] == '\0' ||
+        text[strspn(text, letters)] != '\0')
+        return refuse(reading, field, value, err);
+    memcpy(target(reading, field), text, strlen(text) + 1);
+    return VECMILL_OK;
 }
 
-static uint32_t get_choice(struct object *o, const char *key, const char *const *words, uint32_t n)
+static vecmill_status read_output_format(const struct json_reading *reading,
+                                         const struct json_field *field,
+                                         const struct json_value *value, vecmill_err *err)
 {
-    const char *text = get_text(o, key);
-    for (uint32_t i = 0; i < n; i++)
-        if (strcmp(text, words[i]) == 0) return i;
-    refuse(o, key, text);
-    return 0;
+    unsigned i = 0;
+    while (i < SINK_FORMATS && !json_is(value, sink_kinds[i]->word))
+        i++;
+    if (i == SINK_FORMATS) return refuse(reading, field, value, err);
+    *(enum sink_format *)target(reading, field) = (enum sink_format)i;
+    return VECMILL_OK;
 }
 
-static enum sink_format get_output_format(struct object *o)
+static vecmill_status read_input_format(const struct json_reading *reading,
+                                        const struct json_field *field,
+                                        const struct json_value *value, vecmill_err *err)
 {
-    const char *words[SINK_FORMATS];
-    for (unsigned i = 0; i < SINK_FORMATS; i++)
-        words[i] = sink_kinds[i]->word;
-    return (enum sink_format)get_choice(o, "output_format", words, SINK_FORMATS);
+    unsigned i = 0;
+    while (i < LENGTH(format_words) && !json_is(value, format_words[i]))
+        i++;
+    if (i == LENGTH(format_words)) return refuse(reading, field, value, err);
+    *(enum reader_format *)target(reading, field) = (enum reader_format)i;
+    return VECMILL_OK;
 }
 
-static struct shard_file get_file(struct object *o, const char *key)
+/* null, or an object. */
+static vecmill_status read_file(const struct json_reading *reading, const struct json_field *field,
+                                const struct json_value *value, vecmill_err *err)
 {
-    const json_t *json = json_object_get(o->json, key);
-    if (json_is_null(json) || o->status != VECMILL_OK) return (struct shard_file){0};
-    struct object file = {json, o->name, VECMILL_OK, o->err};
-    if (!json_is_object(json)) {
-        refuse(o, key, "neither null nor an object");
-        return (struct shard_file){0};
-    }
-    const struct shard_file got = {
-        .is_there = true, .bytes = get_u64(&file, "bytes"), .digest = get_digest(&file, "xxh3")};
-    o->status = file.status;
-    return got;
+    static const struct json_field fields[] = {
+        JSON_MUST("bytes", U64, offsetof(struct shard_file, bytes), .most = INT64_MAX),
+        JSON_MUST("xxh3", OWN, offsetof(struct shard_file, digest), .own = read_digest)};
+    struct shard_file file = {.is_there = true};
+    const struct json_reading inner = {
+        .name = reading->name, .failure = VECMILL_E_INPUT, .target = &file};
+    if (value->kind == JSON_KIND_NULL) return VECMILL_OK;
+    if (value->kind != JSON_KIND_OBJECT)
+        return err_set(err, VECMILL_E_INPUT,
+                       "%s: \"%s\" is neither null nor an object, which no shard has",
+                       reading->name, field->key);
+    VM_TRY(json_fields(value, fields, LENGTH(fields), &inner, err));
+    *(struct shard_file *)target(reading, field) = file;
+    return VECMILL_OK;
 }
 
-static vecmill_status read_members(const json_t *json, const char *name, struct shard *s,
+/* What is in the text. */
+struct members {
+    struct shard shard;
+    uint32_t format;
+};
+
+#define AT(member) offsetof(struct members, shard.member)
+
+static vecmill_status read_members(const struct json_value *json, const char *name, struct shard *s,
                                    vecmill_err *err)
 {
-    struct object o = {json, name, VECMILL_OK, err};
-    struct journal_run *r = &s->run;
-    (void)get_u32(&o, "vecmill_shard", FORMAT, FORMAT);
-    r->shards = get_u32(&o, "shards", 2, JOB_SHARDS_MAX);
-    if (o.status == VECMILL_OK) r->shard = get_u32(&o, "shard", 0, r->shards - 1);
-    s->input.record = get_u64(&o, "documents");
-    s->rows = get_u64(&o, "rows");
-    s->failed = get_u64(&o, "failed");
-    s->tokens = get_u64(&o, "tokens");
-    s->truncated = get_u64(&o, "truncated");
-    s->replaced_bytes = get_u64(&o, "replaced_bytes");
-    get_word(&o, "identity", r->identity, sizeof r->identity);
-    get_word(&o, "isa", r->isa, sizeof r->isa);
-    r->dim = get_u32(&o, "dim", 1, UINT32_MAX);
-    r->output_format = get_output_format(&o);
-    r->input_format = (enum reader_format)get_choice(&o, "input_format", format_words, 4);
-    r->field = get_digest(&o, "field_xxh3");
-    r->id_field = get_digest(&o, "id_field_xxh3");
-    r->max_document = get_u64(&o, "max_document");
-    s->input.bytes = get_u64(&o, "input_bytes");
-    s->input.digest = get_digest(&o, "input_xxh3");
-    for (size_t i = 0; i < PATHS_FILES; i++)
-        s->files[i] = get_file(&o, file_keys[i]);
-    return o.status;
+    static const struct json_field fields[] = {
+        JSON_MUST("vecmill_shard", U32, offsetof(struct members, format), .least = FORMAT,
+                  .most = FORMAT),
+        JSON_MUST("shards", U32, AT(run.shards), .least = 2, .most = JOB_SHARDS_MAX),
+        JSON_MUST("shard", U32, AT(run.shard), .most = JOB_SHARDS_MAX - 1),
+        JSON_MUST("documents", U64, AT(input.record), .most = INT64_MAX),
+        JSON_MUST("rows", U64, AT(rows), .most = INT64_MAX),
+        JSON_MUST("failed", U64, AT(failed), .most = INT64_MAX),
+        JSON_MUST("tokens", U64, AT(tokens), .most = INT64_MAX),
+        JSON_MUST("truncated", U64, AT(truncated), .most = INT64_MAX),
+        JSON_MUST("replaced_bytes", U64, AT(replaced_bytes), .most = INT64_MAX),
+        JSON_MUST("identity", OWN, AT(run.identity), .own = read_word,
+                  .most = JOURNAL_IDENTITY + 1),
+        JSON_MUST("isa", OWN, AT(run.isa), .own = read_word, .most = JOURNAL_ISA + 1),
+        JSON_MUST("dim", U32, AT(run.dim), .least = 1, .most = UINT32_MAX),
+        JSON_MUST("output_format", OWN, AT(run.output_format), .own = read_output_format),
+        JSON_MUST("input_format", OWN, AT(run.input_format), .own = read_input_format),
+        JSON_MUST("field_xxh3", OWN, AT(run.field), .own = read_digest),
+        JSON_MUST("id_field_xxh3", OWN, AT(run.id_field), .own = read_digest),
+        JSON_MUST("max_document", U64, AT(run.max_document), .most = INT64_MAX),
+        JSON_MUST("input_bytes", U64, AT(input.bytes), .most = INT64_MAX),
+        JSON_MUST("input_xxh3", OWN, AT(input.digest), .own = read_digest),
+        JSON_MUST("errors", OWN, AT(files[PATHS_ERRORS]), .own = read_file),
+        JSON_MUST("ids", OWN, AT(files[PATHS_IDS]), .own = read_file),
+        JSON_MUST("output", OWN, AT(files[PATHS_OUTPUT]), .own = read_file),
+    };
+    struct members m = {.format = 0};
+    const struct json_reading reading = {.name = name, .failure = VECMILL_E_INPUT, .target = &m};
+    VM_TRY(json_fields(json, fields, LENGTH(fields), &reading, err));
+    const struct journal_run *r = &m.shard.run;
+    if (r->shard >= r->shards)
+        return err_set(err, VECMILL_E_INPUT, "%s: \"shard\" is %u, outside 0 to %u", name, r->shard,
+                       r->shards - 1);
+    *s = m.shard;
+    return VECMILL_OK;
 }
 
 /* What the numbers say of each other. */
@@ -278,21 +285,20 @@ static bool holds_together(const struct shard *s)
 vecmill_status shard_parse(const char *text, size_t bytes, const char *name, struct shard *shard,
                            vecmill_err *err)
 {
-    json_t *json = NULL;
-    struct shard s = {0};
+    struct json_value json;
+    struct shard s;
     if (bytes > SHARD_BYTES_MAX)
         return err_set(err, VECMILL_E_INPUT, "%s: holds %zu bytes, the maximum is %u", name, bytes,
                        SHARD_BYTES_MAX);
-    VM_TRY(jsonx_parse(text, bytes, name, VECMILL_E_INPUT, &json, err));
-    vecmill_status status = read_members(json, name, &s, err);
-    json_decref(json);
-    if (status == VECMILL_OK && !holds_together(&s))
-        status = err_set(err, VECMILL_E_INPUT,
-                         "%s: its numbers contradict each other (%" PRIu64 " documents, %" PRIu64
-                         " rows, %" PRIu64 " failed, %" PRIu64 " bytes of output)",
-                         name, s.input.record, s.rows, s.failed, s.files[PATHS_OUTPUT].bytes);
-    if (status == VECMILL_OK) *shard = s;
-    return status;
+    VM_TRY(json_check(text, bytes, name, VECMILL_E_INPUT, &json, err));
+    VM_TRY(read_members(&json, name, &s, err));
+    if (!holds_together(&s))
+        return err_set(err, VECMILL_E_INPUT,
+                       "%s: its numbers contradict each other (%" PRIu64 " documents, %" PRIu64
+                       " rows, %" PRIu64 " failed, %" PRIu64 " bytes of output)",
+                       name, s.input.record, s.rows, s.failed, s.files[PATHS_OUTPUT].bytes);
+    *shard = s;
+    return VECMILL_OK;
 }
 
 vecmill_status shard_read(const char *output, struct shard *shard, vecmill_err *err)

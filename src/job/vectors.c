@@ -81,10 +81,10 @@ static vecmill_status ids_check(const struct ids *ids, vecmill_err *err)
     if (jline_scan(ids->line, ids->bytes, "", "", &line, &why) != VECMILL_OK)
         return err_set(err, VECMILL_E_INPUT, "%s: line %llu is no id: %s", ids->name,
                        (unsigned long long)ids->row + 1, why.message);
-    if (line.top.kind == JLINE_ARRAY || line.top.kind == JLINE_OBJECT ||
-        line.top.kind == JLINE_NONFINITE)
+    if (line.top.kind == JSON_KIND_ARRAY || line.top.kind == JSON_KIND_OBJECT ||
+        line.top.kind == JSON_KIND_NONFINITE)
         return err_set(err, VECMILL_E_INPUT, "%s: line %llu is no id: it is %s", ids->name,
-                       (unsigned long long)ids->row + 1, jline_kind_words(line.top.kind));
+                       (unsigned long long)ids->row + 1, json_kind_words(line.top.kind));
     if (line.top.bytes != ids->bytes)
         return err_set(err, VECMILL_E_INPUT,
                        "%s: line %llu is no id: %zu of its %zu bytes are blanks around one",

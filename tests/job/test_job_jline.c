@@ -188,18 +188,18 @@ static void compare(const char *text, size_t bytes)
         fail_msg("\"%.*s\": jline says %s (%s), jansson %s", (int)bytes, text, mine ? "yes" : "no",
                  err.message, value != NULL ? "yes" : "no");
     if (mine) {
-        const struct jline_value *string = line.top.kind == JLINE_STRING ? &line.top : &line.field;
+        const struct json_value *string = line.top.kind == JSON_KIND_STRING ? &line.top : &line.field;
         const json_t *theirs = json_is_object(value) ? json_object_get(value, "text") : value;
-        assert_int_equal(string->kind == JLINE_STRING, json_is_string(theirs));
-        if (string->kind == JLINE_STRING) {
+        assert_int_equal(string->kind == JSON_KIND_STRING, json_is_string(theirs));
+        if (string->kind == JSON_KIND_STRING) {
             char out[512];
             uint64_t replaced = 0;
-            const size_t n = jline_decode(string, out, &replaced);
+            const size_t n = json_decode(string, out, &replaced);
             assert_int_equal(replaced, 0);
             assert_int_equal(n, json_string_length(theirs));
             assert_memory_equal(out, json_string_value(theirs), n);
         }
-        assert_int_equal(line.id.kind == JLINE_ABSENT, json_object_get(value, "id") == NULL);
+        assert_int_equal(line.id.kind == JSON_KIND_ABSENT, json_object_get(value, "id") == NULL);
     } else {
         assert_int_equal(err.status, VECMILL_E_INPUT);
         assert_true(err.message[0] != 0);
@@ -280,7 +280,7 @@ static void where_the_two_differ(void **state)
     char out[64];
     uint64_t replaced = 0;
     assert_int_equal(jline_scan(half, sizeof half - 1, "", "", &line, NULL), VECMILL_OK);
-    const size_t n = jline_decode(&line.top, out, &replaced);
+    const size_t n = json_decode(&line.top, out, &replaced);
     assert_int_equal(n, 8);
     assert_memory_equal(out,
                         "a\xEF\xBF\xBD"
@@ -311,8 +311,8 @@ static void the_id_before_a_fault(void **state)
         assert_int_equal(
             jline_scan(cases[i].text, strlen(cases[i].text), "text", "id", &line, NULL),
             VECMILL_E_INPUT);
-        assert_int_equal(line.field.kind, JLINE_ABSENT);
-        assert_int_equal(line.id.kind == JLINE_ABSENT, cases[i].id == NULL);
+        assert_int_equal(line.field.kind, JSON_KIND_ABSENT);
+        assert_int_equal(line.id.kind == JSON_KIND_ABSENT, cases[i].id == NULL);
         if (cases[i].id == NULL) continue;
         assert_int_equal(line.id.bytes, strlen(cases[i].id));
         assert_memory_equal(line.id.raw, cases[i].id, line.id.bytes);
@@ -325,12 +325,12 @@ static void spans_are_those_of_the_values(void **state)
     const char text[] = " {\"a\":{\"id\":1},\"id\" : [ 1, {\"x\":2} ] ,\"text\":-1.50 } ";
     struct jline line;
     assert_int_equal(jline_scan(text, sizeof text - 1, "text", "id", &line, NULL), VECMILL_OK);
-    assert_int_equal(line.top.kind, JLINE_OBJECT);
+    assert_int_equal(line.top.kind, JSON_KIND_OBJECT);
     assert_int_equal(line.top.bytes, sizeof text - 1 - 2);
-    assert_int_equal(line.id.kind, JLINE_ARRAY);
+    assert_int_equal(line.id.kind, JSON_KIND_ARRAY);
     assert_int_equal(line.id.bytes, 14);
     assert_memory_equal(line.id.raw, "[ 1, {\"x\":2} ]", 14);
-    assert_int_equal(line.field.kind, JLINE_NUMBER);
+    assert_int_equal(line.field.kind, JSON_KIND_NUMBER);
     assert_int_equal(line.field.bytes, 5);
     assert_memory_equal(line.field.raw, "-1.50", 5);
 }

@@ -511,7 +511,7 @@ static void nested_as_deep_as_allowed(void **state)
         assert_int_equal(read_all(&options, &seen, NULL), VECMILL_OK);
         assert_string_equal(seen.text, deep <= 64 ? "[a]"
                                                   : "{JSON at byte 80 is nested deeper than 64 "
-                                                    "(JLINE_DEPTH_MAX)}");
+                                                    "(JSON_DEPTH_MAX)}");
     }
 }
 
