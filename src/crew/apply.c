@@ -22,7 +22,7 @@ static const uint64_t back_off_ns[] = {
 
 /* ---- reports ---- */
 
-static void report(struct crew *crew, struct crew_event event)
+static void report_event(struct crew *crew, struct crew_event event)
 {
     event.time_ns = clock_ns();
     if (crew->options.on_event) crew->options.on_event(crew->options.context, &event);
@@ -118,11 +118,11 @@ static void send_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
     s->due_ns = now_ns + due;
     if (batch->range.n == 1 && !s->is_probe) crew->single_tried = true;
     if (!s->is_probe)
-        report(crew, (struct crew_event){.kind = CREW_BATCH_GIVEN,
-                                         .pid = s->process.pid,
-                                         .first = batch->range.first,
-                                         .n = batch->range.n,
-                                         .deaths = batch->range.deaths});
+        report_event(crew, (struct crew_event){.kind = CREW_BATCH_GIVEN,
+                                               .pid = s->process.pid,
+                                               .first = batch->range.first,
+                                               .n = batch->range.n,
+                                               .deaths = batch->range.deaths});
     slot_send(s);
 }
 
@@ -160,7 +160,7 @@ static void judge_by_death(struct crew *crew, const struct slot *s, vecmill_caus
         trial_other_died(&crew->trial);
 }
 
-static void commit(struct crew *crew, struct slot *s, uint64_t now_ns)
+static void commit_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
 {
     judge_by_return(crew, s, now_ns);
     if (s->is_probe) {
@@ -195,11 +195,11 @@ static void return_batch(struct crew *crew, struct slot *s, vecmill_cause cause,
         note_progress(crew);
     }
     for (unsigned i = 0; i < n; i++)
-        report(crew, (struct crew_event){.kind = CREW_REQUEUED,
-                                         .cause = cause,
-                                         .first = parts[i].first,
-                                         .n = parts[i].n,
-                                         .deaths = parts[i].deaths});
+        report_event(crew, (struct crew_event){.kind = CREW_REQUEUED,
+                                               .cause = cause,
+                                               .first = parts[i].first,
+                                               .n = parts[i].n,
+                                               .deaths = parts[i].deaths});
 }
 
 static void check_deaths_in_row(struct crew *crew)
@@ -241,7 +241,7 @@ static void count_death(struct crew *crew, const struct slot *s, bool shortage, 
     }
 }
 
-static void reap(struct crew *crew, struct slot *s, uint64_t now_ns)
+static void reap_worker(struct crew *crew, struct slot *s, uint64_t now_ns)
 {
     uint64_t kills = 0;
     bool oom = false;
@@ -256,15 +256,15 @@ static void reap(struct crew *crew, struct slot *s, uint64_t now_ns)
     const bool has_batch = s->batch_number != 0 && !s->is_probe;
     const bool shortage = death.cause == VECMILL_CAUSE_OOM || s->no_memory;
     count_death(crew, s, shortage, now_ns);
-    report(crew, (struct crew_event){.kind = CREW_DIED,
-                                     .pid = s->pid,
-                                     .cause = death.cause,
-                                     .code = death.code,
-                                     .first = has_batch ? s->batch.range.first : 0,
-                                     .n = has_batch ? s->batch.range.n : 0,
-                                     .deaths = has_batch ? s->batch.range.deaths + 1 : 0,
-                                     .shortage = shortage,
-                                     .worked = s->worked});
+    report_event(crew, (struct crew_event){.kind = CREW_DIED,
+                                           .pid = s->pid,
+                                           .cause = death.cause,
+                                           .code = death.code,
+                                           .first = has_batch ? s->batch.range.first : 0,
+                                           .n = has_batch ? s->batch.range.n : 0,
+                                           .deaths = has_batch ? s->batch.range.deaths + 1 : 0,
+                                           .shortage = shortage,
+                                           .worked = s->worked});
     if (shortage && o->may_start)
         s->due_ns = now_ns; /* may_start knows whether there is room: waiting gains nothing */
     else
@@ -304,7 +304,7 @@ static void shut_down(struct slot *s, uint64_t now_ns)
 
 static void write_off(struct crew *crew, struct slot *s, uint64_t now_ns)
 {
-    report(crew, (struct crew_event){.kind = CREW_LOST, .pid = s->pid});
+    report_event(crew, (struct crew_event){.kind = CREW_LOST, .pid = s->pid});
     judge_by_death(crew, s, VECMILL_CAUSE_HANG, false, now_ns);
     if (s->batch_number != 0) return_batch(crew, s, VECMILL_CAUSE_HANG, BLAME_ODD);
     slot_clear(s);
@@ -341,13 +341,13 @@ void apply_event(struct crew *crew, struct slot *s, enum crew_on event)
     case DO_READY:
         s->was_ready = crew->was_ready = true;
         crew->failed_starts_in_row = 0;
-        report(crew, (struct crew_event){.kind = CREW_READY, .pid = s->pid});
+        report_event(crew, (struct crew_event){.kind = CREW_READY, .pid = s->pid});
         break;
     case DO_SEND:
         send_batch(crew, s, now_ns);
         break;
     case DO_COMMIT:
-        commit(crew, s, now_ns);
+        commit_batch(crew, s, now_ns);
         break;
     case DO_REFUSE:
         take_refusal(crew, s);
@@ -374,7 +374,7 @@ void apply_event(struct crew *crew, struct slot *s, enum crew_on event)
         if (crew->closing)
             slot_clear(s);
         else
-            reap(crew, s, now_ns);
+            reap_worker(crew, s, now_ns);
         break;
     case DO_FREE:
         slot_clear(s);

@@ -34,7 +34,7 @@ static bool options_in_range(const struct crew_options *o)
            o->start_ns >= CREW_MS && o->least_ns >= CREW_MS;
 }
 
-static void lay_out(struct crew *crew, const struct crew_options *o, struct arena *a)
+static void lay_out_crew(struct crew *crew, const struct crew_options *o, struct arena *a)
 {
     ledger_layout(&crew->ledger, o, a);
     crew->slots = arena_take_array(a, o->workers, sizeof *crew->slots, 64);
@@ -52,7 +52,7 @@ size_t crew_bytes(const struct crew_options *options)
     if (!options_in_range(options)) return SIZE_MAX;
     arena_count(&a);
     (void)arena_take(&a, sizeof crew, 64);
-    lay_out(&crew, options, &a);
+    lay_out_crew(&crew, options, &a);
     return arena_bytes(&a);
 }
 
@@ -190,7 +190,7 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
     crew->options = *options;
     crew->memory = memory;
     crew->memory_bytes = bytes;
-    lay_out(crew, options, &a);
+    lay_out_crew(crew, options, &a);
     assert(arena_ok(&a));
     frame_put_item(options->probe, options->probe_bytes, crew->probe);
     for (uint32_t i = 0; i < options->workers; i++) {

@@ -54,7 +54,7 @@ struct crew {
     struct suspect_trial trial;
 
     unsigned char *probe;         /* in the form of a batch's payload */
-    unsigned char *probe_results; /* [workers, result_bytes]; nobody reads them */
+    unsigned char *probe_results; /* [workers, result_bytes]; never read */
 
     struct crew_counts counts;
     vecmill_status failure;

@@ -10,8 +10,8 @@ void inbox_init(struct inbox *in)
 }
 
 /* Piece i of the memory that the payload is read into. */
-static unsigned char *piece(struct inbox *in, const struct inbox_expected *e, unsigned i,
-                            size_t *bytes)
+static unsigned char *payload_piece(struct inbox *in, const struct inbox_expected *e, unsigned i,
+                                    size_t *bytes)
 {
     if (in->head.kind == FRAME_RESULT) {
         *bytes = e->piece_bytes[i];
@@ -28,7 +28,7 @@ unsigned char *inbox_room(struct inbox *in, const struct inbox_expected *e, size
         return in->head_bytes + in->got;
     }
     size_t first, second;
-    unsigned char *a = piece(in, e, 0, &first), *b = piece(in, e, 1, &second);
+    unsigned char *a = payload_piece(in, e, 0, &first), *b = payload_piece(in, e, 1, &second);
     if (in->got < first) {
         *bytes = first - in->got;
         return a + in->got;
@@ -60,12 +60,13 @@ static bool sizes_agree(const struct inbox *in, const struct inbox_expected *e)
            hello.batch_bytes_max == e->batch_bytes_max;
 }
 
-static enum inbox_found whole(struct inbox *in, const struct inbox_expected *e, XXH3_state_t *hash)
+static enum inbox_found check_payload(struct inbox *in, const struct inbox_expected *e,
+                                      XXH3_state_t *hash)
 {
     XXH3_64bits_reset(hash);
     for (unsigned i = 0; i < 2; i++) {
         size_t bytes;
-        const unsigned char *data = piece(in, e, i, &bytes);
+        const unsigned char *data = payload_piece(in, e, i, &bytes);
         if (bytes > 0) XXH3_64bits_update(hash, data, bytes);
     }
     inbox_init(in);
@@ -80,7 +81,7 @@ enum inbox_found inbox_take(struct inbox *in, const struct inbox_expected *e, si
     in->got += bytes;
     if (in->in_payload) {
         assert(in->got <= in->head.bytes);
-        return in->got == in->head.bytes ? whole(in, e, hash) : INBOX_MORE;
+        return in->got == in->head.bytes ? check_payload(in, e, hash) : INBOX_MORE;
     }
     assert(in->got <= FRAME_HEAD_BYTES);
     if (in->got < FRAME_HEAD_BYTES) return INBOX_MORE;

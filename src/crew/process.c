@@ -34,7 +34,7 @@
 extern char **environ;
 
 /* waitid with these flags. 1: a status was found, 0: none yet, -1: another took it. */
-static int look(const struct process *p, int flags, siginfo_t *info)
+static int wait_status(const struct process *p, int flags, siginfo_t *info)
 {
     int r;
     do {
@@ -72,7 +72,7 @@ struct start_args {
 
 /* Runs on its own stack inside our memory: system calls only. Not instrumented, since sanitizers
  * know neither the stack nor that this thread is not ours. */
-__attribute__((no_sanitize("address", "undefined"))) static int child(void *argument)
+__attribute__((no_sanitize("address", "undefined"))) static int run_child(void *argument)
 {
     struct start_args *b = argument;
     /* Survives exec. The program arms it again, and then checks that its parent still lives. */
@@ -97,7 +97,7 @@ static pid_t clone_child(void *stack, struct start_args *b, int *pidfd)
         errno = ENOSYS;
         return -1;
     }
-    return clone(child, (char *)stack + PROCESS_STACK_BYTES,
+    return clone(run_child, (char *)stack + PROCESS_STACK_BYTES,
                  CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, b, pidfd);
 }
 
@@ -143,7 +143,7 @@ vecmill_status process_start(const char *program, char *const *argv, int socket,
         siginfo_t ignored;
         error = b.error;
         /* The child is in _exit: nothing holds it up any more. */
-        (void)look(&started, WEXITED, &ignored);
+        (void)wait_status(&started, WEXITED, &ignored);
         close(started.pidfd);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -180,7 +180,7 @@ static bool is_gone(const struct process *p)
 bool process_reap(struct process *p, struct exit_status *status)
 {
     siginfo_t info;
-    const int found = look(p, WEXITED | WNOHANG, &info);
+    const int found = wait_status(p, WEXITED | WNOHANG, &info);
     if (found == 0 || (found < 0 && p->pidfd < 0 && !is_gone(p))) return false;
     *status = (struct exit_status){0};
     if (found > 0)

@@ -69,7 +69,7 @@ struct worker_memory {
     unsigned char *frame;    /* [FRAME_HEAD_BYTES + batch_items_max * result_bytes] */
 };
 
-static void lay_out(const struct crew_work *work, struct worker_memory *m, struct arena *a)
+static void lay_out_worker(const struct crew_work *work, struct worker_memory *m, struct arena *a)
 {
     const size_t results = (size_t)work->batch_items_max * work->result_bytes;
     m->payload_bytes = frame_item_bytes(work->batch_bytes_max);
@@ -83,7 +83,7 @@ size_t crew_worker_bytes(const struct crew_work *work)
     struct arena a;
     struct worker_memory m;
     arena_count(&a);
-    lay_out(work, &m, &a);
+    lay_out_worker(work, &m, &a);
     return arena_bytes(&a);
 }
 
@@ -120,7 +120,7 @@ vecmill_status crew_worker_serve(const struct crew_work *work, void *memory, vec
     unsigned char head_bytes[FRAME_HEAD_BYTES];
     struct frame_head head;
     arena_init(&a, memory, crew_worker_bytes(work));
-    lay_out(work, &m, &a);
+    lay_out_worker(work, &m, &a);
     assert(arena_ok(&a));
     if (!say_ready(work)) return VECMILL_OK;
     for (;;) {
@@ -129,11 +129,11 @@ vecmill_status crew_worker_serve(const struct crew_work *work, void *memory, vec
         if (!frame_get(head_bytes, &head) || head.kind != FRAME_BATCH ||
             head.bytes > m.payload_bytes || head.n_items == 0 ||
             head.n_items > work->batch_items_max)
-            return err_set(err, VECMILL_E_INTERNAL, "what came from the supervisor is no batch");
+            return err_set(err, VECMILL_E_INTERNAL, "what came from the supervisor is not a batch");
         HOOK("W3", NULL, 0);
         if (!read_all(m.payload, (size_t)head.bytes)) return VECMILL_OK;
         if (XXH3_64bits(m.payload, (size_t)head.bytes) != head.hash || !find_items(&m, &head))
-            return err_set(err, VECMILL_E_INTERNAL, "batch %llu came damaged",
+            return err_set(err, VECMILL_E_INTERNAL, "batch %llu arrived damaged",
                            (unsigned long long)head.batch);
         const size_t bytes = (size_t)head.n_items * work->result_bytes;
         memset(m.frame + FRAME_HEAD_BYTES, 0, bytes);
