@@ -107,7 +107,7 @@ MUTANTS = [
     Mutant('csv-quote', 'src/job/csv.c',
            'intake_consume(&r->intake, i);',
            'intake_consume(&r->intake, i);\n        if (row->state == CELL_CLOSING) row->state = CELL_PLAIN;',
-           ['job-read'],
+           ['job-borders'],
            'A record cut in two where a doubled quote lies across two reads.'),
     Mutant('relaxed-store', 'src/base/team.c',
            'atomic_fetch_add_explicit(&t->run, step, memory_order_release);',

@@ -203,21 +203,23 @@ class NoPlace(Start):
     def test_workers_that_are_killed_find_it_again(self):
         self.wanted = self.expected()
         os.mkdir(self.cache)
-        self.file("in.txt", TEXTS * 3000)
         with open(self.path("events.jsonl"), "wb"):
             pass
-        job = subprocess.Popen(self.read_only(self.cache, harness.VECMILL, *self.args("--events", "events.jsonl")),
-                               cwd=self.dir, env=self.env(), stderr=subprocess.PIPE)
-        killed = 0
-        while job.poll() is None and killed < 3:
-            ready = [line["pid"] for line in self.whole_lines() if line["event"] == "worker_ready"]
-            if len(ready) > killed:
-                os.kill(ready[killed], harness.signal.SIGKILL)
-                killed += 1
+        words = self.args("-i", "-", "--input-format", "txt", "--events", "events.jsonl")
+        job = subprocess.Popen(self.read_only(self.cache, harness.VECMILL, *words), cwd=self.dir, env=self.env(),
+                               stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for n_killed in range(3): # it waits for more input, so it cannot be over meanwhile
+            job.stdin.write(TEXTS.encode() * 1000)
+            job.stdin.flush()
+            ready = harness.wait_until("a worker", lambda n=n_killed: self.ready()[n:])
+            os.kill(ready[0], harness.signal.SIGKILL)
         said = job.communicate()[1].decode()
         self.assertEqual(job.returncode, 0, said)
         self.assertEqual(self.rows(), self.wanted * 3000)
-        self.assertGreater(killed, 0)
+
+    def ready(self):
+        """Process ids of the workers so far."""
+        return [line["pid"] for line in self.whole_lines() if line["event"] == "worker_ready"]
 
     def whole_lines(self):
         with open(self.path("events.jsonl"), encoding="utf-8") as file:

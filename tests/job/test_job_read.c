@@ -1,5 +1,5 @@
-/* The readers, case by case. Each case is read plain, and again from gzip members of one byte, so
- * that every boundary between two reads falls everywhere once. */
+/* The readers, case by case. Each case is read plain, and again from gzip members of one byte.
+ * test_job_borders.c has the borders between two chunks of text. */
 #include "job_kit.h"
 
 #include "job/job.h"
