@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WARM_DOCS_A_WORKER 32u          /* of the warm-up: some leases for each */
+#define WARM_DOCS_A_WORKER 32u          /* of the warm-up: some batches for each */
 #define READY_WAIT_NS      10000000000u /* for workers beside the first, which the pool waits for */
 
 struct bench {

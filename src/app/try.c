@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* Documents for each worker: enough that each gets several leases of each kind. */
+/* Documents for each worker: enough that each gets several batches of each kind. */
 #define LONGEST_A_WORKER 24u
 #define QUEUES_OF_SHORT  2u
 #define ROUNDS           2

@@ -380,7 +380,7 @@ void host_drain(struct host *h)
 /* The last events, to find out why a test failed. */
 static void print_events(const struct host *h)
 {
-    static const char *const kinds[] = {"ready", "died", "lost", "leased", "requeued"};
+    static const char *const kinds[] = {"ready", "died", "lost", "given", "requeued"};
     for (uint32_t i = h->n_events > 60 ? h->n_events - 60 : 0; i < h->n_events; i++) {
         const struct crew_event *e = &h->events[i];
         fprintf(stderr, "%8.3f s %-8s pid %d, %s %d, items %llu + %u, deaths %u\n",

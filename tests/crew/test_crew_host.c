@@ -231,9 +231,9 @@ static void an_answer_that_is_not_seen_yet(void)
     host_open(&h);
     host_fill(&h);
     step_until(host_count(&h, CREW_BATCH_GIVEN) == 1);
-    const struct crew_event *leased = host_event(&h, CREW_BATCH_GIVEN, 0);
-    sleep_until(host_mark(&h, "m", "done") && kit_state(leased->pid) == 'S');
-    test_clock_pass_ms(leased->time_ns / MS + 160 - test_clock_ms()); /* late, but not a pause */
+    const struct crew_event *given = host_event(&h, CREW_BATCH_GIVEN, 0);
+    sleep_until(host_mark(&h, "m", "done") && kit_state(given->pid) == 'S');
+    test_clock_pass_ms(given->time_ns / MS + 160 - test_clock_ms()); /* late, but not a pause */
     faults.error[POLL] = EINTR;
     faults.at[POLL] = faults.calls[POLL] + 1;
     host_step(&h);

@@ -290,13 +290,13 @@ static void two_deaths(const char *first, const char *second, unsigned oom_kills
     step_until(counts().in_flight == 2);
     h.oom_kills += oom_kills;
     for (unsigned i = 0; i < 2; i++) {
-        const struct crew_event *leased = host_event(&h, CREW_BATCH_GIVEN, i);
-        const bool sleeps = strncmp(script[leased->first], "sleep", 5) == 0;
+        const struct crew_event *given = host_event(&h, CREW_BATCH_GIVEN, i);
+        const bool sleeps = strncmp(script[given->first], "sleep", 5) == 0;
         if (sleeps) {
-            sleep_until(host_mark(&h, leased->first ? "b" : "a", "0"));
-            need(kill(leased->pid, SIGKILL) == 0);
+            sleep_until(host_mark(&h, given->first ? "b" : "a", "0"));
+            need(kill(given->pid, SIGKILL) == 0);
         }
-        sleep_until(kit_state(leased->pid) == 'Z');
+        sleep_until(kit_state(given->pid) == 'Z');
     }
     step_until(h.n_deaths == 2);
     host_run_well(&h);

@@ -262,8 +262,8 @@ static void oom_halves_a_batch(void)
     host_open(&h);
     host_run_well(&h);
     for (uint32_t i = 0; i < host_count(&h, CREW_BATCH_GIVEN); i++) {
-        const struct crew_event *leased = host_event(&h, CREW_BATCH_GIVEN, i);
-        if (leased->first + leased->n == 16 && leased->n < smallest) smallest = leased->n;
+        const struct crew_event *given = host_event(&h, CREW_BATCH_GIVEN, i);
+        if (given->first + given->n == 16 && given->n < smallest) smallest = given->n;
     }
     need(host_event(&h, CREW_BATCH_GIVEN, 0)->n == 16 && smallest == 1 && h.n_condemned == 0);
     need(host_deaths(&h, VECMILL_CAUSE_OOM) == 5);

@@ -58,11 +58,11 @@ class Phases(crew_kit.CrewCase):
                     self.assertEqual(lost, 0)
                 if phase in ("W3", "W4", "W7"):
                     self.assertGreater(lost, 0)
-        for count in (2, 3): # of more leases than one
+        for count in (2, 3): # of more batches than one
             self.one("W2", "kill", "killed", count, 1000, "slow")
 
     def test_a_result_that_was_sent_counts(self):
-        """The worker dies right behind the last byte of its first lease. Its next one may be under way by
+        """The worker dies right behind the last byte of its first batch. Its next one may be under way by
         then; the first, with document 0 in it, is not computed again."""
         for _ in range(harness.form(1, 4)):
             job = self.one("W9", "kill", "killed", n=600, model_name="slow")
@@ -87,7 +87,7 @@ class Phases(crew_kit.CrewCase):
         """Random bytes, and frames with a wrong hash, generation, size, number or kind."""
         for _ in range(harness.form(8, 24)):
             self.one("W7", "garbage", "protocol")
-        for _ in range(harness.form(1, 3)): # the second result comes while there is another lease, or none
+        for _ in range(harness.form(1, 3)): # the second result comes while there is another batch, or none
             self.one("W7", "double", "protocol", n=1000, model_name="slow")
 
     def test_hangs(self):
@@ -130,7 +130,7 @@ class Signals(Scene):
         print(f"a signal to its line in the log: {', '.join(f'{w:.0f}' for w in waits)} ms")
 
     def test_a_stopped_worker(self):
-        """It is waited for as long as a lease may take, two seconds, and then done without."""
+        """It is waited for as long as a batch may take, two seconds, and then done without."""
         job, feeder = self.fed()
         job.wait_ready()
         pid, sent = self.next_worker(job), time.monotonic()
@@ -144,7 +144,7 @@ class Signals(Scene):
 
     @harness.long_form("test_crew_kills.c stops and continues workers, 10 s")
     def test_stopped_and_continued_in_time(self):
-        """It goes on, and nobody is done without. A lease that had begun long before its stop, or a test that is
+        """It goes on, and nobody is done without. A batch that had begun long before its stop, or a test that is
         held up itself, may make it too late: then once more."""
         job, feeder = self.fed(extra=("--progress", "json"))
         job.wait_ready()
@@ -195,7 +195,7 @@ class Signals(Scene):
         self.assertIn(job.deaths()[0]["cause"], ("unknown", "killed"))
 
     def test_a_stopped_supervisor(self):
-        """Stopped longer than any lease may take: nobody is late for that."""
+        """Stopped longer than any batch may take: nobody is late for that."""
         job, feeder = self.fed()
         job.wait_ready()
         os.kill(job.process.pid, signal.SIGSTOP)
@@ -218,8 +218,8 @@ class Poison(crew_kit.CrewCase):
         job.wait()
         job.judge(reference=reference, codes=(3,))
         deaths = job.deaths()
-        lease = deaths[0]["documents"]
-        self.assertLessEqual(len(deaths), 2 * math.log2(lease) + 4, f"of a lease of {lease}")
+        batch = deaths[0]["documents"]
+        self.assertLessEqual(len(deaths), 2 * math.log2(batch) + 4, f"of a batch of {batch}")
         self.assertGreaterEqual(len(deaths), 3)
         cause = oracle.CAUSES[kind].copy().pop()
         failed = self.lines(f"out-{kind}.npy.errors.jsonl")
@@ -229,7 +229,7 @@ class Poison(crew_kit.CrewCase):
         self.assertEqual([(e["index"], e["reason"]) for e in told], [(at, failed[0]["reason"])])
         self.assertEqual(job.finished()["failed"], 1)
         print(f"a document that ends its workers by {kind} was found among {n} in {len(deaths)} deaths, the "
-              f"first with a lease of {lease}; {job.seconds:.1f} s")
+              f"first with a batch of {batch}; {job.seconds:.1f} s")
 
     def test_among_thousands(self):
         self.one("segv", 1500 if crew_kit.SANITIZED else harness.form(1500, 5000), 100, "slow", 1077)
@@ -289,7 +289,7 @@ class Poison(crew_kit.CrewCase):
         self.assertEqual(again.deaths(), [])
         self.assertEqual([line["index"] for line in self.lines("out.npy.errors.jsonl")], [20])
 
-    @harness.long_form("each of its deaths takes the deadline of a lease, and its trial ten seconds, 90 s")
+    @harness.long_form("each of its deaths takes the deadline of a batch, and its trial ten seconds, 90 s")
     def test_stopped(self):
         corpus = crew_kit.corpus(20, 30, changed=((7, MARKER),))
         reference, _ = crew_kit.reference("toy", corpus)
@@ -297,13 +297,13 @@ class Poison(crew_kit.CrewCase):
                            reference=reference, deadline=600)
         self.assertIn("hang, hang, hang, hang, hang", self.lines("out.npy.errors.jsonl")[0]["reason"])
 
-    @harness.long_form("each of its deaths takes the deadline of a lease, 20 s")
+    @harness.long_form("each of its deaths takes the deadline of a batch, 20 s")
     def test_a_loop_without_end(self):
-        """Each of its deaths takes the deadline of a lease, two seconds, once something was measured; so it
+        """Each of its deaths takes the deadline of a batch, two seconds, once something was measured; so it
         comes late."""
         self.one("loop", 300, 100, "slow", 299)
 
-    @harness.long_form("each of its deaths takes the deadline of a lease, 20 s")
+    @harness.long_form("each of its deaths takes the deadline of a batch, 20 s")
     def test_sleeps(self):
         self.one("sleep", 300, 100, "slow", 250)
 

@@ -5,7 +5,7 @@ from the beginning of main: once, or from then on. strace lets the n-th mmap or 
 then on; it counts each call by its name, so a trace of an undisturbed run gives the points. And a worker
 is made to ask for a page that was not planned, behind its fence.
 
-That this is all there is to fail: from the first lease on the supervisor maps nothing and its heap does not
+That this is all there is to fail: from the first batch on the supervisor maps nothing and its heap does not
 grow, deaths and checkpoints included.
 
 Whatever fails: the run ends in time, with the very output of an undisturbed run, or with a code that is
@@ -233,7 +233,7 @@ class Ready(NoMemory):
         began, ended = first(" sendmsg("), first('\\"run_finished\\"')
         self.assertLess(first('\\"worker_ready\\"'), began)
         taken = [line for line in lines[began:ended] if re.match(r"\d+ +(mmap|brk|mremap)\(", line)]
-        self.assertGreater(ended - began, 20) # leases and writes were seen
+        self.assertGreater(ended - began, 20) # batches and writes were seen
         self.assertEqual(taken, [], "memory was taken while the job ran")
 
 

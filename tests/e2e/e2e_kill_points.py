@@ -111,7 +111,7 @@ class Worker(Points):
         job.wait()
         self.gone(job) # the tracer ends last
         # The death at the very end, of a worker that was sent home, is nobody's event.
-        # A tracer that is held up for longer than a lease may take leaves its worker stopped, which is a hang.
+        # A tracer that is held up for longer than a batch may take leaves its worker stopped, which is a hang.
         faults = {e["pid"]: ["KILL", "STOP"] for e in job.deaths()}
         job.judge(reference=self.reference, kept=["marker", "strace.log"], faults=faults)
         self.assertLessEqual(len(faults), 1)

@@ -236,7 +236,7 @@ class Plans(crew_kit.CrewCase):
             pipe.write(("\n".join(texts) + "\n").encode())
             pipe.flush()
             until = time.monotonic() + harness.WAIT_SECONDS
-            asleep = 0 # looks, one after the other, at which nobody worked: one alone may fall between two leases
+            asleep = 0 # looks, one after the other, at which nobody worked: one alone may fall between two batches
             while asleep < 20:
                 self.assertLess(time.monotonic(), until, "the workers are not ready")
                 asleep = asleep + 1 if self.ready(w) and not self.busy(process.pid) else 0

@@ -176,19 +176,19 @@ class Signals(Scene):
         self.assertGreater(runs, 1)
 
     def held(self):
-        """A job that is stopped, as is a worker of it in the midst of a lease; (job, its supervisor's pid)."""
+        """A job that is stopped, as is a worker of it in the midst of a batch; (job, its supervisor's pid)."""
         job = self.fed(make=lambda i: f"{MARKER} {i}" if i == 50 else f"{i} words", folder=crew_kit.programs(),
                        plan=f"poison={MARKER}:stop")
         pid = job.process.pid
 
-        def stopped_in_a_lease():
+        def stopped_in_a_batch():
             os.kill(pid, signal.SIGSTOP) # nobody is done without while it is stopped
             harness.wait_until("a stopped supervisor", lambda: oracle.stat_of(pid)[1] == "T")
             if any((oracle.stat_of(worker) or "  ")[1] == "T" for worker in oracle.children(pid)):
                 return True
             os.kill(pid, signal.SIGCONT)
             return False
-        job.wait_until("a worker that stopped itself", stopped_in_a_lease)
+        job.wait_until("a worker that stopped itself", stopped_in_a_batch)
         time.sleep(0.5) # deadlines move only by a pause that is seen
         return job, pid
 

@@ -76,7 +76,7 @@ class Poisson:
         if name == "STOP" and pid not in {e["pid"] for e in job.named("worker_ready")}:
             return
         if job.send(pid, name) and name == "STOP":
-            # Half of them come back within the two seconds that every lease may take.
+            # Half of them come back within the two seconds that every batch may take.
             self.stopped[pid] = now + self.rng.uniform(0.05, 1.0) if self.rng.random() < 0.5 else None
 
 

@@ -453,8 +453,8 @@ def judge_exit(run, events, verdict):
 
 
 def check_requeues(events, duplicates, wrong):
-    """What a dead worker had is leased again: the same documents, once, whole or in halves. Between the halves
-    are none but duplicates, which are in no lease: `first` counts them, `documents` does not."""
+    """What a dead worker had is given out again: the same documents, once, whole or in halves. Between the halves
+    are none but duplicates, which are in no batch: `first` counts them, `documents` does not."""
     pool = [e for e in events if e["event"] in ("worker_died", "batch_requeued", "worker_lost")]
     i = 0
     while i < len(pool):
