@@ -27,7 +27,7 @@ vecmill_status cache_dir(char *out, vecmill_err *err)
         dir = set("HOME");
         below = "/.cache/vecmill";
     }
-    if (!dir && getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) == 0 && found) {
+    if (!dir && getpwuid_r(geteuid(), &entry, text, sizeof text, &found) == 0 && found) {
         dir = found->pw_dir;
     }
     if (!dir) {

@@ -18,7 +18,7 @@ uint64_t clock_process_age_ns(void)
     char text[1024];
     int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
     if (fd < 0) return 0;
-    ssize_t got = read(fd, text, sizeof(text) - 1);
+    ssize_t got = read(fd, text, sizeof text - 1);
     close(fd);
     if (got <= 0) return 0;
     text[got] = '\0';

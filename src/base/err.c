@@ -39,16 +39,16 @@ vecmill_status err_setv(vecmill_err *err, vecmill_status status, const char *for
 {
     if (!err) return status;
     /* A local buffer first, since an argument may be err->message itself. */
-    char message[sizeof(err->message)];
-    int n = vsnprintf(message, sizeof(message), format, ap);
+    char message[sizeof err->message];
+    int n = vsnprintf(message, sizeof message, format, ap);
     if (n < 0) message[0] = '\0';
-    if (n >= (int)sizeof(message)) {
-        size_t keep = whole_characters(message, sizeof(message) - 4);
+    if (n >= (int)sizeof message) {
+        size_t keep = whole_characters(message, sizeof message - 4);
         memcpy(message + keep, "...", 4);
     }
     make_printable(message, strlen(message));
     err->status = status;
-    memcpy(err->message, message, sizeof(message));
+    memcpy(err->message, message, sizeof message);
     return status;
 }
 
@@ -65,14 +65,14 @@ vecmill_status err_sys(vecmill_err *err, vecmill_status status, int errno_value,
                        ...)
 {
     if (!err) return status;
-    char what[sizeof(err->message)];
+    char what[sizeof err->message];
     va_list ap;
     va_start(ap, format);
-    vsnprintf(what, sizeof(what), format, ap);
+    vsnprintf(what, sizeof what, format, ap);
     va_end(ap);
     char text[96];
     /* GNU's strerror_r: thread-safe, may return a static string. */
-    const char *reason = strerror_r(errno_value, text, sizeof(text));
+    const char *reason = strerror_r(errno_value, text, sizeof text);
     return err_set(err, status, "%s: %s", what, reason);
 }
 

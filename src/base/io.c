@@ -182,7 +182,7 @@ vecmill_status io_make_dirs(const char *path, vecmill_status failure, vecmill_er
 {
     char p[IO_PATH_MAX];
     size_t n = strlen(path);
-    if (n == 0 || n >= sizeof(p)) {
+    if (n == 0 || n >= sizeof p) {
         return err_set(err, failure, "a folder's path of %zu bytes, outside 1 to %d", n,
                        IO_PATH_MAX - 1);
     }

@@ -128,12 +128,12 @@ vecmill_status io_out_reopen(const char *path, bool create, unsigned wait_ms,
     struct io_out o = {.fd = -1, .failure = failure};
     VM_TRY(resolve(path, o.path, failure, err));
     size_t n = strlen(o.path);
-    if (n > sizeof(o.part) - sizeof(".part")) {
+    if (n > sizeof o.part - sizeof ".part") {
         return err_set(err, failure, "a path of %zu bytes leaves no room for .part, maximum %zu", n,
-                       sizeof(o.part) - sizeof(".part"));
+                       sizeof o.part - sizeof ".part");
     }
     memcpy(o.part, o.path, n);
-    memcpy(o.part + n, ".part", sizeof(".part"));
+    memcpy(o.part + n, ".part", sizeof ".part");
     VM_TRY(lock_file(o.part, o.path, create, wait_ms, &o, failure, failure, err));
     *out = o;
     return VECMILL_OK;

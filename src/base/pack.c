@@ -140,7 +140,7 @@ vecmill_status pack_commit(struct pack_writer *w, vecmill_err *err)
     unsigned char header[PACK_ALIGN] = {0};
     vecmill_status status = fill(w, PACK_ALIGN, err);
     if (status != VECMILL_OK) goto done;
-    memcpy(header, magic, sizeof(magic));
+    memcpy(header, magic, sizeof magic);
     cur_put_u32(header + 8, PACK_VERSION);
     cur_put_u32(header + 12, w->n_sections);
     cur_put_u64(header + 16, w->pos);
@@ -153,7 +153,7 @@ vecmill_status pack_commit(struct pack_writer *w, vecmill_err *err)
         cur_put_u64(e + 40, w->sections[i].hash);
     }
     cur_put_u64(header + HASH_AT, header_hash(header));
-    status = io_out_write_at(&w->out, header, sizeof(header), 0, err);
+    status = io_out_write_at(&w->out, header, sizeof header, 0, err);
     if (w->out.part[0]) keep_from_others(w->out.fd);
     if (status == VECMILL_OK && w->out.part[0]) status = io_out_commit(&w->out, err);
 done:
@@ -202,7 +202,7 @@ vecmill_status pack_check(const void *data, size_t bytes, struct pack *pack, vec
         return err_set(err, VECMILL_E_MODEL, "pack: holds %zu bytes, its header alone takes %u",
                        bytes, PACK_ALIGN);
     }
-    if (memcmp(cur_take(&c, sizeof(magic)), magic, sizeof(magic)) != 0) {
+    if (memcmp(cur_take(&c, sizeof magic), magic, sizeof magic) != 0) {
         return err_set(err, VECMILL_E_MODEL, "pack: does not begin with the mark of a pack");
     }
     uint32_t version = cur_u32(&c), n = cur_u32(&c);

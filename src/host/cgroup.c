@@ -139,9 +139,9 @@ static void take_limit(struct host_facts *facts, uint64_t limit, int version, co
 {
     if (limit >= facts->memory_limit) return;
     char where[24] = "";
-    if (up > 0) snprintf(where, sizeof(where), ", %u up", up);
+    if (up > 0) snprintf(where, sizeof where, ", %u up", up);
     facts->memory_limit = limit;
-    snprintf(facts->memory_limit_source, sizeof(facts->memory_limit_source), "cgroup v%d %s%s",
+    snprintf(facts->memory_limit_source, sizeof facts->memory_limit_source, "cgroup v%d %s%s",
              version, file, where);
 }
 

@@ -36,9 +36,9 @@ static uint32_t count_list(char *list)
 static uint32_t count_allowed(void)
 {
     unsigned long set[CPUS_MAX / (8 * sizeof(unsigned long))] = {0};
-    if (sched_getaffinity(0, sizeof(set), (cpu_set_t *)(void *)set) != 0) return 0;
+    if (sched_getaffinity(0, sizeof set, (cpu_set_t *)(void *)set) != 0) return 0;
     uint32_t n = 0;
-    for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++) {
+    for (size_t i = 0; i < sizeof set / sizeof set[0]; i++) {
         n += (uint32_t)__builtin_popcountl(set[i]);
     }
     return n;
@@ -102,7 +102,7 @@ static void take_smaller(struct host_limit *limit, uint64_t bytes, const char *s
 {
     if (bytes >= limit->bytes) return;
     limit->bytes = bytes;
-    snprintf(limit->source, sizeof(limit->source), "%s", source);
+    snprintf(limit->source, sizeof limit->source, "%s", source);
 }
 
 void host_limit(const struct host_facts *facts, uint64_t asked, struct host_limit *limit)

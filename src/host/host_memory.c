@@ -126,7 +126,7 @@ static bool take_group(const char *folder, size_t bytes, int version, bool is_ow
                             {.key = "hierarchical_memory_limit "}};
     memcpy(path, folder, bytes);
     char *name = path + bytes;
-    const size_t name_bytes = sizeof(path) - bytes;
+    const size_t name_bytes = sizeof path - bytes;
     for (unsigned i = 0; i < 2 && limit_files[version][i]; i++) {
         snprintf(name, name_bytes, "%s", limit_files[version][i]);
         const enum said said = read_number(path, &value);
@@ -138,7 +138,7 @@ static bool take_group(const char *folder, size_t bytes, int version, bool is_ow
 
     snprintf(name, name_bytes, "memory.stat");
     /* Without it nothing counts as cache */
-    (void)figures_read(path, stat, sizeof(stat) / sizeof(stat[0]));
+    (void)figures_read(path, stat, sizeof stat / sizeof stat[0]);
     if (tells_of_hidden && stat[3].found && stat[3].value < CGROUP_NO_LIMIT &&
         stat[3].value < limit)
         limit = stat[3].value;
@@ -207,8 +207,8 @@ bool host_memory_pressure(const struct host_memory *memory, double *percent)
     struct lines l;
     if (!lines_open(&l, memory->pressure)) return false;
     const char *line = lines_next(&l);
-    const bool is_known = line && !l.failed && strncmp(line, key, sizeof(key) - 1) == 0 &&
-                          take_percent(line + sizeof(key) - 1, percent);
+    const bool is_known = line && !l.failed && strncmp(line, key, sizeof key - 1) == 0 &&
+                          take_percent(line + sizeof key - 1, percent);
     lines_close(&l);
     return is_known;
 }

@@ -34,7 +34,7 @@ bool host_process_use(const char *folder, struct host_use *use)
     };
     struct figure rollup[] = {{.key = "Anonymous:"}, {.key = "AnonHugePages:"}};
     char path[IO_PATH_MAX];
-    if (snprintf(path, sizeof(path), "%sstatus", folder) >= (int)sizeof(path)) return false;
+    if (snprintf(path, sizeof path, "%sstatus", folder) >= (int)sizeof path) return false;
     if (!figures_read(path, status, N)) return false;
     for (unsigned i = 0; i < N; i++) {
         if (!status[i].found) return false;
@@ -47,7 +47,7 @@ bool host_process_use(const char *folder, struct host_use *use)
                          .stack = status[STACK].value,
                          .data = status[DATA].value,
                          .address_space = status[SIZE].value};
-    if (snprintf(path, sizeof(path), "%ssmaps_rollup", folder) < (int)sizeof(path) &&
+    if (snprintf(path, sizeof path, "%ssmaps_rollup", folder) < (int)sizeof path &&
         figures_read(path, rollup, 2) && rollup[0].found) {
         u.exact = true;
         u.anonymous = rollup[0].value;
@@ -115,7 +115,7 @@ static bool take_head(const char *line, struct host_map *map)
     line += inode;
     line += strspn(line, " ");
     map->kind = kind_of(line);
-    snprintf(map->name, sizeof(map->name), "%s", line);
+    snprintf(map->name, sizeof map->name, "%s", line);
     return map->start < map->end;
 }
 
@@ -166,7 +166,7 @@ bool host_process_smaps(const char *path, void (*each)(void *context, const stru
 bool host_process_maps(pid_t pid, void (*each)(void *context, const struct host_map *map),
                        void *context)
 {
-    char path[FOLDER_BYTES + sizeof("smaps")];
+    char path[FOLDER_BYTES + sizeof "smaps"];
     name_folder(pid, path);
     memcpy(path + strlen(path), "smaps", sizeof "smaps");
     return host_process_smaps(path, each, context);

@@ -20,8 +20,8 @@
 static bool use(struct host_oom *oom, const char *root, const char *file)
 {
     uint64_t kills;
-    const int length = snprintf(oom->path, sizeof(oom->path), "%s%s", root, file);
-    return length > 0 && (size_t)length < sizeof(oom->path) && host_oom_kills(oom, &kills);
+    const int length = snprintf(oom->path, sizeof oom->path, "%s%s", root, file);
+    return length > 0 && (size_t)length < sizeof oom->path && host_oom_kills(oom, &kills);
 }
 
 void host_oom_find(const char *root, struct host_oom *oom)
@@ -42,14 +42,14 @@ bool host_oom_kills(const struct host_oom *oom, uint64_t *kills)
     const int fd = open(oom->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return false;
     const vecmill_status status =
-        io_read(fd, text, sizeof(text), &got, oom->path, VECMILL_E_IO, NULL);
+        io_read(fd, text, sizeof text, &got, oom->path, VECMILL_E_IO, NULL);
     (void)close(fd);
-    if (status != VECMILL_OK || got == sizeof(text)) return false;
+    if (status != VECMILL_OK || got == sizeof text) return false;
     text[got] = '\0';
     char *rest = text, *line;
     while ((line = tree_next(&rest, '\n'))) {
-        if (strncmp(line, key, sizeof(key) - 1) == 0)
-            return tree_number(line + sizeof(key) - 1, kills);
+        if (strncmp(line, key, sizeof key - 1) == 0)
+            return tree_number(line + sizeof key - 1, kills);
     }
     return false;
 }

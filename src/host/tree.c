@@ -83,7 +83,7 @@ bool tree_number(const char *text, uint64_t *value)
 {
     char digits[21]; /* UINT64_MAX has 20 */
     const size_t n = strspn(text, "0123456789");
-    if (n == 0 || n >= sizeof(digits)) return false;
+    if (n == 0 || n >= sizeof digits) return false;
     if (text[n] != '\0' && !strchr(" \t\r\n", text[n])) return false;
     memcpy(digits, text, n);
     digits[n] = '\0';
