@@ -104,7 +104,7 @@ MUTANTS = [
            'r = waitid(P_ALL, 0, info, flags);',
            ['crew-parts'],
            'A host whose own child is gone when it waits for it.'),
-    Mutant('csv-quote', 'src/job/csv.c',
+    Mutant('csv-quote', 'src/job/read_csv.c',
            'intake_consume(&r->intake, i);',
            'intake_consume(&r->intake, i);\n        if (row->state == CELL_CLOSING) row->state = CELL_PLAIN;',
            ['job-borders'],

@@ -93,24 +93,24 @@ vecmill_status job_each(const struct job_options *options, job_each_fn each, voi
                         vecmill_err *err)
 {
     struct reader reader;
-    struct area area = {.capacity = reader_room(options)};
+    struct record_buf buf = {.capacity = reader_room(options)};
     void *memory = NULL;
     VM_TRY(reader_open(&reader, options, NULL, NULL, err));
-    vecmill_status status = mem_map(area.capacity, "a document", &memory, err);
+    vecmill_status status = mem_map(buf.capacity, "a document", &memory, err);
     if (status != VECMILL_OK) goto done;
-    area.data = memory;
+    buf.data = memory;
     for (uint64_t index = 0;; index++) {
         struct record record;
-        bool end;
-        area.used = 0;
-        status = reader_next(&reader, &area, &record, &end, err);
-        if (status != VECMILL_OK || end) break;
+        enum reader_got got;
+        buf.used = 0;
+        status = reader_next(&reader, INTAKE_FOREVER, &buf, &record, &got, err);
+        if (status != VECMILL_OK || got == READER_END) break;
         const vecmill_doc doc = {.text = record.text, .bytes = record.bytes};
         status = each(context, index, record.id, doc, record.reason, err);
         if (status != VECMILL_OK) break;
     }
 done:
-    if (memory != NULL) mem_unmap(memory, area.capacity);
+    if (memory != NULL) mem_unmap(memory, buf.capacity);
     reader_close(&reader);
     return status;
 }

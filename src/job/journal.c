@@ -136,7 +136,7 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
     r.shard = cur_u32(&c);
     r.shards = cur_u32(&c);
     const uint64_t sum = XXH3_64bits(bytes, c.pos);
-    if (cur_u64(&c) != sum || output >= SINK_FORMATS || format > READER_JSON || r.dim == 0 ||
+    if (cur_u64(&c) != sum || output >= SINK_FORMATS || format >= READER_FORMATS || r.dim == 0 ||
         r.shard >= r.shards || r.shards > JOB_SHARDS_MAX)
         return unusable(name, "is damaged in its header", err);
     *run = r;

@@ -1,8 +1,18 @@
-/* kinds: the tables, and the choice by name. */
+/* kinds: the tables, and the choice of an output's. */
 #include "kinds.h"
 
 #include <string.h>
 #include <strings.h>
+
+#define READER_EXTERN(NAME, name) extern const struct reader_kind reader_kind_##name;
+READER_KINDS(READER_EXTERN)
+#undef READER_EXTERN
+
+const struct reader_kind *const reader_kinds[READER_FORMATS] = {
+#define READER_ROW(NAME, name) [READER_##NAME] = &reader_kind_##name,
+    READER_KINDS(READER_ROW)
+#undef READER_ROW
+};
 
 #define SINK_EXTERN(NAME, name) extern const struct sink_kind sink_kind_##name;
 SINK_KINDS(SINK_EXTERN)

@@ -1,7 +1,7 @@
-/* kinds: the output formats, each a row of a table.
+/* kinds: the formats of inputs and outputs, each a row of a table.
  *
- * To add one: write a file that defines its struct sink_kind, and add a line to SINK_KINDS. No other
- * file asks which format it is. */
+ * To add one: write a file that defines its struct reader_kind or struct sink_kind, and add a line to
+ * READER_KINDS or SINK_KINDS. No other file asks which format it is. */
 #ifndef JOB_KINDS_H
 #define JOB_KINDS_H
 
@@ -11,10 +11,60 @@
 
 #include "base/base.h"
 
+struct reader;
+struct reader_choice;
+struct reader_point;
+struct record;
+struct record_buf;
 struct sink;
 struct sink_row;
 
-/* X(NAME, name). The position is the number in OUTPUT.journal: add at the end, never reorder. */
+/* In both lists X(NAME, name). The position is the number in OUTPUT.journal: add at the end, never
+ * reorder. */
+#define READER_KINDS(X)                                                                            \
+    X(TXT, txt)     /* read_text.c */                                                              \
+    X(JSONL, jsonl) /* read_json.c */                                                              \
+    X(CSV, csv)     /* read_csv.c */                                                               \
+    X(JSON, json)   /* read_json.c */
+
+enum reader_format {
+#define READER_FORMAT(NAME, name) READER_##NAME,
+    READER_KINDS(READER_FORMAT)
+#undef READER_FORMAT
+        READER_FORMATS
+};
+
+#define READER_ENDINGS 3u
+
+/* An input format. What is common to all text is in reader.h, "for kinds over text": bytes, lines,
+ * encodings, and a position that is a number of bytes. A kind that is no text (a table of a database, whose
+ * position is a row's id) has its own check, open, tell and seek. */
+struct reader_kind {
+    const char *word; /* in OUTPUT.shard.json */
+    const char *unit; /* what --max-document limits: "line" */
+    /* Of names; without the point, of --input-format. delimiter: 0 for formats without one. */
+    struct {
+        const char *ending;
+        char delimiter;
+    } endings[READER_ENDINGS];
+    bool index_is_id; /* a document has no id but its index */
+    /* Looks at a file before a model is opened. E_INPUT: it cannot be of this kind. */
+    vecmill_status (*check)(const char *path, vecmill_err *err);
+    /* Takes memory, r->state too. */
+    void (*layout)(struct reader *r, struct arena *a);
+    /* Opens the input up to its first record. */
+    vecmill_status (*open)(struct reader *r, const struct reader_choice *choice, vecmill_err *err);
+    /* As reader_next, but counts nothing. INTAKE_AGAIN: the record is not whole yet. */
+    vecmill_status (*next)(struct reader *r, struct record_buf *buf, struct record *record,
+                           bool *end, vecmill_err *err);
+    /* Fills the kind's part of a point; reads on from there. E_INPUT: the input has changed. */
+    void (*tell)(const struct reader *r, struct reader_point *point);
+    vecmill_status (*seek)(struct reader *r, const struct reader_point *point, vecmill_err *err);
+    void (*close)(struct reader *r); /* also after a failure of open */
+};
+
+extern const struct reader_kind *const reader_kinds[READER_FORMATS];
+
 #define SINK_KINDS(X)                                                                              \
     X(JSONL, jsonl) /* sink_jsonl.c */                                                             \
     X(NPY, npy)     /* npy.c */

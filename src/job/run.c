@@ -53,15 +53,14 @@ struct run {
     uint64_t saved_ns, saved_batches;
 
     struct reorder rows;
-    struct area area; /* memory of the record that is being read */
-    bool holds;       /* `record` was read, and there was no room for it yet */
+    struct record_buf buf; /* memory of the record that is being read */
+    bool holds;            /* `record` was read, and there was no room for it yet */
     struct record record;
     struct reader_point after; /* where the record after it begins */
     bool ended;                /* nothing more will be read, because of `end` */
     vecmill_err end;           /* status OK: the end of the input */
     bool is_suspect;           /* the pack is damaged: nothing of this run is kept */
     bool is_refused;           /* the whole input was read, and no document could be */
-    bool broken;               /* the work done while the input was waited for failed */
     float *vector, *zeros;     /* [dim] */
     void *reader_memory;
     size_t memory_bytes; /* of the piece that this struct is the front of */
@@ -107,8 +106,8 @@ static void layout_run(struct run *run, struct arena *a)
     (void)arena_take(a, sizeof *run, 64);
     run->vector = arena_take_array(a, run->facts.dim, sizeof(float), 64);
     run->zeros = arena_take_array(a, run->facts.dim, sizeof(float), 64);
-    run->area.capacity = reader_room(run->options);
-    run->area.data = arena_take(a, run->area.capacity, 64);
+    run->buf.capacity = reader_room(run->options);
+    run->buf.data = arena_take(a, run->buf.capacity, 64);
     run->reader_memory = arena_take(a, reader_bytes(run->options), 64);
     reorder_layout(&run->rows, a);
     sink_layout(&run->sink, a);
@@ -302,10 +301,10 @@ static vecmill_status resume(struct run *run, const struct journal_point *point,
         return err_set(err, VECMILL_E_INPUT,
                        "%llu documents failed in the run it goes on from, and --on-error is stop "
                        "(skip goes on, --force starts afresh): %s",
-                       (unsigned long long)point->failed, run->reader.intake.name);
+                       (unsigned long long)point->failed, run->reader.name);
     VM_TRY(sink_reopen(&run->sink, point, err));
     if (!point->complete) {
-        VM_TRY(reader_pass(&run->reader, &point->input, err));
+        VM_TRY(reader_seek(&run->reader, &point->input, err));
         VM_TRY(sink_cut(&run->sink, point, err));
     }
     run->saved = *point;
@@ -320,7 +319,7 @@ static vecmill_status resume(struct run *run, const struct journal_point *point,
     notify(run,
            point->complete ? "all %llu documents of %s were done by an earlier run"
                            : "goes on behind the %llu documents of %s that an earlier run did",
-           (unsigned long long)point->documents, run->reader.intake.name);
+           (unsigned long long)point->documents, run->reader.name);
     return VECMILL_OK;
 }
 
@@ -364,7 +363,7 @@ static vecmill_status begin_run(struct run *run, bool *whole, vecmill_err *err)
     VM_TRY(paths_check(run->options, &run->paths, err));
     run->id = identify(run);
     VM_TRY(sink_init(&run->sink, &run->paths, run->facts.dim, run->hooks->stop, err));
-    run->sink.index_is_id = run->reader.format == READER_TXT;
+    run->sink.index_is_id = run->reader.kind->index_is_id;
     const vecmill_status status = resume_or_start(run, whole, err);
     if (status != VECMILL_OK) {
         sink_leave(&run->sink);
@@ -387,8 +386,7 @@ static vecmill_status begin_run(struct run *run, bool *whole, vecmill_err *err)
 static vecmill_status fail_row(struct run *run, const struct sink_row *row, vecmill_err *err)
 {
     char place[IO_PATH_MAX + 32];
-    snprintf(place, sizeof place, "%s line %llu", run->reader.intake.name,
-             (unsigned long long)row->line);
+    snprintf(place, sizeof place, "%s line %llu", run->reader.name, (unsigned long long)row->line);
     if (run->options->stop_on_error)
         return err_set(err, VECMILL_E_INPUT, "%s: %s", place, row->reason);
     run->progress.failed++;
@@ -404,7 +402,7 @@ static void count_replaced(struct run *run, uint64_t line, uint64_t bytes)
         notify(run,
                "warning: %s line %llu: %llu byte%s of the document mean%s nothing and %s replaced "
                "by U+FFFD; it is the first (--encoding, as cp1252, names what the text is in)",
-               run->reader.intake.name, (unsigned long long)line, (unsigned long long)bytes,
+               run->reader.name, (unsigned long long)line, (unsigned long long)bytes,
                bytes == 1 ? "" : "s", bytes == 1 ? "s" : "", bytes == 1 ? "was" : "were");
     run->progress.replaced_bytes += bytes;
 }
@@ -484,38 +482,31 @@ static void end_reading(struct run *run, const vecmill_err *why)
     run->end = *why;
 }
 
-/* While the input is waited for. */
-static vecmill_status work_meanwhile(void *context, bool *busy, vecmill_err *err)
-{
-    struct run *run = context;
-    vecmill_status status = write_rows(run, WAIT_INPUT_MS, err);
-    if (status == VECMILL_OK) status = sink_flush(&run->sink, err);
-    run->broken = status != VECMILL_OK;
-    *busy = reorder_first(&run->rows) != NULL;
-    return status;
-}
-
-/* Reads up to the next record of this shard, a bounded number of others before rows are looked at again. */
-static vecmill_status read_record(struct run *run, vecmill_err *err)
+/* Reads up to the next record of this shard, a bounded number of others before rows are looked at again.
+ * Returns whether the input is slow: it has nothing yet. */
+static bool read_record(struct run *run)
 {
     const struct job_options *o = run->options;
-    for (unsigned i = 0; i < SKIP_MAX && !run->ended && !run->holds && !is_stopped(run); i++) {
-        vecmill_err why = {.status = VECMILL_OK, .message = ""};
-        bool end = false;
-        run->area.used = 0;
+    /* While rows can come this only looks: the loop waits for them. */
+    const uint32_t wait_ms = reorder_first(&run->rows) != NULL ? 0 : WAIT_MS;
+    for (unsigned i = 0; i < SKIP_MAX && !run->holds && !is_stopped(run); i++) {
+        enum reader_got got = READER_END;
+        vecmill_err why = {.status = VECMILL_OK, .message = ""}, warning;
+        run->buf.used = 0;
         const vecmill_status status =
-            reader_next(&run->reader, &run->area, &run->record, &end, &why);
-        vecmill_err *warning = &run->reader.intake.warning;
-        if (warning->message[0] != 0) notify(run, "warning: %s", warning->message);
-        warning->message[0] = 0;
-        if (run->broken && err != NULL) *err = why;
-        if (run->broken) return status;
-        if (status == VECMILL_E_STOPPED) return VECMILL_OK; /* the loop sees the flag */
-        if (status != VECMILL_OK || end) end_reading(run, &why);
-        run->holds = !run->ended && (o->shards <= 1 || run->record.index % o->shards == o->shard);
+            reader_next(&run->reader, wait_ms, &run->buf, &run->record, &got, &why);
+        if (reader_take_warning(&run->reader, &warning) != NULL)
+            notify(run, "warning: %s", warning.message);
+        if (status == VECMILL_E_STOPPED) return false; /* the loop sees the flag */
+        if (status != VECMILL_OK || got == READER_END) {
+            end_reading(run, &why);
+            return false;
+        }
+        if (got == READER_AGAIN) return true;
+        run->holds = o->shards <= 1 || run->record.index % o->shards == o->shard;
         if (run->holds) reader_tell(&run->reader, &run->after);
     }
-    return VECMILL_OK;
+    return false;
 }
 
 /* Gives the record to the pool, or straight to the queue of rows if it could not be read. Without room for
@@ -569,7 +560,7 @@ static vecmill_status stop_loop(struct run *run, vecmill_err *err)
         asked_ns = now;
     }
     return err_set(err, VECMILL_E_STOPPED, "stopped after %llu documents of %s",
-                   (unsigned long long)run->progress.documents, run->reader.intake.name);
+                   (unsigned long long)run->progress.documents, run->reader.name);
 }
 
 /* Moves documents from the input to the output until one of them ends, or a stop is asked for (E_STOPPED:
@@ -577,13 +568,14 @@ static vecmill_status stop_loop(struct run *run, vecmill_err *err)
 static vecmill_status move_documents(struct run *run, vecmill_err *err)
 {
     run->saved_ns = run->reported_ns = run->flushed_ns = clock_ns();
-    run->reader.intake.idle = (struct intake_idle){.work = work_meanwhile, .context = run};
     for (;;) {
         if (is_stopped(run)) return stop_loop(run, err);
-        if (!run->ended && !run->holds) VM_TRY(read_record(run, err));
+        const bool is_slow = !run->ended && !run->holds && read_record(run);
         if (run->holds) VM_TRY(submit_record(run, err));
         if (run->ended && reorder_first(&run->rows) == NULL) break;
-        VM_TRY(write_rows(run, run->holds || run->ended ? WAIT_MS : 0, err));
+        const uint32_t wait_ms = run->holds || run->ended ? WAIT_MS : is_slow ? WAIT_INPUT_MS : 0;
+        VM_TRY(write_rows(run, wait_ms, err));
+        if (is_slow) VM_TRY(sink_flush(&run->sink, err));
     }
     if (run->end.status != VECMILL_OK && err != NULL) *err = run->end;
     if (run->end.status == VECMILL_OK) reader_tell(&run->reader, &run->written);
@@ -650,7 +642,7 @@ static vecmill_status end_early(struct run *run, bool placed, vecmill_status sta
     }
     if (kept > 0 && status == VECMILL_E_STOPPED)
         return err_set(err, status, "stopped after %llu documents, from which --resume goes on: %s",
-                       kept, run->reader.intake.name);
+                       kept, run->reader.name);
     if (kept > 0)
         notify(run, "%llu documents are kept beside the output, --resume goes on from there", kept);
     return status;
@@ -690,7 +682,7 @@ vecmill_status job_run(const struct job_options *options, vecmill_pool *pool,
         if (p->failed > 0)
             status = err_set(err, VECMILL_E_PARTIAL, "%llu of %llu documents of %s failed%s%s",
                              (unsigned long long)p->failed, (unsigned long long)p->documents,
-                             run->reader.intake.name, errors[0] != 0 ? ": see " : "", errors);
+                             run->reader.name, errors[0] != 0 ? ": see " : "", errors);
     }
 done:
     if (status == VECMILL_E_STOPPED) vecmill_pool_hold(pool);

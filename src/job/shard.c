@@ -14,9 +14,8 @@
 #define FORMAT       1u
 #define LENGTH(list) (sizeof(list) / sizeof *(list))
 
-/* Members of each file, in the order of enum paths_file; and of formats, of enum reader_format. */
+/* Members of each file, in the order of enum paths_which. */
 static const char *const file_keys[PATHS_FILES] = {"errors", "ids", "output"};
-static const char *const format_words[] = {"txt", "jsonl", "csv", "json"};
 
 uint64_t shard_rows(uint64_t documents, uint32_t shard, uint32_t shards)
 {
@@ -54,7 +53,7 @@ size_t shard_encode(const struct shard *s, char text[SHARD_BYTES_MAX + 1])
         s->replaced_bytes);
     put(&t, "\"identity\":\"%s\",\"isa\":\"%s\",\"dim\":%u,", r->identity, r->isa, r->dim);
     put(&t, "\"output_format\":\"%s\",\"input_format\":\"%s\",", sink_kinds[r->output_format]->word,
-        format_words[r->input_format]);
+        reader_kinds[r->input_format]->word);
     put(&t, "\"field_xxh3\":\"%016" PRIx64 "\",\"id_field_xxh3\":\"%016" PRIx64 "\",", r->field,
         r->id_field);
     put(&t, "\"max_document\":%" PRIu64 ",", r->max_document);
@@ -195,9 +194,9 @@ static vecmill_status read_input_format(const struct json_reading *reading,
                                         const struct json_value *value, vecmill_err *err)
 {
     unsigned i = 0;
-    while (i < LENGTH(format_words) && !json_is(value, format_words[i]))
+    while (i < READER_FORMATS && !json_is(value, reader_kinds[i]->word))
         i++;
-    if (i == LENGTH(format_words)) return refuse(reading, field, value, err);
+    if (i == READER_FORMATS) return refuse(reading, field, value, err);
     *(enum reader_format *)target(reading, field) = (enum reader_format)i;
     return VECMILL_OK;
 }

@@ -170,6 +170,13 @@ const struct sniff_magic *sniff_magic(const unsigned char *data, size_t bytes)
     return NULL;
 }
 
+vecmill_status sniff_refuse(const char *name, const struct sniff_magic *row, const char *inside,
+                            vecmill_err *err)
+{
+    return err_set(err, VECMILL_E_INPUT, "%s: is %s%s, not text%s%s", name, row->what, inside,
+                   row->advice[0] != 0 ? "; " : "", row->advice);
+}
+
 /* ---- encodings ---- */
 
 static const struct {

@@ -29,6 +29,10 @@ struct sniff_magic {
 /* The row of the table that the bytes match; NULL: none. */
 const struct sniff_magic *sniff_magic(const unsigned char *data, size_t bytes);
 
+/* E_INPUT with what the row says; inside: "", or " inside gzip". */
+vecmill_status sniff_refuse(const char *name, const struct sniff_magic *row, const char *inside,
+                            vecmill_err *err);
+
 /* Whether a stream's first bytes, of which there may be more, are enough to look at: they match, or hold a
  * line that can be nothing but text. So what somebody types is read at once. */
 bool sniff_is_enough(const unsigned char *data, size_t bytes);

@@ -1,14 +1,20 @@
-/* csv: see csv.h. One walk over the bytes serves header and records: it cuts the input into cells
- * and hands each byte of a cell to whoever keeps it. */
-#include "csv.h"
-
-#include "base/base.h"
+/* read_csv: RFC 4180 with a header row.
+ *
+ * Promises: only the two wanted columns are kept. A newline inside quotes belongs to its value. A record
+ * with another number of columns than the header fails, since in it a value was cut or joined. A quote
+ * inside an unquoted value stands for itself. A byte order mark before a record is passed over. A header
+ * that another delimiter seems to cut is refused, with that delimiter named. One walk over the bytes serves
+ * header and records: it cuts the input into cells, and hands each byte of a cell to keep_cell. */
 #include "reader.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* What tables are cut by, other than commas; and how an option says it. */
+#define CSV_COLUMNS_MAX 4096u       /* of a header */
+#define CSV_HEADER_MAX  (64u << 10) /* bytes of a header's names */
+#define CSV_NONE        UINT32_MAX  /* no such column */
+
+/* Other delimiters than a comma, and how an option says them. */
 static const char others[] = ";\t|";
 static const char *const other_words[] = {"';'", "tab", "'|'"};
 
@@ -18,15 +24,17 @@ enum cell_state {
     CELL_START, /* nothing of the value read yet */
     CELL_PLAIN,
     CELL_QUOTED, /* inside quotes */
-    CELL_CLOSING /* behind a quote inside quotes: doubled, or the value's end */
+    CELL_CLOSING /* after a quote inside quotes: doubled, or the value's end */
 };
 
-/* What a walk over one record found. */
-struct row {
+/* What a walk over one record has found. */
+struct csv_row {
+    bool is_header;
+    uint64_t line;   /* where it begins */
     uint64_t bytes;  /* of the record, without its end */
     uint64_t column; /* being read, from 0; at the end: the last */
     enum cell_state state;
-    bool stray; /* something stood between a closing quote and the comma */
+    bool stray; /* there is something between a closing quote and the comma */
     uint64_t stray_column;
     uint64_t quote_line; /* where the quotes that are open were opened */
     bool carriage;       /* a carriage return is held back: perhaps half of the record's end */
@@ -38,26 +46,44 @@ struct row {
     size_t id_bytes; /* may exceed what was kept */
 };
 
-void csv_layout(struct csv *csv, struct arena *a)
+/* The state of this kind. */
+struct csv {
+    char delimiter;
+    bool is_delimiter_named; /* by an option, or the input's name: no other is looked for */
+    uint32_t others[3];      /* how often the header has each of `others` */
+    uint32_t n_columns;
+    uint32_t text_column, id_column; /* from 0; id_column may be CSV_NONE */
+    char *header;                    /* [CSV_HEADER_MAX], names one after the other */
+    uint32_t *ends;                  /* [CSV_COLUMNS_MAX], where each name ends in header */
+    bool in_record;                  /* `row` is a record whose end has not been read */
+    struct csv_row row;
+};
+
+static void layout_csv(struct reader *r, struct arena *a)
 {
-    csv->header = arena_take(a, CSV_HEADER_MAX, 1);
-    csv->ends = arena_take_array(a, CSV_COLUMNS_MAX, sizeof *csv->ends, 4);
+    read_text_layout(r, a);
+    struct csv *csv = arena_take(a, sizeof *csv, 64);
+    char *header = arena_take(a, CSV_HEADER_MAX, 1);
+    uint32_t *ends = arena_take_array(a, CSV_COLUMNS_MAX, sizeof *ends, 4);
+    r->state = csv;
+    if (csv != NULL) *csv = (struct csv){.header = header, .ends = ends};
 }
 
 /* Bytes of the value of row->column. Those that have no room are counted only. */
-static void keep(struct reader *r, struct row *row, bool header, const void *data, size_t n)
+static void keep_cell(struct reader *r, struct csv_row *row, const void *data, size_t n)
 {
-    if (header && row->state == CELL_PLAIN)
+    struct csv *csv = r->state;
+    if (row->is_header && row->state == CELL_PLAIN)
         for (size_t i = 0; i < n; i++) {
             const char *other = strchr(others, ((const char *)data)[i]);
-            if (other != NULL && *other != 0) r->csv.others[other - others]++;
+            if (other != NULL && *other != 0) csv->others[other - others]++;
         }
-    if (header || row->column == r->csv.text_column) {
+    if (row->is_header || row->column == csv->text_column) {
         const size_t at = num_min(row->text_bytes, row->text_most);
         memcpy(row->text + at, data, num_min(n, row->text_most - at));
         row->text_bytes += n;
     }
-    if (!header && row->column == r->csv.id_column) {
+    if (!row->is_header && row->column == csv->id_column) {
         const size_t at = num_min(row->id_bytes, JOB_ID_BYTES_MAX);
         memcpy(r->id_raw + at, data, num_min(n, JOB_ID_BYTES_MAX - at));
         row->id_bytes += n;
@@ -75,16 +101,18 @@ static size_t plain_run(const unsigned char *data, size_t n, unsigned char delim
     return run;
 }
 
-static void end_cell(struct reader *r, struct row *row, bool header)
+static void end_cell(struct reader *r, struct csv_row *row)
 {
-    if (header && row->column < CSV_COLUMNS_MAX)
-        r->csv.ends[row->column] = (uint32_t)num_min(row->text_bytes, CSV_HEADER_MAX);
+    struct csv *csv = r->state;
+    if (row->is_header && row->column < CSV_COLUMNS_MAX)
+        csv->ends[row->column] = (uint32_t)num_min(row->text_bytes, CSV_HEADER_MAX);
     row->state = CELL_START;
 }
 
 /* One byte that is not the record's end. */
-static void take_byte(struct reader *r, struct row *row, bool header, char byte)
+static void take_byte(struct reader *r, struct csv_row *row, char byte)
 {
+    const struct csv *csv = r->state;
     switch (row->state) {
     case CELL_START:
         if (byte == '"') {
@@ -100,31 +128,31 @@ static void take_byte(struct reader *r, struct row *row, bool header, char byte)
         if (byte == '"')
             row->state = CELL_CLOSING;
         else
-            keep(r, row, header, &byte, 1);
+            keep_cell(r, row, &byte, 1);
         return;
     case CELL_CLOSING:
         if (byte == '"') {
             row->state = CELL_QUOTED;
-            keep(r, row, header, &byte, 1);
+            keep_cell(r, row, &byte, 1);
             return;
         }
-        if (byte != r->csv.delimiter) {
+        if (byte != csv->delimiter) {
             if (!row->stray) row->stray_column = row->column;
             row->stray = true;
         }
         row->state = CELL_PLAIN;
         break;
     }
-    if (byte == r->csv.delimiter) {
-        end_cell(r, row, header);
+    if (byte == csv->delimiter) {
+        end_cell(r, row);
         row->column++;
     } else {
-        keep(r, row, header, &byte, 1);
+        keep_cell(r, row, &byte, 1);
     }
 }
 
 /* A byte at the front of a record. True: it was, or may be, of a mark; bytes that were not are taken. */
-static bool take_mark(struct reader *r, struct row *row, bool header, unsigned char byte)
+static bool take_mark(struct reader *r, struct csv_row *row, unsigned char byte)
 {
     if (row->bytes > 0) return false;
     if (byte == mark[row->n_mark]) {
@@ -133,18 +161,19 @@ static bool take_mark(struct reader *r, struct row *row, bool header, unsigned c
     }
     for (unsigned i = 0; i < row->n_mark; i++) {
         row->bytes++;
-        take_byte(r, row, header, (char)mark[i]);
+        take_byte(r, row, (char)mark[i]);
     }
     row->n_mark = 0;
     return false;
 }
 
-/* Walks one record; *end: there was none. Empty lines are passed over. */
-static vecmill_status walk_record(struct reader *r, struct row *row, bool header, uint64_t *line,
-                                  bool *end, vecmill_err *err)
+/* Walks one record; *end: there was none. Empty lines are passed over. INTAKE_AGAIN leaves in *row how far it
+ * came. */
+static vecmill_status walk_record(struct reader *r, struct csv_row *row, bool *end,
+                                  vecmill_err *err)
 {
+    const struct csv *csv = r->state;
     bool complete = false;
-    *line = r->line;
     while (!complete) {
         const unsigned char *data;
         size_t n, i = 0;
@@ -152,26 +181,26 @@ static vecmill_status walk_record(struct reader *r, struct row *row, bool header
         if (n == 0) break;
         while (i < n && !complete) {
             if ((row->state == CELL_PLAIN || row->state == CELL_QUOTED) && !row->carriage) {
-                const size_t run = plain_run(data + i, n - i, (unsigned char)r->csv.delimiter);
-                keep(r, row, header, data + i, run);
+                const size_t run = plain_run(data + i, n - i, (unsigned char)csv->delimiter);
+                keep_cell(r, row, data + i, run);
                 row->bytes += run;
                 i += run;
                 if (i == n) break;
             }
             const char byte = (char)data[i++];
-            if (!row->carriage && take_mark(r, row, header, (unsigned char)byte)) continue;
+            if (!row->carriage && take_mark(r, row, (unsigned char)byte)) continue;
             const bool newline = byte == '\n';
             if (newline && row->state != CELL_QUOTED) {
                 r->line++;
                 complete = row->bytes > 0;
                 row->carriage = false;
-                if (!complete) *line = r->line;
+                if (!complete) row->line = r->line;
                 continue;
             }
             if (row->carriage) {
                 row->carriage = false;
                 row->bytes++;
-                take_byte(r, row, header, '\r');
+                take_byte(r, row, '\r');
             }
             if (byte == '\r' && row->state != CELL_QUOTED) {
                 row->carriage = true;
@@ -179,19 +208,18 @@ static vecmill_status walk_record(struct reader *r, struct row *row, bool header
             }
             if (newline) r->line++;
             row->bytes++;
-            take_byte(r, row, header, byte);
+            take_byte(r, row, byte);
         }
         intake_consume(&r->intake, i);
     }
-    if (!complete && row->n_mark > 0) (void)take_mark(r, row, header, 0);
+    if (!complete && row->n_mark > 0) (void)take_mark(r, row, 0);
     /* A carriage return at the very end of the file is taken for half of a line's end. */
     *end = row->bytes == 0;
     if (row->state == CELL_QUOTED)
         return err_set(err, VECMILL_E_INPUT,
-                       "%s line %llu: the quote that opens column %llu is never closed",
-                       r->intake.name, (unsigned long long)row->quote_line,
-                       (unsigned long long)row->column + 1);
-    end_cell(r, row, header);
+                       "%s line %llu: the quote that opens column %llu is never closed", r->name,
+                       (unsigned long long)row->quote_line, (unsigned long long)row->column + 1);
+    end_cell(r, row);
     return VECMILL_OK;
 }
 
@@ -240,7 +268,7 @@ static void say_other(const struct csv *csv, char *out, size_t room)
 static vecmill_status find_column(const struct reader *r, const char *wanted, uint32_t *column,
                                   vecmill_err *err)
 {
-    const struct csv *csv = &r->csv;
+    const struct csv *csv = r->state;
     const size_t wanted_bytes = strlen(wanted);
     uint32_t found = CSV_NONE;
     for (uint32_t c = 0; c < csv->n_columns; c++) {
@@ -249,8 +277,8 @@ static vecmill_status find_column(const struct reader *r, const char *wanted, ui
         if (bytes != wanted_bytes || memcmp(name, wanted, bytes) != 0) continue;
         if (found != CSV_NONE)
             return err_set(err, VECMILL_E_INPUT,
-                           "%s: columns %u and %u are both named \"%s\"; choose by number",
-                           r->intake.name, found + 1, c + 1, wanted);
+                           "%s: columns %u and %u are both named \"%s\"; choose by number", r->name,
+                           found + 1, c + 1, wanted);
         found = c;
     }
     uint64_t number;
@@ -261,8 +289,8 @@ static vecmill_status find_column(const struct reader *r, const char *wanted, ui
         list_columns(csv, columns, sizeof columns);
         say_other(csv, other, sizeof other);
         const bool is_utf8 = utf8_valid(csv->header, csv->ends[csv->n_columns - 1]);
-        return err_set(err, VECMILL_E_INPUT, "%s: no column \"%s\" among its %u: %s%s%s",
-                       r->intake.name, wanted, csv->n_columns, columns, other,
+        return err_set(err, VECMILL_E_INPUT, "%s: no column \"%s\" among its %u: %s%s%s", r->name,
+                       wanted, csv->n_columns, columns, other,
                        is_utf8 ? "" : "; the header is no UTF-8: --encoding names what it is");
     }
     *column = found;
@@ -272,59 +300,65 @@ static vecmill_status find_column(const struct reader *r, const char *wanted, ui
 /* Spreadsheets write the delimiter into a line of its own, sep=;, before the header. */
 static vecmill_status take_sep_line(struct reader *r, vecmill_err *err)
 {
+    struct csv *csv = r->state;
     const unsigned char *data;
     size_t n;
     VM_TRY(intake_peek(&r->intake, &data, &n, err));
-    if (n < 6 || memcmp(data, "sep=", 4) != 0 || r->csv.is_delimiter_named) return VECMILL_OK;
+    if (n < 6 || memcmp(data, "sep=", 4) != 0 || csv->is_delimiter_named) return VECMILL_OK;
     const size_t end = data[5] == '\r' && n > 6 ? 6 : 5;
     if (data[end] != '\n' || data[4] == '"') return VECMILL_OK;
-    r->csv.delimiter = (char)data[4];
-    r->csv.is_delimiter_named = true;
+    csv->delimiter = (char)data[4];
+    csv->is_delimiter_named = true;
     r->line++;
     intake_consume(&r->intake, end + 1);
     return VECMILL_OK;
 }
 
-vecmill_status csv_open(struct reader *r, bool id_named, vecmill_err *err)
+static vecmill_status open_csv(struct reader *r, const struct reader_choice *choice,
+                               vecmill_err *err)
 {
+    VM_TRY(read_text_open(r, choice, err));
+    struct csv *csv = r->state;
+    csv->delimiter = choice->delimiter;
+    csv->is_delimiter_named = choice->is_delimiter_named || choice->delimiter != ',';
     VM_TRY(take_sep_line(r, err));
-    struct row row = {.text = r->csv.header, .text_most = CSV_HEADER_MAX};
-    uint64_t line;
+    if (csv->delimiter != ',') r->hash_seed ^= (uint64_t)(unsigned char)csv->delimiter << 56;
+    struct csv_row row = {
+        .is_header = true, .line = r->line, .text = csv->header, .text_most = CSV_HEADER_MAX};
     bool end;
-    VM_TRY(walk_record(r, &row, true, &line, &end, err));
-    if (end)
-        return err_set(err, VECMILL_E_INPUT, "%s: is empty, a header row is needed",
-                       r->intake.name);
+    VM_TRY(walk_record(r, &row, &end, err));
+    if (end) return err_set(err, VECMILL_E_INPUT, "%s: is empty, a header row is needed", r->name);
     if (row.stray)
         return err_set(err, VECMILL_E_INPUT,
-                       "%s line %llu: text behind the closing quote of column %llu", r->intake.name,
-                       (unsigned long long)line, (unsigned long long)row.stray_column + 1);
+                       "%s line %llu: text behind the closing quote of column %llu", r->name,
+                       (unsigned long long)row.line, (unsigned long long)row.stray_column + 1);
     if (row.column >= CSV_COLUMNS_MAX)
         return err_set(err, VECMILL_E_INPUT,
                        "%s: the header has %llu columns, the maximum is %u (CSV_COLUMNS_MAX)",
-                       r->intake.name, (unsigned long long)row.column + 1, CSV_COLUMNS_MAX);
+                       r->name, (unsigned long long)row.column + 1, CSV_COLUMNS_MAX);
     if (row.text_bytes > CSV_HEADER_MAX)
         return err_set(err, VECMILL_E_INPUT,
                        "%s: the header holds %zu bytes, the maximum is %u (CSV_HEADER_MAX)",
-                       r->intake.name, row.text_bytes, CSV_HEADER_MAX);
-    r->csv.n_columns = (uint32_t)row.column + 1;
+                       r->name, row.text_bytes, CSV_HEADER_MAX);
+    csv->n_columns = (uint32_t)row.column + 1;
     char other[64];
-    say_other(&r->csv, other, sizeof other);
-    if (r->csv.n_columns == 1 && other[0] != 0)
+    say_other(csv, other, sizeof other);
+    if (csv->n_columns == 1 && other[0] != 0)
         return err_set(err, VECMILL_E_INPUT,
                        "%s: is one column when it is cut by commas%s (or --delimiter , as it is)",
-                       r->intake.name, other);
-    VM_TRY(find_column(r, r->field, &r->csv.text_column, err));
-    r->csv.id_column = CSV_NONE;
+                       r->name, other);
+    VM_TRY(find_column(r, r->field, &csv->text_column, err));
+    csv->id_column = CSV_NONE;
     vecmill_err none;
     const vecmill_status status =
-        find_column(r, r->id_field, &r->csv.id_column, id_named ? err : &none);
-    return id_named ? status : VECMILL_OK;
+        find_column(r, r->id_field, &csv->id_column, choice->is_id_named ? err : &none);
+    return choice->is_id_named ? status : VECMILL_OK;
 }
 
 /* What is wrong with a record, if anything. */
-static vecmill_status check_row(const struct reader *r, const struct row *row, vecmill_err *err)
+static vecmill_status check_row(const struct reader *r, const struct csv_row *row, vecmill_err *err)
 {
+    const struct csv *csv = r->state;
     if (row->bytes > r->max_document)
         return err_set(err, VECMILL_E_LIMIT,
                        "the record holds %llu bytes, the maximum (--max-document) is %llu",
@@ -332,41 +366,74 @@ static vecmill_status check_row(const struct reader *r, const struct row *row, v
     if (row->stray)
         return err_set(err, VECMILL_E_INPUT, "text behind the closing quote of column %llu",
                        (unsigned long long)row->stray_column + 1);
-    if (row->column + 1 != r->csv.n_columns)
+    if (row->column + 1 != csv->n_columns)
         return err_set(err, VECMILL_E_INPUT, "the record has %llu columns, the header %u",
-                       (unsigned long long)row->column + 1, r->csv.n_columns);
+                       (unsigned long long)row->column + 1, csv->n_columns);
     return VECMILL_OK;
 }
 
 /* Whether the id's value is the record's own. Where a value was cut or joined, all after it have moved. */
-static bool has_id(const struct reader *r, const struct row *row)
+static bool has_id(const struct reader *r, const struct csv_row *row)
 {
-    if (row->column + 1 != r->csv.n_columns) return r->csv.id_column == 0;
-    return r->csv.id_column != CSV_NONE;
+    const struct csv *csv = r->state;
+    if (row->column + 1 != csv->n_columns) return csv->id_column == 0;
+    return csv->id_column != CSV_NONE;
 }
 
-vecmill_status csv_next(struct reader *r, struct area *area, struct record *record, bool *end,
-                        vecmill_err *err)
+/* The id of the row as JSON into id_json. E_LIMIT. */
+static vecmill_status quote_id(struct reader *r, const struct csv_row *row, struct record *record,
+                               vecmill_err *err)
 {
-    struct row row = {.text = area->data + area->used, .text_most = (size_t)r->max_document};
-    VM_TRY(walk_record(r, &row, false, &record->line, end, err));
+    uint64_t replaced = 0;
+    VM_TRY(reader_check_id(r, row->id_bytes, err));
+    const size_t valid = utf8_repair(r->id_raw, row->id_bytes, r->id_valid, &replaced);
+    const size_t quoted = json_quote(r->id_valid, valid, r->id_json);
+    VM_TRY(reader_check_id(r, quoted, err));
+    record->replaced_bytes += replaced;
+    r->id_bytes = quoted;
+    return VECMILL_OK;
+}
+
+static vecmill_status next_csv(struct reader *r, struct record_buf *buf, struct record *record,
+                               bool *end, vecmill_err *err)
+{
+    struct csv *csv = r->state;
+    struct csv_row *row = &csv->row;
+    if (!csv->in_record)
+        *row = (struct csv_row){
+            .line = r->line, .text = buf->data + buf->used, .text_most = (size_t)r->max_document};
+    csv->in_record = true;
+    VM_TRY(walk_record(r, row, end, err));
+    csv->in_record = false;
     if (*end) return VECMILL_OK;
+    record->line = row->line;
     vecmill_err why;
-    vecmill_status status = check_row(r, &row, &why);
+    vecmill_status status = check_row(r, row, &why);
     if (status == VECMILL_OK) {
-        record->text = row.text;
-        record->bytes = row.text_bytes;
-        area->used += row.text_bytes;
+        record->text = row->text;
+        record->bytes = row->text_bytes;
+        buf->used += row->text_bytes;
     }
-    if (has_id(r, &row)) {
+    if (has_id(r, row)) {
         vecmill_err bad_id;
-        if (reader_quote_id(r, row.id_bytes, record, &bad_id) == VECMILL_OK) {
-            reader_keep_id(r, area, record);
+        if (quote_id(r, row, record, &bad_id) == VECMILL_OK) {
+            reader_keep_id(r, buf, record);
         } else if (status == VECMILL_OK) {
             status = bad_id.status;
             why = bad_id;
         }
     }
-    if (status != VECMILL_OK) reader_fail(area, record, &why);
+    if (status != VECMILL_OK) reader_fail(buf, record, &why);
     return VECMILL_OK;
 }
+
+const struct reader_kind reader_kind_csv = {.word = "csv",
+                                            .unit = "record",
+                                            .endings = {{".csv", ','}, {".tsv", '\t'}},
+                                            .check = read_text_check,
+                                            .layout = layout_csv,
+                                            .open = open_csv,
+                                            .next = next_csv,
+                                            .tell = read_text_tell,
+                                            .seek = read_text_seek_lines,
+                                            .close = read_text_close};
