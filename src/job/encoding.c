@@ -1,4 +1,4 @@
-/* encoding: see encoding.h. */
+/* encoding: names, then one decoder for each family of encodings. */
 #include "encoding.h"
 
 #include <assert.h>

@@ -1,9 +1,9 @@
 /* encoding: text in any encoding, as UTF-8.
  *
- * Promises: bytes that mean nothing become bytes that are no UTF-8, so that whoever replaces those replaces
- * and counts them too: one bad part for each, of as many bytes (three for a unit of UTF-32). Unicode's own
- * encodings, Latin-1 and Windows-1252 are read here; all others by iconv(3), whose memory is its own: it
- * takes that when it is opened. Does not know what a line is. */
+ * Promises: bytes that mean nothing become bytes that are no UTF-8, to be replaced and counted with others of
+ * that kind: one bad part for each, of as many bytes (three for a unit of UTF-32). The encodings of Unicode,
+ * Latin-1 and Windows-1252 are decoded here, all others by iconv(3), which takes its own memory when it is
+ * opened. Does not know what a line is. */
 #ifndef JOB_ENCODING_H
 #define JOB_ENCODING_H
 
@@ -31,14 +31,14 @@ enum encoding_kind {
  * big5-hkscs; tables are mapped files). */
 #define ENCODING_ICONV_BYTES ((size_t)128 << 10)
 
-/* The encoding of that name, letters of any case, as Python or iconv call it; NULL is ENCODING_ANY. E_USAGE:
- * nobody knows it. */
+/* The encoding of that name, in letters of any case, as Python or iconv name it; NULL is ENCODING_ANY.
+ * E_USAGE: it is unknown. */
 vecmill_status encoding_find(const char *name, enum encoding_kind *kind, vecmill_err *err);
 
-/* "UTF-16LE"; of one of iconv's "the one that was named". */
+/* "UTF-16LE"; for one of iconv's "the one that was named". */
 const char *encoding_words(enum encoding_kind kind);
 
-/* The same for all names of one encoding, as far as they are known here; 0 for NULL. */
+/* The same for all names of one encoding that are known here; 0 for NULL. */
 uint64_t encoding_hash(const char *name);
 
 struct decoder {
@@ -53,9 +53,9 @@ void decoder_close(struct decoder *d);
 
 #define DECODER_ROOM 32u /* bytes of out that must be free */
 
-/* As much of `in` as is whole and fits, as UTF-8 into out; *taken says how much. is_end: nothing comes after
- * it, so that what is not whole is bad; called then until it gives 0. Returns the bytes written; 0: more is
- * needed of `in`, or all was given. */
+/* Decodes as much of `in` as is whole and fits into out; *taken is how much. is_end: nothing comes after it,
+ * so what is not whole is bad; call until it returns 0. Returns the bytes written; 0: more of `in` is needed,
+ * or all was returned. */
 size_t decoder_run(struct decoder *d, const unsigned char *in, size_t bytes, bool is_end,
                    size_t *taken, unsigned char *out, size_t room);
 

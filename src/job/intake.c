@@ -1,5 +1,6 @@
-/* intake: bytes of the file -> unpacked bytes -> UTF-8 -> lines that end in LF. Each step asks the one before
- * it for more; any of these may return INTAKE_AGAIN, so what a step has is in the struct, not on the stack. */
+/* intake: bytes of the file -> unpacked bytes -> UTF-8 -> lines that end in LF. Each step asks the one
+ * before it for more. Any of them may return INTAKE_AGAIN, so what a step has read is in the struct, not on
+ * the stack. */
 #include "intake.h"
 
 #include "sniff.h"

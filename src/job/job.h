@@ -1,13 +1,12 @@
-/* job: a bulk run: read documents, have them embedded, write vectors in input order.
+/* job: a bulk run. Reads documents, has them embedded, and writes vectors in the order of the input.
  *
- * Promises: input is streamed, memory does not depend on its length; a file of output appears under
- * its name only when complete; a document that cannot be embedded costs a row without a vector (zeros in
- * a .npy) and a line in OUTPUT.errors.jsonl, never the run (unless asked to stop). A run that ends early,
- * by SIGKILL or a power cut too, leaves a journal, OUTPUT.journal, from which another goes on: at most
- * what was done since the last checkpoint is done again, and the output is byte for byte that of an
- * undisturbed run. An input may be split over runs that know nothing of each other, and their outputs be
- * put together.
- * Does not know how a vector is made. */
+ * Promises: the input is streamed, and memory does not depend on its length. An output file appears under
+ * its name only when it is complete. A document that cannot be embedded costs a row without a vector (zeros
+ * in a .npy) and a line in OUTPUT.errors.jsonl, but not the run (unless asked to stop). A run that ends
+ * early, by SIGKILL or a power cut too, leaves a journal, OUTPUT.journal, from which another run continues:
+ * at most what was done since the last checkpoint is done again, and the output is byte for byte that of an
+ * undisturbed run. An input may be split over runs that do not communicate, and their outputs joined.
+ * Does not know how a vector is computed. */
 #ifndef JOB_H
 #define JOB_H
 
@@ -24,38 +23,39 @@
 #define JOB_ID_BYTES_MAX         4096u /* bytes of one id as JSON */
 #define JOB_SHARDS_MAX           4096u /* that an input is split into */
 
-/* A checkpoint is due after so long, or so many batches of the pool, whichever comes first. */
+/* A checkpoint is due after this time, or this many batches of the pool, whichever comes first. */
 #define JOB_CHECKPOINT_NS      2000000000u
 #define JOB_CHECKPOINT_BATCHES 64u
 
-/* After a stop is asked for, so long is waited for the batches that are being computed. */
+/* After a stop is requested, the batches that are being computed are waited for at most this long. */
 #define JOB_GRACE_NS 5000000000u
 
 struct job_options {
-    /* Path, or "-". The ending chooses the reader: .txt .jsonl .ndjson .json .csv .tsv, each also .gz;
-     * standard input is read as .txt unless input_format is set. Whether it is gzip the first bytes say. */
+    /* A path, or "-". The ending chooses the reader: .txt .jsonl .ndjson .json .csv .tsv, each also .gz.
+     * Standard input is read as .txt unless input_format is set. The first bytes decide on gzip. */
     const char *input;
     const char *input_format; /* NULL, or an ending without its point: "txt", "jsonl", "csv.gz" */
     const char *encoding;     /* NULL: UTF-8, or what a mark or the look of the first bytes says */
     const char *delimiter;    /* of CSV: one character, or "tab"; NULL: a comma, for .tsv a tab */
-    const char *output;       /* path ending in .npy or .jsonl, or "-" for JSONL on stdout */
+    const char *output;       /* a path ending in .npy or .jsonl, or "-" for JSONL on stdout */
     const char *field;        /* NULL: "text"; for CSV a column's name, or its number from 1 */
     const char *id_field;     /* NULL: "id" where it occurs */
     const char *errors; /* NULL: output + ".errors.jsonl"; for "-" none, see job_hooks.failed */
     bool stop_on_error; /* --on-error stop: E_INPUT when a document fails, or had before a resume */
     uint64_t max_document; /* bytes; 0: JOB_MAX_DOCUMENT_DEFAULT */
-    bool
-        resume; /* go on from OUTPUT.journal, where there is one; not with standard input or output */
+    /* Continue from OUTPUT.journal if there is one. Not with standard input or output. */
+    bool resume;
     bool force; /* start afresh, whatever journal is there */
-    /* Of the input only the documents whose index is `shard` modulo `shards`, which get the rows; beside
-     * the output comes OUTPUT.shard.json, for job_merge. shards 0 or 1: all of them. The output is a file. */
-    uint32_t shard, shards; /* at most JOB_SHARDS_MAX; shard < shards */
+    /* Only the documents whose index modulo `shards` is `shard` get rows. The output, a file, comes with
+     * OUTPUT.shard.json, for job_merge. shards 0 or 1: all documents. At most JOB_SHARDS_MAX;
+     * shard < shards. */
+    uint32_t shard, shards;
 };
 
-/* Counters of a run, also while it runs (progress is called after rows were written). */
+/* Counters of a run, also while it runs: progress is called after rows were written. */
 struct job_progress {
     uint64_t documents; /* done, of this shard; failed ones and those of earlier runs included */
-    uint64_t resumed;   /* of these, done by the runs that this one goes on from */
+    uint64_t resumed;   /* of these, done by the runs that this one continues */
     uint64_t failed;
     uint64_t tokens;         /* computed: a duplicate's are not */
     uint64_t duplicates;     /* of this run's documents: given a copy (vecmill_result.duplicate) */
@@ -68,75 +68,77 @@ struct job_progress {
 
 struct job_hooks {
     void (*progress)(void *context, const struct job_progress *progress);
-    /* a document failed: its index from 0, its place ("file.jsonl line 7"), the reason */
+    /* A document failed: its index from 0, where it is ("file.jsonl line 7"), the reason. */
     void (*failed)(void *context, uint64_t index, const char *place, const char *reason);
-    /* a sentence for people: where a resumed run goes on, what is kept for a later one */
+    /* A sentence for people: where a resumed run continues, what is kept for a later one. */
     void (*notice)(void *context, const char *sentence);
     void *context;
-    /* NULL, or nonzero when the run is to end: the batches that are being computed are finished within
+    /* NULL, or nonzero to end the run: the batches that are being computed are finished within
      * JOB_GRACE_NS and written, a checkpoint is made, and the status is E_STOPPED. A wait for input, or
      * for the reader of standard output, ends at once; standard output may then end inside a line. */
     const atomic_int *stop;
 };
 
-/* Checks what can be checked before a model is opened: endings, that the input is there, that the
- * output can be written, that no journal of another run lies there (unless resume or force say what is
- * to become of it). *finished: resume was asked for, and the output is there already, with neither journal
- * nor part beside it: there is nothing to do. E_USAGE, E_INPUT, E_OUTPUT. Creates nothing. */
+/* Checks what can be checked before a model is opened: endings, that the input is there, that the output
+ * can be written, that there is no journal of another run (unless resume or force is set). *finished: resume
+ * is set and the output is there, with neither journal nor part, so there is nothing to do. Takes no lock;
+ * job_run checks again, under locks. E_USAGE, E_INPUT, E_OUTPUT. Creates nothing. */
 vecmill_status job_check(const struct job_options *options, bool *finished, vecmill_err *err);
 
-/* The part of job_check that looks at no file: the input's format, the endings of names, --max-document.
+/* The part of job_check that needs no file: the input's format, the endings of names, --max-document.
  * E_USAGE. */
 vecmill_status job_check_names(const struct job_options *options, vecmill_err *err);
 
-/* Whether the input's file was written after the output's, so that a finished output may not be its
- * vectors: for a word of warning. False where either is no file. */
+/* Whether the input was written after the output, so that a finished output may not be its vectors: for a
+ * warning. False where either is no file. */
 bool job_input_is_newer(const struct job_options *options);
 
-/* Whether `path` names one of the files that the run of options which job_check accepted reads, writes,
- * renames or removes, by name or by being the same file: the input and, also while they are missing,
- * the output, what stands beside it, and each of them + ".part"; the journal. Devices are nobody's. */
+/* Whether `path` is a file that a run of these options, which job_check accepted, reads, writes, renames or
+ * removes, by name or by being the same file: the input; the output and the files that come with it, each
+ * also with ".part", even while they are missing; the journal. False for devices. */
 bool job_is_own_path(const struct job_options *options, const char *path);
 
-/* Bytes of the buffers that job_run takes beside a pool of so many documents and vectors of `dim` floats. */
+/* Bytes of job_run's buffers for a pool of `capacity` documents and vectors of `dim` floats. */
 size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capacity);
 
-/* Runs. OK, or E_PARTIAL when documents failed (the output is complete all the same, *summary counts
- * them); E_INPUT, E_OUTPUT, E_STOPPED and the pool's errors leave no output behind, but for an
- * E_OUTPUT that came after the output was renamed into place (a folder that cannot be synced, an
- * earlier run's file that cannot be removed). What can be resumed is kept (OUTPUT.journal and the
- * parts): after E_STOPPED whenever a document was done, after other errors when a checkpoint with a
- * document had been made; nothing of a run on standard input, which has no journal. Of an
- * input none of whose documents could be read nothing is kept (E_INPUT). Where nothing is kept
- * after E_STOPPED, E_OUTPUT or E_WORKERS, and an earlier run's output is in place, an empty part stays,
- * so that job_check does not take that
- * output for this run's. Refused, with what is there left as it is: E_USAGE (another run's journal, and
- * neither resume nor force; a journal of other options), E_INPUT (resume: the input has changed in what
- * was read of it, or stop_on_error and documents had failed), E_MODEL (resume: another model, instruction
- * set or version: other bits). E_MODEL also when the pack is found damaged at the end: nothing of the run is
- * kept then. *summary is filled whatever the status: with what had been done until
- * then, zeros where nothing had. The pool is held (vecmill_pool_hold) after E_STOPPED; it is the caller's
- * to close. */
+/* Runs. OK, or E_PARTIAL when documents failed: the output is complete all the same, and *summary counts
+ * them.
+ *
+ * E_INPUT, E_OUTPUT, E_STOPPED and the pool's errors leave no new output, except for an E_OUTPUT after the
+ * output was renamed into place (a folder that cannot be synced, an earlier run's file that cannot be
+ * removed). What can be resumed is kept (OUTPUT.journal and the parts): after E_STOPPED whenever a document
+ * was done, after other errors when a checkpoint with a document had been made. Nothing is kept of a run on
+ * standard input, which has no journal, nor of an input none of whose documents could be read (E_INPUT).
+ * When nothing is kept after E_STOPPED, E_OUTPUT or E_WORKERS and an earlier run's output is in place, an
+ * empty part stays, so that job_check does not take that output for this run's.
+ *
+ * Refused, with everything left as it is: E_USAGE (another run's journal, and neither resume nor force; a
+ * journal of other options), E_INPUT (resume: what was read of the input has changed, or stop_on_error and
+ * documents had failed), E_MODEL (resume: another model, instruction set or version, so other bits). E_MODEL
+ * also when the pack is found damaged at the end: then nothing of the run is kept.
+ *
+ * *summary is filled whatever the status: with what had been done until then. After E_STOPPED the pool is
+ * held (vecmill_pool_hold). It is the caller's to close. */
 vecmill_status job_run(const struct job_options *options, vecmill_pool *pool,
                        const struct job_hooks *hooks, struct job_progress *summary,
                        vecmill_err *err);
 
-/* Outputs of runs that were a shard each, by their names and in any order. */
+/* The outputs of the runs of all shards, in any order. */
 struct job_merge_options {
     const char *const *shards; /* [n_shards], at most JOB_SHARDS_MAX */
     uint32_t n_shards;
-    const char *output; /* a path with their ending */
+    const char *output; /* a path with the same ending */
 };
 
-/* What the buffers of all shards may take together. */
+/* Bytes of the buffers of all shards. */
 #define JOB_MERGE_BYTES (64u << 20)
 
-/* Puts shards together: output, ids and errors are byte for byte those of one run over the whole input, and
- * so is the status, OK or E_PARTIAL. All are read, whole, and their checksums compared, before a name is
- * changed. E_INPUT names what is missing, doubled, not ended, of another input or other options, shorter or
- * changed; E_USAGE, E_OUTPUT and E_STOPPED as of job_run; then the output is what it was, and there is
- * no part. There is no journal: a merge that was killed is done again. A file is open for each shard. Of
- * the hooks, progress and stop count. */
+/* Joins shards: output, ids and errors are byte for byte those of one run over the whole input, and so is
+ * the status, OK or E_PARTIAL. All files are read whole, and their checksums compared, before a name is
+ * changed. E_INPUT names what is missing, occurs twice, has not ended, is of another input or other options,
+ * is shorter or has changed. E_USAGE, E_OUTPUT and E_STOPPED as of job_run. After an error the output is
+ * as it was, and there is no part. There is no journal: a merge that was killed is done again. One file is
+ * open for each shard. Of the hooks, progress and stop are used. */
 vecmill_status job_merge(const struct job_merge_options *options, const struct job_hooks *hooks,
                          struct job_progress *summary, vecmill_err *err);
 
@@ -171,9 +173,9 @@ void job_pairs_close(struct job_pairs *p);
 vecmill_status job_ids_find(const char *path, const uint64_t *rows, size_t n, char **out,
                             vecmill_err *err);
 
-/* Runs one document at a time over an input as job_run would read it, for `tokenize` and `bench`:
- * returns not OK from the callback to stop. id is a JSON value (NUL-terminated) or NULL; reason is NULL
- * or why the document failed to be read. */
+/* Calls back with each document of an input, as job_run would read it. A status other than OK stops, and is
+ * returned. id is a JSON value (NUL-terminated) or NULL; reason is NULL or why the document could not be
+ * read. */
 typedef vecmill_status (*job_each_fn)(void *context, uint64_t index, const char *id,
                                       vecmill_doc doc, const char *reason, vecmill_err *err);
 vecmill_status job_each(const struct job_options *options, job_each_fn each, void *context,

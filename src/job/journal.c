@@ -1,4 +1,4 @@
-/* journal: see journal.h. */
+/* journal: its bytes, then its file. */
 #include "journal.h"
 
 #include <assert.h>
@@ -22,27 +22,27 @@ _Static_assert(sizeof(((struct journal_point *)NULL)->files) ==
 /* ---- the bytes ---- */
 
 /* Where the next number is written. */
-struct pen {
+struct byte_writer {
     unsigned char *at;
 };
 
-static void put_u32(struct pen *pen, uint32_t v)
+static void put_u32(struct byte_writer *w, uint32_t v)
 {
-    cur_put_u32(pen->at, v);
-    pen->at += 4;
+    cur_put_u32(w->at, v);
+    w->at += 4;
 }
 
-static void put_u64(struct pen *pen, uint64_t v)
+static void put_u64(struct byte_writer *w, uint64_t v)
 {
-    cur_put_u64(pen->at, v);
-    pen->at += 8;
+    cur_put_u64(w->at, v);
+    w->at += 8;
 }
 
-static void put_text(struct pen *pen, const char *text, size_t bytes)
+static void put_text(struct byte_writer *w, const char *text, size_t bytes)
 {
-    memset(pen->at, 0, bytes);
-    memcpy(pen->at, text, strnlen(text, bytes));
-    pen->at += bytes;
+    memset(w->at, 0, bytes);
+    memcpy(w->at, text, strnlen(text, bytes));
+    w->at += bytes;
 }
 
 static uint64_t slot_at(uint64_t sequence)
@@ -53,46 +53,46 @@ static uint64_t slot_at(uint64_t sequence)
 /* Returns its checksum. */
 static uint64_t encode_header(const struct journal_run *run, unsigned char *bytes)
 {
-    struct pen pen = {bytes};
-    memcpy(pen.at, magic, sizeof magic);
-    pen.at += sizeof magic;
-    put_u32(&pen, JOURNAL_VERSION);
-    put_u32(&pen, run->dim);
-    put_u32(&pen, (uint32_t)run->output_format);
-    put_u32(&pen, (uint32_t)run->input_format);
-    put_u64(&pen, run->max_document);
-    put_u64(&pen, run->field);
-    put_u64(&pen, run->id_field);
-    put_text(&pen, run->identity, JOURNAL_IDENTITY);
-    put_text(&pen, run->isa, JOURNAL_ISA);
-    put_u32(&pen, run->shard);
-    put_u32(&pen, run->shards);
-    const uint64_t sum = XXH3_64bits(bytes, (size_t)(pen.at - bytes));
-    put_u64(&pen, sum);
-    assert(pen.at - bytes == JOURNAL_HEADER_BYTES);
+    struct byte_writer w = {bytes};
+    memcpy(w.at, magic, sizeof magic);
+    w.at += sizeof magic;
+    put_u32(&w, JOURNAL_VERSION);
+    put_u32(&w, run->dim);
+    put_u32(&w, (uint32_t)run->output_format);
+    put_u32(&w, (uint32_t)run->input_format);
+    put_u64(&w, run->max_document);
+    put_u64(&w, run->field);
+    put_u64(&w, run->id_field);
+    put_text(&w, run->identity, JOURNAL_IDENTITY);
+    put_text(&w, run->isa, JOURNAL_ISA);
+    put_u32(&w, run->shard);
+    put_u32(&w, run->shards);
+    const uint64_t sum = XXH3_64bits(bytes, (size_t)(w.at - bytes));
+    put_u64(&w, sum);
+    assert(w.at - bytes == JOURNAL_HEADER_BYTES);
     return sum;
 }
 
 static void encode_slot(const struct journal_point *point, uint64_t seed, unsigned char *bytes)
 {
-    struct pen pen = {bytes};
-    put_u64(&pen, point->sequence);
-    put_u64(&pen, point->complete ? FLAG_COMPLETE : 0);
-    put_u64(&pen, point->documents);
-    put_u64(&pen, point->failed);
-    put_u64(&pen, point->tokens);
-    put_u64(&pen, point->truncated);
-    put_u64(&pen, point->replaced_bytes);
-    put_u64(&pen, point->input.bytes);
-    put_u64(&pen, point->input.digest);
-    put_u64(&pen, point->input.line);
-    put_u64(&pen, point->input.record);
-    put_u64(&pen, point->input.read);
-    put_u64(&pen, point->input.in_array);
+    struct byte_writer w = {bytes};
+    put_u64(&w, point->sequence);
+    put_u64(&w, point->complete ? FLAG_COMPLETE : 0);
+    put_u64(&w, point->documents);
+    put_u64(&w, point->failed);
+    put_u64(&w, point->tokens);
+    put_u64(&w, point->truncated);
+    put_u64(&w, point->replaced_bytes);
+    put_u64(&w, point->input.bytes);
+    put_u64(&w, point->input.digest);
+    put_u64(&w, point->input.line);
+    put_u64(&w, point->input.record);
+    put_u64(&w, point->input.read);
+    put_u64(&w, point->input.in_array);
     for (size_t i = 0; i < JOURNAL_CURSOR; i++)
-        put_u64(&pen, point->cursor[i]);
-    put_u64(&pen, XXH3_64bits_withSeed(bytes, (size_t)(pen.at - bytes), seed));
-    assert(pen.at - bytes == JOURNAL_SLOT_BYTES);
+        put_u64(&w, point->cursor[i]);
+    put_u64(&w, XXH3_64bits_withSeed(bytes, (size_t)(w.at - bytes), seed));
+    assert(w.at - bytes == JOURNAL_SLOT_BYTES);
 }
 
 void journal_encode(const struct journal_run *run, const struct journal_point *point,
@@ -103,7 +103,7 @@ void journal_encode(const struct journal_run *run, const struct journal_point *p
     encode_slot(point, seed, bytes + slot_at(point->sequence));
 }
 
-static vecmill_status unusable(const char *name, const char *why, vecmill_err *err)
+static vecmill_status refuse_journal(const char *name, const char *why, vecmill_err *err)
 {
     return err_set(err, VECMILL_E_USAGE,
                    "the journal %s, so its run cannot be gone on with (--force starts afresh): %s",
@@ -116,13 +116,13 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
     struct cur c;
     cur_init(&c, bytes, JOURNAL_HEADER_BYTES);
     if (memcmp(cur_take(&c, sizeof magic), magic, sizeof magic) != 0)
-        return unusable(name, "is none", err);
+        return refuse_journal(name, "is none", err);
     const uint32_t version = cur_u32(&c);
     if (version != JOURNAL_VERSION) {
         char why[64];
         snprintf(why, sizeof why, "is of version %u, this program's are of %u", version,
                  JOURNAL_VERSION);
-        return unusable(name, why, err);
+        return refuse_journal(name, why, err);
     }
     struct journal_run r = {.dim = cur_u32(&c)};
     const uint32_t output = cur_u32(&c), format = cur_u32(&c);
@@ -138,7 +138,7 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
     const uint64_t sum = XXH3_64bits(bytes, c.pos);
     if (cur_u64(&c) != sum || output >= SINK_FORMATS || format >= READER_FORMATS || r.dim == 0 ||
         r.shard >= r.shards || r.shards > JOB_SHARDS_MAX)
-        return unusable(name, "is damaged in its header", err);
+        return refuse_journal(name, "is damaged in its header", err);
     *run = r;
     *seed = sum;
     return VECMILL_OK;
@@ -196,13 +196,13 @@ vecmill_status journal_parse(const void *bytes, size_t size, const char *name,
     if (size != JOURNAL_BYTES) {
         char why[64];
         snprintf(why, sizeof why, "has %zu bytes, not %u", size, JOURNAL_BYTES);
-        return unusable(name, why, err);
+        return refuse_journal(name, why, err);
     }
     VM_TRY(parse_header(data, name, &r, &seed, err));
     for (uint64_t i = 0; i < 2; i++)
         valid[i] = parse_slot(data + slot_at(i), seed, &r, &points[i]) &&
-                   points[i].sequence % 2 == i; /* a slot in the other's place is none */
-    if (!valid[0] && !valid[1]) return unusable(name, "is damaged in both checkpoints", err);
+                   points[i].sequence % 2 == i; /* a slot at the other's offset is invalid */
+    if (!valid[0] && !valid[1]) return refuse_journal(name, "is damaged in both checkpoints", err);
     const bool second = !valid[0] || (valid[1] && points[1].sequence > points[0].sequence);
     *run = r;
     *point = points[second ? 1 : 0];
@@ -239,7 +239,7 @@ vecmill_status journal_refuse(const struct paths_file *file, const struct job_op
 vecmill_status journal_read(struct journal *j, struct journal_run *run, struct journal_point *point,
                             vecmill_err *err)
 {
-    unsigned char bytes[JOURNAL_BYTES + 1]; /* one more, to see that there is no more */
+    unsigned char bytes[JOURNAL_BYTES + 1]; /* one more, to detect a longer file */
     size_t size;
     VM_TRY(io_read(j->fd, bytes, sizeof bytes, &size, j->path, VECMILL_E_OUTPUT, err));
     VM_TRY(journal_parse(bytes, size, j->path, run, point, err));
@@ -262,7 +262,7 @@ vecmill_status journal_create(const struct paths_file *file, const struct journa
     if (status == VECMILL_OK) status = io_out_sync(&out, err);
     if (status == VECMILL_OK) status = io_out_place(&out, err);
     if (status != VECMILL_OK) {
-        unlink(out.path); /* behind the rename; nobody else's, the output's part is locked */
+        unlink(out.path); /* it may be in place; it is ours, since the output's part is locked */
         io_out_drop(&out);
         return status;
     }

@@ -1,8 +1,8 @@
-/* journal: OUTPUT.journal, by which a run that ended early is known again and gone on with.
+/* journal: OUTPUT.journal, from which a run that ended early is recognized and continued.
  *
- * A header that says what run it is, and two slots that take turns, each a checkpoint: how far the input
- * was read and how long each part of the output was when that, and no less, was on the medium. Layout,
- * little-endian, each record at the start of a page of its own, so that no torn write spoils two:
+ * A header that identifies the run, and two slots that take turns. Each slot is a checkpoint: how far the
+ * input was read, and how long each part of the output was when at least that was on the medium. Layout,
+ * little-endian, each record at the start of its own page, so that a torn write damages only one:
  *
  *     0     header   8 magic, u32 version, u32 dim, u32 output (0 .jsonl, 1 .npy), u32 input (0 txt,
  *                    1 jsonl, 2 csv, 3 json), u64 max_document, u64 reader_hash, u64 XXH3 of the id
@@ -15,9 +15,9 @@
  *                    u64 XXH3 of all before, the header's as seed
  *     8192  slot     the same (sequence even)
  *
- * Promises: appears under its name whole, with a checkpoint of 0 documents; a checkpoint that was torn or
- * changed is seen, and the one before it counts; held under a lock while it is open. Does not know what
- * a checkpoint is made of, nor when one is due. */
+ * Promises: appears under its name whole, with a checkpoint of 0 documents. A torn or changed checkpoint is
+ * detected, and the one before it counts. Locked while it is open. Does not know when a checkpoint is
+ * due. */
 #ifndef JOB_JOURNAL_H
 #define JOB_JOURNAL_H
 
@@ -33,7 +33,7 @@
 #define JOURNAL_ISA          16u
 #define JOURNAL_CURSOR       9u /* u64 words that describe the output */
 
-/* What run it is: all that the bytes of the output depend on, beside the input. */
+/* Identifies a run: all that the bytes of the output depend on, besides the input. */
 struct journal_run {
     char identity[JOURNAL_IDENTITY + 1];
     char isa[JOURNAL_ISA + 1];
@@ -48,7 +48,7 @@ struct journal_run {
 /* A checkpoint. */
 struct journal_point {
     uint64_t sequence; /* from 1 */
-    bool complete;     /* the parts are final: all that is left to do is to place them */
+    bool complete;     /* the parts are final: only their names are to be changed */
     uint64_t documents, failed, tokens, truncated, replaced_bytes;
     struct reader_point input;
     union {
@@ -59,7 +59,7 @@ struct journal_point {
 };
 
 /* Reads a whole journal. E_USAGE, with what to do, when it is no journal, of another version, or damaged
- * in its header or in both slots. `name` is said in messages. */
+ * in its header or in both slots. `name` is for messages. */
 vecmill_status journal_parse(const void *bytes, size_t size, const char *name,
                              struct journal_run *run, struct journal_point *point,
                              vecmill_err *err);
@@ -68,7 +68,7 @@ vecmill_status journal_parse(const void *bytes, size_t size, const char *name,
 void journal_encode(const struct journal_run *run, const struct journal_point *point,
                     unsigned char bytes[JOURNAL_BYTES]);
 
-/* One that is open, and locked. */
+/* An open journal, locked. */
 struct journal {
     int fd; /* -1: there is none */
     char path[IO_PATH_MAX];
@@ -77,23 +77,23 @@ struct journal {
 };
 
 /* Opens and locks the journal of an output; j->fd is -1 when there is none. E_OUTPUT, also when another
- * process holds it. Pair: journal_close or journal_remove. */
+ * process has it. Pair: journal_close or journal_remove. */
 vecmill_status journal_open(const struct paths *paths, struct journal *j, vecmill_err *err);
 
-/* E_USAGE: it is there, and nobody said what is to become of it. */
+/* E_USAGE: there is a journal, and neither --resume nor --force. */
 vecmill_status journal_refuse(const struct paths_file *file, const struct job_options *options,
                               vecmill_err *err);
 
-/* What it says. E_USAGE as journal_parse; E_OUTPUT. */
+/* Reads an open journal. E_USAGE as journal_parse; E_OUTPUT. */
 vecmill_status journal_read(struct journal *j, struct journal_run *run, struct journal_point *point,
                             vecmill_err *err);
 
-/* Makes one, durably, with a checkpoint of 0 documents. The caller holds the lock of the output's part. */
+/* Creates one, durably, with a checkpoint of 0 documents. The caller holds the lock of the output's part. */
 vecmill_status journal_create(const struct paths_file *file, const struct journal_run *run,
                               struct journal *j, vecmill_err *err);
 
-/* The next checkpoint, on the medium when this returns; point->sequence is set. The parts it tells of have
- * to be there before. A failure is final. */
+/* Writes the next checkpoint, which is on the medium when this returns; sets point->sequence. The parts that
+ * it records must be on the medium before. A failure is final. */
 vecmill_status journal_write(struct journal *j, struct journal_point *point, vecmill_err *err);
 
 /* Removes it, durably, and closes; closed in every case. */

@@ -1,8 +1,8 @@
-/* npy: NumPy's array file format, as far as rows of float32 need it.
+/* npy: NumPy's array file format, for rows of float32.
  *
  * The format is numpy/lib/format.py's docstring: magic, version, length of the header, the header (a
- * Python dictionary), the data. Promises: what is written is byte for byte what numpy.save writes;
- * what is read is checked in every number against the file before a pointer is made of it. */
+ * Python dictionary), the data. Promises: what is written is byte for byte what numpy.save writes. Every
+ * number that is read is checked against the file before a pointer is made of it. */
 #ifndef JOB_NPY_H
 #define JOB_NPY_H
 
@@ -15,8 +15,8 @@
 #define NPY_HEADER_BYTES 128u   /* as written, for any number of rows */
 #define NPY_HEADER_MAX   10000u /* of what is read; numpy's own limit (max_header_size) */
 
-/* The header of [n, dim] '<f4' in C order. Its size does not depend on n, so that rows are streamed
- * behind it and it is written again when n is known. */
+/* The header of [n, dim] '<f4' in C order. Its size does not depend on n, so rows are streamed after it, and
+ * it is written again when n is known. */
 void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES]);
 
 struct npy {
@@ -25,7 +25,7 @@ struct npy {
     size_t offset; /* of the first row, a multiple of 4 */
 };
 
-/* Reads the header at the front of a whole file in memory. `name` is said in messages. E_INPUT. */
+/* Reads the header at the front of a whole file in memory. `name` is for messages. E_INPUT. */
 vecmill_status npy_read(const void *data, size_t bytes, const char *name, struct npy *npy,
                         vecmill_err *err);
 

@@ -1,4 +1,4 @@
-/* sniff: see sniff.h. Magics are those of file(1)'s database and of the formats' own documents. */
+/* sniff: the table, and counts. Magics are from file(1)'s database and the formats' own documents. */
 #include "sniff.h"
 
 #include "base/base.h"
@@ -154,7 +154,7 @@ unsigned sniff_noise(const unsigned char *data, size_t bytes)
 
 /* ---- the table ---- */
 
-static bool matches(const struct sniff_magic *m, const unsigned char *data, size_t bytes)
+static bool matches_magic(const struct sniff_magic *m, const unsigned char *data, size_t bytes)
 {
     return bytes >= (size_t)m->at + m->bytes && memcmp(data + m->at, m->magic, m->bytes) == 0;
 }
@@ -162,7 +162,8 @@ static bool matches(const struct sniff_magic *m, const unsigned char *data, size
 const struct sniff_magic *sniff_magic(const unsigned char *data, size_t bytes)
 {
     for (size_t i = 0; i < N_ROWS; i++)
-        if (matches(&table[i], data, bytes) && !(table[i].is_wordy && may_be_text(data, bytes)))
+        if (matches_magic(&table[i], data, bytes) &&
+            !(table[i].is_wordy && may_be_text(data, bytes)))
             return &table[i];
     /* A frame of zstd may be one to be passed over, of sixteen kinds (RFC 8878, 3.1.2). */
     if (bytes >= 4 && (data[0] & 0xF0) == 0x50 && memcmp(data + 1, "\x2A\x4D\x18", 3) == 0)

@@ -1,8 +1,8 @@
-/* sniff: what the first bytes of an input say that it is, whatever its name says.
+/* sniff: what the first bytes of an input are, whatever its name says.
  *
- * Promises: looks at bytes and at nothing else, so that a file, a pipe and what was packed are treated
- * alike; what is known by name is a row of one table; what is guessed is guessed from counts that plain
- * text cannot have. Does not know where the bytes come from. */
+ * Promises: only bytes are looked at, so a file, a pipe and unpacked bytes are treated alike. A known format
+ * is a row of one table; guesses are made from counts that plain text cannot have. Does not know where the
+ * bytes come from. */
 #ifndef JOB_SNIFF_H
 #define JOB_SNIFF_H
 
@@ -33,11 +33,11 @@ const struct sniff_magic *sniff_magic(const unsigned char *data, size_t bytes);
 vecmill_status sniff_refuse(const char *name, const struct sniff_magic *row, const char *inside,
                             vecmill_err *err);
 
-/* Whether a stream's first bytes, of which there may be more, are enough to look at: they match, or hold a
- * line that can be nothing but text. So what somebody types is read at once. */
+/* Whether a stream's first bytes are enough to decide: they match a row, or hold a line that can only be
+ * text. So a line that is typed is read at once. */
 bool sniff_is_enough(const unsigned char *data, size_t bytes);
 
-/* What a mark at the front says; ENCODING_ANY: there is none. */
+/* The encoding of a byte order mark at the front; ENCODING_ANY: there is none. */
 enum encoding_kind sniff_mark(const unsigned char *data, size_t bytes);
 
 /* UTF-16 or UTF-32 without a mark, by the NULs between its letters; ENCODING_ANY: no sign of it. */
@@ -46,7 +46,7 @@ enum encoding_kind sniff_encoding(const unsigned char *data, size_t bytes);
 /* The order of UTF-16 or UTF-32 that is known to be one of them: by its NULs, else little-endian. */
 enum encoding_kind sniff_order(enum encoding_kind kind, const unsigned char *data, size_t bytes);
 
-/* How much of it is no text in percent, where that is so much that it cannot be text; else 0. */
+/* How many percent of the bytes are no text, if they are too many for a text; else 0. */
 unsigned sniff_noise(const unsigned char *data, size_t bytes);
 
 #endif
