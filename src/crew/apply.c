@@ -332,7 +332,7 @@ void apply_event(struct crew *crew, struct slot *s, enum crew_on event)
     case DO_AWAIT_HELLO:
         await_hello(crew, s, now_ns);
         break;
-    /* while others live, a lack of descriptors or processes does not end the crew */
+    /* While others live, a lack of descriptors or processes does not end the crew */
     case DO_BACK_OFF:
         if (crew_n_alive(crew) == 0) crew->failed_starts_in_row++;
         back_off(s, now_ns);

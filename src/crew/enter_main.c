@@ -37,8 +37,8 @@ static void tell_faults_apart(void)
 bool crew_worker_enter(pid_t parent, const char *name)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
-    static const struct rlimit no_core = {1,
-                                          1}; /* core(5): 1, unlike 0, stops piped dumps as well */
+    /* 1, unlike 0, stops piped dumps as well (core(5)). */
+    static const struct rlimit no_core = {1, 1};
     /* The parent may have died before this; then no signal comes (prctl(2), PR_SET_PDEATHSIG). */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) return false;
     (void)prctl(PR_SET_NAME, name);
