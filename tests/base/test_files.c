@@ -149,7 +149,7 @@ static void out_keeps_links_and_refuses_others(void **state)
 static void out_reports_a_full_disk(void **state)
 {
     (void)state;
-    /* A file-size limit stands for the full disk: the same call fails at the same place. */
+    /* A file-size limit in place of a full disk: the same call fails at the same point. */
     const char *path = in_folder("full");
     pid_t child = fork();
     if (child == 0) {
@@ -173,7 +173,7 @@ static void out_reports_a_full_disk(void **state)
     assert_false(io_exists(part));
 }
 
-/* What a killed process left is gone on with. */
+/* A later process continues what a killed one left. */
 static void out_is_gone_on_with(void **state)
 {
     (void)state;

@@ -215,7 +215,7 @@ static void what_cannot_be_committed_is_an_error(void **state)
 
 /* ---- the heap, the fence ---- */
 
-/* Runs a test in a process of its own, whose heap and limits are its own. */
+/* Runs a test in its own process, with its own heap and limits. */
 static void in_child(void (*test)(void))
 {
     int status;
@@ -276,7 +276,7 @@ static bool touch_heap(size_t bytes)
 static void child_keeps_its_heap(void)
 {
     mem_settle();
-    void *large = malloc(20 << 20); /* a mapping of its own by glibc's own settings */
+    void *large = malloc(20 << 20); /* a separate mapping by glibc's own settings */
     MUST(large);
     free(large);
     MUST(touch_heap(100 << 10));
@@ -308,7 +308,7 @@ static void child_is_fenced(void)
     MUST(mem_map(1, "more", &before, &err) == VECMILL_E_MEMORY);
     stack_commit(STACK_COMMIT_MOST);
     MUST(churn(90 << 10));
-    /* A tighter limit that somebody else has set stays. */
+    /* A tighter limit that is already set stays. */
     struct rlimit limit = {0};
     MUST(getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur == bytes);
     limit.rlim_cur = page();
@@ -322,7 +322,7 @@ static void child_has_a_stack(void)
     char *here = (char *)__builtin_frame_address(0);
     const size_t bytes = STACK_COMMIT_MOST - 4 * page();
     stack_commit(STACK_COMMIT_MOST);
-    /* Every page of it is resident: mincore tells of the mapped ones, and fails for holes. */
+    /* Every page of it is resident: mincore reports the mapped ones, and fails for holes. */
     unsigned char resident[STACK_COMMIT_MOST / 4096];
     char *from = (char *)(((uintptr_t)here - bytes) & ~(uintptr_t)(page() - 1));
     MUST(mincore(from, bytes, resident) == 0);

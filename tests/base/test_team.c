@@ -390,7 +390,7 @@ int main(void)
     };
     const char *is_long = getenv("VECMILL_TEST_LONG");
     if (is_long && *is_long) n_runs = 100000;
-    team_close(open_team(2)); /* with the first thread a sanitizer starts one of its own */
+    team_close(open_team(2)); /* a sanitizer starts one of its own with the first thread */
     own_threads = count_threads();
     signal(SIGALRM, on_deadline);
     alarm(is_long && *is_long ? 20 * DEADLINE_S : DEADLINE_S);

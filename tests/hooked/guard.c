@@ -21,7 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define GUARD_EXIT 99 /* exit code of who took memory */
+#define GUARD_EXIT 99 /* exit code of a worker that took memory */
 
 #if defined(__x86_64__)
 #define GUARD_ARCH AUDIT_ARCH_X86_64
@@ -152,7 +152,7 @@ static void on_call(int number, siginfo_t *info, void *context)
     }
 }
 
-/* False where the kernel, or what stands for it, has no such filters (qemu's user mode). */
+/* False where the kernel, or its emulation, has no such filters (qemu's user mode). */
 static bool forbid_calls(void)
 {
 #ifdef GUARD_ARCH

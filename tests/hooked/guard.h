@@ -3,12 +3,12 @@
  * Four nets, from the first wait for a batch on:
  *   - malloc, calloc, realloc, aligned_alloc, mmap called from our own objects
  *     (linked with --wrap);
- *   - malloc, calloc, realloc by anyone, libc's own functions included (this program's definitions stand
- *     before libc's), also where it is given back within the same batch;
+ *   - malloc, calloc, realloc by anyone, libc's own functions included (this program's definitions
+ *     precede libc's), even if it is given back within the same batch;
  *   - mmap, mremap, mprotect, brk by anyone (a seccomp filter);
- *   - before each wait for a batch: bytes in use in the heap, size of all mappings, and of data and stack
- *     as when it was ready.
- * A build with a sanitizer has the first net alone: its run-time maps and takes what it likes. */
+ *   - before each wait for a batch: bytes in use in the heap, size of all mappings, and of data and
+ *     stack as when it was ready.
+ * A build with a sanitizer has only the first net: its run-time maps and takes what it likes. */
 #ifndef HOOKED_GUARD_H
 #define HOOKED_GUARD_H
 

@@ -123,7 +123,7 @@ static void send_bytes(const void *data, size_t bytes)
     }
 }
 
-/* Whoever sent nonsense is killed for it. */
+/* A worker that sent nonsense is killed for it. */
 static void wait_for_the_end(void)
 {
     for (;;)

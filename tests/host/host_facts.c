@@ -130,7 +130,7 @@ static void test_v2_ancestors(void **state)
     assert_true(facts.cpus_quota == 0.5);
 }
 
-/* In a container with its own namespace the group is "/", and its limit lies at the mount point. */
+/* In a container with its own namespace the group is "/", and its limit is at the mount point. */
 static void test_v2_namespace(void **state)
 {
     (void)state;
@@ -274,7 +274,7 @@ static void test_several_mounts(void **state)
     expect_limit(7000, "cgroup v2 memory.max, 1 up", 2);
 }
 
-/* A group that no mount shows has no known limit: what lies at the mount point is another's. */
+/* A group that no mount shows has no known limit: the files at the mount point are another's. */
 static void test_group_out_of_sight(void **state)
 {
     (void)state;
@@ -384,7 +384,7 @@ static void test_oversized(void **state)
 
 static struct host_oom oom;
 
-/* What the counter of the tree as it is now tells, found anew; path: where that has to be. */
+/* What the counter of the tree reads now, found anew; path: where it should be found. */
 static void expect_kills(uint64_t wanted, const char *path)
 {
     uint64_t kills = 0;
@@ -489,7 +489,7 @@ static void test_oom_unknown(void **state)
     put("/proc/vmstat", VMSTAT);
     expect_kills(500, "/proc/vmstat");
 
-    /* Found, and then spoiled, over the maximum, gone, or what cannot be read. */
+    /* Found, and then spoiled, over the maximum, removed, or unreadable. */
     put(EVENTS, KILLS(3));
     expect_kills(3, EVENTS);
     put(EVENTS, "oom_kill ?\n");

@@ -80,7 +80,7 @@ static void test_from_a_tree(void **state)
     put("/sys/fs/cgroup/a/memory.max", "800000000\n");
     put("/sys/fs/cgroup/a/memory.high", "700000000\n");
     assert_int_equal(host_describe(root, &f, NULL), VECMILL_OK);
-    f.data_limit = f.address_limit = HOST_UNKNOWN; /* of whoever runs the tests */
+    f.data_limit = f.address_limit = HOST_UNKNOWN; /* of the process that runs the tests */
     expect_limit(&f, 0, 700000000, "cgroup v2 memory.high, 1 up");
     put("/sys/fs/cgroup/a/memory.high", "max\r\n");
     put("/sys/fs/cgroup/a/memory.max", "600000000\r\n");
@@ -206,7 +206,7 @@ static void test_root(void **state)
     assert_int_equal(f.memory_limit, 4096);
 }
 
-/* What is no file is not read, and not waited for: this pipe is open, and has no end. */
+/* Only regular files are read, without waiting: this pipe is open, and has no end. */
 static void test_irregular(void **state)
 {
     (void)state;

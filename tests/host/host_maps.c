@@ -98,7 +98,7 @@ static void test_own_use(void **state)
     assert_true(host_process_memory(getpid(), &after));
     assert_int_equal(munmap(private, bytes), 0);
     assert_int_equal(munmap(shared, bytes), 0);
-    /* Shared pages go by counters: 64 pages a processor behind, and there may be many. */
+    /* Shared pages are counted by counters that lag: 64 pages a processor, and there may be many. */
     assert_true(after.anonymous >= before.anonymous + bytes - (after.exact ? 0 : 4 * MIB));
     assert_true(after.anonymous <= before.anonymous + bytes + 4 * MIB);
     assert_true(after.shared >= before.shared + bytes - 4 * MIB);
@@ -113,7 +113,7 @@ static void test_own_use(void **state)
 
 struct seen {
     struct host_map maps[64];
-    unsigned n; /* may be more than there is place for */
+    unsigned n; /* may be more than fit */
     uint64_t anonymous, wanted;
     struct host_map at; /* the mapping that holds the address `wanted` */
 };
@@ -194,7 +194,8 @@ static void test_maps(void **state)
     assert_int_equal(seen.anonymous, (88 + 70 + 16) * KIB);
 }
 
-/* Cut anywhere it is said to be cut, unless that is behind a whole mapping and its figures. */
+/* Cut anywhere, it is reported as cut, unless that is just after a whole mapping and its
+ * figures. */
 static void test_maps_cut_short(void **state)
 {
     (void)state;
@@ -281,7 +282,7 @@ static void test_own_maps(void **state)
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = 64 * page;
     char *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(data != MAP_FAILED);
-    /* A mapping of its own, whatever lies beside it. */
+    /* A separate mapping, whatever its neighbours. */
     assert_int_equal(mprotect(data, page, PROT_NONE), 0);
     assert_int_equal(mprotect(data + bytes - page, page, PROT_NONE), 0);
     madvise(data, bytes, MADV_NOHUGEPAGE);

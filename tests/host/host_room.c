@@ -131,7 +131,7 @@ static void test_v2_odd_figures(void **state)
     expect_room(0);
 }
 
-/* A limit that cannot be understood, or whose usage is not told, may be the one that binds. */
+/* A limit that cannot be understood, or whose usage is unknown, may be the one that binds. */
 static void test_v2_unknown(void **state)
 {
     (void)state;
@@ -174,7 +174,8 @@ static void test_v1(void **state)
     put(X "memory.limit_in_bytes", "200000\n");
     put(X "memory.usage_in_bytes", "150000\n");
     put(X "memory.stat", "active_file 99\ntotal_active_file 8000\ntotal_inactive_file 0\n"
-                         "hierarchical_memory_limit 5\n"); /* of an ancestor's: seen by itself */
+                         /* Of an ancestor: only that is known of it */
+                         "hierarchical_memory_limit 5\n");
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
     host_memory_find(root, &memory);
     assert_int_equal(memory.v1.n, 3);
@@ -251,13 +252,13 @@ static void test_deep_without_limits(void **state)
         assert_int_equal(memory.v2.length[i], strlen(memory.v2.folder) - 2 * (size_t)i);
     expect_room(AVAILABLE);
 
-    /* One that has a limit takes the place of the farthest without. */
+    /* A group that has a limit replaces the farthest without one. */
     put("/sys/fs/cgroup/g/memory.max", "1000\n");
     host_memory_find(root, &memory);
     for (unsigned i = 0; i + 1 < memory.v2.n; i++)
         assert_int_equal(memory.v2.length[i], strlen(memory.v2.folder) - 2 * (size_t)i);
     assert_int_equal(memory.v2.length[memory.v2.n - 1], strlen(root) + strlen("/sys/fs/cgroup/g/"));
-    expect_unknown(); /* since it does not tell its usage */
+    expect_unknown(); /* since its usage is unknown */
 }
 
 static void test_out_of_sight(void **state)
@@ -329,7 +330,7 @@ static void test_pressure(void **state)
         put(OWN, garbage[i]);
         expect_no_pressure();
     }
-    host_memory_find(root, &memory); /* the own one tells nothing: the machine's */
+    host_memory_find(root, &memory); /* our own cannot be read: the machine's */
     expect_pressure(1.5);
 }
 

@@ -1,4 +1,4 @@
-/* made_tree: /proc and /sys as a test wants them, in a folder of its own. */
+/* made_tree: /proc and /sys as a test wants them, in a separate folder. */
 #ifndef TEST_MADE_TREE_H
 #define TEST_MADE_TREE_H
 

@@ -40,7 +40,7 @@ void kit_free(void);
 /* A copy of n floats, ended likewise. */
 float *kit_copy(const float *from, size_t n);
 
-/* Fails the test, with `what` and the place, when |got - want| > bound for any of n values. */
+/* Fails the test, naming `what` and the index, when |got - want| > bound for any of n values. */
 void kit_near(const char *what, const float *got, const float *want, size_t n, double bound);
 
 /* Ends the program: prints "<name>: N passed, N failed" and returns the exit code. */

@@ -51,7 +51,7 @@ static void test_overflow(void **state)
     }
     kit_attention(kern, KERN_FP32, qkv, LEN, 1, D, ctx, scratch_of(LEN, D, 0xff));
     assert_false(isfinite(ctx[5 * D]));
-    /* Minus infinity is no weight; here the seventh key has all of it. */
+    /* Minus infinity has no weight; here the seventh key has all of it. */
     memset(qkv + 6 * 3 * D, 0, D * sizeof *qkv);
     qkv[6 * 3 * D] = -1e30f;
     for (int j = 0; j < LEN; j++) {
@@ -144,7 +144,7 @@ static void test_exponential(void **state)
 }
 
 /* The same document with other neighbours, other garbage in scratch, other scratch sizes, at other
- * places of memory: the same bits, and nothing around the output is touched. */
+ * addresses: the same bits, and nothing around the output is touched. */
 static void test_bits(void **state)
 {
     (void)state;
@@ -215,7 +215,7 @@ static void test_ranges(void **state)
         kit_attention(kern, KERN_FP32, qkv, len, heads, d, whole, scratch_of(len, d, 0xff));
         for (uint32_t i = n_queries; i < len; i++) {
             memset(qkv + (size_t)i * 3 * h, 0xff,
-                   h * sizeof *qkv); /* queries that nobody asked for */
+                   h * sizeof *qkv); /* queries that were not asked for */
         }
         memset(part, 0x55, n_ctx * sizeof *part);
         const struct attention_call call = {

@@ -1,6 +1,7 @@
-/* Products in bfloat16, by every variant of kernels.def that this machine can run, chosen or not: the same
- * bits as ref in every corner of float; right against sums in double; and a row's bits depend on neither
- * the number of rows, nor the row's place, nor the range of outputs, nor the caller's MXCSR. */
+/* Products in bfloat16, by every variant of kernels.def that this machine can run, chosen or not:
+ * the same bits as ref in every corner of float; correct against sums in double; and a row's bits
+ * depend on neither the number of rows, nor the row's position, nor the range of outputs, nor the
+ * caller's MXCSR. */
 #include "kern_kit.h"
 
 #include <math.h>
@@ -154,7 +155,8 @@ static bool same(float a, float b)
 
 /* ---- tests ---- */
 
-/* Against the definition by distance: no bfloat16 lies nearer, and of two at one distance the even. */
+/* Against the definition by distance: no bfloat16 is nearer, and of two at one distance the even
+ * one is chosen. */
 static void test_round(void **state)
 {
     (void)state;
@@ -183,7 +185,7 @@ static void test_round(void **state)
     assert_true(isinf(bf16_widen(bf16_round(0x1.ff8p127f))));
 }
 
-/* A product by one input of 1 shows how rows are rounded, in whole vectors and in what is left. */
+/* A product with one input of 1 shows how rows are rounded, in whole vectors and in the rest. */
 static void test_rows_rounded(void **state)
 {
     (void)state;
@@ -290,8 +292,8 @@ static void test_values(void **state)
     printf("  bf16: largest error of a product %.2g of its terms' magnitudes\n", most);
 }
 
-/* One row among others at a random place, and any range of outputs: the bits it has alone. Weights that
- * are read-only, rows at any alignment. */
+/* One row among others at a random position, and any range of outputs: the bits it has alone.
+ * Weights that are read-only, rows at any alignment. */
 static void test_bits(void **state)
 {
     (void)state;
@@ -345,7 +347,8 @@ static void test_variants_of_a_level(void **state)
     kit_free();
 }
 
-/* A weight, an input or a bias that is no number, and weights beyond bfloat16, show in their outputs. */
+/* A weight, an input or a bias that is NaN or infinite, and weights beyond bfloat16, show in their
+ * outputs. */
 static void test_nan(void **state)
 {
     (void)state;
@@ -402,8 +405,8 @@ static void test_mxcsr(void **state)
 #endif
 }
 
-/* Half of float's bytes, but for what fills up; and a processor whose dot product is not bf16.h's would
- * be refused the variant that uses it: this one's is. */
+/* Half of float's bytes, except for the padding; and a processor whose dot product is not bf16.h's
+ * would be refused the variant that uses it: this one's is. */
 static void test_pack(void **state)
 {
     (void)state;

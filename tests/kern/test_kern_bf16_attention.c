@@ -303,7 +303,7 @@ static void test_plain_cases(void **state)
     kit_free();
 }
 
-/* Scores that overflow, and what is no number, show in their outputs. */
+/* Scores that overflow, NaN and infinity show in their outputs. */
 static void test_nan(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* The matrix product of the level in VECMILL_ISA: a row's bits depend on neither the number of rows, nor the
- * row's place, nor its neighbours; with read-only weights that end at a guard page, and with one thread.
- * Values: test_kern_variants.c. */
+/* The matrix product of the level in VECMILL_ISA: a row's bits depend on neither the number of
+ * rows, nor the row's position, nor its neighbours; with read-only weights that end at a guard
+ * page, and with one thread. Values: test_kern_variants.c. */
 #include "kern_kit.h"
 
 #include <dirent.h>
@@ -94,8 +94,8 @@ static bool counted(uint32_t steps, size_t weights)
     return steps <= 21 || steps % 20 < 2;
 }
 
-/* Rows that are all alike come out alike, at every place, whatever their number; then the same row among
- * others, at random places. */
+/* Rows that are all equal have equal results, at every position, whatever their number; then the
+ * same row among others, at random positions. */
 static void test_bits(void **state)
 {
     (void)state;
@@ -135,7 +135,7 @@ static void test_bits(void **state)
     }
 }
 
-/* Runs on weights that differ only in where they lie. */
+/* Runs on weights that differ only in their address. */
 static void test_place_of_memory(void **state)
 {
     (void)state;
@@ -156,7 +156,8 @@ static void test_place_of_memory(void **state)
     kit_free();
 }
 
-/* Outputs computed range by range have the bits of all at once, and nothing beside a range is written. */
+/* Outputs computed range by range have the bits of all at once, and nothing next to a range is
+ * written. */
 static void test_ranges(void **state)
 {
     (void)state;

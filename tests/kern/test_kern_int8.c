@@ -1,6 +1,7 @@
-/* Products and attention in int8 at the level in VECMILL_ISA: what kern/int8.h and kern/attention_int8.h
- * say, computed again in double; near the product that is not rounded; the worst sums; rows, places and
- * ranges; what is not finite. Near ref: test_kern_variants.c. */
+/* Products and attention in int8 at the level in VECMILL_ISA: what kern/int8.h and
+ * kern/attention_int8.h define, computed again in double; near the product that is not rounded; the
+ * worst sums; rows, positions and ranges; values that are not finite. Near ref:
+ * test_kern_variants.c. */
 #include "kern_kit.h"
 
 #include <math.h>
@@ -94,7 +95,7 @@ static void run(const struct product *p, const float *x, float *y, uint32_t rows
     run_range(p, x, y, p->shape.n, rows, 0, p->shape.n);
 }
 
-/* in[k] rotated as int8.h says, with factors for whole chunks and for what is left. */
+/* in[k] rotated as int8.h defines it, with factors for whole chunks and for the rest. */
 static void rotate(const float *in, size_t k, float whole, float rest, float *out)
 {
     for (size_t t = 0; t < k; t += INT8_CHUNK) {
@@ -486,7 +487,7 @@ static void test_attention_ref(void **state)
     }
 }
 
-/* Neighbours, garbage and size of scratch, place; and ranges of queries and heads. */
+/* Neighbours, garbage and size of scratch, position; and ranges of queries and heads. */
 static void test_attention_bits(void **state)
 {
     (void)state;
@@ -582,7 +583,8 @@ static void test_attention_large(void **state)
     kit_free();
 }
 
-/* Many keys that weigh less than half a step each, beside one that weighs 255: their sum is kept. */
+/* Many keys that weigh less than half a step each, next to one that weighs 255: their sum is
+ * kept. */
 static void test_attention_small_weights(void **state)
 {
     (void)state;

@@ -38,7 +38,7 @@ static void test_rows_alone(void **state)
     }
 }
 
-/* A constant row: the variance is zero but for eps, and the result is beta. */
+/* A constant row: the variance is zero except for eps, and the result is beta. */
 static void test_constant_row(void **state)
 {
     (void)state;

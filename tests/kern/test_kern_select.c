@@ -1,5 +1,5 @@
-/* kern_select: names, caps, refusals, and that the first selection holds, among threads too. Each case is a
- * process of its own, since a selection is for a process's life. */
+/* kern_select: names, caps, refusals, and that the first selection stays, among threads too. Each
+ * case is a separate process, since a selection is for a process's life. */
 #include "kern_kit.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* Tables of rows in each precision: what is read is within the rounding that the precision allows, the same
- * for every row wherever it lies, and no number stays no number. */
+/* Tables of rows in each precision: values read are within the rounding of the precision, the same
+ * for every row at any address, and NaN and infinity stay visible. */
 #include "kern_kit.h"
 
 #include <math.h>

@@ -85,7 +85,7 @@ static void *garbage(size_t bytes)
 
 /* ---- row kernels ---- */
 
-/* Widths that encoders have, and any others: below, at and beside every vector width. */
+/* Widths that encoders have, and any others: below, at and around every vector width. */
 static uint32_t random_width(struct kit_random *r)
 {
     static const uint32_t usual[] = {8, 32, 128, 312, 384, 768, 1024};

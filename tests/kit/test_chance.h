@@ -1,8 +1,8 @@
-/* test_chance: what a test leaves to chance, and what it inherits from whoever starts it.
+/* test_chance: what a test leaves to chance, and what it inherits from the process that starts it.
  *
- * A seed decides all that is random, and is printed. It is a constant, so that a run is like the last one;
- * in the long form (VECMILL_TEST_LONG is set, and not empty) it is new each time. VECMILL_TEST_SEED is taken
- * before either. */
+ * A seed decides everything that is random, and is printed. It is a constant, so that a run is like
+ * the last one; in the long form (VECMILL_TEST_LONG is set, and not empty) it is new each time.
+ * VECMILL_TEST_SEED takes precedence over both. */
 #ifndef TEST_CHANCE_H
 #define TEST_CHANCE_H
 
@@ -37,8 +37,8 @@ static inline uint64_t test_seed(void)
     return seed;
 }
 
-/* Signals as a program at a terminal has them: who starts a test may ignore SIGHUP (nohup) or SIGCHLD, or
- * block any. */
+/* Signals as a program at a terminal has them: the process that starts a test may ignore SIGHUP
+ * (nohup) or SIGCHLD, or block any. */
 static inline void test_default_signals(void)
 {
     static const int signals[] = {SIGHUP, SIGINT, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1, SIGCHLD};

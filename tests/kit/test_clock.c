@@ -7,7 +7,8 @@
 
 #define MS_NS 1000000u
 
-static uint64_t passed_ns = 3600000 * (uint64_t)MS_NS; /* not 0, which is no time in some places */
+/* Not 0, which means "none" in some structs */
+static uint64_t passed_ns = 3600000 * (uint64_t)MS_NS;
 static unsigned times_slower = 1;
 static bool is_real;
 

@@ -22,7 +22,7 @@ void test_clock_slow(unsigned times);
 /* From now on it is the machine's own: for a process that is really stopped. */
 void test_clock_real(void);
 
-/* Called before each poll; true: it fails, with errno. NULL: nobody is called. */
+/* Called before each poll; true: it fails, with errno. NULL: none. */
 extern bool (*test_on_poll)(const struct pollfd *fds, nfds_t n, int ms);
 
 /* Whether a poll of this one descriptor would wait. */

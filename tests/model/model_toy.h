@@ -20,7 +20,7 @@ void toy_remove(struct toy *toy);
 /* Runs the tool with these arguments into toy->model; fails the test when it cannot. */
 void toy_make(const struct toy *toy, const char *arguments);
 
-/* A whole file on the heap (free), NUL behind it; fails the test when it cannot be read. */
+/* A whole file on the heap (free), NUL after it; fails the test when it cannot be read. */
 char *toy_read(const char *path, size_t *bytes);
 void toy_write(const char *path, const void *data, size_t bytes);
 
@@ -48,7 +48,7 @@ void toy_unload(struct toy_loaded *loaded);
 /* Working memory for passes of `tokens`; instead of what was there. */
 void toy_plan(struct toy_loaded *loaded, uint32_t tokens, uint32_t longest);
 
-/* Passes are computed by so many threads from here on. */
+/* From here on passes are computed by this many threads. */
 void toy_threads(struct toy_loaded *loaded, uint32_t n);
 
 /* One pass over documents end to end; fails the test when it fails. */

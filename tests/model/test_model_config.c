@@ -1,4 +1,4 @@
-/* The rules of the small JSON files, one lie at a time. */
+/* The rules of the small JSON files, one fault at a time. */
 #include "model/config.h"
 
 #include <setjmp.h>

@@ -66,7 +66,7 @@ static int restore_all(void **state)
 {
     (void)state;
     for (int i = 0; i < FILES; i++) {
-        remove(path_of(files[i])); /* whatever lies in its place */
+        remove(path_of(files[i])); /* whatever is there in its place */
     }
     restore();
     unlink(toy.pack);
@@ -348,7 +348,7 @@ static void values_that_are_not_finite(void **state)
     restore();
 }
 
-/* Cut at every boundary of the file, one byte before and one behind, and lengthened by one. */
+/* Cut at every boundary of the file, one byte before and one after, and lengthened by one. */
 static void cut_weights(void **state)
 {
     (void)state;
@@ -383,7 +383,7 @@ static void cut_weights(void **state)
     assert_true(cuts > 100);
 }
 
-/* ---- what stands in a file's place ---- */
+/* ---- other content in a file's place ---- */
 
 #define LFS                                                                                        \
     "version https://git-lfs.github.com/spec/v1\noid sha256:"                                      \
@@ -491,7 +491,7 @@ static void shards(void **state)
         }
         toy_write(path, index, bytes);
     }
-    /* a shard's damage is told by the shard's name */
+    /* a shard's damage is reported by the shard's name */
     snprintf(path, sizeof path, "%s/%s", sharded.model, SECOND);
     size_t shard_bytes;
     char *shard = toy_read(path, &shard_bytes);
@@ -613,8 +613,8 @@ static void digest_of_a_folder(void **state)
     assert_string_equal(first, again);
 }
 
-/* Of the weights the start of every tensor counts, however small it is and wherever it lies:
- * training that leaves all but the biases alone makes another model. */
+/* Of the weights the start of every tensor counts, however small it is and wherever it is: training
+ * that changes only the biases makes another model. */
 static void digest_of_weights(void **state)
 {
     (void)state;
@@ -642,7 +642,7 @@ static void digest_of_weights(void **state)
     assert_string_not_equal(first, again);
     free(data);
     restore();
-    /* Whatever lies in their place has a digest; that it is no model is said by who compiles it. */
+    /* Any content has a digest; that it is not a model is reported by the compiler. */
     static const char *const others[] = {
         "", "x", "version https://git-lfs.github.com/spec/v1\n",
         "\xff\xff\xff\xff\xff\xff\xff\xff{",

@@ -94,7 +94,8 @@ static void golden_vectors(void **state)
          MODEL_POOL_MEAN, 1},
         {"--seed 7 --layers 1 --heads 2 --hidden 128 --intermediate 200 --positions 20",
          MODEL_POOL_MEAN, 1},
-        /* the last layer for first rows alone: hidden in whole panels; one layer, and one behind others */
+        /* the last layer for first rows only: hidden in whole panels; one layer, and one after
+         * others */
         {"--seed 10 --pooling cls --layers 1 --heads 2 --hidden 64 --intermediate 40",
          MODEL_POOL_CLS, 1},
         {"--seed 11 --pooling cls --layers 3 --heads 4 --hidden 64 --intermediate 96 "
@@ -147,7 +148,7 @@ enum { DOCS = 60, LONGEST = 64 };
 static struct {
     int32_t ids[DOCS][LONGEST];
     uint32_t n[DOCS];
-    float *alone; /* [DOCS, hidden]: each document in a pass of its own */
+    float *alone; /* [DOCS, hidden]: each document in a separate pass */
 } docs;
 
 static uint32_t next_random(uint32_t *seed)
@@ -293,7 +294,7 @@ static void wrong_passes(void **state)
     free(vectors);
 }
 
-/* A workspace is as large as is said: a full pass writes nothing behind it. */
+/* A workspace has the size that was counted: a full pass writes nothing after it. */
 static void fills_its_workspace(uint32_t tokens, uint32_t longest, uint32_t threads)
 {
     const uint32_t h = model_describe(toy_model.model)->hidden;

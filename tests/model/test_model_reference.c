@@ -20,9 +20,10 @@
 
 #define N_MOST REFERENCE_MOST
 #define DIM    REFERENCE_DIM
-/* Of each text, and of all in the mean; and the largest difference of an element. In fp32 the reference's own
- * arithmetic; the others are held to what docs/SPEED.md states of them. Edges cost int8 more than sentences
- * do: 0.99864 in the mean of the tree's texts, two thirds of which are edges, and 0.99908 of all (AVX2). */
+/* Least cosine of each text, and mean of all; and the largest difference of an element. fp32 is the
+ * reference's own arithmetic; the others are compared with what docs/SPEED.md states of them. Edges
+ * cost int8 more than sentences do: 0.99864 in the mean of the tree's texts, two thirds of which
+ * are edges, and 0.99908 of all (AVX2). */
 static const struct {
     double least, mean, mean_of_tree, difference;
 } bounds[KERN_PRECISIONS] = {
@@ -126,7 +127,7 @@ static void equals_the_reference(void **state)
                 (reference.whole ? bounds[precision].mean : bounds[precision].mean_of_tree));
 }
 
-/* Some texts alone, and in other places of other passes: the same bits. */
+/* Some texts alone, and in other positions of other passes: the same bits. */
 static void same_bits_in_any_company(void **state)
 {
     (void)state;

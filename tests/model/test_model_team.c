@@ -89,7 +89,7 @@ static float *some_vectors(const struct toy_loaded *loaded)
     return v;
 }
 
-/* The pass's vectors by one thread, each document in a pass of its own. */
+/* The pass's vectors by one thread, each document in a separate pass. */
 static void each_alone(struct toy_loaded *loaded, const struct made_pass *p, float *vectors)
 {
     const uint32_t h = model_describe(loaded->model)->hidden;

@@ -1,5 +1,5 @@
-/* A workspace as it is planned and as it is carved, over random models, passes and threads: the pieces lie
- * one behind the other, hold what a pass writes, and end where the plan ends. */
+/* A workspace as it is planned and as it is carved, over random models, passes and threads: the
+ * pieces follow one another, hold what a pass writes, and end where the plan ends. */
 #include "model/layout.h"
 #include "model/work.h"
 
@@ -25,7 +25,7 @@ static uint32_t any(uint32_t least, uint32_t most)
     return least + (uint32_t)(seed % (most - least + 1));
 }
 
-/* One piece: behind the one before it, aligned, and what lies between is less than the alignment. */
+/* One piece: after the one before it, aligned, with less than the alignment between them. */
 static void follows(const void *piece, size_t bytes, const char **end)
 {
     const char *at = piece;
@@ -45,8 +45,8 @@ static size_t products_bytes(const struct model_config *c, const struct kern *ke
     return most;
 }
 
-/* What a pass shares, then what each thread has to itself; to the byte. The pieces are never touched but
- * for the list of threads, which stands in them. */
+/* What a pass shares, then what each thread has to itself; to the byte. Only the list of threads,
+ * which is stored in the pieces, is touched. */
 static void carve(char *memory, size_t bytes, const struct model_config *c, const struct kern *kern,
                   const struct model_extent *e)
 {

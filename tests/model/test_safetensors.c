@@ -1,4 +1,5 @@
-/* The rules of a safetensors header, one lie at a time, and the values of the dtypes that are read. */
+/* The rules of a safetensors header, one fault at a time, and the values of the dtypes that are
+ * read. */
 #include "model/safetensors.h"
 
 #include <math.h>
@@ -161,7 +162,7 @@ static const struct header_case header_cases[] = {
     {"cut short wholly", "{" T("a", "F32", "[2]", "[0,8]") "}", 0, "cut short"},
 };
 
-/* The whole list, each by itself. */
+/* The whole list, each separately. */
 static void header_lies(void **state)
 {
     (void)state;

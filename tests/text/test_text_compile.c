@@ -1,4 +1,4 @@
-/* Compiling: what is refused, and that the message names the place; folders, vocab.txt with its
+/* Compiling: what is refused, and that the message names the field; folders, vocab.txt with its
  * configuration. */
 #include "text_kit.h"
 

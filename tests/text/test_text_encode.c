@@ -1,5 +1,5 @@
-/* Encoding by the reference's rules: ids of PyPI tokenizers for each rule, and what text.h promises
- * beside them. */
+/* Encoding by the reference's rules: ids of PyPI tokenizers for each rule, and the other promises
+ * of text.h. */
 #include "text_kit.h"
 
 #include <setjmp.h>
@@ -53,7 +53,7 @@ static void golden_ids(void **state)
     kit_done(&k);
 }
 
-/* A copy that ends where its memory ends, so that a sanitizer sees any byte read behind it. */
+/* A copy that ends where its memory ends, so that a sanitizer sees any byte read after it. */
 static void reads_no_byte_behind(void **state)
 {
     (void)state;
@@ -74,7 +74,7 @@ static void reads_no_byte_behind(void **state)
     kit_done(&k);
 }
 
-/* Every limit gives the start of the whole, and writes nothing behind it. */
+/* Every limit gives the start of the whole, and writes nothing after it. */
 static void truncation_is_exact(void **state)
 {
     (void)state;
@@ -168,7 +168,7 @@ static void long_texts_take_linear_time(void **state)
     kit_done(&k);
 }
 
-/* A full result ends the reading: the bad byte far behind is not counted. */
+/* A full result ends the reading: the invalid byte far after it is not counted. */
 static void stops_when_certain(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* Every allocation of the compiler fails once: each failure is told as one of memory, leaves the
- * caller's buffer as it was, and leaks nothing. Encoding allocates nothing at all. The allocator's
- * calls are wrapped by the linker. */
+/* Every allocation of the compiler fails once: each failure is reported as one of memory, leaves
+ * the caller's buffer as it was, and leaks nothing. Encoding allocates nothing at all. The linker
+ * wraps the allocator's calls. */
 #include "text_kit.h"
 
 #include <setjmp.h>

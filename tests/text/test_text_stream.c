@@ -1,5 +1,5 @@
-/* The tokens of a text a few at a time: the same as all at once, wherever it is cut; linear time; no
- * allocation, no byte read behind the text. */
+/* The tokens of a text a few at a time: the same as all at once, wherever it is cut; linear time;
+ * no allocation, no byte read after the text. */
 #include "text_kit.h"
 
 #include <setjmp.h>
@@ -43,8 +43,8 @@ static void *stream_memory(void)
     return memory;
 }
 
-/* A text out of what the golden cases are about, long words, runs of marks and any bytes, in a block
- * of its own size, so that a sanitizer sees any byte read behind it. */
+/* A text made of the golden cases' texts, long words, runs of marks and any bytes, in a block of
+ * exactly its size, so that a sanitizer sees any byte read after it. */
 static char *make_text(size_t *bytes)
 {
     static const char *const units[] = {
@@ -104,7 +104,7 @@ static void keep(void *context, const struct text_piece *piece)
     p->n++;
 }
 
-/* The same tokens with their places in the text. */
+/* The same tokens with their positions in the text. */
 static void compare_places(const struct text *text, const char *data, size_t bytes,
                            const int32_t *ids, size_t n)
 {
@@ -179,7 +179,7 @@ static void any_pieces_are_the_whole(void **state)
     assert_true(n_tokens > 100000);
 }
 
-/* An added token and a word of many pieces, cut at each place, by hand. */
+/* An added token and a word of many pieces, cut at each position, by hand. */
 static void cuts_fall_anywhere(void **state)
 {
     (void)state;
@@ -234,8 +234,8 @@ static void specials_stand_around(void **state)
     kit_done(&k);
 }
 
-/* Texts that a careless stream takes quadratic time for when it is asked for one token at a time; the
- * time limit of the test is what notices. */
+/* Texts for which a careless stream takes quadratic time when it is asked for one token at a time;
+ * the test's time limit notices. */
 static void one_at_a_time_is_linear(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* poweroff: ends the machine it runs on, and so is for PID 1 of a guest only. Refuses elsewhere: on the
- * host somebody else is PID 1. Linked statically where that can be, so that it still runs when the
+/* poweroff: ends the machine it runs on, and so is only for PID 1 of a guest. Refuses elsewhere: on
+ * the host it is not PID 1. Linked statically where possible, so that it still runs when the
  * guest's memory is gone. */
 #include <stdio.h>
 #include <sys/reboot.h>
