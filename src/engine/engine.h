@@ -20,12 +20,6 @@ struct model_ref {
     char identity[33]; /* "", or what resolve.c's must be (vecmill_facts): a worker's */
 };
 
-/* Compiles ref->dir into ref->path at the level `isa` and in this precision, in this process. Does
- * nothing when the pack is there already with this key (another builder was first); waits up to wait_ms for
- * another builder. Runs in vecmill-worker, so that the memory it takes ends with that process. */
-vecmill_status engine_compile(const struct model_ref *ref, const char *isa,
-                              vecmill_precision precision, unsigned wait_ms, vecmill_err *err);
-
 /* A session on exactly this pack, which must be there with this key: what a worker opens. Options as for
  * vecmill_session_open; model_dir only names the model in messages. E_MODEL: it was changed. */
 vecmill_status engine_session_open(const struct model_ref *ref, const vecmill_options *options,
@@ -57,7 +51,7 @@ size_t worker_session_bytes(uint32_t dim, uint64_t max_document);
 
 /* Works for a pool until it closes the socket: opens the session, says ready, computes batches.
  * Returns what to exit with. */
-vecmill_status worker_session_serve(const struct model_ref *ref, const vecmill_options *options,
-                                    uint64_t max_document);
+struct worker_args;
+vecmill_status worker_session_serve(const struct worker_args *args);
 
 #endif

@@ -39,12 +39,6 @@ vecmill_status model_ref_find(const struct model_ref *ref, struct pack *pack, ve
 /* The program vecmill-worker: `given`, else by child_find. */
 vecmill_status worker_find(const char *given, char path[IO_PATH_MAX], vecmill_err *err);
 
-/* Runs one of our programs with this argv, waits for it, and reads what it answers on stdout: one byte of
- * status, then bytes of the answer, or, when the status is no OK, a message, which becomes the error.
- * *got bytes of at most `room` are in `answer`. `what` says in messages what it was run for. */
-vecmill_status worker_ask(const char *program, char *const argv[], const char *what, char *answer,
-                          size_t room, size_t *got, vecmill_err *err);
-
 /* The name of a pack in memory, as /proc shows it. */
 #define MODEL_REF_MEMORY_NAME "vecmill-pack"
 
@@ -56,10 +50,5 @@ bool model_ref_is_writable(const struct model_ref *ref);
  * any more. E_IO. */
 vecmill_status model_ref_to_memory(struct model_ref *ref, int *fd, vecmill_err *err);
 bool model_ref_in_memory(const struct model_ref *ref);
-
-/* Runs `worker pack ...` for it and waits for it; makes the packs' folder. E_IO: the pack's
- * place cannot be written. */
-vecmill_status model_ref_build(const struct model_ref *ref, const char *worker, const char *isa,
-                               enum kern_precision precision, vecmill_err *err);
 
 #endif

@@ -3,7 +3,6 @@
 #include "engine/plan.h"
 
 #include "engine/api.h"
-#include "engine/build_plan.h"
 #include "engine/roomy.h"
 
 #include <string.h>
@@ -64,7 +63,7 @@ static vecmill_status gather_folder(const vecmill_options *options, struct plan_
     }
     VM_TRY(resolved_lengths(options, BERT_SPECIALS, s, err));
     VM_TRY(resolved_vector(options, s, err));
-    return engine_build_bytes(s->ref.dir, &f->build_bytes, err);
+    return build_bytes(s->ref.dir, &f->build_bytes, err);
 }
 
 /* What is told of this process and its machine, as far as it is told. */

@@ -14,6 +14,7 @@
 #include "engine/proof.h"
 #include "engine/roomy.h"
 #include "engine/split.h"
+#include "engine/worker_args.h"
 #include "host/host.h"
 
 #include <errno.h>
@@ -32,19 +33,6 @@
 #define OPERATIONS_A_SECOND 5e10
 #define BYTES_A_TOKEN       4.5 /* of English, blanks included */
 
-/* Places of numbers in a worker's arguments (worker_main.c). */
-enum argument {
-    ARGUMENT_PARENT = 2,
-    ARGUMENT_BATCH = 8,
-    ARGUMENT_LENGTH,
-    ARGUMENT_LONG,
-    ARGUMENT_DOCUMENT,
-    ARGUMENT_DIMENSIONS,
-    ARGUMENT_NORMALIZE,
-    ARGUMENT_IDENTITY,
-    N_ARGUMENTS = ARGUMENT_IDENTITY + 2 /* the end is NULL */
-};
-
 /* Workers are ended by the OOM killer, and not one document is done in so long: the pool ends, and what
  * was done can be gone on from. Long enough for a neighbour's night job to come and go. */
 #define OOM_PATIENCE_NS (UINT64_C(15) * 60 * 1000000000)
@@ -61,8 +49,8 @@ struct vecmill_pool {
     struct host_memory memory;
     struct pressure pressure; /* of the pool's thread */
     char worker[IO_PATH_MAX];
-    char numbers[N_ARGUMENTS][24];
-    char *arguments[N_ARGUMENTS];
+    struct worker_args args; /* its batch_tokens: of the worker that is started next */
+    struct worker_argv argv;
 
     struct crew *crew;
     pthread_t thread;
@@ -108,12 +96,6 @@ static bool wait_step(vecmill_pool *pool, uint64_t at_ns)
     return e != ETIMEDOUT;
 }
 
-static void write_number(vecmill_pool *pool, enum argument argument, uint64_t value)
-{
-    snprintf(pool->numbers[argument], sizeof pool->numbers[argument], "%llu",
-             (unsigned long long)value);
-}
-
 static bool oom_kills(void *context, uint64_t *kills)
 {
     const vecmill_pool *pool = context;
@@ -131,7 +113,8 @@ static bool may_start(void *context, uint32_t n_alive)
     crew_count(pool->crew, &counts);
     view.starting = n_alive - (uint32_t)num_min(counts.ready, n_alive);
     if (!pressure_may_start(&pool->pressure, clock_ns(), n_alive, &view)) return false;
-    write_number(pool, ARGUMENT_BATCH, pool->pressure.batch_tokens);
+    pool->args.batch_tokens = pool->pressure.batch_tokens;
+    worker_args_encode(&pool->args, &pool->argv);
     return true;
 }
 
@@ -239,36 +222,25 @@ static vecmill_status find_model(const vecmill_options *options, vecmill_pool *p
     return VECMILL_OK;
 }
 
-/* The command line of a worker (worker_main.c). */
+/* The command line of a worker. */
 static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
 {
-    const struct resolved *s = &pool->resolved;
-    write_number(pool, ARGUMENT_PARENT, (uint64_t)getpid());
-    write_number(pool, ARGUMENT_BATCH, s->batch_tokens);
-    write_number(pool, ARGUMENT_LENGTH, s->max_length);
-    write_number(pool, ARGUMENT_LONG, s->long_policy);
-    write_number(pool, ARGUMENT_DOCUMENT, resolved_text_bytes(s, pool->max_document));
-    write_number(pool, ARGUMENT_DIMENSIONS, s->dim);
-    write_number(pool, ARGUMENT_NORMALIZE, normalize);
-    const char *const words[N_ARGUMENTS] = {
-        [0] = "vecmill-worker",
-        [1] = "serve",
-        [ARGUMENT_PARENT] = pool->numbers[ARGUMENT_PARENT],
-        [3] = s->kern->name,
-        [4] = kern_precision_name(s->precision),
-        [5] = s->ref.dir,
-        [6] = s->ref.path,
-        [7] = s->ref.key,
-        [ARGUMENT_BATCH] = pool->numbers[ARGUMENT_BATCH],
-        [ARGUMENT_LENGTH] = pool->numbers[ARGUMENT_LENGTH],
-        [ARGUMENT_LONG] = pool->numbers[ARGUMENT_LONG],
-        [ARGUMENT_DOCUMENT] = pool->numbers[ARGUMENT_DOCUMENT],
-        [ARGUMENT_DIMENSIONS] = pool->numbers[ARGUMENT_DIMENSIONS],
-        [ARGUMENT_NORMALIZE] = pool->numbers[ARGUMENT_NORMALIZE],
-        [ARGUMENT_IDENTITY] = s->identity,
+    struct resolved *r = &pool->resolved;
+    memcpy(r->ref.identity, r->identity, sizeof r->ref.identity);
+    pool->args = (struct worker_args){
+        .mode = WORKER_SERVE,
+        .parent = getpid(),
+        .isa = r->kern->name,
+        .precision = (vecmill_precision)r->precision,
+        .ref = &r->ref,
+        .batch_tokens = r->batch_tokens,
+        .max_length = r->max_length,
+        .dimensions = r->dim,
+        .long_policy = r->long_policy,
+        .normalize = normalize,
+        .max_document = resolved_text_bytes(r, pool->max_document),
     };
-    for (size_t i = 0; i < N_ARGUMENTS; i++)
-        pool->arguments[i] = (char *)words[i];
+    worker_args_encode(&pool->args, &pool->argv);
 }
 
 static vecmill_status take_dedup(vecmill_pool *pool, const struct crew_options *options,
@@ -292,7 +264,7 @@ static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
     struct crew_options options;
     plan_crew(&pool->resolved, workers, pool->max_document, &options);
     options.program = pool->worker;
-    options.argv = pool->arguments;
+    options.argv = pool->argv.words;
     /* Who asks for a number gets it at once; else one, and the others when there is work. */
     options.start_workers = pool->options.workers ? workers : 1;
     options.oom_kills = oom_kills;

@@ -2,7 +2,6 @@
 #include "engine/resolve.h"
 
 #include "engine/api.h"
-#include "engine/baseline.h"
 #include "engine/proof.h"
 
 #include <stdarg.h>
@@ -61,7 +60,7 @@ vecmill_status resolve_build(const vecmill_options *o, const struct resolved *s,
 {
     char worker[IO_PATH_MAX];
     VM_TRY(worker_find(o->worker_path, worker, err));
-    return model_ref_build(&s->ref, worker, s->kern->name, s->precision, err);
+    return build_ask(&s->ref, worker, s->kern->name, (vecmill_precision)s->precision, err);
 }
 
 void resolved_warn(struct resolved *s, const char *format, ...)

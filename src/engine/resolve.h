@@ -3,7 +3,7 @@
 #ifndef ENGINE_RESOLVE_H
 #define ENGINE_RESOLVE_H
 
-#include "engine/baseline.h"
+#include "engine/build.h"
 #include "engine/engine.h"
 #include "engine/model_ref.h"
 #include "kern/kern.h"

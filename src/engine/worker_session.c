@@ -6,6 +6,7 @@
  * a kill. Outside the fence, because no limit tells it apart: the pages of the pack, which are the
  * kernel's to give and take. */
 #include "engine/engine.h"
+#include "engine/worker_args.h"
 
 #include "crew/crew.h"
 
@@ -70,12 +71,6 @@ static vecmill_status say_plan_was_wrong(const struct serving *s, vecmill_err *e
         (unsigned long long)s->fence_bytes, err->message);
 }
 
-static vecmill_status embed(struct serving *s, uint32_t n, vecmill_err *err)
-{
-    VM_TRY(engine_test_hook(err));
-    return vecmill_embed(s->session, s->docs, n, s->vectors, s->results, err);
-}
-
 static vecmill_status compute(void *context, const struct crew_item *items, uint32_t n,
                               unsigned char *results, vecmill_err *err)
 {
@@ -83,7 +78,9 @@ static vecmill_status compute(void *context, const struct crew_item *items, uint
     const size_t row_bytes = s->dim * sizeof(float);
     for (uint32_t i = 0; i < n; i++)
         s->docs[i] = (vecmill_doc){.text = items[i].data, .bytes = items[i].bytes};
-    const vecmill_status status = embed(s, n, err);
+    vecmill_status status = engine_test_hook(err);
+    if (status == VECMILL_OK)
+        status = vecmill_embed(s->session, s->docs, n, s->vectors, s->results, err);
     if (status == VECMILL_E_MEMORY) return say_plan_was_wrong(s, err);
     if (status != VECMILL_OK) return status;
     for (uint32_t i = 0; i < n; i++) {
@@ -108,23 +105,34 @@ static bool is_for_good(vecmill_status status)
            status == VECMILL_E_UNSUPPORTED || status == VECMILL_E_NOTFOUND;
 }
 
-vecmill_status worker_session_serve(const struct model_ref *ref, const vecmill_options *options,
-                                    uint64_t max_document)
+vecmill_status worker_session_serve(const struct worker_args *args)
 {
     vecmill_err err;
+    vecmill_options options;
     vecmill_facts facts = {.struct_bytes = sizeof facts};
     struct serving s = {0};
     struct arena a;
     void *memory = NULL;
     size_t bytes = 0;
-    vecmill_status status = engine_session_open(ref, options, &s.session, &err);
+    if (!crew_worker_enter(args->parent, "vecmill-worker")) return VECMILL_E_STOPPED;
+    mem_settle();
+    vecmill_options_init(&options);
+    options.model_dir = args->ref->dir;
+    options.isa = args->isa;
+    options.precision = args->precision;
+    options.batch_tokens = args->batch_tokens;
+    options.max_length = args->max_length;
+    options.long_policy = args->long_policy;
+    options.dimensions = args->dimensions;
+    options.normalize = args->normalize;
+    vecmill_status status = engine_session_open(args->ref, &options, &s.session, &err);
     if (status != VECMILL_OK) goto refuse;
     vecmill_session_describe(s.session, &facts);
     s.dim = facts.dim;
-    struct crew_work work = work_of(s.dim, max_document);
+    struct crew_work work = work_of(s.dim, args->max_document);
     work.compute = compute;
     work.context = &s;
-    bytes = worker_session_bytes(s.dim, max_document);
+    bytes = worker_session_bytes(s.dim, args->max_document);
     status = mem_map(bytes, "a worker's leases", &memory, &err);
     if (status != VECMILL_OK) goto refuse;
     arena_init(&a, memory, bytes);

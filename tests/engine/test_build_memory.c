@@ -1,5 +1,5 @@
 /* The real builder against its plan: `vecmill-worker pack` and the child it runs to measure the baseline
- * never hold more anonymous memory than engine_build_bytes says; a measured baseline is never more than
+ * never hold more anonymous memory than build_bytes says; a measured baseline is never more than
  * baseline_bound, and two measurements agree within the slack; the pack carries the record.
  *
  * Processes are watched through /proc/PID/smaps_rollup without a pause, so a peak shorter than such a look,
@@ -8,8 +8,7 @@
  * folder, left out where it is not set. A sanitized program holds its sanitizer's memory as well: there
  * the numbers are not compared. */
 #include "base/base.h"
-#include "engine/baseline.h"
-#include "engine/build_plan.h"
+#include "engine/build.h"
 #include "engine/model_ref.h"
 
 #include <errno.h>
@@ -188,7 +187,7 @@ static void builds_within(const char *what, const char *dir)
     vecmill_err err;
     path_of(cache, "cache");
     if (model_ref_describe(dir, cache, kern, KERN_FP32, &ref, &err) != VECMILL_OK ||
-        engine_build_bytes(ref.dir, &planned, &err) != VECMILL_OK)
+        build_bytes(ref.dir, &planned, &err) != VECMILL_OK)
         fail_msg("%s", err.message);
     watch(&ref, &w);
     assert_int_equal(model_ref_open(&ref, &pack, &err), VECMILL_OK);
