@@ -10,7 +10,7 @@ src/LAYERS says which room may open which door. A room is a folder of src/; its 
    tests/<room>/, a fuzz target's `/* needs: dep_<room> */`, bench/bench_<room>*.c.
  - A file of python/ includes vecmill.h, what lies beside it, and system headers: no room.
  - Every header compiles alone; include/ also as C99 and C++11.
- - A file name occurs once (meson.build and corpora apart), so that a name in a message is a place.
+ - A file name occurs once (meson.build, README.md and corpora apart), so that a name in a message is a place.
 Prints each fault with its place, then a count; exits 1 if there was one."""
 
 import argparse
@@ -152,7 +152,7 @@ def main():
         for path in sorted((root / top).rglob('*')):
             if not path.is_file() or path.suffix == '.pyc' or 'corpus' in path.parts:
                 continue
-            if path.name not in ('meson.build', '__init__.py'):
+            if path.name not in ('meson.build', 'README.md', '__init__.py'):
                 names.setdefault(path.name, []).append(str(path.relative_to(root)))
             if path.suffix in SOURCE:
                 files.append(path)

@@ -1,9 +1,16 @@
-/* api: the small words of vecmill.h: version, statuses, defaults; and how its structs grow. */
+/* api: what belongs to vecmill.h as a whole: its words and defaults, how its structs grow, the stack that a
+ * call runs on, and the machine's facts. */
 #include "engine/api.h"
 
-#include <assert.h>
+#include "host/host.h"
+#include "kern/kern.h"
+
+#include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *vecmill_version(void)
 {
@@ -119,7 +126,7 @@ vecmill_status api_take_pool_options(const vecmill_pool_options *given, vecmill_
 
 /* ---- what this version does not compute ---- */
 
-static vecmill_status refuse(const char *what, vecmill_err *err)
+static vecmill_status refuse_uncomputed(const char *what, vecmill_err *err)
 {
     return err_set(err, VECMILL_E_UNSUPPORTED, "%s, which vecmill %s does not compute", what,
                    VECMILL_VERSION);
@@ -133,15 +140,15 @@ vecmill_status api_check_options(const vecmill_options *o, vecmill_err *err)
     if ((unsigned)o->dtype > VECMILL_DTYPE_INT32)
         return err_set(err, VECMILL_E_USAGE, "dtype is %u, over VECMILL_DTYPE_INT32, %u",
                        (unsigned)o->dtype, (unsigned)VECMILL_DTYPE_INT32);
-    if (o->role != VECMILL_ROLE_DEFAULT) return refuse("a role is asked for", err);
-    if (o->prompt) return refuse("a prompt is given", err);
-    if (o->prompt_name) return refuse("a prompt's name is given", err);
-    if (o->task) return refuse("a task is asked for", err);
+    if (o->role != VECMILL_ROLE_DEFAULT) return refuse_uncomputed("a role is asked for", err);
+    if (o->prompt) return refuse_uncomputed("a prompt is given", err);
+    if (o->prompt_name) return refuse_uncomputed("a prompt's name is given", err);
+    if (o->task) return refuse_uncomputed("a task is asked for", err);
     if (o->kinds & ~(1u << VECMILL_KIND_DENSE))
-        return refuse("a kind of result other than dense is asked for", err);
+        return refuse_uncomputed("a kind of result other than dense is asked for", err);
     if (o->dtype != VECMILL_DTYPE_FLOAT32)
-        return refuse("a dtype other than float32 is asked for", err);
-    if (o->ranges) return refuse("ranges of components are given", err);
+        return refuse_uncomputed("a dtype other than float32 is asked for", err);
+    if (o->ranges) return refuse_uncomputed("ranges of components are given", err);
     return VECMILL_OK;
 }
 
@@ -154,7 +161,121 @@ vecmill_status api_check_doc(const vecmill_doc *doc, vecmill_err *err)
     if ((unsigned)doc->role > VECMILL_ROLE_QUERY)
         return err_set(err, VECMILL_E_USAGE, "a document's role is %u, over VECMILL_ROLE_QUERY, %u",
                        (unsigned)doc->role, (unsigned)VECMILL_ROLE_QUERY);
-    if (doc->kind == VECMILL_DOC_PAIR) return refuse("a document is a pair of texts", err);
-    if (doc->kind == VECMILL_DOC_IDS) return refuse("a document is given as token ids", err);
-    return refuse("a document has a role of its own", err);
+    if (doc->kind == VECMILL_DOC_PAIR)
+        return refuse_uncomputed("a document is a pair of texts", err);
+    if (doc->kind == VECMILL_DOC_IDS)
+        return refuse_uncomputed("a document is given as token ids", err);
+    return refuse_uncomputed("a document has a role of its own", err);
+}
+
+/* ---- a stack that is large enough ---- */
+
+struct api_job {
+    vecmill_status (*call)(void *context, vecmill_err *err);
+    void *context;
+    vecmill_err *err;
+    vecmill_status status;
+};
+
+static void *run_job(void *context)
+{
+    struct api_job *job = context;
+    job->status = job->call(job->context, job->err);
+    return NULL;
+}
+
+/* The main thread's grows, and a program is started with what it needs. */
+static bool is_small(void)
+{
+    pthread_attr_t attr;
+    size_t bytes = SIZE_MAX;
+    if (gettid() == getpid() || pthread_getattr_np(pthread_self(), &attr) != 0) return false;
+    (void)pthread_attr_getstacksize(&attr, &bytes);
+    pthread_attr_destroy(&attr);
+    return bytes < API_STACK_BYTES;
+}
+
+int api_thread_start(pthread_t *thread, void *(*body)(void *context), void *context)
+{
+    pthread_attr_t attr;
+    sigset_t all, before;
+    int e = pthread_attr_init(&attr);
+    if (e) return e;
+    (void)pthread_attr_setstacksize(&attr, API_STACK_BYTES);
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    e = pthread_create(thread, &attr, body, context);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return e;
+}
+
+vecmill_status api_call(vecmill_status (*call)(void *context, vecmill_err *err), void *context,
+                        vecmill_err *err)
+{
+    struct api_job job = {.call = call, .context = context, .err = err};
+    pthread_t thread;
+    if (!is_small() || api_thread_start(&thread, run_job, &job) != 0) return call(context, err);
+    (void)pthread_join(thread, NULL);
+    return job.status;
+}
+
+/* ---- the machine ---- */
+
+/* The level a session would get; "" when $VECMILL_ISA names none that this machine has. */
+static const char *level_in_use(void)
+{
+    const enum kern_level best = kern_machine_level();
+    const char *cap = getenv("VECMILL_ISA");
+    if (!cap || !*cap) return kern_level_name(best);
+    for (int level = 0; level <= (int)best; level++) {
+        if (strcmp(cap, kern_level_name((enum kern_level)level)) == 0) {
+            return kern_level_name((enum kern_level)level);
+        }
+    }
+    return "";
+}
+
+static vecmill_status describe_machine(void *context, vecmill_err *err)
+{
+    vecmill_machine *machine = context;
+    struct host_facts h;
+    struct host_limit limit;
+    struct host_memory memory;
+    const char *root = host_root();
+    VM_TRY(host_describe(root, &h, err));
+    host_limit(&h, 0, &limit);
+    host_memory_find(root, &memory);
+    vecmill_machine m = {
+        .cpus_online = h.cpus_online,
+        .cpus_allowed = h.cpus_allowed,
+        .cpus_quota = h.cpus_quota,
+        .memory_total = h.memory_total,
+        .memory_available = h.memory_available,
+        .memory_limit = h.memory_limit,
+        .cgroup_version = h.cgroup_version,
+        .oom_group = h.oom_group,
+        .psi = h.psi,
+        .huge_pages_always = h.transparent_huge_pages,
+        .cpus = host_cpus(&h),
+        .groups_left_out = memory.n_left_out,
+        .data_limit = h.data_limit,
+        .address_limit = h.address_limit,
+        .limit = limit.bytes,
+        .memory_room = UINT64_MAX,
+        .memory_pressure = -1,
+    };
+    (void)host_memory_room(&memory, &m.memory_room); /* unknown ones leave what is there */
+    (void)host_memory_pressure(&memory, &m.memory_pressure);
+    snprintf(m.memory_limit_source, sizeof(m.memory_limit_source), "%s", h.memory_limit_source);
+    snprintf(m.limit_source, sizeof(m.limit_source), "%s", limit.source);
+    snprintf(m.isa_best, sizeof(m.isa_best), "%s", kern_level_name(kern_machine_level()));
+    snprintf(m.isa, sizeof(m.isa), "%s", level_in_use());
+    api_give(machine, &m, sizeof m);
+    return VECMILL_OK;
+}
+
+vecmill_status vecmill_machine_describe(vecmill_machine *machine, vecmill_err *err)
+{
+    return api_call(describe_machine, machine, err);
 }

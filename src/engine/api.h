@@ -1,7 +1,10 @@
-/* api: vecmill.h's structs across versions of the library. The rule is in vecmill.h, "Growth"; here it is
- * code, once for all structs. Private to engine. */
+/* api: what belongs to vecmill.h as a whole. Its structs across versions of the library: the rule is in
+ * vecmill.h, "Growth"; here it is code, once for all structs. And the stack that a call runs on. Private to
+ * engine. */
 #ifndef ENGINE_API_H
 #define ENGINE_API_H
+
+#include <pthread.h>
 
 #include "base/base.h"
 #include "vecmill.h"
@@ -28,5 +31,22 @@ vecmill_status api_check_options(const vecmill_options *options, vecmill_err *er
 
 /* The same for a document. */
 vecmill_status api_check_doc(const vecmill_doc *doc, vecmill_err *err);
+
+/* ---- a stack that is large enough ----
+ *
+ * A host may call from a thread with a stack of a few pages. Opening and planning handle paths of 4 KiB
+ * each, several at a time, so where the caller's stack is small they run on one of their own. What is
+ * called while documents are computed needs less than 16 KiB. */
+
+/* Of the threads that are started here: api_call's and a pool's. */
+#define API_STACK_BYTES ((size_t)256 << 10)
+
+/* A thread with such a stack and all signals blocked: they are the host's affair. 0 or an errno. */
+int api_thread_start(pthread_t *thread, void *(*body)(void *context), void *context);
+
+/* call(context, err), by this thread or, where its stack is smaller than API_STACK_BYTES, by one of
+ * api_thread_start's that lives as long as the call. Where no thread can be started, by this one. */
+vecmill_status api_call(vecmill_status (*call)(void *context, vecmill_err *err), void *context,
+                        vecmill_err *err);
 
 #endif

@@ -1,12 +1,13 @@
-/* build: how a pack is made. The process that wants one starts vecmill-worker, which compiles the model's
- * folder and has the baseline of a worker measured by another vecmill-worker; the memory of both ends with them.
+/* build: how a pack is made. The process that wants one starts vecmill-worker, which compiles the
+ * model's folder and has the baseline of a worker measured by another vecmill-worker; the memory of
+ * both ends with them.
  *
- * Promises: base/child.h's of each child; a child's bytes are judged as hostile: the answer comes through
- * the pipe, the wait status only names a death. A builder who comes second uses the first one's pack. One
- * thing is done after the other, so that the memory of it all is what build_bytes says. */
+ * Promises: base/child.h's of each child; a child's bytes are judged as hostile: the answer comes
+ * through the pipe, the wait status only names a death. A builder who comes second uses the first
+ * one's pack. One thing is done after the other, so that the memory of it all is what build_bytes
+ * says. */
 #include "engine/build.h"
 
-#include "engine/proof.h"
 #include "engine/resolve.h"
 #include "engine/worker_args.h"
 #include "host/host.h"
@@ -203,7 +204,7 @@ static vecmill_status check_unchanged(const struct model_ref *ref, const struct 
                                       enum kern_precision precision, const char *before,
                                       vecmill_err *err)
 {
-    char key[PACK_KEY_BYTES], stamp[SEEN_DIGITS + 1];
+    char key[PACK_KEY_BYTES], stamp[MODEL_REF_DIGITS + 1];
     VM_TRY(model_ref_key(ref->dir, kern, precision, key, err));
     VM_TRY(model_ref_stamp(ref->dir, stamp, err));
     if (strcmp(key, ref->key) == 0 && strcmp(stamp, before) == 0) return VECMILL_OK;
@@ -244,7 +245,7 @@ vecmill_status build_run(const struct model_ref *ref, const char *isa, vecmill_p
     const enum kern_precision precision = resolve_precision(asked);
     const struct kern *kern;
     struct pack_writer w;
-    char stamp[SEEN_DIGITS + 1];
+    char stamp[MODEL_REF_DIGITS + 1];
     mem_map_large();
     jsonx_claim(SIZE_MAX);
     VM_TRY(kern_select(isa, &kern, err));

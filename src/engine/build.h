@@ -22,9 +22,9 @@ vecmill_status build_ask(const struct model_ref *ref, const char *worker, const 
 vecmill_status build_run(const struct model_ref *ref, const char *isa, vecmill_precision precision,
                          unsigned wait_ms, vecmill_err *err);
 
-/* Anonymous bytes that build_run for this folder, with the child that measures the baseline, holds at one
- * time at most. Reads config.json, sizes of files, and eight bytes of the weights. E_MODEL as for text_compile
- * and model_compile. */
+/* Anonymous bytes that build_run for this folder, with the child that measures the baseline, holds
+ * at one time at most. Reads config.json, sizes of files, and eight bytes of the weights. E_MODEL
+ * as for text_compile and model_compile. */
 vecmill_status build_bytes(const char *dir, size_t *bytes, vecmill_err *err);
 
 /* ---- the baseline: the program with its libraries as loaded ---- */

@@ -1,5 +1,5 @@
-/* dedup: see dedup.h. Documents with one result are a list, from the work on; when one is taken, the slot
- * with the result goes to the next. */
+/* Documents with one result are a list that begins with the work; when one is taken, the slot with the
+ * result goes to the next. */
 #include "engine/dedup.h"
 
 #include <assert.h>
@@ -60,7 +60,7 @@ static uint64_t document_at(const struct dedup *t, uint32_t place)
 
 /* ---- adding ---- */
 
-static struct dedup_document *add(struct dedup *t)
+static struct dedup_document *add_document(struct dedup *t)
 {
     assert(!dedup_is_full(t));
     struct dedup_document *document = at(t, t->added);
@@ -68,9 +68,9 @@ static struct dedup_document *add(struct dedup *t)
     return document;
 }
 
-/* One result more is kept while each document behind `last` is taken, up to the one that is being added;
+/* One result more is kept while each document after `last` is taken, up to the one that is being added;
  * false, and nothing was changed: there would be too many. */
-static bool reserve(struct dedup *t, uint64_t last)
+static bool reserve_slot(struct dedup *t, uint64_t last)
 {
     const uint32_t to = (uint32_t)(t->added % t->capacity);
     const uint32_t from = (uint32_t)((last + 1) % t->capacity);
@@ -96,8 +96,8 @@ bool dedup_add_copy(struct dedup *t, uint64_t hash, dedup_same_fn *same, const v
         if (ways[i].at == 0 || ways[i].mark != mark_of(hash)) continue;
         struct dedup_document *work = &t->documents[ways[i].at - 1];
         if (work->hash != hash) continue;
-        if (!same(context, work->work) || !reserve(t, work->last)) continue;
-        (void)add(t);
+        if (!same(context, work->work) || !reserve_slot(t, work->last)) continue;
+        (void)add_document(t);
         at(t, work->last)->next = t->added;
         work->last = t->added++;
         return true;
@@ -122,7 +122,7 @@ static struct dedup_entry *choose_way(const struct dedup *t, struct dedup_entry 
 
 void dedup_add_work(struct dedup *t, uint64_t hash)
 {
-    struct dedup_document *document = add(t);
+    struct dedup_document *document = add_document(t);
     struct dedup_entry *way = choose_way(t, bucket_of(t, hash));
     document->hash = hash;
     document->work = t->works_added;
@@ -145,7 +145,7 @@ enum dedup_head dedup_head(const struct dedup *t, const void **slot)
 }
 
 /* From now on it is not found; another may have its way already. */
-static void forget(struct dedup *t, const struct dedup_document *work)
+static void forget_work(struct dedup *t, const struct dedup_document *work)
 {
     struct dedup_entry *ways = bucket_of(t, work->hash);
     const uint32_t place = (uint32_t)(work - t->documents) + 1;
@@ -158,10 +158,10 @@ void *dedup_take(struct dedup *t)
     assert(t->taken < t->added);
     const struct dedup_document *document = at(t, t->taken);
     const bool is_work = document->work != DEDUP_NO_WORK, has_next = document->next != 0;
-    if (is_work) forget(t, document);
+    if (is_work) forget_work(t, document);
     uint32_t slot = document->slot;
     if (is_work && has_next) {
-        assert(t->n_free > 0); /* reserve() saw to it */
+        assert(t->n_free > 0); /* reserve_slot() saw to it */
         slot = t->free[--t->n_free];
     }
     if (has_next) at(t, document->next)->slot = slot;

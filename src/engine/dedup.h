@@ -19,10 +19,11 @@
 
 #include "base/base.h"
 
-/* Works of a bucket of the table: its cache line. When there is one more, the oldest is found no longer. */
+/* Works in one hash bucket, which is a cache line. A ninth takes the place of the oldest, which is no longer
+ * found. */
 #define DEDUP_ENTRIES 8u
 
-/* A copy is at most so many documents behind the one before it with these bytes, since all between them are
+/* A copy is at most this many documents after the one before it with these bytes, since all between them are
  * walked over to see how many results are kept there: 1 us. More than a pool of 60 workers holds. */
 #define DEDUP_REACH 16384u
 
@@ -40,7 +41,7 @@ struct dedup_document {
     uint64_t last; /* of a work: the newest document that has its result, itself included */
     uint64_t next; /* the next document with the same result; 0: none */
     uint64_t work; /* its number; DEDUP_NO_WORK: a copy */
-    uint32_t slot; /* of a copy whose predecessor was taken: where its result lies */
+    uint32_t slot; /* of a copy whose predecessor was taken: its result */
 };
 
 struct dedup {
@@ -79,7 +80,7 @@ void dedup_add_work(struct dedup *t, uint64_t hash);
 enum dedup_head {
     DEDUP_NONE, /* the window is empty */
     DEDUP_WORK, /* the oldest document is work number t->works_taken */
-    DEDUP_COPY, /* its result lies in a slot */
+    DEDUP_COPY, /* its result is in a slot */
 };
 
 /* Looks at the oldest document. *slot: of a copy, borrowed until the next dedup_take but one. */

@@ -7,18 +7,9 @@
 #ifndef ENGINE_H
 #define ENGINE_H
 
-#include "base/base.h"
-#include "vecmill.h"
+#include "engine/model_ref.h"
 
 #define ENGINE_TEXT_SECTION "text"
-
-/* What a pack is made of and where it lies. */
-struct model_ref {
-    char dir[IO_PATH_MAX];  /* the model's folder, resolved */
-    char path[IO_PATH_MAX]; /* of the pack */
-    char key[PACK_KEY_BYTES];
-    char identity[33]; /* "", or what resolve.c's must be (vecmill_facts): a worker's */
-};
 
 /* A session on exactly this pack, which must be there with this key: what a worker opens. Options as for
  * vecmill_session_open; model_dir only names the model in messages. E_MODEL: it was changed. */

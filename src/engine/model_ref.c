@@ -1,10 +1,10 @@
-/* model_ref: which pack belongs to a folder, and which program builds it.
+/* model_ref: which pack belongs to a model's folder, whether it is there, whose it is, what was seen of it
+ * before, and whether it still holds what was written into it.
  *
  * The key holds what the pack's bits depend on: contents of the files read, level, precision and the layout
  * of its weights, this program's version, and the packs' format. A pack with another key is built anew. */
 #include "engine/model_ref.h"
 
-#include "engine/seen.h"
 #include "model/model.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 /* Of the sections taken together: changes with any of their layouts, within a version too. */
 #define FORMAT 6
@@ -21,6 +22,13 @@
 /* Sections up to this size are read and checked at each start, in well under a millisecond: the
  * tokenizer's and the configuration's, not the weights'. */
 #define VERIFY_BYTES ((size_t)4 << 20)
+
+struct seen {
+    char stamp[MODEL_REF_DIGITS + 1];  /* model_stamp of the model's files; "": nothing is known */
+    char digest[MODEL_REF_DIGITS + 1]; /* model_digest of them then */
+    /* seen_stamp of the pack when its checksums were compared; "": never. */
+    char proven[MODEL_REF_DIGITS + 1];
+};
 
 /* What text reads; model adds its own. */
 static const char *const text_files[] = {"tokenizer.json", "vocab.txt", "tokenizer_config.json"};
@@ -58,15 +66,96 @@ vecmill_status model_ref_key(const char *dir, const struct kern *kern,
                              enum kern_precision precision, char key[PACK_KEY_BYTES],
                              vecmill_err *err)
 {
-    char digest[SEEN_DIGITS + 1];
+    char digest[MODEL_REF_DIGITS + 1];
     VM_TRY(model_digest(dir, text_files, N_TEXT_FILES, digest, err));
     write_key(digest, kern, precision, key);
     return VECMILL_OK;
 }
 
-vecmill_status model_ref_stamp(const char *dir, char stamp[SEEN_DIGITS + 1], vecmill_err *err)
+vecmill_status model_ref_stamp(const char *dir, char stamp[MODEL_REF_DIGITS + 1], vecmill_err *err)
 {
     return model_stamp(dir, text_files, N_TEXT_FILES, stamp, err);
+}
+
+/* ---- what was seen of a pack: PACK.seen, a file of one size, written by one call, with a checksum at its
+ * end, so that a torn one is none ---- */
+
+#define SEEN_ENDING ".seen"
+#define SEEN_TITLE  "vecmill seen 1\n"
+
+/* The title, three lines of digits and one of a checksum. */
+#define BODY_BYTES (sizeof SEEN_TITLE - 1 + 3 * (MODEL_REF_DIGITS + 1))
+#define FILE_BYTES (BODY_BYTES + 16 + 1)
+
+static void seen_stamp(const struct stat *file, char stamp[MODEL_REF_DIGITS + 1])
+{
+    const struct io_stamp what = io_stamp(file);
+    const XXH128_hash_t hash = XXH3_128bits(&what, sizeof what);
+    snprintf(stamp, MODEL_REF_DIGITS + 1, "%016llx%016llx", (unsigned long long)hash.high64,
+             (unsigned long long)hash.low64);
+}
+
+static bool seen_path(const char *pack, char *path)
+{
+    return snprintf(path, IO_PATH_MAX, "%s" SEEN_ENDING, pack) < IO_PATH_MAX;
+}
+
+/* Nothing is 32 dashes. */
+static void put_line(const char *digits, char *text)
+{
+    memset(text, '-', MODEL_REF_DIGITS);
+    memcpy(text, digits, strnlen(digits, MODEL_REF_DIGITS));
+    text[MODEL_REF_DIGITS] = '\n';
+}
+
+static void get_line(const char *text, char *digits)
+{
+    memcpy(digits, text, MODEL_REF_DIGITS);
+    digits[text[0] == '-' ? 0 : MODEL_REF_DIGITS] = '\0';
+}
+
+static void put_sum(const char *body, char sum[16 + 2])
+{
+    snprintf(sum, 16 + 2, "%016llx\n", (unsigned long long)XXH3_64bits(body, BODY_BYTES));
+}
+
+static void seen_read(const char *pack,
+                      bool (*trusted)(const void *context, const struct stat *file),
+                      const void *context, struct seen *seen)
+{
+    char path[IO_PATH_MAX], text[FILE_BYTES], sum[16 + 2];
+    struct stat file;
+    size_t got = 0;
+    memset(seen, 0, sizeof *seen);
+    if (!seen_path(pack, path)) return;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return;
+    bool ok = fstat(fd, &file) == 0 && file.st_size == (off_t)FILE_BYTES && trusted(context, &file);
+    ok = ok && io_read(fd, text, sizeof text, &got, path, VECMILL_E_IO, NULL) == VECMILL_OK;
+    close(fd);
+    if (!ok || got != sizeof text || memcmp(text, SEEN_TITLE, sizeof SEEN_TITLE - 1) != 0) return;
+    put_sum(text, sum);
+    if (memcmp(sum, text + BODY_BYTES, 16 + 1) != 0) return;
+    const char *line = text + sizeof SEEN_TITLE - 1;
+    get_line(line, seen->stamp);
+    get_line(line + MODEL_REF_DIGITS + 1, seen->digest);
+    get_line(line + 2 * (MODEL_REF_DIGITS + 1), seen->proven);
+}
+
+static void seen_write(const char *pack, const struct seen *seen)
+{
+    char path[IO_PATH_MAX], text[FILE_BYTES + 1];
+    if (!seen_path(pack, path)) return;
+    memcpy(text, SEEN_TITLE, sizeof SEEN_TITLE - 1);
+    char *line = text + sizeof SEEN_TITLE - 1;
+    put_line(seen->stamp, line);
+    put_line(seen->digest, line + MODEL_REF_DIGITS + 1);
+    put_line(seen->proven, line + 2 * (MODEL_REF_DIGITS + 1));
+    put_sum(text, text + BODY_BYTES);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+    if (fd < 0) return;
+    (void)io_write(fd, text, FILE_BYTES, path, VECMILL_E_IO, NULL);
+    close(fd);
 }
 
 /* ---- whose pack it is ---- */
@@ -140,7 +229,7 @@ static vecmill_status take_key(struct model_ref *s, const struct kern *kern,
                                enum kern_precision precision, vecmill_err *err)
 {
     struct seen seen;
-    char stamp[SEEN_DIGITS + 1];
+    char stamp[MODEL_REF_DIGITS + 1];
     VM_TRY(model_ref_stamp(s->dir, stamp, err));
     seen_read(s->path, is_trusted, s, &seen);
     if (strcmp(seen.stamp, stamp) != 0) {
@@ -168,11 +257,6 @@ vecmill_status model_ref_describe(const char *model_dir, const char *cache_or_nu
              kern_precision_name(precision));
     VM_TRY(io_join(packs, file, ref->path, err));
     return take_key(ref, kern, precision, err);
-}
-
-void model_ref_seen(const struct model_ref *ref, struct seen *seen)
-{
-    seen_read(ref->path, is_trusted, ref, seen);
 }
 
 /* ---- where it cannot be kept ---- */
@@ -268,4 +352,117 @@ vecmill_status worker_find(const char *given, char path[IO_PATH_MAX], vecmill_er
     if (access(given, X_OK) != 0)
         return err_sys(err, VECMILL_E_USAGE, errno, "worker program %s", given);
     return take_path(given, path, err);
+}
+
+/* ---- whether it holds what was written ---- */
+
+static void read_seen(const struct model_ref *ref, struct seen *seen)
+{
+    seen_read(ref->path, is_trusted, ref, seen);
+}
+
+#define BUFFER_BYTES ((size_t)128 << 10)
+
+size_t proof_bytes(void)
+{
+    return BUFFER_BYTES;
+}
+
+static vecmill_status read_table(struct proof *p, vecmill_err *err)
+{
+    struct pack *pack;
+    void *memory = NULL;
+    size_t got = 0;
+    VM_TRY(io_read_at(p->fd, p->buffer, PACK_ALIGN, 0, &got, p->ref->path, VECMILL_E_MODEL, err));
+    VM_TRY(mem_new(sizeof *pack, "a pack's table", &memory, err));
+    pack = memory;
+    vecmill_status status =
+        pack_check(p->buffer, got < PACK_ALIGN ? got : (size_t)p->file.st_size, pack, err);
+    if (status == VECMILL_OK && strcmp(pack->key, p->ref->key) != 0)
+        status = err_set(err, VECMILL_E_MODEL, "%s: is of other files", p->ref->path);
+    memcpy(p->sections, pack->sections, sizeof p->sections);
+    p->n_sections = pack->n_sections;
+    mem_free(memory);
+    return status;
+}
+
+vecmill_status proof_open(struct proof *proof, const struct model_ref *ref, vecmill_err *err)
+{
+    struct seen seen;
+    char stamp[MODEL_REF_DIGITS + 1];
+    struct proof p = {.ref = ref};
+    p.fd = open(ref->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (p.fd < 0) return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", ref->path);
+    vecmill_status status = mem_map(BUFFER_BYTES, "checking the pack", &p.buffer, err);
+    if (status == VECMILL_OK && fstat(p.fd, &p.file) != 0)
+        status = err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be looked at", ref->path);
+    if (status == VECMILL_OK && !(p.hash = XXH3_createState()))
+        status = err_set(err, VECMILL_E_MEMORY, "no memory for a checksum's state");
+    if (status == VECMILL_OK) status = mem_commit(p.buffer, BUFFER_BYTES, "checking the pack", err);
+    if (status == VECMILL_OK) status = read_table(&p, err);
+    if (status != VECMILL_OK) {
+        proof_close(&p);
+        return status;
+    }
+    read_seen(ref, &seen);
+    seen_stamp(&p.file, stamp);
+    p.is_made = strcmp(seen.proven, stamp) == 0;
+    *proof = p;
+    return VECMILL_OK;
+}
+
+void proof_close(struct proof *p)
+{
+    if (p->fd >= 0) close(p->fd);
+    if (p->hash) XXH3_freeState(p->hash);
+    mem_unmap(p->buffer, BUFFER_BYTES);
+    *p = (struct proof){.fd = -1};
+}
+
+bool proof_holds(const struct proof *p)
+{
+    struct stat now;
+    char then[MODEL_REF_DIGITS + 1], stamp[MODEL_REF_DIGITS + 1];
+    if (!p->is_made || fstat(p->fd, &now) != 0) return false;
+    seen_stamp(&p->file, then);
+    seen_stamp(&now, stamp);
+    return strcmp(then, stamp) == 0;
+}
+
+static vecmill_status check_section(struct proof *p, const struct pack_section *s, vecmill_err *err)
+{
+    XXH3_64bits_reset(p->hash);
+    for (uint64_t done = 0; done < s->bytes;) {
+        size_t got = 0;
+        VM_TRY(io_read_at(p->fd, p->buffer, (size_t)num_min(BUFFER_BYTES, s->bytes - done),
+                          s->offset + done, &got, p->ref->path, VECMILL_E_MODEL, err));
+        if (got == 0)
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: ends inside section %s, after %llu of its %llu bytes", p->ref->path,
+                           s->name, (unsigned long long)done, (unsigned long long)s->bytes);
+        XXH3_64bits_update(p->hash, p->buffer, got);
+        done += got;
+    }
+    const uint64_t hash = XXH3_64bits_digest(p->hash);
+    if (hash == s->hash) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL,
+                   "the checksum of section %s is %016llx, it was written as %016llx: %s", s->name,
+                   (unsigned long long)hash, (unsigned long long)s->hash, p->ref->path);
+}
+
+vecmill_status proof_make(struct proof *p, vecmill_err *err)
+{
+    struct seen seen;
+    struct stat before;
+    p->is_made = false;
+    if (fstat(p->fd, &before) != 0)
+        return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be looked at", p->ref->path);
+    for (uint32_t i = 0; i < p->n_sections; i++)
+        VM_TRY(check_section(p, &p->sections[i], err));
+    p->is_made = true;
+    p->file = before;
+    read_seen(p->ref, &seen);
+    seen_stamp(&before, seen.proven);
+    if (!model_ref_in_memory(p->ref)) seen_write(p->ref->path, &seen);
+    return VECMILL_OK;
 }

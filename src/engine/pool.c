@@ -8,11 +8,8 @@
 #include "crew/crew.h"
 #include "engine/api.h"
 #include "engine/dedup.h"
-#include "engine/measure.h"
 #include "engine/plan.h"
 #include "engine/pressure.h"
-#include "engine/proof.h"
-#include "engine/roomy.h"
 #include "engine/split.h"
 #include "engine/worker_args.h"
 #include "host/host.h"
@@ -68,7 +65,7 @@ struct vecmill_pool {
 
 /* ---- the pool's thread ---- */
 
-static void *run(void *context)
+static void *run_crew(void *context)
 {
     vecmill_pool *pool = context;
     bool ending = false;
@@ -102,7 +99,7 @@ static bool oom_kills(void *context, uint64_t *kills)
     return host_oom_kills(&pool->oom, kills);
 }
 
-/* Asked before each start. What is started then may be smaller: its number stands in the arguments. */
+/* Asked before each start. What is started then may be smaller: its number is in the arguments. */
 static bool may_start(void *context, uint32_t n_alive)
 {
     vecmill_pool *pool = context;
@@ -160,9 +157,9 @@ static void init_pressure(vecmill_pool *pool, const struct plan_facts *facts)
 }
 
 /* Whether such a pool fits. */
-static vecmill_status gather(const vecmill_options *options, const vecmill_pool *pool,
-                             const struct model_ref *built, struct plan_facts *facts,
-                             vecmill_plan *plan, vecmill_err *err)
+static vecmill_status gather_plan(const vecmill_options *options, const vecmill_pool *pool,
+                                  const struct model_ref *built, struct plan_facts *facts,
+                                  vecmill_plan *plan, vecmill_err *err)
 {
     VM_TRY(plan_gather(options, &pool->options, built, facts, err));
     plan_choose(facts, plan);
@@ -170,7 +167,7 @@ static vecmill_status gather(const vecmill_options *options, const vecmill_pool 
 }
 
 /* The pool is of these facts. */
-static void settle(vecmill_pool *pool, const struct plan_facts *facts)
+static void settle_pool(vecmill_pool *pool, const struct plan_facts *facts)
 {
     pool->resolved = facts->resolved;
     resolved_batch(&pool->resolved, pool->plan.batch_tokens);
@@ -180,8 +177,8 @@ static void settle(vecmill_pool *pool, const struct plan_facts *facts)
 
 /* Builds the pack where it can be kept, else in memory, if it fits there. facts->resolved.ref is
  * its place then. */
-static vecmill_status build(const vecmill_options *options, vecmill_pool *pool,
-                            struct plan_facts *facts, vecmill_err *err)
+static vecmill_status build_and_plan(const vecmill_options *options, vecmill_pool *pool,
+                                     struct plan_facts *facts, vecmill_err *err)
 {
     vecmill_err why;
     const vecmill_status status = resolve_build(options, &facts->resolved, &why);
@@ -190,7 +187,7 @@ static vecmill_status build(const vecmill_options *options, vecmill_pool *pool,
     VM_TRY(resolve_to_memory(&facts->resolved, &why, &pool->pack_memory, err));
     memcpy(pool->resolved.warning, facts->resolved.warning, sizeof pool->resolved.warning);
     pool->resolved.ref = facts->resolved.ref;
-    VM_TRY(gather(options, pool, &pool->resolved.ref, facts, &pool->plan, err));
+    VM_TRY(gather_plan(options, pool, &pool->resolved.ref, facts, &pool->plan, err));
     return resolve_build(options, &facts->resolved, err);
 }
 
@@ -199,15 +196,15 @@ static vecmill_status rebuild(const vecmill_options *options, vecmill_pool *pool
                               struct plan_facts *facts, vecmill_err *err)
 {
     memcpy(pool->resolved.warning, facts->resolved.warning, sizeof pool->resolved.warning);
-    VM_TRY(build(options, pool, facts, err));
+    VM_TRY(build_and_plan(options, pool, facts, err));
     pool->resolved.ref = facts->resolved.ref;
-    VM_TRY(gather(options, pool, &pool->resolved.ref, facts, &pool->plan, err));
+    VM_TRY(gather_plan(options, pool, &pool->resolved.ref, facts, &pool->plan, err));
     if (facts->builds)
         return err_set(err, VECMILL_E_MODEL,
                        "%s: is missing or of other files right after it was built",
                        facts->resolved.ref.path);
     memcpy(facts->resolved.warning, pool->resolved.warning, sizeof pool->resolved.warning);
-    settle(pool, facts);
+    settle_pool(pool, facts);
     return VECMILL_OK;
 }
 
@@ -216,9 +213,9 @@ static vecmill_status rebuild(const vecmill_options *options, vecmill_pool *pool
 static vecmill_status find_model(const vecmill_options *options, vecmill_pool *pool,
                                  struct plan_facts *facts, vecmill_err *err)
 {
-    VM_TRY(gather(options, pool, NULL, facts, &pool->plan, err));
+    VM_TRY(gather_plan(options, pool, NULL, facts, &pool->plan, err));
     if (facts->builds) return rebuild(options, pool, facts, err);
-    settle(pool, facts);
+    settle_pool(pool, facts);
     return VECMILL_OK;
 }
 
@@ -265,7 +262,7 @@ static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
     plan_crew(&pool->resolved, workers, pool->max_document, &options);
     options.program = pool->worker;
     options.argv = pool->argv.words;
-    /* Who asks for a number gets it at once; else one, and the others when there is work. */
+    /* A number that was asked for is started at once; else one, and the others when there is work. */
     options.start_workers = pool->options.workers ? workers : 1;
     options.oom_kills = oom_kills;
     options.oom_patience_ns = OOM_PATIENCE_NS;
@@ -279,7 +276,7 @@ static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
 
 static vecmill_status start_thread(vecmill_pool *pool, vecmill_err *err)
 {
-    const int e = roomy_start(&pool->thread, run, pool);
+    const int e = api_thread_start(&pool->thread, run_crew, pool);
     pool->has_thread = e == 0;
     return e ? err_sys(err, VECMILL_E_INTERNAL, e, "a pool's thread cannot be started")
              : VECMILL_OK;
@@ -320,7 +317,7 @@ static void end_workers(vecmill_pool *pool)
     if (pool->has_thread) {
         pthread_mutex_lock(&pool->lock);
         pool->ending = true;
-        crew_wake(pool->crew); /* under the lock: behind it, the thread may have closed the crew */
+        crew_wake(pool->crew); /* under the lock: after it, the thread may have closed the crew */
         pthread_mutex_unlock(&pool->lock);
         pthread_join(pool->thread, NULL);
     } else {
@@ -335,8 +332,8 @@ static void end_workers(vecmill_pool *pool)
 /* The pack is read while the first workers start, by the thread that waits for them: it costs a run
  * time only where it takes longer than they do. If it is damaged, another is built, with other
  * workers. */
-static vecmill_status prove(const vecmill_options *options, vecmill_pool *pool,
-                            struct plan_facts *facts, vecmill_err *err)
+static vecmill_status prove_pack(const vecmill_options *options, vecmill_pool *pool,
+                                 struct plan_facts *facts, vecmill_err *err)
 {
     vecmill_err why;
     const vecmill_status status = proof_make(&pool->proof, &why);
@@ -350,7 +347,7 @@ static vecmill_status prove(const vecmill_options *options, vecmill_pool *pool,
     return start_workers(options, pool, err);
 }
 
-struct opening {
+struct pool_opening {
     vecmill_options options;
     vecmill_pool_options pool_options;
     vecmill_pool **pool;
@@ -358,9 +355,9 @@ struct opening {
 
 static vecmill_status open_pool(void *context, vecmill_err *err)
 {
-    const vecmill_options *options = &((struct opening *)context)->options;
-    const vecmill_pool_options *pool_options = &((struct opening *)context)->pool_options;
-    vecmill_pool **out = ((struct opening *)context)->pool;
+    const vecmill_options *options = &((struct pool_opening *)context)->options;
+    const vecmill_pool_options *pool_options = &((struct pool_opening *)context)->pool_options;
+    vecmill_pool **out = ((struct pool_opening *)context)->pool;
     void *memory = NULL;
     pthread_condattr_t monotonic;
     VM_TRY(plan_check_options(pool_options, err));
@@ -383,7 +380,8 @@ static vecmill_status open_pool(void *context, vecmill_err *err)
     if (status == VECMILL_OK) status = find_model(options, pool, facts, err);
     if (status == VECMILL_OK) status = proof_open(&pool->proof, &pool->resolved.ref, err);
     if (status == VECMILL_OK) status = start_workers(options, pool, err);
-    if (status == VECMILL_OK && !pool->proof.is_made) status = prove(options, pool, facts, err);
+    if (status == VECMILL_OK && !pool->proof.is_made)
+        status = prove_pack(options, pool, facts, err);
     if (status == VECMILL_OK) status = wait_ready(pool, err);
     mem_free(facts);
     if (status == VECMILL_OK)
@@ -397,10 +395,10 @@ vecmill_status vecmill_pool_open(const vecmill_options *options,
                                  const vecmill_pool_options *pool_options, vecmill_pool **out,
                                  vecmill_err *err)
 {
-    struct opening o = {.pool = out};
+    struct pool_opening o = {.pool = out};
     VM_TRY(api_take_options(options, &o.options, err));
     VM_TRY(api_take_pool_options(pool_options, &o.pool_options, err));
-    return roomy_call(open_pool, &o, err);
+    return api_call(open_pool, &o, err);
 }
 
 void vecmill_pool_close(vecmill_pool *pool)
@@ -448,31 +446,31 @@ void vecmill_pool_planned(const vecmill_pool *pool, vecmill_plan *plan)
     api_give(plan, &pool->plan, sizeof pool->plan);
 }
 
-struct measuring {
+struct pool_measuring {
     vecmill_pool *pool;
     vecmill_plan *plan;
 };
 
-static vecmill_status measure(void *context, vecmill_err *err)
+static vecmill_status measure_pool(void *context, vecmill_err *err)
 {
-    vecmill_pool *pool = ((struct measuring *)context)->pool;
-    vecmill_plan *plan = ((struct measuring *)context)->plan;
+    vecmill_pool *pool = ((struct pool_measuring *)context)->pool;
+    vecmill_plan *plan = ((struct pool_measuring *)context)->plan;
     vecmill_plan measured = pool->plan;
     pid_t pids[VECMILL_MAX_WORKERS];
     pthread_mutex_lock(&pool->lock);
     const uint32_t n = crew_pids(pool->crew, pids, VECMILL_MAX_WORKERS);
     pthread_mutex_unlock(&pool->lock);
-    VM_TRY(measure_process(0, VECMILL_OWNER_SUPERVISOR, &measured, err));
+    VM_TRY(plan_measure(0, VECMILL_OWNER_SUPERVISOR, &measured, err));
     for (uint32_t i = 0; i < n; i++) /* one that ends just now holds nothing */
-        (void)measure_process(pids[i], VECMILL_OWNER_WORKER, &measured, NULL);
+        (void)plan_measure(pids[i], VECMILL_OWNER_WORKER, &measured, NULL);
     api_give(plan, &measured, sizeof measured);
     return VECMILL_OK;
 }
 
 vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan *plan, vecmill_err *err)
 {
-    struct measuring m = {pool, plan};
-    return roomy_call(measure, &m, err);
+    struct pool_measuring m = {pool, plan};
+    return api_call(measure_pool, &m, err);
 }
 
 void vecmill_pool_duplicates(vecmill_pool *pool, int computed)
@@ -521,18 +519,6 @@ static bool has_bytes(const void *context, uint64_t work)
     return bytes == sought->doc.bytes && (bytes == 0 || memcmp(data, sought->doc.text, bytes) == 0);
 }
 
-/* False: there is no room. Holds the lock. */
-static bool add(vecmill_pool *pool, vecmill_doc doc, uint64_t hash, uint64_t cost)
-{
-    const struct sought sought = {pool, doc};
-    struct dedup *dedup = &pool->dedup;
-    if (dedup_is_full(dedup)) return false;
-    if (!pool->computes_duplicates && dedup_add_copy(dedup, hash, has_bytes, &sought)) return true;
-    if (!crew_submit(pool->crew, doc.text, doc.bytes, cost)) return false;
-    dedup_add_work(dedup, hash);
-    return true;
-}
-
 vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *accepted,
                                    vecmill_err *err)
 {
@@ -545,9 +531,17 @@ vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *acc
     doc.bytes =
         (size_t)num_min(doc.bytes, resolved_text_bytes(&pool->resolved, pool->max_document));
     const uint64_t hash = XXH3_64bits(doc.bytes > 0 ? doc.text : "", doc.bytes);
+    const struct sought sought = {pool, doc};
     pthread_mutex_lock(&pool->lock);
     const vecmill_status status = crew_failure(pool->crew, err);
-    if (status == VECMILL_OK) *accepted = add(pool, doc, hash, cost);
+    if (status == VECMILL_OK) {
+        const bool fits = !dedup_is_full(&pool->dedup);
+        const bool is_copy = fits && !pool->computes_duplicates &&
+                             dedup_add_copy(&pool->dedup, hash, has_bytes, &sought);
+        const bool is_work = fits && !is_copy && crew_submit(pool->crew, doc.text, doc.bytes, cost);
+        if (is_work) dedup_add_work(&pool->dedup, hash);
+        *accepted = is_copy || is_work;
+    }
     if (pool->n_waiting > 0) crew_hurry(pool->crew);
     pthread_mutex_unlock(&pool->lock);
     return status;
@@ -596,7 +590,8 @@ static size_t result_bytes(const vecmill_pool *pool)
 }
 
 /* The oldest document's result: of a copy, what was kept of its work's. As crew_head. */
-static enum crew_head look(const vecmill_pool *pool, const void **result, vecmill_cause *causes)
+static enum crew_head look_at_head(const vecmill_pool *pool, const void **result,
+                                   vecmill_cause *causes)
 {
     const void *slot;
     if (dedup_head(&pool->dedup, &slot) != DEDUP_COPY) return crew_head(pool->crew, result, causes);
@@ -608,8 +603,8 @@ static enum crew_head look(const vecmill_pool *pool, const void **result, vecmil
 
 /* Ends with the oldest document, which is done or condemned; keeps its result for its copies. True: it was a
  * copy itself. */
-static bool let_go(vecmill_pool *pool, enum crew_head head, const void *result,
-                   const vecmill_cause *causes)
+static bool drop_head(vecmill_pool *pool, enum crew_head head, const void *result,
+                      const vecmill_cause *causes)
 {
     const void *slot;
     const bool is_copy = dedup_head(&pool->dedup, &slot) == DEDUP_COPY;
@@ -639,15 +634,15 @@ vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *ve
     vecmill_status status = VECMILL_OK;
     int got = 0;
     pthread_mutex_lock(&pool->lock);
-    enum crew_head head = look(pool, &bytes, causes);
+    enum crew_head head = look_at_head(pool, &bytes, causes);
     while (head == CREW_WAITING && wait_ms > 0 && wait_step(pool, at_ns))
-        head = look(pool, &bytes, causes);
+        head = look_at_head(pool, &bytes, causes);
     if (head == CREW_DONE || head == CREW_CONDEMNED) {
         if (head == CREW_DONE)
             read_result(pool, bytes, vector, &r, why);
         else
             read_condemned(pool, causes, vector, &r, why);
-        r.duplicate = let_go(pool, head, bytes, causes);
+        r.duplicate = drop_head(pool, head, bytes, causes);
         if (result) *result = r;
         got = 1;
     } else if (head != CREW_WAITING) {

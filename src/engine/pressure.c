@@ -1,11 +1,10 @@
-/* pressure: see pressure.h. */
 #include "engine/pressure.h"
 
 #include "base/base.h"
 
 #define MS 1000000u
 
-/* Before anybody is started again: a kill frees its memory within milliseconds, and who wants it takes it. */
+/* Before a worker is started again: a kill frees its memory within milliseconds, and others take it. */
 #define SETTLE_NS (100u * (uint64_t)MS)
 
 /* Before anybody is started again after a worker that did nothing, and before a step is taken back: doubling
@@ -20,7 +19,7 @@
 /* With nobody alive and no room to be seen, one is tried so often: what is seen may be wrong. */
 #define ALONE_NS (6000u * (uint64_t)MS)
 
-/* So long after a death for want of memory, starts are counted. */
+/* For this long after a death for lack of memory, starts are counted. */
 #define PRESSED_NS (10000u * (uint64_t)MS)
 #define SECOND_NS  (1000u * (uint64_t)MS)
 

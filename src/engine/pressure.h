@@ -24,7 +24,7 @@
 #define PRESSURE_STARTS      3u
 #define PRESSURE_STARTS_FULL 12u
 
-/* A worker of so many batch tokens, and what it takes. */
+/* A worker's batch tokens, and the memory that it takes. */
 struct pressure_size {
     uint32_t batch_tokens;
     uint64_t bytes;
@@ -38,7 +38,7 @@ struct pressure {
     uint32_t tokens_most;  /* of those that are started; small to whole */
     uint32_t batch_tokens; /* of the one that may be started; small to tokens_most */
     uint32_t level;        /* deaths without anything done that were not taken back */
-    uint64_t lack_ns;      /* the last death for want of memory; 0: none */
+    uint64_t lack_ns;      /* the last death for lack of memory; 0: none */
     uint64_t held_ns;      /* nobody is started before, unless there is more room than before */
     uint64_t grow_ns;      /* no step is taken back before */
     uint64_t alone_ns;     /* no first worker is tried without room before */
@@ -63,7 +63,7 @@ void pressure_init(struct pressure *p, uint32_t workers, struct pressure_size wh
  * done something. */
 void pressure_lack(struct pressure *p, uint64_t now_ns, uint32_t alive, bool worked);
 
-/* Whether a worker more may be started beside `alive`, of p->batch_tokens then: if so, it is. */
+/* Whether one more worker may be started next to `alive`, of p->batch_tokens then: if so, it is. */
 bool pressure_may_start(struct pressure *p, uint64_t now_ns, uint32_t alive,
                         const struct pressure_view *view);
 

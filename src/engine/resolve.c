@@ -1,8 +1,6 @@
-/* resolve: see resolve.h. */
 #include "engine/resolve.h"
 
 #include "engine/api.h"
-#include "engine/proof.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +9,9 @@
 
 /* Smallest pass at full speed on MiniLM-L6 (docs/SPEED.md). */
 #define BATCH_TOKENS_AUTO 480u
+
+/* Where there is no pack, the tokenizer has not been read: a BERT's tokens around a document. */
+#define BERT_SPECIALS 2u
 
 static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
 {
@@ -48,12 +49,19 @@ enum kern_precision resolve_precision(vecmill_precision precision)
     return words[precision];
 }
 
-vecmill_status resolve_begin(const vecmill_options *o, struct resolved *s, vecmill_err *err)
+/* Checks the options by themselves, and selects the level. */
+static vecmill_status begin_resolve(const vecmill_options *o, struct resolved *r, vecmill_err *err)
 {
     VM_TRY(check_options(o, err));
-    s->precision = resolve_precision(o->precision);
-    s->threads = o->threads ? o->threads : 1;
-    return kern_select(o->isa, &s->kern, err);
+    memset(r, 0, sizeof *r);
+    r->precision = resolve_precision(o->precision);
+    r->threads = o->threads ? o->threads : 1;
+    return kern_select(o->isa, &r->kern, err);
+}
+
+static vecmill_status describe_ref(const vecmill_options *o, struct resolved *r, vecmill_err *err)
+{
+    return model_ref_describe(o->model_dir, o->cache_dir, r->kern, r->precision, &r->ref, err);
 }
 
 vecmill_status resolve_build(const vecmill_options *o, const struct resolved *s, vecmill_err *err)
@@ -63,7 +71,8 @@ vecmill_status resolve_build(const vecmill_options *o, const struct resolved *s,
     return build_ask(&s->ref, worker, s->kern->name, (vecmill_precision)s->precision, err);
 }
 
-void resolved_warn(struct resolved *s, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void add_warning(struct resolved *s,
+                                                              const char *format, ...)
 {
     va_list ap;
     size_t used = strlen(s->warning);
@@ -77,7 +86,7 @@ void resolved_warn(struct resolved *s, const char *format, ...)
 void resolved_warn_of_pack(struct resolved *s, vecmill_status status, const vecmill_err *why)
 {
     if (status == VECMILL_E_MODEL)
-        resolved_warn(s, "the pack is not used but built anew: %s", why->message);
+        add_warning(s, "the pack is not used but built anew: %s", why->message);
 }
 
 vecmill_status resolve_to_memory(struct resolved *s, const vecmill_err *why, int *fd,
@@ -87,8 +96,8 @@ vecmill_status resolve_to_memory(struct resolved *s, const vecmill_err *why, int
     const vecmill_status status = model_ref_to_memory(&s->ref, fd, &second);
     if (status != VECMILL_OK)
         return err_set(err, status, "no pack can be kept (%s), %s", why->message, second.message);
-    resolved_warn(s, "the pack is built in memory, for this run alone, since it cannot be kept: %s",
-                  why->message);
+    add_warning(s, "the pack is built in memory, for this run alone, since it cannot be kept: %s",
+                why->message);
     return VECMILL_OK;
 }
 
@@ -126,33 +135,7 @@ static vecmill_status build_pack(const vecmill_options *o, struct resolved *s, s
     return status == VECMILL_OK ? status : err_set(err, status, "%s", why.message);
 }
 
-vecmill_status resolve_pack(const vecmill_options *o, struct resolved *s, struct pack *pack,
-                            vecmill_err *err)
-{
-    vecmill_err why;
-    VM_TRY(resolve_begin(o, s, err));
-    VM_TRY(model_ref_describe(o->model_dir, o->cache_dir, s->kern, s->precision, &s->ref, err));
-    const vecmill_status status = open_proven(&s->ref, pack, &why);
-    if (status == VECMILL_OK) return VECMILL_OK;
-    /* Want of memory says nothing about the pack: it is not to be built again for it. */
-    if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
-    resolved_warn_of_pack(s, status, &why);
-    return build_pack(o, s, pack, err);
-}
-
-vecmill_status resolve_known_pack(const vecmill_options *o, struct resolved *s, struct pack *pack,
-                                  vecmill_err *err)
-{
-    vecmill_err why;
-    VM_TRY(resolve_begin(o, s, err));
-    const vecmill_status status = model_ref_open(&s->ref, pack, &why);
-    if (status == VECMILL_OK) return VECMILL_OK;
-    if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
-    return err_set(err, VECMILL_E_MODEL, "the model's pack changed while it was in use: %s",
-                   why.message);
-}
-
-/* A hash of what a row's bits depend on beside its text (vecmill.h, identity). The pack's sections
+/* A hash of what a row's bits depend on besides its text (vecmill.h, identity). The pack's sections
  * carry checksums of their contents, so a copy of a model elsewhere is the same model. The measured baseline
  * is left out: no bit depends on it, and it differs from one build to the next. */
 static void identify(const struct pack *pack, struct resolved *s)
@@ -188,8 +171,8 @@ void resolved_batch(struct resolved *s, uint32_t batch_tokens)
                                       .threads = s->threads};
 }
 
-vecmill_status resolved_lengths(const vecmill_options *o, uint32_t specials, struct resolved *s,
-                                vecmill_err *err)
+static vecmill_status settle_lengths(const vecmill_options *o, uint32_t specials,
+                                     struct resolved *s, vecmill_err *err)
 {
     const uint32_t least = specials + 1;
     s->n_specials = specials;
@@ -203,9 +186,8 @@ vecmill_status resolved_lengths(const vecmill_options *o, uint32_t specials, str
     return VECMILL_OK;
 }
 
-/* A vector that is of length 1 as it comes, and whole, is not scaled once more, which could change its last
- * bits for nothing. */
-vecmill_status resolved_vector(const vecmill_options *o, struct resolved *s, vecmill_err *err)
+/* A whole vector of length 1 is not scaled once more, which could change its last bits for nothing. */
+static vecmill_status settle_vector(const vecmill_options *o, struct resolved *s, vecmill_err *err)
 {
     const struct model_config *c = &s->config;
     const uint32_t given =
@@ -227,33 +209,122 @@ void resolved_finish(const struct resolved *s, const float *row, float *vector)
     if (s->scales) s->kern->normalize(vector, s->dim);
 }
 
-vecmill_status resolve_choose(const vecmill_options *o, const struct pack *pack, struct resolved *s,
-                              struct text *text, vecmill_err *err)
+/* ---- the ways in ---- */
+
+/* Settles all that pack and options say. */
+static vecmill_status settle_pack(const vecmill_options *o, const struct pack *pack,
+                                  struct resolved *r, struct text *text, vecmill_err *err)
 {
     const void *section;
     size_t bytes;
     VM_TRY(pack_find(pack, ENGINE_TEXT_SECTION, &section, &bytes, err));
     VM_TRY(text_open(section, bytes, text, err));
-    VM_TRY(model_read_config(pack, s->kern, s->precision, &s->config, err));
+    VM_TRY(model_read_config(pack, r->kern, r->precision, &r->config, err));
     if (text->n_specials == 0) {
         return err_set(
             err, VECMILL_E_MODEL,
             "%s: the tokenizer adds no special token, so an empty document would have none",
-            s->ref.dir);
+            r->ref.dir);
     }
     /* Rows beyond the tokens fill a table up to a round number: no id leads there. */
-    if (text->vocab_size > s->config.vocab) {
+    if (text->vocab_size > r->config.vocab) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: the tokenizer has %u tokens, the word embeddings have %u rows",
-                       s->ref.dir, text->vocab_size, s->config.vocab);
+                       r->ref.dir, text->vocab_size, r->config.vocab);
     }
-    VM_TRY(baseline_read(pack, &s->baseline, err));
-    VM_TRY(resolved_lengths(o, text->n_specials, s, err));
-    VM_TRY(resolved_vector(o, s, err));
-    s->pack_bytes = pack->map.bytes;
-    identify(pack, s);
+    VM_TRY(baseline_read(pack, &r->baseline, err));
+    VM_TRY(settle_lengths(o, text->n_specials, r, err));
+    VM_TRY(settle_vector(o, r, err));
+    r->has_pack = true;
+    r->in_memory = model_ref_in_memory(&r->ref);
+    r->pack_bytes = pack->map.bytes;
+    identify(pack, r);
     return VECMILL_OK;
 }
+
+/* The same of a folder without a pack: its configuration, and bounds. */
+static vecmill_status settle_folder(const vecmill_options *o, struct resolved *r, vecmill_err *err)
+{
+    size_t bytes;
+    VM_TRY(model_config_of_folder(r->ref.dir, r->precision, &r->config, err));
+    baseline_bound(&r->baseline);
+    r->in_memory = model_ref_in_memory(&r->ref) || !model_ref_is_writable(&r->ref);
+    r->pack_bytes = model_weight_bytes(&r->config, r->kern);
+    if (r->in_memory) { /* then it counts: with the tokenizer, at most */
+        VM_TRY(text_compile_most(r->ref.dir, &bytes, err));
+        r->pack_bytes += bytes;
+    }
+    VM_TRY(settle_lengths(o, BERT_SPECIALS, r, err));
+    VM_TRY(settle_vector(o, r, err));
+    VM_TRY(build_bytes(r->ref.dir, &bytes, err));
+    r->build_bytes = bytes;
+    return VECMILL_OK;
+}
+
+/* Maps the pack of r->ref, which is found, or is built. */
+static vecmill_status find_pack(const vecmill_options *o, struct resolved *r, struct pack *pack,
+                                vecmill_err *err)
+{
+    vecmill_err why;
+    VM_TRY(describe_ref(o, r, err));
+    const vecmill_status status = open_proven(&r->ref, pack, &why);
+    if (status == VECMILL_OK) return VECMILL_OK;
+    /* No memory says nothing about the pack: it is not to be built again for that. */
+    if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
+    resolved_warn_of_pack(r, status, &why);
+    return build_pack(o, r, pack, err);
+}
+
+/* Maps the pack of r->ref, which is in use by others. */
+static vecmill_status open_known(const struct resolved *r, struct pack *pack, vecmill_err *err)
+{
+    vecmill_err why;
+    const vecmill_status status = model_ref_open(&r->ref, pack, &why);
+    if (status == VECMILL_OK) return VECMILL_OK;
+    if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
+    return err_set(err, VECMILL_E_MODEL, "the model's pack changed while it was in use: %s",
+                   why.message);
+}
+
+vecmill_status resolve_session(const vecmill_options *o, const struct model_ref *known,
+                               struct resolved *r, struct pack *pack, struct text *text,
+                               vecmill_err *err)
+{
+    VM_TRY(begin_resolve(o, r, err));
+    if (known) r->ref = *known;
+    VM_TRY(known ? open_known(r, pack, err) : find_pack(o, r, pack, err));
+    vecmill_status status = settle_pack(o, pack, r, text, err);
+    if (status == VECMILL_OK && known && strcmp(r->identity, known->identity) != 0)
+        status = err_set(err, VECMILL_E_MODEL,
+                         "the model's pack changed while it was in use: it holds another model");
+    if (status != VECMILL_OK) pack_close(pack);
+    return status;
+}
+
+vecmill_status resolve_plan(const vecmill_options *o, const struct model_ref *known,
+                            struct resolved *r, vecmill_err *err)
+{
+    struct pack pack;
+    struct text text;
+    vecmill_err why;
+    VM_TRY(begin_resolve(o, r, err));
+    r->threads = 1; /* of each worker */
+    if (known) r->ref = *known;
+    if (!known) VM_TRY(describe_ref(o, r, err));
+    vecmill_status status =
+        known ? model_ref_open(&r->ref, &pack, &why) : model_ref_find(&r->ref, &pack, &why);
+    /* No memory says nothing about the pack: it is not to be built again for that. */
+    if (status == VECMILL_E_MEMORY) return err_set(err, status, "%s", why.message);
+    if (status != VECMILL_OK) {
+        resolved_warn_of_pack(r, status, &why);
+        return settle_folder(o, r, err);
+    }
+    status = settle_pack(o, &pack, r, &text, err);
+    pack_close(&pack);
+    return status;
+}
+
+/* ---- what follows from it ---- */
 
 uint64_t resolved_text_bytes(const struct resolved *s, uint64_t max_document)
 {

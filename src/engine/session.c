@@ -8,7 +8,6 @@
 
 #include "engine/api.h"
 #include "engine/resolve.h"
-#include "engine/roomy.h"
 #include "engine/split.h"
 
 #include <stdlib.h>
@@ -31,7 +30,7 @@ struct vecmill_session {
     struct split split; /* under VECMILL_LONG_SPLIT */
 };
 
-static void lay_out(struct arena *a, vecmill_session *s)
+static void lay_out_session(struct arena *a, vecmill_session *s)
 {
     const uint32_t pass = s->resolved.extent.tokens, longest = s->resolved.extent.longest;
     s->ids = arena_take_array(a, (size_t)pass + longest, sizeof(int32_t), 64);
@@ -57,43 +56,36 @@ size_t resolved_session_bytes(const struct resolved *resolved)
     struct arena a;
     vecmill_session s = {.resolved = *resolved};
     arena_count(&a);
-    lay_out(&a, &s);
+    lay_out_session(&a, &s);
     return arena_bytes(&a);
 }
 
 /* ---- opening ---- */
 
-static vecmill_status take_memory(vecmill_session *s, vecmill_err *err)
+static vecmill_status take_arena(vecmill_session *s, vecmill_err *err)
 {
     struct arena a;
     const size_t bytes = resolved_session_bytes(&s->resolved);
     VM_TRY(mem_map(bytes, "a session's arena", &s->arena, err));
     s->arena_bytes = bytes;
     arena_init(&a, s->arena, bytes);
-    lay_out(&a, s);
+    lay_out_session(&a, s);
     return VECMILL_OK;
 }
 
-/* model_ref: the one pack to open, a worker's; NULL: find the model's, build it if need be. */
-static vecmill_status open_session(const vecmill_options *options, const struct model_ref *ref,
+/* known: the one pack to open, a worker's; NULL: find the model's, build it if need be. */
+static vecmill_status open_session(const vecmill_options *options, const struct model_ref *known,
                                    vecmill_session **session, vecmill_err *err)
 {
     void *memory = NULL;
     VM_TRY(mem_new(sizeof(vecmill_session), "a session", &memory, err));
     vecmill_session *s = memory;
-    if (ref) s->resolved.ref = *ref;
-    vecmill_status status = ref ? resolve_known_pack(options, &s->resolved, &s->pack, err)
-                                : resolve_pack(options, &s->resolved, &s->pack, err);
-    if (status == VECMILL_OK)
-        status = resolve_choose(options, &s->pack, &s->resolved, &s->text, err);
-    if (status == VECMILL_OK && ref && strcmp(s->resolved.identity, ref->identity) != 0)
-        status = err_set(err, VECMILL_E_MODEL,
-                         "the model's pack changed while it was in use: it holds another model");
+    vecmill_status status = resolve_session(options, known, &s->resolved, &s->pack, &s->text, err);
     if (status == VECMILL_OK)
         status = model_open(&s->pack, s->resolved.kern, s->resolved.precision, &s->model, err);
     if (status == VECMILL_OK && s->resolved.threads > 1)
         status = team_open(s->resolved.threads, &s->team, err);
-    if (status == VECMILL_OK) status = take_memory(s, err);
+    if (status == VECMILL_OK) status = take_arena(s, err);
     if (status == VECMILL_OK) {
         *session = s;
     } else {
@@ -102,23 +94,23 @@ static vecmill_status open_session(const vecmill_options *options, const struct 
     return status;
 }
 
-struct opening {
+struct session_opening {
     vecmill_options options;
     vecmill_session **session;
 };
 
-static vecmill_status open_any(void *context, vecmill_err *err)
+static vecmill_status open_from_options(void *context, vecmill_err *err)
 {
-    const struct opening *o = context;
+    const struct session_opening *o = context;
     return open_session(&o->options, NULL, o->session, err);
 }
 
 vecmill_status vecmill_session_open(const vecmill_options *options, vecmill_session **session,
                                     vecmill_err *err)
 {
-    struct opening o = {.session = session};
+    struct session_opening o = {.session = session};
     VM_TRY(api_take_options(options, &o.options, err));
-    return roomy_call(open_any, &o, err);
+    return api_call(open_from_options, &o, err);
 }
 
 vecmill_status engine_session_open(const struct model_ref *ref, const vecmill_options *options,
@@ -156,7 +148,7 @@ struct pass {
     uint32_t n_tokens;
 };
 
-static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, vecmill_err *err)
+static vecmill_status run_pass(vecmill_session *s, struct pass *p, float *vectors, vecmill_err *err)
 {
     if (p->n_docs == 0) return VECMILL_OK;
     const size_t dim = s->resolved.dim, hidden = s->resolved.config.hidden;
@@ -171,7 +163,7 @@ static vecmill_status run(vecmill_session *s, struct pass *p, float *vectors, ve
     return VECMILL_OK;
 }
 
-static vecmill_result encode(vecmill_session *s, vecmill_doc doc, int32_t *ids)
+static vecmill_result encode_document(vecmill_session *s, vecmill_doc doc, int32_t *ids)
 {
     struct text_result t;
     const bool cut = resolved_cut(&s->resolved, &doc);
@@ -199,11 +191,11 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
     s->starts[0] = 0;
     for (size_t i = 0; i < n_docs; i++) {
         int32_t *ids = s->ids + p.n_tokens;
-        vecmill_result r = encode(s, docs[i], ids);
+        vecmill_result r = encode_document(s, docs[i], ids);
         const bool failed = r.status != VECMILL_OK;
         /* A pass is a run of documents, so that its rows lie together: a failed one ends it. */
         if (failed || (p.n_docs && r.n_tokens > s->resolved.batch_tokens - p.n_tokens)) {
-            VM_TRY(run(s, &p, vectors, err));
+            VM_TRY(run_pass(s, &p, vectors, err));
             memmove(s->ids, ids, r.n_tokens * sizeof(*ids));
         }
         if (failed) {
@@ -216,9 +208,9 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
             resolved_result_is_dense(&s->resolved, &r);
         }
         if (results) results[i] = r;
-        if (p.n_tokens >= s->resolved.batch_tokens) VM_TRY(run(s, &p, vectors, err));
+        if (p.n_tokens >= s->resolved.batch_tokens) VM_TRY(run_pass(s, &p, vectors, err));
     }
-    return run(s, &p, vectors, err);
+    return run_pass(s, &p, vectors, err);
 }
 
 vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32_t *ids,
@@ -226,7 +218,7 @@ vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32
                                 vecmill_err *err)
 {
     VM_TRY(api_check_doc(&doc, err));
-    vecmill_result r = encode(session, doc, session->ids);
+    vecmill_result r = encode_document(session, doc, session->ids);
     if (r.status != VECMILL_OK) {
         return err_set(err, r.status, "the document is longer than the maximum of %u tokens",
                        session->resolved.max_length);
@@ -246,12 +238,12 @@ vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32
 }
 
 /* Tokens of a text that are kept as far as there is room. */
-struct tokens {
+struct token_list {
     vecmill_token *at;
     size_t n, capacity;
 };
 
-static void keep_token(struct tokens *t, vecmill_token token)
+static void keep_token(struct token_list *t, vecmill_token token)
 {
     if (t->n < t->capacity) t->at[t->n] = token;
     t->n++;
@@ -275,7 +267,7 @@ vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc doc, int spe
                        doc.bytes, VECMILL_MAX_DOCUMENT);
     }
     VM_TRY(mem_new(text_pieces_bytes(), "the tokens of a text", &memory, err));
-    struct tokens t = {.at = tokens, .capacity = capacity};
+    struct token_list t = {.at = tokens, .capacity = capacity};
     const uint32_t n_around = specials ? text_enclose(text, around, 0) : 0;
     for (uint32_t i = 0; i < n_around && i < text->n_before; i++)
         keep_token(&t, (vecmill_token){.id = around[i], .word = UINT32_MAX});

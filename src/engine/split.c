@@ -1,4 +1,4 @@
-/* split: see split.h. A document that fits is one window; so all that a pass holds are windows, in the
+/* A document that fits is one window; so all that a pass holds are windows, in the
  * order of documents and in a document of its text, and rows are added up as they come. */
 #include "engine/split.h"
 
@@ -29,7 +29,7 @@ uint64_t split_windows(const struct split_shape *shape, uint64_t n_tokens)
 uint64_t split_guess_tokens(const char *text, size_t bytes)
 {
     uint64_t n = 0;
-    bool odd = false; /* an odd number of letters stands before this character */
+    bool odd = false; /* an odd number of letters is before this character */
     for (size_t i = 0; i < bytes; i++) {
         const unsigned char c = (unsigned char)text[i];
         const bool letter = (c | 32) >= 'a' && (c | 32) <= 'z';
@@ -56,7 +56,7 @@ void split_lay_out(struct arena *a, const struct resolved *resolved, struct spli
 
 /* ---- computing ---- */
 
-struct progress {
+struct split_progress {
     uint32_t n_windows, n_tokens; /* of the pass that is being filled */
     uint64_t weight;              /* in split->sum; 0: no document is being added up */
     float *vectors;               /* the call's */
@@ -64,7 +64,7 @@ struct progress {
 
 /* A document's next row, which is overwritten. A product is exact in double (24 bits and 17), so that the
  * sum's error is that of adding, 1e-16 a window, however many there are. */
-static void add_row(const struct split *s, struct progress *p, const struct split_window *w,
+static void add_row(const struct split *s, struct split_progress *p, const struct split_window *w,
                     float *row)
 {
     const uint32_t hidden = s->resolved->config.hidden;
@@ -84,7 +84,7 @@ static void add_row(const struct split *s, struct progress *p, const struct spli
     p->weight = 0;
 }
 
-static vecmill_status run(const struct split *s, struct progress *p, vecmill_err *err)
+static vecmill_status run_windows(const struct split *s, struct split_progress *p, vecmill_err *err)
 {
     const struct resolved *resolved = s->resolved;
     VM_TRY(model_forward(s->model, s->workspace, &resolved->extent, s->team, s->ids, s->starts,
@@ -95,12 +95,13 @@ static vecmill_status run(const struct split *s, struct progress *p, vecmill_err
     return VECMILL_OK;
 }
 
-/* Puts the window of n_ids at `ids`, behind the pass, into it, or into the next when it does not fit. */
-static vecmill_status add_window(const struct split *s, struct progress *p, struct split_window w,
-                                 const int32_t *ids, uint32_t n_ids, vecmill_err *err)
+/* Puts the window of n_ids at `ids`, after the pass, into it, or into the next when it does not fit. */
+static vecmill_status add_window(const struct split *s, struct split_progress *p,
+                                 struct split_window w, const int32_t *ids, uint32_t n_ids,
+                                 vecmill_err *err)
 {
     if (p->n_windows > 0 && n_ids > s->resolved->batch_tokens - p->n_tokens) {
-        VM_TRY(run(s, p, err));
+        VM_TRY(run_windows(s, p, err));
         memmove(s->ids, ids, n_ids * sizeof(*ids));
     }
     s->windows[p->n_windows++] = w;
@@ -109,7 +110,7 @@ static vecmill_status add_window(const struct split *s, struct progress *p, stru
     return VECMILL_OK;
 }
 
-static vecmill_status add_document(const struct split *s, struct progress *p, size_t i,
+static vecmill_status add_document(const struct split *s, struct split_progress *p, size_t i,
                                    vecmill_doc doc, vecmill_result *result, vecmill_err *err)
 {
     const struct text *text = s->text;
@@ -126,7 +127,7 @@ static vecmill_status add_document(const struct split *s, struct progress *p, si
         n_tokens += n_ids;
         VM_TRY(add_window(s, p, (struct split_window){i, n, !more}, ids, n_ids, err));
         const int32_t *end = s->ids + p->n_tokens - n_ids + text->n_before + n;
-        if (p->n_tokens >= s->resolved->batch_tokens) VM_TRY(run(s, p, err));
+        if (p->n_tokens >= s->resolved->batch_tokens) VM_TRY(run_windows(s, p, err));
         if (!more) break;
         n_kept = shape.overlap;
         memmove(s->ids + p->n_tokens + text->n_before, end - n_kept, n_kept * sizeof(*ids));
@@ -143,12 +144,12 @@ static vecmill_status add_document(const struct split *s, struct progress *p, si
 vecmill_status split_embed(struct split *split, const vecmill_doc *docs, size_t n_docs,
                            float *vectors, vecmill_result *results, vecmill_err *err)
 {
-    struct progress p = {.vectors = vectors};
+    struct split_progress p = {.vectors = vectors};
     split->starts[0] = 0;
     for (size_t i = 0; i < n_docs; i++) {
         vecmill_result r;
         VM_TRY(add_document(split, &p, i, docs[i], &r, err));
         if (results) results[i] = r;
     }
-    return run(split, &p, err);
+    return run_windows(split, &p, err);
 }

@@ -2,7 +2,7 @@
  * (docs/MODEL.md, "Long documents").
  *
  * Promises: a document's row depends on its text, the model and max_length, not on what it is computed
- * beside; one that fits has the bits it has without splitting. The text is read once, and the memory
+ * with; one that fits has the bits it has without splitting. The text is read once, and the memory
  * is the same for every length of it: one window's ids, a stream, and one row of sums. Does not know:
  * where documents come from. Private to engine. */
 #ifndef ENGINE_SPLIT_H
@@ -11,7 +11,7 @@
 #include "engine/resolve.h"
 
 /* The part of a window that its neighbour has as well: a token near a border sees little on one side
- * of it, and lies in the other window, where it sees an eighth of a window at least. It costs a third
+ * of it, and is in the other window, where it sees an eighth of a window at least. It costs a third
  * more work than no overlap. */
 #define SPLIT_OVERLAP_PART 4u
 
@@ -24,7 +24,7 @@ struct split_shape {
 /* max_length > n_specials (asserted). */
 struct split_shape split_shape(uint32_t max_length, uint32_t n_specials);
 
-/* Windows of a document of so many text tokens. */
+/* Windows of a document of n_tokens text tokens. */
 uint64_t split_windows(const struct split_shape *shape, uint64_t n_tokens);
 
 /* Tokens of a text, guessed from its characters: one for each digit, mark and character outside ASCII,
@@ -52,7 +52,7 @@ struct split {
     double *sum;                  /* [hidden]: of the document whose windows are being added up */
 };
 
-/* Lays out what splitting takes beside a session without it. */
+/* Lays out what splitting takes besides a session without it. */
 void split_lay_out(struct arena *a, const struct resolved *resolved, struct split *split);
 
 /* vecmill_embed under VECMILL_LONG_SPLIT. */

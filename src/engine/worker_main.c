@@ -1,8 +1,10 @@
-/* vecmill-worker: the program that works for a session or a pool and dies with it. worker_args.h has its
- * command lines. Two of its modes answer on stdout: one byte of status, then what was asked for, or the
- * message of the failure; the third computes batches that come over a socket (src/crew). It is started by libvecmill;
- * people have no use for it. Prints nothing, leaves nothing behind. */
+/* vecmill-worker: the program that works for a session or a pool and dies with it. worker_args.h
+ * has its command lines. Two of its modes answer on stdout: one byte of status, then what was asked
+ * for, or the message of the failure; the third computes batches that come over a socket
+ * (src/crew). It is started by libvecmill; people have no use for it. Prints nothing, leaves
+ * nothing behind. */
 #include "engine/build.h"
+#include "engine/engine.h"
 #include "engine/worker_args.h"
 
 #include "crew/crew.h"
@@ -33,7 +35,7 @@ static void answer(vecmill_status status, const void *data, size_t bytes, const 
     (void)io_write(STDOUT_FILENO, line, n + 1, "stdout", VECMILL_E_INTERNAL, NULL);
 }
 
-static vecmill_status build_pack(const struct worker_args *args)
+static vecmill_status run_pack(const struct worker_args *args)
 {
     vecmill_err err = {0};
     if (!is_tied_to(args->parent)) return VECMILL_E_STOPPED;
@@ -42,7 +44,7 @@ static vecmill_status build_pack(const struct worker_args *args)
     return status;
 }
 
-static vecmill_status measure_baseline(const struct worker_args *args)
+static vecmill_status run_baseline(const struct worker_args *args)
 {
     vecmill_err err = {0};
     struct baseline baseline;
@@ -55,8 +57,8 @@ static vecmill_status measure_baseline(const struct worker_args *args)
 int main(int argc, char **argv)
 {
     static vecmill_status (*const modes[])(const struct worker_args *args) = {
-        [WORKER_PACK] = build_pack,
-        [WORKER_BASELINE] = measure_baseline,
+        [WORKER_PACK] = run_pack,
+        [WORKER_BASELINE] = run_baseline,
         [WORKER_SERVE] = worker_session_serve,
     };
     struct worker_args args;

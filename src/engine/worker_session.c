@@ -1,9 +1,9 @@
 /* worker_session: a session at work for a pool. Runs in vecmill-worker.
  *
  * Promises that a worker that is ready has all the memory that it will ever use: arenas committed, stack
- * touched, and a fence behind it (base/fence.h). So a worker that lives through its
- * start is not ended later for want of memory of its own, and a mistake in the plan is a message, not
- * a kill. Outside the fence, because no limit tells it apart: the pages of the pack, which are the
+ * touched, and then a fence (base/fence.h). So a worker that lives through its
+ * start is not ended later for lack of memory of its own, and a mistake in the plan is a message, not
+ * a kill. Outside the fence, because no limit can count them apart: the pages of the pack, which are the
  * kernel's to give and take. */
 #include "engine/engine.h"
 #include "engine/worker_args.h"
@@ -24,7 +24,7 @@ static vecmill_status engine_test_hook(vecmill_err *err)
 }
 #endif
 
-struct serving {
+struct worker_session {
     vecmill_session *session;
     uint32_t dim;
     vecmill_doc *docs;       /* [ENGINE_BATCH_DOCS] */
@@ -34,7 +34,7 @@ struct serving {
     uint64_t fence_bytes;
 };
 
-static void lay_out(struct serving *s, const struct crew_work *work, struct arena *a)
+static void lay_out_batch(struct worker_session *s, const struct crew_work *work, struct arena *a)
 {
     s->docs = arena_take_array(a, ENGINE_BATCH_DOCS, sizeof *s->docs, 64);
     s->results = arena_take_array(a, ENGINE_BATCH_DOCS, sizeof *s->results, 64);
@@ -54,15 +54,15 @@ static struct crew_work work_of(uint32_t dim, uint64_t max_document)
 size_t worker_session_bytes(uint32_t dim, uint64_t max_document)
 {
     const struct crew_work work = work_of(dim, max_document);
-    struct serving s = {.dim = dim};
+    struct worker_session s = {.dim = dim};
     struct arena a;
     arena_count(&a);
-    lay_out(&s, &work, &a);
+    lay_out_batch(&s, &work, &a);
     return arena_bytes(&a);
 }
 
-/* Behind the fence there is no want of memory but one: more was needed than had been planned. */
-static vecmill_status say_plan_was_wrong(const struct serving *s, vecmill_err *err)
+/* After the fence memory can be missing for one reason alone: more was needed than had been planned. */
+static vecmill_status say_plan_was_wrong(const struct worker_session *s, vecmill_err *err)
 {
     return err_set(
         err, VECMILL_E_MEMORY,
@@ -71,10 +71,10 @@ static vecmill_status say_plan_was_wrong(const struct serving *s, vecmill_err *e
         (unsigned long long)s->fence_bytes, err->message);
 }
 
-static vecmill_status compute(void *context, const struct crew_item *items, uint32_t n,
-                              unsigned char *results, vecmill_err *err)
+static vecmill_status compute_batch(void *context, const struct crew_item *items, uint32_t n,
+                                    unsigned char *results, vecmill_err *err)
 {
-    struct serving *s = context;
+    struct worker_session *s = context;
     const size_t row_bytes = s->dim * sizeof(float);
     for (uint32_t i = 0; i < n; i++)
         s->docs[i] = (vecmill_doc){.text = items[i].data, .bytes = items[i].bytes};
@@ -98,7 +98,7 @@ static vecmill_status compute(void *context, const struct crew_item *items, uint
     return VECMILL_OK;
 }
 
-/* Whether another worker would fail in the same way. Want of memory passes. */
+/* Whether another worker would fail in the same way. Lack of memory passes. */
 static bool is_for_good(vecmill_status status)
 {
     return status == VECMILL_E_MODEL || status == VECMILL_E_USAGE ||
@@ -110,7 +110,7 @@ vecmill_status worker_session_serve(const struct worker_args *args)
     vecmill_err err;
     vecmill_options options;
     vecmill_facts facts = {.struct_bytes = sizeof facts};
-    struct serving s = {0};
+    struct worker_session s = {0};
     struct arena a;
     void *memory = NULL;
     size_t bytes = 0;
@@ -130,13 +130,13 @@ vecmill_status worker_session_serve(const struct worker_args *args)
     vecmill_session_describe(s.session, &facts);
     s.dim = facts.dim;
     struct crew_work work = work_of(s.dim, args->max_document);
-    work.compute = compute;
+    work.compute = compute_batch;
     work.context = &s;
     bytes = worker_session_bytes(s.dim, args->max_document);
     status = mem_map(bytes, "a worker's leases", &memory, &err);
     if (status != VECMILL_OK) goto refuse;
     arena_init(&a, memory, bytes);
-    lay_out(&s, &work, &a);
+    lay_out_batch(&s, &work, &a);
     status = mem_commit(memory, bytes, "a worker's leases", &err);
     if (status == VECMILL_OK) status = engine_session_commit(s.session, &err);
     if (status == VECMILL_OK) status = fence_set(&s.fence_bytes, &err);
