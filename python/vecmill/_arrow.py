@@ -1,14 +1,13 @@
 """Arrow in, Arrow out: what vecmill.spark and vecmill.ray have in common.
 
-Record batches go in one after the other and come out in slices of at most SLICE rows: each row in its place, all its
-columns untouched (nothing of them is copied), and behind them a list<float32> with the vector and, where it is wanted,
-a string that says why there is none. A row without text has no vector, and that is no failure.
+Record batches go in one after the other and come out in slices of at most SLICE rows. Rows keep their order and their
+columns, which are not copied. After them comes a list<float32> with the vector and, if asked for, a string that says
+why there is none. A row without text has no vector; that is not a failure.
 
-One pool computes what comes, across the borders of batches: while it has room the next batch is asked for, so that a
-worker waits for the engine alone. What is held of batches is bounded by the pool's queue, and their bytes are part of
-its memory plan: the first batch is there when the pool is opened, and so is counted with this process; room for as
-much again and for the slices on their way out stands beside it. A batch that is larger than planned for is refused by
-name when there is no room for it.
+One pool computes all batches, across their borders: while it has room the next batch is read, so that workers wait
+only for the engine. The batches that are held are bounded by the pool's queue, and their bytes are part of its memory
+plan. The first batch exists when the pool is opened, and is counted with this process. The plan has room for as much
+again and for the slices on their way out. A batch that is larger than planned is refused by name when it does not fit.
 
 Knows neither Spark nor Ray. Needs pyarrow, which is not installed with vecmill.
 """
@@ -32,15 +31,15 @@ from vecmill._stream import PIECE_CHARS, PIECE_TEXTS, WAIT_MS
 SLICE = 512  # rows that leave together: of all-MiniLM-L6-v2, 768 KiB
 SLICES = 3  # one is filled, one is the consumer's, and one is copied where it goes into a socket
 
-# Arrays are read and made by their buffers and builders: what pyarrow has for it, to_numpy() and pa.array(), imports
-# pandas where that is installed, which takes 22 MiB and half a second of every process.
+# Arrays are read and made by their buffers and builders. pyarrow's to_numpy() and pa.array() would import pandas where
+# that is installed, which takes 22 MiB and half a second in every process.
 
 VECTOR = pa.list_(pa.field("element", pa.float32(), nullable=False))
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for, as it travels to where it is computed. The options are those of vecmill.Embedder."""
+    """A request, as it is sent to where it is computed. The options are those of vecmill.Embedder."""
 
     text_col: str
     output_col: str
@@ -71,11 +70,11 @@ class Job:
         dimensions_of(self.dimensions)
 
     def folder(self) -> str:
-        """The model's, fetched when it is not on this machine yet; processes that ask at once wait for one of them."""
+        """The model's folder. A missing model is fetched: of several processes one fetches it and the others wait."""
         return _programs.folder(self.model, self.cache_dir, self.local_files_only)
 
     def options(self, folder: str) -> dict[str, Any]:
-        """Of a pool, in the library's words."""
+        """The arguments of _core.Pool."""
         return {
             "model_dir": _programs.native(folder), "cache_dir": _programs.native(_programs.absolute(self.cache_dir)),
             "worker_path": _programs.native(_programs.WORKER), "isa": self.isa,
@@ -86,16 +85,16 @@ class Job:
 
     @property
     def cut(self) -> int:
-        """Bytes of a text behind which nothing counts: what is longer is cut, or refused, by the library."""
+        """Bytes of a text that are passed on: the library cuts or refuses a text that is longer."""
         return 1 + (_core.DOCUMENT_BYTES if self.long == "split" else _core.TEXT_BYTES)
 
     def beside(self, batch_bytes: int) -> dict[str, Any]:
-        """What is held beside the pool, for its plan: a batch, a piece with one long text, and slices."""
+        """What is held in addition to the pool, for its plan: a batch, a piece with one long text, and slices."""
         return {"beside_bytes": batch_bytes + PIECE_CHARS + self.cut, "beside_rows": SLICES * SLICE}
 
 
 def check_columns(names: Iterable[str], job: Job) -> None:
-    """Refuses a text column that is not there, and new ones that are. Capitals do not count, as in Spark's SQL."""
+    """Refuses a text column that is missing, and new columns that exist, regardless of case as in Spark's SQL."""
     there = list(names)
     if job.text_col not in there:
         raise UsageError(f"there is no column {job.text_col!r} to embed among {there}")
@@ -117,11 +116,11 @@ class Slice:
     def __init__(self, batch: pa.RecordBatch, there: np.ndarray, start: int, first: int):
         self.batch = batch.slice(start, SLICE)
         self.there = there[start:start + SLICE]  # bool: the row has a text
-        self.first = first + start  # its first row's place among all
+        self.first = first + start  # its first row's index among all rows
         self.most = int(np.count_nonzero(self.there))
         self.filled = 0
         self.rows: np.ndarray | None = None  # allocated when its turn comes
-        self.failures: dict[int, str] = {}  # by place among its texts
+        self.failures: dict[int, str] = {}  # by index among its texts
 
     def fail(self, place: int, reason: str, job: Job) -> None:
         if job.error_col is None:
@@ -129,7 +128,7 @@ class Slice:
         self.failures[place] = reason
 
     def finish(self, job: Job) -> pa.RecordBatch:
-        """The batch, whole."""
+        """The slice with its new columns."""
         rows = np.empty((0, 0), np.float32) if self.rows is None else self.rows
         reasons: list[str | None] = [None] * self.batch.num_rows
         there = self.there
@@ -161,7 +160,7 @@ def _bools(column: pa.Array) -> np.ndarray:
 
 
 def _lengths(column: pa.Array) -> np.ndarray:
-    """Of a large_binary without nulls."""
+    """Lengths of the values of a large_binary column without nulls."""
     if not len(column):
         return np.zeros(0, np.int64)
     return np.diff(np.frombuffer(column.buffers()[1], np.int64)[column.offset:column.offset + len(column) + 1])
@@ -169,8 +168,8 @@ def _lengths(column: pa.Array) -> np.ndarray:
 
 def _pieces(batches: Iterable[pa.RecordBatch], slices: collections.deque[Slice], job: Job,
             look: Callable[[pa.RecordBatch], None]) -> Iterator[list[bytes]]:
-    """Texts of all batches as UTF-8, a few at a time, or none where a batch has none. The slices that wait for them
-    are put on the deque with the first of them."""
+    """Yields the texts of all batches as UTF-8, a few at a time; an empty list for a batch without texts. A batch's
+    slices are put on the deque before its first texts are yielded."""
     n_rows = 0
     for batch in batches:
         look(batch)
@@ -189,7 +188,7 @@ def _pieces(batches: Iterable[pa.RecordBatch], slices: collections.deque[Slice],
             yield [text.as_buffer()[:job.cut].to_pybytes() for text in column[start:end]]
             start, done = end, int(ends[end - 1])
         if not len(column):
-            yield []  # its rows may leave when those before them have
+            yield []  # its rows may leave after those before them
 
 
 def embed(batches: Iterable[pa.RecordBatch], pool: _core.Pool, job: Job,
@@ -242,7 +241,7 @@ def embed(batches: Iterable[pa.RecordBatch], pool: _core.Pool, job: Job,
 
 def run(batches: Iterable[pa.RecordBatch], job: Job, workers: int, share: _share.Share,
         setting: str) -> Iterator[pa.RecordBatch]:
-    """All of one task: fetches the model where it is missing, opens a pool, embeds, and closes it, however it ends.
+    """Runs one task: fetches a missing model, opens a pool, embeds, and closes the pool, also after an exception.
 
     setting: the engine's name for the number of rows in a batch
     """
@@ -251,8 +250,8 @@ def run(batches: Iterable[pa.RecordBatch], job: Job, workers: int, share: _share
     if first is None:
         return
     pool, watch = open_pool(job, workers, share, first.nbytes, setting)
-    source = itertools.chain(iter([first]), source)  # which lets go of it, as a list in its place would not
-    del first  # a batch is held as long as its rows are awaited
+    source = itertools.chain(iter([first]), source)  # chain() releases the batch; a list would keep it
+    del first  # a batch is held only while its rows are awaited
     try:
         yield from embed(source, pool, job, watch)
     finally:
@@ -261,12 +260,12 @@ def run(batches: Iterable[pa.RecordBatch], job: Job, workers: int, share: _share
 
 def open_pool(job: Job, workers: int, share: _share.Share, batch_bytes: int,
               setting: str) -> tuple[_core.Pool, _share.Watch]:
-    """A pool within a share, or DoesNotFitError; batch_bytes: of a batch as they will be."""
+    """A pool within a share, or DoesNotFitError. batch_bytes: the size expected of each batch."""
     share = share.on(workers)
     options, beside = job.options(job.folder()), job.beside(batch_bytes)
     try:
         pool = _core.Pool(**options, **beside, workers=workers, memory_bytes=share.bytes)
     except DoesNotFitError:
         _share.refuse(options, beside, workers, share)
-        raise  # another limit than the share's; the library's sentence names it
+        raise  # a limit other than the share; the library's sentence names it
     return pool, _share.Watch(pool.plan(), share, batch_bytes, setting)

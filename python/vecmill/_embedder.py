@@ -1,4 +1,4 @@
-"""Embedder: vecmill's own face in Python, over vecmill.h."""
+"""Embedder: vecmill's own interface in Python, over vecmill.h."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vecmill import _core, _custom, _documents, _programs, _stream
 from vecmill._errors import DocumentError, DoesNotFitError, ModelError, UsageError, VecmillError
 from vecmill._tokenizer import Encoding, Settings, Tokenizer, Vocabulary
 
-_CHARS_A_THREAD = 1 << 14  # of one call of a session: what Ctrl-C waits for
-_STATE = 1  # what a pickle holds; another number: other members
-_LIVE = ("_session", "_lock", "_facts", "_options", "_tokenizing", "_names")  # of this process, and not in a pickle
+_CHARS_A_THREAD = 1 << 14  # of one call of a session; Ctrl-C waits for that call
+_STATE = 1  # the version of a pickle's members
+_LIVE = ("_session", "_lock", "_facts", "_options", "_tokenizing", "_names")  # of this process, not pickled
 
 
 def bytes_of(memory: int | str | None) -> int:
@@ -36,7 +36,7 @@ def bytes_of(memory: int | str | None) -> int:
     return int(digits) * unit
 
 
-# In the child of a fork() sessions are the parent's, and a thread that is not there may hold a lock.
+# In the child of a fork() sessions are the parent's, and a thread that does not exist there may hold a lock.
 _embedders: weakref.WeakSet[Embedder] = weakref.WeakSet()
 
 
@@ -49,7 +49,7 @@ os.register_at_fork(after_in_child=_forget_sessions)
 
 
 def count_of(name: str, value: int | None, most: int) -> int:
-    """An option that is a number from 1 to most, 0 where it is left to choose."""
+    """An option that is a number from 1 to most; 0 for None, which leaves the choice to the library."""
     if value is None:
         return 0
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
@@ -58,7 +58,7 @@ def count_of(name: str, value: int | None, most: int) -> int:
 
 
 def dimensions_of(value: int | None) -> int:
-    """Floats of a vector, 0 where that is left to the model, which has no more than there can be."""
+    """Floats to keep of a vector; 0 for None, which leaves the choice to the model. The library checks the maximum."""
     if value == 0 and value is not False:
         raise UsageError("dimensions is 0; a vector has 1 at least")
     return count_of("dimensions", value, 1 << 30)
@@ -69,31 +69,32 @@ class Embedder:
 
     model:        a name of `vecmill models` (fetched at the first use), `org/name`, or a folder in Hugging Face
                   layout
-    cache_dir:    where models and packs live; default $VECMILL_CACHE, $XDG_CACHE_HOME/vecmill or ~/.cache/vecmill
+    cache_dir:    where models and packs are kept; default $VECMILL_CACHE, $XDG_CACHE_HOME/vecmill or ~/.cache/vecmill
     precision:    "fp32", "bf16" or "int8"; "auto" is fp32
-    threads:      that compute together in this process; default: the processors that it may keep busy. No bit
-                  of a vector depends on it
+    threads:      compute together in this process; default: the processors that it may keep busy. No bit of a
+                  vector depends on them
     max_length:   tokens kept of a document, special ones included; default: the model's own
     batch_tokens: tokens computed in one pass; default: chosen
-    long:         what becomes of longer documents: "truncate", "error", or "split" into windows and average
+    long:         what is done with longer documents: "truncate", "error", or "split" into windows and average
     dimensions:   floats kept of a vector, the first ones; default: truncate_dim of the model's
                   config_sentence_transformers.json, else all
-    normalize:    to length 1: "auto", a vector that was cut; "yes", every one, last; "no", nothing after the model's
-                  own modules
+    normalize:    which vectors are scaled to length 1: "auto", those that were cut; "yes", all, as the last step;
+                  "no", only as the model's own modules do
     isa:          at most this instruction set: "ref", "avx2", "avx512"
-    memory:       the most that workers and this process's share for them may take, bytes or "512M"; in this
-                  process alone, the most that the session's working memory may be
+    memory:       the most that workers and this process's share for them may use, bytes or "512M"; without workers,
+                  the most that the session's working memory may be
     local_files_only: nothing is fetched
-    lazy_load:    looks at the model at the first use instead of now
+    lazy_load:    opens the model at its first use instead of now
 
-    Working memory is taken when something is computed in this process, not before. May be used from several threads,
-    which take turns, and in the child of a fork(), which opens the model again. May be copied and pickled: a copy
-    holds the options, no weights, and opens the model at its first use, looking for it anew where its folder is not.
+    Working memory is allocated when something is computed in this process, not before. Several threads may use an
+    Embedder; they take turns. The child of a fork() may use it and opens the model again. It can be copied and pickled:
+    a copy holds the options, not the weights. It opens the model at its first use, and looks the model up again if its
+    folder does not exist.
     Errors: UsageError, UnsupportedError, NotFoundError, ModelError, DoesNotFitError, SystemCallError.
     """
 
     _session: _core.Session | None
-    _given: str | None = None  # the folder that the caller named, where the model's is made of it
+    _given: str | None = None  # the caller's folder, if the model's folder was made from it
 
     def __init__(self, model: str = "all-MiniLM-L6-v2", *, cache_dir: str | os.PathLike[str] | None = None,
                  precision: str = "auto", threads: int | None = None, max_length: int | None = None,
@@ -117,8 +118,8 @@ class Embedder:
     @classmethod
     def _found(cls, find: Callable[[], str], folder: str, cache_dir: str | None, *, given: str | None,
                threads: int | None, memory: int | str | None, lazy_load: bool, **choices: Any) -> Self:
-        """For other faces, which look for models in their own way. find: may be pickled; folder: what it found; given:
-        what messages call it, or None."""
+        """For other interfaces, which find models in their own way. find: can be pickled; folder: what it found;
+        given: the name of the folder in messages, or None."""
         made = cls.__new__(cls)
         made.cache_dir = cache_dir
         made._given = given
@@ -130,17 +131,17 @@ class Embedder:
         self._find, self.model_dir, self._choices = find, folder, choices
         self._threads = count_of("threads", threads, _core.MAX_THREADS)
         self._memory = bytes_of(memory)
-        # Where documents are truncated nothing after that many bytes is looked at.
+        # With "truncate" a text is not read after this many bytes.
         self._cut = _core.TEXT_BYTES + 1 if choices["long"] == "truncate" else None
-        # What a stream holds beside its pool, a line of the plan.
+        # What a stream holds in addition to its pool: a line of the plan.
         self._beside: dict[str, Any] = {"beside_bytes": _stream.held_bytes(self._cut), "beside_rows": _stream.ROWS}
         self._settle()
         if not lazy_load:
             self._open()
-            self._session = None  # what workers compute needs none here
+            self._session = None  # work in workers needs no session here
 
     def _settle(self) -> None:
-        """What is of this process."""
+        """Sets the members that belong to this process."""
         self._choices = dict(self._choices)
         self.threads = self._threads or min(_core.cpus(), _core.MAX_THREADS)
         self._options: dict[str, Any] = {}
@@ -164,8 +165,8 @@ class Embedder:
         self._settle()
 
     def _in_force(self) -> dict[str, Any]:
-        """The library's options. Where the model's folder is not here, as in a pickle from elsewhere, it is looked
-        for again."""
+        """The library's options. A model whose folder does not exist, as after a pickle from elsewhere, is looked up
+        again."""
         if not self._options:
             if not os.path.isdir(self.model_dir):
                 self.model_dir = self._find()
@@ -175,7 +176,7 @@ class Embedder:
         return self._options
 
     def _ask(self, made: Callable[..., Any], **more: Any) -> Any:
-        """One of the library's objects or answers, with these options. Messages name the folder that was given."""
+        """Calls `made`, a function of the library, with these options. Messages name the folder that was given."""
         options = self._in_force()
         try:
             return made(**options, **more)
@@ -198,7 +199,7 @@ class Embedder:
             return self._session
 
     def _same(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """The facts of what was opened now, which is the model that was there before."""
+        """Returns the facts of the model opened now. ModelError if it is not the model that was opened before."""
         before = self._facts.get("identity", facts["identity"])
         if facts["identity"] != before:
             raise ModelError(f"{self.model_dir}: changed meanwhile: this object has model {before[:8]}, there is "
@@ -212,7 +213,7 @@ class Embedder:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is in force: dim, max_length, most_length, batch_tokens, layers, heads, hidden, intermediate, vocab,
+        """The options in force: dim, max_length, most_length, batch_tokens, layers, heads, hidden, intermediate, vocab,
         precision, normalized, pooling, isa, pack_path, pack_bytes, arena_bytes, identity, threads, warning."""
         if not self._facts:
             self._open()
@@ -235,8 +236,8 @@ class Embedder:
     def tokenize(self, text: Iterable[str]) -> list[Encoding]: ...
 
     def tokenize(self, text: str | Iterable[str]) -> list[int] | list[Encoding]:
-        """Token ids as they are computed: special ones included, cut at max_length. Of several texts: as FastEmbed's
-        models do, what their tokenizer's encode_batch() gives."""
+        """Token ids as for embedding: special ones included, cut at max_length. For several texts, as with FastEmbed's
+        models, the result of tokenizer.encode_batch()."""
         if not isinstance(text, str):
             return self.tokenizer.encode_batch(text)
         session = self._open()
@@ -245,8 +246,8 @@ class Embedder:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer, for what counts and cuts texts (see Tokenizer). It truncates and pads as FastEmbed's
-        does until it is told otherwise."""
+        """The model's tokenizer, for code that counts and splits texts (see Tokenizer). Until it is set otherwise, it
+        truncates and pads as FastEmbed's does."""
         return Tokenizer(self, self._tokenizing)
 
     def _tokens(self, text: str, specials: bool) -> tuple[bytes, bytes]:
@@ -261,7 +262,7 @@ class Embedder:
         return self._names
 
     def _limit_length(self, tokens: int) -> None:
-        """Documents are cut at this many tokens from here on, or where the model ends."""
+        """From now on documents are cut at this many tokens, at most at the model's maximum."""
         most = int(self.facts["most_length"])
         with self._lock:
             self._choices["max_length"] = min(tokens, most)
@@ -277,11 +278,11 @@ class Embedder:
                 total += session.count_tokens(piece)
         return total
 
-    # ---- in either ----
+    # ---- in this process or in workers ----
 
     def chunks(self, texts: Iterable[str], workers: int | None = None,
                batch_size: int = 256) -> Iterator[list[_stream.Result]]:
-        """Lists of results in order (see _stream); stream() and astream() are this, one by one."""
+        """Lists of results in order (see _stream); stream() and astream() yield them one by one."""
         texts = _documents.texts_of(texts)
         if workers is None:
             self._open()
@@ -306,9 +307,9 @@ class Embedder:
         """A float32 row of shape (dim,) for each text, in order, lazily. A str is one text.
 
         workers:  None: in this process, with its threads; n: n processes, any of which may be killed at any
-                  moment without a trace in the result; 0: as many as this cgroup's processors and memory allow
-        on_error: "raise": a document that fails is a DocumentError in its place; "skip": a row of zeros
-        progress: shows a bar, where tqdm is installed
+                  moment without effect on the result; 0: as many as this cgroup's processors and memory allow
+        on_error: "raise": DocumentError at the position of a document that fails; "skip": a row of zeros there
+        progress: shows a bar, if tqdm is installed
 
         Reads no further ahead than the memory plan says. May be closed at any time.
         """
@@ -336,9 +337,9 @@ class Embedder:
 
     async def astream(self, texts: Iterable[str], *, workers: int | None = None, batch_size: int = 256,
                       on_error: str = "raise") -> AsyncIterator[np.ndarray]:
-        """As stream(), for asyncio: waits and computes in a thread of the loop's executor. Cancelled, it ends when
-        the call that runs does, within a second or one piece of work."""
-        import asyncio  # takes longer than all the rest of this package
+        """As stream(), for asyncio: waits and computes in a thread of the loop's executor. When cancelled, it ends with
+        the current call, within a second or one piece of work."""
+        import asyncio  # takes longer to import than the rest of this package
 
         chunks = self.chunks(texts, workers, batch_size)
         loop = asyncio.get_running_loop()
@@ -360,7 +361,7 @@ class Embedder:
             chunks.close()  # type: ignore[attr-defined]
 
     def plan(self, workers: int = 0) -> dict[str, Any]:
-        """The memory of stream(workers=...), before it is begun (docs/MEMORY.md): total_bytes, limit_bytes (None: no
+        """The memory of stream(workers=...), before the run (docs/MEMORY.md): total_bytes, limit_bytes (None: no
         limit is known), limit_source, fits, workers, batch_tokens, parts, advice and more. Opens nothing."""
         workers = count_of("workers", workers, _core.MAX_WORKERS)
         plan: dict[str, Any] = self._ask(_core.plan, **self._beside, workers=workers, memory_bytes=self._memory)

@@ -1,12 +1,12 @@
-"""Documents in, rows out, in order: how a stream of texts is cut into calls of the library.
+"""Documents in, rows out, in order: splits a stream of texts into calls of the library.
 
-Each generator here yields lists of results as they become ready, and an empty list when a second went by without
-one, so that who drives it stays in command. Nothing is read ahead but what the library holds (of a pool: its
-queue, a number in the memory plan) and one piece of at most PIECE_TEXTS texts or PIECE_CHARS characters; a
-consumer that is slow leaves the source unread.
+Each generator here yields lists of results as they become ready, and an empty list after a second without one, so
+that its caller keeps control. It reads ahead only what the library holds (for a pool its queue, a number in the
+memory plan) and one piece of at most PIECE_TEXTS texts or PIECE_CHARS characters. While the consumer is slow, the
+source is not read.
 
-A result is a float32 row of shape (dim,), or a Failure in the place of a document that failed. Rows are views of
-the array that the library has written: nothing is copied.
+A result is a float32 row of shape (dim,), or a Failure at the position of a document that failed. Rows are views of
+the array into which the library writes: nothing is copied.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from vecmill._errors import LimitError
 
 PIECE_TEXTS = 64
 PIECE_CHARS = 1 << 16
-ROWS = 64  # that are allocated together; a row that is kept keeps its neighbours
+ROWS = 64  # this many are allocated together; a row that is kept keeps its neighbours alive
 WAIT_MS = 1000
 
 
 def held_bytes(cut: int | None) -> int:
-    """What a stream holds beside its pool, ROWS apart: a piece, and a text that was cut, which of_pool gives away in
-    UTF-8. A character takes 4 bytes at most, in either form. Texts that are not cut are the caller's own."""
+    """Bytes that a stream holds in addition to its pool and its ROWS: a piece, and a text that was cut, which of_pool
+    passes on in UTF-8. A character takes at most 4 bytes in either form. Texts that are not cut are the caller's."""
     return 4 * (PIECE_CHARS + 2 * (cut or 0))
 
 
 class Failure(NamedTuple):
-    """What stands in a failed document's place: why."""
+    """The result of a document that failed."""
 
     reason: str
 
@@ -42,7 +42,7 @@ Result = np.ndarray | Failure
 
 
 def pieces(texts: Iterable[str], most_texts: int, most_chars: int, cut: int | None) -> Iterator[list[str]]:
-    """Lists of texts, each as long as its bounds allow. cut: characters behind which nothing counts, or None."""
+    """Lists of texts, each as long as its bounds allow. cut: texts are cut after this many characters, or None."""
     piece: list[str] = []
     chars = 0
     for i, text in enumerate(texts):
@@ -60,7 +60,7 @@ def pieces(texts: Iterable[str], most_texts: int, most_chars: int, cut: int | No
 
 
 def words(status: int, tokens: int, max_length: int) -> str:
-    """Why a document failed in a session, which gives no sentence of its own."""
+    """Why a document failed in a session, which returns no sentence of its own."""
     if status == _core.E_LIMIT:
         return f"{tokens} tokens or more, {max_length} are allowed"
     return _core.STATUSES[status][0]
@@ -68,7 +68,7 @@ def words(status: int, tokens: int, max_length: int) -> str:
 
 def of_session(embed: Callable[[list[str], np.ndarray], list[tuple[int, int, int]]], dim: int, max_length: int,
                source: Iterable[list[str]]) -> Iterator[list[Result]]:
-    """Computes piece by piece in this process. embed: a session's, for one caller at a time."""
+    """Computes piece by piece in this process. embed: a session's method, for one caller at a time."""
     for piece in source:
         rows = np.empty((len(piece), dim), np.float32)
         results: list[Result] = list(rows)
