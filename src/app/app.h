@@ -1,8 +1,8 @@
 /* app: what the commands of the program share.
  *
- * A command gets the checked options and an output, returns a status and one sentence; main prints
- * the sentence and turns the status into the exit code. E_PARTIAL says that all was written, and
- * what of it failed. */
+ * A command gets the checked options and an output, returns a status and one sentence; app_end prints
+ * the sentence and turns the status into the exit code. E_PARTIAL says that all was written, and what
+ * of it failed. bench is a program of its own (src/bench), which shares all that lib_app has. */
 #ifndef APP_H
 #define APP_H
 
@@ -13,22 +13,26 @@
 #include "app_out.h"
 #include "job/job.h"
 #include "options.h"
+#include "scratch.h"
 #include "vecmill.h"
+#include "workers.h"
 
 struct app {
     const struct options *options;
+    char **argv;
     struct app_out out; /* standard output */
 };
 
-vecmill_status cmd_embed(struct app *app, vecmill_err *err);
-vecmill_status cmd_tokenize(struct app *app, vecmill_err *err);
-vecmill_status cmd_search(struct app *app, vecmill_err *err);
-vecmill_status cmd_models(struct app *app, vecmill_err *err);
-vecmill_status cmd_pull(struct app *app, vecmill_err *err);
-vecmill_status cmd_doctor(struct app *app, vecmill_err *err);
-vecmill_status cmd_bench(struct app *app, vecmill_err *err);
-vecmill_status cmd_plan(struct app *app, vecmill_err *err);
-vecmill_status cmd_merge(struct app *app, vecmill_err *err);
+#define X(identifier, name, ...) vecmill_status cmd_##name(struct app *app, vecmill_err *err);
+#include "commands.def"
+#undef X
+
+/* Before a command and after it. app_begin prepares the process and reads the command line; app_end
+ * flushes the output, says why the command failed, and returns the exit code. *options has to live
+ * until then; err may be the same in both. */
+vecmill_status app_begin(struct app *app, int argc, char **argv, struct options *options,
+                         vecmill_err *err);
+int app_end(struct app *app, vecmill_status status, vecmill_err *err);
 
 /* The part of the options that says how documents are read; output is standard output. */
 struct job_options app_job_options(const struct options *o);
@@ -36,16 +40,13 @@ struct job_options app_job_options(const struct options *o);
 /* job_check for a command that only reads: its input is there and has a reader. */
 vecmill_status app_input_check(const struct job_options *job, vecmill_err *err);
 
-/* The folder of a model into dir[IO_PATH_MAX]: found on this machine, else fetched when the name is
- * of the registry or has the form org/name[@commit], with a note on stderr. */
-vecmill_status app_model_find(const struct options *o, const char *name, char *dir,
-                              vecmill_err *err);
-
-/* Makes a model present: what `pull` does. */
+/* Makes a model present, with its progress on stderr: what `pull` does. dir[IO_PATH_MAX]. */
 vecmill_status app_model_pull(const struct options *o, const char *name, char *dir,
                               vecmill_err *err);
 
-/* Finds the model, whose folder goes into dir[IO_PATH_MAX], and fills the library's options. */
+/* Fills the library's options, and finds the model, whose folder goes into dir[IO_PATH_MAX]: on this
+ * machine, else it is fetched when the name is of the registry or has the form org/name[@commit], with
+ * a note on stderr. */
 vecmill_status app_library_options(const struct options *o, char *dir, vecmill_options *options,
                                    vecmill_err *err);
 
@@ -65,13 +66,6 @@ void app_raise_descriptors(void);
 /* The plan of that pool; nothing is opened. */
 vecmill_status app_pool_plan(const struct options *o, const struct job_options *job,
                              vecmill_plan *plan, vecmill_err *err);
-
-/* The precision that --precision asks for: auto is fp32. And its word, "fp32". */
-vecmill_precision app_precision(const struct options *o);
-const char *app_precision_word(vecmill_precision precision);
-
-/* Whether a run that fits leaves less of its limit than its pack, and then the sentence that says so. */
-bool app_plan_squeezes(const vecmill_plan *plan, char sentence[APP_SENTENCE_MAX]);
 
 /* Facts about a session, struct_bytes set. */
 vecmill_facts app_facts(const vecmill_session *session);

@@ -10,14 +10,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-struct fetch {
-    const struct options *options;
-    struct app_out out; /* standard error */
-    bool is_terminal;
-    bool is_line_open;
-    uint64_t said_ns; /* when progress was last told */
-};
-
 struct job_options app_job_options(const struct options *o)
 {
     return (struct job_options){
@@ -41,92 +33,35 @@ vecmill_status app_input_check(const struct job_options *job, vecmill_err *err)
     return job_check(job, &is_finished, err);
 }
 
-static void on_fetch(void *context, const char *file, uint64_t bytes, uint64_t total)
+static vecmill_status fetch_missing(const struct options *o, char *dir, vecmill_err *err)
 {
-    struct fetch *f = context;
-    const uint64_t now_ns = clock_ns();
-    const bool is_end = total > 0 && bytes == total;
-    if (!is_end && now_ns - f->said_ns < 200000000u) return;
-    f->said_ns = now_ns;
-
-    if (f->options->progress == PROGRESS_JSON) {
-        app_json_open(&f->out, '{');
-        app_json_key_string(&f->out, "event", "fetch");
-        app_json_key_string(&f->out, "file", file);
-        app_json_key_u64(&f->out, "bytes", bytes);
-        app_json_key(&f->out, "total");
-        if (total > 0)
-            app_json_u64(&f->out, total);
-        else
-            app_json_raw(&f->out, "null");
-        app_json_close(&f->out, '}');
-        app_json_line(&f->out);
-    } else if (f->is_terminal) {
-        char have[APP_NUMBER_BYTES], all[APP_NUMBER_BYTES];
-        app_print(&f->out, "\r%.40s %s%s%s\033[K", file, app_megabytes(bytes, have),
-                  total > 0 ? " of " : "", total > 0 ? app_megabytes(total, all) : "");
-        f->is_line_open = true;
-    }
-    (void)app_out_flush(&f->out, NULL);
-}
-
-vecmill_status app_model_pull(const struct options *o, const char *name, char *dir,
-                              vecmill_err *err)
-{
-    char cache[IO_PATH_MAX];
-    VM_TRY(cache_dir(cache, err));
-    struct fetch f = {
-        .options = o,
-        .is_terminal = o->progress == PROGRESS_AUTO && isatty(STDERR_FILENO) == 1,
-    };
-    app_out_init(&f.out, STDERR_FILENO, "standard error");
-    app_out_aside(&f.out); /* signals are deferred: who reads must not keep them from being heard */
-    struct hub_env env;
-    hub_env_read(&env);
-    env.stop = signals_defer();
-    vecmill_status status = hub_pull(cache, name, &env, on_fetch, &f, dir, err);
-    if (signals_undefer() && status != VECMILL_E_STOPPED)
-        status =
-            err_set(err, VECMILL_E_STOPPED, "stopped by a signal while %.120s was fetched", name);
-    if (f.is_line_open) {
-        app_print(&f.out, "\n");
-        (void)app_out_flush(&f.out, NULL);
-    }
-    app_out_done(&f.out);
-    return status;
-}
-
-vecmill_status app_model_find(const struct options *o, const char *name, char *dir,
-                              vecmill_err *err)
-{
-    char cache[IO_PATH_MAX];
-    VM_TRY(cache_dir(cache, err));
-    vecmill_err missing;
-    const vecmill_status status = hub_find(cache, name, dir, &missing);
-    if (status == VECMILL_OK) return VECMILL_OK;
-
-    if (status != VECMILL_E_NOTFOUND || !hub_is_fetchable(name)) {
-        if (err) *err = missing;
-        return status;
-    }
     struct hub_env env;
     hub_env_read(&env);
     if (o->progress == PROGRESS_AUTO && !env.offline) {
         char note[APP_SENTENCE_MAX];
         (void)snprintf(note, sizeof(note), "fetching the model %.300s, which is not here yet",
-                       name);
+                       o->model);
         app_complain(note);
     }
-    return app_model_pull(o, name, dir, err);
+    return app_model_pull(o, o->model, dir, err);
 }
 
 vecmill_status app_library_options(const struct options *o, char *dir, vecmill_options *options,
                                    vecmill_err *err)
 {
-    VM_TRY(app_model_find(o, o->model, dir, err));
+    char cache[IO_PATH_MAX];
+    vecmill_err missing;
+    VM_TRY(cache_dir(cache, err));
+    const vecmill_status status = hub_find(cache, o->model, dir, &missing);
+    if (status == VECMILL_E_NOTFOUND && hub_is_fetchable(o->model)) {
+        VM_TRY(fetch_missing(o, dir, err));
+    } else if (status != VECMILL_OK) {
+        if (err) *err = missing;
+        return status;
+    }
     vecmill_options_init(options);
     options->model_dir = dir;
-    options->precision = app_precision(o);
+    options->precision = options_precision(o);
     options->long_policy = (vecmill_long)o->long_policy;
     options->batch_tokens = (uint32_t)o->batch_tokens;
     options->max_length = (uint32_t)o->max_length;

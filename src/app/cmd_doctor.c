@@ -15,6 +15,7 @@
 
 #define WORKER_NAME "vecmill-worker" /* computes, and builds packs */
 #define PULL_NAME   "vecmill-pull"   /* downloads models */
+#define BENCH_NAME  "vecmill-bench"  /* measures */
 
 #define PROBLEMS_MAX 16u /* that are reported */
 
@@ -23,8 +24,8 @@ struct facts {
     bool is_machine_known;
     char cache[IO_PATH_MAX];
     bool is_cache_writable;
-    char worker[IO_PATH_MAX], pull[IO_PATH_MAX];
-    bool is_worker_there, is_pull_there;
+    char worker[IO_PATH_MAX], pull[IO_PATH_MAX], bench[IO_PATH_MAX];
+    bool is_worker_there, is_pull_there, is_bench_there;
     char model[IO_PATH_MAX];
     bool is_model_there, is_offline;
     char problems[PROBLEMS_MAX][512];
@@ -87,6 +88,7 @@ static void gather(struct facts *f)
                        "neither can a pack be made nor embed start");
 
     f->is_pull_there = child_find(PULL_NAME, f->pull, VECMILL_E_NOTFOUND, NULL) == VECMILL_OK;
+    f->is_bench_there = child_find(BENCH_NAME, f->bench, VECMILL_E_NOTFOUND, NULL) == VECMILL_OK;
 
     struct hub_env env;
     hub_env_read(&env);
@@ -213,6 +215,7 @@ static void print_json(struct app_out *out, struct facts *f, bool verify)
     app_json_key_bool(out, "cache_writable", f->is_cache_writable);
     app_json_key_string(out, "worker", f->is_worker_there ? f->worker : NULL);
     app_json_key_string(out, "pull", f->is_pull_there ? f->pull : NULL);
+    app_json_key_string(out, "bench", f->is_bench_there ? f->bench : NULL);
     app_json_key_string(out, "default_model", f->is_model_there ? f->model : NULL);
     app_json_key_bool(out, "offline", f->is_offline);
     if (verify) {
@@ -300,6 +303,7 @@ static void print_text(struct app_out *out, struct facts *f, bool verify)
                                    : "not writable: packs that are not in it are built in memory");
     app_print(out, "worker program    %s\n", f->is_worker_there ? f->worker : "not found");
     app_print(out, "pull program      %s\n", f->is_pull_there ? f->pull : "not found");
+    app_print(out, "bench program     %s\n", f->is_bench_there ? f->bench : "not found");
     app_print(out, "default model     %s\n",
               f->is_model_there ? f->model
               : f->is_offline   ? "not here"

@@ -20,48 +20,42 @@ static void tell_unneeded(struct report *report, const struct options *o,
     report_unneeded(report, sentence);
 }
 
-static vecmill_status run(const struct options *o, const struct job_options *job,
-                          struct report *report, vecmill_err *err)
-{
-    struct job_progress total = {0};
-    vecmill_pool *pool = NULL;
-    vecmill_err why;
-    vecmill_status status = app_pool_open(o, job, report_pool, report, &pool, &why);
-    if (status == VECMILL_OK) {
-        report_started(report, o, pool);
-        const struct job_hooks hooks = {
-            .progress = report_progress,
-            .failed = report_failed,
-            .notice = report_notice,
-            .context = report,
-            .stop = signals_defer(),
-        };
-        status = job_run(job, pool, &hooks, &total, &why);
-    }
-    report_finished(report, &total, pool, status, &why);
-    if (status != VECMILL_OK && err) *err = why;
-    vecmill_pool_close(pool);
-    return status;
-}
-
 vecmill_status cmd_embed(struct app *app, vecmill_err *err)
 {
     const struct options *o = app->options;
     struct job_options job = app_job_options(o);
+    struct job_progress total = {0};
+    struct report report;
+    vecmill_pool *pool = NULL;
+    vecmill_err why;
+    bool is_finished = false;
     job.output = o->output;
     job.resume = o->resume;
     job.force = o->force;
-    bool is_finished = false;
     VM_TRY(job_check(&job, &is_finished, err));
 
     app_raise_descriptors();
-    struct report report;
     VM_TRY(report_open(&report, o, &job, err));
-    vecmill_status status = VECMILL_OK;
-    if (is_finished)
+    if (is_finished) {
         tell_unneeded(&report, o, &job);
-    else
-        status = run(o, &job, &report, err);
+        report_close(&report);
+        return VECMILL_OK;
+    }
+    vecmill_status status = app_pool_open(o, &job, report_pool, &report, &pool, &why);
+    if (status == VECMILL_OK) {
+        report_started(&report, o, pool);
+        const struct job_hooks hooks = {
+            .progress = report_progress,
+            .failed = report_failed,
+            .notice = report_notice,
+            .context = &report,
+            .stop = signals_defer(),
+        };
+        status = job_run(&job, pool, &hooks, &total, &why);
+    }
+    report_finished(&report, &total, pool, status, &why);
+    if (status != VECMILL_OK && err) *err = why;
+    vecmill_pool_close(pool);
     report_close(&report);
     return status;
 }

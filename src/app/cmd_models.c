@@ -1,4 +1,4 @@
-/* models, pull: the registry, and making a model present. */
+/* models: the registry. */
 #include "app.h"
 
 #include "hub/hub.h"
@@ -64,13 +64,5 @@ vecmill_status cmd_models(struct app *app, vecmill_err *err)
         else
             print_row(&app->out, &row);
     }
-    return VECMILL_OK;
-}
-
-vecmill_status cmd_pull(struct app *app, vecmill_err *err)
-{
-    char dir[IO_PATH_MAX];
-    VM_TRY(app_model_pull(app->options, app->options->operands[0], dir, err));
-    app_print(&app->out, "%s\n", dir);
     return VECMILL_OK;
 }

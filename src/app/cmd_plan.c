@@ -3,11 +3,11 @@
  * Reads no input and writes no output. Ends with E_MEMORY when the run would not fit; the sum is printed
  * either way. */
 #include "app.h"
+#include "report.h"
+#include "try.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#include "try.h"
 
 static void json_part(struct app_out *out, const vecmill_plan_part *part, bool is_measured)
 {
@@ -99,7 +99,7 @@ static void print_text(struct app_out *out, const char *precision, const vecmill
         app_print(out, "The pack is built in memory for each run, since the cache folder cannot be "
                        "written (VECMILL_CACHE names another).\n");
     char sentence[APP_SENTENCE_MAX];
-    if (app_plan_squeezes(plan, sentence)) app_print(out, "Note: %s.\n", sentence);
+    if (report_tight_cache(plan, sentence)) app_print(out, "Note: %s.\n", sentence);
     if (!plan->measured)
         app_print(out, "The model has no pack yet: what workers hold beside their arenas is an "
                        "upper bound, not measured.\n");
@@ -119,7 +119,7 @@ vecmill_status cmd_plan(struct app *app, vecmill_err *err)
     VM_TRY(app_pool_plan(o, &job, &plan, err));
     const bool is_measured = o->try_out && plan.fits;
     if (is_measured) VM_TRY(try_plan(o, &plan, err));
-    const char *precision = app_precision_word(app_precision(o));
+    const char *precision = options_precision_word(options_precision(o));
     (o->json ? print_json : print_text)(&app->out, precision, &plan, is_measured);
     if (!plan.fits) return err_set(err, VECMILL_E_MEMORY, "%s", plan.advice);
     return is_measured && try_is_over(&plan, err) ? VECMILL_E_INTERNAL : VECMILL_OK;

@@ -2,8 +2,6 @@
  * line of `lines`; nothing else here knows an option by its name. */
 #include "options.h"
 
-#include "vecmill.h"
-
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,18 +16,9 @@ struct command_line {
 };
 
 static const struct command_line commands[] = {
-    {COMMAND_EMBED, "embed", "-i INPUT -o OUTPUT", "turn documents into vectors", 0, NULL},
-    {COMMAND_TOKENIZE, "tokenize", "[-i INPUT]", "show the token ids of documents", 0, NULL},
-    {COMMAND_SEARCH, "search", "-i VECTORS.npy -q TEXT", "find the nearest rows to a text", 0,
-     NULL},
-    {COMMAND_MODELS, "models", "", "list the models known by name", 0, NULL},
-    {COMMAND_PULL, "pull", "MODEL", "fetch a model into the cache", 1, "the name of a MODEL"},
-    {COMMAND_DOCTOR, "doctor", "", "say what this machine allows and whether a run would start", 0,
-     NULL},
-    {COMMAND_BENCH, "bench", "[-i INPUT]", "measure speed, memory, latency and accuracy", 0, NULL},
-    {COMMAND_PLAN, "plan", "", "tell the memory of a run before it starts", 0, NULL},
-    {COMMAND_MERGE, "merge", "SHARD... -o OUTPUT", "put the outputs of embed --shard together",
-     JOB_SHARDS_MAX, "the names of its SHARDs"},
+#define X(identifier, name, ...) {COMMAND_##identifier, #name, __VA_ARGS__},
+#include "commands.def"
+#undef X
 };
 
 enum kind { KIND_FLAG, KIND_TEXT, KIND_LIST, KIND_NUMBER, KIND_BYTES, KIND_CHOICE, KIND_SHARD };
@@ -57,7 +46,10 @@ struct option_line {
 #define READS (RUNS | COMMAND_TOKENIZE | COMMAND_SEARCH | COMMAND_BENCH)
 #define INPUT_FORMATS                                                                              \
     "auto txt jsonl json csv tsv ndjson txt.gz jsonl.gz json.gz csv.gz tsv.gz ndjson.gz"
-#define AT(member) .offset = offsetof(struct options, member)
+#define PRECISION_LIST(X)                                                                          \
+    X(FP32, "fp32") X(BF16, "bf16") X(INT8, "int8") /* in the order of their values */
+#define CHOICE(identifier, word) " " word
+#define AT(member)               .offset = offsetof(struct options, member)
 
 static const struct option_line lines[] = {
     {"model", 'm', KIND_TEXT, "MODEL", .commands = MODEL, AT(model),
@@ -87,7 +79,7 @@ static const struct option_line lines[] = {
     {"threads", 0, KIND_NUMBER, "N", .least = 1, .most = VECMILL_MAX_THREADS,
      .commands = COMMAND_BENCH, AT(threads), .only = "in-process latency",
      .help = "of a session (default 1; for --latency all processors, beside 1)"},
-    {"precision", 0, KIND_CHOICE, "NAME", .choices = "auto fp32 bf16 int8",
+    {"precision", 0, KIND_CHOICE, "NAME", .choices = "auto" PRECISION_LIST(CHOICE),
      .commands = RUNS | COMMAND_SEARCH | COMMAND_BENCH, AT(precision),
      .help = "of the matrix products; auto is fp32"},
     {"batch-tokens", 0, KIND_NUMBER, "N|auto", .least = 1, .most = VECMILL_MAX_BATCH_TOKENS,
@@ -162,10 +154,20 @@ static const struct command_line *command_of(enum command command)
     return NULL;
 }
 
-const char *options_command_name(enum command command)
+vecmill_precision options_precision(const struct options *o)
 {
-    const struct command_line *line = command_of(command);
-    return line ? line->name : "";
+    if (o->precision == PRECISION_AUTO) return VECMILL_FP32;
+    return (vecmill_precision)(VECMILL_FP32 + o->precision - PRECISION_FP32);
+}
+
+const char *options_precision_word(vecmill_precision precision)
+{
+    static const char *const words[] = {
+#define WORD(identifier, word) [VECMILL_##identifier] = word,
+        PRECISION_LIST(WORD)
+#undef WORD
+    };
+    return words[precision];
 }
 
 const char *options_input_format(uint32_t input_format)
@@ -465,6 +467,8 @@ static vecmill_status parse_words(int argc, char *const *argv, const struct comm
 vecmill_status options_parse(int argc, char *const *argv, struct options *options, vecmill_err *err)
 {
     static_assert(VECMILL_LONG_ERROR == 1 && VECMILL_LONG_SPLIT == 2, "order of --long");
+    static_assert(VECMILL_BF16 == VECMILL_FP32 + 1 && VECMILL_INT8 == VECMILL_FP32 + 2,
+                  "order of --precision");
     static_assert(VECMILL_NORMALIZE_YES == 1 && VECMILL_NORMALIZE_NO == 2, "order of --normalize");
 
     struct options o = {.model = OPTIONS_DEFAULT_MODEL, .top = 10, .repeat = 1};

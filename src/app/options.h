@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "job/job.h"
+#include "vecmill.h"
 
 #define OPTIONS_DEFAULT_MODEL  "all-MiniLM-L6-v2"
 #define OPTIONS_QUERIES_MAX    64u   /* -q on one command line; more come through -q - */
@@ -18,17 +19,17 @@
 #define OPTIONS_DIMENSIONS_MAX 8192u /* --dimensions; of the model, the library says */
 #define OPTIONS_HELP_MAX       16384u
 
+/* A bit each, since an option is of several. */
+enum command_bit {
+#define X(identifier, ...) COMMAND_BIT_##identifier,
+#include "commands.def"
+#undef X
+};
 enum command {
     COMMAND_NONE = 0, /* only --help or --version was asked for */
-    COMMAND_EMBED = 1 << 0,
-    COMMAND_TOKENIZE = 1 << 1,
-    COMMAND_SEARCH = 1 << 2,
-    COMMAND_MODELS = 1 << 3,
-    COMMAND_PULL = 1 << 4,
-    COMMAND_DOCTOR = 1 << 5,
-    COMMAND_BENCH = 1 << 6,
-    COMMAND_PLAN = 1 << 7,
-    COMMAND_MERGE = 1 << 8
+#define X(identifier, ...) COMMAND_##identifier = 1 << COMMAND_BIT_##identifier,
+#include "commands.def"
+#undef X
 };
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_JSON, PROGRESS_NONE };
@@ -72,8 +73,9 @@ vecmill_status options_parse(int argc, char *const *argv, struct options *option
 /* The help text for a command, or for the whole program (COMMAND_NONE), appended to `text`. */
 vecmill_status options_help(enum command command, struct buf *text, vecmill_err *err);
 
-/* "embed"; "" for COMMAND_NONE. */
-const char *options_command_name(enum command command);
+/* The precision that --precision asks for: auto is fp32. And its word, "fp32". */
+vecmill_precision options_precision(const struct options *o);
+const char *options_precision_word(vecmill_precision precision);
 
 /* The word of --input-format, "txt" or "csv.gz"; NULL for auto: what job_options wants. */
 const char *options_input_format(uint32_t input_format);

@@ -97,6 +97,19 @@ static vecmill_pool_counts count(vecmill_pool *pool)
     return counts;
 }
 
+bool report_tight_cache(const vecmill_plan *plan, char sentence[APP_SENTENCE_MAX])
+{
+    if (!plan->fits || plan->limit_bytes == UINT64_MAX) return false;
+    const uint64_t left = plan->limit_bytes - plan->total_bytes - plan->reserve_bytes;
+    if (left >= plan->pack_bytes) return false;
+    (void)snprintf(sentence, APP_SENTENCE_MAX,
+                   "the limit leaves %.1f MiB for the %.1f MiB of the model's pack: where it "
+                   "counts page cache, "
+                   "the pack is read again and again, which is slow",
+                   (double)left / (1 << 20), (double)plan->pack_bytes / (1 << 20));
+    return true;
+}
+
 /* What of the plan a user should know without having asked. */
 static void tell_plan(struct report *r, const vecmill_plan *plan)
 {
@@ -108,7 +121,7 @@ static void tell_plan(struct report *r, const vecmill_plan *plan)
                        (double)plan->limit_bytes / (1 << 20), plan->limit_source);
         report_notice(r, sentence);
     }
-    if (app_plan_squeezes(plan, sentence)) report_notice(r, sentence);
+    if (report_tight_cache(plan, sentence)) report_notice(r, sentence);
     if (plan->oom_group)
         report_notice(r,
                       "memory.oom.group is set: an OOM kill would take the whole run at once, and "
@@ -133,7 +146,7 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
     tell_plan(r, &plan);
     tell_warning(r, facts.warning);
     lock(r);
-    r->progress.precision = app_precision_word(facts.precision);
+    r->progress.precision = options_precision_word(facts.precision);
     if (events_begin(&r->events, "run_started")) {
         struct app_out *out = &r->events.out;
         app_json_key_i64(out, "pid", getpid());
@@ -144,7 +157,7 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
         app_json_key_u64(out, "shard", o->shard.index);
         app_json_key_u64(out, "shards", o->shard.of > 0 ? o->shard.of : 1);
         app_json_key_string(out, "isa", facts.isa);
-        app_json_key_string(out, "precision", app_precision_word(facts.precision));
+        app_json_key_string(out, "precision", options_precision_word(facts.precision));
         app_json_key_u64(out, "dim", facts.dim);
         app_json_key_u64(out, "max_length", facts.max_length);
         app_json_key_u64(out, "batch_tokens", facts.batch_tokens);

@@ -43,4 +43,7 @@ void report_finished(struct report *r, const struct job_progress *total, vecmill
 /* The end when the output had been complete before: a sentence, as JSON the summary, and run_finished. */
 void report_unneeded(struct report *r, const char *sentence);
 
+/* Whether a run that fits leaves less of its limit than its pack has, and then the sentence that says so. */
+bool report_tight_cache(const vecmill_plan *plan, char sentence[APP_SENTENCE_MAX]);
+
 #endif

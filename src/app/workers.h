@@ -6,7 +6,8 @@
 #ifndef APP_WORKERS_H
 #define APP_WORKERS_H
 
-#include "app.h"
+#include "app_out.h"
+#include "vecmill.h"
 
 #define WORKERS_LINES_FIRST 20u         /* deaths that have a line each, however fast they come */
 #define WORKERS_LINE_NS     1000000000u /* from then on, between two lines */

@@ -153,20 +153,6 @@ struct job_vectors {
 vecmill_status job_vectors_open(const char *path, struct job_vectors *v, vecmill_err *err);
 void job_vectors_close(struct job_vectors *v);
 
-/* Pairs of texts and how alike people found them: a CSV file (RFC 4180) of text, text, number, without a
- * header, as the STS benchmark's. E_INPUT: not there, over a maximum, fewer than two pairs, or a record
- * that is none, whose line is named. Pair: job_pairs_close, which accepts zeros. */
-#define JOB_PAIRS_BYTES_MAX (64u << 20)
-#define JOB_PAIRS_MAX       100000u
-struct job_pairs {
-    struct buf file;   /* its bytes; quotes are taken off in place */
-    vecmill_doc *docs; /* [2 * n]: both of pair 0, both of pair 1; in `file` */
-    double *scores;    /* [n], finite */
-    size_t n;
-};
-vecmill_status job_pairs_open(const char *path, struct job_pairs *p, vecmill_err *err);
-void job_pairs_close(struct job_pairs *p);
-
 /* Line i (from 0) of `path` + ".ids.jsonl" for each of n wanted rows, streamed in one reading: out[k]
  * is a heap string (mem_free), one JSON scalar, or NULL where the file or the line is missing. E_INPUT
  * names a wanted line that is anything else. */

@@ -192,7 +192,7 @@ class Doctor(harness.Case):
                     "cpus_quota", "memory_total", "memory_available", "memory_limit",
                     "memory_limit_source", "cpus", "data_limit", "address_limit", "limit",
                     "limit_source", "memory_room", "memory_pressure", "cgroup_version", "oom_group", "psi", "huge_pages_always",
-                    "cache", "cache_writable", "worker", "pull", "default_model", "offline", "problems"):
+                    "cache", "cache_writable", "worker", "pull", "bench", "default_model", "offline", "problems"):
             self.assertIn(key, facts)
         self.assertTrue(facts["cache_writable"])
         self.assertTrue(facts["worker"])
@@ -250,7 +250,7 @@ class Doctor(harness.Case):
     def test_it_finds_what_the_others_find(self):
         """Programs in the libexec folder of an installation that was moved: the same answer from all of them."""
         env = harness.environment(HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9", VECMILL_CACHE=self.path("cache"))
-        for folder, names in (("bin", ["vecmill"]), ("libexec/vecmill", ["vecmill-worker", "vecmill-pull"])):
+        for folder, names in (("bin", ["vecmill"]), ("libexec/vecmill", ["vecmill-worker", "vecmill-pull", "vecmill-bench"])):
             os.makedirs(self.path("moved/" + folder))
             for name in names:
                 shutil.copy(os.path.join(harness.BUILD, name), self.path("moved/" + folder))
@@ -261,7 +261,8 @@ class Doctor(harness.Case):
 
         self.file("in.txt", "cat\n")
         for name, args in (("worker", ["embed", "-m", harness.toy_model(), "-i", "in.txt", "-o", "-"]),
-                           ("pull", ["pull", "bert-tiny/of-nobody"])):
+                           ("pull", ["pull", "bert-tiny/of-nobody"]),
+                           ("bench", ["bench", "-m", "of-nobody", "--latency"])):
             found = json.loads(run("doctor", "--json").stdout)[name]
             self.assertTrue(found.endswith("libexec/vecmill/vecmill-" + name), found)
             self.assertNotIn("neither beside", run(*args).stderr.decode())

@@ -1,5 +1,5 @@
 /* Medians, percentiles, cosines, ranks and correlations, against values by hand and from the literature. */
-#include "app/statistics.h"
+#include "bench/statistics.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -103,8 +103,8 @@ int main(void)
         cmocka_unit_test(ranks_share_their_mean),
         cmocka_unit_test(correlations),
     };
-    const int failed = cmocka_run_group_tests_name("app-statistics", tests, NULL, NULL);
+    const int failed = cmocka_run_group_tests_name("bench-statistics", tests, NULL, NULL);
     const int n = (int)(sizeof(tests) / sizeof(tests[0]));
-    printf("app-statistics: %d passed, %d failed\n", n - failed, failed);
+    printf("bench-statistics: %d passed, %d failed\n", n - failed, failed);
     return failed;
 }

@@ -6,8 +6,6 @@
  * session that is closed again, so that this process holds in a round what `embed` holds. */
 #include "bench.h"
 
-#include "scratch.h"
-
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +15,7 @@
 
 struct bench {
     const struct options *o;
+    const char *program; /* vecmill */
     /* The same, with the plan's number of workers: a pool that is asked for a number starts all of them,
      * whether there is work for them or not. */
     struct options counted;
@@ -197,14 +196,14 @@ static vecmill_status measure(struct bench *b, vecmill_err *err)
     mem_free(rounds);
     if (status == VECMILL_OK) status = measure_peak(b, NULL, &b->f.peak_after, err);
     if (status == VECMILL_OK)
-        status = start_time_measure(b->o, BENCH_STARTS, b->stop, &b->f.start, err);
+        status = start_time_measure(b->program, b->o, BENCH_STARTS, b->stop, &b->f.start, err);
     return status;
 }
 
 vecmill_status bench_job(struct app *app, vecmill_err *err)
 {
     const struct options *o = app->options;
-    struct bench b = {.o = o, .f = {.mode = "job", .rounds = o->repeat}};
+    struct bench b = {.o = o, .program = app->argv[0], .f = {.mode = "job", .rounds = o->repeat}};
     app_raise_descriptors();
     b.stop = signals_defer(); /* the folder is removed, whatever comes */
     vecmill_status status = scratch_open(&b.scratch, "bench", err);

@@ -210,7 +210,7 @@ static void print_json(struct app_out *out, const struct latency *l)
     app_json_key_string(out, "mode", "latency");
     app_json_key_string(out, "model", l->o->model);
     app_json_key_string(out, "isa", l->isa);
-    app_json_key_string(out, "precision", app_precision_word(l->precision));
+    app_json_key_string(out, "precision", options_precision_word(l->precision));
     app_json_key_string(out, "words_of", l->o->input);
     app_json_key(out, "lines");
     app_json_open(out, '[');
@@ -223,7 +223,8 @@ static void print_json(struct app_out *out, const struct latency *l)
 
 static void print_text(struct app_out *out, const struct latency *l)
 {
-    app_print(out, "model   %s, %s, %s\n", l->o->model, l->isa, app_precision_word(l->precision));
+    app_print(out, "model   %s, %s, %s\n", l->o->model, l->isa,
+              options_precision_word(l->precision));
     app_print(out,
               "texts   %u of each length, of the words of %s; %llu calls a line, one text each\n",
               TEXTS, l->o->input ? l->o->input : "the built-in sentences",

@@ -1,5 +1,5 @@
 /* A CSV of sentence, sentence, score: quotes, ends of lines, and what is refused. */
-#include "job/job.h"
+#include "bench/pairs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static char path[] = "/tmp/test-job-pairs-XXXXXX";
+static char path[] = "/tmp/test-bench-pairs-XXXXXX";
 
 static int begin(void **state)
 {
@@ -42,12 +42,12 @@ static void is(vecmill_doc doc, const char *text)
 static void read_as_written(void **state)
 {
     (void)state;
-    struct job_pairs p;
+    struct pairs p;
     vecmill_err err;
     write_file("A girl.,A boy.,2.5\n"
                "\"One, two \"\"three\"\"\",\"\",0\r\n"
                "\"two\nlines\",\"\"\"\",5.0");
-    assert_int_equal(job_pairs_open(path, &p, &err), VECMILL_OK);
+    assert_int_equal(pairs_open(path, &p, &err), VECMILL_OK);
     assert_int_equal(p.n, 3);
     is(p.docs[0], "A girl.");
     is(p.docs[1], "A boy.");
@@ -56,15 +56,15 @@ static void read_as_written(void **state)
     is(p.docs[4], "two\nlines");
     is(p.docs[5], "\"");
     assert_true(p.scores[0] == 2.5 && p.scores[1] == 0 && p.scores[2] == 5);
-    job_pairs_close(&p);
+    pairs_close(&p);
 }
 
 static void refused(const char *text, const char *words)
 {
-    struct job_pairs p = {.n = 77};
+    struct pairs p = {.n = 77};
     vecmill_err err;
     write_file(text);
-    const vecmill_status status = job_pairs_open(path, &p, &err);
+    const vecmill_status status = pairs_open(path, &p, &err);
     if (status != VECMILL_E_INPUT) fail_msg("%s: status %d", text, status);
     if (!strstr(err.message, words)) fail_msg("%s: %s\nlacks: %s", text, err.message, words);
     assert_int_equal(p.n, 77);
@@ -85,9 +85,9 @@ static void refused_by_line(void **state)
     refused("a,b,1\na,\"b,1\n", "line 2: is not");
     refused("a,b,1\na,\"b\"c,1\n", "line 2: is not");
     refused("a,b,1\na,b,11111111111111111111111111111111111111\n", "line 2: is not");
-    struct job_pairs p;
+    struct pairs p;
     vecmill_err err;
-    assert_int_equal(job_pairs_open("/nowhere/pairs.csv", &p, &err), VECMILL_E_INPUT);
+    assert_int_equal(pairs_open("/nowhere/pairs.csv", &p, &err), VECMILL_E_INPUT);
 }
 
 int main(void)
@@ -96,8 +96,8 @@ int main(void)
         cmocka_unit_test(read_as_written),
         cmocka_unit_test(refused_by_line),
     };
-    const int failed = cmocka_run_group_tests_name("job-pairs", tests, begin, end);
+    const int failed = cmocka_run_group_tests_name("bench-pairs", tests, begin, end);
     const int n = (int)(sizeof(tests) / sizeof(tests[0]));
-    printf("job-pairs: %d passed, %d failed\n", n - failed, failed);
+    printf("bench-pairs: %d passed, %d failed\n", n - failed, failed);
     return failed;
 }

@@ -59,7 +59,7 @@ static vecmill_status run_rounds(vecmill_session *session, const struct bench_co
     return status;
 }
 
-static vecmill_status measure(const struct options *o, vecmill_session *session,
+static vecmill_status measure(const struct app *app, vecmill_session *session,
                               const struct bench_corpus *c, struct bench_figures *f,
                               vecmill_err *err)
 {
@@ -78,7 +78,8 @@ static vecmill_status measure(const struct options *o, vecmill_session *session,
     mem_free(rounds);
     if (status == VECMILL_OK)
         status = bench_peak(session, f->cores, BENCH_PEAK_SECONDS, &f->peak_after, err);
-    if (status == VECMILL_OK) status = start_time_measure(o, BENCH_STARTS, NULL, &f->start, err);
+    if (status == VECMILL_OK)
+        status = start_time_measure(app->argv[0], app->options, BENCH_STARTS, NULL, &f->start, err);
     return status;
 }
 
@@ -95,7 +96,7 @@ vecmill_status bench_session(struct app *app, vecmill_err *err)
         bench_take_facts(&f, &facts);
         f.cores = bench_cores(f.facts.threads);
         bench_take_corpus(&f, &c);
-        status = measure(o, session, &c, &f, err);
+        status = measure(app, session, &c, &f, err);
     }
     if (status == VECMILL_OK) bench_report(app, &f);
     vecmill_session_close(session);

@@ -1,4 +1,4 @@
-/* bench: what the parts of `vecmill bench` share. One file a part:
+/* bench: the program vecmill-bench, which is the command `vecmill bench`. One file a part:
  *
  *   bench_corpus    the documents: read, made distinct, written down for a job
  *   bench_peak      what the cores can do, all at once
@@ -10,13 +10,12 @@
  *   bench_accuracy  precisions against fp32
  *
  * Every figure is measured in the run that reports it. */
-#ifndef APP_BENCH_H
-#define APP_BENCH_H
+#ifndef BENCH_H
+#define BENCH_H
 
-#include "app.h"
+#include "app/app.h"
 #include "start_time.h"
 #include "vecmill_bench.h"
-#include "workers.h"
 
 #include <pthread.h>
 

@@ -105,7 +105,7 @@ static void print_json(struct app_out *out, const struct options *o, const struc
     app_json_key_string(out, "mode", f->mode);
     app_json_key_string(out, "model", o->model);
     app_json_key_string(out, "isa", f->isa);
-    app_json_key_string(out, "precision", app_precision_word(f->facts.precision));
+    app_json_key_string(out, "precision", options_precision_word(f->facts.precision));
     app_json_key_u64(out, "workers", f->workers);
     app_json_key_u64(out, "threads", f->facts.threads);
     app_json_key_u64(out, "batch_tokens", f->facts.batch_tokens);
@@ -127,7 +127,7 @@ static void text_corpus(struct app_out *out, const struct options *o, const stru
 {
     char a[APP_NUMBER_BYTES], b[APP_NUMBER_BYTES];
     app_print(out, "model       %s, %s, %s, ", o->model, f->isa,
-              app_precision_word(f->facts.precision));
+              options_precision_word(f->facts.precision));
     if (f->workers > 0)
         app_print(out, "%u worker%s", f->workers, f->workers == 1 ? "" : "s");
     else

@@ -6,6 +6,7 @@
  * out. */
 #include "bench.h"
 
+#include "pairs.h"
 #include "statistics.h"
 
 #include <math.h>
@@ -30,7 +31,7 @@ struct line {
 struct accuracy {
     const struct options *o;
     struct bench_corpus corpus;
-    struct job_pairs pairs;
+    struct pairs pairs;
     vecmill_doc *texts; /* [n_texts], then those of the pairs: [n_all] in all */
     size_t n_texts, n_all;
     uint32_t dim;
@@ -46,7 +47,7 @@ static vecmill_status gather(struct accuracy *a, vecmill_err *err)
 {
     size_t n_built_in;
     const vecmill_doc *built_in = bench_sentences(&n_built_in);
-    if (a->o->stsb) VM_TRY(job_pairs_open(a->o->stsb, &a->pairs, err));
+    if (a->o->stsb) VM_TRY(pairs_open(a->o->stsb, &a->pairs, err));
     if (a->o->input) VM_TRY(bench_corpus_read(a->o, ACCURACY_DOCS_MAX, NULL, &a->corpus, err));
     a->n_texts = a->o->input ? (size_t)a->corpus.n : n_built_in;
     a->n_all = a->n_texts + 2 * a->pairs.n;
@@ -159,7 +160,7 @@ static vecmill_status measure(struct accuracy *a, vecmill_precision precision, v
 static void json_line(struct app_out *out, const struct accuracy *a, const struct line *line)
 {
     app_json_open(out, '{');
-    app_json_key_string(out, "precision", app_precision_word(line->precision));
+    app_json_key_string(out, "precision", options_precision_word(line->precision));
     app_json_key_string(out, "unsupported", line->is_there ? NULL : line->why);
     if (line->is_there) {
         app_json_key_real(out, "cosine_min", line->cosine_min, 8);
@@ -196,7 +197,7 @@ static void print_json(struct app_out *out, const struct accuracy *a)
 static void text_line(struct app_out *out, const struct accuracy *a, const struct line *line)
 {
     char pack[APP_NUMBER_BYTES], spearman[16] = "-";
-    const char *word = app_precision_word(line->precision);
+    const char *word = options_precision_word(line->precision);
     if (!line->is_there) {
         app_print(out, "%-9s  left out: %s\n", word, line->why);
         return;
@@ -225,7 +226,7 @@ static void print_text(struct app_out *out, const struct accuracy *a)
 static vecmill_status run(struct accuracy *a, vecmill_err *err)
 {
     const bool is_all = a->o->precision == PRECISION_AUTO;
-    const vecmill_precision wanted = app_precision(a->o);
+    const vecmill_precision wanted = options_precision(a->o);
     VM_TRY(gather(a, err));
     VM_TRY(compute_reference(a, err));
     VM_TRY(measure(a, VECMILL_FP32, err));
@@ -247,6 +248,6 @@ vecmill_status bench_accuracy(struct app *app, vecmill_err *err)
     mem_free(a.reference);
     mem_free(a.texts);
     bench_corpus_done(&a.corpus);
-    job_pairs_close(&a.pairs);
+    pairs_close(&a.pairs);
     return status;
 }

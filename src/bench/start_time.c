@@ -1,4 +1,4 @@
-/* start_time: starts this program, times its first byte, and waits for its end. A start that hangs is
+/* start_time: starts the program, times its first byte, and waits for its end. A start that hangs is
  * killed. */
 #include "start_time.h"
 
@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PROGRAM "/proc/self/exe"
-#define LINE    "the first vector\n"
+#define LINE "the first vector\n"
 
-static vecmill_status start_embed(const struct options *o, struct child *c, vecmill_err *err)
+static vecmill_status start_embed(const char *program, const struct options *o, struct child *c,
+                                  vecmill_err *err)
 {
     char batch[24] = "auto", workers[24] = "auto", length[24];
     const char *argv[24] = {
@@ -28,7 +28,7 @@ static vecmill_status start_embed(const struct options *o, struct child *c, vecm
         "--workers",
         workers,
         "--precision",
-        app_precision_word(app_precision(o)),
+        options_precision_word(options_precision(o)),
     };
     int n = 16;
     if (o->batch_tokens > 0)
@@ -40,7 +40,7 @@ static vecmill_status start_embed(const struct options *o, struct child *c, vecm
         argv[n++] = "--max-length";
         argv[n++] = length;
     }
-    const struct child_options options = {.program = PROGRAM,
+    const struct child_options options = {.program = program,
                                           .argv = (char *const *)argv,
                                           .input = LINE,
                                           .input_bytes = sizeof(LINE) - 1};
@@ -67,13 +67,14 @@ static vecmill_status drain(const struct child *c, uint64_t *first_ns, vecmill_e
     return VECMILL_OK;
 }
 
-static vecmill_status time_start(const struct options *o, uint64_t *ns, vecmill_err *err)
+static vecmill_status time_start(const char *program, const struct options *o, uint64_t *ns,
+                                 vecmill_err *err)
 {
     struct child c;
     struct child_end end;
     uint64_t first_ns = 0;
     const uint64_t start_ns = clock_ns();
-    VM_TRY(start_embed(o, &c, err));
+    VM_TRY(start_embed(program, o, &c, err));
     const vecmill_status status = drain(&c, &first_ns, err);
     child_close(&c, status == VECMILL_OK ? START_TIME_WAIT_MS : 0, &end);
     if (status != VECMILL_OK) return status;
@@ -90,15 +91,15 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-vecmill_status start_time_measure(const struct options *o, uint32_t n, const atomic_int *stop,
-                                  struct start_time *t, vecmill_err *err)
+vecmill_status start_time_measure(const char *program, const struct options *o, uint32_t n,
+                                  const atomic_int *stop, struct start_time *t, vecmill_err *err)
 {
     assert(n > 0 && n <= START_TIME_RUNS_MAX);
     uint64_t times[START_TIME_RUNS_MAX];
     for (uint32_t i = 0; i < n; i++) {
         if (stop && atomic_load(stop))
             return err_set(err, VECMILL_E_STOPPED, "stopped by a signal while starts were timed");
-        VM_TRY(time_start(o, &times[i], err));
+        VM_TRY(time_start(program, o, &times[i], err));
     }
     qsort(times, n, sizeof(times[0]), by_value);
     *t = (struct start_time){.n = n, .least_ns = times[0], .median_ns = times[n / 2]};

@@ -1,5 +1,5 @@
-/* pairs: texts and scores for accuracy. Reads the whole file, and never writes ahead of where it reads. */
-#include "job.h"
+/* pairs: read in place: the whole file, and never written ahead of where it is read. */
+#include "pairs.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -56,14 +56,13 @@ static bool read_score(vecmill_doc cell, double *score)
     return *end == 0 && end != text && isfinite(*score);
 }
 
-static vecmill_status take_record(struct scan *s, const char *path, struct job_pairs *p,
+static vecmill_status take_record(struct scan *s, const char *path, struct pairs *p,
                                   vecmill_err *err)
 {
     const uint64_t line = s->line;
     vecmill_doc score;
-    if (p->n == JOB_PAIRS_MAX)
-        return err_set(err, VECMILL_E_INPUT, "%s: more than JOB_PAIRS_MAX, %u, pairs", path,
-                       JOB_PAIRS_MAX);
+    if (p->n == PAIRS_MAX)
+        return err_set(err, VECMILL_E_INPUT, "%s: more than PAIRS_MAX, %u, pairs", path, PAIRS_MAX);
     if (take_cell(s, &p->docs[2 * p->n]) != END_CELL ||
         take_cell(s, &p->docs[2 * p->n + 1]) != END_CELL || take_cell(s, &score) != END_RECORD ||
         !read_score(score, &p->scores[p->n]))
@@ -74,13 +73,13 @@ static vecmill_status take_record(struct scan *s, const char *path, struct job_p
     return VECMILL_OK;
 }
 
-static vecmill_status read_all(const char *path, struct job_pairs *p, vecmill_err *err)
+static vecmill_status read_all(const char *path, struct pairs *p, vecmill_err *err)
 {
     void *docs, *scores;
     VM_TRY(io_read_file(path, &p->file, VECMILL_E_INPUT, VECMILL_E_INPUT, err));
-    VM_TRY(mem_new_array(JOB_PAIRS_MAX, 2 * sizeof(vecmill_doc), "pairs", &docs, err));
+    VM_TRY(mem_new_array(PAIRS_MAX, 2 * sizeof(vecmill_doc), "pairs", &docs, err));
     p->docs = docs;
-    VM_TRY(mem_new_array(JOB_PAIRS_MAX, sizeof(double), "scores", &scores, err));
+    VM_TRY(mem_new_array(PAIRS_MAX, sizeof(double), "scores", &scores, err));
     p->scores = scores;
     struct scan s = {.data = p->file.data, .bytes = p->file.bytes, .line = 1};
     while (s.at < s.bytes)
@@ -91,19 +90,19 @@ static vecmill_status read_all(const char *path, struct job_pairs *p, vecmill_er
     return VECMILL_OK;
 }
 
-vecmill_status job_pairs_open(const char *path, struct job_pairs *p, vecmill_err *err)
+vecmill_status pairs_open(const char *path, struct pairs *p, vecmill_err *err)
 {
-    struct job_pairs opened = {.n = 0};
-    buf_init(&opened.file, JOB_PAIRS_BYTES_MAX, "JOB_PAIRS_BYTES_MAX");
+    struct pairs opened = {.n = 0};
+    buf_init(&opened.file, PAIRS_BYTES_MAX, "PAIRS_BYTES_MAX");
     const vecmill_status status = read_all(path, &opened, err);
     if (status == VECMILL_OK)
         *p = opened;
     else
-        job_pairs_close(&opened);
+        pairs_close(&opened);
     return status;
 }
 
-void job_pairs_close(struct job_pairs *p)
+void pairs_close(struct pairs *p)
 {
     mem_free(p->scores);
     mem_free(p->docs);
