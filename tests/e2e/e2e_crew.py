@@ -1,4 +1,4 @@
-"""What is done to workers, scene by scene: none of it costs a document, and each is named for what it was."""
+"""What is done to workers, scene by scene: none of it costs a document, and each death is reported by its cause."""
 
 import math
 import os
@@ -11,8 +11,8 @@ import crew_kit
 import harness
 import oracle
 
-POOL_DOCUMENTS = 256 * (2 + 4) # that are read, and not yet written, at most
-N = 1500 # documents: of the slow model a second
+POOL_DOCUMENTS = 256 * (2 + 4) # read and not yet written, at most
+N = 1500 # documents: one second of the slow model
 MARKER = "xqzwvk"
 
 
@@ -62,8 +62,8 @@ class Phases(crew_kit.CrewCase):
             self.one("W2", "kill", "killed", count, 1000, "slow")
 
     def test_a_result_that_was_sent_counts(self):
-        """The worker dies right behind the last byte of its first batch. Its next one may be under way by
-        then; the first, with document 0 in it, is not computed again."""
+        """The worker dies right after the last byte of its first batch. Its next one may be under way by then;
+        the first, which has document 0, is not computed again."""
         for _ in range(harness.form(1, 4)):
             job = self.one("W9", "kill", "killed", n=600, model_name="slow")
             self.assertNotIn(0, [e["first"] for e in job.named("batch_requeued")])
@@ -101,14 +101,14 @@ class Signals(Scene):
               "USR1": "signal", "QUIT": "signal"}
 
     def next_worker(self, job):
-        """One that is ready, of those that live."""
+        """A living worker that is ready."""
         def ready():
             known = {e["pid"] for e in job.named("worker_ready")}
             return [pid for pid in job.workers() if pid in known]
         return job.wait_until("a worker", ready)[0]
 
     def test_each_from_outside(self):
-        """A job that gets them all, one after the other."""
+        """A job that gets all of them, one after the other."""
         job, feeder = self.fed()
         job.wait_ready()
         waits = []
@@ -130,7 +130,7 @@ class Signals(Scene):
         print(f"a signal to its line in the log: {', '.join(f'{w:.0f}' for w in waits)} ms")
 
     def test_a_stopped_worker(self):
-        """It is waited for as long as a batch may take, two seconds, and then done without."""
+        """It is waited for as long as a batch may take, two seconds, and then replaced."""
         job, feeder = self.fed()
         job.wait_ready()
         pid, sent = self.next_worker(job), time.monotonic()
@@ -144,8 +144,8 @@ class Signals(Scene):
 
     @harness.long_form("test_crew_kills.c stops and continues workers, 10 s")
     def test_stopped_and_continued_in_time(self):
-        """It goes on, and nobody is done without. A batch that had begun long before its stop, or a test that is
-        held up itself, may make it too late: then once more."""
+        """It goes on, and no worker is replaced. If its batch had begun long before the stop, or the test is held up
+        itself, it may be too late: then once more."""
         job, feeder = self.fed(extra=("--progress", "json"))
         job.wait_ready()
         tries = 0
@@ -157,7 +157,7 @@ class Signals(Scene):
             time.sleep(1)
             job.send(pid, "CONT")
             done = job.progress()
-            # So many that what it had is among them.
+            # Enough that its batch is among them.
             job.wait_until("progress", lambda: job.progress() > done + POOL_DOCUMENTS)
             if pid in job.workers():
                 break
@@ -184,7 +184,7 @@ class Signals(Scene):
         self.assertEqual(len(job.deaths()), 3 * rounds)
 
     def test_sigchld_ignored(self):
-        """By whoever started us: the kernel reaps the workers then, and nobody learns how they ended."""
+        """By the process that started us: then the kernel reaps the workers, and how they ended is unknown."""
         job, feeder = self.fed(prefix=["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"])
         job.wait_ready()
         pid = self.next_worker(job)
@@ -195,7 +195,7 @@ class Signals(Scene):
         self.assertIn(job.deaths()[0]["cause"], ("unknown", "killed"))
 
     def test_a_stopped_supervisor(self):
-        """Stopped longer than any batch may take: nobody is late for that."""
+        """Stopped longer than any batch may take: no worker is late for that."""
         job, feeder = self.fed()
         job.wait_ready()
         os.kill(job.process.pid, signal.SIGSTOP)
@@ -206,7 +206,7 @@ class Signals(Scene):
 
 
 class Poison(crew_kit.CrewCase):
-    """A document that ends whoever works on it."""
+    """A document that ends every worker that computes it."""
 
     def one(self, kind, n, words, model_name, at):
         rng = random.Random(3)
@@ -243,8 +243,8 @@ class Poison(crew_kit.CrewCase):
         self.one("fpe", 100, 100, "slow", 99)
 
     def test_killed(self):
-        """By what is no fault, but comes each time: it is tried when all others are done, and condemned while other
-        work lives. The first, the last and one in the middle, whether two workers work or one."""
+        """By something that is not a fault, but happens each time: it is tried when all others are done, and
+        condemned while other work lives. The first, the last and one in the middle, whether two workers work or one."""
         rng, places = random.Random(5), (0, 77, 299)
         corpus = crew_kit.corpus(300, 30, changed=tuple((i, f"{MARKER} {crew_kit.text(rng, i, 30)}") for i in places))
         reference, _ = crew_kit.reference("slow", corpus)
@@ -263,7 +263,7 @@ class Poison(crew_kit.CrewCase):
                   f"{workers} workers, {job.seconds:.1f} s")
 
     def test_all_there_is(self):
-        """Nothing to be held against but the probe."""
+        """Nothing to compare it with but the probe."""
         corpus = crew_kit.corpus(2, 30, changed=((0, MARKER), (1, f"{MARKER} again")))
         reference, _ = crew_kit.reference("toy", corpus)
         job = self.run_job(corpus, folder=crew_kit.programs(), plan=f"poison={MARKER}:kill", codes=(3,),
@@ -271,7 +271,7 @@ class Poison(crew_kit.CrewCase):
         self.assertEqual(job.finished()["failed"], 2)
 
     def test_is_not_tried_again(self):
-        """By a run that goes on: the failed row is in the journal, and the rest is computed."""
+        """By a resumed run: the failed row is in the journal, and the rest is computed."""
         rng = random.Random(6)
         feeder = crew_kit.Fed(self, make=lambda i: (f"{MARKER} " if i == 20 else "") + crew_kit.text(rng, i, 30))
         poison = {"folder": crew_kit.programs(), "plan": f"poison={MARKER}:kill"}
@@ -308,7 +308,7 @@ class Poison(crew_kit.CrewCase):
         self.one("sleep", 300, 100, "slow", 250)
 
     def test_that_comes_again(self):
-        """Each time it fails, and all of them cost what one costs."""
+        """Each copy fails, and together they cost what one costs."""
         poisoned, places = f"{MARKER} and no more", range(40, 400, 20)
         corpus = crew_kit.corpus(500, 30, changed=tuple((i, poisoned) for i in places))
         reference, _ = crew_kit.reference("slow", corpus)
@@ -327,7 +327,7 @@ class Poison(crew_kit.CrewCase):
 
     @harness.long_form("a hundred deaths, 10 s")
     def test_many(self):
-        """Twenty in a row of such documents: each is found, and finding one is progress."""
+        """Twenty such documents in a row: each is found, and finding one is progress."""
         rng = random.Random(4)
         places = range(100, 120)
         corpus = crew_kit.corpus(200, 30, changed=tuple((i, f"{MARKER} {crew_kit.text(rng, i, 30)}")
@@ -366,7 +366,7 @@ class CrashLoops(Scene):
                       f"{job.stderr().splitlines()[-1]}")
 
     def test_in_the_middle(self):
-        """What was done is kept, and gone on with."""
+        """What was done is kept, and a later run continues it."""
         flag = self.path("flag")
         job, feeder = self.fed(folder=self.flagged(), env={"FLAG": flag}, extra=("--progress", "auto"))
         job.wait_until("a checkpoint", job.checkpoints)
@@ -406,15 +406,15 @@ class CrashLoops(Scene):
 
 
 class Readers(Scene):
-    """Who reads the output does not, or goes away."""
+    """The reader of the output stops reading, or goes away."""
 
     def status(self, pid, key):
         with open(f"/proc/{pid}/status", encoding="utf-8") as file:
             return int(next(line for line in file if line.startswith(key)).split()[1])
 
     def asleep(self, job):
-        """How many looks at the workers, one after the other, have found all of them asleep: who waits for a
-        processor is not."""
+        """How many looks at the workers in a row have found all of them asleep: waiting for a processor is not
+        sleep."""
         states = {(oracle.stat_of(pid) or "  ")[1] for pid in job.workers()}
         self.looks = self.looks + 1 if states == {"S"} else 0
         return self.looks
@@ -470,11 +470,11 @@ class PidOne(Scene):
         job.wait_until("the start", lambda: job.named("run_started"))
         self.assertEqual(job.named("run_started")[0]["pid"], 1)
         pid = oracle.children(job.process.pid)[0]
-        job.supervisor = lambda: pid # as it is called out here
+        job.supervisor = lambda: pid # its pid out here
         return job, feeder, pid
 
     def leave_orphans(self, pid):
-        """Five processes of the namespace whose parent ends: they are handed to its first."""
+        """Five processes of the namespace whose parent ends: its first process inherits them."""
         subprocess.run(["nsenter", "--target", str(pid), "--pid", "--mount", "sh", "-c",
                         "for i in 1 2 3 4 5; do sleep 3600 & done"], check=True)
 
