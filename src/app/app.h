@@ -13,7 +13,7 @@
 #include "app_out.h"
 #include "job/job.h"
 #include "options.h"
-#include "scratch.h"
+#include "temp_folder.h"
 #include "vecmill.h"
 #include "workers.h"
 

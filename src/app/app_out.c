@@ -227,12 +227,12 @@ static size_t offer(int fd, const char *data, size_t bytes, unsigned wait_ms, in
     return done;
 }
 
-void app_out_aside(struct app_out *out)
+void app_out_set_lossy(struct app_out *out)
 {
     struct stat st;
     if (fstat(out->fd, &st) == 0 && S_ISREG(st.st_mode)) return;
     const int fd = open_unblocked(out->fd);
-    out->is_aside = true;
+    out->is_lossy = true;
     out->owns_fd = fd >= 0;
     if (fd >= 0) out->fd = fd;
 }
@@ -253,11 +253,11 @@ static void drop(struct app_out *out, size_t done)
     b->bytes = keep - done;
 }
 
-static void flush_aside(struct app_out *out)
+static void flush_lossy(struct app_out *out)
 {
     int failure;
     const size_t done =
-        offer(out->fd, out->buf.data, out->buf.bytes, out->is_stalled ? 0 : APP_ASIDE_MS, &failure);
+        offer(out->fd, out->buf.data, out->buf.bytes, out->is_stalled ? 0 : APP_LOSSY_MS, &failure);
     if (failure != 0)
         out->status =
             err_sys(&out->err, VECMILL_E_OUTPUT, failure, "%s: cannot be written", out->name);
@@ -275,8 +275,8 @@ vecmill_status app_out_flush(struct app_out *out, vecmill_err *err)
 {
     if (out->status != VECMILL_OK)
         buf_clear(&out->buf);
-    else if (out->buf.bytes > 0 && out->is_aside)
-        flush_aside(out);
+    else if (out->buf.bytes > 0 && out->is_lossy)
+        flush_lossy(out);
     else if (out->buf.bytes > 0) {
         out->status = io_write(out->fd, out->buf.data, out->buf.bytes, out->name, VECMILL_E_OUTPUT,
                                &out->err);

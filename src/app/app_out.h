@@ -2,7 +2,7 @@
  *
  * Promises: what is written between two flushes goes out in one write where it fits; the first
  * failure sticks and is told by app_out_flush; text of any bytes becomes valid JSON (invalid UTF-8 is
- * replaced); an aside never waits long for its reader. Does not know what the lines mean. */
+ * replaced); a lossy output never waits long for its reader. Does not know what the lines mean. */
 #ifndef APP_OUT_H
 #define APP_OUT_H
 
@@ -15,9 +15,9 @@
 #define APP_OUT_MAX   (64u << 20) /* bytes held before a flush: one line at most */
 #define APP_OUT_FLUSH (64u << 10) /* from so many bytes on, a finished line is written */
 
-/* How long the reader of an aside is waited for, and that of the program's last sentence. A reader that
+/* How long the reader of a lossy output is waited for, and that of the program's last sentence. A reader that
  * lives takes something sooner, also on a machine whose processors are all taken. */
-#define APP_ASIDE_MS    100u
+#define APP_LOSSY_MS    100u
 #define APP_COMPLAIN_MS 1000u
 
 #define APP_SENTENCE_MAX 512u /* bytes of a sentence for people with its NUL; a longer one is cut */
@@ -31,8 +31,8 @@ struct app_out {
     const char *name; /* said in messages: a path, or "standard output" */
     struct buf buf;
     bool comma; /* the next JSON value is not the first of its array or object */
-    /* Of an aside: */
-    bool is_aside, owns_fd;
+    /* Of a lossy output: */
+    bool is_lossy, owns_fd;
     bool is_stalled; /* something was dropped, and nothing taken since: no flush waits */
     bool is_begun;   /* buf begins inside a line, whose beginning was taken */
     uint64_t n_dropped;
@@ -44,11 +44,11 @@ struct app_out {
 void app_out_init(struct app_out *out, int fd, const char *name);
 void app_out_done(struct app_out *out);
 
-/* From now on a flush waits APP_ASIDE_MS at most for whoever reads; whole lines that were not taken by
+/* From now on a flush waits APP_LOSSY_MS at most for whoever reads; whole lines that were not taken by
  * then are dropped and counted, the rest of a line that was begun is kept and goes first. Once something
  * was dropped no flush waits until the reader takes something, so that one that has stalled costs that
  * wait once. A regular file, which takes all, stays as it was. */
-void app_out_aside(struct app_out *out);
+void app_out_set_lossy(struct app_out *out);
 
 void app_put(struct app_out *out, const void *data, size_t bytes);
 void app_print(struct app_out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 
 #define PROBLEMS_MAX 16u /* that are reported */
 
-struct facts {
+struct doctor_facts {
     vecmill_machine machine;
     bool is_machine_known;
     char cache[IO_PATH_MAX];
@@ -32,10 +33,10 @@ struct facts {
     unsigned n_problems;
 };
 
-static void add_problem(struct facts *f, const char *format, ...)
+static void add_problem(struct doctor_facts *f, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-static void add_problem(struct facts *f, const char *format, ...)
+static void add_problem(struct doctor_facts *f, const char *format, ...)
 {
     va_list ap;
     if (f->n_problems == PROBLEMS_MAX) return;
@@ -58,7 +59,7 @@ static bool is_writable(const char *dir)
     return access(path, W_OK | X_OK) == 0;
 }
 
-static void gather(struct facts *f)
+static void gather_facts(struct doctor_facts *f)
 {
     vecmill_err err;
     f->machine.struct_bytes = sizeof(f->machine);
@@ -137,7 +138,8 @@ static int is_pack(const struct dirent *entry)
 }
 
 /* Reads a pack whole and compares its checksums. */
-static void verify_pack(struct facts *f, struct app_out *out, print_pack *print, const char *path)
+static void verify_pack(struct doctor_facts *f, struct app_out *out, print_pack *print,
+                        const char *path)
 {
     struct pack pack = {0};
     vecmill_err why;
@@ -153,7 +155,7 @@ static void verify_pack(struct facts *f, struct app_out *out, print_pack *print,
 }
 
 /* Every pack of the cache, by name. A cache that is not there has none. */
-static void verify_all(struct facts *f, struct app_out *out, print_pack *print)
+static void verify_all(struct doctor_facts *f, struct app_out *out, print_pack *print)
 {
     char folder[IO_PATH_MAX], path[IO_PATH_MAX];
     struct dirent **names = NULL;
@@ -175,7 +177,7 @@ static void verify_all(struct facts *f, struct app_out *out, print_pack *print)
     mem_free(names);
 }
 
-static void print_json(struct app_out *out, struct facts *f, bool verify)
+static void print_doctor_json(struct app_out *out, struct doctor_facts *f, bool verify)
 {
     const vecmill_machine *m = &f->machine;
     app_json_open(out, '{');
@@ -185,11 +187,7 @@ static void print_json(struct app_out *out, struct facts *f, bool verify)
         app_json_key_string(out, "isa", m->isa);
         app_json_key_u64(out, "cpus_online", m->cpus_online);
         app_json_key_u64(out, "cpus_allowed", m->cpus_allowed);
-        app_json_key(out, "cpus_quota");
-        if (m->cpus_quota > 0)
-            app_json_real(out, m->cpus_quota, 3);
-        else
-            app_json_raw(out, "null");
+        app_json_key_real(out, "cpus_quota", m->cpus_quota > 0 ? m->cpus_quota : (double)NAN, 3);
         app_json_key_u64(out, "cpus", m->cpus);
         app_json_bytes(out, "memory_total", m->memory_total);
         app_json_bytes(out, "memory_available", m->memory_available);
@@ -201,11 +199,8 @@ static void print_json(struct app_out *out, struct facts *f, bool verify)
         app_json_key_string(out, "limit_source", m->limit_source);
         app_json_bytes(out, "memory_room", m->memory_room);
         app_json_key_u64(out, "groups_left_out", m->groups_left_out);
-        app_json_key(out, "memory_pressure");
-        if (m->memory_pressure >= 0)
-            app_json_real(out, m->memory_pressure, 2);
-        else
-            app_json_raw(out, "null");
+        app_json_key_real(out, "memory_pressure",
+                          m->memory_pressure >= 0 ? m->memory_pressure : (double)NAN, 2);
         app_json_key_i64(out, "cgroup_version", m->cgroup_version);
         app_json_key_bool(out, "oom_group", m->oom_group != 0);
         app_json_key_bool(out, "psi", m->psi != 0);
@@ -294,7 +289,7 @@ static void print_machine(struct app_out *out, const vecmill_machine *m)
                                    : "only where asked for");
 }
 
-static void print_text(struct app_out *out, struct facts *f, bool verify)
+static void print_doctor_text(struct app_out *out, struct doctor_facts *f, bool verify)
 {
     app_print(out, "vecmill           %s\n", vecmill_version());
     if (f->is_machine_known) print_machine(out, &f->machine);
@@ -315,12 +310,12 @@ static void print_text(struct app_out *out, struct facts *f, bool verify)
 
 vecmill_status cmd_doctor(struct app *app, vecmill_err *err)
 {
-    struct facts f = {0};
-    gather(&f);
+    struct doctor_facts f = {0};
+    gather_facts(&f);
     if (app->options->json)
-        print_json(&app->out, &f, app->options->verify);
+        print_doctor_json(&app->out, &f, app->options->verify);
     else
-        print_text(&app->out, &f, app->options->verify);
+        print_doctor_text(&app->out, &f, app->options->verify);
     if (f.n_problems == 0) return VECMILL_OK;
     return err_set(err, VECMILL_E_INTERNAL, "%u problem%s; the first: %.200s", f.n_problems,
                    f.n_problems == 1 ? "" : "s", f.problems[0]);

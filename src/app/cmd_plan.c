@@ -22,8 +22,8 @@ static void json_part(struct app_out *out, const vecmill_plan_part *part, bool i
     app_json_close(out, '}');
 }
 
-static void print_json(struct app_out *out, const char *precision, const vecmill_plan *plan,
-                       bool is_measured)
+static void print_plan_json(struct app_out *out, const char *precision, const vecmill_plan *plan,
+                            bool is_measured)
 {
     app_json_open(out, '{');
     app_json_key_string(out, "precision", precision);
@@ -59,8 +59,8 @@ static void print_line(struct app_out *out, const char *owner, const char *name,
     app_print(out, "%-11s %-26s %9.2f MiB%-6s%s\n", owner, name, bytes / (1 << 20), times, behind);
 }
 
-static void print_text(struct app_out *out, const char *precision, const vecmill_plan *plan,
-                       bool is_measured)
+static void print_plan_text(struct app_out *out, const char *precision, const vecmill_plan *plan,
+                            bool is_measured)
 {
     vecmill_owner owner = VECMILL_OWNER_COUNT;
     char behind[64];
@@ -120,7 +120,7 @@ vecmill_status cmd_plan(struct app *app, vecmill_err *err)
     const bool is_measured = o->try_out && plan.fits;
     if (is_measured) VM_TRY(try_plan(o, &plan, err));
     const char *precision = options_precision_word(options_precision(o));
-    (o->json ? print_json : print_text)(&app->out, precision, &plan, is_measured);
+    (o->json ? print_plan_json : print_plan_text)(&app->out, precision, &plan, is_measured);
     if (!plan.fits) return err_set(err, VECMILL_E_MEMORY, "%s", plan.advice);
     return is_measured && try_is_over(&plan, err) ? VECMILL_E_INTERNAL : VECMILL_OK;
 }

@@ -27,11 +27,7 @@ static void on_fetch(void *context, const char *file, uint64_t bytes, uint64_t t
         app_json_key_string(&f->out, "event", "fetch");
         app_json_key_string(&f->out, "file", file);
         app_json_key_u64(&f->out, "bytes", bytes);
-        app_json_key(&f->out, "total");
-        if (total > 0)
-            app_json_u64(&f->out, total);
-        else
-            app_json_raw(&f->out, "null");
+        app_json_bytes(&f->out, "total", total > 0 ? total : UINT64_MAX);
         app_json_close(&f->out, '}');
         app_json_line(&f->out);
     } else if (f->is_terminal) {
@@ -53,7 +49,8 @@ vecmill_status app_model_pull(const struct options *o, const char *name, char *d
         .is_terminal = o->progress == PROGRESS_AUTO && isatty(STDERR_FILENO) == 1,
     };
     app_out_init(&f.out, STDERR_FILENO, "standard error");
-    app_out_aside(&f.out); /* signals are deferred: who reads must not keep them from being heard */
+    app_out_set_lossy(
+        &f.out); /* signals are deferred: who reads must not keep them from being heard */
     struct hub_env env;
     hub_env_read(&env);
     env.stop = signals_defer();

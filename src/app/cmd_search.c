@@ -56,7 +56,7 @@ static void swap(struct hit *a, struct hit *b)
     *b = c;
 }
 
-static void keep(struct search *s, struct hit hit)
+static void keep_hit(struct search *s, struct hit hit)
 {
     struct hit *heap = s->hits;
     size_t i;
@@ -114,7 +114,7 @@ static void score_rows(struct search *s)
         double dot, square;
         dot_and_square(s->query, s->vectors.rows + row * dim, dim, &dot, &square);
         if (!(square > 0) || !isfinite(square) || !isfinite(dot)) continue;
-        keep(s, (struct hit){.score = dot / sqrt(query_square * square), .row = row});
+        keep_hit(s, (struct hit){.score = dot / sqrt(query_square * square), .row = row});
     }
     if (s->n_hits > 1) qsort(s->hits, s->n_hits, sizeof(*s->hits), best_first);
 }
@@ -174,7 +174,7 @@ static vecmill_status find_texts(struct search *s, vecmill_err *err)
     return status;
 }
 
-static void print_json(struct search *s, vecmill_doc query)
+static void print_hits_json(struct search *s, vecmill_doc query)
 {
     struct app_out *out = &s->app->out;
     app_json_open(out, '{');
@@ -255,7 +255,7 @@ static vecmill_status answer(struct search *s, vecmill_doc query, vecmill_err *e
     if (status == VECMILL_OK && s->app->options->texts) status = find_texts(s, err);
     if (status == VECMILL_OK) {
         if (s->app->options->json)
-            print_json(s, query);
+            print_hits_json(s, query);
         else
             print_table(s, query);
         s->is_first = false;

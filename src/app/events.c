@@ -25,7 +25,7 @@ vecmill_status events_open(struct events *events, const char *path, const struct
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
     if (fd < 0) return err_sys(err, VECMILL_E_OUTPUT, errno, "%s cannot be written", path);
     app_out_init(&e.out, fd, path);
-    app_out_aside(&e.out);
+    app_out_set_lossy(&e.out);
     e.out.status = buf_reserve(&e.out.buf, 2 * EVENTS_LINE_MAX, &e.out.err);
     e.fd = fd;
     e.is_open = true;
@@ -75,7 +75,7 @@ vecmill_status events_close(struct events *events, vecmill_err *err)
     if (n_dropped > 0 && status == VECMILL_OK)
         status = err_set(err, VECMILL_E_OUTPUT,
                          "%.160s: %llu were dropped, since its reader did not take them in %u ms",
-                         out->name, (unsigned long long)n_dropped, APP_ASIDE_MS);
+                         out->name, (unsigned long long)n_dropped, APP_LOSSY_MS);
     app_out_done(out);
     events->is_open = false;
     return status;

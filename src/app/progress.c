@@ -1,6 +1,7 @@
 /* progress: how far a run is, on stderr. Says nothing more often than every PROGRESS_PERIOD_NS. */
 #include "progress.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@ void progress_init(struct progress *p, enum progress_mode mode, int fd)
     *p = (struct progress){.mode = mode};
     p->is_terminal = mode == PROGRESS_AUTO && isatty(fd) == 1;
     app_out_init(&p->out, fd, "standard error");
-    app_out_aside(&p->out);
+    app_out_set_lossy(&p->out);
     p->out.status = buf_reserve(&p->out.buf, 2 * PROGRESS_LINE_MAX, &p->out.err);
 }
 
@@ -47,13 +48,13 @@ static double per_second(uint64_t n, const struct job_progress *now)
     return now->elapsed_ns > 0 ? (double)n * own_share(now) * 1e9 / (double)now->elapsed_ns : 0;
 }
 
-/* Seconds left by the share of the input that this run has read; negative: unknown. */
+/* Seconds left by the share of the input that this run has read; NAN: unknown. */
 static double seconds_left(const struct job_progress *now)
 {
-    if (now->bytes_total == 0 || now->bytes_read > now->bytes_total) return -1;
+    if (now->bytes_total == 0 || now->bytes_read > now->bytes_total) return (double)NAN;
     const double share = (double)now->bytes_read / (double)now->bytes_total;
     const double own = share * own_share(now);
-    return own > 0 ? (double)now->elapsed_ns / 1e9 * (1 - share) / own : -1;
+    return own > 0 ? (double)now->elapsed_ns / 1e9 * (1 - share) / own : (double)NAN;
 }
 
 static uint64_t memory_now(struct progress *p)
@@ -78,11 +79,7 @@ static void tell_json(struct app_out *out, const char *event, const struct job_p
     app_json_key_real(out, "documents_per_second", per_second(now->documents, now), 1);
     app_json_key_real(out, "tokens_per_second", per_second(now->tokens, now), 1);
     app_json_key_u64(out, "bytes_read", now->bytes_read);
-    app_json_key(out, "bytes_total");
-    if (now->bytes_total > 0)
-        app_json_u64(out, now->bytes_total);
-    else
-        app_json_raw(out, "null");
+    app_json_bytes(out, "bytes_total", now->bytes_total > 0 ? now->bytes_total : UINT64_MAX);
 }
 
 static void tell_terminal(struct app_out *out, const struct job_progress *now,
@@ -92,7 +89,7 @@ static void tell_terminal(struct app_out *out, const struct job_progress *now,
     app_print(out, "\r%s documents  %s tokens/s", app_number(now->documents, documents),
               app_number((uint64_t)per_second(now->tokens, now), rate));
     const double left = seconds_left(now);
-    if (left >= 0) {
+    if (isfinite(left)) {
         const uint64_t s = (uint64_t)(left + 0.5);
         app_print(out, "  %llu:%02u:%02u left", (unsigned long long)(s / 3600),
                   (unsigned)(s / 60 % 60), (unsigned)(s % 60));
@@ -110,12 +107,7 @@ void progress_tell(struct progress *p, const struct job_progress *now)
     p->said_ns = now_ns;
     if (p->mode == PROGRESS_JSON) {
         tell_json(&p->out, "progress", now);
-        app_json_key(&p->out, "seconds_left");
-        const double left = seconds_left(now);
-        if (left >= 0)
-            app_json_real(&p->out, left, 1);
-        else
-            app_json_raw(&p->out, "null");
+        app_json_key_real(&p->out, "seconds_left", seconds_left(now), 1);
         app_json_key_u64(&p->out, "rss_bytes", memory_now(p));
         app_json_close(&p->out, '}');
         app_json_line(&p->out);

@@ -2,7 +2,7 @@
  *
  * On a terminal one line that is rewritten (documents, tokens/s, time left, memory); as JSON an object
  * a line; both on stderr. At the end a summary, also where stderr is no terminal. With PROGRESS_NONE
- * nothing at all. Whoever reads stderr cannot hold it up (app_out_aside). Allocates nothing after
+ * nothing at all. Whoever reads stderr cannot hold it up (app_out_set_lossy). Allocates nothing after
  * progress_init. Not locked: report.h's lock covers it. */
 #ifndef APP_PROGRESS_H
 #define APP_PROGRESS_H

@@ -3,7 +3,7 @@
  * Two threads tell: the one that runs the job, and the pool's, which tells of its workers at once, also
  * while the first waits for documents. One lock lies over all that is written, so that lines stay whole
  * and the line on a terminal is cleared before another; it is never held while the pool or the job is
- * called, and, since the pool's thread waits for it, never for long: see app_out_aside. */
+ * called, and, since the pool's thread waits for it, never for long: see app_out_set_lossy. */
 #ifndef APP_REPORT_H
 #define APP_REPORT_H
 
@@ -24,7 +24,7 @@ struct report {
 /* In place, and not moved from then on; pair: report_close. E_USAGE, E_OUTPUT: --events. */
 vecmill_status report_open(struct report *r, const struct options *o, const struct job_options *job,
                            vecmill_err *err);
-/* Warns when not all events were kept: they are an aside, and never decide a run. */
+/* Warns when not all events were kept: they are lossy, and never decide a run. */
 void report_close(struct report *r);
 
 /* vecmill_pool_options.on_event and job_hooks; context is the report. */

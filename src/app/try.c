@@ -1,7 +1,7 @@
 /* try: see try.h. The documents go through a real job, so that its buffers are put to the test too. */
 #include "try.h"
 
-#include "scratch.h"
+#include "temp_folder.h"
 #include "vecmill_bench.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@
 /* A token, and the blanks of a number of 24 digits (put_document). */
 #define SHORTEST_BYTES 48u
 
-struct trial {
+struct plan_trial {
     const atomic_int *stop;
     char input[IO_PATH_MAX], output[IO_PATH_MAX];
     vecmill_pool *pool;
@@ -40,7 +40,7 @@ static void put_document(FILE *file, uint64_t number, uint64_t letters, uint64_t
     (void)fputc('\n', file);
 }
 
-static vecmill_status write_input(const struct trial *t, const struct options *o,
+static vecmill_status write_input(const struct plan_trial *t, const struct options *o,
                                   const vecmill_plan *p, vecmill_err *err)
 {
     const uint64_t most =
@@ -68,7 +68,7 @@ static vecmill_status write_input(const struct trial *t, const struct options *o
 
 static void on_progress(void *context, const struct job_progress *progress)
 {
-    struct trial *t = context;
+    struct plan_trial *t = context;
     vecmill_plan now = {.struct_bytes = sizeof(now)};
     (void)progress;
     if (vecmill_pool_measure(t->pool, &now, &t->err) != VECMILL_OK) return;
@@ -78,7 +78,7 @@ static void on_progress(void *context, const struct job_progress *progress)
     t->worst = now;
 }
 
-static vecmill_status run(struct trial *t, const struct options *o, vecmill_err *err)
+static vecmill_status run_trial(struct plan_trial *t, const struct options *o, vecmill_err *err)
 {
     struct job_progress total;
     const struct job_options job = {
@@ -115,19 +115,19 @@ bool try_is_over(const vecmill_plan *plan, vecmill_err *err)
 
 vecmill_status try_plan(const struct options *o, vecmill_plan *plan, vecmill_err *err)
 {
-    struct trial t = {.err.status = VECMILL_OK};
-    struct scratch scratch = {.dir = ""};
+    struct plan_trial t = {.err.status = VECMILL_OK};
+    struct temp_folder folder = {.dir = ""};
     t.stop = signals_defer(); /* the folder is removed, whatever comes */
-    vecmill_status status = scratch_open(&scratch, "try", err);
-    if (status == VECMILL_OK) status = io_join(scratch.dir, "input", t.input, err);
-    if (status == VECMILL_OK) status = io_join(scratch.dir, "output.npy", t.output, err);
-    if (status == VECMILL_OK) status = run(&t, o, err);
+    vecmill_status status = temp_folder_open(&folder, "try", err);
+    if (status == VECMILL_OK) status = io_join(folder.dir, "input", t.input, err);
+    if (status == VECMILL_OK) status = io_join(folder.dir, "output.npy", t.output, err);
+    if (status == VECMILL_OK) status = run_trial(&t, o, err);
     if (status == VECMILL_OK && t.err.status != VECMILL_OK) {
         status = t.err.status;
         if (err) *err = t.err;
     }
     vecmill_pool_close(t.pool);
-    scratch_close(&scratch);
+    temp_folder_close(&folder);
     if (signals_undefer() && status != VECMILL_E_STOPPED)
         status = err_set(err, VECMILL_E_STOPPED, "stopped by a signal during the trial");
     if (status == VECMILL_OK) *plan = t.worst;

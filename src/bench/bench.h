@@ -61,7 +61,7 @@ vecmill_status bench_corpus_write(const struct bench_corpus *c, uint64_t n_docs,
                                   vecmill_err *err);
 
 /* A few dozen English sentences, [*n]; static. */
-const vecmill_doc *bench_sentences(size_t *n);
+const vecmill_doc *bench_texts(size_t *n);
 
 /* ---- what the cores can do ---- */
 

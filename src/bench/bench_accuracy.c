@@ -17,7 +17,7 @@
 #define WINDOW_DOCS       256u   /* of one call */
 #define N_PRECISIONS      3u
 
-struct line {
+struct accuracy_line {
     vecmill_precision precision;
     bool is_there;
     char why[sizeof(((vecmill_err *)NULL)->message)]; /* when it is not */
@@ -37,16 +37,16 @@ struct accuracy {
     uint32_t dim;
     char isa[16];
     float *reference, *vectors; /* [n_all, dim] */
-    struct line lines[N_PRECISIONS];
+    struct accuracy_line lines[N_PRECISIONS];
     uint32_t n_lines;
 };
 
 /* ---- texts ---- */
 
-static vecmill_status gather(struct accuracy *a, vecmill_err *err)
+static vecmill_status gather_texts(struct accuracy *a, vecmill_err *err)
 {
     size_t n_built_in;
-    const vecmill_doc *built_in = bench_sentences(&n_built_in);
+    const vecmill_doc *built_in = bench_texts(&n_built_in);
     if (a->o->stsb) VM_TRY(pairs_open(a->o->stsb, &a->pairs, err));
     if (a->o->input) VM_TRY(bench_corpus_read(a->o, ACCURACY_DOCS_MAX, NULL, &a->corpus, err));
     a->n_texts = a->o->input ? (size_t)a->corpus.n : n_built_in;
@@ -73,8 +73,8 @@ static vecmill_status open_precision(const struct accuracy *a, vecmill_precision
     return vecmill_session_open(&options, session, err);
 }
 
-static vecmill_status embed(const struct accuracy *a, vecmill_session *session, float *vectors,
-                            vecmill_err *err)
+static vecmill_status embed_texts(const struct accuracy *a, vecmill_session *session,
+                                  float *vectors, vecmill_err *err)
 {
     for (size_t first = 0; first < a->n_all; first += WINDOW_DOCS)
         VM_TRY(vecmill_embed(session, a->texts + first, num_min(WINDOW_DOCS, a->n_all - first),
@@ -95,12 +95,12 @@ static vecmill_status compute_reference(struct accuracy *a, vecmill_err *err)
     a->reference = reference;
     if (status == VECMILL_OK) status = mem_new_array(a->n_all, row, "vectors", &vectors, err);
     a->vectors = vectors;
-    if (status == VECMILL_OK) status = embed(a, session, a->reference, err);
+    if (status == VECMILL_OK) status = embed_texts(a, session, a->reference, err);
     vecmill_session_close(session);
     return status;
 }
 
-static void compare(const struct accuracy *a, struct line *line)
+static void compare_vectors(const struct accuracy *a, struct accuracy_line *line)
 {
     line->cosine_min = 1;
     line->cosine_mean = 0;
@@ -113,7 +113,7 @@ static void compare(const struct accuracy *a, struct line *line)
     line->is_same_bits = memcmp(a->vectors, a->reference, a->n_all * a->dim * sizeof(float)) == 0;
 }
 
-static vecmill_status correlate(const struct accuracy *a, double *spearman, vecmill_err *err)
+static vecmill_status correlate_pairs(const struct accuracy *a, double *spearman, vecmill_err *err)
 {
     void *memory;
     VM_TRY(mem_new_array(a->pairs.n, sizeof(double), "cosines", &memory, err));
@@ -128,9 +128,10 @@ static vecmill_status correlate(const struct accuracy *a, double *spearman, vecm
     return status;
 }
 
-static vecmill_status measure(struct accuracy *a, vecmill_precision precision, vecmill_err *err)
+static vecmill_status measure_precision(struct accuracy *a, vecmill_precision precision,
+                                        vecmill_err *err)
 {
-    struct line *line = &a->lines[a->n_lines++];
+    struct accuracy_line *line = &a->lines[a->n_lines++];
     vecmill_session *session = NULL;
     vecmill_err why;
     line->precision = precision;
@@ -148,16 +149,17 @@ static vecmill_status measure(struct accuracy *a, vecmill_precision precision, v
     line->pack_bytes = facts.pack_bytes;
     line->arena_bytes = facts.arena_bytes;
     (void)snprintf(line->identity, sizeof(line->identity), "%s", facts.identity);
-    status = embed(a, session, a->vectors, err);
+    status = embed_texts(a, session, a->vectors, err);
     vecmill_session_close(session);
     if (status != VECMILL_OK) return status;
-    compare(a, line);
-    return a->pairs.n > 0 ? correlate(a, &line->spearman, err) : VECMILL_OK;
+    compare_vectors(a, line);
+    return a->pairs.n > 0 ? correlate_pairs(a, &line->spearman, err) : VECMILL_OK;
 }
 
 /* ---- telling ---- */
 
-static void json_line(struct app_out *out, const struct accuracy *a, const struct line *line)
+static void print_json_line(struct app_out *out, const struct accuracy *a,
+                            const struct accuracy_line *line)
 {
     app_json_open(out, '{');
     app_json_key_string(out, "precision", options_precision_word(line->precision));
@@ -174,7 +176,7 @@ static void json_line(struct app_out *out, const struct accuracy *a, const struc
     app_json_close(out, '}');
 }
 
-static void print_json(struct app_out *out, const struct accuracy *a)
+static void print_accuracy_json(struct app_out *out, const struct accuracy *a)
 {
     app_json_open(out, '{');
     app_json_key_string(out, "version", vecmill_version());
@@ -188,13 +190,14 @@ static void print_json(struct app_out *out, const struct accuracy *a)
     app_json_key(out, "precisions");
     app_json_open(out, '[');
     for (uint32_t i = 0; i < a->n_lines; i++)
-        json_line(out, a, &a->lines[i]);
+        print_json_line(out, a, &a->lines[i]);
     app_json_close(out, ']');
     app_json_close(out, '}');
     app_json_line(out);
 }
 
-static void text_line(struct app_out *out, const struct accuracy *a, const struct line *line)
+static void print_text_line(struct app_out *out, const struct accuracy *a,
+                            const struct accuracy_line *line)
 {
     char pack[APP_NUMBER_BYTES], spearman[16] = "-";
     const char *word = options_precision_word(line->precision);
@@ -208,7 +211,7 @@ static void text_line(struct app_out *out, const struct accuracy *a, const struc
               app_megabytes(line->pack_bytes, pack), line->identity);
 }
 
-static void print_text(struct app_out *out, const struct accuracy *a)
+static void print_accuracy_text(struct app_out *out, const struct accuracy *a)
 {
     char n[APP_NUMBER_BYTES];
     app_print(out, "model      %s, %s\n", a->o->model, a->isa);
@@ -220,18 +223,18 @@ static void print_text(struct app_out *out, const struct accuracy *a)
     app_print(out,
               "\nprecision  cosine min  cosine mean  same bits  Spearman       pack  identity\n");
     for (uint32_t i = 0; i < a->n_lines; i++)
-        text_line(out, a, &a->lines[i]);
+        print_text_line(out, a, &a->lines[i]);
 }
 
-static vecmill_status run(struct accuracy *a, vecmill_err *err)
+static vecmill_status measure_all(struct accuracy *a, vecmill_err *err)
 {
     const bool is_all = a->o->precision == PRECISION_AUTO;
     const vecmill_precision wanted = options_precision(a->o);
-    VM_TRY(gather(a, err));
+    VM_TRY(gather_texts(a, err));
     VM_TRY(compute_reference(a, err));
-    VM_TRY(measure(a, VECMILL_FP32, err));
-    if (is_all || wanted == VECMILL_BF16) VM_TRY(measure(a, VECMILL_BF16, err));
-    if (is_all || wanted == VECMILL_INT8) VM_TRY(measure(a, VECMILL_INT8, err));
+    VM_TRY(measure_precision(a, VECMILL_FP32, err));
+    if (is_all || wanted == VECMILL_BF16) VM_TRY(measure_precision(a, VECMILL_BF16, err));
+    if (is_all || wanted == VECMILL_INT8) VM_TRY(measure_precision(a, VECMILL_INT8, err));
     return VECMILL_OK;
 }
 
@@ -239,9 +242,9 @@ vecmill_status bench_accuracy(struct app *app, vecmill_err *err)
 {
     struct accuracy a = {.o = app->options};
     vecmill_err why;
-    const vecmill_status status = run(&a, &why);
+    const vecmill_status status = measure_all(&a, &why);
     if (status == VECMILL_OK)
-        (a.o->json ? print_json : print_text)(&app->out, &a);
+        (a.o->json ? print_accuracy_json : print_accuracy_text)(&app->out, &a);
     else if (err)
         *err = why;
     mem_free(a.vectors);

@@ -13,20 +13,20 @@
 #define WARM_DOCS_A_WORKER 32u          /* of the warm-up: some batches for each */
 #define READY_WAIT_NS      10000000000u /* for workers beside the first, which the pool waits for */
 
-struct bench {
+struct bench_job {
     const struct options *o;
     const char *program; /* vecmill */
     /* The same, with the plan's number of workers: a pool that is asked for a number starts all of them,
      * whether there is work for them or not. */
     struct options counted;
     const atomic_int *stop;
-    struct scratch scratch;
+    struct temp_folder folder;
     struct bench_figures f;
     char copy[IO_PATH_MAX], warm[IO_PATH_MAX], output[IO_PATH_MAX];
 };
 
 /* What the corpus takes: tokens and operations, by the tokenizer of a session. */
-static vecmill_status count_corpus(struct bench *b, vecmill_session *session,
+static vecmill_status count_corpus(struct bench_job *b, vecmill_session *session,
                                    const struct bench_corpus *c, vecmill_err *err)
 {
     const uint32_t most = app_facts(session).max_length;
@@ -47,7 +47,7 @@ static vecmill_status count_corpus(struct bench *b, vecmill_session *session,
     return status;
 }
 
-static vecmill_status measure_peak(struct bench *b, const struct bench_corpus *c, double *peak,
+static vecmill_status measure_peak(struct bench_job *b, const struct bench_corpus *c, double *peak,
                                    vecmill_err *err)
 {
     vecmill_session *session = NULL;
@@ -63,7 +63,7 @@ static vecmill_status measure_peak(struct bench *b, const struct bench_corpus *c
 }
 
 /* As many as there will be workers, which the plan knows. */
-static vecmill_status choose_cores(struct bench *b, vecmill_err *err)
+static vecmill_status choose_cores(struct bench_job *b, vecmill_err *err)
 {
     struct job_options job = app_job_options(b->o);
     vecmill_plan plan;
@@ -77,12 +77,12 @@ static vecmill_status choose_cores(struct bench *b, vecmill_err *err)
 
 /* Reads the corpus, and writes down what the jobs read: where the input is no file, or not distinct, a
  * copy; and a piece of it to warm up with. Its memory is given back. */
-static vecmill_status prepare(struct bench *b, vecmill_err *err)
+static vecmill_status prepare_files(struct bench_job *b, vecmill_err *err)
 {
     struct bench_corpus c;
-    VM_TRY(io_join(b->scratch.dir, "corpus.jsonl", b->copy, err));
-    VM_TRY(io_join(b->scratch.dir, "warm.jsonl", b->warm, err));
-    VM_TRY(io_join(b->scratch.dir, "vectors.npy", b->output, err));
+    VM_TRY(io_join(b->folder.dir, "corpus.jsonl", b->copy, err));
+    VM_TRY(io_join(b->folder.dir, "warm.jsonl", b->warm, err));
+    VM_TRY(io_join(b->folder.dir, "vectors.npy", b->output, err));
     VM_TRY(bench_corpus_read(b->o, BENCH_DOCS_MAX, b->stop, &c, err));
     bench_take_corpus(&b->f, &c);
     b->f.is_copy = !bench_corpus_is_file(&c, b->o);
@@ -97,7 +97,7 @@ static vecmill_status prepare(struct bench *b, vecmill_err *err)
 
 /* Waits until all workers are ready, so that none is started within a round. Where memory is short some
  * may not come for long: the round begins without them. */
-static vecmill_status wait_for_workers(struct bench *b, vecmill_pool *pool, vecmill_err *err)
+static vecmill_status wait_for_workers(struct bench_job *b, vecmill_pool *pool, vecmill_err *err)
 {
     const uint64_t begin = clock_ns();
     for (;;) {
@@ -111,7 +111,7 @@ static vecmill_status wait_for_workers(struct bench *b, vecmill_pool *pool, vecm
     }
 }
 
-static vecmill_status run_pool(struct bench *b, const struct job_options *job,
+static vecmill_status run_pool(struct bench_job *b, const struct job_options *job,
                                struct bench_tree *tree, vecmill_pool *pool,
                                struct bench_round *round, struct job_progress *total,
                                vecmill_err *err)
@@ -131,7 +131,7 @@ static vecmill_status run_pool(struct bench *b, const struct job_options *job,
 }
 
 /* One job over one pool. */
-static vecmill_status run_round(struct bench *b, const struct job_options *job,
+static vecmill_status run_round(struct bench_job *b, const struct job_options *job,
                                 struct bench_round *round, struct job_progress *total,
                                 vecmill_err *err)
 {
@@ -149,7 +149,7 @@ static vecmill_status run_round(struct bench *b, const struct job_options *job,
 }
 
 /* That the job did what was counted. */
-static vecmill_status check(const struct bench *b, const struct job_progress *total,
+static vecmill_status check(const struct bench_job *b, const struct job_progress *total,
                             vecmill_err *err)
 {
     if (total->documents == b->f.documents && total->tokens == b->f.tokens) return VECMILL_OK;
@@ -160,7 +160,7 @@ static vecmill_status check(const struct bench *b, const struct job_progress *to
                    (unsigned long long)total->documents, (unsigned long long)total->tokens);
 }
 
-static vecmill_status run_rounds(struct bench *b, struct bench_round *rounds, vecmill_err *err)
+static vecmill_status run_rounds(struct bench_job *b, struct bench_round *rounds, vecmill_err *err)
 {
     struct job_progress total = {0};
     struct bench_round unused = {0};
@@ -186,11 +186,11 @@ static vecmill_status run_rounds(struct bench *b, struct bench_round *rounds, ve
     return VECMILL_OK;
 }
 
-static vecmill_status measure(struct bench *b, vecmill_err *err)
+static vecmill_status measure_job(struct bench_job *b, vecmill_err *err)
 {
     void *rounds = NULL;
     VM_TRY(mem_new_array(b->f.rounds, sizeof(struct bench_round), "rounds", &rounds, err));
-    vecmill_status status = prepare(b, err);
+    vecmill_status status = prepare_files(b, err);
     if (status == VECMILL_OK) status = run_rounds(b, rounds, err);
     if (status == VECMILL_OK) bench_take_rounds(&b->f, rounds, b->f.rounds);
     mem_free(rounds);
@@ -203,12 +203,13 @@ static vecmill_status measure(struct bench *b, vecmill_err *err)
 vecmill_status bench_job(struct app *app, vecmill_err *err)
 {
     const struct options *o = app->options;
-    struct bench b = {.o = o, .program = app->argv[0], .f = {.mode = "job", .rounds = o->repeat}};
+    struct bench_job b = {
+        .o = o, .program = app->argv[0], .f = {.mode = "job", .rounds = o->repeat}};
     app_raise_descriptors();
     b.stop = signals_defer(); /* the folder is removed, whatever comes */
-    vecmill_status status = scratch_open(&b.scratch, "bench", err);
-    if (status == VECMILL_OK) status = measure(&b, err);
-    scratch_close(&b.scratch);
+    vecmill_status status = temp_folder_open(&b.folder, "bench", err);
+    if (status == VECMILL_OK) status = measure_job(&b, err);
+    temp_folder_close(&b.folder);
     if (signals_undefer() && status != VECMILL_E_STOPPED)
         status = err_set(err, VECMILL_E_STOPPED, "stopped by a signal during the measurement");
     if (status == VECMILL_OK) bench_report(app, &b.f);

@@ -20,7 +20,7 @@
 
 static const uint32_t lengths[N_LENGTHS] = {4, 16, 64, 256}; /* in tokens, special ones included */
 
-struct line {
+struct latency_line {
     uint32_t threads;
     uint32_t tokens;    /* wanted */
     double tokens_mean; /* had: a word may be more than one, and max_length fewer than wanted */
@@ -37,7 +37,7 @@ struct latency {
     double *times_us; /* [n_calls] */
     float *vector;
     int32_t *ids;
-    struct line lines[N_SETTINGS * N_LENGTHS];
+    struct latency_line lines[N_SETTINGS * N_LENGTHS];
     uint32_t n_lines;
     char isa[16];
     vecmill_precision precision;
@@ -57,7 +57,7 @@ static vecmill_status gather_words(struct latency *l, vecmill_err *err)
     buf_init(&l->words, 2 * WORDS_BYTES, "WORDS_BYTES");
     if (!l->o->input) {
         size_t n;
-        const vecmill_doc *docs = bench_sentences(&n);
+        const vecmill_doc *docs = bench_texts(&n);
         for (size_t i = 0; i < n; i++)
             VM_TRY(add_words(l, docs[i], err));
         return VECMILL_OK;
@@ -132,8 +132,8 @@ static vecmill_status make_texts(struct latency *l, vecmill_session *session, ui
 
 /* ---- measuring ---- */
 
-static vecmill_status measure_line(struct latency *l, vecmill_session *session, struct line *line,
-                                   vecmill_err *err)
+static vecmill_status measure_line(struct latency *l, vecmill_session *session,
+                                   struct latency_line *line, vecmill_err *err)
 {
     double sum = 0;
     for (uint32_t i = 0; i < WARM_CALLS; i++)
@@ -159,7 +159,7 @@ static vecmill_status measure_lines(struct latency *l, vecmill_session *session,
     (void)snprintf(l->isa, sizeof(l->isa), "%s", facts->isa);
     l->precision = facts->precision;
     for (uint32_t i = 0; i < N_LENGTHS; i++) {
-        struct line line = {.threads = facts->threads, .tokens = lengths[i]};
+        struct latency_line line = {.threads = facts->threads, .tokens = lengths[i]};
         VM_TRY(make_texts(l, session, lengths[i], facts->max_length, err));
         VM_TRY(measure_line(l, session, &line, err));
         l->lines[l->n_lines++] = line;
@@ -167,7 +167,7 @@ static vecmill_status measure_lines(struct latency *l, vecmill_session *session,
     return VECMILL_OK;
 }
 
-static vecmill_status measure(struct latency *l, uint32_t threads, vecmill_err *err)
+static vecmill_status measure_threads(struct latency *l, uint32_t threads, vecmill_err *err)
 {
     struct options with = *l->o;
     vecmill_session *session = NULL;
@@ -189,7 +189,8 @@ static vecmill_status measure(struct latency *l, uint32_t threads, vecmill_err *
 
 /* ---- telling ---- */
 
-static void json_line(struct app_out *out, const struct latency *l, const struct line *line)
+static void print_json_line(struct app_out *out, const struct latency *l,
+                            const struct latency_line *line)
 {
     app_json_open(out, '{');
     app_json_key_u64(out, "threads", line->threads);
@@ -203,7 +204,7 @@ static void json_line(struct app_out *out, const struct latency *l, const struct
     app_json_close(out, '}');
 }
 
-static void print_json(struct app_out *out, const struct latency *l)
+static void print_latency_json(struct app_out *out, const struct latency *l)
 {
     app_json_open(out, '{');
     app_json_key_string(out, "version", vecmill_version());
@@ -215,13 +216,13 @@ static void print_json(struct app_out *out, const struct latency *l)
     app_json_key(out, "lines");
     app_json_open(out, '[');
     for (uint32_t i = 0; i < l->n_lines; i++)
-        json_line(out, l, &l->lines[i]);
+        print_json_line(out, l, &l->lines[i]);
     app_json_close(out, ']');
     app_json_close(out, '}');
     app_json_line(out);
 }
 
-static void print_text(struct app_out *out, const struct latency *l)
+static void print_latency_text(struct app_out *out, const struct latency *l)
 {
     app_print(out, "model   %s, %s, %s\n", l->o->model, l->isa,
               options_precision_word(l->precision));
@@ -231,13 +232,13 @@ static void print_text(struct app_out *out, const struct latency *l)
               (unsigned long long)l->n_calls);
     app_print(out, "\nthreads  tokens   p50 us   p99 us  mean us least us\n");
     for (uint32_t i = 0; i < l->n_lines; i++) {
-        const struct line *line = &l->lines[i];
+        const struct latency_line *line = &l->lines[i];
         app_print(out, "%7u %7.1f %8.1f %8.1f %8.1f %8.1f\n", line->threads, line->tokens_mean,
                   line->p50_us, line->p99_us, line->mean_us, line->least_us);
     }
 }
 
-static vecmill_status run(struct latency *l, vecmill_err *err)
+static vecmill_status measure_all(struct latency *l, vecmill_err *err)
 {
     void *times;
     const uint32_t many = l->o->threads > 0 ? (uint32_t)l->o->threads : bench_cores(0);
@@ -245,8 +246,8 @@ static vecmill_status run(struct latency *l, vecmill_err *err)
     VM_TRY(gather_words(l, err));
     VM_TRY(mem_new_array(l->n_calls, sizeof(double), "times", &times, err));
     l->times_us = times;
-    vecmill_status status = measure(l, 1, err);
-    if (status == VECMILL_OK && many > 1) status = measure(l, many, err);
+    vecmill_status status = measure_threads(l, 1, err);
+    if (status == VECMILL_OK && many > 1) status = measure_threads(l, many, err);
     mem_free(times);
     return status;
 }
@@ -257,8 +258,9 @@ vecmill_status bench_latency(struct app *app, vecmill_err *err)
     VM_TRY(mem_new(sizeof(struct latency), "texts", &memory, err));
     struct latency *l = memory;
     l->o = app->options;
-    const vecmill_status status = run(l, err);
-    if (status == VECMILL_OK) (app->options->json ? print_json : print_text)(&app->out, l);
+    const vecmill_status status = measure_all(l, err);
+    if (status == VECMILL_OK)
+        (app->options->json ? print_latency_json : print_latency_text)(&app->out, l);
     buf_done(&l->words);
     mem_free(memory);
     return status;

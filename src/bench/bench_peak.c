@@ -8,7 +8,7 @@
 #define BENCH_SLICE_S 0.02 /* long against a barrier, short against the drift of clocks */
 
 /* One measurement: n_cores threads, n_slices slices. */
-struct measurement {
+struct peak_measurement {
     const vecmill_session *session;
     pthread_barrier_t begin; /* of a slice; of n_cores threads */
     pthread_mutex_t gate;    /* held until all threads are there */
@@ -18,8 +18,8 @@ struct measurement {
     double *rates; /* [n_slices, n_cores] */
 };
 
-struct runner {
-    struct measurement *m;
+struct peak_core {
+    struct peak_measurement *m;
     uint32_t index;
     int cpu; /* -1: unpinned */
     pthread_t thread;
@@ -44,10 +44,10 @@ static int allowed_cpu(uint32_t i)
     return -1;
 }
 
-static void *run(void *context)
+static void *run_core(void *context)
 {
-    const struct runner *r = context;
-    struct measurement *m = r->m;
+    const struct peak_core *r = context;
+    struct peak_measurement *m = r->m;
     (void)pthread_mutex_lock(&m->gate);
     const bool is_off = m->is_off;
     (void)pthread_mutex_unlock(&m->gate);
@@ -66,7 +66,7 @@ static void *run(void *context)
     return NULL;
 }
 
-static double best_sum(const struct measurement *m)
+static double best_sum(const struct peak_measurement *m)
 {
     double best = 0;
     for (uint32_t i = 0; i < m->n_slices; i++) {
@@ -78,7 +78,8 @@ static double best_sum(const struct measurement *m)
     return best;
 }
 
-static vecmill_status run_all(struct measurement *m, struct runner *runners, vecmill_err *err)
+static vecmill_status run_cores(struct peak_measurement *m, struct peak_core *runners,
+                                vecmill_err *err)
 {
     int e = pthread_barrier_init(&m->begin, NULL, m->n_cores);
     if (e != 0) return err_sys(err, VECMILL_E_INTERNAL, e, "a barrier cannot be made");
@@ -86,8 +87,8 @@ static vecmill_status run_all(struct measurement *m, struct runner *runners, vec
     (void)pthread_mutex_lock(&m->gate);
     uint32_t n = 0;
     while (n < m->n_cores && e == 0) {
-        runners[n] = (struct runner){.m = m, .index = n, .cpu = allowed_cpu(n)};
-        e = pthread_create(&runners[n].thread, NULL, run, &runners[n]);
+        runners[n] = (struct peak_core){.m = m, .index = n, .cpu = allowed_cpu(n)};
+        e = pthread_create(&runners[n].thread, NULL, run_core, &runners[n]);
         n += e == 0;
     }
     m->is_off = e != 0;
@@ -108,10 +109,10 @@ vecmill_status bench_peak(const vecmill_session *session, uint32_t n_cores, doub
     vecmill_status status = mem_new_array((size_t)n_slices * n_cores, sizeof(double),
                                           "rates of the cores", &rates, err);
     if (status == VECMILL_OK)
-        status = mem_new_array(n_cores, sizeof(struct runner), "threads", &runners, err);
-    struct measurement m = {
+        status = mem_new_array(n_cores, sizeof(struct peak_core), "threads", &runners, err);
+    struct peak_measurement m = {
         .session = session, .n_slices = n_slices, .n_cores = n_cores, .rates = rates};
-    if (status == VECMILL_OK) status = run_all(&m, runners, err);
+    if (status == VECMILL_OK) status = run_cores(&m, runners, err);
     if (status == VECMILL_OK) *peak = best_sum(&m);
     mem_free(runners);
     mem_free(rates);

@@ -98,7 +98,8 @@ static void json_memory(struct app_out *out, const struct bench_figures *f)
     app_json_key_u64(out, "arena_bytes", f->facts.arena_bytes);
 }
 
-static void print_json(struct app_out *out, const struct options *o, const struct bench_figures *f)
+static void print_figures_json(struct app_out *out, const struct options *o,
+                               const struct bench_figures *f)
 {
     app_json_open(out, '{');
     app_json_key_string(out, "version", vecmill_version());
@@ -177,7 +178,8 @@ static void text_memory(struct app_out *out, const struct bench_figures *f)
               app_megabytes(f->facts.arena_bytes, b));
 }
 
-static void print_text(struct app_out *out, const struct options *o, const struct bench_figures *f)
+static void print_figures_text(struct app_out *out, const struct options *o,
+                               const struct bench_figures *f)
 {
     text_corpus(out, o, f);
     text_speed(out, f);
@@ -192,5 +194,5 @@ static void print_text(struct app_out *out, const struct options *o, const struc
 
 void bench_report(struct app *app, const struct bench_figures *f)
 {
-    (app->options->json ? print_json : print_text)(&app->out, app->options, f);
+    (app->options->json ? print_figures_json : print_figures_text)(&app->out, app->options, f);
 }

@@ -5,7 +5,7 @@
 #define WINDOW_DOCS 1024u /* documents of one call */
 
 /* A window's documents, vectors and results: [WINDOW_DOCS] of each. */
-struct window {
+struct bench_window {
     vecmill_doc *docs;
     float *vectors;
     vecmill_result *results;
@@ -13,7 +13,7 @@ struct window {
 
 /* Counts tokens and operations too, which are those of every round. */
 static vecmill_status run_round(vecmill_session *session, const struct bench_corpus *c,
-                                const struct window *w, struct bench_tree *tree,
+                                const struct bench_window *w, struct bench_tree *tree,
                                 struct bench_figures *f, struct bench_round *round,
                                 vecmill_err *err)
 {
@@ -50,7 +50,7 @@ static vecmill_status run_rounds(vecmill_session *session, const struct bench_co
         status = mem_new_array(WINDOW_DOCS, f->facts.dim * sizeof(float), "vectors", &vectors, err);
     if (status == VECMILL_OK)
         status = mem_new_array(WINDOW_DOCS, sizeof(vecmill_result), "results", &results, err);
-    const struct window w = {.docs = docs, .vectors = vectors, .results = results};
+    const struct bench_window w = {.docs = docs, .vectors = vectors, .results = results};
     for (uint64_t i = 0; i < f->rounds && status == VECMILL_OK; i++)
         status = run_round(session, c, &w, tree, f, &rounds[i], err);
     mem_free(results);
@@ -59,9 +59,9 @@ static vecmill_status run_rounds(vecmill_session *session, const struct bench_co
     return status;
 }
 
-static vecmill_status measure(const struct app *app, vecmill_session *session,
-                              const struct bench_corpus *c, struct bench_figures *f,
-                              vecmill_err *err)
+static vecmill_status measure_session(const struct app *app, vecmill_session *session,
+                                      const struct bench_corpus *c, struct bench_figures *f,
+                                      vecmill_err *err)
 {
     struct bench_tree tree;
     void *rounds = NULL;
@@ -96,7 +96,7 @@ vecmill_status bench_session(struct app *app, vecmill_err *err)
         bench_take_facts(&f, &facts);
         f.cores = bench_cores(f.facts.threads);
         bench_take_corpus(&f, &c);
-        status = measure(app, session, &c, &f, err);
+        status = measure_session(app, session, &c, &f, err);
     }
     if (status == VECMILL_OK) bench_report(app, &f);
     vecmill_session_close(session);

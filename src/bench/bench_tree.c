@@ -39,7 +39,7 @@ static uint64_t figure(const char *text, const char *name)
     return 0;
 }
 
-static void sample(struct bench_tree *t)
+static void sample_memory(struct bench_tree *t)
 {
     char text[STATUS_FILE_MAX];
     uint64_t sum = 0, most_file = 0;
@@ -55,15 +55,15 @@ static void sample(struct bench_tree *t)
     if (most_file > t->file_bytes) t->file_bytes = most_file;
 }
 
-static void *run(void *context)
+static void *run_sampler(void *context)
 {
     struct bench_tree *t = context;
     while (!atomic_load(&t->is_over)) {
-        sample(t);
+        sample_memory(t);
         const struct timespec pause = {.tv_nsec = BENCH_SAMPLE_NS};
         (void)nanosleep(&pause, NULL);
     }
-    sample(t);
+    sample_memory(t);
     return NULL;
 }
 
@@ -71,7 +71,7 @@ vecmill_status bench_tree_open(struct bench_tree *t, vecmill_err *err)
 {
     *t = (struct bench_tree){.memory_bytes = 0};
     (void)pthread_mutex_init(&t->lock, NULL);
-    const int e = pthread_create(&t->sampler, NULL, run, t);
+    const int e = pthread_create(&t->sampler, NULL, run_sampler, t);
     if (e == 0) return VECMILL_OK;
     (void)pthread_mutex_destroy(&t->lock);
     return err_sys(err, VECMILL_E_MEMORY, e, "a thread to watch memory cannot be started");

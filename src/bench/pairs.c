@@ -7,7 +7,7 @@
 
 #define SCORE_BYTES_MAX 32u
 
-struct scan {
+struct pairs_reader {
     char *data;
     size_t at, bytes;
     uint64_t line; /* from 1 */
@@ -16,7 +16,7 @@ struct scan {
 enum end { END_CELL, END_RECORD, END_BAD };
 
 /* One cell into *doc, quotes taken off; what stands behind it. */
-static enum end take_cell(struct scan *s, vecmill_doc *doc)
+static enum end take_cell(struct pairs_reader *s, vecmill_doc *doc)
 {
     char *to = s->data + s->at;
     const char *const begin = to;
@@ -56,7 +56,7 @@ static bool read_score(vecmill_doc cell, double *score)
     return *end == 0 && end != text && isfinite(*score);
 }
 
-static vecmill_status take_record(struct scan *s, const char *path, struct pairs *p,
+static vecmill_status take_record(struct pairs_reader *s, const char *path, struct pairs *p,
                                   vecmill_err *err)
 {
     const uint64_t line = s->line;
@@ -81,7 +81,7 @@ static vecmill_status read_all(const char *path, struct pairs *p, vecmill_err *e
     p->docs = docs;
     VM_TRY(mem_new_array(PAIRS_MAX, sizeof(double), "scores", &scores, err));
     p->scores = scores;
-    struct scan s = {.data = p->file.data, .bytes = p->file.bytes, .line = 1};
+    struct pairs_reader s = {.data = p->file.data, .bytes = p->file.bytes, .line = 1};
     while (s.at < s.bytes)
         VM_TRY(take_record(&s, path, p, err));
     if (p->n < 2)

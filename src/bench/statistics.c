@@ -40,24 +40,24 @@ double stat_cosine(const float *a, const float *b, size_t n)
     return aa > 0 && bb > 0 ? dot / (sqrt(aa) * sqrt(bb)) : 0;
 }
 
-struct place {
+struct ranked_value {
     double value;
     size_t index;
 };
 
 static int by_place(const void *a, const void *b)
 {
-    const struct place *x = a, *y = b;
+    const struct ranked_value *x = a, *y = b;
     return (x->value > y->value) - (x->value < y->value);
 }
 
 vecmill_status stat_ranks(const double *values, size_t n, double *ranks, vecmill_err *err)
 {
     void *memory;
-    VM_TRY(mem_new_array(n, sizeof(struct place), "ranks", &memory, err));
-    struct place *places = memory;
+    VM_TRY(mem_new_array(n, sizeof(struct ranked_value), "ranks", &memory, err));
+    struct ranked_value *places = memory;
     for (size_t i = 0; i < n; i++)
-        places[i] = (struct place){.value = values[i], .index = i};
+        places[i] = (struct ranked_value){.value = values[i], .index = i};
     if (n > 1) qsort(places, n, sizeof(*places), by_place);
     for (size_t first = 0, end; first < n; first = end) {
         end = first + 1;

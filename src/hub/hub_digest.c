@@ -11,8 +11,9 @@
 #define CHUNK_BYTES ((size_t)1 << 20)
 
 /* Feeds the whole file to the digest; a git blob id begins with a line about the size. */
-static vecmill_status feed(struct hub_channel *channel, int fd, const char *path, const char *name,
-                           enum hub_digest kind, EVP_MD_CTX *md, char *chunk, vecmill_err *err)
+static vecmill_status feed_file(struct hub_channel *channel, int fd, const char *path,
+                                const char *name, enum hub_digest kind, EVP_MD_CTX *md, char *chunk,
+                                vecmill_err *err)
 {
     struct stat st;
     if (fstat(fd, &st) != 0) {
@@ -56,7 +57,7 @@ vecmill_status hub_digest_file(struct hub_channel *channel, const char *path, co
         status = err_sys(err, VECMILL_E_NOTFOUND, errno, "%s: cannot be opened", path);
         goto done;
     }
-    status = feed(channel, fd, path, name, kind, md, chunk, err);
+    status = feed_file(channel, fd, path, name, kind, md, chunk, err);
     if (status != VECMILL_OK) goto done;
     EVP_DigestFinal_ex(md, digest, &n);
     for (unsigned i = 0; i < n && i < 32; i++)

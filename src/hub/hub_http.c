@@ -34,7 +34,7 @@ struct hub_http {
 };
 
 /* One file or buffer on its way. */
-struct transfer {
+struct http_transfer {
     struct hub_http *http;
     const char *what;
     struct buf *body; /* or NULL: a file */
@@ -53,7 +53,7 @@ struct transfer {
 
 enum outcome { DONE, AGAIN, HOPELESS };
 
-static vecmill_status restart(struct transfer *t)
+static vecmill_status restart_transfer(struct http_transfer *t)
 {
     if (t->body) {
         buf_clear(t->body);
@@ -73,7 +73,7 @@ static long response_code(const struct hub_http *h)
 
 static size_t on_header(char *data, size_t one, size_t n, void *context)
 {
-    struct transfer *t = context;
+    struct http_transfer *t = context;
     static const char key[] = "content-range: bytes ";
     (void)one;
     if (n > 5 && memcmp(data, "HTTP/", 5) == 0) t->range_from = UINT64_MAX; /* of a new answer */
@@ -89,7 +89,7 @@ static size_t on_header(char *data, size_t one, size_t n, void *context)
 
 static size_t on_body(char *data, size_t one, size_t n, void *context)
 {
-    struct transfer *t = context;
+    struct http_transfer *t = context;
     long code = response_code(t->http);
     (void)one;
     if (code != 200 && code != 206) {
@@ -103,7 +103,7 @@ static size_t on_body(char *data, size_t one, size_t n, void *context)
             return 0;
         }
         /* 200: the server knows no ranges and sends all of it. */
-        if (code == 200 && t->have > 0) t->status = restart(t);
+        if (code == 200 && t->have > 0) t->status = restart_transfer(t);
         if (t->status != VECMILL_OK) return 0;
     }
     if (t->body) {
@@ -123,7 +123,7 @@ static size_t on_body(char *data, size_t one, size_t n, void *context)
 static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total,
                        curl_off_t up_now)
 {
-    struct transfer *t = context;
+    struct http_transfer *t = context;
     (void)total;
     (void)now;
     (void)up_total;
@@ -153,7 +153,7 @@ static bool transient(CURLcode code)
 }
 
 /* What an answer's status means for us. */
-static enum outcome judge_code(struct transfer *t, long code, vecmill_err *err)
+static enum outcome judge_code(struct http_transfer *t, long code, vecmill_err *err)
 {
     const struct hub_job *job = t->http->job;
     if (code == 401 || code == 403 || code == 404) {
@@ -169,7 +169,7 @@ static enum outcome judge_code(struct transfer *t, long code, vecmill_err *err)
 }
 
 /* What became of one attempt. Fills err unless DONE. */
-static enum outcome judge(struct transfer *t, CURLcode result, vecmill_err *err)
+static enum outcome judge_attempt(struct http_transfer *t, CURLcode result, vecmill_err *err)
 {
     struct hub_http *h = t->http;
     long code = response_code(h);
@@ -182,7 +182,7 @@ static enum outcome judge(struct transfer *t, CURLcode result, vecmill_err *err)
         return HOPELESS;
     }
     if (t->too_long) {
-        restart(t);
+        restart_transfer(t);
         err_set(err, VECMILL_E_NOTFOUND, "%s: more bytes come than the %llu that the hub states",
                 t->what, (unsigned long long)t->bytes);
         return HOPELESS;
@@ -190,7 +190,7 @@ static enum outcome judge(struct transfer *t, CURLcode result, vecmill_err *err)
     if (t->wrong_range || code == 416) {
         err_set(err, VECMILL_E_NOTFOUND, "%s: asked for bytes from %llu, %s does not send those",
                 t->what, (unsigned long long)t->have, h->job->env.endpoint);
-        return restart(t) == VECMILL_OK ? AGAIN : HOPELESS;
+        return restart_transfer(t) == VECMILL_OK ? AGAIN : HOPELESS;
     }
     if (code >= 300 && (result == CURLE_OK || result == CURLE_WRITE_ERROR)) {
         return judge_code(t, code, err);
@@ -208,7 +208,7 @@ static enum outcome judge(struct transfer *t, CURLcode result, vecmill_err *err)
     return DONE;
 }
 
-static enum outcome attempt(struct transfer *t, const char *url, vecmill_err *err)
+static enum outcome attempt_transfer(struct http_transfer *t, const char *url, vecmill_err *err)
 {
     CURL *curl = t->http->curl;
     char range[32];
@@ -216,7 +216,7 @@ static enum outcome attempt(struct transfer *t, const char *url, vecmill_err *er
     t->dropped = 0;
     t->range_from = UINT64_MAX;
     t->http->reason[0] = '\0';
-    if (t->body) restart(t);
+    if (t->body) restart_transfer(t);
     snprintf(range, sizeof range, "%llu-", (unsigned long long)t->have);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_RANGE, t->have > 0 ? range : NULL);
@@ -225,7 +225,7 @@ static enum outcome attempt(struct transfer *t, const char *url, vecmill_err *er
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
     /* A buffer is small and can have a deadline as a whole; a file may take as long as it moves. */
     curl_easy_setopt(curl, CURLOPT_TIMEOUT, t->body ? 4L * (long)t->http->job->env.stall_s : 0L);
-    return judge(t, curl_easy_perform(curl), err);
+    return judge_attempt(t, curl_easy_perform(curl), err);
 }
 
 /* How long to wait before the next attempt; false when the server asks for more than we wait. */
@@ -242,14 +242,14 @@ static bool pause_ms(const struct hub_http *h, unsigned failures, unsigned *wait
     return true;
 }
 
-static vecmill_status transfer(struct transfer *t, const char *url, vecmill_err *err)
+static vecmill_status run_transfer(struct http_transfer *t, const char *url, vecmill_err *err)
 {
     struct hub_http *h = t->http;
     vecmill_err why;
     unsigned failures = 0;
     for (;;) {
         uint64_t before = t->have;
-        enum outcome outcome = attempt(t, url, &why);
+        enum outcome outcome = attempt_transfer(t, url, &why);
         if (outcome == DONE) return VECMILL_OK;
         if (outcome == HOPELESS) return err_set(err, why.status, "%s", why.message);
         if (t->have > before && t->have - before >= PROGRESS_BYTES) failures = 0;
@@ -271,14 +271,14 @@ static vecmill_status transfer(struct transfer *t, const char *url, vecmill_err 
 vecmill_status hub_http_get(struct hub_http *http, const char *url, const char *what,
                             struct buf *body, vecmill_err *err)
 {
-    struct transfer t = {.http = http, .what = what, .body = body, .fd = -1};
-    return transfer(&t, url, err);
+    struct http_transfer t = {.http = http, .what = what, .body = body, .fd = -1};
+    return run_transfer(&t, url, err);
 }
 
 vecmill_status hub_http_get_file(struct hub_http *http, const char *url, const char *what,
                                  const char *path, uint64_t bytes, vecmill_err *err)
 {
-    struct transfer t = {.http = http, .what = what, .path = path, .bytes = bytes};
+    struct http_transfer t = {.http = http, .what = what, .path = path, .bytes = bytes};
     vecmill_status status = VECMILL_OK;
     t.fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (t.fd < 0) {
@@ -286,11 +286,11 @@ vecmill_status hub_http_get_file(struct hub_http *http, const char *url, const c
     }
     off_t end = lseek(t.fd, 0, SEEK_END);
     t.have = end > 0 ? (uint64_t)end : 0;
-    if (t.have > bytes) status = restart(&t);
+    if (t.have > bytes) status = restart_transfer(&t);
     if (status != VECMILL_OK) {
         err_set(err, status, "%s", t.err.message);
     } else if (t.have < bytes) {
-        status = transfer(&t, url, err);
+        status = run_transfer(&t, url, err);
     }
     close(t.fd);
     return status;

@@ -30,7 +30,7 @@ static char lower(char c)
 }
 
 /* How far a model is from what was typed; 0 when one is contained in the other. */
-static unsigned distance(const char *text, const struct hub_model *m)
+static unsigned model_distance(const char *text, const struct hub_model *m)
 {
     if (strlen(text) >= 3 && strcasestr(m->name, text)) return 0;
     unsigned full = near_distance(text, m->name), alias = near_distance(text, m->alias);
@@ -44,7 +44,7 @@ static void near_names(const char *text, char *out, size_t size)
     unsigned score[OFFERED_MAX];
     size_t n = 0;
     for (size_t i = 0; i < N_MODELS; i++) {
-        unsigned d = distance(text, &models[i]);
+        unsigned d = model_distance(text, &models[i]);
         if (!near_is_slip(d, text) || models[i].refused) continue;
         size_t at = n;
         while (at > 0 && score[at - 1] > d)
@@ -97,7 +97,7 @@ static bool valid_part(const char *text, size_t bytes)
     return !joint;
 }
 
-static const struct hub_model *lookup(const char *text)
+static const struct hub_model *find_model(const char *text)
 {
     for (size_t i = 0; i < N_MODELS; i++) {
         if (strcasecmp(text, models[i].name) == 0 || strcasecmp(text, models[i].alias) == 0) {
@@ -131,7 +131,7 @@ vecmill_status hub_ref_parse(const char *text, struct hub_ref *ref, vecmill_err 
         memcpy(r.commit, at + 1, HUB_COMMIT_BYTES + 1);
     }
 
-    r.model = lookup(name);
+    r.model = find_model(name);
     if (r.model && r.model->refused) {
         return err_set(err, VECMILL_E_MODEL, "%s cannot be used: %s", r.model->name,
                        r.model->refused);

@@ -56,21 +56,21 @@ bool hub_shared_root(unsigned i, char *root)
 }
 
 /* What is looked into: one folder, and the first name that it lacks. */
-struct snapshot {
+struct shared_snapshot {
     char dir[IO_PATH_MAX], path[IO_PATH_MAX];
     char inner
         [HUB_FILE_MAX]; /* the folder of configuration, weights and tokenizer in it, with a slash, or "" */
     char missing[2 * HUB_FILE_MAX];
 };
 
-static bool has(struct snapshot *s, const char *name)
+static bool has(struct shared_snapshot *s, const char *name)
 {
     struct stat st;
     return io_join(s->dir, name, s->path, NULL) == VECMILL_OK && stat(s->path, &st) == 0 &&
            S_ISREG(st.st_mode) && st.st_size > 0;
 }
 
-static bool needs(struct snapshot *s, const char *name)
+static bool needs(struct shared_snapshot *s, const char *name)
 {
     if (has(s, name)) return true;
     hub_printable(name, strlen(name), s->missing, sizeof s->missing);
@@ -78,21 +78,21 @@ static bool needs(struct snapshot *s, const char *name)
 }
 
 /* The same of a name in the inner folder. */
-static bool has_inner(struct snapshot *s, const char *name)
+static bool has_inner(struct shared_snapshot *s, const char *name)
 {
     char inner[2 * HUB_FILE_MAX];
     return snprintf(inner, sizeof inner, "%s%s", s->inner, name) < (int)sizeof inner &&
            has(s, inner);
 }
 
-static bool needs_inner(struct snapshot *s, const char *name)
+static bool needs_inner(struct shared_snapshot *s, const char *name)
 {
     char inner[2 * HUB_FILE_MAX];
     return snprintf(inner, sizeof inner, "%s%s", s->inner, name) < (int)sizeof inner &&
            needs(s, inner);
 }
 
-static json_t *read_json(struct snapshot *s, const char *name)
+static json_t *read_json(struct shared_snapshot *s, const char *name)
 {
     json_t *json = NULL;
     if (!has_inner(s, name)) return NULL;
@@ -102,7 +102,7 @@ static json_t *read_json(struct snapshot *s, const char *name)
 }
 
 /* Weights in one file, or all that an index names. */
-static bool has_weights(struct snapshot *s)
+static bool has_weights(struct shared_snapshot *s)
 {
     static const char one[] = "model.safetensors", index[] = "model.safetensors.index.json";
     if (has_inner(s, one)) return true;
@@ -123,7 +123,7 @@ static bool has_weights(struct snapshot *s)
 /* A sentence-transformers model says how tokens become a vector in modules.json and the folders it
  * names; without that file another vector would be made of the same weights, so it must be known
  * that there is none. */
-static bool has_modules(struct snapshot *s, const char *none)
+static bool has_modules(struct shared_snapshot *s, const char *none)
 {
     static const char modules[] = "modules.json";
     struct stat st;
@@ -153,7 +153,7 @@ static bool has_modules(struct snapshot *s, const char *none)
     return whole;
 }
 
-static bool is_whole(struct snapshot *s, const char *none)
+static bool is_whole(struct shared_snapshot *s, const char *none)
 {
     return has_modules(s, none) && needs_inner(s, "config.json") && has_weights(s) &&
            (has_inner(s, "vocab.txt") || needs_inner(s, "tokenizer.json"));
@@ -177,7 +177,7 @@ static bool read_main(const char *home, char commit[HUB_COMMIT_BYTES + 1])
     return ok;
 }
 
-static bool look_in(const char *root, const struct hub_ref *ref, struct snapshot *s)
+static bool look_in(const char *root, const struct hub_ref *ref, struct shared_snapshot *s)
 {
     char home[IO_PATH_MAX], none[IO_PATH_MAX], commit[HUB_COMMIT_BYTES + 1];
     if (snprintf(home, sizeof home, "%s/models--%s", root, ref->folder) >= (int)sizeof home)
@@ -200,8 +200,9 @@ bool hub_shared_find(const struct hub_ref *ref, char *dir, char *looked, size_t 
     bool found = false;
     size_t used = 0;
     looked[0] = '\0';
-    if (mem_new(sizeof(struct snapshot), "a snapshot", &memory, NULL) != VECMILL_OK) return false;
-    struct snapshot *s = memory;
+    if (mem_new(sizeof(struct shared_snapshot), "a snapshot", &memory, NULL) != VECMILL_OK)
+        return false;
+    struct shared_snapshot *s = memory;
     for (unsigned i = 0; !found && hub_shared_root(i, root); i++) {
         if (!root[0]) continue;
         s->missing[0] = s->inner[0] = '\0';

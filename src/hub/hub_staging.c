@@ -21,19 +21,20 @@
 #define TREE_FDS     8
 #define TREE_DEPTH   4 /* what is counted below a folder: pip makes two levels */
 
-static vecmill_status failed(vecmill_err *err, int errno_value, const char *path, const char *what)
+static vecmill_status fail_path(vecmill_err *err, int errno_value, const char *path,
+                                const char *what)
 {
     return err_sys(err, VECMILL_E_NOTFOUND, errno_value, "%s: %s", path, what);
 }
 
 /* Flushes a file or folder to the disk. */
-static vecmill_status flush(const char *path, int flags, vecmill_err *err)
+static vecmill_status flush_path(const char *path, int flags, vecmill_err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
-    if (fd < 0) return failed(err, errno, path, "cannot be opened");
+    if (fd < 0) return fail_path(err, errno, path, "cannot be opened");
     int e = fsync(fd) == 0 ? 0 : errno;
     close(fd);
-    return e == 0 ? VECMILL_OK : failed(err, e, path, "cannot be flushed to the disk");
+    return e == 0 ? VECMILL_OK : fail_path(err, e, path, "cannot be flushed to the disk");
 }
 
 /* Opens and locks path once; *lock stays -1 when another process has removed the folder meanwhile. */
@@ -43,7 +44,7 @@ static vecmill_status try_lock(struct hub_job *job, const char *path, uint64_t d
     struct stat ours, there;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0 && errno == ENOENT) return VECMILL_OK;
-    if (fd < 0) return failed(err, errno, path, "cannot be opened");
+    if (fd < 0) return fail_path(err, errno, path, "cannot be opened");
     vecmill_status status = VECMILL_OK;
     /* In a cache without locks two pulls at once may spoil each other's parts, which digests tell. */
     int refused;
@@ -158,8 +159,8 @@ vecmill_status hub_staging_paths(const struct hub_staging *staging, const char *
 
 vecmill_status hub_staging_keep(const char *part, const char *whole, vecmill_err *err)
 {
-    VM_TRY(flush(part, 0, err));
-    if (rename(part, whole) != 0) return failed(err, errno, whole, "cannot be put in place");
+    VM_TRY(flush_path(part, 0, err));
+    if (rename(part, whole) != 0) return fail_path(err, errno, whole, "cannot be put in place");
     return VECMILL_OK;
 }
 
@@ -174,7 +175,7 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 vecmill_status hub_remove_tree(const char *path, vecmill_err *err)
 {
     if (nftw(path, remove_entry, TREE_FDS, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT) {
-        return failed(err, errno, path, "cannot be removed");
+        return fail_path(err, errno, path, "cannot be removed");
     }
     return VECMILL_OK;
 }
@@ -260,9 +261,9 @@ static vecmill_status flush_folders(const struct hub_staging *staging, const str
         if (!strchr(files[i].name, '/')) continue;
         VM_TRY(io_join(staging->files, files[i].name, path, err));
         *strrchr(path, '/') = '\0';
-        VM_TRY(flush(path, O_DIRECTORY, err));
+        VM_TRY(flush_path(path, O_DIRECTORY, err));
     }
-    return flush(staging->files, O_DIRECTORY, err);
+    return flush_path(staging->files, O_DIRECTORY, err);
 }
 
 /* Staging of other revisions is no use any more once one is whole. */
@@ -309,9 +310,9 @@ vecmill_status hub_staging_publish(struct hub_staging *staging, const char *name
     /* What lies there was looked at before, and is damaged: else there would have been no pull. */
     VM_TRY(hub_remove_tree(place, err));
     if (rename(staging->files, place) != 0) {
-        return failed(err, errno, place, "cannot be put in place");
+        return fail_path(err, errno, place, "cannot be put in place");
     }
-    VM_TRY(flush(staging->home, O_DIRECTORY, err));
+    VM_TRY(flush_path(staging->home, O_DIRECTORY, err));
     VM_TRY(hub_staging_current(staging, staging->revision, err));
     memcpy(dir, place, strlen(place) + 1);
     return VECMILL_OK;

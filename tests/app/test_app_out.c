@@ -1,5 +1,5 @@
 /* Lines of text and JSON: what bytes come out, that a failed write is told once and for all, and that an
- * aside does not wait for its reader. */
+ * lossy output does not wait for its reader. */
 #include "app/app_out.h"
 
 #include <errno.h>
@@ -168,7 +168,7 @@ static void long_output_is_written_by_lines(void **state)
     assert_int_equal(total, 10000 * strlen("\"a line of the output\"\n"));
 }
 
-/* ---- asides ---- */
+/* ---- lossy outputs ---- */
 
 #define N_TOLD 1000u /* waits for each of them would be past the test's timeout */
 
@@ -191,8 +191,8 @@ static void tell_one_who_stalls(int to, int from)
 {
     struct app_out out;
     app_out_init(&out, to, "one who stalls");
-    app_out_aside(&out);
-    assert_true(out.is_aside);
+    app_out_set_lossy(&out);
+    assert_true(out.is_lossy);
     unsigned n_read = 0;
     for (unsigned i = 0; i < 2 * N_TOLD; i++) {
         if (i == N_TOLD) {
@@ -266,7 +266,7 @@ static void no_line_begins_inside_another(void **state)
     line[sizeof(line) - 1] = '\n';
     struct app_out out;
     app_out_init(&out, ends[1], "a small pipe");
-    app_out_aside(&out);
+    app_out_set_lossy(&out);
     app_put(&out, line, sizeof(line));
     app_put(&out, "dropped\n", 8);
     (void)app_out_flush(&out, NULL);
@@ -289,15 +289,15 @@ static void no_line_begins_inside_another(void **state)
     (void)close(ends[0]);
 }
 
-static void asides_to_a_file(void **state)
+static void lossy_to_a_file(void **state)
 {
     (void)state;
     struct app_out out;
     const int fd = memfd_create("aside", MFD_CLOEXEC);
     assert_int_equal(write(fd, "before ", 7), 7);
     app_out_init(&out, fd, "a file");
-    app_out_aside(&out);
-    assert_false(out.is_aside);
+    app_out_set_lossy(&out);
+    assert_false(out.is_lossy);
     app_print(&out, "behind");
     assert_int_equal(app_out_flush(&out, NULL), VECMILL_OK);
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
@@ -307,7 +307,7 @@ static void asides_to_a_file(void **state)
     (void)close(fd);
 }
 
-static void an_aside_that_nobody_hears(void **state)
+static void a_lossy_output_that_nobody_reads(void **state)
 {
     (void)state;
     int ends[2];
@@ -316,7 +316,7 @@ static void an_aside_that_nobody_hears(void **state)
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     struct app_out out;
     app_out_init(&out, ends[1], "a closed pipe");
-    app_out_aside(&out);
+    app_out_set_lossy(&out);
     (void)close(ends[0]);
     app_print(&out, "a line\n");
     assert_int_equal(app_out_flush(&out, &err), VECMILL_E_OUTPUT);
@@ -362,8 +362,8 @@ int main(void)
         cmocka_unit_test(a_socket_that_stalls),
         cmocka_unit_test(a_terminal_that_stalls),
         cmocka_unit_test(no_line_begins_inside_another),
-        cmocka_unit_test(asides_to_a_file),
-        cmocka_unit_test(an_aside_that_nobody_hears),
+        cmocka_unit_test(lossy_to_a_file),
+        cmocka_unit_test(a_lossy_output_that_nobody_reads),
         cmocka_unit_test(a_complaint_does_not_hang),
     };
     const int failed = cmocka_run_group_tests_name("app-out", tests, NULL, NULL);

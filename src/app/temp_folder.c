@@ -1,5 +1,4 @@
-/* scratch: see scratch.h. */
-#include "scratch.h"
+#include "temp_folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -7,10 +6,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-vecmill_status scratch_open(struct scratch *s, const char *name, vecmill_err *err)
+vecmill_status temp_folder_open(struct temp_folder *s, const char *name, vecmill_err *err)
 {
     const char *dir = getenv("TMPDIR");
-    struct scratch made;
+    struct temp_folder made;
     const int n = snprintf(made.dir, sizeof(made.dir), "%s/vecmill-%s-XXXXXX",
                            dir && *dir ? dir : "/tmp", name);
     if (n < 0 || n >= IO_PATH_MAX - 64) /* room for names in it */
@@ -22,7 +21,7 @@ vecmill_status scratch_open(struct scratch *s, const char *name, vecmill_err *er
     return VECMILL_OK;
 }
 
-void scratch_close(struct scratch *s)
+void temp_folder_close(struct temp_folder *s)
 {
     if (!s->dir[0]) return;
     DIR *d = opendir(s->dir);

@@ -1,4 +1,4 @@
-/* sentences: a few dozen plain English sentences on many subjects, of three to forty words, so that
+/* bench_texts: a few dozen plain English sentences on many subjects, of three to forty words, so that
  * latency and accuracy can be measured without a corpus. Written for this program. */
 #include "bench.h"
 
@@ -64,7 +64,7 @@ static const vecmill_doc sentences[] = {
       "until then."),
 };
 
-const vecmill_doc *bench_sentences(size_t *n)
+const vecmill_doc *bench_texts(size_t *n)
 {
     *n = sizeof(sentences) / sizeof(sentences[0]);
     return sentences;
