@@ -70,7 +70,7 @@ vecmill_status app_pool_plan(const struct options *o, const struct job_options *
 /* Facts about a session, struct_bytes set. */
 vecmill_facts app_facts(const vecmill_session *session);
 
-/* signals.c. SIGPIPE and SIGXFSZ are ignored, so that a write tells of them; SIGTERM, SIGINT and
+/* signals.c. SIGPIPE and SIGXFSZ are ignored, so that a write fails instead; SIGTERM, SIGINT and
  * SIGHUP end the program with the exit code of E_STOPPED: at once, or, from signals_defer to
  * signals_undefer, by the flag it returns; a second signal ends it at once in any case.
  * signals_undefer is true when a signal has come by then: the caller ends with E_STOPPED. */

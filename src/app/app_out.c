@@ -79,7 +79,7 @@ void app_json_text(struct app_out *out, const char *text, size_t bytes)
     before_value(out);
     if (out->status != VECMILL_OK) return;
 
-    /* Invalid text is repaired behind the room its quoted form will need. */
+    /* Invalid text is repaired after the room that its quoted form will need. */
     const bool is_valid = utf8_valid(text, bytes);
     size_t repaired = 0, quoted = 0, room = 0;
     if ((!is_valid && !num_mul(bytes, 3, &repaired)) ||
@@ -189,7 +189,7 @@ void app_json_line(struct app_out *out)
 
 /* ---- writing ---- */
 
-/* A descriptor of its own for the pipe or terminal behind fd, so that no write to it blocks, while the
+/* A descriptor of its own for the pipe or terminal that fd is, so that no write to it blocks, while the
  * flags of fd, which other processes share, stay as they are; -1 where there is none to be had (a socket,
  * another user's terminal, no /proc). */
 static int open_unblocked(int fd)

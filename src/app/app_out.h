@@ -1,7 +1,7 @@
 /* app_out: text and JSON written to a descriptor.
  *
  * Promises: what is written between two flushes goes out in one write where it fits; the first
- * failure sticks and is told by app_out_flush; text of any bytes becomes valid JSON (invalid UTF-8 is
+ * failure sticks and is returned by app_out_flush; text of any bytes becomes valid JSON (invalid UTF-8 is
  * replaced); a lossy output never waits long for its reader. Does not know what the lines mean. */
 #ifndef APP_OUT_H
 #define APP_OUT_H
@@ -13,7 +13,7 @@
 #include "base/base.h"
 
 #define APP_OUT_MAX   (64u << 20) /* bytes held before a flush: one line at most */
-#define APP_OUT_FLUSH (64u << 10) /* from so many bytes on, a finished line is written */
+#define APP_OUT_FLUSH (64u << 10) /* from this many bytes on, a finished line is written */
 
 /* How long the reader of a lossy output is waited for, and that of the program's last sentence. A reader that
  * lives takes something sooner, also on a machine whose processors are all taken. */
@@ -22,7 +22,7 @@
 
 #define APP_SENTENCE_MAX 512u /* bytes of a sentence for people with its NUL; a longer one is cut */
 
-/* The most that app_json_text reserves for so many bytes: each three when repaired, and each of these
+/* The most that app_json_text reserves for this many bytes: each three when repaired, and each of these
  * six when escaped; quotes and a comma. */
 #define APP_JSON_ROOM(bytes) (21u * (size_t)(bytes) + 3u)
 

@@ -8,7 +8,7 @@ vecmill_status cmd_bench(struct app *app, vecmill_err *err)
 {
     char path[IO_PATH_MAX], self[IO_PATH_MAX];
     VM_TRY(child_find("vecmill-bench", path, VECMILL_E_INTERNAL, err));
-    /* It starts this program to time that, and is told by its own name where this is. */
+    /* It starts this program to time the start, and finds its path in its own name. */
     const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (n > 0) {
         self[n] = 0;

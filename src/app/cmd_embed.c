@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-static void tell_unneeded(struct report *report, const struct options *o,
-                          const struct job_options *job)
+static void say_complete(struct report *report, const struct options *o,
+                         const struct job_options *job)
 {
     char sentence[APP_SENTENCE_MAX], errors[IO_PATH_MAX], failed[200] = "", newer[160] = "";
     (void)snprintf(errors, sizeof(errors), "%s.errors.jsonl", o->output);
@@ -37,7 +37,7 @@ vecmill_status cmd_embed(struct app *app, vecmill_err *err)
     app_raise_descriptors();
     VM_TRY(report_open(&report, o, &job, err));
     if (is_finished) {
-        tell_unneeded(&report, o, &job);
+        say_complete(&report, o, &job);
         report_close(&report);
         return VECMILL_OK;
     }

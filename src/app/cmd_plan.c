@@ -1,4 +1,4 @@
-/* plan: the memory of a run, told before it starts; with --try, put to the test.
+/* plan: the memory of a run, before it starts; with --try, put to the test.
  *
  * Reads no input and writes no output. Ends with E_MEMORY when the run would not fit; the sum is printed
  * either way. */
@@ -52,31 +52,31 @@ static void print_plan_json(struct app_out *out, const char *precision, const ve
 
 /* Mebibytes with two decimals, right-aligned. */
 static void print_line(struct app_out *out, const char *owner, const char *name, double bytes,
-                       uint32_t n, const char *behind)
+                       uint32_t n, const char *after)
 {
     char times[16] = "";
     if (n > 1) (void)snprintf(times, sizeof(times), " x %u", n);
-    app_print(out, "%-11s %-26s %9.2f MiB%-6s%s\n", owner, name, bytes / (1 << 20), times, behind);
+    app_print(out, "%-11s %-26s %9.2f MiB%-6s%s\n", owner, name, bytes / (1 << 20), times, after);
 }
 
 static void print_plan_text(struct app_out *out, const char *precision, const vecmill_plan *plan,
                             bool is_measured)
 {
     vecmill_owner owner = VECMILL_OWNER_COUNT;
-    char behind[64];
+    char after[64];
     for (uint32_t i = 0; i < plan->n_parts; i++) {
         const vecmill_plan_part *part = &plan->parts[i];
-        behind[0] = 0;
+        after[0] = 0;
         if (is_measured && part->n > 0 && part->measured_bytes == 0)
-            (void)snprintf(behind, sizeof(behind), "  not measured");
+            (void)snprintf(after, sizeof(after), "  not measured");
         else if (is_measured && part->n > 0)
-            (void)snprintf(behind, sizeof(behind), "  measured %9.2f MiB%s",
+            (void)snprintf(after, sizeof(after), "  measured %9.2f MiB%s",
                            (double)part->measured_bytes / (1 << 20),
                            part->measured_bytes > part->bytes ? "  OVER" : "");
         else if (part->n == 0)
-            (void)snprintf(behind, sizeof(behind), "  before the workers start");
+            (void)snprintf(after, sizeof(after), "  before the workers start");
         print_line(out, owner == part->owner ? "" : vecmill_owner_word(part->owner), part->name,
-                   (double)part->bytes, part->n, behind);
+                   (double)part->bytes, part->n, after);
         owner = part->owner;
     }
     print_line(out, "total", "", (double)plan->total_bytes, 1, "");

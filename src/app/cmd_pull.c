@@ -11,7 +11,7 @@ struct fetch_view {
     struct app_out out; /* standard error */
     bool is_terminal;
     bool is_line_open;
-    uint64_t said_ns; /* when progress was last told */
+    uint64_t said_ns; /* when progress was last shown */
 };
 
 static void on_fetch(void *context, const char *file, uint64_t bytes, uint64_t total)
@@ -49,8 +49,7 @@ vecmill_status app_model_pull(const struct options *o, const char *name, char *d
         .is_terminal = o->progress == PROGRESS_AUTO && isatty(STDERR_FILENO) == 1,
     };
     app_out_init(&f.out, STDERR_FILENO, "standard error");
-    app_out_set_lossy(
-        &f.out); /* signals are deferred: who reads must not keep them from being heard */
+    app_out_set_lossy(&f.out); /* signals are deferred: a slow reader must not delay them */
     struct hub_env env;
     hub_env_read(&env);
     env.stop = signals_defer();

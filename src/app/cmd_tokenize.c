@@ -60,7 +60,7 @@ static vecmill_status on_document(void *context, uint64_t index, const char *id,
         print_ids(t, n, result.truncated != 0);
     }
     if (out->status == VECMILL_OK) return VECMILL_OK;
-    return app_out_flush(out, err); /* tells of the write that failed */
+    return app_out_flush(out, err); /* says which write failed */
 }
 
 vecmill_status cmd_tokenize(struct app *app, vecmill_err *err)

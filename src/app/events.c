@@ -1,4 +1,4 @@
-/* events: opening, telling and closing. Memory is taken once, before the run. */
+/* events: memory is taken once, before the run. */
 #include "events.h"
 
 #include "workers.h"
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* The longest line, run_started: the paths of model, input and output, and keys and numbers. Taken once,
- * before the run, and twice: before a line stands what a slow reader has not taken of another. */
+ * before the run, and twice: before a line is what a slow reader has not taken of another. */
 #define EVENTS_LINE_MAX (3u * APP_JSON_ROOM(IO_PATH_MAX) + 2048u)
 
 vecmill_status events_open(struct events *events, const char *path, const struct job_options *job,

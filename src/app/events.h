@@ -1,8 +1,8 @@
 /* events: what happened in a run, as JSON lines in a file, each written at once.
  *
  * Every line has t_ms (since the file was opened; it never goes back) and event. A write that fails
- * does not stop the run, nor does a reader that stalls hold it up (app_out_set_lossy): events_close tells of
- * it. A closed or never opened file takes events and does nothing. Not locked: report.h's lock covers
+ * does not stop the run, nor does a reader that stalls hold it up (app_out_set_lossy): events_close says
+ * so. A closed or never opened file takes events and does nothing. Not locked: report.h's lock covers
  * it. */
 #ifndef APP_EVENTS_H
 #define APP_EVENTS_H

@@ -35,7 +35,7 @@ struct option_line {
     unsigned required;    /* commands that cannot do without; of texts and lists */
     size_t offset;        /* in struct options */
     /* Names of flags, "a b"; NULL: none. */
-    const char *without; /* must not stand beside it */
+    const char *without; /* must not be given with it */
     const char *only;    /* it says nothing without one of them */
     const char *spared;  /* with one of them it is not required */
     const char *help;
@@ -212,7 +212,7 @@ static vecmill_status unknown_option(const struct command_line *command, const c
                    word, command->name);
 }
 
-/* Word i of a list "a b c"; false behind the last. */
+/* Word i of a list "a b c"; false after the last. */
 static bool word_at(const char *list, unsigned i, const char **word, size_t *bytes)
 {
     for (;; i--) {
@@ -314,7 +314,7 @@ static vecmill_status take(struct options *o, const struct option_line *line, co
     return err_set(err, VECMILL_E_INTERNAL, "--%s has no kind", line->name);
 }
 
-/* Finds the option that `word` ("-m", "--model", "--model=X") names; *value is what stands behind
+/* Finds the option that `word` ("-m", "--model", "--model=X") names; *value is what comes after
  * the equals sign, or NULL. */
 static vecmill_status find_option(const struct command_line *command, const char *word,
                                   const struct option_line **found, const char **value,
@@ -430,7 +430,7 @@ static vecmill_status take_operand(struct options *o, const struct command_line 
                    command->operands_most, word);
 }
 
-/* Words behind the command. Sets o->help and stops there when it is asked for. */
+/* Words after the command. Sets o->help and stops there when it is asked for. */
 static vecmill_status parse_words(int argc, char *const *argv, const struct command_line *command,
                                   struct options *o, vecmill_err *err)
 {

@@ -8,7 +8,7 @@
 
 #define PROGRESS_PERIOD_NS 200000000u
 
-/* The longest line is a notice. Taken once, before the run, and twice: before a line stands what a slow
+/* The longest line is a notice. Taken once, before the run, and twice: before a line is what a slow
  * reader has not taken of another. */
 #define PROGRESS_LINE_MAX (APP_JSON_ROOM(APP_SENTENCE_MAX) + 1024u)
 
@@ -64,7 +64,7 @@ static uint64_t memory_now(struct progress *p)
     return bytes;
 }
 
-static void tell_json(struct app_out *out, const char *event, const struct job_progress *now)
+static void put_json(struct app_out *out, const char *event, const struct job_progress *now)
 {
     app_json_open(out, '{');
     app_json_key_string(out, "event", event);
@@ -82,8 +82,7 @@ static void tell_json(struct app_out *out, const char *event, const struct job_p
     app_json_bytes(out, "bytes_total", now->bytes_total > 0 ? now->bytes_total : UINT64_MAX);
 }
 
-static void tell_terminal(struct app_out *out, const struct job_progress *now,
-                          uint64_t memory_bytes)
+static void put_terminal(struct app_out *out, const struct job_progress *now, uint64_t memory_bytes)
 {
     char documents[APP_NUMBER_BYTES], rate[APP_NUMBER_BYTES], memory[APP_NUMBER_BYTES];
     app_print(out, "\r%s documents  %s tokens/s", app_number(now->documents, documents),
@@ -106,13 +105,13 @@ void progress_tell(struct progress *p, const struct job_progress *now)
     if (now_ns - p->said_ns < PROGRESS_PERIOD_NS) return;
     p->said_ns = now_ns;
     if (p->mode == PROGRESS_JSON) {
-        tell_json(&p->out, "progress", now);
+        put_json(&p->out, "progress", now);
         app_json_key_real(&p->out, "seconds_left", seconds_left(now), 1);
         app_json_key_u64(&p->out, "rss_bytes", memory_now(p));
         app_json_close(&p->out, '}');
         app_json_line(&p->out);
     } else {
-        tell_terminal(&p->out, now, memory_now(p));
+        put_terminal(&p->out, now, memory_now(p));
         p->is_line_open = true;
     }
     (void)app_out_flush(&p->out, NULL);
@@ -160,7 +159,7 @@ static void summary_json(struct progress *p, const struct job_progress *total,
                          const char *outcome)
 {
     (void)memory_now(p);
-    tell_json(&p->out, "summary", total);
+    put_json(&p->out, "summary", total);
     app_json_key_string(&p->out, "precision", p->precision);
     app_json_key(&p->out, "deaths");
     workers_json_causes(&p->out, p->workers.deaths);

@@ -1,4 +1,4 @@
-/* progress: telling a person or a program how far a run is, and what happens to its workers.
+/* progress: how far a run is, and what happens to its workers, for a person or a program.
  *
  * On a terminal one line that is rewritten (documents, tokens/s, time left, memory); as JSON an object
  * a line; both on stderr. At the end a summary, also where stderr is no terminal. With PROGRESS_NONE
@@ -13,7 +13,7 @@
 struct progress {
     enum progress_mode mode;
     bool is_terminal;
-    bool is_line_open; /* the cursor stands behind a line that is not ended */
+    bool is_line_open; /* the cursor is after a line that is not ended */
     uint64_t said_ns;
     uint64_t peak_bytes;   /* the most memory that was seen */
     const char *precision; /* in force, for the summary; NULL: no run was started */

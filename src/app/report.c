@@ -1,4 +1,4 @@
-/* report: the lines of a run's events, and the lock over two threads that tell. */
+/* report: the lines of a run's events, and the lock over the two threads that report. */
 #include "report.h"
 
 #include <stdio.h>
@@ -43,7 +43,7 @@ void report_close(struct report *r)
 void report_pool(void *context, const vecmill_event *event)
 {
     struct report *r = context;
-    if (event->kind == VECMILL_BATCH_STARTED) return; /* too many to tell */
+    if (event->kind == VECMILL_BATCH_STARTED) return; /* too many to show */
     lock(r);
     if (!r->is_over) {
         const uint64_t t_ms = events_ms(&r->events, event->time_ns);
@@ -111,7 +111,7 @@ bool report_tight_cache(const vecmill_plan *plan, char sentence[APP_SENTENCE_MAX
 }
 
 /* What of the plan a user should know without having asked. */
-static void tell_plan(struct report *r, const vecmill_plan *plan)
+static void report_plan(struct report *r, const vecmill_plan *plan)
 {
     char sentence[APP_SENTENCE_MAX];
     if (plan->shrunk) {
@@ -128,7 +128,7 @@ static void tell_plan(struct report *r, const vecmill_plan *plan)
                       "--resume goes on after one");
 }
 
-static void tell_warning(struct report *r, const char *warning)
+static void report_warning(struct report *r, const char *warning)
 {
     char sentence[APP_SENTENCE_MAX];
     if (!warning || !warning[0]) return;
@@ -143,8 +143,8 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
     const vecmill_pool_counts counts = count(pool);
     vecmill_plan plan = {.struct_bytes = sizeof(plan)};
     vecmill_pool_planned(pool, &plan);
-    tell_plan(r, &plan);
-    tell_warning(r, facts.warning);
+    report_plan(r, &plan);
+    report_warning(r, facts.warning);
     lock(r);
     r->progress.precision = options_precision_word(facts.precision);
     if (events_begin(&r->events, "run_started")) {
@@ -171,9 +171,9 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
     unlock(r);
 }
 
-static void tell_finished(struct report *r, const struct job_progress *total,
-                          const vecmill_pool_counts *counts, vecmill_status status,
-                          const vecmill_err *why)
+static void put_finished(struct report *r, const struct job_progress *total,
+                         const vecmill_pool_counts *counts, vecmill_status status,
+                         const vecmill_err *why)
 {
     if (!events_begin(&r->events, "run_finished")) return;
     struct app_out *out = &r->events.out;
@@ -208,7 +208,7 @@ void report_finished(struct report *r, const struct job_progress *total, vecmill
     const vecmill_pool_counts counts = count(pool);
     lock_at_end(r);
     progress_summary(&r->progress, total, &counts, status);
-    tell_finished(r, total, &counts, status, why);
+    put_finished(r, total, &counts, status, why);
     r->is_over = true;
     unlock(r);
 }
@@ -221,7 +221,7 @@ void report_unneeded(struct report *r, const char *sentence)
     progress_notice(&r->progress, sentence);
     if (r->progress.mode == PROGRESS_JSON)
         progress_summary(&r->progress, &none, &counts, VECMILL_OK);
-    tell_finished(r, &none, &counts, VECMILL_OK, NULL);
+    put_finished(r, &none, &counts, VECMILL_OK, NULL);
     r->is_over = true;
     unlock(r);
 }

@@ -1,7 +1,7 @@
-/* report: what is told of a run of embed, to the file of events and to stderr.
+/* report: what a run of embed says, in the file of events and on stderr.
  *
- * Two threads tell: the one that runs the job, and the pool's, which tells of its workers at once, also
- * while the first waits for documents. One lock lies over all that is written, so that lines stay whole
+ * Two threads report: the one that runs the job, and the pool's, which reports its workers at once, also
+ * while the first waits for documents. One lock covers all that is written, so that lines stay whole
  * and the line on a terminal is cleared before another; it is never held while the pool or the job is
  * called, and, since the pool's thread waits for it, never for long: see app_out_set_lossy. */
 #ifndef APP_REPORT_H
@@ -17,8 +17,8 @@ struct report {
     pthread_mutex_t lock; /* of all below */
     struct events events;
     struct progress progress;
-    bool says_failures; /* there is no errors file: tell on stderr */
-    bool is_over;       /* the summary was told: the workers' ends are no news any more */
+    bool says_failures; /* there is no errors file: failures go to stderr */
+    bool is_over;       /* the summary was written: the ends of workers are no news any more */
 };
 
 /* In place, and not moved from then on; pair: report_close. E_USAGE, E_OUTPUT: --events. */

@@ -44,7 +44,7 @@ const atomic_int *signals_defer(void)
 
 bool signals_undefer(void)
 {
-    /* In this order: a signal before the store has set the flag, one behind it ends the program. */
+    /* In this order: a signal before the store has set the flag, one after it ends the program. */
     atomic_store(&is_deferred, 0);
     return atomic_load(&stop_wanted) != 0;
 }

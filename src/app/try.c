@@ -13,7 +13,7 @@
 #define ROUNDS           2
 
 /* The largest document comes once a round, and has no more bytes than this: buffers are taken whole at the
- * start, whatever comes, and the input lies on a disk. Under --long split all of it is computed. */
+ * start, whatever comes, and the input is on a disk. Under --long split all of it is computed. */
 #define LARGEST_BYTES       ((uint64_t)64 << 20)
 #define LARGEST_BYTES_SPLIT ((uint64_t)64 << 10)
 
@@ -28,7 +28,7 @@ struct plan_trial {
     vecmill_err err;    /* of a measurement that failed */
 };
 
-/* One document of `bytes`: words of one letter, each a token. Which blanks are between and behind them is its
+/* One document of `bytes`: words of one letter, each a token. Which blanks are between and after them is its
  * number: a document that comes again would not be computed. */
 static void put_document(FILE *file, uint64_t number, uint64_t letters, uint64_t bytes)
 {

@@ -76,18 +76,18 @@ static bool note_death(struct workers *w, const vecmill_event *e, char *words)
 {
     const bool was_ready = remove_live(w, e->pid);
     w->deaths[e->cause]++;
-    w->untold[e->cause]++;
-    const uint64_t n_untold = workers_sum(w->untold);
+    w->unsaid[e->cause]++;
+    const uint64_t n_unsaid = workers_sum(w->unsaid);
     if (w->n_lines >= WORKERS_LINES_FIRST && e->time_ns - w->last_line_ns < WORKERS_LINE_NS)
         return false;
-    if (n_untold == 1) {
+    if (n_unsaid == 1) {
         say_death(e, was_ready, words);
     } else {
         char causes[WORKERS_WORDS_MAX];
         (void)snprintf(words, WORKERS_WORDS_MAX, "%llu more workers died: %.400s",
-                       (unsigned long long)n_untold, workers_causes(w->untold, causes));
+                       (unsigned long long)n_unsaid, workers_causes(w->unsaid, causes));
     }
-    memset(w->untold, 0, sizeof(w->untold));
+    memset(w->unsaid, 0, sizeof(w->unsaid));
     w->n_lines++;
     w->last_line_ns = e->time_ns;
     return true;

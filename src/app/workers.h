@@ -1,4 +1,4 @@
-/* workers: what has become of a pool's workers, as its events tell it; and the words for it.
+/* workers: what has become of a pool's workers, by its events; and the words for it.
  *
  * Knows which live, how many died of what, and how much memory they hold. Says a line about each death,
  * but in a storm of thousands at most one a second. Time is that of the events; writes nothing itself.
@@ -15,7 +15,7 @@
 
 struct workers {
     uint64_t deaths[VECMILL_CAUSE_COUNT];
-    uint64_t untold[VECMILL_CAUSE_COUNT]; /* of the deaths: those that no line has told of yet */
+    uint64_t unsaid[VECMILL_CAUSE_COUNT]; /* of the deaths: those without a line yet */
     uint64_t n_lines, last_line_ns;
     uint32_t n_live;
     int64_t live[VECMILL_MAX_WORKERS]; /* pids of those that are ready */

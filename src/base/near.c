@@ -7,7 +7,8 @@
 /* No locale is to change what a name means. */
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    if (c < 'A' || c > 'Z') return c;
+    return (char)(c - 'A' + 'a');
 }
 
 unsigned near_distance(const char *a, const char *b)

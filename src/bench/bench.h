@@ -128,7 +128,7 @@ struct bench_figures {
 /* Sorts rounds[n] by time and takes the median and the best. */
 void bench_take_rounds(struct bench_figures *f, struct bench_round *rounds, uint64_t n);
 
-/* What of a session, a pool, the corpus the figures tell. */
+/* What the figures say of a session, a pool, the corpus. */
 void bench_take_facts(struct bench_figures *f, const vecmill_facts *facts);
 void bench_take_corpus(struct bench_figures *f, const struct bench_corpus *c);
 

@@ -2,7 +2,7 @@
  * how well they follow people's judgement of pairs of sentences.
  *
  * The reference is computed by a session of its own, so that fp32 against it says that a second
- * computation gives the same bits. A precision that this machine has no arithmetic for is told, and left
+ * computation gives the same bits. A precision that this machine has no arithmetic for is named and left
  * out. */
 #include "bench.h"
 
@@ -156,7 +156,7 @@ static vecmill_status measure_precision(struct accuracy *a, vecmill_precision pr
     return a->pairs.n > 0 ? correlate_pairs(a, &line->spearman, err) : VECMILL_OK;
 }
 
-/* ---- telling ---- */
+/* ---- printing ---- */
 
 static void print_json_line(struct app_out *out, const struct accuracy *a,
                             const struct accuracy_line *line)

@@ -1,4 +1,4 @@
-/* bench_corpus: a corpus in memory, distinct. A document that stands there twice may be computed once, so
+/* bench_corpus: a corpus in memory, distinct. A document that is there twice may be computed once, so
  * that a rate over it would say nothing of the arithmetic. */
 #include "bench.h"
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define WARM_DOCS_A_WORKER 32u          /* of the warm-up: some batches for each */
-#define READY_WAIT_NS      10000000000u /* for workers beside the first, which the pool waits for */
+#define READY_WAIT_NS      10000000000u /* for workers after the first, for which the pool waits */
 
 struct bench_job {
     const struct options *o;

@@ -187,7 +187,7 @@ static vecmill_status measure_threads(struct latency *l, uint32_t threads, vecmi
     return status;
 }
 
-/* ---- telling ---- */
+/* ---- printing ---- */
 
 static void print_json_line(struct app_out *out, const struct latency *l,
                             const struct latency_line *line)

@@ -87,7 +87,7 @@ void bench_tree_close(struct bench_tree *t)
 void bench_tree_event(void *context, const vecmill_event *event)
 {
     struct bench_tree *t = context;
-    char words[WORKERS_WORDS_MAX]; /* the report tells how many died */
+    char words[WORKERS_WORDS_MAX]; /* the report says how many died */
     (void)pthread_mutex_lock(&t->lock);
     (void)workers_note(&t->workers, event, words);
     (void)pthread_mutex_unlock(&t->lock);

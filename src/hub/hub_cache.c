@@ -1,4 +1,4 @@
-/* hub_cache: where models lie on this machine, and whether one is whole.
+/* hub_cache: where models are on this machine, and whether one is whole.
  *
  * Promises to write nothing, and that a folder it hands out has every file its manifest lists, with
  * the size stated. Does not know the network. */
@@ -141,7 +141,7 @@ vecmill_status hub_find_ref(const char *cache, const struct hub_ref *ref, char *
     return VECMILL_OK;
 }
 
-/* A folder by its path: *found tells whether name is one. Something that looks like a path and is no
+/* A folder by its path: *found says whether name is one. Something that looks like a path and is no
  * folder is an error, since it cannot be anything else. */
 static vecmill_status find_folder(const char *name, bool *found, vecmill_err *err)
 {

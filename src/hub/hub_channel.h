@@ -30,7 +30,7 @@ vecmill_status hub_arguments_decode(char *const *argv, const char **cache, struc
 /* ---- the lines, written by vecmill-pull ---- */
 
 struct hub_channel {
-    int fd;           /* -1: nobody listens, and nobody is missed */
+    int fd;           /* -1: there is no reader; nothing is written */
     uint64_t said_ns; /* when progress was last written */
     bool is_gone;     /* the reader has ended: end soon */
 };

@@ -64,7 +64,7 @@ void hub_staging_close(struct hub_staging *staging);
 /* Removes a file or a folder with all that is in it; follows no link. */
 vecmill_status hub_remove_tree(const char *path, vecmill_err *err);
 
-/* Bytes of the files below a folder, a few levels deep: for telling progress. */
+/* Bytes of the files below a folder, a few levels deep: for the progress. */
 uint64_t hub_tree_bytes(const char *path);
 
 /* ---- digests ---- */
@@ -84,7 +84,7 @@ void hub_http_free(struct hub_http *http);
 vecmill_status hub_http_get(struct hub_http *http, const char *url, const char *what,
                             struct buf *body, vecmill_err *err);
 
-/* GET into a file of exactly `bytes`, going on behind what it holds. On failure the file keeps what
+/* GET into a file of exactly `bytes`, going on after what it holds. On failure the file keeps what
  * can be gone on with. */
 vecmill_status hub_http_get_file(struct hub_http *http, const char *url, const char *what,
                                  const char *path, uint64_t bytes, vecmill_err *err);

@@ -22,7 +22,7 @@ static vecmill_status read_token(char *token, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* Under the lock: somebody else may have brought it while we waited for that. */
+/* Under the lock: another process may have fetched it while we waited. */
 static vecmill_status fetch_model(struct hub_job *job, struct hub_staging *staging, char *dir,
                                   vecmill_err *err)
 {

