@@ -100,7 +100,7 @@ vecmill_status job_each(const struct job_options *options, job_each_fn each, voi
     if (status != VECMILL_OK) goto done;
     buf.data = memory;
     for (uint64_t index = 0;; index++) {
-        struct record record;
+        struct reader_record record;
         enum reader_got got;
         buf.used = 0;
         status = reader_next(&reader, INTAKE_FOREVER, &buf, &record, &got, err);

@@ -43,7 +43,7 @@ size_t intake_heap_bytes(const char *encoding)
     return is_known && kind == ENCODING_OTHER ? ENCODING_ICONV_BYTES : 0;
 }
 
-static bool is_stopped(const struct intake *s)
+static bool intake_is_stopped(const struct intake *s)
 {
     return s->stop != NULL && atomic_load(s->stop) != 0;
 }
@@ -54,7 +54,7 @@ static vecmill_status open_path(struct intake *s, vecmill_err *err)
     while (s->fd < 0) { /* a FIFO without a writer is waited for, until a signal */
         s->fd = open(s->hints.path, O_RDONLY | O_CLOEXEC);
         if (s->fd >= 0 || errno != EINTR) break;
-        if (is_stopped(s))
+        if (intake_is_stopped(s))
             return err_set(err, VECMILL_E_STOPPED, "stopped while opening %s", s->name);
     }
     if (s->fd < 0) return err_sys(err, VECMILL_E_INPUT, errno, "%s: cannot be opened", s->name);
@@ -117,18 +117,18 @@ static vecmill_status wait_for_writer(struct intake *s, vecmill_err *err)
         struct pollfd p = {.fd = s->fd, .events = POLLIN};
         const int n = poll(&p, 1, is_forever ? WAIT_MS : (int)s->wait_ms);
         if (n > 0 || (n < 0 && errno != EINTR)) return VECMILL_OK; /* read reports what fails */
-        if (is_stopped(s))
+        if (intake_is_stopped(s))
             return err_set(err, VECMILL_E_STOPPED, "stopped while reading %s", s->name);
     } while (is_forever);
     return INTAKE_AGAIN;
 }
 
 /* One read of the file. *got == 0 at its end. */
-static vecmill_status read_file(struct intake *s, void *out, size_t room, size_t *got,
-                                vecmill_err *err)
+static vecmill_status read_raw(struct intake *s, void *out, size_t room, size_t *got,
+                               vecmill_err *err)
 {
     for (;;) {
-        if (is_stopped(s))
+        if (intake_is_stopped(s))
             return err_set(err, VECMILL_E_STOPPED, "stopped while reading %s", s->name);
         if (s->waits) VM_TRY(wait_for_writer(s, err));
         const ssize_t n = read(s->fd, out, room);
@@ -148,7 +148,7 @@ static vecmill_status fill_raw(struct intake *s, vecmill_err *err)
     size_t got = 0;
     if (s->raw_pos == s->raw_bytes) s->raw_pos = s->raw_bytes = 0;
     if (s->raw_ended || s->raw_bytes == RAW_CHUNK) return VECMILL_OK;
-    VM_TRY(read_file(s, s->raw + s->raw_bytes, RAW_CHUNK - s->raw_bytes, &got, err));
+    VM_TRY(read_raw(s, s->raw + s->raw_bytes, RAW_CHUNK - s->raw_bytes, &got, err));
     s->raw_bytes += got;
     s->raw_ended = got == 0;
     return VECMILL_OK;
@@ -279,7 +279,7 @@ static vecmill_status read_unpacked(struct intake *s, void *out, size_t room, si
     const size_t n = num_min(s->raw_bytes - s->raw_pos, room);
     *got = 0;
     if (n == 0 && s->raw_ended) return VECMILL_OK;
-    if (n == 0) return read_file(s, out, room, got, err);
+    if (n == 0) return read_raw(s, out, room, got, err);
     memcpy(out, s->raw + s->raw_pos, n);
     s->raw_pos += n;
     *got = n;

@@ -3,8 +3,8 @@
 #include "jline.h"
 
 /* Of two values neither is the one. */
-static vecmill_status keep(struct json_value *slot, const struct json_value *value,
-                           const char *name, vecmill_err *err)
+static vecmill_status keep_once(struct json_value *slot, const struct json_value *value,
+                                const char *name, vecmill_err *err)
 {
     if (slot->kind != JSON_KIND_ABSENT) {
         slot->kind = JSON_KIND_ABSENT;
@@ -22,8 +22,8 @@ static vecmill_status scan_members(struct json_reader *r, const char *field, con
         VM_TRY(json_next(r, &key, &member, err));
         if (member.kind == JSON_KIND_ABSENT) return VECMILL_OK;
         VM_TRY(json_pass(r, &member, err));
-        if (json_is(&key, field)) VM_TRY(keep(&found->field, &member, field, err));
-        if (json_is(&key, id_field)) VM_TRY(keep(&found->id, &member, id_field, err));
+        if (json_is(&key, field)) VM_TRY(keep_once(&found->field, &member, field, err));
+        if (json_is(&key, id_field)) VM_TRY(keep_once(&found->id, &member, id_field, err));
     }
 }
 

@@ -14,7 +14,7 @@
 struct reader;
 struct reader_choice;
 struct reader_point;
-struct record;
+struct reader_record;
 struct record_buf;
 struct sink;
 struct sink_row;
@@ -55,7 +55,7 @@ struct reader_kind {
     /* Opens the input up to its first record. */
     vecmill_status (*open)(struct reader *r, const struct reader_choice *choice, vecmill_err *err);
     /* As reader_next, but counts nothing. INTAKE_AGAIN: the record is not whole yet. */
-    vecmill_status (*next)(struct reader *r, struct record_buf *buf, struct record *record,
+    vecmill_status (*next)(struct reader *r, struct record_buf *buf, struct reader_record *record,
                            bool *end, vecmill_err *err);
     /* Fills the kind's part of a point; reads on from there. E_INPUT: the input has changed. */
     void (*tell)(const struct reader *r, struct reader_point *point);

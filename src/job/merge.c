@@ -497,8 +497,8 @@ static vecmill_status merge_shards(struct merge *m, vecmill_err *err)
 {
     void *memory = NULL;
     VM_TRY(check_merge_paths(m, err));
-    VM_TRY(mem_new_array(JOB_SHARDS_MAX, sizeof *m->shards, "what is told of the shards", &memory,
-                         err));
+    VM_TRY(
+        mem_new_array(JOB_SHARDS_MAX, sizeof *m->shards, "the facts of the shards", &memory, err));
     m->shards = memory;
     VM_TRY(read_shards(m->options, m->shards, &m->n, err));
     const struct shard *first = &m->shards[0].facts;

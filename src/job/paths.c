@@ -48,8 +48,8 @@ static void folder_of(const char *path, char folder[IO_PATH_MAX])
         snprintf(folder, IO_PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
-static vecmill_status file_find(struct paths_file *p, const char *path, const char *ending,
-                                vecmill_err *err)
+static vecmill_status find_names(struct paths_file *p, const char *path, const char *ending,
+                                 vecmill_err *err)
 {
     bool fits = concatenate(path, ending, p->given);
     if (!fits) goto done;
@@ -73,7 +73,7 @@ done:
 }
 
 /* Whether `name` is one of p's names. */
-static bool file_has(const struct paths_file *p, const char *name)
+static bool has_name(const struct paths_file *p, const char *name)
 {
     return p->given[0] != 0 &&
            (strcmp(p->name, name) == 0 || strcmp(p->real, name) == 0 || strcmp(p->part, name) == 0);
@@ -81,7 +81,7 @@ static bool file_has(const struct paths_file *p, const char *name)
 
 static bool files_collide(const struct paths_file *a, const struct paths_file *b)
 {
-    return file_has(a, b->name) || file_has(a, b->real) || file_has(a, b->part);
+    return has_name(a, b->name) || has_name(a, b->real) || has_name(a, b->part);
 }
 
 vecmill_status paths_find(const struct job_options *options, struct paths *p, vecmill_err *err)
@@ -93,18 +93,18 @@ vecmill_status paths_find(const struct job_options *options, struct paths *p, ve
         .format = format, .standard = strcmp(output, "-") == 0, .is_shard = options->shards > 1};
     if (p->standard && p->is_shard)
         return err_set(err, VECMILL_E_USAGE,
-                       "a shard is written to a file, beside which stands what tells its place; "
+                       "a shard is written to a file, which comes with OUTPUT.shard.json; "
                        "standard output has none");
     if (sink_kinds[format]->has_ids_file)
-        VM_TRY(file_find(&p->files[PATHS_IDS], output, paths_endings[PATHS_IDS], err));
+        VM_TRY(find_names(&p->files[PATHS_IDS], output, paths_endings[PATHS_IDS], err));
     if (options->errors != NULL)
-        VM_TRY(file_find(&p->files[PATHS_ERRORS], options->errors, "", err));
+        VM_TRY(find_names(&p->files[PATHS_ERRORS], options->errors, "", err));
     else if (!p->standard)
-        VM_TRY(file_find(&p->files[PATHS_ERRORS], output, paths_endings[PATHS_ERRORS], err));
+        VM_TRY(find_names(&p->files[PATHS_ERRORS], output, paths_endings[PATHS_ERRORS], err));
     if (p->standard) return VECMILL_OK;
-    VM_TRY(file_find(&p->files[PATHS_OUTPUT], output, "", err));
-    VM_TRY(file_find(&p->shard, output, PATHS_SHARD_ENDING, err));
-    return file_find(&p->journal, p->files[PATHS_OUTPUT].real, PATHS_JOURNAL_ENDING, err);
+    VM_TRY(find_names(&p->files[PATHS_OUTPUT], output, "", err));
+    VM_TRY(find_names(&p->shard, output, PATHS_SHARD_ENDING, err));
+    return find_names(&p->journal, p->files[PATHS_OUTPUT].real, PATHS_JOURNAL_ENDING, err);
 }
 
 /* A file that is a mount of its own, as in a container, cannot be replaced by a rename. */
@@ -117,8 +117,8 @@ static bool is_mount(const char *path)
 
 /* Whether the file can be created: over an existing regular file, or as a new name in a folder that can be
  * written. input is NULL where it is unknown. */
-static vecmill_status check_file(const struct paths_file *p, const char *input_path,
-                                 const struct stat *input, vecmill_err *err)
+static vecmill_status check_paths_file(const struct paths_file *p, const char *input_path,
+                                       const struct stat *input, vecmill_err *err)
 {
     const char *path = p->given;
     struct stat st;
@@ -183,16 +183,16 @@ vecmill_status paths_check(const struct job_options *options, struct paths *p, v
     const char *name = strcmp(options->input, "-") == 0 ? "standard input" : options->input;
     if (p->standard) VM_TRY(check_standard(name, input, err));
     const struct paths_file *errors = &p->files[PATHS_ERRORS];
-    VM_TRY(check_file(&p->files[PATHS_OUTPUT], name, input, err));
+    VM_TRY(check_paths_file(&p->files[PATHS_OUTPUT], name, input, err));
     if (errors->given[0] != 0 &&
         (files_collide(&p->files[PATHS_OUTPUT], errors) ||
          files_collide(&p->files[PATHS_IDS], errors) || files_collide(&p->journal, errors) ||
          files_collide(&p->shard, errors)))
         return err_set(err, VECMILL_E_USAGE, "%s: cannot be the file of errors too", errors->given);
-    VM_TRY(check_file(errors, name, input, err));
-    VM_TRY(check_file(&p->files[PATHS_IDS], name, input, err));
-    VM_TRY(check_file(&p->shard, name, input, err));
-    return check_file(&p->journal, name, input, err);
+    VM_TRY(check_paths_file(errors, name, input, err));
+    VM_TRY(check_paths_file(&p->files[PATHS_IDS], name, input, err));
+    VM_TRY(check_paths_file(&p->shard, name, input, err));
+    return check_paths_file(&p->journal, name, input, err);
 }
 
 static bool is_own(const struct job_options *options, const struct paths *p,
@@ -208,7 +208,7 @@ static bool is_own(const struct job_options *options, const struct paths *p,
     const struct paths_file *own[] = {&p->files[PATHS_OUTPUT], &p->files[PATHS_IDS],
                                       &p->files[PATHS_ERRORS], &p->journal, &p->shard};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        if (file_has(own[i], asked->name) || file_has(own[i], asked->real)) return true;
+        if (has_name(own[i], asked->name) || has_name(own[i], asked->real)) return true;
         if (exists && own[i]->given[0] != 0 &&
             (is_at(own[i]->given, &st) || is_at(own[i]->part, &st)))
             return true;
@@ -226,7 +226,7 @@ bool job_is_own_path(const struct job_options *options, const char *path)
     if (mem_map(sizeof *both, "paths", &memory, NULL) != VECMILL_OK) return false;
     both = memory;
     const bool own = paths_find(options, &both->paths, NULL) == VECMILL_OK &&
-                     file_find(&both->asked, path, "", NULL) == VECMILL_OK &&
+                     find_names(&both->asked, path, "", NULL) == VECMILL_OK &&
                      is_own(options, &both->paths, &both->asked);
     mem_unmap(both, sizeof *both);
     return own;

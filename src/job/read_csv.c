@@ -381,8 +381,8 @@ static bool has_id(const struct reader *r, const struct csv_row *row)
 }
 
 /* The id of the row as JSON into id_json. E_LIMIT. */
-static vecmill_status quote_id(struct reader *r, const struct csv_row *row, struct record *record,
-                               vecmill_err *err)
+static vecmill_status quote_id(struct reader *r, const struct csv_row *row,
+                               struct reader_record *record, vecmill_err *err)
 {
     uint64_t replaced = 0;
     VM_TRY(reader_check_id(r, row->id_bytes, err));
@@ -394,8 +394,8 @@ static vecmill_status quote_id(struct reader *r, const struct csv_row *row, stru
     return VECMILL_OK;
 }
 
-static vecmill_status next_csv(struct reader *r, struct record_buf *buf, struct record *record,
-                               bool *end, vecmill_err *err)
+static vecmill_status next_csv(struct reader *r, struct record_buf *buf,
+                               struct reader_record *record, bool *end, vecmill_err *err)
 {
     struct csv *csv = r->state;
     struct csv_row *row = &csv->row;

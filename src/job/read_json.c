@@ -13,8 +13,8 @@
 /* ---- one value as a record ---- */
 
 /* Copies the id, since decoding the text may write over it. */
-static vecmill_status save_id(struct reader *r, const struct json_value *id, struct record *record,
-                              vecmill_err *err)
+static vecmill_status save_id(struct reader *r, const struct json_value *id,
+                              struct reader_record *record, vecmill_err *err)
 {
     if (id->kind == JSON_KIND_ARRAY || id->kind == JSON_KIND_OBJECT ||
         id->kind == JSON_KIND_NONFINITE)
@@ -31,14 +31,14 @@ static vecmill_status save_id(struct reader *r, const struct json_value *id, str
 
 /* A failed document keeps its id if that can be read: the id says whose row has no vector. */
 static void keep_id_of_failed(struct reader *r, struct record_buf *buf, const struct jline *json,
-                              struct record *record)
+                              struct reader_record *record)
 {
     if (json->id.kind != JSON_KIND_ABSENT && save_id(r, &json->id, record, NULL) == VECMILL_OK)
         reader_keep_id(r, buf, record);
 }
 
 static vecmill_status parse_record(struct reader *r, struct record_buf *buf,
-                                   const struct reader_line *value, struct record *record,
+                                   const struct reader_line *value, struct reader_record *record,
                                    vecmill_err *err)
 {
     struct jline json;
@@ -73,7 +73,7 @@ static vecmill_status parse_record(struct reader *r, struct record_buf *buf,
 
 /* The value as a record, or as one that failed. */
 static void take_value(struct reader *r, struct record_buf *buf, const struct reader_line *value,
-                       struct record *record)
+                       struct reader_record *record)
 {
     vecmill_err why;
     if (read_text_fits(r, value, &why)) {
@@ -165,8 +165,8 @@ static vecmill_status check_first_line(struct reader *r, const char *text, size_
                    "%s: is %s, not a document a line; --input-format json reads it", r->name, what);
 }
 
-static vecmill_status next_jsonl(struct reader *r, struct record_buf *buf, struct record *record,
-                                 bool *end, vecmill_err *err)
+static vecmill_status next_jsonl(struct reader *r, struct record_buf *buf,
+                                 struct reader_record *record, bool *end, vecmill_err *err)
 {
     struct reader_line line;
     const char *text = buf->data + buf->used;
@@ -214,13 +214,13 @@ static void layout_json(struct reader *r, struct arena *a)
 }
 
 /* A blank, or the separator of RFC 7464. */
-static bool is_blank(unsigned char c)
+static bool is_json_blank(unsigned char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == 0x1E;
 }
 
 /* Passes over blanks and marks; *c is the byte after them, unread, or -1 at the end. */
-static vecmill_status pass_blanks(struct reader *r, int *c, vecmill_err *err)
+static vecmill_status pass_json_blanks(struct reader *r, int *c, vecmill_err *err)
 {
     static const unsigned char mark[] = {0xEF, 0xBB, 0xBF};
     struct json_walk *w = r->state;
@@ -233,7 +233,7 @@ static vecmill_status pass_blanks(struct reader *r, int *c, vecmill_err *err)
         while (at < n) {
             if (data[at] == mark[w->n_mark])
                 w->n_mark = (w->n_mark + 1) % 3;
-            else if (w->n_mark > 0 || !is_blank(data[at]))
+            else if (w->n_mark > 0 || !is_json_blank(data[at]))
                 break;
             r->line += data[at] == '\n';
             at++;
@@ -262,7 +262,7 @@ static vecmill_status find_value(struct reader *r, bool *end, vecmill_err *err)
     struct json_walk *w = r->state;
     for (;;) {
         int c;
-        VM_TRY(pass_blanks(r, &c, err));
+        VM_TRY(pass_json_blanks(r, &c, err));
         if (!w->in_array && c == '[') { /* each element is a document */
             w->in_array = w->is_first = true;
             intake_consume(&r->intake, 1);
@@ -290,12 +290,12 @@ static vecmill_status find_value(struct reader *r, bool *end, vecmill_err *err)
 /* Whether the byte ends a number or a word. */
 static bool ends_word(unsigned char c)
 {
-    return is_blank(c) || strchr(",:{}[]\"", c) != NULL;
+    return is_json_blank(c) || strchr(",:{}[]\"", c) != NULL;
 }
 
 /* The value that begins here, into the buffer as of struct reader_line. */
-static vecmill_status read_value(struct reader *r, struct record_buf *buf,
-                                 struct reader_line *value, vecmill_err *err)
+static vecmill_status read_json_value(struct reader *r, struct record_buf *buf,
+                                      struct reader_line *value, vecmill_err *err)
 {
     const size_t most = (size_t)r->max_document + 1;
     struct json_walk *w = r->state;
@@ -333,8 +333,8 @@ static vecmill_status read_value(struct reader *r, struct record_buf *buf,
     return VECMILL_OK;
 }
 
-static vecmill_status next_json(struct reader *r, struct record_buf *buf, struct record *record,
-                                bool *end, vecmill_err *err)
+static vecmill_status next_json(struct reader *r, struct record_buf *buf,
+                                struct reader_record *record, bool *end, vecmill_err *err)
 {
     struct json_walk *w = r->state;
     struct reader_line value;
@@ -345,22 +345,22 @@ static vecmill_status next_json(struct reader *r, struct record_buf *buf, struct
         w->value_line = r->line;
         w->depth = (struct json_depth){0};
     }
-    VM_TRY(read_value(r, buf, &value, err));
+    VM_TRY(read_json_value(r, buf, &value, err));
     w->in_value = false;
     record->line = w->value_line;
     take_value(r, buf, &value, record);
     return VECMILL_OK;
 }
 
-static void tell_json(const struct reader *r, struct reader_point *point)
+static void tell_json_point(const struct reader *r, struct reader_point *point)
 {
     const struct json_walk *w = r->state;
     read_text_tell(r, point);
     point->in_array = w->in_array;
 }
 
-static vecmill_status seek_json(struct reader *r, const struct reader_point *point,
-                                vecmill_err *err)
+static vecmill_status seek_json_point(struct reader *r, const struct reader_point *point,
+                                      vecmill_err *err)
 {
     struct json_walk *w = r->state;
     VM_TRY(read_text_seek(r, point, err));
@@ -375,6 +375,6 @@ const struct reader_kind reader_kind_json = {.word = "json",
                                              .layout = layout_json,
                                              .open = read_text_open,
                                              .next = next_json,
-                                             .tell = tell_json,
-                                             .seek = seek_json,
+                                             .tell = tell_json_point,
+                                             .seek = seek_json_point,
                                              .close = read_text_close};

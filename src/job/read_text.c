@@ -145,8 +145,8 @@ bool read_text_fits(const struct reader *r, const struct reader_line *line, vecm
     return false;
 }
 
-static vecmill_status next_txt(struct reader *r, struct record_buf *buf, struct record *record,
-                               bool *end, vecmill_err *err)
+static vecmill_status next_txt(struct reader *r, struct record_buf *buf,
+                               struct reader_record *record, bool *end, vecmill_err *err)
 {
     struct reader_line line;
     vecmill_err why;

@@ -103,8 +103,8 @@ static vecmill_status choose_delimiter(const struct job_options *options,
 }
 
 /* All that names and options say, without a look at the input. */
-static vecmill_status choose(const struct job_options *options, struct reader_choice *choice,
-                             vecmill_err *err)
+static vecmill_status choose_reader(const struct job_options *options, struct reader_choice *choice,
+                                    vecmill_err *err)
 {
     enum encoding_kind encoding;
     struct reader_choice c = {.path = options->input,
@@ -124,7 +124,7 @@ static vecmill_status choose(const struct job_options *options, struct reader_ch
 vecmill_status reader_check_names(const struct job_options *options, vecmill_err *err)
 {
     struct reader_choice choice;
-    return choose(options, &choice, err);
+    return choose_reader(options, &choice, err);
 }
 
 vecmill_status reader_check(const struct job_options *options, vecmill_err *err)
@@ -133,7 +133,7 @@ vecmill_status reader_check(const struct job_options *options, vecmill_err *err)
     const char *path = options->input;
     const bool is_file = strcmp(path, "-") != 0;
     vecmill_err why = {.message = ""};
-    const vecmill_status status = choose(options, &choice, &why);
+    const vecmill_status status = choose_reader(options, &choice, &why);
     if (status != VECMILL_OK) {
         /* What is known to be no text is called by its name, whatever its ending. */
         if (is_file && choose_format(options, &choice, NULL) != VECMILL_OK)
@@ -189,7 +189,7 @@ vecmill_status reader_open(struct reader *r, const struct job_options *options, 
                            const atomic_int *stop, vecmill_err *err)
 {
     struct reader_choice choice;
-    VM_TRY(choose(options, &choice, err));
+    VM_TRY(choose_reader(options, &choice, err));
     choice.stop = stop;
     const bool is_file = strcmp(options->input, "-") != 0;
     *r = (struct reader){.kind = reader_kinds[choice.format],
@@ -233,9 +233,9 @@ void reader_close(struct reader *r)
 /* ---- records ---- */
 
 vecmill_status reader_next(struct reader *r, uint32_t wait_ms, struct record_buf *buf,
-                           struct record *record, enum reader_got *got, vecmill_err *err)
+                           struct reader_record *record, enum reader_got *got, vecmill_err *err)
 {
-    struct record next = {0};
+    struct reader_record next = {0};
     bool end = false;
     r->id_bytes = 0;
     r->intake.wait_ms = wait_ms;
@@ -257,12 +257,13 @@ vecmill_status reader_next(struct reader *r, uint32_t wait_ms, struct record_buf
 
 const char *reader_take_warning(struct reader *r, vecmill_err *warning)
 {
+    if (r->intake.warning.message[0] == 0) return NULL;
     *warning = r->intake.warning;
     r->intake.warning.message[0] = 0;
-    return warning->message[0] != 0 ? warning->message : NULL;
+    return warning->message;
 }
 
-void reader_fail(struct record_buf *buf, struct record *record, const vecmill_err *err)
+void reader_fail(struct record_buf *buf, struct reader_record *record, const vecmill_err *err)
 {
     char *reason = buf->data + buf->used;
     const size_t bytes = strlen(err->message) + 1;
@@ -282,7 +283,7 @@ vecmill_status reader_check_id(const struct reader *r, size_t bytes, vecmill_err
                    r->id_field, bytes, JOB_ID_BYTES_MAX);
 }
 
-void reader_keep_id(struct reader *r, struct record_buf *buf, struct record *record)
+void reader_keep_id(struct reader *r, struct record_buf *buf, struct reader_record *record)
 {
     char *id = buf->data + buf->used;
     assert(r->id_bytes < buf->capacity - buf->used);

@@ -16,7 +16,7 @@ struct record_buf {
     size_t capacity, used;
 };
 
-struct record {
+struct reader_record {
     uint64_t index; /* from 0 */
     uint64_t line;  /* from 1, where it begins */
     const char *text;
@@ -113,7 +113,7 @@ enum reader_got {
 /* The next record, its pointers into buf (whose `used` grows). wait_ms: for a slow input, INTAKE_FOREVER
  * too. A record with a reason is one that failed; not OK only when nothing more can be read. */
 vecmill_status reader_next(struct reader *r, uint32_t wait_ms, struct record_buf *buf,
-                           struct record *record, enum reader_got *got, vecmill_err *err);
+                           struct reader_record *record, enum reader_got *got, vecmill_err *err);
 
 /* A sentence about the input for people, once; NULL: none. */
 const char *reader_take_warning(struct reader *r, vecmill_err *warning);
@@ -132,11 +132,11 @@ vecmill_status reader_refuse(const struct reader *r, vecmill_err *err);
 /* ---- for kinds ---- */
 
 /* A reason into the buffer: err's message. */
-void reader_fail(struct record_buf *buf, struct record *record, const vecmill_err *err);
+void reader_fail(struct record_buf *buf, struct reader_record *record, const vecmill_err *err);
 /* E_LIMIT: the id has too many bytes. */
 vecmill_status reader_check_id(const struct reader *r, size_t bytes, vecmill_err *err);
 /* id_json into the buffer. */
-void reader_keep_id(struct reader *r, struct record_buf *buf, struct record *record);
+void reader_keep_id(struct reader *r, struct record_buf *buf, struct reader_record *record);
 
 /* ---- for kinds over text (read_text.c) ---- */
 

@@ -22,7 +22,7 @@ static uint64_t text_begin(uint64_t at, size_t bytes)
     return bytes <= left ? at : at + left;
 }
 
-bool reorder_fits(const struct reorder *q, const struct record *record)
+bool reorder_fits(const struct reorder *q, const struct reader_record *record)
 {
     if (q->next - q->first == q->capacity) return false;
     const size_t bytes = (record->id != NULL ? strlen(record->id) + 1 : 0) + REASON_BYTES;
@@ -39,7 +39,8 @@ static const char *copy_text(struct reorder *q, const char *text)
     return out;
 }
 
-void reorder_put(struct reorder *q, const struct record *record, const struct reader_point *after)
+void reorder_put(struct reorder *q, const struct reader_record *record,
+                 const struct reader_point *after)
 {
     assert(reorder_fits(q, record));
     struct reorder_row *row = &q->rows[q->next % q->capacity];

@@ -12,7 +12,8 @@
 
 struct reorder_row {
     uint64_t index, line, replaced_bytes;
-    const char *id, *reason;   /* as in struct record; reason != NULL: the pool does not have it */
+    const char *id,
+        *reason; /* as in struct reader_record; reason != NULL: the pool does not have it */
     struct reader_point after; /* where the next record begins */
     uint64_t text_end;         /* of its texts in the ring of bytes */
 };
@@ -30,9 +31,10 @@ struct reorder {
 void reorder_layout(struct reorder *q, struct arena *a);
 
 /* Whether there is room for the record, and for a reason if it gets one. */
-bool reorder_fits(const struct reorder *q, const struct record *record);
+bool reorder_fits(const struct reorder *q, const struct reader_record *record);
 /* Copies what is kept of a record that fits. */
-void reorder_put(struct reorder *q, const struct record *record, const struct reader_point *after);
+void reorder_put(struct reorder *q, const struct reader_record *record,
+                 const struct reader_point *after);
 
 /* The first row, borrowed until it is dropped; NULL: there is none. */
 const struct reorder_row *reorder_first(const struct reorder *q);

@@ -55,7 +55,7 @@ struct run {
     struct reorder rows;
     struct record_buf buf; /* memory of the record that is being read */
     bool holds;            /* `record` was read, and there was no room for it yet */
-    struct record record;
+    struct reader_record record;
     struct reader_point after; /* where the record after it begins */
     bool ended;                /* nothing more will be read, because of `end` */
     vecmill_err end;           /* status OK: the end of the input */
@@ -66,7 +66,7 @@ struct run {
     size_t memory_bytes; /* of the piece that this struct is the front of */
 };
 
-static bool is_stopped(const struct run *run)
+static bool run_is_stopped(const struct run *run)
 {
     return run->hooks->stop != NULL && atomic_load(run->hooks->stop) != 0;
 }
@@ -86,16 +86,16 @@ static void notify(const struct run *run, const char *format, ...)
     run->hooks->notice(run->hooks->context, text.message);
 }
 
-static void measure(struct run *run)
+static void measure_run(struct run *run)
 {
     run->progress.bytes_read = run->reader.intake.bytes_read;
     run->progress.bytes_total = run->reader.intake.bytes_total;
     run->progress.elapsed_ns = clock_ns() - run->started_ns;
 }
 
-static void report(struct run *run)
+static void report_run(struct run *run)
 {
-    measure(run);
+    measure_run(run);
     if (run->hooks->progress != NULL) run->hooks->progress(run->hooks->context, &run->progress);
 }
 
@@ -184,7 +184,7 @@ static uint64_t batches_done(const struct run *run)
 
 /* A checkpoint after the last row written; complete: the parts are final. The order is the promise: rows out
  * of the buffers, the parts onto the medium, then the journal that records them. */
-static vecmill_status save(struct run *run, bool complete, vecmill_err *err)
+static vecmill_status save_run(struct run *run, bool complete, vecmill_err *err)
 {
     const struct job_progress *p = &run->progress;
     struct journal_point point = {.complete = complete,
@@ -218,7 +218,7 @@ static void copy_word(char *out, size_t room, const char *text)
     if (bytes > 0) memcpy(out, text, bytes);
 }
 
-static struct journal_run identify(const struct run *run)
+static struct journal_run identify_run(const struct run *run)
 {
     const struct reader *r = &run->reader;
     struct journal_run id = {.dim = run->facts.dim,
@@ -294,8 +294,8 @@ static vecmill_status start_afresh(struct run *run, struct journal *old, vecmill
     return status;
 }
 
-static vecmill_status resume(struct run *run, const struct journal_point *point, bool *whole,
-                             vecmill_err *err)
+static vecmill_status resume_run(struct run *run, const struct journal_point *point, bool *whole,
+                                 vecmill_err *err)
 {
     if (run->options->stop_on_error && point->failed > 0)
         return err_set(err, VECMILL_E_INPUT,
@@ -339,7 +339,7 @@ static vecmill_status resume_or_start(struct run *run, bool *whole, vecmill_err 
         /* A run that did nothing may have had any options. */
         if (point.documents > 0 || point.complete) {
             VM_TRY(check_same_run(run, &then, err));
-            return resume(run, &point, whole, err);
+            return resume_run(run, &point, whole, err);
         }
         notify(run, "the journal tells of no document, the run starts at the beginning: %s",
                run->paths.journal.given);
@@ -361,7 +361,7 @@ static vecmill_status begin_run(struct run *run, bool *whole, vecmill_err *err)
     run->journal.fd = -1;
     reader_tell(&run->reader, &run->written);
     VM_TRY(paths_check(run->options, &run->paths, err));
-    run->id = identify(run);
+    run->id = identify_run(run);
     VM_TRY(sink_init(&run->sink, &run->paths, run->facts.dim, run->hooks->stop, err));
     run->sink.index_is_id = run->reader.kind->index_is_id;
     const vecmill_status status = resume_or_start(run, whole, err);
@@ -460,14 +460,14 @@ static vecmill_status write_rows(struct run *run, uint32_t wait_ms, vecmill_err 
         VM_TRY(sink_flush(&run->sink, err));
         VM_TRY(write_row(run, wait_ms, &written, err));
     }
-    if (is_save_due(run)) VM_TRY(save(run, false, err));
+    if (is_save_due(run)) VM_TRY(save_run(run, false, err));
     const uint64_t now = clock_ns();
     if (now - run->flushed_ns >= FLUSH_NS) {
         VM_TRY(sink_flush(&run->sink, err));
         run->flushed_ns = now;
     }
     if (now - run->reported_ns >= REPORT_NS) {
-        report(run);
+        report_run(run);
         run->reported_ns = now;
     }
     return VECMILL_OK;
@@ -489,7 +489,7 @@ static bool read_record(struct run *run)
     const struct job_options *o = run->options;
     /* While rows can come this only looks: the loop waits for them. */
     const uint32_t wait_ms = reorder_first(&run->rows) != NULL ? 0 : WAIT_MS;
-    for (unsigned i = 0; i < SKIP_MAX && !run->holds && !is_stopped(run); i++) {
+    for (unsigned i = 0; i < SKIP_MAX && !run->holds && !run_is_stopped(run); i++) {
         enum reader_got got = READER_END;
         vecmill_err why = {.status = VECMILL_OK, .message = ""}, warning;
         run->buf.used = 0;
@@ -513,7 +513,7 @@ static bool read_record(struct run *run)
  * it, it is held. */
 static vecmill_status submit_record(struct run *run, vecmill_err *err)
 {
-    struct record *record = &run->record;
+    struct reader_record *record = &run->record;
     vecmill_err why = {.status = VECMILL_OK, .message = ""};
     if (!reorder_fits(&run->rows, record)) return VECMILL_OK;
     if (record->reason == NULL) {
@@ -569,7 +569,7 @@ static vecmill_status move_documents(struct run *run, vecmill_err *err)
 {
     run->saved_ns = run->reported_ns = run->flushed_ns = clock_ns();
     for (;;) {
-        if (is_stopped(run)) return stop_loop(run, err);
+        if (run_is_stopped(run)) return stop_loop(run, err);
         const bool is_slow = !run->ended && !run->holds && read_record(run);
         if (run->holds) VM_TRY(submit_record(run, err));
         if (run->ended && reorder_first(&run->rows) == NULL) break;
@@ -585,7 +585,7 @@ static vecmill_status move_documents(struct run *run, vecmill_err *err)
 /* ---- the ends ---- */
 
 /* What a damaged pack computed is kept nowhere, not in a journal either. */
-static vecmill_status verify_pack(struct run *run, vecmill_err *err)
+static vecmill_status verify_run(struct run *run, vecmill_err *err)
 {
     const vecmill_status status = vecmill_pool_verify(run->pool, err);
     run->is_suspect = status != VECMILL_OK;
@@ -596,8 +596,8 @@ static vecmill_status verify_pack(struct run *run, vecmill_err *err)
 static vecmill_status end_whole(struct run *run, bool whole, bool *placed, vecmill_err *err)
 {
     if (!whole) {
-        VM_TRY(verify_pack(run, err));
-        VM_TRY(save(run, true, err));
+        VM_TRY(verify_run(run, err));
+        VM_TRY(save_run(run, true, err));
     }
     if (run->paths.is_shard) { /* before its output: whoever finds that finds this */
         void *spare = run->sink.files[PATHS_OUTPUT].data; /* all of it is written */
@@ -623,11 +623,11 @@ static vecmill_status end_early(struct run *run, bool placed, vecmill_status sta
                                 vecmill_err *err)
 {
     vecmill_err why;
-    if (!run->is_suspect && run->progress.documents > 0 && verify_pack(run, &why) != VECMILL_OK)
+    if (!run->is_suspect && run->progress.documents > 0 && verify_run(run, &why) != VECMILL_OK)
         status = err_set(err, why.status, "%s", why.message);
     const bool stopped = status == VECMILL_E_STOPPED && run->journal.fd >= 0 && !run->is_suspect;
     if (stopped && run->progress.documents > run->saved.documents)
-        status = save(run, false, err) == VECMILL_OK ? status : VECMILL_E_OUTPUT;
+        status = save_run(run, false, err) == VECMILL_OK ? status : VECMILL_E_OUTPUT;
     const bool keeps = run->journal.fd >= 0 && !run->is_suspect && !run->is_refused;
     const unsigned long long kept = keeps ? run->saved.documents : 0;
     if (kept > 0) {
@@ -677,7 +677,7 @@ vecmill_status job_run(const struct job_options *options, vecmill_pool *pool,
     if (status != VECMILL_OK) {
         status = end_early(run, placed, status, err);
     } else {
-        report(run);
+        report_run(run);
         const char *errors = run->paths.files[PATHS_ERRORS].given;
         if (p->failed > 0)
             status = err_set(err, VECMILL_E_PARTIAL, "%llu of %llu documents of %s failed%s%s",
@@ -686,7 +686,7 @@ vecmill_status job_run(const struct job_options *options, vecmill_pool *pool,
     }
 done:
     if (status == VECMILL_E_STOPPED) vecmill_pool_hold(pool);
-    if (status != VECMILL_OK && status != VECMILL_E_PARTIAL) measure(run);
+    if (status != VECMILL_OK && status != VECMILL_E_PARTIAL) measure_run(run);
     *summary = run->progress;
     reader_close(&run->reader);
     mem_unmap(run, run->memory_bytes);

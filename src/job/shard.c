@@ -1,4 +1,4 @@
-/* shard: see shard.h. */
+/* shard: written as a sequence of members, read by a table of them. */
 #include "shard.h"
 
 #include <assert.h>
@@ -24,14 +24,15 @@ uint64_t shard_rows(uint64_t documents, uint32_t shard, uint32_t shards)
 
 /* ---- writing ---- */
 
-struct text {
+struct text_writer {
     char *at;
     size_t left;
 };
 
-static void put(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put_text(struct text_writer *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-static void put(struct text *t, const char *format, ...)
+static void put_text(struct text_writer *t, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -45,29 +46,29 @@ static void put(struct text *t, const char *format, ...)
 size_t shard_encode(const struct shard *s, char text[SHARD_BYTES_MAX + 1])
 {
     const struct journal_run *r = &s->run;
-    struct text t = {text, SHARD_BYTES_MAX + 1};
-    put(&t, "{\"vecmill_shard\":%u,\"shard\":%u,\"shards\":%u,", FORMAT, r->shard, r->shards);
-    put(&t, "\"documents\":%" PRIu64 ",\"rows\":%" PRIu64 ",", s->input.record, s->rows);
-    put(&t, "\"failed\":%" PRIu64 ",\"tokens\":%" PRIu64 ",", s->failed, s->tokens);
-    put(&t, "\"truncated\":%" PRIu64 ",\"replaced_bytes\":%" PRIu64 ",", s->truncated,
-        s->replaced_bytes);
-    put(&t, "\"identity\":\"%s\",\"isa\":\"%s\",\"dim\":%u,", r->identity, r->isa, r->dim);
-    put(&t, "\"output_format\":\"%s\",\"input_format\":\"%s\",", sink_kinds[r->output_format]->word,
-        reader_kinds[r->input_format]->word);
-    put(&t, "\"field_xxh3\":\"%016" PRIx64 "\",\"id_field_xxh3\":\"%016" PRIx64 "\",", r->field,
-        r->id_field);
-    put(&t, "\"max_document\":%" PRIu64 ",", r->max_document);
-    put(&t, "\"input_bytes\":%" PRIu64 ",\"input_xxh3\":\"%016" PRIx64 "\"", s->input.bytes,
-        s->input.digest);
+    struct text_writer t = {text, SHARD_BYTES_MAX + 1};
+    put_text(&t, "{\"vecmill_shard\":%u,\"shard\":%u,\"shards\":%u,", FORMAT, r->shard, r->shards);
+    put_text(&t, "\"documents\":%" PRIu64 ",\"rows\":%" PRIu64 ",", s->input.record, s->rows);
+    put_text(&t, "\"failed\":%" PRIu64 ",\"tokens\":%" PRIu64 ",", s->failed, s->tokens);
+    put_text(&t, "\"truncated\":%" PRIu64 ",\"replaced_bytes\":%" PRIu64 ",", s->truncated,
+             s->replaced_bytes);
+    put_text(&t, "\"identity\":\"%s\",\"isa\":\"%s\",\"dim\":%u,", r->identity, r->isa, r->dim);
+    put_text(&t, "\"output_format\":\"%s\",\"input_format\":\"%s\",",
+             sink_kinds[r->output_format]->word, reader_kinds[r->input_format]->word);
+    put_text(&t, "\"field_xxh3\":\"%016" PRIx64 "\",\"id_field_xxh3\":\"%016" PRIx64 "\",",
+             r->field, r->id_field);
+    put_text(&t, "\"max_document\":%" PRIu64 ",", r->max_document);
+    put_text(&t, "\"input_bytes\":%" PRIu64 ",\"input_xxh3\":\"%016" PRIx64 "\"", s->input.bytes,
+             s->input.digest);
     for (size_t i = 0; i < PATHS_FILES; i++) {
         const struct shard_file *f = &s->files[i];
         if (f->is_there)
-            put(&t, ",\"%s\":{\"bytes\":%" PRIu64 ",\"xxh3\":\"%016" PRIx64 "\"}", file_keys[i],
-                f->bytes, f->digest);
+            put_text(&t, ",\"%s\":{\"bytes\":%" PRIu64 ",\"xxh3\":\"%016" PRIx64 "\"}",
+                     file_keys[i], f->bytes, f->digest);
         else
-            put(&t, ",\"%s\":null", file_keys[i]);
+            put_text(&t, ",\"%s\":null", file_keys[i]);
     }
-    put(&t, "}\n");
+    put_text(&t, "}\n");
     return SHARD_BYTES_MAX + 1 - t.left;
 }
 
@@ -136,15 +137,16 @@ vecmill_status shard_write(const struct paths *paths, const struct journal_run *
 
 /* ---- reading ---- */
 
-static vecmill_status refuse(const struct json_reading *reading, const struct json_field *field,
-                             const struct json_value *value, vecmill_err *err)
+static vecmill_status refuse_member(const struct json_reading *reading,
+                                    const struct json_field *field, const struct json_value *value,
+                                    vecmill_err *err)
 {
     char shown[64];
     return err_set(err, VECMILL_E_INPUT, "%s: \"%s\" is %s, which no shard has", reading->name,
                    field->key, json_show(value, shown, sizeof shown));
 }
 
-static void *target(const struct json_reading *reading, const struct json_field *field)
+static void *member_target(const struct json_reading *reading, const struct json_field *field)
 {
     return (char *)reading->target + field->at;
 }
@@ -157,23 +159,24 @@ static vecmill_status read_digest(const struct json_reading *reading,
     char text[17];
     uint64_t digest = 0;
     if (!json_string_into(value, text, sizeof text) || strspn(text, "0123456789abcdef") != 16)
-        return refuse(reading, field, value, err);
+        return refuse_member(reading, field, value, err);
     for (size_t i = 0; i < 16; i++)
         digest = digest << 4 | (uint64_t)(text[i] <= '9' ? text[i] - '0' : text[i] - 'a' + 10);
-    *(uint64_t *)target(reading, field) = digest;
+    *(uint64_t *)member_target(reading, field) = digest;
     return VECMILL_OK;
 }
 
 /* Letters and digits, as many as fit into field->most bytes with a NUL. */
-static vecmill_status read_word(const struct json_reading *reading, const struct json_field *field,
-                                const struct json_value *value, vecmill_err *err)
+static vecmill_status read_shard_word(const struct json_reading *reading,
+                                      const struct json_field *field,
+                                      const struct json_value *value, vecmill_err *err)
 {
     static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
     char text[JOURNAL_IDENTITY + JOURNAL_ISA];
     if (!json_string_into(value, text, num_min(field->most, sizeof text)) || text[0] == '\0' ||
         text[strspn(text, letters)] != '\0')
-        return refuse(reading, field, value, err);
-    memcpy(target(reading, field), text, strlen(text) + 1);
+        return refuse_member(reading, field, value, err);
+    memcpy(member_target(reading, field), text, strlen(text) + 1);
     return VECMILL_OK;
 }
 
@@ -184,8 +187,8 @@ static vecmill_status read_output_format(const struct json_reading *reading,
     unsigned i = 0;
     while (i < SINK_FORMATS && !json_is(value, sink_kinds[i]->word))
         i++;
-    if (i == SINK_FORMATS) return refuse(reading, field, value, err);
-    *(enum sink_format *)target(reading, field) = (enum sink_format)i;
+    if (i == SINK_FORMATS) return refuse_member(reading, field, value, err);
+    *(enum sink_format *)member_target(reading, field) = (enum sink_format)i;
     return VECMILL_OK;
 }
 
@@ -196,14 +199,15 @@ static vecmill_status read_input_format(const struct json_reading *reading,
     unsigned i = 0;
     while (i < READER_FORMATS && !json_is(value, reader_kinds[i]->word))
         i++;
-    if (i == READER_FORMATS) return refuse(reading, field, value, err);
-    *(enum reader_format *)target(reading, field) = (enum reader_format)i;
+    if (i == READER_FORMATS) return refuse_member(reading, field, value, err);
+    *(enum reader_format *)member_target(reading, field) = (enum reader_format)i;
     return VECMILL_OK;
 }
 
 /* null, or an object. */
-static vecmill_status read_file(const struct json_reading *reading, const struct json_field *field,
-                                const struct json_value *value, vecmill_err *err)
+static vecmill_status read_shard_file(const struct json_reading *reading,
+                                      const struct json_field *field,
+                                      const struct json_value *value, vecmill_err *err)
 {
     static const struct json_field fields[] = {
         JSON_MUST("bytes", U64, offsetof(struct shard_file, bytes), .most = INT64_MAX),
@@ -217,7 +221,7 @@ static vecmill_status read_file(const struct json_reading *reading, const struct
                        "%s: \"%s\" is neither null nor an object, which no shard has",
                        reading->name, field->key);
     VM_TRY(json_fields(value, fields, LENGTH(fields), &inner, err));
-    *(struct shard_file *)target(reading, field) = file;
+    *(struct shard_file *)member_target(reading, field) = file;
     return VECMILL_OK;
 }
 
@@ -243,9 +247,9 @@ static vecmill_status read_members(const struct json_value *json, const char *na
         JSON_MUST("tokens", U64, AT(tokens), .most = INT64_MAX),
         JSON_MUST("truncated", U64, AT(truncated), .most = INT64_MAX),
         JSON_MUST("replaced_bytes", U64, AT(replaced_bytes), .most = INT64_MAX),
-        JSON_MUST("identity", OWN, AT(run.identity), .own = read_word,
+        JSON_MUST("identity", OWN, AT(run.identity), .own = read_shard_word,
                   .most = JOURNAL_IDENTITY + 1),
-        JSON_MUST("isa", OWN, AT(run.isa), .own = read_word, .most = JOURNAL_ISA + 1),
+        JSON_MUST("isa", OWN, AT(run.isa), .own = read_shard_word, .most = JOURNAL_ISA + 1),
         JSON_MUST("dim", U32, AT(run.dim), .least = 1, .most = UINT32_MAX),
         JSON_MUST("output_format", OWN, AT(run.output_format), .own = read_output_format),
         JSON_MUST("input_format", OWN, AT(run.input_format), .own = read_input_format),
@@ -254,9 +258,9 @@ static vecmill_status read_members(const struct json_value *json, const char *na
         JSON_MUST("max_document", U64, AT(run.max_document), .most = INT64_MAX),
         JSON_MUST("input_bytes", U64, AT(input.bytes), .most = INT64_MAX),
         JSON_MUST("input_xxh3", OWN, AT(input.digest), .own = read_digest),
-        JSON_MUST("errors", OWN, AT(files[PATHS_ERRORS]), .own = read_file),
-        JSON_MUST("ids", OWN, AT(files[PATHS_IDS]), .own = read_file),
-        JSON_MUST("output", OWN, AT(files[PATHS_OUTPUT]), .own = read_file),
+        JSON_MUST("errors", OWN, AT(files[PATHS_ERRORS]), .own = read_shard_file),
+        JSON_MUST("ids", OWN, AT(files[PATHS_IDS]), .own = read_shard_file),
+        JSON_MUST("output", OWN, AT(files[PATHS_OUTPUT]), .own = read_shard_file),
     };
     struct members m = {.format = 0};
     const struct json_reading reading = {.name = name, .failure = VECMILL_E_INPUT, .target = &m};

@@ -167,7 +167,7 @@ vecmill_status sink_reopen(struct sink *s, const struct journal_point *point, ve
         const unsigned long long bytes = point->files[i].bytes;
         if (bytes == 0 && !(point->complete && i == PATHS_OUTPUT)) continue;
         if (file->given[0] == 0)
-            return err_set(err, VECMILL_E_OUTPUT, "%s: the journal tells of more than one file",
+            return err_set(err, VECMILL_E_OUTPUT, "%s: the journal records more than one file",
                            s->paths->journal.given);
         if (!io_exists(file->part)) {
             if (point->complete) continue; /* renamed already, or paths_rename says what is wrong */

@@ -227,7 +227,7 @@ struct units {
     size_t wrong; /* half pairs of surrogates, control characters, U+FFFE */
 };
 
-static struct units count_units(const unsigned char *data, size_t bytes, bool is_big)
+static struct units count_utf16_units(const unsigned char *data, size_t bytes, bool is_big)
 {
     struct units u = {.n = bytes / 2};
     bool wants_low = false;
@@ -279,8 +279,8 @@ enum encoding_kind sniff_encoding(const unsigned char *data, size_t bytes)
     if (bytes == 0 || memchr(data, 0, bytes) == NULL) return ENCODING_ANY;
     if (is_utf32(data, bytes, false)) return ENCODING_UTF32LE;
     if (is_utf32(data, bytes, true)) return ENCODING_UTF32BE;
-    const struct units little = count_units(data, bytes, false);
-    const struct units big = count_units(data, bytes, true);
+    const struct units little = count_utf16_units(data, bytes, false);
+    const struct units big = count_utf16_units(data, bytes, true);
     const bool is_little = is_utf16(&little, data, bytes), is_big = is_utf16(&big, data, bytes);
     if (is_little && is_big)
         return little.latin > big.latin   ? ENCODING_UTF16LE
@@ -294,7 +294,7 @@ enum encoding_kind sniff_order(enum encoding_kind kind, const unsigned char *dat
     bytes = num_min(bytes, SNIFF_BYTES);
     if (kind == ENCODING_UTF32)
         return is_utf32(data, bytes, true) ? ENCODING_UTF32BE : ENCODING_UTF32LE;
-    const struct units little = count_units(data, bytes, false);
-    const struct units big = count_units(data, bytes, true);
+    const struct units little = count_utf16_units(data, bytes, false);
+    const struct units big = count_utf16_units(data, bytes, true);
     return big.latin > little.latin ? ENCODING_UTF16BE : ENCODING_UTF16LE;
 }

@@ -22,7 +22,7 @@ struct seen {
 };
 
 /* Appends a record and the position after it. */
-static void see(struct seen *s, const struct reader *r, const struct record *record)
+static void see(struct seen *s, const struct reader *r, const struct reader_record *record)
 {
     struct reader_point p;
     reader_tell(r, &p);
@@ -53,7 +53,7 @@ static void read_file(const struct job_options *options, struct seen *s)
     assert_int_equal(status, VECMILL_OK);
     buf.data = malloc(buf.capacity);
     while (status == VECMILL_OK && got == READER_RECORD) {
-        struct record record;
+        struct reader_record record;
         buf.used = 0;
         status = reader_next(&r, INTAKE_FOREVER, &buf, &record, &got, &err);
         if (status == VECMILL_OK && got == READER_RECORD) see(s, &r, &record);
@@ -83,7 +83,7 @@ static size_t read_slowly(struct job_options options, const char *data, size_t b
     assert_int_equal(status, VECMILL_OK);
     buf.data = malloc(buf.capacity);
     while (status == VECMILL_OK && got != READER_END) {
-        struct record record;
+        struct reader_record record;
         buf.used = 0;
         status = reader_next(&r, 0, &buf, &record, &got, &err);
         if (status == VECMILL_OK && got == READER_RECORD) see(s, &r, &record);
