@@ -1,7 +1,7 @@
-/* needs: dep_job */
+/* needs: dep_bench */
 /* fuzz_pairs: a CSV of pairs, of any bytes. Texts must lie in the file, in order and apart from each other,
  * and scores be numbers. */
-#include "job/job.h"
+#include "bench/pairs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ static void must(bool true_thing)
     if (!true_thing) abort();
 }
 
-static void check(const struct job_pairs *p, size_t size)
+static void check(const struct pairs *p, size_t size)
 {
     const char *end = p->file.data;
     must(p->n >= 2 && p->file.bytes == size);
@@ -37,12 +37,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(fd >= 0 && write(fd, data, size) == (ssize_t)size);
     char path[32];
     snprintf(path, sizeof path, "/dev/fd/%d", fd);
-    struct job_pairs p;
-    const vecmill_status status = job_pairs_open(path, &p, NULL);
+    struct pairs p;
+    const vecmill_status status = pairs_open(path, &p, NULL);
     must(status == VECMILL_OK || status == VECMILL_E_INPUT);
     if (status == VECMILL_OK) {
         check(&p, size);
-        job_pairs_close(&p);
+        pairs_close(&p);
     }
     close(fd);
     return 0;
