@@ -14,9 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WORKER_NAME "vecmill-worker" /* computes, and builds packs */
-#define PULL_NAME   "vecmill-pull"   /* downloads models */
-#define BENCH_NAME  "vecmill-bench"  /* measures */
+enum { WORKER, PULL, BENCH, N_PROGRAMS };
+static const struct {
+    const char *name, *key;
+} programs[N_PROGRAMS] = {
+    [WORKER] = {"vecmill-worker", "worker"}, /* computes, and builds packs */
+    [PULL] = {"vecmill-pull", "pull"},       /* downloads models */
+    [BENCH] = {"vecmill-bench", "bench"},    /* measures */
+};
 
 #define PROBLEMS_MAX 16u /* that are reported */
 
@@ -25,8 +30,7 @@ struct doctor_facts {
     bool is_machine_known;
     char cache[IO_PATH_MAX];
     bool is_cache_writable;
-    char worker[IO_PATH_MAX], pull[IO_PATH_MAX], bench[IO_PATH_MAX];
-    bool is_worker_there, is_pull_there, is_bench_there;
+    char programs[N_PROGRAMS][IO_PATH_MAX]; /* "": not found */
     char model[IO_PATH_MAX];
     bool is_model_there, is_offline;
     char problems[PROBLEMS_MAX][512];
@@ -82,14 +86,12 @@ static void gather_facts(struct doctor_facts *f)
                         "fetched, and each run builds its pack in memory",
                         f->cache);
     }
-    f->is_worker_there = child_find(WORKER_NAME, f->worker, VECMILL_E_NOTFOUND, NULL) == VECMILL_OK;
-    if (!f->is_worker_there)
-        add_problem(f, "the program " WORKER_NAME
-                       " is neither beside vecmill nor in its libexec folder, so "
-                       "neither can a pack be made nor embed start");
-
-    f->is_pull_there = child_find(PULL_NAME, f->pull, VECMILL_E_NOTFOUND, NULL) == VECMILL_OK;
-    f->is_bench_there = child_find(BENCH_NAME, f->bench, VECMILL_E_NOTFOUND, NULL) == VECMILL_OK;
+    for (size_t i = 0; i < N_PROGRAMS; i++)
+        (void)child_find(programs[i].name, f->programs[i], VECMILL_E_NOTFOUND, NULL);
+    if (!f->programs[WORKER][0])
+        add_problem(
+            f, "the program vecmill-worker is neither beside vecmill nor in its libexec folder, so "
+               "neither can a pack be made nor embed start");
 
     struct hub_env env;
     hub_env_read(&env);
@@ -101,9 +103,9 @@ static void gather_facts(struct doctor_facts *f)
                     "the default model " OPTIONS_DEFAULT_MODEL " is not here, and %s forbids to "
                     "fetch it",
                     env.offline_by);
-    else if (!f->is_model_there && !f->is_pull_there)
+    else if (!f->is_model_there && !f->programs[PULL][0])
         add_problem(f, "the default model " OPTIONS_DEFAULT_MODEL
-                       " is not here, and the program " PULL_NAME
+                       " is not here, and the program vecmill-pull"
                        " that fetches models is neither beside vecmill nor in its libexec folder");
 }
 
@@ -208,9 +210,8 @@ static void print_doctor_json(struct app_out *out, struct doctor_facts *f, bool 
     }
     app_json_key_string(out, "cache", f->cache);
     app_json_key_bool(out, "cache_writable", f->is_cache_writable);
-    app_json_key_string(out, "worker", f->is_worker_there ? f->worker : NULL);
-    app_json_key_string(out, "pull", f->is_pull_there ? f->pull : NULL);
-    app_json_key_string(out, "bench", f->is_bench_there ? f->bench : NULL);
+    for (size_t i = 0; i < N_PROGRAMS; i++)
+        app_json_key_string(out, programs[i].key, f->programs[i][0] ? f->programs[i] : NULL);
     app_json_key_string(out, "default_model", f->is_model_there ? f->model : NULL);
     app_json_key_bool(out, "offline", f->is_offline);
     if (verify) {
@@ -296,9 +297,9 @@ static void print_doctor_text(struct app_out *out, struct doctor_facts *f, bool 
     app_print(out, "cache             %s (%s)\n", f->cache[0] ? f->cache : "none",
               f->is_cache_writable ? "writable"
                                    : "not writable: packs that are not in it are built in memory");
-    app_print(out, "worker program    %s\n", f->is_worker_there ? f->worker : "not found");
-    app_print(out, "pull program      %s\n", f->is_pull_there ? f->pull : "not found");
-    app_print(out, "bench program     %s\n", f->is_bench_there ? f->bench : "not found");
+    for (size_t i = 0; i < N_PROGRAMS; i++)
+        app_print(out, "%s program%*s%s\n", programs[i].key, (int)(10 - strlen(programs[i].key)),
+                  "", f->programs[i][0] ? f->programs[i] : "not found");
     app_print(out, "default model     %s\n",
               f->is_model_there ? f->model
               : f->is_offline   ? "not here"
