@@ -3,7 +3,7 @@
  *     VECMILL_ISA=avx2 bench_gemm_peers [seconds a line, default 0.5 [rows...]]
  *
  * One thread each, at one instruction set (the others are held to it too). In every round the peak of
- * multiply-adds is measured beside each of them, so that a share is a share of the clock of that moment; the
+ * multiply-adds is measured next to each of them, so that a share is a share of the clock of that moment; the
  * order rotates; medians are printed. "warm": the same weights at every call; "cold": calls go round as
  * many layers as fill 48 MB, as a model's do. oneDNN packs its weights beforehand as we do, for the very row
  * count, and fuses bias and GELU; OpenBLAS takes plain weights and computes the product alone.
@@ -345,7 +345,7 @@ static void line(struct gemm_shape shape, uint32_t rows, bool cold, double secon
 }
 
 /* OpenBLAS 0.3.21 takes processors that are younger than itself for a Prescott, and computes with SSE at a
- * fifth of its speed: it is told what they are, and asked whether it listened. */
+ * fifth of its speed: its environment names the type, and it is asked which one it took. */
 static const char *openblas_core(void)
 {
     return kern->level == KERN_AVX512 ? "SkylakeX" : "Haswell";
@@ -406,7 +406,7 @@ int main(int argc, char **argv)
     dnnl_setup();
 #endif
     describe_peers();
-    printf("%s, peak %.1f G op/s; G op/s, share of the peak beside it, x: ours over theirs\n",
+    printf("%s, peak %.1f G op/s; G op/s, share of the peak next to it, x: ours over theirs\n",
            kern_signature(kern, KERN_FP32), kern_peak(kern, KERN_FP32, 0.2) * 1e-9);
     for (int cold = 0; cold < 2; cold++) {
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {

@@ -34,7 +34,7 @@
         }                                                                                          \
     } while (0)
 
-/* The worker program of the build that this program lies in. */
+/* The worker program of the build that this program is in. */
 static const char *worker_path(void)
 {
     static char path[IO_PATH_MAX + 32];

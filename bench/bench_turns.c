@@ -6,9 +6,9 @@
  * Each BUILD is a folder with libvecmill.so and vecmill-worker; its packs go to BUILD/bench_turns. The texts,
  * a document a line, are embedded in passes of at most 480 tokens, each pass by each library, the first one
  * changing, on one thread. The peak of multiply-adds is measured before and after every pass, and the pass's
- * operations a second are told as a share of the larger; a pass during which the clock moved by more than
+ * operations a second are printed as a share of the larger; a pass during which the clock moved by more than
  * 1.5 % is left out. So two builds are compared within half a second, at the clock of that moment, where two
- * runs of `vecmill bench` may lie 5 % apart. Time is the processor's. P: fp32, bf16 or int8.
+ * runs of `vecmill bench` may be 5 % apart. Time is the processor's. P: fp32, bf16 or int8.
  *
  * Knows of the library what vecmill.h says, and looks the functions up by name. */
 #include <dlfcn.h>
@@ -147,7 +147,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void tell(struct build *b)
+static void print_build(struct build *b)
 {
     if (b->n == 0) {
         printf("%-30s no pass at a steady clock\n", b->folder);
@@ -188,6 +188,6 @@ int main(int argc, char **argv)
         }
     }
     for (size_t i = 0; i < n_builds; i++)
-        tell(&builds[i]);
+        print_build(&builds[i]);
     return 0;
 }
