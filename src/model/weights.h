@@ -1,11 +1,11 @@
 /* weights: the tensors of a model folder, in one safetensors file or in shards.
  *
- * model.safetensors is taken where it is there. Else model.safetensors.index.json says in which file each
- * tensor is (transformers, save_pretrained with max_shard_size):
+ * model.safetensors is used if it exists. Otherwise model.safetensors.index.json has the file of
+ * each tensor (transformers, save_pretrained with max_shard_size):
  *     { "metadata": { ... }, "weight_map": { "tensor": "model-00001-of-00002.safetensors", ... } }
  *
- * Promises: hostile bytes; a shard is a file of the folder itself; what the index says is in a shard is
- * there; no name is there twice. Does not know what a tensor is for. */
+ * The bytes are not trusted: a shard is a file of the folder itself, every tensor is in the shard
+ * that the index says, and no name occurs twice. Does not know what a tensor is for. */
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
 
@@ -17,18 +17,19 @@
 #define WEIGHTS_SHARDS_MAX 64u
 #define WEIGHTS_NAME_MAX   128u /* bytes of a shard's name with the NUL */
 
-/* The files that hold the weights: one, or the shards in the order in which the index names them first. */
+/* The files that hold the weights: one, or the shards in the order in which the index first names
+ * them. */
 struct weights_list {
-    bool sharded; /* the index is a file of the weights too */
+    bool sharded; /* the index is one of the files of the weights */
     uint32_t n;
     char (*names)[WEIGHTS_NAME_MAX]; /* [n], within the folder */
     uint32_t n_tensors;              /* of the index */
     char *tensors;                   /* their names, a NUL after each */
-    uint8_t *in;                     /* [n_tensors]: which file has it */
+    uint8_t *in;                     /* [n_tensors]: index of its file */
 };
 
-/* Looks which files they are; opens the index, no weights. E_MODEL: there are none, with what is there in
- * their place. Pair: weights_list_done. */
+/* Finds the files; opens the index, no weights. E_MODEL: there are none; the message says what is
+ * there instead. Pair: weights_list_done. */
 vecmill_status weights_list(const char *dir, struct weights_list *list, vecmill_err *err);
 void weights_list_done(struct weights_list *list);
 
@@ -39,17 +40,17 @@ struct weights {
     char path[IO_PATH_MAX];    /* what `shown` points into */
 };
 
-/* Opens all files and checks their headers, and the index against them. E_MODEL. *w is placed by the
- * caller. Pair: weights_close, also when this failed. */
+/* Opens all files and checks their headers, and the index against them. E_MODEL. The caller
+ * provides *w. Pair: weights_close, also after a failure. */
 vecmill_status weights_open(const char *dir, struct weights *w, vecmill_err *err);
 void weights_close(struct weights *w);
 
-/* The tensor of this name, or NULL. Checkpoints of before 2019 call LayerNorm's weight and bias gamma and
- * beta, and transformers takes these for those: so does this. */
+/* The tensor of this name, or NULL. Checkpoints of before 2019 call LayerNorm's weight and bias
+ * gamma and beta; these names are found as well, as in transformers. */
 struct safetensor *weights_find(const struct weights *w, const char *name);
 
-/* The most memory that weights_open holds, when it is done and while it runs: *kept, *most. Reads the
- * index and eight bytes of each file. E_MODEL as for weights_open. */
+/* The most memory that weights_open holds when it is done, *kept, and while it runs, *most. Reads
+ * the index and eight bytes of each file. E_MODEL as for weights_open. */
 vecmill_status weights_most(const char *dir, size_t *kept, size_t *most, vecmill_err *err);
 
 #endif
