@@ -159,7 +159,7 @@ static bool take_mark(struct reader *r, struct csv_row *row, unsigned char byte)
         row->n_mark = (row->n_mark + 1) % sizeof mark;
         return true;
     }
-    for (unsigned i = 0; i < row->n_mark; i++) {
+    for (unsigned i = 0; i < row->n_mark && i < sizeof mark; i++) {
         row->bytes++;
         take_byte(r, row, (char)mark[i]);
     }

@@ -86,7 +86,8 @@ static vecmill_status choose_delimiter(const struct job_options *options,
     const char *word = options->delimiter;
     if (word == NULL) return VECMILL_OK;
     const bool is_tab = strcmp(word, "tab") == 0 || strcmp(word, "\\t") == 0;
-    const char one = is_tab ? '\t' : word[0];
+    char one = word[0];
+    if (is_tab) one = '\t';
     if ((!is_tab && strlen(word) != 1) || (unsigned char)one >= 0x80 ||
         strchr("\"\r\n", one) != NULL)
         return err_set(err, VECMILL_E_USAGE,

@@ -188,7 +188,8 @@ static void compare(const char *text, size_t bytes)
         fail_msg("\"%.*s\": jline says %s (%s), jansson %s", (int)bytes, text, mine ? "yes" : "no",
                  err.message, value != NULL ? "yes" : "no");
     if (mine) {
-        const struct json_value *string = line.top.kind == JSON_KIND_STRING ? &line.top : &line.field;
+        const struct json_value *string =
+            line.top.kind == JSON_KIND_STRING ? &line.top : &line.field;
         const json_t *theirs = json_is_object(value) ? json_object_get(value, "text") : value;
         assert_int_equal(string->kind == JSON_KIND_STRING, json_is_string(theirs));
         if (string->kind == JSON_KIND_STRING) {
