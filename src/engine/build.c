@@ -176,7 +176,7 @@ vecmill_status baseline_read(const struct pack *pack, struct baseline *baseline,
 
 /* ---- building, in vecmill-worker ---- */
 
-/* Whole: whoever asks for a pack may have found this one damaged. */
+/* All of it is checked: the process that asks may have found this pack damaged. */
 static bool is_there(const struct model_ref *ref)
 {
     struct pack pack;
@@ -198,7 +198,7 @@ static vecmill_status open_writer(const struct model_ref *ref, unsigned wait_ms,
     return pack_writer_onto(fd, ref->path, ref->key, w, err);
 }
 
-/* The key was taken before the files were read, and the stamp too. Others now: somebody changed
+/* The key was taken before the files were read, and the stamp too. If they differ now, somebody changed
  * them meanwhile, or the session that asked is of another version than this program. */
 static vecmill_status check_unchanged(const struct model_ref *ref, const struct kern *kern,
                                       enum kern_precision precision, const char *before,
@@ -276,7 +276,7 @@ vecmill_status build_bytes(const char *dir, size_t *bytes, vecmill_err *err)
     VM_TRY(model_folder(dir, folder, err));
     VM_TRY(text_compile_most(folder, &text, err));
     VM_TRY(model_compile_most(dir, &model, err));
-    /* One after the other: build_run; the child that measures the baseline runs when both are let go of. */
+    /* One after the other: the child that measures the baseline runs when the memory of both is free. */
     const size_t program = (size_t)(baseline.program_bytes + baseline.slack);
     *bytes = program + num_max(program, num_max(text, model));
     return VECMILL_OK;

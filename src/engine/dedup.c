@@ -105,7 +105,7 @@ bool dedup_add_copy(struct dedup *t, uint64_t hash, dedup_same_fn *same, const v
     return false;
 }
 
-/* Where a work goes in its bucket: where nobody is, else where the oldest is, which leaves first anyway. */
+/* Where a work goes in its bucket: an empty entry, else that of the oldest, which leaves first anyway. */
 static struct dedup_entry *choose_way(const struct dedup *t, struct dedup_entry *ways)
 {
     struct dedup_entry *oldest = NULL;

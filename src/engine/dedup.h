@@ -1,18 +1,18 @@
 /* dedup: which documents of a pool have the same bytes, and which of them are computed.
  *
- * Looks at a window: the documents that were added and not yet taken, numbered from 0 on, and taken in this
- * order. A document is work (works are numbered by themselves, from 0 on), or a copy: of a work that was in
- * the window when the copy was added, and has the same bytes. A work is taken before its copies, so its
- * result is kept from then until the last of them is taken, in a slot that is the caller's to fill.
+ * The window is the documents that were added and not yet taken. They are numbered from 0 and taken in this
+ * order. A document is a work, which is computed (works have numbers of their own, from 0), or a copy of a
+ * work that was in the window when the copy was added. A work is taken before its copies, so its result is
+ * kept from then until the last of them is taken, in a slot that the caller fills.
  *
  * Promises:
- *  - The bytes of a copy were compared with those of its work. A hash only finds whom to compare with, so
- *    texts that are made to collide cost a comparison and never a wrong result.
- *  - Memory is laid out once and nothing grows. What there is no room for is work again, never a failure: a
- *    slot that would be missing at any moment to come is refused when the copy is to be added.
+ *  - The bytes of a copy were compared with those of its work. The hash only finds candidates, so texts
+ *    that are made to collide cost a comparison and never a wrong result.
+ *  - Memory is laid out once and nothing grows. Without room for a copy's result the document is a work,
+ *    never a failure; whether a slot will be free is decided when the copy is added.
  *  - A look costs one cache line and at most DEDUP_ENTRIES comparisons, whatever the texts.
  *
- * Does not know the bytes (it asks), what a result is, or who computes. No system calls, no locks: all calls
+ * Does not know the bytes (it asks), what a result is, or what computes. No system calls, no locks: all calls
  * on one struct exclude each other. Private to engine. */
 #ifndef ENGINE_DEDUP_H
 #define ENGINE_DEDUP_H
@@ -33,7 +33,7 @@
 /* A work in the table. */
 struct dedup_entry {
     uint32_t mark; /* the upper half of its hash */
-    uint32_t at;   /* 1 + its place in the ring of documents; 0: nobody */
+    uint32_t at;   /* 1 + its place in the ring of documents; 0: none */
 };
 
 struct dedup_document {
@@ -59,7 +59,7 @@ struct dedup {
     struct dedup_entry *ways;         /* [n_buckets, DEDUP_ENTRIES] */
     uint32_t n_buckets;               /* a power of two */
     unsigned char *slots;             /* [kept_most, kept_bytes] */
-    uint32_t *free;                   /* [kept_most]: slots in nobody's use */
+    uint32_t *free;                   /* [kept_most]: slots that are not in use */
     uint32_t n_free;
 };
 

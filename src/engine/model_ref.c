@@ -78,7 +78,7 @@ vecmill_status model_ref_stamp(const char *dir, char stamp[MODEL_REF_DIGITS + 1]
 }
 
 /* ---- what was seen of a pack: PACK.seen, a file of one size, written by one call, with a checksum at its
- * end, so that a torn one is none ---- */
+ * end, so that half a file counts as no file ---- */
 
 #define SEEN_ENDING ".seen"
 #define SEEN_TITLE  "vecmill seen 1\n"
@@ -160,8 +160,8 @@ static void seen_write(const char *pack, const struct seen *seen)
 
 /* ---- whose pack it is ---- */
 
-/* Who can write a pack decides on vectors, and the cache may be a folder that everybody writes to.
- * Believed are this user, root, the owner of the model's folder, who decides on them anyway, and
+/* Writing a pack is deciding on vectors, and the cache may be a folder that everybody writes to.
+ * Trusted are this user, root, the owner of the model's folder, who decides on them anyway, and
  * the owner of the packs' folder where not everybody can put files into it. */
 static bool is_trusted(const void *context, const struct stat *file)
 {
@@ -314,7 +314,7 @@ bool model_ref_in_memory(const struct model_ref *ref)
 vecmill_status model_ref_open(const struct model_ref *ref, struct pack *pack, vecmill_err *err)
 {
     struct pack p;
-    /* In a folder that is closed to us there is none, not a damaged one. */
+    /* A pack in a folder that is closed to us is missing, not damaged. */
     if (access(ref->path, R_OK) != 0 && errno == EACCES)
         return err_sys(err, VECMILL_E_NOTFOUND, errno, "%s: cannot be opened", ref->path);
     VM_TRY(pack_open(ref->path, &p, err));

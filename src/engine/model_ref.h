@@ -2,7 +2,7 @@
  *
  * What was found out about a pack is noted next to it, as PACK.seen: the digest of the model's files, and
  * that its checksums were compared. It saves time and is never required: where it is missing, cannot be
- * written, is damaged or another user's, all is found out anew. Private to engine. */
+ * written, is damaged or another user's, all is found out again. Private to engine. */
 #ifndef ENGINE_MODEL_REF_H
 #define ENGINE_MODEL_REF_H
 

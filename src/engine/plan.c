@@ -9,7 +9,7 @@
 
 /* ---- what it depends on: small files are read, nothing is opened or built ---- */
 
-/* What this process will yet take besides the lines of the plan: the stacks of its main thread and of the
+/* What this process has still to take besides the lines of the plan: the stacks of its main thread and of the
  * pool's, the heap of a report, libraries' data that was not touched yet. 128 to 270 KiB were seen. */
 #define OWN_GROWTH_BYTES ((uint64_t)448 << 10)
 /* Rounded up to such steps, so that a plan made by one process is, to the byte, that of another

@@ -27,7 +27,7 @@ struct plan_facts {
     uint64_t pack_bytes;      /* where it is missing: about */
     uint64_t build_bytes;     /* of the process that builds it, where it is missing */
     uint64_t own_tables;      /* page tables of this process as it is */
-    uint64_t own_bytes; /* this process as it is, and what its stacks and heap will yet take */
+    uint64_t own_bytes; /* this process as it is, and what its stacks and heap have still to take */
     uint64_t max_document;
     uint32_t workers_most;          /* where the choice is ours */
     uint32_t workers, batch_tokens; /* asked for; 0: ours to choose */

@@ -16,7 +16,7 @@
 #define GROW_MOST_NS (30000u * (uint64_t)MS)
 #define LEVEL_MOST   16u
 
-/* With nobody alive and no room to be seen, one is tried so often: what is seen may be wrong. */
+/* With no worker alive and no room to be seen, one is tried this often: what is seen may be wrong. */
 #define ALONE_NS (6000u * (uint64_t)MS)
 
 /* For this long after a death for lack of memory, starts are counted. */

@@ -2,14 +2,13 @@
  *
  * The plan fitted when the run began; then a neighbour took the rest, or a limit was lowered, and the OOM
  * killer ended a worker. What is started next goes by what there is room for now, for it and for those that
- * are starting: a whole worker, or the largest of its halvings down to the least batch, or nobody. So a
+ * are starting: a whole worker, or the largest of its halvings down to the least batch, or none. So a
  * neighbour that comes and goes costs the time in which it is there, and no more.
  *
- * What is seen may be wrong: somebody takes the room while a worker starts. A worker that ended so before
- * it had done anything makes the next one half as large, and nobody is started for a while that doubles,
- * unless the room went and came back, or there is more of it than that one was started with. A worker that
- * had done something takes that back. Where the room is not known, time alone and the number of those that
- * live decide.
+ * What is seen may be wrong: others may take the room while a worker starts. A worker that ended in this way
+ * before it had done anything makes the next one half as large, and none is started for a while that
+ * doubles, unless the room went and came back, or is larger than that one was started with. A worker that had
+ * done something takes that back. Where the room is not known, time and the number of live workers decide.
  *
  * After any such death there are at most PRESSURE_STARTS starts a second, and in a group that stays full at
  * most PRESSURE_STARTS_FULL in a minute.
@@ -39,10 +38,10 @@ struct pressure {
     uint32_t batch_tokens; /* of the one that may be started; small to tokens_most */
     uint32_t level;        /* deaths without anything done that were not taken back */
     uint64_t lack_ns;      /* the last death for lack of memory; 0: none */
-    uint64_t held_ns;      /* nobody is started before, unless there is more room than before */
+    uint64_t held_ns;      /* none is started before, unless there is more room than before */
     uint64_t grow_ns;      /* no step is taken back before */
     uint64_t alone_ns;     /* no first worker is tried without room before */
-    uint64_t seen_bytes;   /* of room, when somebody was started last */
+    uint64_t seen_bytes;   /* of room, when a worker was started last */
     bool was_full;         /* since then there was no room */
     uint64_t starts_ns[PRESSURE_STARTS]; /* the last ones, a ring */
     uint32_t n_starts;
@@ -52,7 +51,7 @@ struct pressure {
 struct pressure_view {
     bool room_known, waiting_known;
     uint64_t room_bytes; /* that can be taken without anything being reclaimed but file cache */
-    double waiting;      /* percent of the last ten seconds in which somebody waited for memory */
+    double waiting;      /* percent of the last ten seconds in which a task waited for memory */
     uint32_t starting;   /* workers that live and have yet to take what they need */
 };
 

@@ -336,7 +336,7 @@ bool resolved_cut(const struct resolved *s, vecmill_doc *doc)
 {
     if (s->long_policy == VECMILL_LONG_SPLIT || doc->bytes <= VECMILL_TEXT_BYTES) return false;
     size_t end = VECMILL_TEXT_BYTES;
-    /* Bytes 10xxxxxx continue a character; a run of them longer than any character's is none. */
+    /* Bytes 10xxxxxx continue a character; a run of them that is longer than any character's is not one. */
     while (end > VECMILL_TEXT_BYTES - 3 && ((unsigned char)doc->text[end] & 0xC0) == 0x80)
         end--;
     doc->bytes = end;
