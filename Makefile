@@ -7,6 +7,22 @@ C_FILES = find src include python tests fuzz bench tools -name '*.[ch]' | sort
 all: build/build.ninja
 	ninja -C build programs
 
+help:
+	@echo 'make            build/vecmill and build/vecmill-worker, optimised'
+	@echo 'make test       all tests of the optimised build'
+	@echo 'make asan       the same under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make tsan       what has threads, under ThreadSanitizer'
+	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS=60'
+	@echo 'make layers     rooms, taste and names that documents use'
+	@echo 'make tidy       clang-tidy'
+	@echo 'make fmt        clang-format, in place; make fmt-check: only look'
+	@echo 'make bench      each kernel at each level; with CORPUS=FILE the whole program too'
+	@echo 'make bench-pool what a killed worker costs; wants TEXTS=FILE'
+	@echo 'make bench-peers  vecmill and its peers in turn; more options in PEERS'
+	@echo 'make install    program, library, header, pkg-config file'
+	@echo 'make clean      removes every build folder'
+	@echo './check         what every change must pass; ./check --long: all there is'
+
 build/build.ninja:
 	meson setup build
 
@@ -70,7 +86,7 @@ layers:
 	python3 tools/check_taste.py
 	python3 tools/check_names.py
 
-# As ./check does. Without --quick the analyzer runs too: minutes, and src/app is not clean of it yet.
+# As ./check does. Without --quick the analyzer runs as well, for minutes.
 tidy: build/build.ninja
 	python3 tools/check_tidy.py --quick build
 
@@ -80,4 +96,4 @@ install: all
 clean:
 	rm -rf build build-asan build-asan-kernels build-engines build-fuzz build-python build-tsan
 
-.PHONY: all test asan tsan bench bench-pool bench-peers fuzz fmt fmt-check layers tidy install clean
+.PHONY: all help test asan tsan bench bench-pool bench-peers fuzz fmt fmt-check layers tidy install clean
