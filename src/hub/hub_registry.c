@@ -23,12 +23,6 @@ const struct hub_model *hub_models(size_t *n)
     return models;
 }
 
-/* ASCII alone: names have nothing else, and no locale is to change what they mean. */
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 /* How far a model is from what was typed; 0 when one is contained in the other. */
 static unsigned model_distance(const char *text, const struct hub_model *m)
 {
@@ -89,8 +83,8 @@ static bool valid_part(const char *text, size_t bytes)
     bool joint = true; /* the byte before was '-' or '.', or there was none */
     for (size_t i = 0; i < bytes; i++) {
         char c = text[i];
-        char l = lower(c);
-        bool plain = (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '_';
+        bool plain =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
         if (!plain && ((c != '-' && c != '.') || joint)) return false;
         joint = !plain;
     }
