@@ -1,11 +1,34 @@
-/* core_answers: what the library says, in Python's words. */
+/* core_answers: what the library says, in Python's words: facts, plans, and errors as exceptions. */
 #include "core.h"
 
 #include <string.h>
+#include <unistd.h>
 
 PyObject *core_words(const char *text)
 {
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
+}
+
+/* vecmill._errors makes the exception, so that its tree is in one place, in Python. */
+PyObject *core_raise(const vecmill_err *err)
+{
+    PyObject *errors = PyImport_ImportModule("vecmill._errors");
+    if (!errors) return NULL;
+    PyObject *made = PyObject_CallMethod(errors, "from_status", "iN", (int)err->status,
+                                         core_words(err->message));
+    if (made) PyErr_SetObject((PyObject *)Py_TYPE(made), made);
+    Py_XDECREF(made);
+    Py_DECREF(errors);
+    return NULL;
+}
+
+bool core_is_ours(pid_t owner, const char *what)
+{
+    if (owner == getpid()) return true;
+    PyErr_Format(PyExc_RuntimeError,
+                 "this %s was opened by process %ld; in process %ld, its fork, open another", what,
+                 (long)owner, (long)getpid());
+    return false;
 }
 
 /* Steals value; false with an exception set. */

@@ -1,29 +1,5 @@
-/* core_module: the module vecmill._core: its types, functions and constants, and how errors are raised. */
+/* core_module: the module vecmill._core: its types, functions and constants. */
 #include "core.h"
-
-#include <unistd.h>
-
-/* vecmill._errors makes the exception, so that its tree stands in one place, in Python. */
-PyObject *core_raise(const vecmill_err *err)
-{
-    PyObject *errors = PyImport_ImportModule("vecmill._errors");
-    if (!errors) return NULL;
-    PyObject *made = PyObject_CallMethod(errors, "from_status", "iN", (int)err->status,
-                                         core_words(err->message));
-    if (made) PyErr_SetObject((PyObject *)Py_TYPE(made), made);
-    Py_XDECREF(made);
-    Py_DECREF(errors);
-    return NULL;
-}
-
-bool core_is_ours(pid_t owner, const char *what)
-{
-    if (owner == getpid()) return true;
-    PyErr_Format(PyExc_RuntimeError,
-                 "this %s was opened by process %ld; in process %ld, its fork, open another", what,
-                 (long)owner, (long)getpid());
-    return false;
-}
 
 PyDoc_STRVAR(plan_doc, "plan(model_dir, *, ...)\n--\n\n"
                        "The memory plan of a Pool with these options as a dict; opens nothing.");

@@ -25,8 +25,8 @@ import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
 from vecmill import _core, _programs, _share
 from vecmill._embedder import count_of, dimensions_of
-from vecmill._errors import DocumentError, DoesNotFitError, LimitError, UsageError
-from vecmill._stream import PIECE_CHARS, PIECE_TEXTS, WAIT_MS
+from vecmill._errors import DocumentError, DoesNotFitError, UsageError
+from vecmill._stream import PIECE_CHARS, PIECE_TEXTS, Feed
 
 SLICE = 512  # rows that leave together: of all-MiniLM-L6-v2, 768 KiB
 SLICES = 3  # one is filled, one is the consumer's, and one is copied where it goes into a socket
@@ -199,25 +199,9 @@ def embed(batches: Iterable[pa.RecordBatch], pool: _core.Pool, job: Job,
     """
     dim = int(pool.describe()["dim"])
     slices: collections.deque[Slice] = collections.deque()
-    source = _pieces(batches, slices, job, look)
-    refused: collections.deque[tuple[int, str]] = collections.deque()  # too large for it: given before them
-    piece: list[bytes] = []
-    at = given = taken = 0  # of the piece; documents that went into the pool, or were refused, and that came out
-    more = True
-    while more or slices:
-        if more and at == len(piece):
-            found = next(source, None)
-            piece, at, more = found or [], 0, found is not None
-        while at < len(piece):
-            try:
-                n = pool.submit(piece, at)
-            except LimitError as why:
-                refused.append((given, str(why)))
-                n = 1
-            at += n
-            given += n
-            if n == 0:
-                break
+    feed = Feed(pool, _pieces(batches, slices, job, look))
+    while feed.more or slices:
+        feed.fill()
         while slices and slices[0].filled == slices[0].most:
             yield slices.popleft().finish(job)
         if not slices:
@@ -225,18 +209,10 @@ def embed(batches: Iterable[pa.RecordBatch], pool: _core.Pool, job: Job,
         head = slices[0]
         if head.rows is None:
             head.rows = np.empty((head.most, dim), np.float32)
-        if refused and refused[0][0] == taken:
-            head.rows[head.filled] = 0
-            head.fail(head.filled, refused.popleft()[1], job)
-            n = 1
-        else:
-            most = min(head.most, head.filled + refused[0][0] - taken) if refused else head.most
-            idle = at < len(piece) or not more  # nothing to do but to wait
-            n, failures = pool.take(head.rows[:most], head.filled, WAIT_MS if idle else 0)
-            for index, _, _, reason in failures:
-                head.fail(head.filled + index, reason, job)
+        n, failures = feed.take(head.rows, head.filled)
+        for index, reason in failures:
+            head.fail(head.filled + index, reason, job)
         head.filled += n
-        taken += n
 
 
 def run(batches: Iterable[pa.RecordBatch], job: Job, workers: int, share: _share.Share,

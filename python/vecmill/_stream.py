@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,48 +77,79 @@ def of_session(embed: Callable[[list[str], np.ndarray], list[tuple[int, int, int
         yield results
 
 
+class Feed:
+    """The one loop around a pool: texts go in while there is room, results come out in order. A text that is too
+    large for the pool (LimitError) is a failure in its place.
+
+    source: lists of texts; an empty one is not the end
+    """
+
+    def __init__(self, pool: _core.Pool, source: Iterator[list[Any]]):
+        self.more = True  # the source has not ended
+        self._pool, self._source = pool, source
+        self._piece: list[Any] = []
+        self._at = self._given = self._taken = 0  # in the piece; documents that were given, and that came out
+        self._refused: collections.deque[tuple[int, str]] = collections.deque()  # their places, and why
+
+    def fill(self) -> None:
+        """Gives the pool what it has room for, of one list at most."""
+        if self.more and self._at == len(self._piece):
+            found = next(self._source, None)
+            self._piece, self._at, self.more = found or [], 0, found is not None
+        while self._at < len(self._piece):
+            try:
+                n = self._pool.submit(self._piece, self._at)
+            except LimitError as why:
+                self._refused.append((self._given, str(why)))
+                n = 1
+            self._at += n
+            self._given += n
+            if n == 0:
+                break
+
+    @property
+    def idle(self) -> bool:
+        """Nothing can be given: the pool is full, or the source has ended."""
+        return self._at < len(self._piece) or not self.more
+
+    @property
+    def ended(self) -> bool:
+        """All that the source had came out."""
+        return not self.more and self._taken == self._given
+
+    def take(self, rows: np.ndarray, filled: int) -> tuple[int, list[tuple[int, str]]]:
+        """Results that are ready go into rows[filled:]; when idle, waits for one. How many there were, and of those
+        that failed, whose rows are zero, place among them and reason."""
+        if self._refused and self._refused[0][0] == self._taken:
+            rows[filled] = 0
+            self._taken += 1
+            return 1, [(0, self._refused.popleft()[1])]
+        if self._refused:
+            rows = rows[:filled + self._refused[0][0] - self._taken]
+        waits = self.idle and self._taken < self._given
+        n, failures = self._pool.take(rows, filled, WAIT_MS if waits else 0)
+        self._taken += n
+        return n, [(index, reason) for index, _, _, reason in failures]
+
+
 def of_pool(pool: _core.Pool, dim: int, source: Iterator[list[str]]) -> Iterator[list[Result]]:
     """Feeds a pool and takes from it, and closes it at the end, however that comes. A ModelError after the last row:
     the model's pack was damaged meanwhile (vecmill_pool_verify)."""
-    piece: list[str] = []
-    at = given = taken = 0  # of the piece; documents that went into the pool, and that came out
-    refused: collections.deque[tuple[int, Failure]] = collections.deque()  # too large for it: given before them
+    feed = Feed(pool, source)
     rows, filled = np.empty((ROWS, dim), np.float32), 0
-    more = True
     try:
         while True:
-            if more and at == len(piece):
-                piece, at = next(source, []), 0
-                more = bool(piece)
-            while at < len(piece):
-                try:
-                    n = pool.submit(piece, at)
-                except LimitError as why:
-                    refused.append((given, Failure(str(why))))
-                    at += 1
-                    continue
-                at += n
-                given += n
-                if n == 0:
-                    break
+            feed.fill()
             if filled == ROWS:
                 rows, filled = np.empty((ROWS, dim), np.float32), 0
-            idle = at < len(piece) or not more  # nothing to do but to wait
-            n, failures = pool.take(rows, filled, WAIT_MS if idle and taken < given else 0)
-            fresh: list[Result] = list(rows[filled:filled + n])
-            for index, _, _, reason in failures:
-                fresh[index] = Failure(reason)
-            results: list[Result] = []
-            for result in (*fresh, None):
-                while refused and refused[0][0] == taken:
-                    results.append(refused.popleft()[1])
-                if result is not None:
-                    results.append(result)
-                    taken += 1
+            n, failures = feed.take(rows, filled)
+            results: list[Result] = list(rows[filled:filled + n])
+            for index, reason in failures:
+                results[index] = Failure(reason)
             filled += n
-            if results or idle:
+            if results or feed.idle:
                 yield results
-            if not more and taken == given:
+            if feed.ended:
                 pool.verify()
                 return
     finally:
