@@ -28,8 +28,8 @@ from vecmill._embedder import count_of, dimensions_of
 from vecmill._errors import DocumentError, DoesNotFitError, UsageError
 from vecmill._stream import PIECE_CHARS, PIECE_TEXTS, Feed
 
-SLICE = 512  # rows that leave together: of all-MiniLM-L6-v2, 768 KiB
-SLICES = 3  # one is filled, one is the consumer's, and one is copied where it goes into a socket
+SLICE = 512  # rows that leave together: 768 KiB for all-MiniLM-L6-v2
+SLICES = 3  # one is filled, one is the consumer's, and one is a copy on its way into a socket
 
 # Arrays are read and made by their buffers and builders. pyarrow's to_numpy() and pa.array() would import pandas where
 # that is installed, which takes 22 MiB and half a second in every process.
@@ -193,9 +193,9 @@ def _pieces(batches: Iterable[pa.RecordBatch], slices: collections.deque[Slice],
 
 def embed(batches: Iterable[pa.RecordBatch], pool: _core.Pool, job: Job,
           look: Callable[[pa.RecordBatch], None]) -> Iterator[pa.RecordBatch]:
-    """Feeds a pool that is empty and takes from it, and leaves it empty, if it is not stopped before the end.
+    """Submits to an empty pool and takes from it. The pool is empty again at the end, unless this is stopped before.
 
-    look: is shown each batch before anything is done with it
+    look: called with each batch before the batch is used
     """
     dim = int(pool.describe()["dim"])
     slices: collections.deque[Slice] = collections.deque()

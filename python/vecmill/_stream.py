@@ -78,21 +78,21 @@ def of_session(embed: Callable[[list[str], np.ndarray], list[tuple[int, int, int
 
 
 class Feed:
-    """The one loop around a pool: texts go in while there is room, results come out in order. A text that is too
-    large for the pool (LimitError) is a failure in its place.
+    """Submits texts to a pool while it has room, and takes results in order. A text that is too large for the pool
+    (LimitError) is a failure at its position.
 
-    source: lists of texts; an empty one is not the end
+    source: lists of texts; an empty list is not the end
     """
 
     def __init__(self, pool: _core.Pool, source: Iterator[list[Any]]):
         self.more = True  # the source has not ended
         self._pool, self._source = pool, source
         self._piece: list[Any] = []
-        self._at = self._given = self._taken = 0  # in the piece; documents that were given, and that came out
-        self._refused: collections.deque[tuple[int, str]] = collections.deque()  # their places, and why
+        self._at = self._given = self._taken = 0  # position in the piece; documents submitted; documents taken
+        self._refused: collections.deque[tuple[int, str]] = collections.deque()  # (documents submitted before it, why)
 
     def fill(self) -> None:
-        """Gives the pool what it has room for, of one list at most."""
+        """Submits what the pool has room for, at most the rest of one list."""
         if self.more and self._at == len(self._piece):
             found = next(self._source, None)
             self._piece, self._at, self.more = found or [], 0, found is not None
@@ -109,17 +109,17 @@ class Feed:
 
     @property
     def idle(self) -> bool:
-        """Nothing can be given: the pool is full, or the source has ended."""
+        """Nothing can be submitted: the pool is full, or the source has ended."""
         return self._at < len(self._piece) or not self.more
 
     @property
     def ended(self) -> bool:
-        """All that the source had came out."""
+        """All documents of the source were taken."""
         return not self.more and self._taken == self._given
 
     def take(self, rows: np.ndarray, filled: int) -> tuple[int, list[tuple[int, str]]]:
-        """Results that are ready go into rows[filled:]; when idle, waits for one. How many there were, and of those
-        that failed, whose rows are zero, place among them and reason."""
+        """Writes results that are ready to rows[filled:]; when idle, waits for one. Returns their number, and for each
+        that failed its index among them and the reason. Its row is zero."""
         if self._refused and self._refused[0][0] == self._taken:
             rows[filled] = 0
             self._taken += 1
@@ -133,8 +133,8 @@ class Feed:
 
 
 def of_pool(pool: _core.Pool, dim: int, source: Iterator[list[str]]) -> Iterator[list[Result]]:
-    """Feeds a pool and takes from it, and closes it at the end, however that comes. A ModelError after the last row:
-    the model's pack was damaged meanwhile (vecmill_pool_verify)."""
+    """Submits to a pool and takes from it; closes it at the end, also after an exception. A ModelError after the last
+    row means that the model's pack was damaged during the run (vecmill_pool_verify)."""
     feed = Feed(pool, source)
     rows, filled = np.empty((ROWS, dim), np.float32), 0
     try:
