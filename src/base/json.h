@@ -129,7 +129,7 @@ bool json_has_nul(const struct json_value *value);
 bool json_string_into(const struct json_value *value, char *out, size_t most);
 
 /* The beginning of a string, or of any other value's text, for a message: at most `most` bytes with
- * the NUL, cut between characters. Returns out. */
+ * the NUL, cut between characters; a NUL in it becomes a question mark. Returns out. */
 const char *json_show(const struct json_value *value, char *out, size_t most);
 
 /* Writes text as a JSON string with its quotes: valid UTF-8 stays, control characters, quote and
@@ -154,7 +154,7 @@ bool json_double(const struct json_value *value, double *out);
  *         JSON_MAY("act", OWN, offsetof(struct config, act), .own = read_act)};
  *
  * A default is what the target holds before. null is as good as absent, but for JSON_FIELD_ANY and
- * JSON_FIELD_OWN, which take it. */
+ * for a function of the caller's that takes it. */
 
 enum json_field_kind {
     JSON_FIELD_ANY,    /* struct json_value, of whatever kind */
@@ -163,13 +163,14 @@ enum json_field_kind {
     JSON_FIELD_U64,    /* uint64_t, least to most */
     JSON_FIELD_FLOAT,  /* float, low to high */
     JSON_FIELD_BOOL,   /* bool */
-    JSON_FIELD_OWN     /* whatever the function reads */
+    JSON_FIELD_OWN,    /* whatever the function reads */
+    JSON_FIELD_UNREAD  /* a key that is known, and whose value changes nothing */
 };
 
 struct json_field;
 struct json_reading;
 
-/* Reads one member, which is present; is_required is done before. */
+/* Reads one member that is present. */
 typedef vecmill_status json_field_own(const struct json_reading *reading,
                                       const struct json_field *field,
                                       const struct json_value *value, vecmill_err *err);
@@ -190,6 +191,7 @@ struct json_field {
     double low, high;
     json_field_own *own;
     const void *detail; /* for `own` */
+    bool takes_null;    /* `own` reads null too */
 };
 
 #define JSON_MUST(word, of, place, ...)                                                            \
@@ -208,6 +210,10 @@ struct json_reading {
     json_field_other *other; /* NULL: what the table does not have is passed over */
     void *context;           /* for `own` and `other` */
 };
+
+/* Refuses what JSON_FIELD_STRING does, for functions of the caller's. */
+vecmill_status json_field_string(const struct json_reading *reading, const struct json_field *field,
+                                 const struct json_value *value, vecmill_err *err);
 
 /* One pass over the object, then each field in the table's order, so that what is wrong first in
  * the table is said first: "NAME: "layers" is missing", "... is not an integer", "... is 7, outside

@@ -106,11 +106,21 @@ static vecmill_status read_float(const struct json_reading *reading, const struc
     return VECMILL_OK;
 }
 
+vecmill_status json_field_string(const struct json_reading *reading, const struct json_field *field,
+                                 const struct json_value *value, vecmill_err *err)
+{
+    if (value->kind != JSON_KIND_STRING) return fail_wrong(reading, field, "is not a string", err);
+    if (json_has_nul(value)) return fail_wrong(reading, field, "holds a NUL character", err);
+    return VECMILL_OK;
+}
+
 /* A member that is there and not null, unless its kind takes null. */
 static vecmill_status read_member(const struct json_reading *reading,
                                   const struct json_field *field, const struct json_value *value,
                                   vecmill_err *err)
 {
+    if (field->kind == JSON_FIELD_UNREAD) return VECMILL_OK;
+    if (field->kind == JSON_FIELD_OWN) return field->own(reading, field, value, err);
     void *target = (char *)reading->target + field->at;
     uint64_t wide = 0;
     switch (field->kind) {
@@ -118,9 +128,7 @@ static vecmill_status read_member(const struct json_reading *reading,
         *(struct json_value *)target = *value;
         return VECMILL_OK;
     case JSON_FIELD_STRING:
-        if (value->kind != JSON_KIND_STRING)
-            return fail_wrong(reading, field, "is not a string", err);
-        if (json_has_nul(value)) return fail_wrong(reading, field, "holds a NUL character", err);
+        VM_TRY(json_field_string(reading, field, value, err));
         *(struct json_value *)target = *value;
         return VECMILL_OK;
     case JSON_FIELD_U32:
@@ -138,9 +146,10 @@ static vecmill_status read_member(const struct json_reading *reading,
         *(bool *)target = value->raw[0] == 't';
         return VECMILL_OK;
     case JSON_FIELD_OWN:
+    case JSON_FIELD_UNREAD:
         break;
     }
-    return field->own(reading, field, value, err);
+    return VECMILL_OK;
 }
 
 vecmill_status json_fields(const struct json_value *object, const struct json_field *fields,
@@ -151,7 +160,7 @@ vecmill_status json_fields(const struct json_value *object, const struct json_fi
     VM_TRY(find_members(object, fields, n, reading, found, err));
     for (size_t i = 0; i < n; i++) {
         const struct json_field *field = &fields[i];
-        const bool takes_null = field->kind == JSON_FIELD_ANY || field->kind == JSON_FIELD_OWN;
+        const bool takes_null = field->kind == JSON_FIELD_ANY || field->takes_null;
         const bool is_there =
             found[i].kind > JSON_KIND_NULL || (takes_null && found[i].kind == JSON_KIND_NULL);
         if (is_there)

@@ -184,6 +184,8 @@ const char *json_show(const struct json_value *value, char *out, size_t most)
         n = decode_some(value, out, most - 1, &is_all);
     else if (n > 0)
         memcpy(out, value->raw, n);
+    for (size_t i = 0; i < n; i++)
+        if (out[i] == '\0') out[i] = '?';
     out[n] = '\0';
     return out;
 }
@@ -193,9 +195,9 @@ const char *json_show(const struct json_value *value, char *out, size_t most)
 /* The digits' value and the sign of an integer. */
 static bool read_integer(const struct json_value *value, bool *is_negative, uint64_t *digits)
 {
-    const char *at = value->raw, *end = at + value->bytes;
     uint64_t n = 0;
     if (value->kind != JSON_KIND_NUMBER) return false;
+    const char *at = value->raw, *end = at + value->bytes;
     *is_negative = *at == '-';
     for (at += *is_negative; at < end; at++) {
         if (*at < '0' || *at > '9') return false;

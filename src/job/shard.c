@@ -258,9 +258,11 @@ static vecmill_status read_members(const struct json_value *json, const char *na
         JSON_MUST("max_document", U64, AT(run.max_document), .most = INT64_MAX),
         JSON_MUST("input_bytes", U64, AT(input.bytes), .most = INT64_MAX),
         JSON_MUST("input_xxh3", OWN, AT(input.digest), .own = read_digest),
-        JSON_MUST("errors", OWN, AT(files[PATHS_ERRORS]), .own = read_shard_file),
-        JSON_MUST("ids", OWN, AT(files[PATHS_IDS]), .own = read_shard_file),
-        JSON_MUST("output", OWN, AT(files[PATHS_OUTPUT]), .own = read_shard_file),
+        JSON_MUST("errors", OWN, AT(files[PATHS_ERRORS]), .own = read_shard_file,
+                  .takes_null = true),
+        JSON_MUST("ids", OWN, AT(files[PATHS_IDS]), .own = read_shard_file, .takes_null = true),
+        JSON_MUST("output", OWN, AT(files[PATHS_OUTPUT]), .own = read_shard_file,
+                  .takes_null = true),
     };
     struct members m = {.format = 0};
     const struct json_reading reading = {.name = name, .failure = VECMILL_E_INPUT, .target = &m};

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,119 +42,113 @@ void config_init(struct config *config)
     *config = (struct config){.model = {.pooling = MODEL_POOL_MEAN}};
 }
 
-static vecmill_status refuse(const char *shown, const char *key, const char *value,
+#define SHOWN_BYTES  49u /* of a value in a message, with the NUL */
+#define LENGTH(list) (sizeof(list) / sizeof *(list))
+
+static vecmill_status refuse(const char *shown, const char *key, const struct json_value *value,
                              const char *only, vecmill_err *err)
 {
-    return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is \"%.48s\"; only %s is computed here", shown,
-                   key, value, only);
+    char text[SHOWN_BYTES];
+    return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is \"%s\"; only %s is computed here", shown,
+                   key, json_show(value, text, sizeof text), only);
 }
 
-static bool one_of(const char *text, const char *const *list, size_t n)
+/* A text that must be field->detail. */
+static vecmill_status read_only(const struct json_reading *reading, const struct json_field *field,
+                                const struct json_value *value, vecmill_err *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(text, list[i]) == 0) return true;
-    }
-    return false;
+    const char *only = field->detail;
+    VM_TRY(json_field_string(reading, field, value, err));
+    return json_is(value, only) ? VECMILL_OK : refuse(reading->name, field->key, value, only, err);
 }
 
-#define LENGTH(list) (sizeof(list) / sizeof *(list))
+static vecmill_status read_table(const struct json_value *o, const struct json_field *fields,
+                                 size_t n, json_field_other *other, const char *shown, void *target,
+                                 vecmill_err *err)
+{
+    const struct json_reading reading = {
+        .name = shown, .failure = VECMILL_E_MODEL, .target = target, .other = other};
+    return json_fields(o, fields, n, &reading, err);
+}
+
+static vecmill_status refuse_key(const struct json_reading *reading, const struct json_value *key,
+                                 const struct json_value *value, vecmill_err *err)
+{
+    char text[65];
+    (void)value;
+    return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is not understood", reading->name,
+                   json_show(key, text, sizeof text));
+}
 
 /* ---- config.json ---- */
 
-/* A count from 1 to `most`; a larger one is refused by the maximum's name. */
-static vecmill_status read_count(const json_t *o, const char *key, uint32_t most,
-                                 const char *most_name, const char *shown, uint32_t *out,
-                                 vecmill_err *err)
-{
-    uint32_t n = 0;
-    VM_TRY(jsonx_u32(o, key, true, 1, UINT32_MAX, shown, VECMILL_E_MODEL, &n, err));
-    if (n > most) {
-        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is %u, %s is %u", shown, key, n, most_name,
-                       most);
-    }
-    *out = n;
-    return VECMILL_OK;
-}
-
-/* A text that must be `only` where it is given. */
-static vecmill_status expect_text(const json_t *o, const char *key, bool required, const char *only,
-                                  const char *shown, vecmill_err *err)
-{
-    const char *text = only;
-    VM_TRY(jsonx_string(o, key, required, shown, VECMILL_E_MODEL, &text, err));
-    return strcmp(text, only) == 0 ? VECMILL_OK : refuse(shown, key, text, only, err);
-}
-
 /* The class that was saved: BERT's encoder with whatever head. A head is no part of a vector, and the
  * weights are checked tensor by tensor; another body says so here. */
-static vecmill_status check_architectures(const json_t *o, const char *shown, vecmill_err *err)
+static vecmill_status read_architectures(const struct json_reading *reading,
+                                         const struct json_field *field,
+                                         const struct json_value *value, vecmill_err *err)
 {
-    const json_t *list = json_object_get(o, "architectures");
-    if (!list || json_is_null(list)) return VECMILL_OK;
-    if (!json_is_array(list)) {
-        return err_set(err, VECMILL_E_MODEL, "%s: \"architectures\" is not an array", shown);
+    struct json_each each = json_begin(value);
+    struct json_value none, name;
+    if (value->kind != JSON_KIND_ARRAY) {
+        return err_set(err, VECMILL_E_MODEL, "%s: \"architectures\" is not an array",
+                       reading->name);
     }
-    size_t i;
-    const json_t *name;
-    json_array_foreach(list, i, name)
-    {
-        if (!json_is_string(name)) {
+    for (size_t i = 0; json_each(&each, &none, &name); i++) {
+        char text[SHOWN_BYTES];
+        if (name.kind != JSON_KIND_STRING) {
             return err_set(err, VECMILL_E_MODEL, "%s: \"architectures\"[%zu] is not a string",
-                           shown, i);
+                           reading->name, i);
         }
-        const char *text = json_string_value(name);
-        if (strncmp(text, "Bert", 4) != 0 && strcmp(text, "HF_ColBERT") != 0) {
-            return refuse(shown, "architectures", text, "Bert with any head", err);
+        if (strncmp(json_show(&name, text, sizeof text), "Bert", 4) != 0 &&
+            !json_is(&name, "HF_ColBERT")) {
+            return refuse(reading->name, field->key, &name, "Bert with any head", err);
         }
     }
     return VECMILL_OK;
 }
 
-/* Members that change what is computed when they are anything but absent, null, false or empty. */
-static vecmill_status check_absent(const json_t *o, const char *shown, vecmill_err *err)
+/* A member that changes what is computed when it is anything but absent, null, false or empty. */
+static vecmill_status read_unset(const struct json_reading *reading, const struct json_field *field,
+                                 const struct json_value *value, vecmill_err *err)
 {
-    static const char *const keys[] = {"is_decoder",   "add_cross_attention", "auto_map",
-                                       "pruned_heads", "quantization_config", "is_encoder_decoder"};
-    for (size_t i = 0; i < LENGTH(keys); i++) {
-        const json_t *v = json_object_get(o, keys[i]);
-        if (!v || json_is_null(v) || json_is_false(v)) continue;
-        if (json_is_object(v) && json_object_size(v) == 0) continue;
-        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is set; such models are not computed here",
-                       shown, keys[i]);
-    }
-    return VECMILL_OK;
+    if (value->kind == JSON_KIND_BOOLEAN && value->raw[0] == 'f') return VECMILL_OK;
+    if (value->kind == JSON_KIND_OBJECT && json_count(value) == 0) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is set; such models are not computed here",
+                   reading->name, field->key);
 }
 
-static vecmill_status parse_model(const json_t *o, const char *shown, struct config *config,
-                                  vecmill_err *err)
+#define AT(member)    offsetof(struct config, member)
+#define UNSET(word)   JSON_MAY(word, OWN, 0, .own = read_unset)
+#define LIMIT(number) .least = 1, .most = number, .most_name = #number
+
+static vecmill_status parse_model(const struct json_value *o, const char *shown,
+                                  struct config *config, vecmill_err *err)
 {
-    struct model_config *m = &config->model;
-    VM_TRY(expect_text(o, "model_type", true, "bert", shown, err));
-    VM_TRY(check_architectures(o, shown, err));
-    VM_TRY(expect_text(o, "hidden_act", false, "gelu", shown, err));
-    VM_TRY(expect_text(o, "position_embedding_type", false, "absolute", shown, err));
-    VM_TRY(check_absent(o, shown, err));
-    VM_TRY(read_count(o, "num_hidden_layers", MODEL_LAYERS_MAX, "MODEL_LAYERS_MAX", shown,
-                      &m->n_layers, err));
-    VM_TRY(
-        read_count(o, "hidden_size", MODEL_HIDDEN_MAX, "MODEL_HIDDEN_MAX", shown, &m->hidden, err));
-    VM_TRY(read_count(o, "num_attention_heads", MODEL_HIDDEN_MAX, "MODEL_HIDDEN_MAX", shown,
-                      &m->n_heads, err));
-    VM_TRY(read_count(o, "intermediate_size", CONFIG_INTERMEDIATE_MAX, "CONFIG_INTERMEDIATE_MAX",
-                      shown, &m->intermediate, err));
-    VM_TRY(
-        read_count(o, "vocab_size", CONFIG_VOCAB_MAX, "CONFIG_VOCAB_MAX", shown, &m->vocab, err));
-    VM_TRY(read_count(o, "max_position_embeddings", MODEL_LENGTH_MAX, "MODEL_LENGTH_MAX", shown,
-                      &m->max_positions, err));
+    static const struct json_field fields[] = {
+        JSON_MUST("model_type", OWN, 0, .own = read_only, .detail = "bert"),
+        JSON_MAY("architectures", OWN, 0, .own = read_architectures),
+        JSON_MAY("hidden_act", OWN, 0, .own = read_only, .detail = "gelu"),
+        JSON_MAY("position_embedding_type", OWN, 0, .own = read_only, .detail = "absolute"),
+        UNSET("is_decoder"),
+        UNSET("add_cross_attention"),
+        UNSET("auto_map"),
+        UNSET("pruned_heads"),
+        UNSET("quantization_config"),
+        UNSET("is_encoder_decoder"),
+        JSON_MUST("num_hidden_layers", U32, AT(model.n_layers), LIMIT(MODEL_LAYERS_MAX)),
+        JSON_MUST("hidden_size", U32, AT(model.hidden), LIMIT(MODEL_HIDDEN_MAX)),
+        JSON_MUST("num_attention_heads", U32, AT(model.n_heads), LIMIT(MODEL_HIDDEN_MAX)),
+        JSON_MUST("intermediate_size", U32, AT(model.intermediate), LIMIT(CONFIG_INTERMEDIATE_MAX)),
+        JSON_MUST("vocab_size", U32, AT(model.vocab), LIMIT(CONFIG_VOCAB_MAX)),
+        JSON_MUST("max_position_embeddings", U32, AT(model.max_positions), LIMIT(MODEL_LENGTH_MAX)),
+        JSON_MAY("type_vocab_size", U32, AT(types), LIMIT(CONFIG_TYPES_MAX)),
+        JSON_MAY("layer_norm_eps", FLOAT, AT(model.eps), .low = 1e-20, .high = 1.0),
+    };
     config->types = 2;
-    if (json_object_get(o, "type_vocab_size")) {
-        VM_TRY(read_count(o, "type_vocab_size", CONFIG_TYPES_MAX, "CONFIG_TYPES_MAX", shown,
-                          &config->types, err));
-    }
-    double eps = 1e-12;
-    VM_TRY(jsonx_double(o, "layer_norm_eps", false, 1e-20, 1.0, shown, VECMILL_E_MODEL, &eps, err));
-    m->eps = (float)eps;
-    return config_check(m, shown, err);
+    config->model.eps = 1e-12f;
+    VM_TRY(read_table(o, fields, LENGTH(fields), NULL, shown, config, err));
+    return config_check(&config->model, shown, err);
 }
 
 /* ---- modules.json ---- */
@@ -183,73 +178,93 @@ static bool safe_path(const char *path, char out[CONFIG_PATH_BYTES])
     return true;
 }
 
+struct module {
+    struct json_value type, kwargs, path;
+    uint32_t idx;
+};
+
 /* A module's class: what follows the last dot of a type of sentence-transformers' own. */
-static vecmill_status module_class(const json_t *module, const char *shown, const char **class_name,
-                                   vecmill_err *err)
+static vecmill_status check_class(const struct json_value *type, size_t place, const char *shown,
+                                  vecmill_err *err)
 {
-    const char *type = "";
-    VM_TRY(jsonx_string(module, "type", true, shown, VECMILL_E_MODEL, &type, err));
-    const char *dot = strrchr(type, '.');
-    if (strncmp(type, "sentence_transformers.", 22) != 0 || !dot) {
+    static const char *const order[] = {"Transformer", "Pooling", "Normalize"};
+    char text[256];
+    const bool is_whole = json_string_into(type, text, sizeof text);
+    const char *dot = strrchr(text, '.');
+    if (!is_whole || strncmp(text, "sentence_transformers.", 22) != 0 || !dot) {
         return refuse(shown, "type", type,
                       "sentence_transformers' Transformer, Pooling and Normalize", err);
     }
-    *class_name = dot + 1;
+    size_t known = 0;
+    while (known < LENGTH(order) && strcmp(dot + 1, order[known]) != 0)
+        known++;
+    if (known == LENGTH(order)) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: \"type\" is \"%.48s\"; only Transformer, Pooling and Normalize is "
+                       "computed here",
+                       shown, dot + 1);
+    }
+    if (known != place) {
+        return err_set(err, VECMILL_E_MODEL, "%s: module %zu is %s where %s is expected", shown,
+                       place, dot + 1, order[place]);
+    }
     return VECMILL_OK;
 }
 
-static vecmill_status parse_module(const json_t *module, size_t place, const char *shown,
+static vecmill_status parse_module(const struct json_value *value, size_t place, const char *shown,
                                    struct config *config, vecmill_err *err)
 {
-    static const char *const order[] = {"Transformer", "Pooling", "Normalize"};
-    if (!json_is_object(module)) {
+    static const struct json_field fields[] = {
+        JSON_MUST("type", STRING, offsetof(struct module, type)),
+        JSON_MAY("idx", U32, offsetof(struct module, idx), .most = UINT32_MAX),
+        JSON_MAY("kwargs", ANY, offsetof(struct module, kwargs)),
+        JSON_MAY("path", STRING, offsetof(struct module, path)),
+    };
+    struct module module = {.idx = (uint32_t)place};
+    if (value->kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_MODEL, "%s: module %zu is not an object", shown, place);
     }
-    const char *class_name = "", *path = "";
-    VM_TRY(module_class(module, shown, &class_name, err));
-    if (!one_of(class_name, order, LENGTH(order))) {
-        return refuse(shown, "type", class_name, "Transformer, Pooling and Normalize", err);
+    VM_TRY(read_table(value, fields, LENGTH(fields), NULL, shown, &module, err));
+    VM_TRY(check_class(&module.type, place, shown, err));
+    if (module.idx != place) {
+        return err_set(err, VECMILL_E_MODEL, "%s: module %zu has \"idx\" %u", shown, place,
+                       module.idx);
     }
-    if (strcmp(class_name, order[place]) != 0) {
-        return err_set(err, VECMILL_E_MODEL, "%s: module %zu is %s where %s is expected", shown,
-                       place, class_name, order[place]);
-    }
-    uint32_t idx = (uint32_t)place;
-    VM_TRY(jsonx_u32(module, "idx", false, 0, UINT32_MAX, shown, VECMILL_E_MODEL, &idx, err));
-    if (idx != place) {
-        return err_set(err, VECMILL_E_MODEL, "%s: module %zu has \"idx\" %u", shown, place, idx);
-    }
-    const json_t *kwargs = json_object_get(module, "kwargs");
-    if (kwargs && (json_array_size(kwargs) != 0 || json_object_size(kwargs) != 0)) {
+    if (json_count(&module.kwargs) != 0) {
         return err_set(err, VECMILL_E_MODEL, "%s: \"kwargs\" of module %zu are not understood",
                        shown, place);
     }
-    VM_TRY(jsonx_string(module, "path", false, shown, VECMILL_E_MODEL, &path, err));
-    /* The transformer may be the folder itself. Normalize has no file, so its folder is not looked at. */
-    if (place == 0 && path[0] == '\0') return VECMILL_OK;
-    if (place <= 1 && !safe_path(path, place == 0 ? config->transformer : config->pooling)) {
+    char path[2 * CONFIG_PATH_BYTES] = "";
+    const bool is_given = module.path.kind == JSON_KIND_STRING;
+    const bool is_whole = !is_given || json_string_into(&module.path, path, sizeof path);
+    /* The transformer may be the folder itself. Normalize has no file, so its folder is not read. */
+    if (place == 0 && is_whole && path[0] == '\0') return VECMILL_OK;
+    if (place <= 1 &&
+        !(is_whole && safe_path(path, place == 0 ? config->transformer : config->pooling))) {
+        char text[65];
         return err_set(err, VECMILL_E_MODEL,
-                       "%s: \"path\" of module %zu is \"%.64s\", no folder within the model's",
-                       shown, place, path);
+                       "%s: \"path\" of module %zu is \"%s\", no folder within the model's", shown,
+                       place, json_show(&module.path, text, sizeof text));
     }
     return VECMILL_OK;
 }
 
-static vecmill_status parse_modules(const json_t *list, const char *shown, struct config *config,
-                                    vecmill_err *err)
+static vecmill_status parse_modules(const struct json_value *list, const char *shown,
+                                    struct config *config, vecmill_err *err)
 {
-    if (!json_is_array(list)) {
+    struct json_each each = json_begin(list);
+    struct json_value none, module;
+    if (list->kind != JSON_KIND_ARRAY) {
         return err_set(err, VECMILL_E_MODEL, "%s: not an array of modules", shown);
     }
-    size_t n = json_array_size(list);
+    const size_t n = json_count(list);
     if (n < 2 || n > 3) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: %zu modules, 2 or 3 are computed: Transformer, Pooling, Normalize",
                        shown, n);
     }
-    for (size_t i = 0; i < n; i++) {
-        VM_TRY(parse_module(json_array_get(list, i), i, shown, config, err));
-    }
+    for (size_t i = 0; json_each(&each, &none, &module); i++)
+        VM_TRY(parse_module(&module, i, shown, config, err));
     config->has_pooling_file = true;
     config->model.normalize = n == 3;
     return VECMILL_OK;
@@ -257,153 +272,184 @@ static vecmill_status parse_modules(const json_t *list, const char *shown, struc
 
 /* ---- N_Pooling/config.json ---- */
 
-static vecmill_status check_dimension(const json_t *o, const char *shown,
-                                      const struct config *config, vecmill_err *err)
-{
-    static const char *const keys[] = {"word_embedding_dimension", "embedding_dimension"};
-    bool given = false;
-    for (size_t i = 0; i < LENGTH(keys); i++) {
-        uint32_t n = config->model.hidden;
-        if (!json_object_get(o, keys[i])) continue;
-        VM_TRY(jsonx_u32(o, keys[i], true, 1, UINT32_MAX, shown, VECMILL_E_MODEL, &n, err));
-        if (n != config->model.hidden) {
-            return err_set(err, VECMILL_E_MODEL,
-                           "%s: \"%s\" is %u, \"hidden_size\" of config.json is %u", shown, keys[i],
-                           n, config->model.hidden);
-        }
-        given = true;
-    }
-    if (!given) {
-        return err_set(err, VECMILL_E_MODEL, "%s: \"word_embedding_dimension\" is missing", shown);
-    }
-    return VECMILL_OK;
-}
+/* The flags of one mode each; several that are set would be concatenated. */
+static const char *const pooling_flags[] = {
+    "pooling_mode_mean_tokens",         "pooling_mode_cls_token",
+    "pooling_mode_max_tokens",          "pooling_mode_mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens", "pooling_mode_lasttoken"};
 
 static const char pooling_only[] = "mean or cls pooling";
 
-/* The flags of one mode each; several that are set would be concatenated. Mean is on unless it is said
- * to be off (sentence-transformers, Pooling.__init__). */
-static vecmill_status pooling_flags(const json_t *o, const char *shown, struct config *config,
-                                    vecmill_err *err)
+struct pooling_file {
+    uint32_t dims[2]; /* 0: not given */
+    struct json_value mode;
+    bool flags[LENGTH(pooling_flags)];
+};
+
+static vecmill_status check_dimension(const struct pooling_file *file, const char *shown,
+                                      const struct config *config, vecmill_err *err)
 {
-    static const char *const flags[] = {
-        "pooling_mode_mean_tokens",         "pooling_mode_cls_token",
-        "pooling_mode_max_tokens",          "pooling_mode_mean_sqrt_len_tokens",
-        "pooling_mode_weightedmean_tokens", "pooling_mode_lasttoken"};
+    static const char *const keys[] = {"word_embedding_dimension", "embedding_dimension"};
+    for (size_t i = 0; i < LENGTH(keys); i++) {
+        if (file->dims[i] == 0 || file->dims[i] == config->model.hidden) continue;
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: \"%s\" is %u, \"hidden_size\" of config.json is %u", shown, keys[i],
+                       file->dims[i], config->model.hidden);
+    }
+    if (file->dims[0] == 0 && file->dims[1] == 0)
+        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is missing", shown, keys[0]);
+    return VECMILL_OK;
+}
+
+static vecmill_status check_flags(const struct pooling_file *file, const char *shown,
+                                  struct config *config, vecmill_err *err)
+{
     const char *set = NULL;
-    for (size_t i = 0; i < LENGTH(flags); i++) {
-        bool on = i == 0;
-        VM_TRY(jsonx_bool(o, flags[i], false, shown, VECMILL_E_MODEL, &on, err));
-        if (!on) continue;
+    for (size_t i = 0; i < LENGTH(pooling_flags); i++) {
+        if (!file->flags[i]) continue;
         if (i > 1) {
             return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is true; only %s is computed here",
-                           shown, flags[i], pooling_only);
+                           shown, pooling_flags[i], pooling_only);
         }
         if (set) {
             return err_set(err, VECMILL_E_MODEL,
                            "%s: \"%s\" and \"%s\" are both true; one is computed", shown, set,
-                           flags[i]);
+                           pooling_flags[i]);
         }
-        set = flags[i];
+        set = pooling_flags[i];
         config->model.pooling = i == 0 ? MODEL_POOL_MEAN : MODEL_POOL_CLS;
     }
     if (!set) return err_set(err, VECMILL_E_MODEL, "%s: no pooling mode is true", shown);
     return VECMILL_OK;
 }
 
-static vecmill_status parse_pooling(const json_t *o, const char *shown, struct config *config,
-                                    vecmill_err *err)
+static vecmill_status parse_pooling(const struct json_value *o, const char *shown,
+                                    struct config *config, vecmill_err *err)
 {
-    static const char *const known[] = {"word_embedding_dimension",
-                                        "embedding_dimension",
-                                        "pooling_mode",
-                                        "pooling_mode_mean_tokens",
-                                        "pooling_mode_cls_token",
-                                        "pooling_mode_max_tokens",
-                                        "pooling_mode_mean_sqrt_len_tokens",
-                                        "pooling_mode_weightedmean_tokens",
-                                        "pooling_mode_lasttoken",
-                                        "include_prompt"};
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)o, key, value)
-    {
-        if (!one_of(key, known, LENGTH(known))) {
-            return err_set(err, VECMILL_E_MODEL, "%s: \"%.64s\" is not understood", shown, key);
-        }
-    }
-    VM_TRY(check_dimension(o, shown, config, err));
-    const char *mode = NULL;
-    VM_TRY(jsonx_string(o, "pooling_mode", false, shown, VECMILL_E_MODEL, &mode, err));
-    if (!mode) return pooling_flags(o, shown, config, err);
-    if (strcmp(mode, "mean") != 0 && strcmp(mode, "cls") != 0) {
-        return refuse(shown, "pooling_mode", mode, pooling_only, err);
-    }
-    config->model.pooling = mode[0] == 'c' ? MODEL_POOL_CLS : MODEL_POOL_MEAN;
+    static const struct json_field fields[] = {
+        JSON_MAY("word_embedding_dimension", U32, offsetof(struct pooling_file, dims[0]),
+                 .least = 1, .most = UINT32_MAX),
+        JSON_MAY("embedding_dimension", U32, offsetof(struct pooling_file, dims[1]), .least = 1,
+                 .most = UINT32_MAX),
+        JSON_MAY("pooling_mode", STRING, offsetof(struct pooling_file, mode)),
+        JSON_MAY("pooling_mode_mean_tokens", BOOL, offsetof(struct pooling_file, flags[0])),
+        JSON_MAY("pooling_mode_cls_token", BOOL, offsetof(struct pooling_file, flags[1])),
+        JSON_MAY("pooling_mode_max_tokens", BOOL, offsetof(struct pooling_file, flags[2])),
+        JSON_MAY("pooling_mode_mean_sqrt_len_tokens", BOOL,
+                 offsetof(struct pooling_file, flags[3])),
+        JSON_MAY("pooling_mode_weightedmean_tokens", BOOL, offsetof(struct pooling_file, flags[4])),
+        JSON_MAY("pooling_mode_lasttoken", BOOL, offsetof(struct pooling_file, flags[5])),
+        JSON_MAY("include_prompt", UNREAD, 0),
+    };
+    /* Mean is on unless it is said to be off (sentence-transformers, Pooling.__init__). */
+    struct pooling_file file = {.flags = {true}};
+    VM_TRY(read_table(o, fields, LENGTH(fields), refuse_key, shown, &file, err));
+    VM_TRY(check_dimension(&file, shown, config, err));
+    if (file.mode.kind == JSON_KIND_ABSENT) return check_flags(&file, shown, config, err);
+    const bool is_cls = json_is(&file.mode, "cls");
+    if (!is_cls && !json_is(&file.mode, "mean"))
+        return refuse(shown, "pooling_mode", &file.mode, pooling_only, err);
+    config->model.pooling = is_cls ? MODEL_POOL_CLS : MODEL_POOL_MEAN;
     return VECMILL_OK;
 }
 
 /* ---- the others ---- */
 
-static vecmill_status parse_sentence(const json_t *o, const char *shown, struct config *config,
+static vecmill_status refuse_set_key(const struct json_reading *reading,
+                                     const struct json_value *key, const struct json_value *value,
                                      vecmill_err *err)
 {
-    /* modality_config says how sentence-transformers 5.4 and later call the module, not what it does */
-    static const char *const known[] = {"max_seq_length", "do_lower_case", "transformer_task",
-                                        "modality_config", "module_output_name"};
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)o, key, value)
-    {
-        if (!one_of(key, known, LENGTH(known)) && !json_is_null(value)) {
-            return err_set(err, VECMILL_E_MODEL, "%s: \"%.64s\" is not understood", shown, key);
-        }
-    }
-    const char *output = "token_embeddings";
-    VM_TRY(expect_text(o, "transformer_task", false, "feature-extraction", shown, err));
-    VM_TRY(jsonx_string(o, "module_output_name", false, shown, VECMILL_E_MODEL, &output, err));
-    if (strcmp(output, "token_embeddings") != 0 && strcmp(output, "last_hidden_state") != 0) {
-        return refuse(shown, "module_output_name", output, "token_embeddings", err);
-    }
-    VM_TRY(jsonx_u32(o, "max_seq_length", false, 3, UINT32_MAX, shown, VECMILL_E_MODEL,
-                     &config->max_seq_length, err));
-    return jsonx_bool(o, "do_lower_case", false, shown, VECMILL_E_MODEL, &config->lower_case, err);
+    if (value->kind == JSON_KIND_NULL) return VECMILL_OK;
+    return refuse_key(reading, key, value, err);
 }
+
+static vecmill_status read_output_name(const struct json_reading *reading,
+                                       const struct json_field *field,
+                                       const struct json_value *value, vecmill_err *err)
+{
+    VM_TRY(json_field_string(reading, field, value, err));
+    if (json_is(value, "token_embeddings") || json_is(value, "last_hidden_state"))
+        return VECMILL_OK;
+    return refuse(reading->name, field->key, value, "token_embeddings", err);
+}
+
+static vecmill_status parse_sentence(const struct json_value *o, const char *shown,
+                                     struct config *config, vecmill_err *err)
+{
+    static const struct json_field fields[] = {
+        JSON_MAY("transformer_task", OWN, 0, .own = read_only, .detail = "feature-extraction"),
+        JSON_MAY("module_output_name", OWN, 0, .own = read_output_name),
+        JSON_MAY("max_seq_length", U32, AT(max_seq_length), .least = 3, .most = UINT32_MAX),
+        JSON_MAY("do_lower_case", BOOL, AT(lower_case)),
+        /* how sentence-transformers 5.4 and later call the module, not what it does */
+        JSON_MAY("modality_config", UNREAD, 0),
+    };
+    return read_table(o, fields, LENGTH(fields), refuse_set_key, shown, config, err);
+}
+
+struct tokenizer_file {
+    struct json_value lengths[2];
+    bool lower;
+};
 
 /* Lengths that are no positive number, or none that a table could have (transformers writes 1e30 for
  * "unlimited"), are as good as absent. */
-static vecmill_status parse_tokenizer(const json_t *o, const char *shown, struct config *config,
-                                      vecmill_err *err)
+static vecmill_status parse_tokenizer(const struct json_value *o, const char *shown,
+                                      struct config *config, vecmill_err *err)
 {
-    static const char *const keys[] = {"model_max_length", "max_length"};
-    for (size_t i = 0; i < LENGTH(keys); i++) {
-        double n = json_number_value(json_object_get(o, keys[i]));
+    static const struct json_field fields[] = {
+        JSON_MAY("model_max_length", ANY, offsetof(struct tokenizer_file, lengths[0])),
+        JSON_MAY("max_length", ANY, offsetof(struct tokenizer_file, lengths[1])),
+        JSON_MAY("do_lower_case", BOOL, offsetof(struct tokenizer_file, lower)),
+    };
+    struct tokenizer_file file = {.lower = true};
+    VM_TRY(read_table(o, fields, LENGTH(fields), NULL, shown, &file, err));
+    for (size_t i = 0; i < LENGTH(file.lengths); i++) {
+        double n = 0;
+        if (!json_double(&file.lengths[i], &n)) continue;
         if (!(n >= 3.0 && n <= (double)INT32_MAX) || n != (double)(uint32_t)n) continue;
-        if (config->tokenizer_max_length == 0 || n < config->tokenizer_max_length) {
+        if (config->tokenizer_max_length == 0 || n < config->tokenizer_max_length)
             config->tokenizer_max_length = (uint32_t)n;
-        }
     }
-    bool lower = true;
-    VM_TRY(jsonx_bool(o, "do_lower_case", false, shown, VECMILL_E_MODEL, &lower, err));
-    config->cased = !lower;
+    config->cased = !file.lower;
     return VECMILL_OK;
 }
 
+struct prompts_file {
+    struct json_value name, prompts;
+    uint32_t truncate_dim;
+};
+
 /* config_sentence_transformers.json. A default prompt is text that sentence-transformers puts before every
  * document; truncate_dim is how many components it keeps of a vector, all where that is more. */
-static vecmill_status parse_prompts(const json_t *o, const char *shown, struct config *config,
-                                    vecmill_err *err)
+static vecmill_status parse_prompts(const struct json_value *o, const char *shown,
+                                    struct config *config, vecmill_err *err)
 {
-    const char *name = NULL, *prompt = "";
-    VM_TRY(jsonx_u32(o, "truncate_dim", false, 1, UINT32_MAX, shown, VECMILL_E_MODEL,
-                     &config->model.truncate_dim, err));
-    VM_TRY(jsonx_string(o, "default_prompt_name", false, shown, VECMILL_E_MODEL, &name, err));
-    if (name) {
-        const json_t *prompts = json_object_get(o, "prompts");
-        VM_TRY(jsonx_string(prompts, name, true, shown, VECMILL_E_MODEL, &prompt, err));
-        if (prompt[0] != '\0') return refuse(shown, "default_prompt_name", name, "no prompt", err);
-    }
-    return expect_text(o, "model_type", false, "SentenceTransformer", shown, err);
+    static const struct json_field fields[] = {
+        JSON_MAY("truncate_dim", U32, offsetof(struct prompts_file, truncate_dim), .least = 1,
+                 .most = UINT32_MAX),
+        JSON_MAY("default_prompt_name", STRING, offsetof(struct prompts_file, name)),
+        JSON_MAY("prompts", ANY, offsetof(struct prompts_file, prompts)),
+        JSON_MAY("model_type", OWN, 0, .own = read_only, .detail = "SentenceTransformer"),
+    };
+    struct prompts_file file = {.truncate_dim = config->model.truncate_dim};
+    VM_TRY(read_table(o, fields, LENGTH(fields), NULL, shown, &file, err));
+    config->model.truncate_dim = file.truncate_dim;
+    if (file.name.kind == JSON_KIND_ABSENT) return VECMILL_OK;
+    struct json_each each = json_begin(&file.prompts);
+    struct json_value key, prompt = {.kind = JSON_KIND_ABSENT};
+    char text[SHOWN_BYTES];
+    const char *name = json_show(&file.name, text, sizeof text);
+    bool is_found = false;
+    while (!is_found && json_each(&each, &key, &prompt))
+        is_found = json_same(&key, &file.name);
+    if (!is_found || prompt.kind == JSON_KIND_NULL)
+        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is missing", shown, name);
+    if (prompt.kind != JSON_KIND_STRING)
+        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is not a string", shown, name);
+    if (!json_is(&prompt, ""))
+        return refuse(shown, "default_prompt_name", &file.name, "no prompt", err);
+    return VECMILL_OK;
 }
 
 /* ---- all of them ---- */
@@ -411,32 +457,20 @@ static vecmill_status parse_prompts(const json_t *o, const char *shown, struct c
 vecmill_status config_parse(enum config_file file, const void *data, size_t bytes,
                             const char *shown, struct config *config, vecmill_err *err)
 {
-    json_t *o = NULL;
-    if (file == CONFIG_TOKENIZER) {
-        VM_TRY(jsonx_parse_wide(data, bytes, shown, VECMILL_E_MODEL, &o, err));
-    } else {
-        VM_TRY(jsonx_parse(data, bytes, shown, VECMILL_E_MODEL, &o, err));
-    }
+    static vecmill_status (*const parsers[CONFIG_FILES])(const struct json_value *, const char *,
+                                                         struct config *, vecmill_err *) = {
+        [CONFIG_MODULES] = parse_modules,     [CONFIG_MODEL] = parse_model,
+        [CONFIG_POOLING] = parse_pooling,     [CONFIG_SENTENCE] = parse_sentence,
+        [CONFIG_TOKENIZER] = parse_tokenizer, [CONFIG_PROMPTS] = parse_prompts,
+    };
+    struct json_value root;
     struct config next = *config;
-    vecmill_status status = VECMILL_OK;
-    if (file == CONFIG_MODULES) {
-        status = parse_modules(o, shown, &next, err);
-    } else if (!json_is_object(o)) {
-        status = err_set(err, VECMILL_E_MODEL, "%s: not a JSON object", shown);
-    } else if (file == CONFIG_MODEL) {
-        status = parse_model(o, shown, &next, err);
-    } else if (file == CONFIG_POOLING) {
-        status = parse_pooling(o, shown, &next, err);
-    } else if (file == CONFIG_SENTENCE) {
-        status = parse_sentence(o, shown, &next, err);
-    } else if (file == CONFIG_TOKENIZER) {
-        status = parse_tokenizer(o, shown, &next, err);
-    } else {
-        status = parse_prompts(o, shown, &next, err);
-    }
-    json_decref(o);
-    if (status == VECMILL_OK) *config = next;
-    return status;
+    VM_TRY(json_check(data, bytes, shown, VECMILL_E_MODEL, &root, err));
+    if (file != CONFIG_MODULES && root.kind != JSON_KIND_OBJECT)
+        return err_set(err, VECMILL_E_MODEL, "%s: not a JSON object", shown);
+    VM_TRY(parsers[file](&root, shown, &next, err));
+    *config = next;
+    return VECMILL_OK;
 }
 
 /* Reads a file of dir into b and parses it; a missing one is fine unless required. */
@@ -476,7 +510,7 @@ vecmill_status config_read_most(const char *dir, const struct config *config, si
         if ((uint64_t)file.st_size <= MODEL_CONFIG_MAX)
             largest = num_max(largest, (size_t)file.st_size);
     }
-    *bytes = largest + jsonx_plan_bytes(largest);
+    *bytes = largest;
     return VECMILL_OK;
 }
 

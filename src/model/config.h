@@ -71,7 +71,7 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
 /* Reads only modules.json, where there is one: enough for config_name and config_folder. */
 vecmill_status config_read_modules(const char *dir, struct config *config, vecmill_err *err);
 
-/* Bytes that config_read held at one time at most: the largest file and its values. Looks at sizes. */
+/* Bytes that config_read held at one time at most: the largest file. Looks at sizes. */
 vecmill_status config_read_most(const char *dir, const struct config *config, size_t *bytes,
                                 vecmill_err *err);
 

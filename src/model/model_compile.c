@@ -1,8 +1,8 @@
 /* model_compile: a model folder into the pack's sections.
  *
  * Memory is the largest of three steps (N: bytes of a file's safetensors header):
- *   configuration  one file at a time and its values
- *   headers        one at a time: N, its values jsonx_plan_bytes(N); the lists of tensors so far; the index
+ *   configuration  one file at a time
+ *   headers        one at a time: N; the lists of tensors so far; the index
  *   weights        the lists, and one product's matrix, plain and packed: every tensor is read, checked,
  *                  written and forgotten; a table goes through in chunks */
 #include "config.h"

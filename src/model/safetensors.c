@@ -1,5 +1,5 @@
-/* safetensors: the header is checked whole, in this order: the frame (length, first byte, UTF-8, number
- * of values), the JSON, each tensor by itself, then all of them against the data's size. */
+/* safetensors: the header is checked whole, in this order: the frame (length, first byte, UTF-8), the
+ * JSON, each tensor by itself, then all of them against the data's size. */
 #include "safetensors.h"
 
 #include "model.h"
@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,22 +51,22 @@ void safetensors_shape_text(const uint64_t *shape, uint32_t rank, char *text)
 
 /* ---- one tensor ---- */
 
-/* A JSON integer that is no less than zero. */
-static bool natural(const json_t *value, uint64_t *out)
+/* A JSON integer that is no less than zero; offsets are of files, so that 63 bits are enough. */
+static bool natural(const struct json_value *value, uint64_t *out)
 {
-    if (!json_is_integer(value) || json_integer_value(value) < 0) return false;
-    *out = (uint64_t)json_integer_value(value);
-    return true;
+    return json_u64(value, out) && *out <= INT64_MAX;
 }
 
-static vecmill_status read_shape(const json_t *shape, const char *shown, struct safetensor *t,
-                                 vecmill_err *err)
+static vecmill_status read_shape(const struct json_value *shape, const char *shown,
+                                 struct safetensor *t, vecmill_err *err)
 {
-    if (!json_is_array(shape)) {
+    struct json_each each = json_begin(shape);
+    struct json_value none, dimension;
+    if (shape->kind != JSON_KIND_ARRAY) {
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\": \"shape\" is not an array",
                        shown, t->name);
     }
-    size_t rank = json_array_size(shape);
+    const size_t rank = json_count(shape);
     if (rank > SAFETENSORS_RANK_MAX) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: tensor \"%.64s\" has %zu dimensions, SAFETENSORS_RANK_MAX is %u", shown,
@@ -73,8 +74,8 @@ static vecmill_status read_shape(const json_t *shape, const char *shown, struct 
     }
     t->rank = (uint32_t)rank;
     t->elements = 1;
-    for (uint32_t i = 0; i < t->rank; i++) {
-        if (!natural(json_array_get(shape, i), &t->shape[i])) {
+    for (uint32_t i = 0; json_each(&each, &none, &dimension); i++) {
+        if (!natural(&dimension, &t->shape[i])) {
             return err_set(err, VECMILL_E_MODEL,
                            "%s: tensor \"%.64s\": dimension %u is not an integer from 0", shown,
                            t->name, i);
@@ -88,11 +89,14 @@ static vecmill_status read_shape(const json_t *shape, const char *shown, struct 
     return VECMILL_OK;
 }
 
-static vecmill_status read_offsets(const json_t *offsets, const char *shown, struct safetensor *t,
-                                   vecmill_err *err)
+static vecmill_status read_offsets(const struct json_value *offsets, const char *shown,
+                                   struct safetensor *t, vecmill_err *err)
 {
-    if (json_array_size(offsets) != 2 || !natural(json_array_get(offsets, 0), &t->begin) ||
-        !natural(json_array_get(offsets, 1), &t->end)) {
+    struct json_each each = json_begin(offsets);
+    struct json_value none, begin, end;
+    if (offsets->kind != JSON_KIND_ARRAY || json_count(offsets) != 2 ||
+        !json_each(&each, &none, &begin) || !json_each(&each, &none, &end) ||
+        !natural(&begin, &t->begin) || !natural(&end, &t->end)) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: tensor \"%.64s\": \"data_offsets\" is not two integers from 0", shown,
                        t->name);
@@ -105,41 +109,54 @@ static vecmill_status read_offsets(const json_t *offsets, const char *shown, str
     return VECMILL_OK;
 }
 
-static vecmill_status read_tensor(const json_t *entry, const char *shown, struct safetensor *t,
-                                  vecmill_err *err)
+static vecmill_status refuse_key(const struct json_reading *reading, const struct json_value *key,
+                                 const struct json_value *value, vecmill_err *err)
 {
-    if (!json_is_object(entry)) {
+    const struct safetensor *t = reading->context;
+    char text[33];
+    (void)value;
+    return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\": \"%s\" is not understood",
+                   reading->name, t->name, json_show(key, text, sizeof text));
+}
+
+struct entry {
+    struct json_value dtype, shape, offsets;
+};
+
+static vecmill_status read_tensor(const struct json_value *value, const char *shown,
+                                  struct safetensor *t, vecmill_err *err)
+{
+    static const struct json_field fields[] = {
+        JSON_MAY("dtype", ANY, offsetof(struct entry, dtype)),
+        JSON_MAY("shape", ANY, offsetof(struct entry, shape)),
+        JSON_MAY("data_offsets", ANY, offsetof(struct entry, offsets)),
+    };
+    struct entry entry = {.dtype.kind = JSON_KIND_ABSENT};
+    const struct json_reading reading = {.name = shown,
+                                         .failure = VECMILL_E_MODEL,
+                                         .target = &entry,
+                                         .other = refuse_key,
+                                         .context = t};
+    if (value->kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\" is not an object", shown,
                        t->name);
     }
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)entry, key, value)
-    {
-        if (strcmp(key, "dtype") != 0 && strcmp(key, "shape") != 0 &&
-            strcmp(key, "data_offsets") != 0) {
-            return err_set(err, VECMILL_E_MODEL,
-                           "%s: tensor \"%.64s\": \"%.32s\" is not understood", shown, t->name,
-                           key);
-        }
-    }
-    const json_t *dtype = json_object_get(entry, "dtype");
-    if (!json_is_string(dtype)) {
+    VM_TRY(json_fields(value, fields, sizeof fields / sizeof *fields, &reading, err));
+    if (entry.dtype.kind != JSON_KIND_STRING) {
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\": \"dtype\" is not a string",
                        shown, t->name);
     }
     int found = 0;
-    while (found < SAFETENSORS_DTYPES_COUNT &&
-           strcmp(dtypes[found].name, json_string_value(dtype)) != 0) {
+    while (found < SAFETENSORS_DTYPES_COUNT && !json_is(&entry.dtype, dtypes[found].name))
         found++;
-    }
     if (found == SAFETENSORS_DTYPES_COUNT) {
-        return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\": dtype \"%.16s\" is not known",
-                       shown, t->name, json_string_value(dtype));
+        char text[17];
+        return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\": dtype \"%s\" is not known",
+                       shown, t->name, json_show(&entry.dtype, text, sizeof text));
     }
     t->dtype = (enum safetensors_dtype)found;
-    VM_TRY(read_shape(json_object_get(entry, "shape"), shown, t, err));
-    VM_TRY(read_offsets(json_object_get(entry, "data_offsets"), shown, t, err));
+    VM_TRY(read_shape(&entry.shape, shown, t, err));
+    VM_TRY(read_offsets(&entry.offsets, shown, t, err));
 
     uint64_t bits;
     if (__builtin_mul_overflow(t->elements, (uint64_t)dtypes[found].bits, &bits)) {
@@ -162,21 +179,25 @@ static vecmill_status read_tensor(const json_t *entry, const char *shown, struct
     return VECMILL_OK;
 }
 
-static vecmill_status check_metadata(const json_t *metadata, const char *shown, vecmill_err *err)
+static vecmill_status refuse_unless_string(const struct json_reading *reading,
+                                           const struct json_value *key,
+                                           const struct json_value *value, vecmill_err *err)
 {
-    if (!json_is_object(metadata)) {
+    char text[65];
+    if (value->kind == JSON_KIND_STRING) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL, "%s: \"__metadata__\": \"%s\" is not a string",
+                   reading->name, json_show(key, text, sizeof text));
+}
+
+static vecmill_status check_metadata(const struct json_value *metadata, const char *shown,
+                                     vecmill_err *err)
+{
+    const struct json_reading reading = {
+        .name = shown, .failure = VECMILL_E_MODEL, .other = refuse_unless_string};
+    if (metadata->kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_MODEL, "%s: \"__metadata__\" is not an object", shown);
     }
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)metadata, key, value)
-    {
-        if (!json_is_string(value)) {
-            return err_set(err, VECMILL_E_MODEL, "%s: \"__metadata__\": \"%.64s\" is not a string",
-                           shown, key);
-        }
-    }
-    return VECMILL_OK;
+    return json_fields(metadata, NULL, 0, &reading, err);
 }
 
 /* ---- all tensors ---- */
@@ -214,34 +235,72 @@ static vecmill_status check_cover(const struct safetensors *st, uint64_t data_by
     return VECMILL_OK;
 }
 
-static vecmill_status read_tensors(struct safetensors *st, const json_t *header,
-                                   size_t header_bytes, uint64_t data_bytes, vecmill_err *err)
+static int by_name(const void *a, const void *b)
 {
-    json_t *metadata = json_object_get(header, "__metadata__");
-    if (metadata) VM_TRY(check_metadata(metadata, st->shown, err));
-    size_t n = json_object_size(header) - (metadata ? 1 : 0);
-    if (n > MODEL_TENSORS_MAX) {
-        return err_set(err, VECMILL_E_MODEL, "%s: %zu tensors, MODEL_TENSORS_MAX is %u", st->shown,
-                       n, MODEL_TENSORS_MAX);
+    const struct safetensor *x = (const struct safetensor *)a, *y = (const struct safetensor *)b;
+    return strcmp(x->name, y->name);
+}
+
+static vecmill_status check_names(struct safetensors *st, vecmill_err *err)
+{
+    if (st->n_tensors > 1) qsort(st->tensors, st->n_tensors, sizeof *st->tensors, by_name);
+    for (uint32_t i = 1; i < st->n_tensors; i++) {
+        if (strcmp(st->tensors[i - 1].name, st->tensors[i].name) != 0) continue;
+        return err_set(err, VECMILL_E_MODEL, "%s: duplicate tensor \"%.64s\"", st->shown,
+                       st->tensors[i].name);
     }
+    return VECMILL_OK;
+}
+
+/* The number of tensors, and bytes for their names with a NUL each; metadata is checked. */
+static vecmill_status count_tensors(const struct json_value *header, const char *shown, size_t *n,
+                                    size_t *names, vecmill_err *err)
+{
+    struct json_each each = json_begin(header);
+    struct json_value key, value;
+    bool has_metadata = false;
+    *n = *names = 0;
+    while (json_each(&each, &key, &value)) {
+        if (!json_is(&key, "__metadata__")) {
+            *names += key.bytes; /* no meaning is longer than its text; two quotes for a NUL */
+            ++*n;
+            continue;
+        }
+        if (has_metadata) {
+            return err_set(err, VECMILL_E_MODEL, "%s: duplicate key \"__metadata__\"", shown);
+        }
+        has_metadata = true;
+        VM_TRY(check_metadata(&value, shown, err));
+    }
+    if (*n > MODEL_TENSORS_MAX) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %zu tensors, MODEL_TENSORS_MAX is %u", shown, *n,
+                       MODEL_TENSORS_MAX);
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status read_tensors(struct safetensors *st, const struct json_value *header,
+                                   uint64_t data_bytes, vecmill_err *err)
+{
+    struct json_each each = json_begin(header);
+    struct json_value key, value;
+    size_t n, names;
+    VM_TRY(count_tensors(header, st->shown, &n, &names, err));
     VM_TRY(
         mem_new_array(n, sizeof *st->tensors, "the list of tensors", (void **)&st->tensors, err));
-    /* A name takes no more bytes than its text, which has two quotes for the NUL. */
-    VM_TRY(mem_new(header_bytes, "the names of tensors", (void **)&st->names, err));
+    VM_TRY(mem_new(names, "the names of tensors", (void **)&st->names, err));
     char *end = st->names;
-    const char *key;
-    json_t *entry;
-    json_object_foreach((json_t *)header, key, entry)
-    {
-        if (entry == metadata) continue;
+    while (json_each(&each, &key, &value)) {
+        uint64_t replaced = 0;
+        if (json_is(&key, "__metadata__")) continue;
         struct safetensor *t = &st->tensors[st->n_tensors];
-        const size_t bytes = strlen(key) + 1;
-        memcpy(end, key, bytes);
         *t = (struct safetensor){.name = end, .file = st};
-        end += bytes;
-        VM_TRY(read_tensor(entry, st->shown, t, err));
+        end += json_decode(&key, end, &replaced);
+        *end++ = '\0';
+        VM_TRY(read_tensor(&value, st->shown, t, err));
         st->n_tensors++;
     }
+    VM_TRY(check_names(st, err));
     if (n > 1) qsort(st->tensors, n, sizeof *st->tensors, by_place);
     return check_cover(st, data_bytes, err);
 }
@@ -307,16 +366,9 @@ vecmill_status safetensors_parse(const void *head, size_t head_bytes, uint64_t f
         return err_set(err, VECMILL_E_MODEL, "%s: the header of %zu bytes is not valid UTF-8",
                        st->shown, n);
     }
-    if (!jsonx_few_values(json, n, SAFETENSORS_VALUES_MAX)) {
-        return err_set(
-            err, VECMILL_E_MODEL,
-            "%s: the header of %zu bytes holds more values than SAFETENSORS_VALUES_MAX, %u",
-            st->shown, n, SAFETENSORS_VALUES_MAX);
-    }
-    json_t *header = NULL;
-    vecmill_status status = jsonx_parse(json, n, st->shown, VECMILL_E_MODEL, &header, err);
-    if (status == VECMILL_OK) status = read_tensors(st, header, n, file_bytes - st->data_at, err);
-    json_decref(header);
+    struct json_value header;
+    VM_TRY(json_check(json, n, st->shown, VECMILL_E_MODEL, &header, err));
+    const vecmill_status status = read_tensors(st, &header, file_bytes - st->data_at, err);
     if (status != VECMILL_OK) safetensors_close(st);
     return status;
 }

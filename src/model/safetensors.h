@@ -22,8 +22,7 @@
 
 #include "base/base.h"
 
-#define SAFETENSORS_RANK_MAX   8u
-#define SAFETENSORS_VALUES_MAX 65536u /* JSON values of a header: 16 for each of 4,096 tensors */
+#define SAFETENSORS_RANK_MAX 8u
 
 /* X(name, bits of an element) */
 #define SAFETENSORS_DTYPES(X)                                                                      \

@@ -1,5 +1,4 @@
-/* weights: the index is read into two lists and let go of before any header is read, since one JSON document
- * is there at a time (jsonx.h). */
+/* weights: the index is read into two lists and its text freed before any header is read. */
 #include "weights.h"
 
 #include "model.h"
@@ -41,34 +40,41 @@ static vecmill_status number_shard(struct weights_list *list, const char *name, 
     return VECMILL_OK;
 }
 
-static vecmill_status read_map(const json_t *index, size_t index_bytes, const char *shown,
+static vecmill_status read_map(const struct json_value *index, const char *shown,
                                struct weights_list *list, vecmill_err *err)
 {
-    const json_t *map = json_object_get(index, "weight_map");
-    if (!json_is_object(map) || json_object_size(map) == 0) {
+    const struct json_value map = json_get(index, "weight_map");
+    struct json_each each = json_begin(&map);
+    struct json_value key, file;
+    const size_t n = json_count(&map);
+    if (map.kind != JSON_KIND_OBJECT || n == 0) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: \"weight_map\" is missing, empty, or not an object", shown);
     }
-    if (json_object_size(map) > MODEL_TENSORS_MAX) {
-        return err_set(err, VECMILL_E_MODEL, "%s: %zu tensors, MODEL_TENSORS_MAX is %u", shown,
-                       json_object_size(map), MODEL_TENSORS_MAX);
+    if (n > MODEL_TENSORS_MAX) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %zu tensors, MODEL_TENSORS_MAX is %u", shown, n,
+                       MODEL_TENSORS_MAX);
     }
     /* A name takes no more bytes than its text, which has two quotes for the NUL. */
-    VM_TRY(mem_new(index_bytes, "the names of an index", (void **)&list->tensors, err));
-    VM_TRY(mem_new(json_object_size(map), "the files of an index", (void **)&list->in, err));
+    VM_TRY(mem_new(map.bytes, "the names of an index", (void **)&list->tensors, err));
+    VM_TRY(mem_new(n, "the files of an index", (void **)&list->in, err));
     char *end = list->tensors;
-    const char *tensor;
-    json_t *file;
-    json_object_foreach((json_t *)map, tensor, file)
-    {
-        if (!json_is_string(file)) {
+    while (json_each(&each, &key, &file)) {
+        char name[WEIGHTS_NAME_MAX];
+        uint64_t replaced = 0;
+        const char *tensor = end;
+        end += json_decode(&key, end, &replaced);
+        *end++ = '\0';
+        if (file.kind != JSON_KIND_STRING) {
             return err_set(err, VECMILL_E_MODEL, "%s: \"weight_map\": \"%.64s\" is not a string",
                            shown, tensor);
         }
-        VM_TRY(number_shard(list, json_string_value(file), shown, &list->in[list->n_tensors], err));
-        const size_t bytes = strlen(tensor) + 1;
-        memcpy(end, tensor, bytes);
-        end += bytes;
+        if (!json_string_into(&file, name, sizeof name)) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: \"%.64s\" is no name of a file in this folder", shown,
+                           json_show(&file, name, sizeof name));
+        }
+        VM_TRY(number_shard(list, name, shown, &list->in[list->n_tensors], err));
         list->n_tensors++;
     }
     return VECMILL_OK;
@@ -77,15 +83,14 @@ static vecmill_status read_map(const json_t *index, size_t index_bytes, const ch
 static vecmill_status read_index(const char *path, struct weights_list *list, vecmill_err *err)
 {
     struct buf b;
-    json_t *index = NULL;
+    struct json_value index;
     const char *shown = model_path_shown(path);
     buf_init(&b, WEIGHTS_INDEX_MAX, "WEIGHTS_INDEX_MAX");
     vecmill_status status = io_read_file(path, &b, VECMILL_E_MODEL, VECMILL_E_MODEL, err);
     if (status == VECMILL_OK) status = stray_check(b.data, b.bytes, shown, VECMILL_E_MODEL, err);
     if (status == VECMILL_OK)
-        status = jsonx_parse(b.data, b.bytes, shown, VECMILL_E_MODEL, &index, err);
-    if (status == VECMILL_OK) status = read_map(index, b.bytes, shown, list, err);
-    json_decref(index);
+        status = json_check(b.data, b.bytes, shown, VECMILL_E_MODEL, &index, err);
+    if (status == VECMILL_OK) status = read_map(&index, shown, list, err);
     buf_done(&b);
     return status;
 }
@@ -268,15 +273,14 @@ vecmill_status weights_most(const char *dir, size_t *kept, size_t *most, vecmill
         status = io_join(dir, WEIGHTS_INDEX, path, err);
         const bool is_there = status == VECMILL_OK && stat(path, &file) == 0;
         const size_t bytes = is_there ? num_min((size_t)file.st_size, WEIGHTS_INDEX_MAX) : 0;
-        index = 2 * bytes + jsonx_plan_bytes(bytes) + MODEL_TENSORS_MAX +
-                sizeof *list.names * WEIGHTS_SHARDS_MAX;
+        index = 2 * bytes + MODEL_TENSORS_MAX + sizeof *list.names * WEIGHTS_SHARDS_MAX;
     }
     for (uint32_t i = 0; i < list.n && status == VECMILL_OK; i++) {
         size_t header = 0;
         status = io_join(dir, list.names[i], path, err);
         if (status == VECMILL_OK) status = safetensors_header_bytes(path, &header, err);
         *kept += sizeof(struct safetensors) + safetensors_kept_most(header);
-        opening = num_max(opening, header + jsonx_plan_bytes(header));
+        opening = num_max(opening, header);
     }
     weights_list_done(&list);
     *most = *kept + index + opening;

@@ -248,6 +248,7 @@ static void strings_are_compared_copied_and_shown(void **state)
         "", "", "a", "a", "a\xC3\xA9", "a\xC3\xA9", "a\xC3\xA9\xC3\xA9", "a\xC3\xA9\xC3\xA9z"};
     for (size_t most = 1; most < 8; most++)
         assert_string_equal(json_show(&k, out, most), shown[most]);
+    assert_string_equal(json_show(&nul, out, 16), "a?b");
     assert_string_equal(json_show(&n, out, 16), "-1.5");
     assert_string_equal(json_show(&n, out, 3), "-1");
     assert_string_equal(json_show(&none, out, 16), "");
@@ -374,7 +375,8 @@ static const struct json_field fields[] = {
     JSON_MAY("flag", BOOL, AT(flag)),
     JSON_MAY("text", STRING, AT(text)),
     JSON_MAY("any", ANY, AT(any)),
-    JSON_MAY("own", OWN, AT(own_bytes), .own = read_own),
+    JSON_MAY("own", OWN, AT(own_bytes), .own = read_own, .takes_null = true),
+    JSON_MAY("skip", UNREAD, 0),
 };
 
 static vecmill_status read_table(const char *text, json_field_other *other, struct target *t,
@@ -393,9 +395,10 @@ static void a_table_is_filled(void **state)
     struct target t;
     vecmill_err err;
     assert_int_equal(
-        read_table("{\"x\":1,\"own\":[1, 2],\"any\":null,\"text\":\"a\",\"flag\":false,"
-                   "\"real\":1e0,\"large\":18446744073709551615,\"sm\\u0061ll\":9}",
-                   see_other, &t, &err),
+        read_table(
+            "{\"x\":1,\"skip\":[0],\"own\":[1, 2],\"any\":null,\"text\":\"a\",\"flag\":false,"
+            "\"real\":1e0,\"large\":18446744073709551615,\"sm\\u0061ll\":9}",
+            see_other, &t, &err),
         VECMILL_OK);
     assert_int_equal(t.small, 9);
     assert_true(t.large == UINT64_MAX && t.real == 1.0f && !t.flag);

@@ -1,6 +1,6 @@
-/* The plan of compiling a model: what is taken stays under model_compile_most; with less for JSON the
- * compiler says so and leaves nothing behind; and a folder's configuration is that of its pack. The calls
- * that take memory are wrapped by the linker. */
+/* The plan of compiling a model: what is taken stays under model_compile_most, a failed allocation leaves
+ * nothing behind, and a folder's configuration is that of its pack. The calls that take memory are wrapped by
+ * the linker. */
 #include "model_toy.h"
 
 #include <malloc.h>
@@ -95,7 +95,6 @@ static void within(const char *arguments)
 {
     size_t most = 0;
     vecmill_err err;
-    jsonx_claim(SIZE_MAX);
     if (model_compile_most(toy.model, &most, &err) != VECMILL_OK) fail_msg("%s", err.message);
     assert_int_equal(live, 0);
     peak = 0;
@@ -184,37 +183,12 @@ static void what_does_not_compile_has_no_configuration(void **state)
     assert_int_equal(most, 7);
 }
 
-static void any_smaller_plan_is_an_error(void **state)
-{
-    (void)state;
-    size_t n_failed = 0, most = 0;
-    vecmill_err err;
-    toy_make(&toy, "");
-    vecmill_status status = VECMILL_E_MEMORY;
-    for (; status != VECMILL_OK; most += 72) {
-        jsonx_claim(most);
-        status = toy_compile(&toy, kern, &err);
-        assert_int_equal(live, 0);
-        if (status == VECMILL_OK) continue;
-        n_failed++;
-        assert_int_equal(status, VECMILL_E_MEMORY);
-        assert_non_null(strstr(err.message, "JSONX_PLAN"));
-        struct model_config config;
-        assert_int_equal(model_config_of_folder(toy.model, toy_precision(), &config, &err),
-                         VECMILL_E_MEMORY);
-        assert_int_equal(live, 0);
-    }
-    printf("%zu plans were too small, %zu bytes were enough\n", n_failed, most - 72);
-    assert_true(n_failed > 100);
-}
-
 static void each_allocation_fails(void **state)
 {
     (void)state;
     vecmill_err err;
     int n = 0;
-    toy_make(&toy, "--layers 1");
-    jsonx_claim(SIZE_MAX);
+    toy_make(&toy, "--layers 1 --shards 2");
     for (bool failed = true; failed; n++) {
         left = n;
         const vecmill_status status = toy_compile(&toy, kern, &err);
@@ -248,7 +222,6 @@ int main(void)
         cmocka_unit_test(folders_stay_within_their_plan),
         cmocka_unit_test(a_folders_configuration_is_its_packs),
         cmocka_unit_test(what_does_not_compile_has_no_configuration),
-        cmocka_unit_test(any_smaller_plan_is_an_error),
         cmocka_unit_test(each_allocation_fails),
     };
     const int n = sizeof tests / sizeof tests[0];

@@ -126,7 +126,7 @@ static const struct header_case header_cases[] = {
     {"bits pass 64 bits", "{" T("a", "F32", "[4611686018427387904]", "[0,0]") "}", 0,
      "passes 64 bits"},
     {"a dimension past 63 bits", "{" T("a", "U8", "[9223372036854775808]", "[0,1]") "}", 1,
-     "not valid JSON"},
+     "dimension 0"},
     {"half a byte", "{" T("a", "F4", "[3]", "[0,2]") "}", 2, "12 bits"},
     {"six bits", "{" T("a", "F6_E3M2", "[1]", "[0,1]") "}", 1, "6 bits"},
 
@@ -138,7 +138,7 @@ static const struct header_case header_cases[] = {
     {"a fractional offset", "{" T("a", "U8", "[1]", "[0,1.0]") "}", 1, "data_offsets"},
     {"offsets turned round", "{" T("a", "U8", "[1]", "[1,0]") "}", 1, "begins at 1"},
     {"an offset past 63 bits", "{" T("a", "U8", "[1]", "[0,18446744073709551615]") "}", 1,
-     "not valid JSON"},
+     "data_offsets"},
     {"length too small", "{" T("a", "F32", "[2]", "[0,4]") "}", 4,
      "is 8 bytes, data_offsets span 4"},
     {"length too large", "{" T("a", "F16", "[2]", "[0,8]") "}", 8,
@@ -244,8 +244,8 @@ static void header_bloat(void **state)
         size_t times;
         const char *says;
     } cases[] = {
-        {"a list of a million numbers", "{\"a\":[0", ",0", "]}", 1000000, "SAFETENSORS_VALUES_MAX"},
-        {"a million empty lists", "{\"a\":[[]", ",[]", "]}", 1000000, "SAFETENSORS_VALUES_MAX"},
+        {"a list of a million numbers", "{\"a\":[0", ",0", "]}", 1000000, "is not an object"},
+        {"a million empty lists", "{\"a\":[[]", ",[]", "]}", 1000000, "is not an object"},
         {"3,000 lists within one another", "{\"a\":", "[", "", 3000, "not valid JSON"},
         {"3,000 objects within one another", "{\"a\":", "{\"a\":", "", 3000, "not valid JSON"},
         {"spaces alone", "{", " ", "", 1000000, "not valid JSON"},
