@@ -1,13 +1,13 @@
 /* text_compile: a tokenizer's files to a section.
  *
- * Memory, the larger of two steps (F: bytes of the file; N: spec_tokens_plan, about F / 9 of
+ * Memory is the larger of two steps (F: bytes of the file; N: spec_tokens_plan, about F / 9 of
  * tokenizer.json; K: bytes of a struct trie_key, 16):
- *   reading    file F, its values jsonx_plan_bytes(F); then, the file gone, values, tokens K N, and what
- *              sorting them takes, K N again
- *   compiling  the values gone: texts F, tokens K N, the section, and beside them branches of a trie that
- *              wait, K N at most (each stands for one token or more), then added tokens and their texts
- *              normalized, NORMALIZED_MAX, then tokens by id K N
- * vocab.txt has no values and keeps F throughout; its tokenizer_config.json lies beside it. */
+ *   reading    the file, F; texts of tokens, F at most; tokens, K N; sorting them, K N again
+ *   compiling  the file is freed: texts F, tokens K N, the section; also branches of a trie that wait,
+ *              K N at most (each is of one token or more), then added tokens and their texts
+ *              normalized, NORMALIZED_MAX, then tokens by id, K N
+ * vocab.txt stays in memory throughout, as the texts of tokens; its tokenizer_config.json and the texts
+ * from there do too. */
 #include "text_normalize.h"
 #include "text_spec.h"
 
@@ -276,26 +276,6 @@ static vecmill_status compile_spec(const struct spec *s, struct buf *section, ve
     return status;
 }
 
-/* tokenizer.json to a spec that borrows nothing. *file, what owns the bytes if anything does, is given
- * back as soon as they were parsed. */
-static vecmill_status read_json(const struct text_files *files, struct buf *file, struct spec *spec,
-                                vecmill_err *err)
-{
-    json_t *json = NULL;
-    const size_t bytes = files->json_bytes;
-    if (!jsonx_few_values(files->json, bytes, TEXT_VALUES_MAX)) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "tokenizer.json holds more values than TEXT_VALUES_MAX, %u",
-                       TEXT_VALUES_MAX);
-    }
-    VM_TRY(jsonx_parse(files->json, bytes, "tokenizer.json", VECMILL_E_MODEL, &json, err));
-    if (file) buf_done(file);
-    vecmill_status status = spec_from_json(json, bytes, spec, err);
-    if (status == VECMILL_OK) status = spec_keep_texts(spec, err);
-    json_decref(json);
-    return status;
-}
-
 /* The section within its plan, whatever its caller's maximum. */
 static vecmill_status compile_planned(const struct spec *spec, size_t plan, struct buf *section,
                                       vecmill_err *err)
@@ -315,23 +295,24 @@ static vecmill_status compile_planned(const struct spec *spec, size_t plan, stru
 static vecmill_status compile_files(const struct text_files *files, struct buf *file,
                                     struct buf *section, vecmill_err *err)
 {
-    json_t *config = NULL;
+    struct json_value config = {.kind = JSON_KIND_ABSENT};
     void *memory = NULL;
     VM_TRY(mem_new(sizeof(struct spec), "a tokenizer's description", &memory, err));
     struct spec *spec = memory;
     const bool is_json = files->json != NULL;
     vecmill_status status = VECMILL_OK;
     if (is_json) {
-        status = read_json(files, file, spec, err);
+        status = spec_from_json(files->json, files->json_bytes, spec, err);
+        if (file) buf_done(file); /* the spec borrows nothing of it */
     } else {
         if (files->config) {
-            status = jsonx_parse_wide(files->config, files->config_bytes, "tokenizer_config.json",
-                                      VECMILL_E_MODEL, &config, err);
-            if (status == VECMILL_OK && !json_is_object(config))
+            status = json_check(files->config, files->config_bytes, "tokenizer_config.json",
+                                VECMILL_E_MODEL, &config, err);
+            if (status == VECMILL_OK && config.kind != JSON_KIND_OBJECT)
                 status = err_set(err, VECMILL_E_MODEL, "tokenizer_config.json is not an object");
         }
         if (status == VECMILL_OK)
-            status = spec_from_vocab(files->vocab, files->vocab_bytes, config, spec, err);
+            status = spec_from_vocab(files->vocab, files->vocab_bytes, &config, spec, err);
     }
     if (status == VECMILL_OK) {
         status = compile_planned(
@@ -340,7 +321,6 @@ static vecmill_status compile_files(const struct text_files *files, struct buf *
     }
     spec_done(spec);
     mem_free(memory);
-    json_decref(config);
     return status;
 }
 
@@ -428,7 +408,7 @@ static vecmill_status file_size(const char *dir, const char *name, size_t *bytes
     return VECMILL_OK;
 }
 
-/* What stands beside each step: the description, and heap that small blocks leave unused. */
+/* Besides each step: the description, and heap that small blocks leave unused. */
 #define BESIDE_BYTES (sizeof(struct spec) + (128u << 10))
 
 vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *err)
@@ -446,13 +426,9 @@ vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *er
     const size_t keys = sizeof(struct trie_key) * spec_tokens_plan(is_json, file);
     const size_t beside_it = keys + sizeof(struct trie_key) * 2 * TEXT_ADDED_MAX + NORMALIZED_MAX;
     const size_t compiling = file + keys + beside_it + section_plan(is_json, file);
-    size_t reading = file + 2 * keys;
-    if (is_json) {
-        const size_t values = jsonx_plan_bytes(file);
-        reading = num_max(file + values, values + num_max(2 * keys, keys + file));
-    }
+    const size_t reading = file + 2 * keys + (is_json ? file : 0);
     /* Of vocab.txt, the configuration stays as long as what was read of it. */
-    const size_t beside = BESIDE_BYTES + (config ? config + jsonx_plan_bytes(config) : 0);
+    const size_t beside = BESIDE_BYTES + 2 * config;
     *bytes = beside + num_max(reading, compiling);
     return VECMILL_OK;
 }

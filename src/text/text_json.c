@@ -4,344 +4,476 @@
  * ignored could mean other ids. Defaults are the reference's (tokenizers 0.23.3, serialization). */
 #include "text_spec.h"
 
-#define WHERE_BYTES 64u /* "post_processor.special_tokens" and the like */
+#include <stddef.h>
+#include <stdio.h>
 
-/* Fails on the first member of an object that is not in the NULL-terminated list. */
-static vecmill_status only_members(const struct spec *s, const json_t *object, const char *where,
-                                   const char *const *known, vecmill_err *err)
+#define WHERE_BYTES  64u /* "post_processor.special_tokens" and the like */
+#define LENGTH(list) (sizeof(list) / sizeof *(list))
+
+static vecmill_status refuse_member(const struct json_reading *reading,
+                                    const struct json_value *key, const struct json_value *value,
+                                    vecmill_err *err)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)object, key, value)
-    {
-        size_t i = 0;
-        while (known[i] && strcmp(known[i], key) != 0)
-            i++;
-        if (known[i]) continue;
-        char quoted[SPEC_QUOTE_BYTES];
-        return err_set(err, VECMILL_E_MODEL, "%s: %s has a member %s, which is not understood",
-                       s->file, where, spec_quote(key, strlen(key), quoted));
-    }
-    return VECMILL_OK;
+    const char *where = reading->context;
+    char quoted[SPEC_QUOTE_BYTES];
+    (void)value;
+    return err_set(err, VECMILL_E_MODEL, "%s: %s has a member %s, which is not understood",
+                   reading->name, where, spec_quote_value(key, quoted));
 }
 
-static vecmill_status refuse_value(const struct spec *s, const char *where, const char *value,
-                                   const char *known, vecmill_err *err)
+/* An object by its table; another member is refused. `where` is its name in messages. */
+static vecmill_status read_part(const struct spec *s, const struct json_value *object,
+                                const char *where, const struct json_field *fields, size_t n,
+                                void *target, vecmill_err *err)
+{
+    const struct json_reading reading = {.name = s->file,
+                                         .failure = VECMILL_E_MODEL,
+                                         .target = target,
+                                         .other = refuse_member,
+                                         .context = (void *)where};
+    return json_fields(object, fields, n, &reading, err);
+}
+
+static vecmill_status refuse_value(const struct spec *s, const char *where,
+                                   const struct json_value *value, const char *known,
+                                   vecmill_err *err)
 {
     char quoted[SPEC_QUOTE_BYTES];
     return err_set(err, VECMILL_E_MODEL, "%s: %s is %s, understood is %s", s->file, where,
-                   spec_quote(value, strlen(value), quoted), known);
+                   spec_quote_value(value, quoted), known);
 }
 
-/* A part that is an object with a "type"; *type NULL when the part is null or absent. */
-static vecmill_status part(const struct spec *s, const json_t *root, const char *name,
-                           const json_t **object, const char **type, vecmill_err *err)
+/* The "type" of a part that is an object; JSON_KIND_ABSENT when the part is null or absent. It is
+ * checked before the other members, which depend on it. */
+static vecmill_status part_type(const struct spec *s, const struct json_value *part,
+                                const char *name, struct json_value *type, vecmill_err *err)
 {
-    const json_t *v = json_object_get(root, name);
-    *object = v;
-    *type = NULL;
-    if (!v || json_is_null(v)) return VECMILL_OK;
-    if (!json_is_object(v))
+    static const struct json_field field = JSON_MUST("type", STRING, 0);
+    const struct json_reading reading = {
+        .name = s->file, .failure = VECMILL_E_MODEL, .target = type};
+    *type = (struct json_value){.kind = JSON_KIND_ABSENT};
+    if (part->kind <= JSON_KIND_NULL) return VECMILL_OK;
+    if (part->kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: %s is not an object", s->file, name);
-    return jsonx_string(v, "type", true, s->file, VECMILL_E_MODEL, type, err);
+    return json_fields(part, &field, 1, &reading, err);
+}
+
+/* The id of a token that a file names; its text need not be kept. */
+static vecmill_status need(const struct spec *s, const char *what, const struct json_value *token,
+                           uint32_t *id, vecmill_err *err)
+{
+    char text[6 * TEXT_TOKEN_BYTES_MAX]; /* \u0041 is the longest that means one byte */
+    uint64_t replaced = 0;
+    if (token->bytes - 2 <= sizeof text)
+        return spec_need(s, what, text, json_decode(token, text, &replaced), id, err);
+    json_show(token, text, sizeof text);
+    return spec_need(s, what, text, strlen(text), id, err);
+}
+
+/* ---- the model ---- */
+
+struct root {
+    struct json_value version, truncation, padding, added, normalizer, pre_tokenizer,
+        post_processor, decoder, model;
+};
+
+struct model {
+    struct json_value type, unk, prefix, vocab;
+    uint32_t word_chars;
+};
+
+/* Bytes of all texts that are kept, each with a NUL: at most what they take in the file, with
+ * quotes. */
+static size_t text_bytes(const struct root *root, const struct model *model, size_t *n_tokens)
+{
+    struct json_each each = json_begin(&model->vocab);
+    struct json_value key, id;
+    size_t bytes = root->added.bytes + model->prefix.bytes;
+    for (*n_tokens = 0; json_each(&each, &key, &id); ++*n_tokens)
+        bytes += key.bytes;
+    return bytes;
+}
+
+static vecmill_status read_vocab(const struct json_value *vocab, struct spec *s, vecmill_err *err)
+{
+    struct json_each each = json_begin(vocab);
+    struct json_value key, value;
+    while (json_each(&each, &key, &value)) {
+        int64_t id;
+        size_t bytes;
+        const char *text = spec_keep_text(s, &key, &bytes);
+        if (!json_i64(&value, &id)) {
+            char quoted[SPEC_QUOTE_BYTES];
+            return err_set(err, VECMILL_E_MODEL, "%s: the id of token %s is not an integer",
+                           s->file, spec_quote(text, bytes, quoted));
+        }
+        VM_TRY(spec_add_token(s, text, bytes, id, err));
+    }
+    return spec_index(s, err);
 }
 
 /* "model": WordPiece and its vocabulary. */
-static vecmill_status read_model(const json_t *root, const char *file, size_t file_bytes,
-                                 struct spec *s, vecmill_err *err)
+static vecmill_status read_model(const struct root *root, size_t file_bytes, struct spec *s,
+                                 vecmill_err *err)
 {
-    static const char *const known[] = {
-        "type", "unk_token", "continuing_subword_prefix", "vocab", "max_input_chars_per_word",
-        NULL};
-    const json_t *model = json_object_get(root, "model");
-    const json_t *vocab = json_object_get(model, "vocab");
-    VM_TRY(spec_init(s, file, spec_tokens_plan(true, file_bytes), json_object_size(vocab), err));
-    if (!json_is_object(model))
-        return err_set(err, VECMILL_E_MODEL, "%s: model is missing or not an object", file);
-    const char *type = "WordPiece", *unk;
-    VM_TRY(jsonx_string(model, "type", false, file, VECMILL_E_MODEL, &type, err));
-    if (strcmp(type, "WordPiece") != 0)
-        return refuse_value(s, "model.type", type, "WordPiece", err);
-    VM_TRY(only_members(s, model, "model", known, err));
-    VM_TRY(jsonx_string(model, "unk_token", true, file, VECMILL_E_MODEL, &unk, err));
-    VM_TRY(jsonx_string(model, "continuing_subword_prefix", true, file, VECMILL_E_MODEL, &s->prefix,
-                        err));
-    VM_TRY(jsonx_u32(model, "max_input_chars_per_word", true, 0, TEXT_WORD_CHARS_MAX, file,
-                     VECMILL_E_MODEL, &s->word_chars, err));
-    if (!json_is_object(vocab))
-        return err_set(err, VECMILL_E_MODEL, "%s: model.vocab is missing or not an object", file);
-
-    const char *text;
-    json_t *id;
-    json_object_foreach((json_t *)vocab, text, id)
-    {
-        if (!json_is_integer(id)) {
-            char quoted[SPEC_QUOTE_BYTES];
-            return err_set(err, VECMILL_E_MODEL, "%s: the id of token %s is not an integer", file,
-                           spec_quote(text, strlen(text), quoted));
-        }
-        VM_TRY(spec_add_token(s, text, strlen(text), json_integer_value(id), err));
-    }
-    VM_TRY(spec_index(s, err));
-    return spec_need(s, "model.unk_token", unk, strlen(unk), &s->unk, err);
+    static const struct json_field fields[] = {
+        JSON_MAY("type", STRING, offsetof(struct model, type)),
+        JSON_MUST("unk_token", STRING, offsetof(struct model, unk)),
+        JSON_MUST("continuing_subword_prefix", STRING, offsetof(struct model, prefix)),
+        JSON_MUST("max_input_chars_per_word", U32, offsetof(struct model, word_chars),
+                  .most = TEXT_WORD_CHARS_MAX),
+        JSON_MAY("vocab", ANY, offsetof(struct model, vocab)),
+    };
+    struct model model = {.vocab.kind = JSON_KIND_ABSENT};
+    size_t n_tokens;
+    if (root->model.kind != JSON_KIND_OBJECT)
+        return err_set(err, VECMILL_E_MODEL, "%s: model is missing or not an object", s->file);
+    const struct json_value type = json_get(&root->model, "type");
+    if (type.kind == JSON_KIND_STRING && !json_is(&type, "WordPiece"))
+        return refuse_value(s, "model.type", &type, "WordPiece", err);
+    VM_TRY(read_part(s, &root->model, "model", fields, LENGTH(fields), &model, err));
+    if (model.vocab.kind != JSON_KIND_OBJECT)
+        return err_set(err, VECMILL_E_MODEL, "%s: model.vocab is missing or not an object",
+                       s->file);
+    const size_t bytes = text_bytes(root, &model, &n_tokens);
+    VM_TRY(spec_reserve(s, spec_tokens_plan(true, file_bytes), n_tokens, bytes, err));
+    size_t prefix_bytes;
+    s->word_chars = model.word_chars;
+    s->prefix = spec_keep_text(s, &model.prefix, &prefix_bytes);
+    VM_TRY(read_vocab(&model.vocab, s, err));
+    return need(s, "model.unk_token", &model.unk, &s->unk, err);
 }
 
-static vecmill_status read_normalizer(const json_t *root, struct spec *s, vecmill_err *err)
-{
-    static const char *const known[] = {"type",          "clean_text", "handle_chinese_chars",
-                                        "strip_accents", "lowercase",  NULL};
-    const json_t *object;
-    const char *type;
-    VM_TRY(part(s, root, "normalizer", &object, &type, err));
-    if (!type) return VECMILL_OK;
-    if (strcmp(type, "BertNormalizer") != 0)
-        return refuse_value(s, "normalizer.type", type, "BertNormalizer", err);
-    VM_TRY(only_members(s, object, "normalizer", known, err));
+/* ---- the steps before and after it ---- */
+
+struct normalizer {
     bool clean, chinese, lower;
-    VM_TRY(jsonx_bool(object, "clean_text", true, s->file, VECMILL_E_MODEL, &clean, err));
-    VM_TRY(
-        jsonx_bool(object, "handle_chinese_chars", true, s->file, VECMILL_E_MODEL, &chinese, err));
-    VM_TRY(jsonx_bool(object, "lowercase", true, s->file, VECMILL_E_MODEL, &lower, err));
-    bool strip = lower; /* null: as lowercase */
-    VM_TRY(jsonx_bool(object, "strip_accents", false, s->file, VECMILL_E_MODEL, &strip, err));
-    s->flags = (clean ? NORM_CLEAN : 0u) | (chinese ? NORM_CHINESE : 0u) |
-               (strip ? NORM_STRIP : 0u) | (lower ? NORM_LOWER : 0u);
+};
+
+static vecmill_status read_normalizer(const struct json_value *part, struct spec *s,
+                                      vecmill_err *err)
+{
+    static const struct json_field fields[] = {
+        JSON_MAY("type", UNREAD, 0),
+        JSON_MUST("clean_text", BOOL, offsetof(struct normalizer, clean)),
+        JSON_MUST("handle_chinese_chars", BOOL, offsetof(struct normalizer, chinese)),
+        JSON_MUST("lowercase", BOOL, offsetof(struct normalizer, lower)),
+        JSON_MAY("strip_accents", UNREAD, 0),
+    };
+    struct json_value type;
+    struct normalizer n = {.clean = false};
+    VM_TRY(part_type(s, part, "normalizer", &type, err));
+    if (type.kind == JSON_KIND_ABSENT) return VECMILL_OK;
+    if (!json_is(&type, "BertNormalizer"))
+        return refuse_value(s, "normalizer.type", &type, "BertNormalizer", err);
+    VM_TRY(read_part(s, part, "normalizer", fields, LENGTH(fields), &n, err));
+    bool strip = n.lower; /* null: as lowercase */
+    VM_TRY(spec_read_bool(s->file, part, "strip_accents", &strip, err));
+    s->flags = (n.clean ? NORM_CLEAN : 0u) | (n.chinese ? NORM_CHINESE : 0u) |
+               (strip ? NORM_STRIP : 0u) | (n.lower ? NORM_LOWER : 0u);
     return VECMILL_OK;
 }
 
-static vecmill_status read_pre_tokenizer(const json_t *root, struct spec *s, vecmill_err *err)
+static vecmill_status read_pre_tokenizer(const struct json_value *part, struct spec *s,
+                                         vecmill_err *err)
 {
-    static const char *const known[] = {"type", NULL};
-    const json_t *object;
-    const char *type;
-    VM_TRY(part(s, root, "pre_tokenizer", &object, &type, err));
-    if (!type)
+    static const struct json_field fields[] = {JSON_MAY("type", UNREAD, 0)};
+    struct json_value type;
+    VM_TRY(part_type(s, part, "pre_tokenizer", &type, err));
+    if (type.kind == JSON_KIND_ABSENT)
         return err_set(err, VECMILL_E_MODEL, "%s: pre_tokenizer is null, understood is %s", s->file,
                        "BertPreTokenizer");
-    if (strcmp(type, "BertPreTokenizer") != 0)
-        return refuse_value(s, "pre_tokenizer.type", type, "BertPreTokenizer", err);
-    return only_members(s, object, "pre_tokenizer", known, err);
+    if (!json_is(&type, "BertPreTokenizer"))
+        return refuse_value(s, "pre_tokenizer.type", &type, "BertPreTokenizer", err);
+    return read_part(s, part, "pre_tokenizer", fields, LENGTH(fields), NULL, err);
 }
 
 /* The decoder turns ids into text, which is not done here. */
-static vecmill_status read_decoder(const json_t *root, const struct spec *s, vecmill_err *err)
+static vecmill_status read_decoder(const struct json_value *part, const struct spec *s,
+                                   vecmill_err *err)
 {
-    static const char *const known[] = {"type", "prefix", "cleanup", NULL};
-    const json_t *object;
-    const char *type;
-    VM_TRY(part(s, root, "decoder", &object, &type, err));
-    if (!type) return VECMILL_OK;
-    if (strcmp(type, "WordPiece") != 0)
-        return refuse_value(s, "decoder.type", type, "WordPiece", err);
-    return only_members(s, object, "decoder", known, err);
+    static const struct json_field fields[] = {
+        JSON_MAY("type", UNREAD, 0), JSON_MAY("prefix", UNREAD, 0), JSON_MAY("cleanup", UNREAD, 0)};
+    struct json_value type;
+    VM_TRY(part_type(s, part, "decoder", &type, err));
+    if (type.kind == JSON_KIND_ABSENT) return VECMILL_OK;
+    if (!json_is(&type, "WordPiece"))
+        return refuse_value(s, "decoder.type", &type, "WordPiece", err);
+    return read_part(s, part, "decoder", fields, LENGTH(fields), NULL, err);
 }
 
-/* Truncation is done to the caller's length, at the right; what the file says is only understood. */
-static vecmill_status read_truncation(const json_t *root, const struct spec *s, vecmill_err *err)
+/* Truncation is done to the caller's length, at the right; what the file says is only
+ * understood. */
+static vecmill_status read_truncation(const struct json_value *part, const struct spec *s,
+                                      vecmill_err *err)
 {
-    static const char *const known[] = {"direction", "max_length", "strategy", "stride", NULL};
-    const json_t *v = json_object_get(root, "truncation");
-    if (!v || json_is_null(v)) return VECMILL_OK;
-    if (!json_is_object(v))
+    static const struct json_field fields[] = {
+        JSON_MAY("direction", STRING, 0), JSON_MAY("max_length", UNREAD, 0),
+        JSON_MAY("strategy", UNREAD, 0), JSON_MAY("stride", UNREAD, 0)};
+    struct json_value direction = {.kind = JSON_KIND_ABSENT};
+    if (part->kind <= JSON_KIND_NULL) return VECMILL_OK;
+    if (part->kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: truncation is not an object", s->file);
-    VM_TRY(only_members(s, v, "truncation", known, err));
-    const char *direction = "Right";
-    VM_TRY(jsonx_string(v, "direction", false, s->file, VECMILL_E_MODEL, &direction, err));
-    if (strcmp(direction, "Right") != 0)
-        return refuse_value(s, "truncation.direction", direction, "Right", err);
+    VM_TRY(read_part(s, part, "truncation", fields, LENGTH(fields), &direction, err));
+    if (direction.kind != JSON_KIND_ABSENT && !json_is(&direction, "Right"))
+        return refuse_value(s, "truncation.direction", &direction, "Right", err);
     return VECMILL_OK;
 }
 
 /* Nothing is ever padded; what the file says is only understood. */
-static vecmill_status read_padding(const json_t *root, const struct spec *s, vecmill_err *err)
+static vecmill_status read_padding(const struct json_value *part, const struct spec *s,
+                                   vecmill_err *err)
 {
-    static const char *const known[] = {
-        "strategy", "direction", "pad_to_multiple_of", "pad_token", "pad_id", "pad_type_id", NULL};
-    const json_t *v = json_object_get(root, "padding");
-    if (!v || json_is_null(v)) return VECMILL_OK;
-    if (!json_is_object(v))
+    static const struct json_field fields[] = {JSON_MAY("strategy", UNREAD, 0),
+                                               JSON_MAY("direction", UNREAD, 0),
+                                               JSON_MAY("pad_to_multiple_of", UNREAD, 0),
+                                               JSON_MAY("pad_token", UNREAD, 0),
+                                               JSON_MAY("pad_id", UNREAD, 0),
+                                               JSON_MAY("pad_type_id", UNREAD, 0)};
+    if (part->kind <= JSON_KIND_NULL) return VECMILL_OK;
+    if (part->kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: padding is not an object", s->file);
-    return only_members(s, v, "padding", known, err);
+    return read_part(s, part, "padding", fields, LENGTH(fields), NULL, err);
 }
 
-static vecmill_status read_added(const json_t *root, struct spec *s, vecmill_err *err)
+/* ---- added tokens ---- */
+
+struct added {
+    struct json_value content;
+    uint32_t id;
+    bool single_word, lstrip, rstrip, normalized, special;
+};
+
+static vecmill_status read_added_token(const struct json_value *token, size_t i, struct spec *s,
+                                       vecmill_err *err)
 {
-    static const char *const known[] = {"id",     "content",    "single_word", "lstrip",
-                                        "rstrip", "normalized", "special",     NULL};
-    const json_t *array = json_object_get(root, "added_tokens");
-    if (!array) return VECMILL_OK;
-    if (!json_is_array(array))
+    static const struct json_field fields[] = {
+        JSON_MUST("content", ANY, offsetof(struct added, content)),
+        JSON_MUST("id", U32, offsetof(struct added, id), .most = TEXT_VOCAB_MAX - 1),
+        JSON_MUST("single_word", BOOL, offsetof(struct added, single_word)),
+        JSON_MUST("lstrip", BOOL, offsetof(struct added, lstrip)),
+        JSON_MUST("rstrip", BOOL, offsetof(struct added, rstrip)),
+        JSON_MUST("normalized", BOOL, offsetof(struct added, normalized)),
+        JSON_MUST("special", BOOL, offsetof(struct added, special)),
+    };
+    char where[WHERE_BYTES];
+    snprintf(where, sizeof where, "added_tokens[%zu]", i);
+    if (json_get(token, "content").kind != JSON_KIND_STRING)
+        return err_set(err, VECMILL_E_MODEL, "%s: %s has no content that is a string", s->file,
+                       where);
+    struct added a = {.id = 0};
+    size_t bytes;
+    VM_TRY(read_part(s, token, where, fields, LENGTH(fields), &a, err));
+    const char *text = spec_keep_text(s, &a.content, &bytes);
+    const struct spec_added added = {
+        .text = text,
+        .bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes,
+        .single_word = a.single_word,
+        .strips = a.lstrip || a.rstrip,
+        .normalized = a.normalized,
+    };
+    return spec_add_added(s, &added, a.id, err);
+}
+
+static vecmill_status read_added(const struct json_value *array, struct spec *s, vecmill_err *err)
+{
+    struct json_each each = json_begin(array);
+    struct json_value none, token;
+    if (array->kind == JSON_KIND_ABSENT) return VECMILL_OK;
+    if (array->kind != JSON_KIND_ARRAY)
         return err_set(err, VECMILL_E_MODEL, "%s: added_tokens is not an array", s->file);
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        const json_t *v = json_array_get(array, i);
-        char where[WHERE_BYTES];
-        snprintf(where, sizeof where, "added_tokens[%zu]", i);
-        const json_t *content = json_object_get(v, "content");
-        if (!json_is_string(content))
-            return err_set(err, VECMILL_E_MODEL, "%s: %s has no content that is a string", s->file,
-                           where);
-        VM_TRY(only_members(s, v, where, known, err));
-        uint32_t id;
-        bool single_word, lstrip, rstrip, normalized, special;
-        VM_TRY(jsonx_u32(v, "id", true, 0, TEXT_VOCAB_MAX - 1, s->file, VECMILL_E_MODEL, &id, err));
-        VM_TRY(jsonx_bool(v, "single_word", true, s->file, VECMILL_E_MODEL, &single_word, err));
-        VM_TRY(jsonx_bool(v, "lstrip", true, s->file, VECMILL_E_MODEL, &lstrip, err));
-        VM_TRY(jsonx_bool(v, "rstrip", true, s->file, VECMILL_E_MODEL, &rstrip, err));
-        VM_TRY(jsonx_bool(v, "normalized", true, s->file, VECMILL_E_MODEL, &normalized, err));
-        VM_TRY(jsonx_bool(v, "special", true, s->file, VECMILL_E_MODEL, &special, err));
-        size_t bytes = json_string_length(content);
-        const struct spec_added added = {
-            .text = json_string_value(content),
-            .bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes,
-            .single_word = single_word,
-            .strips = lstrip || rstrip,
-            .normalized = normalized,
-        };
-        VM_TRY(spec_add_added(s, &added, id, err));
-    }
+    for (size_t i = 0; json_each(&each, &none, &token); i++)
+        VM_TRY(read_added_token(&token, i, s, err));
     return VECMILL_OK;
 }
 
+/* ---- the template ---- */
+
+struct special {
+    struct json_value ids, tokens;
+};
+
 /* The ids of one special token that a template names. */
-static vecmill_status read_special(const json_t *table, const char *name, bool after,
-                                   struct spec *s, vecmill_err *err)
+static vecmill_status read_special(const struct json_value *table, const struct json_value *name,
+                                   bool after, struct spec *s, vecmill_err *err)
 {
-    static const char *const known[] = {"id", "ids", "tokens", NULL};
+    static const struct json_field fields[] = {
+        JSON_MAY("id", UNREAD, 0), JSON_MAY("ids", ANY, offsetof(struct special, ids)),
+        JSON_MAY("tokens", ANY, offsetof(struct special, tokens))};
     char quoted[SPEC_QUOTE_BYTES], where[SPEC_QUOTE_BYTES + WHERE_BYTES];
-    const json_t *entry = json_object_get(table, name);
-    spec_quote(name, strlen(name), quoted);
-    if (!json_is_object(entry)) {
+    struct json_each each = json_begin(table);
+    struct json_value key, entry;
+    bool is_found = false;
+    while (!is_found && json_each(&each, &key, &entry))
+        is_found = json_same(&key, name);
+    spec_quote_value(name, quoted);
+    if (!is_found || entry.kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: the template names %s, which special_tokens does not have", s->file,
                        quoted);
     }
+    struct special special = {.ids.kind = JSON_KIND_ABSENT};
     snprintf(where, sizeof where, "special_tokens.%s", quoted);
-    VM_TRY(only_members(s, entry, where, known, err));
-    const json_t *ids = json_object_get(entry, "ids"), *tokens = json_object_get(entry, "tokens");
-    if (!json_is_array(ids) || !json_is_array(tokens) ||
-        json_array_size(ids) != json_array_size(tokens)) {
+    VM_TRY(read_part(s, &entry, where, fields, LENGTH(fields), &special, err));
+    const bool are_arrays =
+        special.ids.kind == JSON_KIND_ARRAY && special.tokens.kind == JSON_KIND_ARRAY;
+    const size_t n_ids = special.ids.kind == JSON_KIND_ARRAY ? json_count(&special.ids) : 0;
+    const size_t n_tokens =
+        special.tokens.kind == JSON_KIND_ARRAY ? json_count(&special.tokens) : 0;
+    if (!are_arrays || n_ids != n_tokens) {
         return err_set(err, VECMILL_E_MODEL, "%s: %s has %zu ids and %zu tokens", s->file, where,
-                       json_array_size(ids), json_array_size(tokens));
+                       n_ids, n_tokens);
     }
-    for (size_t i = 0; i < json_array_size(ids); i++) {
-        const json_t *id = json_array_get(ids, i), *token = json_array_get(tokens, i);
-        if (!json_is_integer(id) || !json_is_string(token)) {
+    struct json_each ids = json_begin(&special.ids), tokens = json_begin(&special.tokens);
+    struct json_value id, token;
+    while (json_each(&ids, &key, &id) && json_each(&tokens, &key, &token)) {
+        int64_t n;
+        uint32_t found;
+        if (!json_i64(&id, &n) || token.kind != JSON_KIND_STRING) {
             return err_set(err, VECMILL_E_MODEL, "%s: %s is not an integer id and a string token",
                            s->file, where);
         }
-        uint32_t found;
-        VM_TRY(
-            spec_need(s, where, json_string_value(token), json_string_length(token), &found, err));
-        if (json_integer_value(id) != found) {
+        VM_TRY(need(s, where, &token, &found, err));
+        if (n != found) {
             return err_set(err, VECMILL_E_MODEL, "%s: %s says id %lld, by the vocabulary it is %u",
-                           s->file, where, (long long)json_integer_value(id), found);
+                           s->file, where, (long long)n, found);
         }
         VM_TRY(spec_add_special(s, found, after, err));
     }
     return VECMILL_OK;
 }
 
+struct piece {
+    struct json_value id;
+    uint32_t type_id;
+};
+
 /* One piece of a template: exactly one member, Sequence or SpecialToken, with id and type_id. Types
  * are those of the two segments of a pair; embeddings are of one text, all of type 0. */
-static vecmill_status read_piece(const json_t *piece, const json_t *table, bool *seen,
-                                 struct spec *s, vecmill_err *err)
+static vecmill_status read_piece(const struct json_value *value, const struct json_value *table,
+                                 bool *seen, struct spec *s, vecmill_err *err)
 {
-    static const char *const known[] = {"id", "type_id", NULL};
-    const json_t *sequence = json_object_get(piece, "Sequence");
-    const json_t *special = json_object_get(piece, "SpecialToken");
-    const json_t *body = sequence ? sequence : special;
-    if (json_object_size(piece) != 1 || !json_is_object(body)) {
+    static const struct json_field fields[] = {
+        JSON_MUST("id", STRING, offsetof(struct piece, id)),
+        JSON_MUST("type_id", U32, offsetof(struct piece, type_id), .most = 0)};
+    struct json_value body = json_get(value, "Sequence");
+    const bool is_special = body.kind == JSON_KIND_ABSENT;
+    if (is_special) body = json_get(value, "SpecialToken");
+    if (json_count(value) != 1 || body.kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: a piece of the template is neither Sequence nor SpecialToken", s->file);
     }
-    const char *id;
-    uint32_t type_id;
-    VM_TRY(only_members(s, body, "a piece of the template", known, err));
-    VM_TRY(jsonx_string(body, "id", true, s->file, VECMILL_E_MODEL, &id, err));
-    VM_TRY(jsonx_u32(body, "type_id", true, 0, 0, s->file, VECMILL_E_MODEL, &type_id, err));
-    if (special) return read_special(table, id, *seen, s, err);
-    if (strcmp(id, "A") != 0 || *seen)
-        return refuse_value(s, "a further Sequence of the template", id, "one, A", err);
+    struct piece piece = {.type_id = 0};
+    VM_TRY(read_part(s, &body, "a piece of the template", fields, LENGTH(fields), &piece, err));
+    if (is_special) return read_special(table, &piece.id, *seen, s, err);
+    if (!json_is(&piece.id, "A") || *seen)
+        return refuse_value(s, "a further Sequence of the template", &piece.id, "one, A", err);
     *seen = true;
     return VECMILL_OK;
 }
 
-static vecmill_status read_template(const json_t *object, struct spec *s, vecmill_err *err)
+struct processor {
+    struct json_value single, special_tokens, cls, sep;
+};
+
+static vecmill_status read_template(const struct json_value *part, struct spec *s, vecmill_err *err)
 {
-    static const char *const known[] = {"type", "single", "pair", "special_tokens", NULL};
-    VM_TRY(only_members(s, object, "post_processor", known, err));
-    const json_t *single = json_object_get(object, "single");
-    const json_t *table = json_object_get(object, "special_tokens");
-    if (!json_is_array(single) || !json_is_object(table)) {
+    static const struct json_field fields[] = {
+        JSON_MAY("type", UNREAD, 0), JSON_MAY("single", ANY, offsetof(struct processor, single)),
+        JSON_MAY("pair", UNREAD, 0),
+        JSON_MAY("special_tokens", ANY, offsetof(struct processor, special_tokens))};
+    struct processor p = {.single.kind = JSON_KIND_ABSENT};
+    VM_TRY(read_part(s, part, "post_processor", fields, LENGTH(fields), &p, err));
+    if (p.single.kind != JSON_KIND_ARRAY || p.special_tokens.kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: post_processor.single is no array or special_tokens no object",
                        s->file);
     }
+    struct json_each each = json_begin(&p.single);
+    struct json_value none, piece;
     bool seen = false;
-    for (size_t i = 0; i < json_array_size(single); i++)
-        VM_TRY(read_piece(json_array_get(single, i), table, &seen, s, err));
+    while (json_each(&each, &none, &piece))
+        VM_TRY(read_piece(&piece, &p.special_tokens, &seen, s, err));
     if (!seen) return err_set(err, VECMILL_E_MODEL, "%s: the template has no Sequence A", s->file);
     return VECMILL_OK;
 }
 
-/* BertProcessing: [cls] text [sep], each as ["[CLS]", 101]. */
-static vecmill_status read_bert_processing(const json_t *object, struct spec *s, vecmill_err *err)
+/* One of the two of BertProcessing: ["[CLS]", 101]. */
+static vecmill_status read_pair(const struct json_value *pair, const char *name, bool after,
+                                struct spec *s, vecmill_err *err)
 {
-    static const char *const known[] = {"type", "sep", "cls", NULL};
-    static const char *const names[] = {"cls", "sep"};
-    VM_TRY(only_members(s, object, "post_processor", known, err));
-    for (size_t i = 0; i < 2; i++) {
-        const json_t *pair = json_object_get(object, names[i]);
-        const json_t *token = json_array_get(pair, 0), *id = json_array_get(pair, 1);
-        if (json_array_size(pair) != 2 || !json_is_string(token) || !json_is_integer(id)) {
-            return err_set(err, VECMILL_E_MODEL,
-                           "%s: post_processor.%s is not an array of token and id", s->file,
-                           names[i]);
-        }
-        uint32_t found;
-        VM_TRY(spec_need(s, names[i], json_string_value(token), json_string_length(token), &found,
-                         err));
-        if (json_integer_value(id) != found) {
-            return err_set(err, VECMILL_E_MODEL,
-                           "%s: post_processor.%s says id %lld, by the vocabulary it is %u",
-                           s->file, names[i], (long long)json_integer_value(id), found);
-        }
-        VM_TRY(spec_add_special(s, found, i == 1, err));
+    struct json_each each = json_begin(pair);
+    struct json_value none, token, id;
+    int64_t n;
+    uint32_t found;
+    if (pair->kind != JSON_KIND_ARRAY || json_count(pair) != 2 ||
+        !json_each(&each, &none, &token) || !json_each(&each, &none, &id) ||
+        token.kind != JSON_KIND_STRING || !json_i64(&id, &n)) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: post_processor.%s is not an array of token and id", s->file, name);
     }
-    return VECMILL_OK;
+    VM_TRY(need(s, name, &token, &found, err));
+    if (n != found) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: post_processor.%s says id %lld, by the vocabulary it is %u", s->file,
+                       name, (long long)n, found);
+    }
+    return spec_add_special(s, found, after, err);
 }
 
-static vecmill_status read_post_processor(const json_t *root, struct spec *s, vecmill_err *err)
+/* BertProcessing: [cls] text [sep]. */
+static vecmill_status read_bert_processing(const struct json_value *part, struct spec *s,
+                                           vecmill_err *err)
 {
-    const json_t *object;
-    const char *type;
-    VM_TRY(part(s, root, "post_processor", &object, &type, err));
-    if (!type) return VECMILL_OK;
-    if (strcmp(type, "TemplateProcessing") == 0) return read_template(object, s, err);
-    if (strcmp(type, "BertProcessing") == 0) return read_bert_processing(object, s, err);
-    return refuse_value(s, "post_processor.type", type, "TemplateProcessing or BertProcessing",
+    static const struct json_field fields[] = {
+        JSON_MAY("type", UNREAD, 0), JSON_MAY("sep", ANY, offsetof(struct processor, sep)),
+        JSON_MAY("cls", ANY, offsetof(struct processor, cls))};
+    struct processor p = {.cls.kind = JSON_KIND_ABSENT};
+    VM_TRY(read_part(s, part, "post_processor", fields, LENGTH(fields), &p, err));
+    VM_TRY(read_pair(&p.cls, "cls", false, s, err));
+    return read_pair(&p.sep, "sep", true, s, err);
+}
+
+static vecmill_status read_post_processor(const struct json_value *part, struct spec *s,
+                                          vecmill_err *err)
+{
+    struct json_value type;
+    VM_TRY(part_type(s, part, "post_processor", &type, err));
+    if (type.kind == JSON_KIND_ABSENT) return VECMILL_OK;
+    if (json_is(&type, "TemplateProcessing")) return read_template(part, s, err);
+    if (json_is(&type, "BertProcessing")) return read_bert_processing(part, s, err);
+    return refuse_value(s, "post_processor.type", &type, "TemplateProcessing or BertProcessing",
                         err);
 }
 
-vecmill_status spec_from_json(const json_t *root, size_t file_bytes, struct spec *s,
-                              vecmill_err *err)
+vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, vecmill_err *err)
 {
-    static const char *const known[] = {
-        "version",       "truncation",     "padding", "added_tokens", "normalizer",
-        "pre_tokenizer", "post_processor", "decoder", "model",        NULL};
-    static const char file[] = "tokenizer.json";
-    if (!json_is_object(root))
-        return err_set(err, VECMILL_E_MODEL, "%s: the file is not an object", file);
-    const char *version = "1.0";
-    VM_TRY(jsonx_string(root, "version", false, file, VECMILL_E_MODEL, &version, err));
-    VM_TRY(read_model(root, file, file_bytes, s, err));
-    VM_TRY(only_members(s, root, "the file", known, err));
-    if (strcmp(version, "1.0") != 0) return refuse_value(s, "version", version, "1.0", err);
-    VM_TRY(read_normalizer(root, s, err));
-    VM_TRY(read_pre_tokenizer(root, s, err));
-    VM_TRY(read_decoder(root, s, err));
-    VM_TRY(read_truncation(root, s, err));
-    VM_TRY(read_padding(root, s, err));
-    VM_TRY(read_added(root, s, err));
-    return read_post_processor(root, s, err);
+    static const struct json_field fields[] = {
+        JSON_MAY("version", STRING, offsetof(struct root, version)),
+        JSON_MAY("truncation", ANY, offsetof(struct root, truncation)),
+        JSON_MAY("padding", ANY, offsetof(struct root, padding)),
+        JSON_MAY("added_tokens", ANY, offsetof(struct root, added)),
+        JSON_MAY("normalizer", ANY, offsetof(struct root, normalizer)),
+        JSON_MAY("pre_tokenizer", ANY, offsetof(struct root, pre_tokenizer)),
+        JSON_MAY("post_processor", ANY, offsetof(struct root, post_processor)),
+        JSON_MAY("decoder", ANY, offsetof(struct root, decoder)),
+        JSON_MAY("model", ANY, offsetof(struct root, model)),
+    };
+    struct json_value file;
+    struct root root = {.model.kind = JSON_KIND_ABSENT};
+    spec_init(s, "tokenizer.json");
+    VM_TRY(json_check(json, bytes, s->file, VECMILL_E_MODEL, &file, err));
+    if (file.kind != JSON_KIND_OBJECT)
+        return err_set(err, VECMILL_E_MODEL, "%s: the file is not an object", s->file);
+    VM_TRY(read_part(s, &file, "the file", fields, LENGTH(fields), &root, err));
+    VM_TRY(read_model(&root, bytes, s, err));
+    if (root.version.kind != JSON_KIND_ABSENT && !json_is(&root.version, "1.0"))
+        return refuse_value(s, "version", &root.version, "1.0", err);
+    VM_TRY(read_normalizer(&root.normalizer, s, err));
+    VM_TRY(read_pre_tokenizer(&root.pre_tokenizer, s, err));
+    VM_TRY(read_decoder(&root.decoder, s, err));
+    VM_TRY(read_truncation(&root.truncation, s, err));
+    VM_TRY(read_padding(&root.padding, s, err));
+    VM_TRY(read_added(&root.added, s, err));
+    return read_post_processor(&root.post_processor, s, err);
 }

@@ -1,28 +1,37 @@
 /* text_spec: what both readers need, and the rules for every tokenizer. */
 #include "text_spec.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define QUOTED_BYTES 24u /* of a token that a message shows; quoting makes one at most six */
 
-vecmill_status spec_init(struct spec *s, const char *file, uint32_t tokens_plan, size_t n,
-                         vecmill_err *err)
+void spec_init(struct spec *s, const char *file)
 {
+    memset(s, 0, sizeof *s);
+    s->file = file;
+}
+
+vecmill_status spec_reserve(struct spec *s, uint32_t tokens_plan, size_t n, size_t text_bytes,
+                            vecmill_err *err)
+{
+    void *tokens = NULL, *texts = NULL;
     if (n > TEXT_VOCAB_MAX) {
-        return err_set(err, VECMILL_E_MODEL, "%s: %zu tokens, the most is TEXT_VOCAB_MAX, %u", file,
-                       n, TEXT_VOCAB_MAX);
+        return err_set(err, VECMILL_E_MODEL, "%s: %zu tokens, the most is TEXT_VOCAB_MAX, %u",
+                       s->file, n, TEXT_VOCAB_MAX);
     }
     if (n > tokens_plan) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: %zu tokens, the most that its size allows is SPEC_TOKENS_PLAN, %u",
-                       file, n, tokens_plan);
+                       s->file, n, tokens_plan);
     }
-    void *tokens;
     VM_TRY(mem_new_array(n, sizeof *s->tokens, "the vocabulary", &tokens, err));
-    memset(s, 0, sizeof *s);
-    s->file = file;
-    s->tokens_plan = tokens_plan;
     s->tokens = tokens;
+    s->tokens_plan = tokens_plan;
+    VM_TRY(mem_new(text_bytes, "the tokens' texts", &texts, err));
+    s->texts = texts;
+    s->texts_left = text_bytes;
+    s->texts_end = texts;
     return VECMILL_OK;
 }
 
@@ -34,32 +43,24 @@ void spec_done(struct spec *s)
     s->texts = NULL;
 }
 
-/* Moves one text to *at, and *at past it. */
-static const char *keep(const char *text, size_t bytes, char **at)
+const char *spec_keep_text(struct spec *s, const struct json_value *string, size_t *bytes)
 {
-    char *copy = *at;
-    memcpy(copy, text, bytes);
-    *at += bytes;
-    return copy;
+    char *text = s->texts_end;
+    uint64_t replaced = 0;
+    assert(string->bytes <= s->texts_left);
+    *bytes = json_decode(string, text, &replaced);
+    text[*bytes] = '\0';
+    s->texts_end += *bytes + 1;
+    s->texts_left -= *bytes + 1;
+    return text;
 }
 
-vecmill_status spec_keep_texts(struct spec *s, vecmill_err *err)
+vecmill_status spec_read_bool(const char *file, const struct json_value *object, const char *key,
+                              bool *out, vecmill_err *err)
 {
-    const size_t prefix_bytes = strlen(s->prefix) + 1;
-    size_t bytes = prefix_bytes;
-    void *texts;
-    for (size_t i = 0; i < s->n_tokens; i++)
-        bytes += s->tokens[i].bytes;
-    for (uint32_t i = 0; i < s->n_added; i++)
-        bytes += s->added[i].bytes;
-    VM_TRY(mem_new(bytes, "the tokens' texts", &texts, err));
-    char *at = s->texts = texts;
-    s->prefix = keep(s->prefix, prefix_bytes, &at);
-    for (size_t i = 0; i < s->n_tokens; i++)
-        s->tokens[i].text = keep(s->tokens[i].text, s->tokens[i].bytes, &at);
-    for (uint32_t i = 0; i < s->n_added; i++)
-        s->added[i].text = keep(s->added[i].text, s->added[i].bytes, &at);
-    return VECMILL_OK;
+    const struct json_field field = JSON_MAY(key, BOOL, 0);
+    const struct json_reading reading = {.name = file, .failure = VECMILL_E_MODEL, .target = out};
+    return json_fields(object, &field, 1, &reading, err);
 }
 
 const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOTE_BYTES])
@@ -70,6 +71,13 @@ const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOT
     size_t written = json_quote(text, n, out);
     out[written] = '\0';
     return out;
+}
+
+const char *spec_quote_value(const struct json_value *value, char out[static SPEC_QUOTE_BYTES])
+{
+    char text[2 * QUOTED_BYTES];
+    json_show(value, text, sizeof text);
+    return spec_quote(text, strlen(text), out);
 }
 
 vecmill_status spec_add_token(struct spec *s, const char *text, size_t bytes, int64_t id,

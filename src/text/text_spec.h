@@ -1,7 +1,7 @@
 /* text_spec: a tokenizer as its files describe it, before it is compiled.
  *
- * Texts are borrowed from the files' bytes or their parsed JSON, which live as long as the spec, or
- * until spec_keep_texts.
+ * Texts of JSON are kept here. Those of vocab.txt are borrowed from its bytes, which live as long as
+ * the spec.
  *
  * Memory is planned from the size of the file alone. What needs more is refused, and the message
  * names the plan. The plan relies on each token taking a least number of bytes of the file on
@@ -38,7 +38,8 @@ struct spec_added {
 struct spec {
     const char *file;        /* for messages */
     uint32_t tokens_plan;    /* spec_tokens_plan of it */
-    char *texts;             /* of spec_keep_texts */
+    char *texts, *texts_end; /* of spec_keep_text */
+    size_t texts_left;
     struct trie_key *tokens; /* value: id; sorted by spec_index */
     size_t n_tokens;
     uint32_t flags; /* NORM_... */
@@ -51,13 +52,21 @@ struct spec {
     uint32_t n_before, n_after;
 };
 
-/* Room for n tokens, at most tokens_plan; pair: spec_done. */
-vecmill_status spec_init(struct spec *s, const char *file, uint32_t tokens_plan, size_t n,
-                         vecmill_err *err);
+/* An empty description of a file. Pair: spec_done. */
+void spec_init(struct spec *s, const char *file);
 void spec_done(struct spec *s);
 
-/* Copies all texts, so that what they were borrowed from may go. */
-vecmill_status spec_keep_texts(struct spec *s, vecmill_err *err);
+/* Room for n tokens, at most tokens_plan, and for the texts of strings that take text_bytes in
+ * their file, quotes included. */
+vecmill_status spec_reserve(struct spec *s, uint32_t tokens_plan, size_t n, size_t text_bytes,
+                            vecmill_err *err);
+
+/* Keeps what a string means, with a NUL after it, within the room. *bytes without that. */
+const char *spec_keep_text(struct spec *s, const struct json_value *string, size_t *bytes);
+
+/* A member that is true or false; null or absent: *out stays. */
+vecmill_status spec_read_bool(const char *file, const struct json_value *object, const char *key,
+                              bool *out, vecmill_err *err);
 
 /* One more token, within the room. Refuses long ones and ids out of range. */
 vecmill_status spec_add_token(struct spec *s, const char *text, size_t bytes, int64_t id,
@@ -83,11 +92,12 @@ vecmill_status spec_add_special(struct spec *s, uint32_t id, bool after, vecmill
 
 /* A token's text for a message: quoted, control characters escaped, a long one cut. Returns out. */
 const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOTE_BYTES]);
+const char *spec_quote_value(const struct json_value *value, char out[static SPEC_QUOTE_BYTES]);
 
-/* The readers, which fill a new spec. */
-vecmill_status spec_from_json(const json_t *root, size_t file_bytes, struct spec *s,
-                              vecmill_err *err);
-vecmill_status spec_from_vocab(const char *vocab, size_t bytes, const json_t *config,
+/* The readers, which fill a new spec. config is an object of tokenizer_config.json, or
+ * absent. */
+vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, vecmill_err *err);
+vecmill_status spec_from_vocab(const char *vocab, size_t bytes, const struct json_value *config,
                                struct spec *s, vecmill_err *err);
 
 #endif

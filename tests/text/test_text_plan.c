@@ -177,7 +177,6 @@ static void within(const char *what, const char *name)
     vecmill_err err;
     path_of(path, name);
     assert_int_equal(stat(path, &st), 0);
-    jsonx_claim(SIZE_MAX);
     assert_int_equal(text_compile_most(folder, &most, &err), VECMILL_OK);
     assert_int_equal(live, 0);
     peak = 0;
@@ -213,34 +212,11 @@ static void files_stay_within_their_plan(void **state)
     within("vocab.txt, 120,000", "vocab.txt");
 }
 
-static void any_smaller_plan_is_an_error(void **state)
-{
-    (void)state;
-    vecmill_err err;
-    size_t n_failed = 0, bytes, most = 0;
-    make_json((struct made){400, 12, "", 1});
-    vecmill_status status = VECMILL_E_MEMORY;
-    for (; status != VECMILL_OK; most += 104) {
-        jsonx_claim(most);
-        status = compile(&err, &bytes);
-        assert_int_equal(live, 0);
-        if (status == VECMILL_OK) continue;
-        n_failed++;
-        assert_int_equal(status, VECMILL_E_MEMORY);
-        assert_non_null(strstr(err.message, "tokenizer.json"));
-        assert_non_null(strstr(err.message, "JSONX_PLAN"));
-        assert_int_equal(bytes, 0);
-    }
-    printf("%zu plans were too small, %zu bytes were enough\n", n_failed, most - 104);
-    assert_true(n_failed > 300);
-}
-
 static void each_fails(int least)
 {
     vecmill_err err;
     size_t bytes;
     int n = 0;
-    jsonx_claim(SIZE_MAX);
     for (bool failed = true; failed; n++) {
         left = n;
         const vecmill_status status = compile(&err, &bytes);
@@ -267,7 +243,6 @@ static void refused(const char *part)
 {
     vecmill_err err;
     size_t bytes;
-    jsonx_claim(SIZE_MAX);
     assert_int_equal(compile(&err, &bytes), VECMILL_E_MODEL);
     if (!strstr(err.message, part)) fail_msg("%s (wanted %s)", err.message, part);
     assert_int_equal(live, 0);
@@ -309,7 +284,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_stay_within_their_plan),
-        cmocka_unit_test(any_smaller_plan_is_an_error),
         cmocka_unit_test(each_allocation_fails),
         cmocka_unit_test(what_no_plan_was_made_for_is_refused),
         cmocka_unit_test(a_folder_without_a_tokenizer_has_no_plan),
