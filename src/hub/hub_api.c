@@ -4,6 +4,7 @@
  * those of our own list are ever used. Does not know how the answer came here. */
 #include "hub_inner.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,15 +28,32 @@ static bool safe_name(const char *name, size_t bytes)
     return true;
 }
 
-static vecmill_status read_size(const json_t *object, const char *name, const char *file,
+/* The members of an object that a table names; others are passed over. */
+static vecmill_status read_members(const struct json_value *object, const struct json_field *fields,
+                                   size_t n, void *target, vecmill_err *err)
+{
+    const struct json_reading reading = {
+        .name = "the hub's answer", .failure = VECMILL_E_NOTFOUND, .target = target};
+    return json_fields(object, fields, n, &reading, err);
+}
+
+struct sibling {
+    struct json_value name, size, blob, lfs;
+};
+
+/* What states a file's bytes: its size and digest. */
+struct stated {
+    struct json_value size, sha256;
+};
+
+static vecmill_status read_size(const struct json_value *size, const char *name, const char *file,
                                 uint64_t most, uint64_t *out, vecmill_err *err)
 {
-    const json_t *size = json_object_get(object, "size");
-    if (!json_is_integer(size) || json_integer_value(size) < 0) {
+    uint64_t n;
+    if (!json_u64(size, &n)) {
         return err_set(err, VECMILL_E_NOTFOUND, "the hub's answer about %s: %s has no \"size\"",
                        name, file);
     }
-    uint64_t n = (uint64_t)json_integer_value(size);
     if (n > most) {
         return err_set(err, VECMILL_E_NOTFOUND,
                        "the hub's answer about %s: %s has %llu bytes, %s is %llu", name, file,
@@ -48,23 +66,25 @@ static vecmill_status read_size(const json_t *object, const char *name, const ch
 }
 
 /* A file with "lfs" is stated by its SHA-256, any other by its git blob id. */
-static vecmill_status read_file(const json_t *sibling, const char *name, const char *file,
+static vecmill_status read_file(const struct sibling *sibling, const char *name, const char *file,
                                 uint64_t most, struct hub_file *out, vecmill_err *err)
 {
-    const json_t *lfs = json_object_get(sibling, "lfs");
-    struct hub_file f = {.kind = json_is_object(lfs) ? HUB_SHA256 : HUB_GIT};
-    size_t n_hex = f.kind == HUB_SHA256 ? 64 : 40;
-    VM_TRY(read_size(f.kind == HUB_SHA256 ? lfs : sibling, name, file, most, &f.bytes, err));
-    const json_t *digest =
-        f.kind == HUB_SHA256 ? json_object_get(lfs, "sha256") : json_object_get(sibling, "blobId");
-    const char *hex = json_string_value(digest);
-    if (!hex || json_string_length(digest) != n_hex || !hub_is_hex(hex, n_hex)) {
+    static const struct json_field fields[] = {
+        JSON_MAY("size", ANY, offsetof(struct stated, size)),
+        JSON_MAY("sha256", ANY, offsetof(struct stated, sha256))};
+    const bool is_lfs = sibling->lfs.kind == JSON_KIND_OBJECT;
+    const size_t n_hex = is_lfs ? 64 : 40;
+    struct hub_file f = {.kind = is_lfs ? HUB_SHA256 : HUB_GIT};
+    struct stated stated = {.size = is_lfs ? (struct json_value){0} : sibling->size};
+    if (is_lfs) VM_TRY(read_members(&sibling->lfs, fields, 2, &stated, err));
+    VM_TRY(read_size(&stated.size, name, file, most, &f.bytes, err));
+    if (!json_string_into(is_lfs ? &stated.sha256 : &sibling->blob, f.digest, n_hex + 1) ||
+        strlen(f.digest) != n_hex || !hub_is_hex(f.digest, n_hex)) {
         return err_set(err, VECMILL_E_NOTFOUND,
                        "the hub's answer about %s: %s has no %s of %zu hex digits", name, file,
-                       f.kind == HUB_SHA256 ? "\"lfs\" \"sha256\"" : "\"blobId\"", n_hex);
+                       is_lfs ? "\"lfs\" \"sha256\"" : "\"blobId\"", n_hex);
     }
     memcpy(f.name, file, strlen(file) + 1);
-    memcpy(f.digest, hex, n_hex + 1);
     *out = f;
     return VECMILL_OK;
 }
@@ -78,24 +98,32 @@ static const struct hub_file *find_file(const struct hub_listing *l, const char 
 }
 
 /* One entry of "siblings"; *other_weights notes weights in a form that we do not read. */
-static vecmill_status read_sibling(const json_t *sibling, const char *name, struct hub_listing *l,
-                                   const char **other_weights, vecmill_err *err)
+static vecmill_status read_sibling(const struct json_value *value, const char *name,
+                                   struct hub_listing *l, const char **other_weights,
+                                   vecmill_err *err)
 {
-    const json_t *value = json_object_get(sibling, "rfilename");
-    const char *file = json_string_value(value);
-    size_t n = json_string_length(value);
+    static const struct json_field fields[] = {
+        JSON_MAY("rfilename", ANY, offsetof(struct sibling, name)),
+        JSON_MAY("size", ANY, offsetof(struct sibling, size)),
+        JSON_MAY("blobId", ANY, offsetof(struct sibling, blob)),
+        JSON_MAY("lfs", ANY, offsetof(struct sibling, lfs))};
+    struct sibling sibling = {.name.kind = JSON_KIND_ABSENT};
+    char file[IO_PATH_MAX];
     uint64_t most;
-    if (!file) {
+    VM_TRY(read_members(value, fields, 4, &sibling, err));
+    if (sibling.name.kind != JSON_KIND_STRING) {
         return err_set(err, VECMILL_E_NOTFOUND,
                        "the hub's answer about %s: a sibling has no \"rfilename\"", name);
     }
-    if (!safe_name(file, n)) {
-        char shown[48];
-        hub_printable(file, n, shown, sizeof shown);
+    if (!json_string_into(&sibling.name, file, sizeof file) || !safe_name(file, strlen(file))) {
+        char begin[48], shown[48];
+        json_show(&sibling.name, begin, sizeof begin);
+        hub_printable(begin, strlen(begin), shown, sizeof shown);
         return err_set(err, VECMILL_E_NOTFOUND,
                        "the hub's answer about %s: '%s' is no name of a file inside it", name,
                        shown);
     }
+    const size_t n = strlen(file);
     if (strcmp(file, "pytorch_model.bin") == 0 && !*other_weights)
         *other_weights = "pytorch_model.bin";
     if (!hub_file_wanted(file, n, &most)) return VECMILL_OK;
@@ -108,7 +136,7 @@ static vecmill_status read_sibling(const json_t *sibling, const char *name, stru
                        "the hub's answer about %s lists more than HUB_FILES_MAX, %d, files of ours",
                        name, HUB_FILES_MAX);
     }
-    VM_TRY(read_file(sibling, name, file, most, &l->files[l->n_files], err));
+    VM_TRY(read_file(&sibling, name, file, most, &l->files[l->n_files], err));
     l->n_files++;
     return VECMILL_OK;
 }
@@ -170,37 +198,43 @@ static vecmill_status check_complete(struct hub_listing *l, const char *name,
     return err_set(err, VECMILL_E_NOTFOUND, "%s has neither tokenizer.json nor vocab.txt", name);
 }
 
-static vecmill_status read_answer(const json_t *answer, const char *name, struct hub_listing *l,
-                                  vecmill_err *err)
+struct answer {
+    struct json_value sha, siblings;
+};
+
+static vecmill_status read_answer(const struct json_value *value, const char *name,
+                                  struct hub_listing *l, vecmill_err *err)
 {
+    static const struct json_field fields[] = {
+        JSON_MAY("sha", ANY, offsetof(struct answer, sha)),
+        JSON_MAY("siblings", ANY, offsetof(struct answer, siblings))};
+    struct answer answer = {.sha.kind = JSON_KIND_ABSENT};
     const char *other_weights = NULL;
-    const json_t *sha = json_object_get(answer, "sha");
-    const json_t *siblings = json_object_get(answer, "siblings");
-    const char *commit = json_string_value(sha);
-    if (!commit || json_string_length(sha) != HUB_COMMIT_BYTES ||
-        !hub_is_hex(commit, HUB_COMMIT_BYTES)) {
+    VM_TRY(read_members(value, fields, 2, &answer, err));
+    if (!json_string_into(&answer.sha, l->commit, sizeof l->commit) ||
+        strlen(l->commit) != HUB_COMMIT_BYTES || !hub_is_hex(l->commit, HUB_COMMIT_BYTES)) {
         return err_set(err, VECMILL_E_NOTFOUND,
                        "the hub's answer about %s: no \"sha\" of %d hex digits", name,
                        HUB_COMMIT_BYTES);
     }
-    memcpy(l->commit, commit, sizeof l->commit);
-    if (!json_is_array(siblings)) {
+    if (answer.siblings.kind != JSON_KIND_ARRAY) {
         return err_set(err, VECMILL_E_NOTFOUND, "the hub's answer about %s: no list \"siblings\"",
                        name);
     }
-    for (size_t i = 0; i < json_array_size(siblings); i++)
-        VM_TRY(read_sibling(json_array_get(siblings, i), name, l, &other_weights, err));
+    struct json_each each = json_begin(&answer.siblings);
+    struct json_value none, sibling;
+    while (json_each(&each, &none, &sibling))
+        VM_TRY(read_sibling(&sibling, name, l, &other_weights, err));
     return check_complete(l, name, other_weights, err);
 }
 
 vecmill_status hub_api_parse(const void *data, size_t bytes, const char *name,
                              struct hub_listing *listing, vecmill_err *err)
 {
-    json_t *answer = NULL;
+    struct json_value answer;
     struct hub_listing l = {.n_files = 0};
-    VM_TRY(jsonx_parse(data, bytes, "the hub's answer", VECMILL_E_NOTFOUND, &answer, err));
-    vecmill_status status = read_answer(answer, name, &l, err);
-    json_decref(answer);
-    if (status == VECMILL_OK) *listing = l;
-    return status;
+    VM_TRY(json_check(data, bytes, "the hub's answer", VECMILL_E_NOTFOUND, &answer, err));
+    VM_TRY(read_answer(&answer, name, &l, err));
+    *listing = l;
+    return VECMILL_OK;
 }

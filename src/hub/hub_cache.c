@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,53 +25,78 @@ static bool is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* One entry of the manifest's "files" against the file itself. */
-static vecmill_status check_file(const char *dir, const char *manifest, const json_t *entry,
-                                 vecmill_err *err)
+vecmill_status hub_read_json(const char *path, struct buf *text, struct json_value *root,
+                             vecmill_err *err)
 {
-    const char *name;
+    VM_TRY(io_read_file(path, text, VECMILL_E_NOTFOUND, VECMILL_E_NOTFOUND, err));
+    return json_check(text->data, text->bytes, path, VECMILL_E_NOTFOUND, root, err);
+}
+
+struct entry {
+    struct json_value name, bytes;
+};
+
+/* One entry of the manifest's "files" against the file itself. */
+static vecmill_status check_file(const char *dir, const char *manifest,
+                                 const struct json_value *value, vecmill_err *err)
+{
+    static const struct json_field fields[] = {
+        JSON_MUST("name", STRING, offsetof(struct entry, name)),
+        JSON_MAY("bytes", ANY, offsetof(struct entry, bytes))};
+    struct entry entry = {.name.kind = JSON_KIND_ABSENT};
+    const struct json_reading reading = {
+        .name = manifest, .failure = VECMILL_E_NOTFOUND, .target = &entry};
+    char name[HUB_FILE_MAX], path[IO_PATH_MAX];
+    int64_t bytes;
     uint64_t most;
-    if (!json_is_object(entry)) {
+    if (value->kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_NOTFOUND, "%s: an entry of \"files\" is not an object",
                        manifest);
     }
-    VM_TRY(jsonx_string(entry, "name", true, manifest, VECMILL_E_NOTFOUND, &name, err));
-    const json_t *bytes = json_object_get(entry, "bytes");
-    if (!hub_file_wanted(name, strlen(name), &most) || !json_is_integer(bytes)) {
+    VM_TRY(json_fields(value, fields, 2, &reading, err));
+    if (!json_string_into(&entry.name, name, sizeof name) ||
+        !hub_file_wanted(name, strlen(name), &most) || !json_i64(&entry.bytes, &bytes)) {
         return err_set(err, VECMILL_E_NOTFOUND, "%s: an entry of \"files\" is not one of ours",
                        manifest);
     }
-    char path[IO_PATH_MAX];
     struct stat st;
     VM_TRY(io_join(dir, name, path, err));
     if (stat(path, &st) != 0) {
         return err_sys(err, VECMILL_E_NOTFOUND, errno, "%s: listed in %s, but", path, HUB_MANIFEST);
     }
-    if (!S_ISREG(st.st_mode) || (json_int_t)st.st_size != json_integer_value(bytes)) {
+    if (!S_ISREG(st.st_mode) || st.st_size != bytes) {
         return err_set(err, VECMILL_E_NOTFOUND, "%s has %lld bytes, %s states %lld: %s", name,
-                       (long long)st.st_size, HUB_MANIFEST, (long long)json_integer_value(bytes),
-                       path);
+                       (long long)st.st_size, HUB_MANIFEST, (long long)bytes, path);
     }
+    return VECMILL_OK;
+}
+
+static vecmill_status check_files(const char *dir, const char *path,
+                                  const struct json_value *manifest, vecmill_err *err)
+{
+    const struct json_value files = json_get(manifest, "files");
+    struct json_each each = json_begin(&files);
+    struct json_value none, entry;
+    const size_t n = files.kind == JSON_KIND_ARRAY ? json_count(&files) : 0;
+    if (n == 0 || n > HUB_FILES_MAX) {
+        return err_set(err, VECMILL_E_NOTFOUND, "%s: \"files\" lists %zu files, not 1 to %d", path,
+                       n, HUB_FILES_MAX);
+    }
+    while (json_each(&each, &none, &entry))
+        VM_TRY(check_file(dir, path, &entry, err));
     return VECMILL_OK;
 }
 
 vecmill_status hub_check_folder(const char *dir, vecmill_err *err)
 {
-    json_t *manifest = NULL;
     char path[IO_PATH_MAX];
+    struct json_value manifest;
+    struct buf text;
     VM_TRY(io_join(dir, HUB_MANIFEST, path, err));
-    VM_TRY(jsonx_read_file(path, HUB_MANIFEST_MAX, VECMILL_E_NOTFOUND, VECMILL_E_NOTFOUND,
-                           &manifest, err));
-    vecmill_status status = VECMILL_OK;
-    const json_t *files = json_object_get(manifest, "files");
-    size_t n = json_array_size(files);
-    if (n == 0 || n > HUB_FILES_MAX) {
-        status = err_set(err, VECMILL_E_NOTFOUND, "%s: \"files\" lists %zu files, not 1 to %d",
-                         path, n, HUB_FILES_MAX);
-    }
-    for (size_t i = 0; i < n && status == VECMILL_OK; i++)
-        status = check_file(dir, path, json_array_get(files, i), err);
-    json_decref(manifest);
+    buf_init(&text, HUB_MANIFEST_MAX, "HUB_MANIFEST_MAX");
+    vecmill_status status = hub_read_json(path, &text, &manifest, err);
+    if (status == VECMILL_OK) status = check_files(dir, path, &manifest, err);
+    buf_done(&text);
     return status;
 }
 

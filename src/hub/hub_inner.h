@@ -59,6 +59,10 @@ bool hub_shared_root(unsigned i, char *root);
 /* Bytes of a JSON file that is read there: an index of weights has some 100 a tensor. */
 #define HUB_SMALL_JSON_MAX ((size_t)4 << 20)
 
+/* A JSON file's text into an initialised buf, and its value, borrowed from there. E_NOTFOUND. */
+vecmill_status hub_read_json(const char *path, struct buf *text, struct json_value *root,
+                             vecmill_err *err);
+
 /* True when the file `current` next to a revision's folder names it. */
 bool hub_is_current(const char *dir);
 

@@ -92,32 +92,54 @@ static bool needs_inner(struct shared_snapshot *s, const char *name)
            needs(s, inner);
 }
 
-static json_t *read_json(struct shared_snapshot *s, const char *name)
+/* A JSON file of the inner folder; json->kind is JSON_KIND_ABSENT when there is none that can be
+ * read. Pair: buf_done, always. */
+static void read_json(struct shared_snapshot *s, const char *name, struct buf *text,
+                      struct json_value *json)
 {
-    json_t *json = NULL;
-    if (!has_inner(s, name)) return NULL;
-    (void)jsonx_read_file(s->path, HUB_SMALL_JSON_MAX, VECMILL_E_NOTFOUND, VECMILL_E_NOTFOUND,
-                          &json, NULL);
-    return json;
+    json->kind = JSON_KIND_ABSENT;
+    buf_init(text, HUB_SMALL_JSON_MAX, "HUB_SMALL_JSON_MAX");
+    if (has_inner(s, name) && hub_read_json(s->path, text, json, NULL) != VECMILL_OK)
+        json->kind = JSON_KIND_ABSENT;
 }
 
 /* Weights in one file, or all that an index names. */
 static bool has_weights(struct shared_snapshot *s)
 {
     static const char one[] = "model.safetensors", index[] = "model.safetensors.index.json";
+    struct json_value json, tensor, file;
+    struct buf text;
     if (has_inner(s, one)) return true;
-    json_t *json = read_json(s, index);
-    json_t *map = json_object_get(json, "weight_map"), *file;
-    bool whole = json_object_size(map) > 0;
-    const char *tensor;
-    json_object_foreach(map, tensor, file)
-    {
-        const char *name = json_string_value(file);
-        whole = whole && name && !strchr(name, '/') && needs_inner(s, name);
+    read_json(s, index, &text, &json);
+    const struct json_value map = json_get(&json, "weight_map");
+    struct json_each each = json_begin(&map);
+    bool whole = map.kind == JSON_KIND_OBJECT && json_count(&map) > 0;
+    while (whole && json_each(&each, &tensor, &file)) {
+        char name[HUB_FILE_MAX];
+        whole = json_string_into(&file, name, sizeof name) && !strchr(name, '/') &&
+                needs_inner(s, name);
     }
-    json_decref(json);
+    buf_done(&text);
     if (!whole && s->missing[0] == '\0') snprintf(s->missing, sizeof s->missing, "%s", one);
     return whole;
+}
+
+/* One module: the folder of the transformer is noted, and that of the pooling must be there. */
+static bool has_module(struct shared_snapshot *s, const struct json_value *module)
+{
+    const struct json_value type_value = json_get(module, "type");
+    const struct json_value path_value = json_get(module, "path");
+    char type[HUB_FILE_MAX], path[HUB_FILE_MAX], name[2 * HUB_FILE_MAX];
+    if (type_value.kind != JSON_KIND_STRING || path_value.kind != JSON_KIND_STRING) return true;
+    json_show(&type_value, type, sizeof type);
+    const bool fits = json_string_into(&path_value, path, sizeof path);
+    if (fits && path[0] == '\0') return true;
+    const bool is_inside = fits && path[0] != '/' && path[0] != '.' &&
+                           snprintf(name, sizeof s->inner, "%s/", path) < (int)sizeof s->inner;
+    if (strstr(type, "Transformer") && is_inside) memcpy(s->inner, name, strlen(name) + 1);
+    if (!strstr(type, "Pooling")) return true;
+    return is_inside && snprintf(name, HUB_FILE_MAX, "%s/config.json", path) < HUB_FILE_MAX &&
+           needs(s, name);
 }
 
 /* A sentence-transformers model says how tokens become a vector in modules.json and the folders it
@@ -126,30 +148,21 @@ static bool has_weights(struct shared_snapshot *s)
 static bool has_modules(struct shared_snapshot *s, const char *none)
 {
     static const char modules[] = "modules.json";
+    struct json_value json, key, module;
+    struct buf text;
     struct stat st;
     if (!has(s, modules)) {
         if (io_join(none, modules, s->path, NULL) == VECMILL_OK && stat(s->path, &st) == 0)
             return true;
         return needs(s, modules);
     }
-    json_t *json = read_json(s, modules);
-    bool whole = json_is_array(json);
+    read_json(s, modules, &text, &json);
+    struct json_each each = json_begin(&json);
+    bool whole = json.kind == JSON_KIND_ARRAY;
     s->inner[0] = '\0';
-    for (size_t i = 0; whole && i < json_array_size(json); i++) {
-        const json_t *module = json_array_get(json, i);
-        const char *type = json_string_value(json_object_get(module, "type"));
-        const char *path = json_string_value(json_object_get(module, "path"));
-        char name[HUB_FILE_MAX];
-        if (!type || !path || !path[0]) continue;
-        const bool is_inside = path[0] != '/' && path[0] != '.' &&
-                               snprintf(name, sizeof name, "%s/", path) < (int)sizeof name;
-        if (strstr(type, "Transformer") && is_inside) memcpy(s->inner, name, strlen(name) + 1);
-        if (!strstr(type, "Pooling")) continue;
-        whole = is_inside &&
-                snprintf(name, sizeof name, "%s/config.json", path) < (int)sizeof name &&
-                needs(s, name);
-    }
-    json_decref(json);
+    while (whole && json_each(&each, &key, &module))
+        whole = has_module(s, &module);
+    buf_done(&text);
     return whole;
 }
 
