@@ -33,7 +33,6 @@ C_LIKE = ('.c', '.h', '.def', '.inc')
 FOREIGN = {
     'models/bert/modeling_bert.py': 'of transformers',
     'numpy/lib/format.py': 'of NumPy',
-    'load.c': 'of jansson',
     'zconf.h': 'of zlib',
     'zlib.h': 'of zlib',
     'malloc.h': 'of glibc',

@@ -33,8 +33,6 @@ vecmill_status app_begin(struct app *app, int argc, char **argv, struct options 
 {
     fill_standard_descriptors();
     signals_init();
-    /* jansson 2.14 does not survive an allocation that fails inside a token; in planned memory none does. */
-    jsonx_claim(SIZE_MAX);
     *app = (struct app){.options = options, .argv = argv};
     app_out_init(&app->out, STDOUT_FILENO, "standard output");
     return options_parse(argc, argv, options, err);

@@ -57,7 +57,7 @@ void mem_settle(void);
  * what is below the top of its heap. Does nothing with another C library. */
 void mem_map_large(void);
 
-/* realloc for buf.c, which alone grows memory, and malloc for jsonx.c; NULL when there is none. */
+/* realloc for buf.c, which alone grows memory; NULL when there is none. */
 void *mem_regrow(void *memory, size_t bytes);
 
 #endif

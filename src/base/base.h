@@ -16,7 +16,6 @@
 #include "fence.h"
 #include "io.h"
 #include "json.h"
-#include "jsonx.h"
 #include "near.h"
 #include "num.h"
 #include "pack.h"

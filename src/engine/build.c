@@ -247,7 +247,6 @@ vecmill_status build_run(const struct model_ref *ref, const char *isa, vecmill_p
     struct pack_writer w;
     char stamp[MODEL_REF_DIGITS + 1];
     mem_map_large();
-    jsonx_claim(SIZE_MAX);
     VM_TRY(kern_select(isa, &kern, err));
     VM_TRY(open_writer(ref, wait_ms, &w, err));
     if (is_there(ref)) {

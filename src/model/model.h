@@ -70,7 +70,7 @@ vecmill_status model_compile(const char *dir, const struct kern *kern,
                              enum kern_precision precision, struct pack_writer *w,
                              vecmill_err *err);
 
-/* The most memory that model_compile holds at one time, in a program that has called jsonx_claim and
+/* The most memory that model_compile holds at one time, in a program that has called
  * mem_map_large: from the small files, their sizes and the first bytes of the weights.
  * E_MODEL as for model_compile. */
 vecmill_status model_compile_most(const char *dir, size_t *bytes, vecmill_err *err);

@@ -19,7 +19,6 @@
 
 #define TEXT_FILE_MAX        (64u << 20) /* bytes of tokenizer.json or vocab.txt */
 #define TEXT_VOCAB_MAX       (1u << 20)  /* tokens */
-#define TEXT_VALUES_MAX      (2u << 20)  /* JSON values of tokenizer.json */
 #define TEXT_TOKEN_BYTES_MAX 512u        /* bytes of one token */
 #define TEXT_ADDED_MAX       1024u       /* added tokens */
 #define TEXT_WORD_CHARS_MAX  1024u       /* the most that max_input_chars_per_word may be */
@@ -35,7 +34,7 @@
 vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *err);
 
 /* The most memory that text_compile holds at one time, its section included, by the sizes of the files
- * alone: they are looked at, not opened. In a program that has called jsonx_claim and mem_map_large; what
+ * alone: they are looked at, not opened. In a program that has called mem_map_large; what
  * would need more is refused, by the name of the plan that it passes. E_MODEL: no tokenizer in the folder. */
 vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *err);
 

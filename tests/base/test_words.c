@@ -225,70 +225,6 @@ static void utf8_round_trips_every_character(void **state)
     }
 }
 
-static void json_says_where(void **state)
-{
-    (void)state;
-    json_t *v;
-    vecmill_err err;
-    static const char bad[] = "{\n\"a\": 1,\n\"a\": 2}";
-    assert_int_equal(jsonx_parse(bad, strlen(bad), "f.json", VECMILL_E_MODEL, &v, &err),
-                     VECMILL_E_MODEL);
-    assert_non_null(strstr(err.message, "f.json: line 3"));
-    assert_int_equal(jsonx_parse("{} x", 4, "f", VECMILL_E_INPUT, &v, &err), VECMILL_E_INPUT);
-    assert_int_equal(jsonx_parse("", 0, "f", VECMILL_E_INPUT, &v, &err), VECMILL_E_INPUT);
-    assert_int_equal(jsonx_parse("\"a\xff\"", 4, "f", VECMILL_E_INPUT, &v, &err), VECMILL_E_INPUT);
-    static const char good[] =
-        "{\"n\": 5, \"s\": \"x\", \"b\": true, \"z\": null, \"d\": 0.5, \"nul\": \"a\\u0000b\"}";
-    assert_int_equal(jsonx_parse(good, strlen(good), "f", VECMILL_E_INPUT, &v, &err), VECMILL_OK);
-    uint32_t n = 9;
-    double d = 0;
-    bool b = false;
-    const char *s = NULL;
-    assert_int_equal(jsonx_u32(v, "n", true, 1, 5, "f", VECMILL_E_MODEL, &n, &err), VECMILL_OK);
-    assert_int_equal(n, 5);
-    assert_int_equal(jsonx_u32(v, "n", true, 6, 9, "f", VECMILL_E_MODEL, &n, &err),
-                     VECMILL_E_MODEL);
-    assert_string_equal(err.message, "f: \"n\" is 5, outside 6 to 9");
-    assert_int_equal(jsonx_u32(v, "z", false, 6, 9, "f", VECMILL_E_MODEL, &n, &err), VECMILL_OK);
-    assert_int_equal(jsonx_u32(v, "z", true, 6, 9, "f", VECMILL_E_MODEL, &n, &err),
-                     VECMILL_E_MODEL);
-    assert_int_equal(jsonx_u32(v, "s", false, 6, 9, "f", VECMILL_E_MODEL, &n, &err),
-                     VECMILL_E_MODEL);
-    assert_int_equal(n, 5);
-    assert_int_equal(jsonx_double(v, "d", true, 0, 1, "f", VECMILL_E_MODEL, &d, &err), VECMILL_OK);
-    assert_true(d > 0.4 && d < 0.6);
-    assert_int_equal(jsonx_bool(v, "b", true, "f", VECMILL_E_MODEL, &b, &err), VECMILL_OK);
-    assert_true(b);
-    assert_int_equal(jsonx_string(v, "s", true, "f", VECMILL_E_MODEL, &s, &err), VECMILL_OK);
-    assert_string_equal(s, "x");
-    assert_int_equal(jsonx_string(v, "nul", true, "f", VECMILL_E_MODEL, &s, &err), VECMILL_E_MODEL);
-    json_decref(v);
-    static const char wide[] = "{\"n\": 1000000000000000019884624838656}";
-    assert_int_equal(jsonx_parse(wide, strlen(wide), "f", VECMILL_E_INPUT, &v, &err),
-                     VECMILL_E_INPUT);
-    assert_int_equal(jsonx_parse_wide(wide, strlen(wide), "f", VECMILL_E_INPUT, &v, &err),
-                     VECMILL_OK);
-    assert_int_equal(jsonx_double(v, "n", true, 0, 1e31, "f", VECMILL_E_MODEL, &d, &err),
-                     VECMILL_OK);
-    assert_true(d > 9e29);
-    json_decref(v);
-}
-
-static void json_quotes_every_byte(void **state)
-{
-    (void)state;
-    char text[128], out[128 * 6 + 2];
-    for (int i = 0; i < 128; i++) {
-        text[i] = (char)i;
-    }
-    size_t n = json_quote(text, sizeof(text), out);
-    json_t *v;
-    assert_int_equal(jsonx_parse(out, n, "f", VECMILL_E_INPUT, &v, NULL), VECMILL_OK);
-    assert_int_equal(json_string_length(v), sizeof(text));
-    assert_memory_equal(json_string_value(v), text, sizeof(text));
-    json_decref(v);
-}
-
 static void cache_follows_the_environment(void **state)
 {
     (void)state;
@@ -351,8 +287,6 @@ int main(void)
         cmocka_unit_test(cur_never_leaves_its_bytes),
         cmocka_unit_test(utf8_repairs_as_python_does),
         cmocka_unit_test(utf8_round_trips_every_character),
-        cmocka_unit_test(json_says_where),
-        cmocka_unit_test(json_quotes_every_byte),
         cmocka_unit_test(cache_follows_the_environment),
         cmocka_unit_test(clock_goes_forward),
         cmocka_unit_test(near_counts_edits),

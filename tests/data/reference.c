@@ -12,16 +12,29 @@
 static vecmill_status read_row(struct reference *r, const char *line, size_t bytes,
                                const char *path, vecmill_err *err)
 {
+    struct json_value row, none, id;
     if (r->n == REFERENCE_MOST) {
         return err_set(err, VECMILL_E_INPUT, "%s: holds more than %d texts", path, REFERENCE_MOST);
     }
-    json_t *row;
-    VM_TRY(jsonx_parse(line, bytes, path, VECMILL_E_INPUT, &row, err));
-    r->rows[r->n++] = row;
-    const size_t n_ids = json_array_size(json_object_get(row, "ids"));
-    if (!json_is_string(json_object_get(row, "text")) || n_ids == 0 || n_ids > REFERENCE_LENGTH) {
+    VM_TRY(json_check(line, bytes, path, VECMILL_E_INPUT, &row, err));
+    const struct json_value text = json_get(&row, "text"), ids = json_get(&row, "ids");
+    const size_t n_ids = json_count(&ids);
+    if (text.kind != JSON_KIND_STRING || n_ids == 0 || n_ids > REFERENCE_LENGTH) {
         return err_set(err, VECMILL_E_INPUT, "%s: line %zu: is no text with 1 to %d ids", path,
-                       r->n, REFERENCE_LENGTH);
+                       r->n + 1, REFERENCE_LENGTH);
+    }
+    struct reference_row *out = &r->rows[r->n++];
+    out->text = malloc(text.bytes);
+    out->ids = calloc(n_ids, sizeof *out->ids);
+    if (!out->text || !out->ids) return err_set(err, VECMILL_E_MEMORY, "no memory for %s", path);
+    uint64_t replaced = 0;
+    out->bytes = json_decode(&text, out->text, &replaced);
+    struct json_each each = json_begin(&ids);
+    while (json_each(&each, &none, &id)) {
+        int64_t n = -1;
+        if (!json_i64(&id, &n))
+            return err_set(err, VECMILL_E_INPUT, "%s: line %zu: an id is no integer", path, r->n);
+        out->ids[out->n_ids++] = (int32_t)n;
     }
     return VECMILL_OK;
 }
@@ -81,10 +94,16 @@ vecmill_status reference_open(struct reference *r, vecmill_err *err)
     return VECMILL_OK;
 }
 
+void reference_drop(struct reference_row *row)
+{
+    free(row->text);
+    free(row->ids);
+}
+
 void reference_close(struct reference *r)
 {
     while (r->n) {
-        json_decref(r->rows[--r->n]);
+        reference_drop(&r->rows[--r->n]);
     }
     io_unmap(&r->npy);
 }

@@ -12,9 +12,14 @@
 
 struct reference {
     size_t n;
-    json_t *rows[REFERENCE_MOST]; /* {"id", "text", "ids"} */
-    const float *vectors;         /* [n, REFERENCE_DIM] */
-    bool whole;                   /* not those of the tree, most of which are edges */
+    struct reference_row {
+        char *text;
+        size_t bytes;
+        int32_t *ids;
+        size_t n_ids;
+    } rows[REFERENCE_MOST];
+    const float *vectors; /* [n, REFERENCE_DIM] */
+    bool whole;           /* not those of the tree, most of which are edges */
     struct io_map npy;
 };
 
@@ -22,5 +27,8 @@ struct reference {
  * failure too. */
 vecmill_status reference_open(struct reference *r, vecmill_err *err);
 void reference_close(struct reference *r);
+
+/* Frees a row that was taken out. */
+void reference_drop(struct reference_row *row);
 
 #endif

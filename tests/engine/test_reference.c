@@ -50,12 +50,12 @@ static void thin_out(size_t most)
     for (size_t i = 0; i < most; i++) {
         const size_t from = i * n / most;
         memcpy(rows + i * DIM, reference.vectors + from * DIM, DIM * sizeof(float));
-        json_t *kept = reference.rows[i];
+        const struct reference_row kept = reference.rows[i];
         reference.rows[i] = reference.rows[from];
         reference.rows[from] = kept;
     }
     for (size_t i = most; i < n; i++) {
-        json_decref(reference.rows[i]);
+        reference_drop(&reference.rows[i]);
     }
     reference.vectors = rows;
     reference.n = most;
@@ -80,17 +80,17 @@ static void check_ids(vecmill_session *s)
 {
     size_t different = 0;
     for (size_t i = 0; i < reference.n; i++) {
-        const json_t *want = json_object_get(reference.rows[i], "ids");
+        const struct reference_row *want = &reference.rows[i];
         int32_t ids[LENGTH];
         size_t n = 0;
         if (vecmill_tokenize(s, docs[i], ids, LENGTH, &n, NULL, NULL) != VECMILL_OK) n = 0;
-        bool same = n == json_array_size(want);
+        bool same = n == want->n_ids;
         for (size_t k = 0; same && k < n; k++) {
-            same = ids[k] == json_integer_value(json_array_get(want, k));
+            same = ids[k] == want->ids[k];
         }
         if (!same) {
             different++;
-            printf("  text %zu: %zu ids, the reference has %zu\n", i, n, json_array_size(want));
+            printf("  text %zu: %zu ids, the reference has %zu\n", i, n, want->n_ids);
         }
     }
     printf("  %zu texts, %zu with other ids\n", reference.n, different);
@@ -176,8 +176,7 @@ int main(int argc, char **argv)
     }
     if (!all) thin_out(strtoul(argv[1], NULL, 10));
     for (size_t i = 0; i < reference.n; i++) {
-        const json_t *text = json_object_get(reference.rows[i], "text");
-        docs[i] = (vecmill_doc){.text = json_string_value(text), .bytes = json_string_length(text)};
+        docs[i] = (vecmill_doc){.text = reference.rows[i].text, .bytes = reference.rows[i].bytes};
     }
     vecmill_session *s = open_session(model, 0);
     float *got = calloc(reference.n * DIM, sizeof(*got));

@@ -25,39 +25,45 @@ static const struct kern *kern;
 static void compare_golden(struct toy_loaded *loaded, const char *golden, double *worst,
                            double *largest)
 {
-    json_t *root = NULL;
+    struct json_value root, none, sequence, value;
+    struct buf text;
     vecmill_err err = {0};
-    if (jsonx_read_file(golden, 1 << 24, VECMILL_E_IO, VECMILL_E_IO, &root, &err) != VECMILL_OK) {
+    buf_init(&text, 1 << 24, "16 MiB");
+    if (io_read_file(golden, &text, VECMILL_E_IO, VECMILL_E_IO, &err) != VECMILL_OK ||
+        json_check(text.data, text.bytes, golden, VECMILL_E_IO, &root, &err) != VECMILL_OK)
         fail_msg("%s", err.message);
-    }
     uint32_t h = model_describe(loaded->model)->hidden;
-    const json_t *sequences = json_object_get(root, "sequences"), *sequence;
-    size_t i;
+    const struct json_value sequences = json_get(&root, "sequences");
+    struct json_each all = json_begin(&sequences);
     *worst = *largest = 0;
-    assert_true(json_array_size(sequences) > 3);
-    json_array_foreach(sequences, i, sequence)
-    {
-        const json_t *ids = json_object_get(sequence, "ids"),
-                     *want = json_object_get(sequence, "vector");
-        uint32_t n = (uint32_t)json_array_size(ids), starts[2] = {0, n};
+    assert_true(json_count(&sequences) > 3);
+    while (json_each(&all, &none, &sequence)) {
+        const struct json_value ids = json_get(&sequence, "ids");
+        const struct json_value want = json_get(&sequence, "vector");
+        uint32_t n = (uint32_t)json_count(&ids), starts[2] = {0, n};
         int32_t *array = (int32_t *)malloc(n * sizeof(*array));
         float *vector = (float *)malloc(h * sizeof(*vector));
         assert_non_null(array);
         assert_non_null(vector);
-        assert_int_equal(json_array_size(want), h);
-        for (uint32_t k = 0; k < n; k++) {
-            array[k] = (int32_t)json_integer_value(json_array_get(ids, k));
+        assert_int_equal(json_count(&want), h);
+        struct json_each each = json_begin(&ids);
+        for (uint32_t k = 0; json_each(&each, &none, &value); k++) {
+            int64_t id;
+            assert_true(json_i64(&value, &id));
+            array[k] = (int32_t)id;
         }
         toy_forward(loaded, array, starts, 1, vector);
-        for (uint32_t k = 0; k < h; k++) {
-            double value = json_number_value(json_array_get(want, k));
-            *worst = fmax(*worst, fabs((double)vector[k] - value));
-            *largest = fmax(*largest, fabs(value));
+        each = json_begin(&want);
+        for (uint32_t k = 0; json_each(&each, &none, &value); k++) {
+            double number;
+            assert_true(json_double(&value, &number));
+            *worst = fmax(*worst, fabs((double)vector[k] - number));
+            *largest = fmax(*largest, fabs(number));
         }
         free(array);
         free(vector);
     }
-    json_decref(root);
+    buf_done(&text);
 }
 
 /* Of |difference|, of elements about 1. Float: 24 bits, some tens of roundings a sum, a few layers. bfloat16:

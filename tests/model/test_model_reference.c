@@ -54,11 +54,9 @@ static int skipped(const char *why, const char *which)
 static void take_ids(void)
 {
     for (data.n = 0; data.n < reference.n; data.n++) {
-        const json_t *ids = json_object_get(reference.rows[data.n], "ids");
-        data.n_ids[data.n] = (uint32_t)json_array_size(ids);
-        for (uint32_t i = 0; i < data.n_ids[data.n]; i++) {
-            data.ids[data.n][i] = (int32_t)json_integer_value(json_array_get(ids, i));
-        }
+        const struct reference_row *row = &reference.rows[data.n];
+        data.n_ids[data.n] = (uint32_t)row->n_ids;
+        memcpy(data.ids[data.n], row->ids, row->n_ids * sizeof *row->ids);
     }
 }
 
