@@ -1,6 +1,6 @@
-/* The plan of compiling a tokenizer: what is taken stays under text_compile_most, which only looks at the
- * files; with less for JSON the compiler says so and leaves nothing behind; files that no plan was made
- * for are refused by the plan's name. The calls that take memory are wrapped by the linker. */
+/* The plan of compiling a tokenizer: what is taken stays under text_compile_most, which only looks at
+ * the files; a failed allocation leaves nothing behind; files that no plan was made for are refused by
+ * the plan's name. The calls that take memory are wrapped by the linker. */
 #include "text/text.h"
 
 #include <malloc.h>
