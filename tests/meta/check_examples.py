@@ -73,8 +73,8 @@ def check_sh(place, line):
         if not words or words[0] not in ('vecmill', 'build/vecmill') or len(words) < 2:
             continue
         command, options = words[1], words[2:]
-        if command.startswith('-') or command.isupper():  # vecmill COMMAND [OPTIONS]
-            continue
+        if command.startswith('-') or command.isupper() or command.endswith(':'):
+            continue  # vecmill COMMAND [OPTIONS], or the label of a drawing
         told = help_of(command)
         if told is None:
             outcome(False, place, f'"vecmill {command} --help" fails')
