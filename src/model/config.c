@@ -82,8 +82,8 @@ static vecmill_status refuse_key(const struct json_reading *reading, const struc
 
 /* ---- config.json ---- */
 
-/* The class that was saved: BERT's encoder with whatever head. A head is no part of a vector, and the
- * weights are checked tensor by tensor; another body says so here. */
+/* The class that was saved: BERT's encoder with any head. Vectors do not depend on the head, and
+ * the weights are checked tensor by tensor; another body is found here. */
 static vecmill_status read_architectures(const struct json_reading *reading,
                                          const struct json_field *field,
                                          const struct json_value *value, vecmill_err *err)
@@ -108,7 +108,7 @@ static vecmill_status read_architectures(const struct json_reading *reading,
     return VECMILL_OK;
 }
 
-/* A member that changes what is computed when it is anything but absent, null, false or empty. */
+/* A member that changes what is computed unless it is absent, null, false or empty. */
 static vecmill_status read_unset(const struct json_reading *reading, const struct json_field *field,
                                  const struct json_value *value, vecmill_err *err)
 {
@@ -153,8 +153,8 @@ static vecmill_status parse_model(const struct json_value *o, const char *shown,
 
 /* ---- modules.json ---- */
 
-/* A path within the folder: relative, no empty part, none of dots alone, no control character. What ends
- * in slashes is taken without them. */
+/* A path within the folder: relative, no empty part, none of dots only, no control character.
+ * Slashes at its end are dropped. */
 static bool safe_path(const char *path, char out[CONFIG_PATH_BYTES])
 {
     size_t bytes = strlen(path), part = 0;
@@ -183,7 +183,7 @@ struct module {
     uint32_t idx;
 };
 
-/* A module's class: what follows the last dot of a type of sentence-transformers' own. */
+/* A module's class: the last word of a type of sentence-transformers. */
 static vecmill_status check_class(const struct json_value *type, size_t place, const char *shown,
                                   vecmill_err *err)
 {
@@ -272,7 +272,7 @@ static vecmill_status parse_modules(const struct json_value *list, const char *s
 
 /* ---- N_Pooling/config.json ---- */
 
-/* The flags of one mode each; several that are set would be concatenated. */
+/* One flag for each mode; if several were set, their results would be concatenated. */
 static const char *const pooling_flags[] = {
     "pooling_mode_mean_tokens",         "pooling_mode_cls_token",
     "pooling_mode_max_tokens",          "pooling_mode_mean_sqrt_len_tokens",
@@ -341,7 +341,7 @@ static vecmill_status parse_pooling(const struct json_value *o, const char *show
         JSON_MAY("pooling_mode_lasttoken", BOOL, offsetof(struct pooling_file, flags[5])),
         JSON_MAY("include_prompt", UNREAD, 0),
     };
-    /* Mean is on unless it is said to be off (sentence-transformers, Pooling.__init__). */
+    /* Mean is on unless it is set to false (sentence-transformers, Pooling.__init__). */
     struct pooling_file file = {.flags = {true}};
     VM_TRY(read_table(o, fields, LENGTH(fields), refuse_key, shown, &file, err));
     VM_TRY(check_dimension(&file, shown, config, err));
@@ -392,8 +392,8 @@ struct tokenizer_file {
     bool lower;
 };
 
-/* Lengths that are no positive number, or none that a table could have (transformers writes 1e30 for
- * "unlimited"), are as good as absent. */
+/* Lengths that are not positive numbers, or larger than any table (transformers writes 1e30 for
+ * "unlimited"), count as absent. */
 static vecmill_status parse_tokenizer(const struct json_value *o, const char *shown,
                                       struct config *config, vecmill_err *err)
 {
@@ -420,8 +420,9 @@ struct prompts_file {
     uint32_t truncate_dim;
 };
 
-/* config_sentence_transformers.json. A default prompt is text that sentence-transformers puts before every
- * document; truncate_dim is how many components it keeps of a vector, all where that is more. */
+/* config_sentence_transformers.json. A default prompt is text that sentence-transformers puts
+ * before every document; truncate_dim is the number of components of a vector that it keeps, all if
+ * that is larger. */
 static vecmill_status parse_prompts(const struct json_value *o, const char *shown,
                                     struct config *config, vecmill_err *err)
 {
@@ -481,7 +482,7 @@ static vecmill_status read_one(const char *dir, enum config_file file, struct bu
     char path[IO_PATH_MAX], name[CONFIG_NAME_BYTES];
     config_name(config, file, name);
     VM_TRY(io_join(dir, name, path, err));
-    /* lstat, since a link that leads nowhere is there and broken, not missing */
+    /* lstat: a link that leads nowhere exists and is broken, not missing */
     struct stat link;
     if (!required && lstat(path, &link) != 0 && errno == ENOENT) return VECMILL_OK;
     const char *shown = model_path_shown(path);
@@ -505,8 +506,8 @@ vecmill_status config_read_most(const char *dir, const struct config *config, si
         struct stat file;
         config_name(config, (enum config_file)i, name);
         VM_TRY(io_join(dir, name, path, err));
-        if (stat(path, &file) != 0) continue; /* config_read tells what is missing */
-        /* What is over the maximum is refused before it is read. */
+        if (stat(path, &file) != 0) continue; /* config_read reports what is missing */
+        /* A file over the maximum is refused before it is read. */
         if ((uint64_t)file.st_size <= MODEL_CONFIG_MAX)
             largest = num_max(largest, (size_t)file.st_size);
     }

@@ -100,7 +100,7 @@ const struct model_config *model_describe(const struct model *model);
 /* What working memory depends on besides the configuration. */
 struct model_extent {
     uint32_t tokens; /* of a pass, at most */
-    /* Tokens of a document, at most; one longer than `tokens` is a pass by itself */
+    /* Tokens of a document, at most; one longer than `tokens` is a pass by itself. */
     uint32_t longest;
     uint32_t threads; /* that compute a pass together, at least 1 */
 };

@@ -3,8 +3,8 @@
  * Memory is the largest of three steps (N: bytes of a file's safetensors header):
  *   configuration  one file at a time
  *   headers        one at a time: N; the lists of tensors so far; the index
- *   weights        the lists, and one product's matrix, plain and packed: every tensor is read, checked,
- *                  written and forgotten; a table goes through in chunks */
+ *   weights        the lists, and one product's matrix, plain and packed: every tensor is read,
+ *                  checked, written and forgotten; a table goes through in chunks */
 #include "config.h"
 #include "layout.h"
 #include "weights.h"

@@ -1,5 +1,5 @@
-/* safetensors: the header is checked whole, in this order: the frame (length, first byte, UTF-8), the
- * JSON, each tensor by itself, then all of them against the data's size. */
+/* safetensors: the header is checked in this order: the frame (length, first byte, UTF-8), the
+ * JSON, each tensor separately, then all of them against the data's size. */
 #include "safetensors.h"
 
 #include "model.h"
@@ -51,7 +51,7 @@ void safetensors_shape_text(const uint64_t *shape, uint32_t rank, char *text)
 
 /* ---- one tensor ---- */
 
-/* A JSON integer that is no less than zero; offsets are of files, so that 63 bits are enough. */
+/* A JSON integer of at least zero; offsets are of files, so 63 bits are enough. */
 static bool natural(const struct json_value *value, uint64_t *out)
 {
     return json_u64(value, out) && *out <= INT64_MAX;
@@ -202,7 +202,7 @@ static vecmill_status check_metadata(const struct json_value *metadata, const ch
 
 /* ---- all tensors ---- */
 
-/* By begin, then end, so that empty tensors come before the one that shares their place. */
+/* By begin, then end, so that empty tensors come before the one that begins at the same offset. */
 static int by_place(const void *a, const void *b)
 {
     const struct safetensor *x = (const struct safetensor *)a, *y = (const struct safetensor *)b;
@@ -211,7 +211,7 @@ static int by_place(const void *a, const void *b)
     return 0;
 }
 
-/* Sorted by place, each begins where the one before ends, and the last ends with the data. */
+/* Sorted by offset, each begins where the one before ends, and the last ends with the data. */
 static vecmill_status check_cover(const struct safetensors *st, uint64_t data_bytes,
                                   vecmill_err *err)
 {
@@ -319,7 +319,7 @@ static vecmill_status header_bytes(const unsigned char *head, size_t head_bytes,
                        "%s: %" PRIu64 " bytes, a safetensors file has 8 or more", shown,
                        file_bytes);
     }
-    /* A length of eight letters: what a server says in words. */
+    /* Eight letters as a length: text of a server. */
     size_t letters = 0;
     while (letters < num_min(head_bytes, 40) && head[letters] >= ' ' && head[letters] <= '~')
         letters++;
@@ -397,9 +397,10 @@ static vecmill_status open_file(const char *path, int *fd, uint64_t *file_bytes,
     return VECMILL_OK;
 }
 
-#define FIRST_BYTES 256 /* that give the length, or what the file is in place of safetensors */
+/* For the length, or for recognising what the file is instead of safetensors */
+#define FIRST_BYTES 256
 
-/* The file's first bytes and the length that they say. */
+/* Reads the file's first bytes and the length in them. */
 static vecmill_status read_length(int fd, uint64_t file_bytes, const char *path,
                                   unsigned char first[static FIRST_BYTES], size_t *got, size_t *n,
                                   vecmill_err *err)
@@ -408,7 +409,7 @@ static vecmill_status read_length(int fd, uint64_t file_bytes, const char *path,
     return header_bytes(first, *got, file_bytes, model_path_shown(path), n, err);
 }
 
-/* The file's first bytes, up to the end of the header, into b. */
+/* Reads the file's first bytes, up to the end of the header, into b. */
 static vecmill_status read_head(int fd, uint64_t file_bytes, const char *path, struct buf *b,
                                 vecmill_err *err)
 {
@@ -501,8 +502,8 @@ static float widen_f16(uint16_t h)
 
 void safetensors_widen(enum safetensors_dtype dtype, const void *data, size_t n, float *out)
 {
-    /* Value i is read before anything at or behind it is overwritten: out[i] ends at byte 4i + 4, and
-     * value i + 1 begins at 2n + 2i + 2 or later when data is the end of out. */
+    /* Value i is read before anything at or after it is overwritten: out[i] ends at byte 4i + 4,
+     * and value i + 1 begins at 2n + 2i + 2 or later when data is the end of out. */
     const unsigned char *p = (const unsigned char *)data;
     for (size_t i = 0; i < n; i++) {
         if (dtype == SAFETENSORS_F32) {

@@ -19,7 +19,7 @@ static bool plain_name(const char *name)
     return true;
 }
 
-/* The number of a shard of this name, a new one where there is none. */
+/* The number of the shard of this name; a new one if there is none. */
 static vecmill_status number_shard(struct weights_list *list, const char *name, const char *shown,
                                    uint8_t *number, vecmill_err *err)
 {
@@ -95,7 +95,7 @@ static vecmill_status read_index(const char *path, struct weights_list *list, ve
     return status;
 }
 
-/* Neither the file nor the index: what else is there? */
+/* Neither the file nor the index exists: reports what does. */
 static vecmill_status say_what_is_there(const char *dir, const char *weights, char *other,
                                         vecmill_err *err)
 {

@@ -33,9 +33,10 @@
  * and not used. */
 vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *err);
 
-/* The most memory that text_compile holds at one time, its section included, by the sizes of the files
- * alone: they are looked at, not opened. In a program that has called mem_map_large; what
- * would need more is refused, by the name of the plan that it passes. E_MODEL: no tokenizer in the folder. */
+/* The most memory that text_compile holds at one time, including its section, from the sizes of the
+ * files alone, which are not opened. For a program that has called mem_map_large. text_compile
+ * refuses what would need more, and names the plan that it exceeds. E_MODEL: no tokenizer in the
+ * folder. */
 vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *err);
 
 /* text_compile from bytes (the parser's fuzz target): one of json and vocab is NULL; config may be. */

@@ -3,11 +3,11 @@
  * Memory is the larger of two steps (F: bytes of the file; N: spec_tokens_plan, about F / 9 of
  * tokenizer.json; K: bytes of a struct trie_key, 16):
  *   reading    the file, F; texts of tokens, F at most; tokens, K N; sorting them, K N again
- *   compiling  the file is freed: texts F, tokens K N, the section; also branches of a trie that wait,
- *              K N at most (each is of one token or more), then added tokens and their texts
+ *   compiling  the file is freed: texts F, tokens K N, the section; also branches of a trie that
+ *              wait, K N at most (each is of one token or more), then added tokens and their texts
  *              normalized, NORMALIZED_MAX, then tokens by id, K N
- * vocab.txt stays in memory throughout, as the texts of tokens; its tokenizer_config.json and the texts
- * from there do too. */
+ * vocab.txt stays in memory throughout, as the texts of tokens; so do its tokenizer_config.json and
+ * the texts from there. */
 #include "text_normalize.h"
 #include "text_spec.h"
 
@@ -15,15 +15,17 @@
 
 #define SECTION_ALIGN 8u
 
-/* Bytes of section for each byte of file, beside SECTION_PLAN_BASE for the head, the tries' first nodes
- * and added tokens: 12 bytes a trie's unit, 8 a token's place, 1 its text. Units are about as many as
- * the tokens' bytes less what beginnings have in common: of BERT's vocabulary 0.14 for each byte of
- * tokenizer.json (0.28 of vocab.txt), of random tokens of 20 letters 0.57 (0.85). */
+/* Bytes of section for each byte of file, in addition to SECTION_PLAN_BASE for the head, the tries'
+ * first nodes and added tokens: 12 bytes for a trie's unit, 8 for a token's offset and size, 1 for
+ * each byte of its text. There are about as many units as bytes of tokens, less their common
+ * prefixes: for BERT's vocabulary 0.14 for each byte of tokenizer.json (0.28 of vocab.txt), for
+ * random tokens of 20 letters 0.57 (0.85). */
 #define SECTION_JSON_PLAN  12u
 #define SECTION_VOCAB_PLAN 16u
 #define SECTION_PLAN_BASE  (128u << 10)
 
-#define NORMALIZED_MAX (256u << 10) /* bytes of added tokens' texts as they are matched */
+/* Bytes of added tokens' texts in the form in which they are matched */
+#define NORMALIZED_MAX (256u << 10)
 
 static size_t section_plan(bool is_json, size_t file_bytes)
 {
@@ -408,7 +410,7 @@ static vecmill_status file_size(const char *dir, const char *name, size_t *bytes
     return VECMILL_OK;
 }
 
-/* Besides each step: the description, and heap that small blocks leave unused. */
+/* In addition to each step: the description, and heap that small blocks leave unused. */
 #define BESIDE_BYTES (sizeof(struct spec) + (128u << 10))
 
 vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *err)
@@ -427,7 +429,7 @@ vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *er
     const size_t beside_it = keys + sizeof(struct trie_key) * 2 * TEXT_ADDED_MAX + NORMALIZED_MAX;
     const size_t compiling = file + keys + beside_it + section_plan(is_json, file);
     const size_t reading = file + 2 * keys + (is_json ? file : 0);
-    /* Of vocab.txt, the configuration stays as long as what was read of it. */
+    /* With vocab.txt, the configuration stays as long as its texts. */
     const size_t beside = BESIDE_BYTES + 2 * config;
     *bytes = beside + num_max(reading, compiling);
     return VECMILL_OK;

@@ -1,7 +1,7 @@
 /* text_json: tokenizer.json, the file of PyPI tokenizers, to a spec.
  *
- * Every member of every object is either understood here or refused by its name: a member that was
- * ignored could mean other ids. Defaults are the reference's (tokenizers 0.23.3, serialization). */
+ * Every member of every object is either understood here or refused by name: ignoring a member
+ * could change ids. Defaults are the reference's (tokenizers 0.23.3, serialization). */
 #include "text_spec.h"
 
 #include <stddef.h>
@@ -21,7 +21,7 @@ static vecmill_status refuse_member(const struct json_reading *reading,
                    reading->name, where, spec_quote_value(key, quoted));
 }
 
-/* An object by its table; another member is refused. `where` is its name in messages. */
+/* Reads an object by its table; other members are refused. Messages call it `where`. */
 static vecmill_status read_part(const struct spec *s, const struct json_value *object,
                                 const char *where, const struct json_field *fields, size_t n,
                                 void *target, vecmill_err *err)
@@ -62,7 +62,7 @@ static vecmill_status part_type(const struct spec *s, const struct json_value *p
 static vecmill_status need(const struct spec *s, const char *what, const struct json_value *token,
                            uint32_t *id, vecmill_err *err)
 {
-    char text[6 * TEXT_TOKEN_BYTES_MAX]; /* \u0041 is the longest that means one byte */
+    char text[6 * TEXT_TOKEN_BYTES_MAX]; /* \u0041 is the longest form of one byte */
     uint64_t replaced = 0;
     if (token->bytes - 2 <= sizeof text)
         return spec_need(s, what, text, json_decode(token, text, &replaced), id, err);
@@ -82,8 +82,7 @@ struct model {
     uint32_t word_chars;
 };
 
-/* Bytes of all texts that are kept, each with a NUL: at most what they take in the file, with
- * quotes. */
+/* Bytes of all texts that are kept, each with a NUL: at most those in the file, with quotes. */
 static size_t text_bytes(const struct root *root, const struct model *model, size_t *n_tokens)
 {
     struct json_each each = json_begin(&model->vocab);
@@ -202,8 +201,7 @@ static vecmill_status read_decoder(const struct json_value *part, const struct s
     return read_part(s, part, "decoder", fields, LENGTH(fields), NULL, err);
 }
 
-/* Truncation is done to the caller's length, at the right; what the file says is only
- * understood. */
+/* Truncation uses the caller's length, at the right; the file's members are only understood. */
 static vecmill_status read_truncation(const struct json_value *part, const struct spec *s,
                                       vecmill_err *err)
 {
@@ -220,7 +218,7 @@ static vecmill_status read_truncation(const struct json_value *part, const struc
     return VECMILL_OK;
 }
 
-/* Nothing is ever padded; what the file says is only understood. */
+/* Nothing is ever padded; the file's members are only understood. */
 static vecmill_status read_padding(const struct json_value *part, const struct spec *s,
                                    vecmill_err *err)
 {
@@ -349,7 +347,7 @@ struct piece {
 };
 
 /* One piece of a template: exactly one member, Sequence or SpecialToken, with id and type_id. Types
- * are those of the two segments of a pair; embeddings are of one text, all of type 0. */
+ * are those of the two segments of a pair; an embedding is of one text, all of type 0. */
 static vecmill_status read_piece(const struct json_value *value, const struct json_value *table,
                                  bool *seen, struct spec *s, vecmill_err *err)
 {
@@ -398,7 +396,7 @@ static vecmill_status read_template(const struct json_value *part, struct spec *
     return VECMILL_OK;
 }
 
-/* One of the two of BertProcessing: ["[CLS]", 101]. */
+/* One of the two members of BertProcessing: ["[CLS]", 101]. */
 static vecmill_status read_pair(const struct json_value *pair, const char *name, bool after,
                                 struct spec *s, vecmill_err *err)
 {

@@ -64,7 +64,7 @@ vecmill_status spec_reserve(struct spec *s, uint32_t tokens_plan, size_t n, size
 /* Keeps what a string means, with a NUL after it, within the room. *bytes without that. */
 const char *spec_keep_text(struct spec *s, const struct json_value *string, size_t *bytes);
 
-/* A member that is true or false; null or absent: *out stays. */
+/* Reads a member that is true or false; null or absent: *out stays. */
 vecmill_status spec_read_bool(const char *file, const struct json_value *object, const char *key,
                               bool *out, vecmill_err *err);
 

@@ -1,8 +1,8 @@
-/* text_vocab: vocab.txt alone, with what tokenizer_config.json says beside it, to a spec.
+/* text_vocab: vocab.txt, with a tokenizer_config.json if there is one, to a spec.
  *
  * The tokenizer is the one that transformers' BertTokenizer is converted to: clean_text always,
- * BertPreTokenizer, WordPiece with "##" and 100 characters, [CLS] text [SEP], and the special tokens
- * as added tokens on raw text. A token's id is its line, counted from 0. */
+ * BertPreTokenizer, WordPiece with "##" and 100 characters, [CLS] text [SEP], and the special
+ * tokens as added tokens on raw text. A token's id is its line, counted from 0. */
 #include "text_spec.h"
 
 #include <stddef.h>
@@ -13,7 +13,7 @@
 static const char vocab_file[] = "vocab.txt";
 static const char config_file[] = "tokenizer_config.json";
 
-/* The line at *at, without its end (LF, CR or CR LF, as Python reads text); moves *at behind it. */
+/* The line at *at, without its end (LF, CR or CR LF, as Python reads text); moves *at past it. */
 static size_t next_line(const char *data, size_t bytes, size_t *at)
 {
     size_t end = *at;
@@ -76,7 +76,7 @@ static vecmill_status read_file(const struct json_value *config, struct file *fi
     return json_fields(config, fields, sizeof fields / sizeof *fields, &reading, err);
 }
 
-/* Refuses what would make another tokenizer of the vocabulary. */
+/* Refuses what would make a different tokenizer from the vocabulary. */
 static vecmill_status check_class(const struct file *file, vecmill_err *err)
 {
     static const char *const known[] = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
@@ -117,7 +117,7 @@ static vecmill_status read_flags(const struct json_value *token, struct flags *f
     return json_fields(token, fields, sizeof fields / sizeof *fields, &reading, err);
 }
 
-/* Adds a special token that a string, or an object with content and flags, describes. */
+/* Adds a special token, described by a string or by an object with content and flags. */
 static vecmill_status add_token(const struct json_value *value, const char *key, struct spec *s,
                                 uint32_t *id, vecmill_err *err)
 {
@@ -145,8 +145,8 @@ static vecmill_status add_token(const struct json_value *value, const char *key,
     return spec_add_added(s, &added, -1, err);
 }
 
-/* A special token by its role in tokenizer_config.json, or by the name that BERT gives it. A name that
- * the configuration does not say may be missing from the vocabulary when it is not required. */
+/* A special token by its role in tokenizer_config.json, or by the name that BERT gives it. A name
+ * that is not in the configuration may be missing from the vocabulary if it is not required. */
 static vecmill_status add_role(const struct file *file, enum role role, struct spec *s,
                                uint32_t *id, vecmill_err *err)
 {
