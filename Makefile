@@ -1,4 +1,4 @@
-# Verbs in front of Meson. `make` builds build/vecmill and build/vecmill-worker, optimised; the rest is
+# Verbs in front of Meson. `make` builds the library and the programs in build/, optimised; the rest is
 # for working on it. Nothing here decides how anything is compiled: that is meson.build's.
 
 FUZZ_SECONDS ?= 60
@@ -8,7 +8,7 @@ all: build/build.ninja
 	ninja -C build programs
 
 help:
-	@echo 'make            build/vecmill and build/vecmill-worker, optimised'
+	@echo 'make            the library and the programs in build/, optimised'
 	@echo 'make test       all tests of the optimised build'
 	@echo 'make asan       the same under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make tsan       what has threads, under ThreadSanitizer'

@@ -111,7 +111,8 @@ typedef enum vecmill_kind {
     VECMILL_KIND_SCORE = 1,  /* of a pair: one score, or one for each label */
     VECMILL_KIND_SPARSE = 2, /* indices into the vocabulary, ascending, and their weights */
     VECMILL_KIND_MULTI = 3,  /* a vector of `dim` elements for each token that counts */
-    VECMILL_KIND_TOKENS = 4  /* token ids */
+    VECMILL_KIND_TOKENS = 4, /* of a dense model: a vector of `dim` elements for each token */
+    VECMILL_KIND_IDS = 5     /* token ids, of vecmill_tokenize */
 } vecmill_kind;
 
 /* Elements of a result. This version computes VECMILL_DTYPE_FLOAT32. */
@@ -178,8 +179,10 @@ typedef struct vecmill_options {
  * the tokens before were too many. Under LONG_SPLIT all of a document counts. */
 #define VECMILL_TEXT_BYTES (1u << 20)
 
-/* Fills *options with the defaults above, struct_bytes included. */
-VECMILL_API void vecmill_options_init(vecmill_options *options);
+/* Fills *options with the defaults above, struct_bytes included. The size is that of the caller's header,
+ * whatever the library's is. */
+#define vecmill_options_init(options) vecmill_options_init_sized((options), sizeof *(options))
+VECMILL_API void vecmill_options_init_sized(vecmill_options *options, size_t struct_bytes);
 
 typedef struct vecmill_session vecmill_session;
 
@@ -297,7 +300,7 @@ typedef struct vecmill_token {
  *   tokens    caller's, room for `capacity`; NULL if that is 0. That many of the first tokens are written
  *   n_tokens  how many there are, which may be more
  * Under every long_policy. Takes some 16 KiB of heap meanwhile. Errors: E_LIMIT (over VECMILL_MAX_DOCUMENT),
- * E_MEMORY. */
+ * E_USAGE and E_UNSUPPORTED (a document that is no text), E_MEMORY. */
 VECMILL_API vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc doc, int specials,
                                           vecmill_token *tokens, size_t capacity, size_t *n_tokens,
                                           vecmill_err *err);
@@ -367,14 +370,17 @@ typedef struct vecmill_pool_options {
     uint64_t memory_bytes;
     /* NULL, or returns the bytes that the caller will take besides the pool, for the plan, when vectors
      * have `dim` floats, `capacity` documents can be in the pool, and one has max_document bytes at most. */
-    uint64_t (*beside)(void *beside_context, uint32_t dim, uint32_t capacity,
-                       uint64_t max_document);
-    void *beside_context;
+    uint64_t (*caller_bytes)(void *caller_context, uint32_t dim, uint32_t capacity,
+                             uint64_t max_document);
+    void *caller_context;
     /* The first version ends here. */
 } vecmill_pool_options;
 
-/* Fills *options with the defaults, struct_bytes included. */
-VECMILL_API void vecmill_pool_options_init(vecmill_pool_options *options);
+/* As vecmill_options_init. */
+#define vecmill_pool_options_init(options)                                                         \
+    vecmill_pool_options_init_sized((options), sizeof *(options))
+VECMILL_API void vecmill_pool_options_init_sized(vecmill_pool_options *options,
+                                                 size_t struct_bytes);
 
 /* ---- memory: a number to be read before the run ----
  *
@@ -429,7 +435,7 @@ typedef struct vecmill_plan {
     uint32_t dim;  /* floats of a vector, in force */
     uint32_t n_parts;
     vecmill_plan_part parts[VECMILL_PLAN_PARTS];
-    char advice[252]; /* "", or when it does not fit: a sentence with what would */
+    char advice[256]; /* "", or when it does not fit: a sentence with what would */
 } vecmill_plan;
 
 /* The plan of a pool with these options: OK also when it does not fit. Where workers or batch_tokens are

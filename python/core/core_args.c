@@ -75,8 +75,8 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
         pool_options->memory_bytes = memory;
         pool_options->max_document = document;
         *held = (struct core_beside){.bytes = bytes, .rows = rows};
-        pool_options->beside = bytes || rows ? beside_bytes : NULL;
-        pool_options->beside_context = held;
+        pool_options->caller_bytes = bytes || rows ? beside_bytes : NULL;
+        pool_options->caller_context = held;
     } else if (!PyArg_ParseTupleAndKeywords(
                    args, kwargs, "O&|$O&O&zzzzIIII", of_session, path_of, &options->model_dir,
                    path_of, &options->cache_dir, path_of, &options->worker_path, &options->isa,

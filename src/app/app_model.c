@@ -115,8 +115,8 @@ static vecmill_pool_options pool_options(const struct options *o, const struct j
     options.workers = (uint32_t)o->workers;
     options.max_document = o->max_document;
     options.memory_bytes = o->memory_bytes;
-    options.beside = job_beside;
-    options.beside_context = (void *)job;   /* only read */
+    options.caller_bytes = job_beside;
+    options.caller_context = (void *)job;   /* only read */
     options.reap_strangers = getpid() == 1; /* the entry point of a container */
     return options;
 }

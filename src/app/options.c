@@ -163,7 +163,7 @@ vecmill_precision options_precision(const struct options *o)
 const char *options_precision_word(vecmill_precision precision)
 {
     static const char *const words[] = {
-#define WORD(identifier, word) [VECMILL_##identifier] = word,
+#define WORD(identifier, word) [VECMILL_##identifier] = (word),
         PRECISION_LIST(WORD)
 #undef WORD
     };

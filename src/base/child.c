@@ -45,7 +45,8 @@ static bool is_program(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* The folder of the running program and that of the library with this code; "": not known. */
+/* The folder of the running program and that of the library with this code, each with a slash at its
+ * end; "": not known. */
 static void find_folders(char folders[2][IO_PATH_MAX])
 {
     Dl_info library;
@@ -63,18 +64,18 @@ static void find_folders(char folders[2][IO_PATH_MAX])
     }
     for (size_t i = 0; i < 2; i++) {
         char *slash = strrchr(folders[i], '/');
-        if (slash) *slash = '\0';
+        if (slash) slash[1] = '\0'; /* it stays: the folder may be the root */
     }
 }
 
 vecmill_status child_find(const char *name, char *path, vecmill_status failure, vecmill_err *err)
 {
-    static const char *const below[] = {"", "/../libexec/vecmill"};
+    static const char *const below[] = {"", "../libexec/vecmill/"};
     char folders[2][IO_PATH_MAX], at[IO_PATH_MAX];
     find_folders(folders);
     for (size_t i = 0; i < 4; i++) {
         const char *folder = folders[i % 2];
-        const int bytes = snprintf(at, sizeof at, "%s%s/%s", folder, below[i / 2], name);
+        const int bytes = snprintf(at, sizeof at, "%s%s%s", folder, below[i / 2], name);
         if (!folder[0] || bytes >= IO_PATH_MAX || !is_program(at)) continue;
         memcpy(path, at, (size_t)bytes + 1);
         return VECMILL_OK;
@@ -107,7 +108,7 @@ __attribute__((no_sanitize("address", "undefined"))) static void reset_signals(v
     (void)sigemptyset(&normal.sa_mask);
     for (int sig = 1; sig < NSIG; sig++) {
         if (sigaction(sig, NULL, &now) != 0) continue;
-        const bool is_users = sig == SIGHUP || sig == SIGINT || sig == SIGQUIT;
+        const bool is_users = sig == SIGHUP || sig == SIGINT || sig == SIGQUIT || sig == SIGXFSZ;
         if (now.sa_handler == SIG_DFL || (now.sa_handler == SIG_IGN && is_users)) continue;
         (void)sigaction(sig, &normal, NULL);
     }

@@ -3,10 +3,11 @@
  * Promises: a program of ours is looked for by one rule, and never by PATH. A start is atomic: the
  * program runs, or there is no process and a reason; it copies no page tables, so the size of this
  * process does not matter. The child has descriptors 0 to 2 and no other, no blocked signal, and
- * default dispositions, except that SIGHUP, SIGINT and SIGQUIT stay ignored where they are (as after
- * nohup, or in the background of a shell). It is killed when the thread that started it ends. Every
- * wait has a deadline. Only this child is waited for and signalled; a host that ignores SIGCHLD, or
- * waits for all its children, hides how it ended and nothing else. Does not know what is said. */
+ * default dispositions, except that SIGHUP, SIGINT, SIGQUIT and SIGXFSZ stay ignored where they are: as
+ * after nohup, or in the background of a shell; a limit on file sizes is then an error of write. It is
+ * killed when the thread that started it ends. Every wait has a deadline. Only this child is waited for
+ * and signalled; a host that ignores SIGCHLD, or waits for all its children, hides how it ended and
+ * nothing else. Does not know what is said. */
 #ifndef BASE_CHILD_H
 #define BASE_CHILD_H
 

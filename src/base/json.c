@@ -437,8 +437,8 @@ size_t json_count(const struct json_value *value)
 struct json_value json_get(const struct json_value *object, const char *key)
 {
     struct json_each each = json_begin(object);
-    struct json_value name, value;
+    struct json_value name, value, found = {.kind = JSON_KIND_ABSENT};
     while (json_each(&each, &name, &value))
-        if (json_is(&name, key)) return value;
-    return (struct json_value){.kind = JSON_KIND_ABSENT};
+        if (json_is(&name, key)) found = value;
+    return found;
 }

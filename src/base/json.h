@@ -104,7 +104,8 @@ bool json_each(struct json_each *each, struct json_value *key, struct json_value
 /* How many there are. */
 size_t json_count(const struct json_value *value);
 
-/* The first member of this key; JSON_KIND_ABSENT: there is none, or the value is no object. */
+/* The last member of this key, as Python's json and serde_json have it; JSON_KIND_ABSENT: there is none,
+ * or the value is no object. */
 struct json_value json_get(const struct json_value *object, const char *key);
 
 /* ---- strings ---- */

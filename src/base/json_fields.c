@@ -13,21 +13,24 @@ struct keys {
     const char *object;
     size_t n;
     struct {
-        uint32_t at, bytes;
+        uint32_t at, bytes, hash;
     } slots[SLOTS];
 };
 
 /* Remembers a key; false when it was there before. */
 static bool add_key(struct keys *keys, const struct json_value *key)
 {
-    uint32_t i = json_hash(key) % SLOTS;
+    /* Keys that meet are compared only if the whole hash is equal, so that long ones cost no more. */
+    const uint32_t hash = json_hash(key);
+    uint32_t i = hash % SLOTS;
     for (; keys->slots[i].at != 0; i = (i + 1) % SLOTS) {
         const struct json_value other = {JSON_KIND_STRING, keys->object + keys->slots[i].at,
                                          keys->slots[i].bytes};
-        if (json_same(key, &other)) return false;
+        if (keys->slots[i].hash == hash && json_same(key, &other)) return false;
     }
     keys->slots[i].at = (uint32_t)(key->raw - keys->object);
     keys->slots[i].bytes = (uint32_t)key->bytes;
+    keys->slots[i].hash = hash;
     keys->n++;
     return true;
 }

@@ -4,7 +4,7 @@
 
 #define S(words)                                                                                   \
     {                                                                                              \
-        .text = words, .bytes = sizeof(words) - 1                                                  \
+        .text = (words), .bytes = sizeof(words) - 1                                                \
     }
 
 static const vecmill_doc sentences[] = {

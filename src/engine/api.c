@@ -53,14 +53,17 @@ const char *vecmill_owner_word(vecmill_owner owner)
     return (unsigned)owner < VECMILL_OWNER_COUNT ? words[owner] : "unknown";
 }
 
-void vecmill_options_init(vecmill_options *options)
+/* Every default is zero. The caller's struct may be shorter or longer than ours. */
+void vecmill_options_init_sized(vecmill_options *options, size_t struct_bytes)
 {
-    *options = (vecmill_options){.struct_bytes = sizeof *options};
+    memset(options, 0, struct_bytes);
+    options->struct_bytes = struct_bytes;
 }
 
-void vecmill_pool_options_init(vecmill_pool_options *options)
+void vecmill_pool_options_init_sized(vecmill_pool_options *options, size_t struct_bytes)
 {
-    *options = (vecmill_pool_options){.struct_bytes = sizeof *options};
+    memset(options, 0, struct_bytes);
+    options->struct_bytes = struct_bytes;
 }
 
 /* ---- structs that grow ---- */
@@ -74,6 +77,17 @@ void vecmill_pool_options_init(vecmill_pool_options *options)
 #define POOL_OPTIONS_FIRST sizeof(vecmill_pool_options)
 _Static_assert(OPTIONS_FIRST == offsetof(vecmill_options, role) + sizeof(vecmill_role),
                "no padding at the first version's end");
+/* A member that is added after padding would be read where a shorter struct has bytes of no meaning. */
+#define ENDS_WITH(type, last)                                                                      \
+    _Static_assert(offsetof(type, last) + sizeof((type *)0)->last == sizeof(type),                 \
+                   #type " ends without padding")
+ENDS_WITH(vecmill_options, ranges);
+ENDS_WITH(vecmill_facts, result_bytes);
+ENDS_WITH(vecmill_pool_options, caller_context);
+ENDS_WITH(vecmill_event, deaths);
+ENDS_WITH(vecmill_plan, advice);
+ENDS_WITH(vecmill_pool_counts, deaths);
+ENDS_WITH(vecmill_machine, memory_pressure);
 _Static_assert(VECMILL_CAUSE_COUNT <= VECMILL_CAUSES_MAX, "vecmill_pool_counts counts each cause");
 
 static bool is_zero(const unsigned char *bytes, size_t n)

@@ -75,8 +75,8 @@ vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_op
     f->batch_tokens = options->batch_tokens;
     f->max_document =
         pool_options->max_document ? pool_options->max_document : VECMILL_DEFAULT_DOCUMENT;
-    f->beside = pool_options->beside;
-    f->beside_context = pool_options->beside_context;
+    f->caller_bytes = pool_options->caller_bytes;
+    f->caller_context = pool_options->caller_context;
     VM_TRY(resolve_plan(options, known, &f->resolved, err));
     f->measured = r->has_pack;
     f->builds = !r->has_pack;
@@ -199,10 +199,10 @@ static void add_supervisor(const struct plan_facts *f, uint32_t workers, vecmill
     add_part(plan, VECMILL_OWNER_SUPERVISOR, "duplicates", 1, pages(plan_dedup_bytes(&crew)));
     add_part(plan, VECMILL_OWNER_SUPERVISOR, "checking the pack", 1, pages(proof_bytes()));
     if (f->in_memory) add_part(plan, VECMILL_OWNER_SUPERVISOR, PLAN_PACK, 1, pages(f->pack_bytes));
-    if (f->beside)
-        add_part(
-            plan, VECMILL_OWNER_SUPERVISOR, "reading and writing", 1,
-            pages(f->beside(f->beside_context, f->resolved.dim, crew.items_max, f->max_document)));
+    if (f->caller_bytes)
+        add_part(plan, VECMILL_OWNER_SUPERVISOR, "reading and writing", 1,
+                 pages(f->caller_bytes(f->caller_context, f->resolved.dim, crew.items_max,
+                                       f->max_document)));
 }
 
 static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_plan *plan)
@@ -388,7 +388,8 @@ static void write_advice(const struct plan_facts *f, vecmill_plan *plan)
                   plan->workers, plan->workers == 1 ? "" : "s", plan->batch_tokens,
                   mib(plan->total_bytes, needed), mib(plan->reserve_bytes, reserve),
                   mib(plan->limit_bytes, available), plan->limit_source, way);
-    memcpy(plan->advice, sentence.message, sizeof plan->advice);
+    _Static_assert(sizeof plan->advice >= sizeof sentence.message, "a sentence fits");
+    memcpy(plan->advice, sentence.message, sizeof sentence.message);
 }
 
 void plan_choose(const struct plan_facts *f, vecmill_plan *plan)

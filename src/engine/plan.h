@@ -31,9 +31,9 @@ struct plan_facts {
     uint64_t max_document;
     uint32_t workers_most;          /* where the choice is ours */
     uint32_t workers, batch_tokens; /* asked for; 0: ours to choose */
-    uint64_t (*beside)(void *context, uint32_t dim, uint32_t capacity,
-                       uint64_t max_document); /* or NULL */
-    void *beside_context;
+    uint64_t (*caller_bytes)(void *context, uint32_t dim, uint32_t capacity,
+                             uint64_t max_document); /* or NULL */
+    void *caller_context;
     struct host_limit limit;
     bool oom_group;
 };

@@ -229,7 +229,7 @@ vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32
     }
     memcpy(ids, session->ids, r.n_tokens * sizeof(*ids));
     *n_ids = r.n_tokens;
-    r.kind = VECMILL_KIND_TOKENS;
+    r.kind = VECMILL_KIND_IDS;
     r.dtype = VECMILL_DTYPE_INT32;
     r.count = r.n_tokens;
     r.bytes = r.n_tokens * sizeof(*ids);

@@ -120,7 +120,7 @@ static vecmill_status read_unset(const struct json_reading *reading, const struc
 
 #define AT(member)    offsetof(struct config, member)
 #define UNSET(word)   JSON_MAY(word, OWN, 0, .own = read_unset)
-#define LIMIT(number) .least = 1, .most = number, .most_name = #number
+#define LIMIT(number) .least = 1, .most = (number), .most_name = #number
 
 static vecmill_status parse_model(const struct json_value *o, const char *shown,
                                   struct config *config, vecmill_err *err)
@@ -438,13 +438,12 @@ static vecmill_status parse_prompts(const struct json_value *o, const char *show
     config->model.truncate_dim = file.truncate_dim;
     if (file.name.kind == JSON_KIND_ABSENT) return VECMILL_OK;
     struct json_each each = json_begin(&file.prompts);
-    struct json_value key, prompt = {.kind = JSON_KIND_ABSENT};
+    struct json_value key, value, prompt = {.kind = JSON_KIND_ABSENT};
     char text[SHOWN_BYTES];
     const char *name = json_show(&file.name, text, sizeof text);
-    bool is_found = false;
-    while (!is_found && json_each(&each, &key, &prompt))
-        is_found = json_same(&key, &file.name);
-    if (!is_found || prompt.kind == JSON_KIND_NULL)
+    while (json_each(&each, &key, &value))
+        if (json_same(&key, &file.name)) prompt = value; /* the last, as Python has it */
+    if (prompt.kind == JSON_KIND_ABSENT || prompt.kind == JSON_KIND_NULL)
         return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is missing", shown, name);
     if (prompt.kind != JSON_KIND_STRING)
         return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is not a string", shown, name);

@@ -252,6 +252,14 @@ static vecmill_status check_names(struct safetensors *st, vecmill_err *err)
     return VECMILL_OK;
 }
 
+/* Tensors that a header of so many bytes can describe; a few more, so that those of a short one are read and
+ * refused one by one. */
+#define ENTRY_LEAST 50u /* "":{"dtype":"U8","shape":[],"data_offsets":[0,0]}, */
+static size_t most_tensors(size_t length)
+{
+    return num_min(length / ENTRY_LEAST + 8, MODEL_TENSORS_MAX);
+}
+
 /* The number of tensors, and bytes for their names with a NUL each; metadata is checked. */
 static vecmill_status count_tensors(const struct json_value *header, const char *shown, size_t *n,
                                     size_t *names, vecmill_err *err)
@@ -275,6 +283,12 @@ static vecmill_status count_tensors(const struct json_value *header, const char 
     if (*n > MODEL_TENSORS_MAX) {
         return err_set(err, VECMILL_E_MODEL, "%s: %zu tensors, MODEL_TENSORS_MAX is %u", shown, *n,
                        MODEL_TENSORS_MAX);
+    }
+    /* Before there is a list of them: its memory is planned by the header's bytes. */
+    if (*n > most_tensors(header->bytes)) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: %zu tensors in a header of %zu bytes, a tensor takes %u", shown, *n,
+                       header->bytes, ENTRY_LEAST);
     }
     return VECMILL_OK;
 }
@@ -438,9 +452,7 @@ vecmill_status safetensors_header_bytes(const char *path, size_t *bytes, vecmill
 
 size_t safetensors_kept_most(size_t length)
 {
-    /* "":{"dtype":"U8","shape":[],"data_offsets":[0,0]}, */
-    const size_t least = 50;
-    return num_min(length / least + 1, MODEL_TENSORS_MAX) * sizeof(struct safetensor) + length;
+    return most_tensors(length) * sizeof(struct safetensor) + length;
 }
 
 vecmill_status safetensors_open(const char *path, struct safetensors *st, vecmill_err *err)

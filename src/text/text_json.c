@@ -300,12 +300,11 @@ static vecmill_status read_special(const struct json_value *table, const struct 
         JSON_MAY("tokens", ANY, offsetof(struct special, tokens))};
     char quoted[SPEC_QUOTE_BYTES], where[SPEC_QUOTE_BYTES + WHERE_BYTES];
     struct json_each each = json_begin(table);
-    struct json_value key, entry;
-    bool is_found = false;
-    while (!is_found && json_each(&each, &key, &entry))
-        is_found = json_same(&key, name);
+    struct json_value key, value, entry = {.kind = JSON_KIND_ABSENT};
+    while (json_each(&each, &key, &value))
+        if (json_same(&key, name)) entry = value; /* the last, as serde_json has it */
     spec_quote_value(name, quoted);
-    if (!is_found || entry.kind != JSON_KIND_OBJECT) {
+    if (entry.kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: the template names %s, which special_tokens does not have", s->file,
                        quoted);

@@ -260,6 +260,8 @@ static void a_child_is_given_a_clean_start(void **state)
     assert_true(leak > 2);
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
+    for (int i = 0; i < 3; i++) /* whatever the shell that runs this ignores */
+        signal((const int[]){SIGINT, SIGQUIT, SIGXFSZ}[i], SIG_DFL);
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
     const struct answer a = ask("facts");
@@ -387,7 +389,8 @@ static void one_that_says_too_much_is_cut_and_ended(void **state)
     assert_int_equal(a.end.code, 0);
     const struct answer b = ask_with((struct child_options){.dir = NULL}, "flood", SHORT_MS);
     assert_int_equal(b.status, VECMILL_E_IO);
-    assert_int_equal(b.end.sig, SIGKILL);
+    /* Its pipe is closed first, so that it may end by that. */
+    assert_true(b.end.sig == SIGKILL || b.end.sig == SIGPIPE);
     no_child_is_left();
 }
 

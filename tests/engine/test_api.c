@@ -151,6 +151,33 @@ static void expect(vecmill_status got, vecmill_status want, const vecmill_err *e
                  part);
 }
 
+/* What is filled has the size of the caller's header: a byte more would be another variable of his. */
+static void init_fills_what_the_caller_has(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {offsetof(vecmill_options, prompt), sizeof(vecmill_options),
+                            sizeof(struct longer_options)};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        union {
+            struct longer_options options;
+            struct longer_pool_options pool;
+            unsigned char bytes[sizeof(struct longer_options) + sizeof(struct longer_pool_options)];
+        } u;
+        memset(&u, 0xA5, sizeof u);
+        vecmill_options_init_sized(&u.options.known, sizes[i]);
+        assert_int_equal(u.options.known.struct_bytes, sizes[i]);
+        for (size_t at = sizeof(size_t); at < sizeof u.bytes; at++)
+            assert_int_equal(u.bytes[at], at < sizes[i] ? 0 : 0xA5);
+        const size_t bytes =
+            i < 2 ? sizeof(vecmill_pool_options) : sizeof(struct longer_pool_options);
+        memset(&u, 0xA5, sizeof u);
+        vecmill_pool_options_init_sized(&u.pool.known, bytes);
+        assert_int_equal(u.pool.known.struct_bytes, bytes);
+        for (size_t at = sizeof(size_t); at < sizeof u.bytes; at++)
+            assert_int_equal(u.bytes[at], at < bytes ? 0 : 0xA5);
+    }
+}
+
 static void options_grow(void **state)
 {
     (void)state;
@@ -254,6 +281,7 @@ int main(void)
         cmocka_unit_test(longer_is_taken_when_zero),
         cmocka_unit_test(no_size_of_a_struct_is_refused),
         cmocka_unit_test(fills_as_far_as_both_reach),
+        cmocka_unit_test(init_fills_what_the_caller_has),
         cmocka_unit_test(options_grow),
         cmocka_unit_test(pool_options_grow),
         cmocka_unit_test(what_is_not_computed_is_refused),

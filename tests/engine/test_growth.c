@@ -118,7 +118,7 @@ static void results_say_what_they_are(void **state)
     assert_int_equal(r[1].status, VECMILL_E_LIMIT);
     assert_int_equal(r[1].count + r[1].bytes, 0);
     assert_int_equal(vecmill_tokenize(s, docs[0], ids, 8, &n_ids, r, NULL), VECMILL_OK);
-    assert_int_equal(r[0].kind, VECMILL_KIND_TOKENS);
+    assert_int_equal(r[0].kind, VECMILL_KIND_IDS);
     assert_int_equal(r[0].dtype, VECMILL_DTYPE_INT32);
     assert_int_equal(r[0].count, n_ids);
     assert_int_equal(r[0].bytes, n_ids * sizeof *ids);

@@ -12,7 +12,7 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-static uint64_t beside(void *context, uint32_t dim, uint32_t capacity, uint64_t max_document)
+static uint64_t caller_bytes(void *context, uint32_t dim, uint32_t capacity, uint64_t max_document)
 {
     (void)context;
     return (uint64_t)dim * 4 + (uint64_t)capacity * 64 + max_document;
@@ -40,7 +40,7 @@ static void mini(struct plan_facts *f)
     f->own_bytes = 2 * MIB;
     f->max_document = MIB;
     f->workers_most = 4;
-    f->beside = beside;
+    f->caller_bytes = caller_bytes;
     f->limit = (struct host_limit){.bytes = 1024 * MIB, .source = "--memory"};
 }
 

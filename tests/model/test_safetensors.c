@@ -101,6 +101,9 @@ static const struct header_case header_cases[] = {
     /* one tensor's entry */
     {"a tensor is null", "{\"a\":null}", 0, "\"a\" is not an object"},
     {"a tensor is a list", "{\"a\":[]}", 0, "\"a\" is not an object"},
+    {"more tensors than its bytes can describe",
+     "{\"a\":0,\"b\":0,\"c\":0,\"d\":0,\"e\":0,\"f\":0,\"g\":0,\"h\":0,\"i\":0,\"j\":0}", 0,
+     "10 tensors in a header of 61 bytes"},
     {"no dtype", "{\"a\":{\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "dtype"},
     {"no shape", "{\"a\":{\"dtype\":\"U8\",\"data_offsets\":[0,1]}}", 1, "shape"},
     {"no offsets", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1, "data_offsets"},

@@ -67,7 +67,7 @@ static void bad_json(void **state)
     assert_refused("{\n\"version\":\n,", "tokenizer.json: line 3");
     assert_refused("[]", "not an object");
     assert_refused("{}", "model is missing");
-    assert_refused("{\"model\":{\"type\":\"WordPiece\",\"type\":\"BPE\"}}", "duplicate");
+    assert_refused("{\"model\":{\"type\":\"WordPiece\",\"type\":\"WordPiece\"}}", "duplicate");
 }
 
 static void unknown_members_and_types(void **state)
@@ -188,6 +188,9 @@ static void bad_templates(void **state)
         {TEMPLATE("3", ""), "neither Sequence nor SpecialToken"},
         {TEMPLATE(CLS "," SEQUENCE, "\"[CLS]\":{\"id\":\"[CLS]\",\"ids\":[1],\"tokens\":[]}"),
          "has 1 ids and 0 tokens"},
+        {TEMPLATE(CLS "," SEQUENCE, "\"[CLS]\":{\"ids\":[],\"tokens\":[]},"
+                                    "\"[CLS]\":{\"ids\":[1,2],\"tokens\":[]}"),
+         "has 2 ids and 0 tokens"}, /* the last of two keys counts */
         {TEMPLATE(CLS "," SEQUENCE,
                   "\"[CLS]\":{\"id\":\"[CLS]\",\"ids\":[2],\"tokens\":[\"[CLS]\"]}"),
          "says id 2, by the vocabulary it is 1"},
