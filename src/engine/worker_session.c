@@ -29,7 +29,6 @@ struct worker_session {
     uint32_t dim;
     vecmill_doc *docs;       /* [ENGINE_BATCH_DOCS] */
     vecmill_result *results; /* [ENGINE_BATCH_DOCS] */
-    float *vectors;          /* [ENGINE_BATCH_DOCS, dim] */
     void *crew;              /* what crew_worker_serve works in */
     uint64_t fence_bytes;
 };
@@ -38,7 +37,6 @@ static void lay_out_batch(struct worker_session *s, const struct crew_work *work
 {
     s->docs = arena_take_array(a, ENGINE_BATCH_DOCS, sizeof *s->docs, 64);
     s->results = arena_take_array(a, ENGINE_BATCH_DOCS, sizeof *s->results, 64);
-    s->vectors = arena_take_array(a, ENGINE_BATCH_DOCS, s->dim * sizeof(float), 64);
     s->crew = arena_take(a, crew_worker_bytes(work), 64);
 }
 
@@ -71,16 +69,19 @@ static vecmill_status say_plan_was_wrong(const struct worker_session *s, vecmill
         (unsigned long long)s->fence_bytes, err->message);
 }
 
+/* Each of the n results is a head and a vector. The vectors are computed into the end of them all, then moved
+ * to their places from the first to the last: a result ends at the latest where the next vector begins. */
 static vecmill_status compute_batch(void *context, const struct crew_item *items, uint32_t n,
                                     unsigned char *results, vecmill_err *err)
 {
     struct worker_session *s = context;
-    const size_t row_bytes = s->dim * sizeof(float);
+    const size_t vector_bytes = s->dim * sizeof(float);
+    unsigned char *vectors = results + n * sizeof(struct engine_result);
     for (uint32_t i = 0; i < n; i++)
         s->docs[i] = (vecmill_doc){.text = items[i].data, .bytes = items[i].bytes};
     vecmill_status status = engine_test_hook(err);
     if (status == VECMILL_OK)
-        status = vecmill_embed(s->session, s->docs, n, s->vectors, s->results, err);
+        status = vecmill_embed(s->session, s->docs, n, (float *)(void *)vectors, s->results, err);
     if (status == VECMILL_E_MEMORY) return say_plan_was_wrong(s, err);
     if (status != VECMILL_OK) return status;
     for (uint32_t i = 0; i < n; i++) {
@@ -91,9 +92,9 @@ static vecmill_status compute_batch(void *context, const struct crew_item *items
             .truncated = r->truncated,
             .replaced_bytes = r->replaced_bytes,
         };
+        memmove(results + sizeof head, vectors + i * vector_bytes, vector_bytes);
         memcpy(results, &head, sizeof head);
-        memcpy(results + sizeof head, s->vectors + (size_t)i * s->dim, row_bytes);
-        results += sizeof head + row_bytes;
+        results += sizeof head + vector_bytes;
     }
     return VECMILL_OK;
 }
