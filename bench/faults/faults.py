@@ -4,10 +4,11 @@
     faults.py run --out FOLDER [--systems a,b] [--scenes S1,S2] [--repeats N] [--python P] [--vecmill PROGRAM] [--model M]
     faults.py table --out FOLDER
 
-`run` adds a line to FOLDER/runs.jsonl for each run: a session of its own, in which this program kills workers at the
-scene's moment, and leaves nothing behind. A run that has not ended after --limit seconds hangs. `--python` has the
-pools, `--model` is a folder, with hidden.onnx in it for FastEmbed (bench/compare/make_onnx.py). S8 wants root and
-cgroup v1. `table` prints Markdown: the middle one of each cell's runs, or all where they ended in different ways."""
+`run` adds a line to FOLDER/runs.jsonl for each run: a session of its own, in which this program kills workers at
+the scene's moment, and removes all that it made. A run that has not ended after --limit seconds counts as hung.
+`--python` has the pools, `--model` is a folder, with hidden.onnx in it for FastEmbed (bench/compare/make_onnx.py).
+S8 wants root and cgroup v1. `table` prints Markdown: the middle one of each cell's runs, or all where they ended
+in different ways."""
 
 import argparse
 import collections

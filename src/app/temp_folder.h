@@ -1,8 +1,8 @@
 /* temp_folder: a temporary folder of this run, under $TMPDIR, else /tmp.
  *
- * temp_folder_close removes it with all that is in it (files; it has no folders). A first signal does not
- * leave it behind, since signals are deferred before it is opened (signals_defer); a second one, or
- * SIGKILL, does. */
+ * temp_folder_close removes it with all that is in it (files; it has no folders). It is removed after a
+ * first signal too, since signals are deferred before it is opened (signals_defer). A second signal, or
+ * SIGKILL, leaves it. */
 #ifndef APP_TEMP_FOLDER_H
 #define APP_TEMP_FOLDER_H
 

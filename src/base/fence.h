@@ -33,7 +33,7 @@
  * sanitizer maps memory at any time. E_INTERNAL when the limit cannot be set. */
 vecmill_status fence_set(uint64_t *bytes, vecmill_err *err);
 
-/* Touches this much stack below the caller, so that it is resident; at most STACK_COMMIT_MOST. */
+/* Makes this many bytes of stack below the caller resident by touching them; at most STACK_COMMIT_MOST. */
 #define STACK_COMMIT_MOST ((size_t)64 << 10)
 void stack_commit(size_t bytes);
 

@@ -442,3 +442,12 @@ struct json_value json_get(const struct json_value *object, const char *key)
         if (json_is(&name, key)) found = value;
     return found;
 }
+
+struct json_value json_find(const struct json_value *object, const struct json_value *key)
+{
+    struct json_each each = json_begin(object);
+    struct json_value name, value, found = {.kind = JSON_KIND_ABSENT};
+    while (json_each(&each, &name, &value))
+        if (json_same(&name, key)) found = value;
+    return found;
+}

@@ -38,7 +38,7 @@ enum json_kind {
 /* "a number", "an object"; static. */
 const char *json_kind_words(enum json_kind kind);
 
-/* A value's text, borrowed from the text that it is in; of a string with its quotes. */
+/* The bytes of a value in its text, which the caller keeps; a string's include the quotes. */
 struct json_value {
     enum json_kind kind;
     const char *raw;
@@ -107,6 +107,8 @@ size_t json_count(const struct json_value *value);
 /* The last member of this key, as Python's json and serde_json have it; JSON_KIND_ABSENT: there is none,
  * or the value is no object. */
 struct json_value json_get(const struct json_value *object, const char *key);
+/* The same for a key that is a JSON string. */
+struct json_value json_find(const struct json_value *object, const struct json_value *key);
 
 /* ---- strings ---- */
 

@@ -437,12 +437,9 @@ static vecmill_status parse_prompts(const struct json_value *o, const char *show
     VM_TRY(read_table(o, fields, LENGTH(fields), NULL, shown, &file, err));
     config->model.truncate_dim = file.truncate_dim;
     if (file.name.kind == JSON_KIND_ABSENT) return VECMILL_OK;
-    struct json_each each = json_begin(&file.prompts);
-    struct json_value key, value, prompt = {.kind = JSON_KIND_ABSENT};
+    const struct json_value prompt = json_find(&file.prompts, &file.name);
     char text[SHOWN_BYTES];
     const char *name = json_show(&file.name, text, sizeof text);
-    while (json_each(&each, &key, &value))
-        if (json_same(&key, &file.name)) prompt = value; /* the last, as Python has it */
     if (prompt.kind == JSON_KIND_ABSENT || prompt.kind == JSON_KIND_NULL)
         return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is missing", shown, name);
     if (prompt.kind != JSON_KIND_STRING)

@@ -299,10 +299,7 @@ static vecmill_status read_special(const struct json_value *table, const struct 
         JSON_MAY("id", UNREAD, 0), JSON_MAY("ids", ANY, offsetof(struct special, ids)),
         JSON_MAY("tokens", ANY, offsetof(struct special, tokens))};
     char quoted[SPEC_QUOTE_BYTES], where[SPEC_QUOTE_BYTES + WHERE_BYTES];
-    struct json_each each = json_begin(table);
-    struct json_value key, value, entry = {.kind = JSON_KIND_ABSENT};
-    while (json_each(&each, &key, &value))
-        if (json_same(&key, name)) entry = value; /* the last, as serde_json has it */
+    const struct json_value entry = json_find(table, name);
     spec_quote_value(name, quoted);
     if (entry.kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_MODEL,
@@ -322,7 +319,7 @@ static vecmill_status read_special(const struct json_value *table, const struct 
                        n_ids, n_tokens);
     }
     struct json_each ids = json_begin(&special.ids), tokens = json_begin(&special.tokens);
-    struct json_value id, token;
+    struct json_value key, id, token;
     while (json_each(&ids, &key, &id) && json_each(&tokens, &key, &token)) {
         int64_t n;
         uint32_t found;
