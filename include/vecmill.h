@@ -202,7 +202,7 @@ typedef struct vecmill_facts {
     uint32_t max_length;   /* in force, special tokens included */
     uint32_t most_length;  /* the most that max_length can be: rows of the position table, if any */
     uint32_t batch_tokens; /* in force */
-    /* Of the model; 0 where its family has no such thing. A vector is `hidden` floats before it is cut. */
+    /* Of the model; 0 where its family has no such thing. */
     uint32_t layers, heads, hidden, intermediate, vocab;
     vecmill_precision precision;
     int normalized;        /* 1: vectors have length 1, as they come out */

@@ -190,14 +190,13 @@ static vecmill_status settle_lengths(const vecmill_options *o, uint32_t specials
 static vecmill_status settle_vector(const vecmill_options *o, struct resolved *s, vecmill_err *err)
 {
     const struct model_config *c = &s->config;
-    const uint32_t given =
-        c->truncate_dim && c->truncate_dim < c->hidden ? c->truncate_dim : c->hidden;
-    if (o->dimensions > c->hidden) {
+    const uint32_t given = c->truncate_dim && c->truncate_dim < c->dim ? c->truncate_dim : c->dim;
+    if (o->dimensions > c->dim) {
         return err_set(err, VECMILL_E_USAGE, "%u dimensions, and the vectors of %s have %u",
-                       o->dimensions, s->ref.dir, c->hidden);
+                       o->dimensions, s->ref.dir, c->dim);
     }
     s->dim = o->dimensions ? o->dimensions : given;
-    const bool cut = s->dim < c->hidden;
+    const bool cut = s->dim < c->dim;
     s->scales = (o->normalize == VECMILL_NORMALIZE_AUTO && cut) ||
                 (o->normalize == VECMILL_NORMALIZE_YES && (cut || !c->normalize));
     return VECMILL_OK;
@@ -358,7 +357,7 @@ void resolved_describe(const struct resolved *s, uint64_t arena_bytes, vecmill_f
         .vocab = c->vocab,
         .precision = (vecmill_precision)s->precision,
         .threads = s->threads,
-        .normalized = s->scales || (c->normalize && s->dim == c->hidden),
+        .normalized = s->scales || (c->normalize && s->dim == c->dim),
         .pooling = c->pooling == MODEL_POOL_CLS ? "cls" : "mean",
         .isa = s->kern->name,
         .pack_path = s->ref.path,

@@ -25,7 +25,7 @@ struct resolved {
     uint64_t build_bytes;     /* of the process that builds it, where there is none */
     struct baseline baseline; /* the pack's record, or bounds */
     uint32_t batch_tokens, max_length;
-    uint32_t dim;               /* floats of a vector, of config.hidden */
+    uint32_t dim;               /* floats of a vector, of config.dim */
     bool scales;                /* a vector is scaled to length 1 after the model's modules */
     uint32_t n_specials;        /* tokens that the tokenizer adds to a document */
     struct model_extent extent; /* of passes: see resolved_batch */
@@ -69,10 +69,10 @@ void resolved_batch(struct resolved *resolved, uint32_t batch_tokens);
 /* Whether a vector is not the model's as it is. */
 static inline bool resolved_finishes(const struct resolved *resolved)
 {
-    return resolved->scales || resolved->dim < resolved->config.hidden;
+    return resolved->scales || resolved->dim < resolved->config.dim;
 }
 
-/* The model's row [config.hidden] as a vector [dim]; the two may be one. */
+/* The model's row [config.dim] as a vector [dim]; the two may be one. */
 void resolved_finish(const struct resolved *resolved, const float *row, float *vector);
 
 /* Of a document whose vector was computed: what it is. */

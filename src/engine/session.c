@@ -26,7 +26,7 @@ struct vecmill_session {
     int32_t *ids;     /* [extent.tokens + longest]: the pass, and the document that may not fit */
     uint32_t *starts; /* [extent.tokens + 1]; a document has its special tokens at least */
     void *workspace;
-    float *rows; /* [documents of a pass, hidden], where vectors are cut; split has its own */
+    float *rows; /* [documents of a pass, config.dim], where vectors are cut; split has its own */
     struct split split; /* under VECMILL_LONG_SPLIT */
 };
 
@@ -46,9 +46,9 @@ static void lay_out_session(struct arena *a, vecmill_session *s)
                               .starts = s->starts};
     if (s->resolved.long_policy == VECMILL_LONG_SPLIT)
         split_lay_out(a, &s->resolved, &s->split);
-    else if (s->resolved.dim < s->resolved.config.hidden)
+    else if (s->resolved.dim < s->resolved.config.dim)
         s->rows = arena_take_array(a, pass / s->resolved.n_specials, /* empty documents */
-                                   s->resolved.config.hidden * sizeof(float), 64);
+                                   s->resolved.config.dim * sizeof(float), 64);
 }
 
 size_t resolved_session_bytes(const struct resolved *resolved)
@@ -151,12 +151,12 @@ struct pass {
 static vecmill_status run_pass(vecmill_session *s, struct pass *p, float *vectors, vecmill_err *err)
 {
     if (p->n_docs == 0) return VECMILL_OK;
-    const size_t dim = s->resolved.dim, hidden = s->resolved.config.hidden;
-    float *const out = vectors + p->first * dim, *const rows = dim < hidden ? s->rows : out;
+    const size_t dim = s->resolved.dim, whole = s->resolved.config.dim;
+    float *const out = vectors + p->first * dim, *const rows = dim < whole ? s->rows : out;
     VM_TRY(model_forward(s->model, s->workspace, &s->resolved.extent, s->team, s->ids, s->starts,
                          p->n_docs, rows, err));
     for (size_t i = 0; i < p->n_docs && resolved_finishes(&s->resolved); i++)
-        resolved_finish(&s->resolved, rows + i * hidden, out + i * dim);
+        resolved_finish(&s->resolved, rows + i * whole, out + i * dim);
     p->first += p->n_docs;
     p->n_docs = 0;
     p->n_tokens = 0;

@@ -47,11 +47,11 @@ uint64_t split_guess_tokens(const char *text, size_t bytes)
 void split_lay_out(struct arena *a, const struct resolved *resolved, struct split *split)
 {
     const size_t n_windows = resolved->extent.tokens / resolved->n_specials; /* empty documents */
-    const size_t hidden = resolved->config.hidden;
+    const size_t dim = resolved->config.dim;
     split->stream = arena_take(a, text_stream_bytes(), 64);
     split->windows = arena_take_array(a, n_windows, sizeof(struct split_window), 64);
-    split->rows = arena_take_array(a, n_windows, hidden * sizeof(float), 64);
-    split->sum = arena_take_array(a, hidden, sizeof(double), 64);
+    split->rows = arena_take_array(a, n_windows, dim * sizeof(float), 64);
+    split->sum = arena_take_array(a, dim, sizeof(double), 64);
 }
 
 /* ---- computing ---- */
@@ -67,19 +67,19 @@ struct split_progress {
 static void add_row(const struct split *s, struct split_progress *p, const struct split_window *w,
                     float *row)
 {
-    const uint32_t hidden = s->resolved->config.hidden;
+    const uint32_t dim = s->resolved->config.dim;
     float *vector = p->vectors + w->doc * s->resolved->dim;
     if (w->last && p->weight == 0) {
         resolved_finish(s->resolved, row, vector); /* the only one */
         return;
     }
-    for (uint32_t k = 0; k < hidden; k++)
+    for (uint32_t k = 0; k < dim; k++)
         s->sum[k] = (p->weight ? s->sum[k] : 0.0) + (double)w->n_text * (double)row[k];
     p->weight += w->n_text;
     if (!w->last) return;
-    for (uint32_t k = 0; k < hidden; k++)
+    for (uint32_t k = 0; k < dim; k++)
         row[k] = (float)(s->sum[k] / (double)p->weight);
-    if (s->resolved->config.normalize) s->resolved->kern->normalize(row, hidden);
+    if (s->resolved->config.normalize) s->resolved->kern->normalize(row, dim);
     resolved_finish(s->resolved, row, vector);
     p->weight = 0;
 }
@@ -90,7 +90,7 @@ static vecmill_status run_windows(const struct split *s, struct split_progress *
     VM_TRY(model_forward(s->model, s->workspace, &resolved->extent, s->team, s->ids, s->starts,
                          p->n_windows, s->rows, err));
     for (uint32_t i = 0; i < p->n_windows; i++)
-        add_row(s, p, &s->windows[i], s->rows + (size_t)i * resolved->config.hidden);
+        add_row(s, p, &s->windows[i], s->rows + (size_t)i * resolved->config.dim);
     p->n_windows = p->n_tokens = 0;
     return VECMILL_OK;
 }

@@ -48,8 +48,8 @@ struct split {
     /* in the session's arena */
     void *stream;                 /* text_stream_bytes() */
     struct split_window *windows; /* of a pass */
-    float *rows;                  /* [windows, hidden]: their vectors */
-    double *sum;                  /* [hidden]: of the document whose windows are being added up */
+    float *rows;                  /* [windows, config.dim]: their vectors */
+    double *sum; /* [config.dim]: of the document whose windows are being added up */
 };
 
 /* Lays out what splitting takes besides a session without it. */

@@ -148,6 +148,7 @@ static vecmill_status parse_model(const struct json_value *o, const char *shown,
     config->types = 2;
     config->model.eps = 1e-12f;
     VM_TRY(read_table(o, fields, LENGTH(fields), NULL, shown, config, err));
+    config->model.dim = config->model.hidden;
     return config_check(&config->model, shown, err);
 }
 
@@ -596,6 +597,10 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
     VM_TRY(check_range(shown, "vocab_size", m->vocab, 1, CONFIG_VOCAB_MAX, err));
     VM_TRY(
         check_range(shown, "max_position_embeddings", m->max_positions, 3, MODEL_LENGTH_MAX, err));
+    if (m->dim != m->hidden) {
+        return err_set(err, VECMILL_E_MODEL, "%s: vectors of %u floats, \"hidden_size\" is %u",
+                       shown, m->dim, m->hidden);
+    }
     VM_TRY(check_range(shown, "pooling", m->pooling, MODEL_POOL_MEAN, MODEL_POOL_CLS, err));
     VM_TRY(check_range(shown, "normalize", m->normalize, 0, 1, err));
     VM_TRY(check_range(shown, "precision", m->precision, KERN_FP32, KERN_INT8, err));

@@ -340,7 +340,7 @@ static void pool(void *context, uint32_t d, uint32_t thread)
     const struct pass *p = context;
     const struct model *m = p->model;
     const uint32_t h = m->config.hidden, begin = p->starts[d];
-    float *v = p->vectors + (size_t)d * h;
+    float *v = p->vectors + (size_t)d * m->config.dim;
     (void)thread;
     if (m->config.pooling == MODEL_POOL_MEAN) {
         m->kern->pool_mean(p->work.x + (size_t)begin * h, p->starts[d + 1] - begin, h, v);
@@ -348,7 +348,7 @@ static void pool(void *context, uint32_t d, uint32_t thread)
         const size_t row = ends_in_first_rows(&m->config) ? d : begin;
         memcpy(v, p->work.x + row * h, h * sizeof *v);
     }
-    if (m->config.normalize) m->kern->normalize(v, h);
+    if (m->config.normalize) m->kern->normalize(v, m->config.dim);
 }
 
 /* ---- phases: their order ---- */
@@ -396,12 +396,12 @@ static void encode(struct pass *p)
 
 static vecmill_status check_vectors(const struct pass *p, vecmill_err *err)
 {
-    const uint32_t h = p->model->config.hidden;
-    for (size_t i = 0; i < (size_t)p->n_docs * h; i++) {
+    const uint32_t dim = p->model->config.dim;
+    for (size_t i = 0; i < (size_t)p->n_docs * dim; i++) {
         if (!isfinite(p->vectors[i])) {
             return err_set(err, VECMILL_E_MODEL,
                            "the weights overflow: element %u of a vector of %u is not finite",
-                           (unsigned)(i % h), h);
+                           (unsigned)(i % dim), dim);
         }
     }
     return VECMILL_OK;

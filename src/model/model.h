@@ -37,6 +37,7 @@ struct model_config {
     /* The default: sentence_bert_config.json, else the smallest positive integer of
      * tokenizer_config.json, else max_positions. */
     uint32_t max_length;
+    uint32_t dim;          /* floats of a vector, before truncate_dim cuts it */
     uint32_t pooling;      /* enum model_pooling */
     uint32_t normalize;    /* 1: vectors are scaled to length 1 */
     float eps;             /* LayerNorm's */
@@ -113,7 +114,7 @@ size_t model_workspace_bytes(const struct model_config *config, const struct ker
 /* One pass: n_docs documents end to end, no padding between them. No bit depends on the team's size.
  *   ids     [starts[n_docs]], each in [0, vocab) (checked: E_INTERNAL)
  *   starts  [n_docs + 1], starts[0] = 0; document d is ids[starts[d] .. starts[d + 1]), 1 to longest
- *   vectors [n_docs, hidden], written
+ *   vectors [n_docs, dim], written
  *   memory  model_workspace_bytes of this extent, aligned to 4096
  *   team    of at most extent->threads; NULL: the caller alone */
 vecmill_status model_forward(const struct model *model, void *memory,

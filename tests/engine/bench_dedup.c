@@ -49,7 +49,7 @@ static double measure(uint32_t workers, uint32_t apart, bool hash_only, uint64_t
     struct crew_options crew;
     struct arena a;
     struct dedup t;
-    struct resolved resolved = {.config = {.hidden = 384}};
+    struct resolved resolved = {.config = {.dim = 384}};
     vecmill_err err;
     void *memory = NULL;
     double best = 1e9;

@@ -25,6 +25,7 @@ static void mini(struct plan_facts *f)
     f->resolved.kern = kern_table(KERN_REF);
     f->resolved.config = (struct model_config){.n_layers = 6,
                                                .hidden = 384,
+                                               .dim = 384,
                                                .n_heads = 12,
                                                .intermediate = 1536,
                                                .vocab = 30522,

@@ -32,7 +32,7 @@ static void compare_golden(struct toy_loaded *loaded, const char *golden, double
     if (io_read_file(golden, &text, VECMILL_E_IO, VECMILL_E_IO, &err) != VECMILL_OK ||
         json_check(text.data, text.bytes, golden, VECMILL_E_IO, &root, &err) != VECMILL_OK)
         fail_msg("%s", err.message);
-    uint32_t h = model_describe(loaded->model)->hidden;
+    uint32_t h = model_describe(loaded->model)->dim;
     const struct json_value sequences = json_get(&root, "sequences");
     struct json_each all = json_begin(&sequences);
     *worst = *largest = 0;
@@ -174,7 +174,7 @@ static int set_up(void **state)
     toy_make(&toy, "--seed 9");
     if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s", err.message);
     toy_load(&toy, kern, &toy_model);
-    uint32_t h = model_describe(toy_model.model)->hidden;
+    uint32_t h = model_describe(toy_model.model)->dim;
     docs.alone = (float *)malloc(DOCS * h * sizeof(float));
     assert_non_null(docs.alone);
     for (uint32_t d = 0; d < DOCS; d++) {
@@ -201,7 +201,7 @@ static int tear_down(void **state)
  * has alone. */
 static void expect_same_bits(const uint32_t *order, uint32_t tokens)
 {
-    uint32_t h = model_describe(toy_model.model)->hidden;
+    uint32_t h = model_describe(toy_model.model)->dim;
     static int32_t ids[DOCS * LONGEST];
     uint32_t starts[DOCS + 1] = {0};
     float *vectors = (float *)malloc(DOCS * h * sizeof(float));
@@ -274,7 +274,7 @@ static void wrong_passes(void **state)
         {"a document longer than planned", {0, 1, 2, 3}, {0, 4}, 1, 3},
         {"documents longer than the table", {0, 1, 2, 3}, {0, 4}, 1, 65},
     };
-    uint32_t h = model_describe(toy_model.model)->hidden;
+    uint32_t h = model_describe(toy_model.model)->dim;
     float *vectors = (float *)calloc(3 * h, sizeof(float));
     assert_non_null(vectors);
     toy_plan(&toy_model, 256, LONGEST);
@@ -303,7 +303,7 @@ static void wrong_passes(void **state)
 /* A workspace has the size that was counted: a full pass writes nothing after it. */
 static void fills_its_workspace(uint32_t tokens, uint32_t longest, uint32_t threads)
 {
-    const uint32_t h = model_describe(toy_model.model)->hidden;
+    const uint32_t h = model_describe(toy_model.model)->dim;
     const uint32_t most = tokens > longest ? tokens : longest;
     const struct model_extent extent = {tokens, longest, threads};
     size_t bytes = model_workspace_bytes(model_describe(toy_model.model), kern, &extent);
@@ -464,6 +464,7 @@ static vecmill_status try_sections(const void *config, size_t config_bytes, cons
 #define U32_FIELDS(X) \
     X(version, 0) X(version, 1) X(bytes, 0) X(model.n_layers, 0) X(model.n_layers, 1) X(model.n_layers, 3) \
     X(model.n_layers, UINT32_MAX) X(model.hidden, 0) X(model.hidden, 64) \
+    X(model.dim, 0) X(model.dim, 31) X(model.dim, 33) \
     X(model.hidden, MODEL_HIDDEN_MAX + 1) X(model.n_heads, 0) X(model.n_heads, 5) \
     X(model.n_heads, 33) X(model.intermediate, 0) X(model.intermediate, 1000) \
     X(model.vocab, 0) X(model.vocab, 161) X(model.vocab, UINT32_MAX) X(model.max_positions, 0) \

@@ -168,7 +168,7 @@ int main(int argc, char **argv)
     toy_load(&toy, kern, &loaded);
     assert_int_equal(model_describe(loaded.model)->max_length, 256);
     assert_int_equal(model_describe(loaded.model)->max_positions, 512);
-    assert_int_equal(model_describe(loaded.model)->hidden, DIM);
+    assert_int_equal(model_describe(loaded.model)->dim, DIM);
     toy_plan(&loaded, PASS, 256);
 
     const struct CMUnitTest tests[] = {

@@ -84,7 +84,7 @@ static void close_toy(struct toy *toy, struct toy_loaded *loaded)
 
 static float *some_vectors(const struct toy_loaded *loaded)
 {
-    float *v = (float *)calloc((size_t)DOCS * model_describe(loaded->model)->hidden, sizeof *v);
+    float *v = (float *)calloc((size_t)DOCS * model_describe(loaded->model)->dim, sizeof *v);
     assert_non_null(v);
     return v;
 }
@@ -92,7 +92,7 @@ static float *some_vectors(const struct toy_loaded *loaded)
 /* The pass's vectors by one thread, each document in a separate pass. */
 static void each_alone(struct toy_loaded *loaded, const struct made_pass *p, float *vectors)
 {
-    const uint32_t h = model_describe(loaded->model)->hidden;
+    const uint32_t h = model_describe(loaded->model)->dim;
     toy_threads(loaded, 1);
     for (uint32_t d = 0; d < p->n; d++) {
         const uint32_t starts[2] = {0, p->starts[d + 1] - p->starts[d]};
@@ -105,7 +105,7 @@ static void same_bits_by_every_team(const char *arguments)
     struct toy toy;
     struct toy_loaded loaded;
     open_toy(&toy, &loaded, arguments);
-    const uint32_t h = model_describe(loaded.model)->hidden;
+    const uint32_t h = model_describe(loaded.model)->dim;
     float *alone = some_vectors(&loaded), *together = some_vectors(&loaded);
     for (uint32_t which = 0; which < PASSES; which++) {
         struct made_pass p;
