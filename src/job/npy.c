@@ -1,6 +1,7 @@
-/* npy: rows of float32 as a NumPy file, and such files read again with their ids. The dictionary in a header
- * is read by a grammar of its own: three known keys, in any order, each once, with values of the one kind
- * they have. */
+/* npy: writes rows of float32 as a NumPy file, and reads such files and the ids of their rows.
+ *
+ * The dictionary in a header is read by a strict grammar: three known keys in any order, each exactly
+ * once, each with a value of a fixed type. */
 #include "npy.h"
 
 #include "jline.h"
@@ -18,9 +19,9 @@
 
 #define NPY_MAGIC    "\x93NUMPY"
 #define NPY_PREFIX   10u /* magic, version 1.0, u16 length */
-#define NPY_GROWTH   21u /* digits that numpy leaves room for on the axis that grows */
+#define NPY_GROWTH   21u /* digits that numpy reserves for the axis that grows */
 #define NPY_AXES_MAX 32u /* numpy's NPY_MAXDIMS */
-#define NPY_WORD_MAX 32u /* of a descr that can be shown */
+#define NPY_WORD_MAX 32u /* of a key or descr, with its NUL */
 #define IDS_CHUNK    ((size_t)64 << 10)
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are written as they are in memory");
@@ -31,8 +32,8 @@ void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES])
     const int bytes =
         snprintf(text, sizeof text,
                  "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ", %u), }", n, dim);
-    /* 51 bytes before the shape, 20 and 10 digits at most: numpy's padding, which makes up for the
-     * digits of n, always ends at the same multiple of 64. */
+    /* There are 51 bytes before the shape, and at most 20 and 10 digits in it. numpy's padding makes
+     * up for the digits of n, so the header always ends at the same multiple of 64. */
     assert(bytes > 0 && (size_t)bytes + NPY_GROWTH < sizeof text);
     memset(out, ' ', NPY_HEADER_BYTES);
     memcpy(out, NPY_MAGIC "\x01\x00", 8);
@@ -77,7 +78,7 @@ struct dict {
     uint64_t shape[NPY_AXES_MAX];
 };
 
-/* The next byte without taking it; 0 at the end, which no rule accepts. */
+/* Returns the next byte without taking it, or 0 at the end. No rule accepts 0. */
 static char dict_peek(const struct dict *d)
 {
     if (cur_left(&d->cur) == 0) return 0;
@@ -104,7 +105,7 @@ static bool dict_take(struct dict *d, char byte)
     return true;
 }
 
-/* 'word' or "word", without escapes. */
+/* A string: 'word' or "word", without escapes. */
 static vecmill_status dict_string(struct dict *d, char out[NPY_WORD_MAX], vecmill_err *err)
 {
     dict_space(d);
@@ -157,7 +158,7 @@ static vecmill_status dict_number(struct dict *d, uint64_t *value, vecmill_err *
     return VECMILL_OK;
 }
 
-/* (), (a,), (a, b), (a, b,) */
+/* A tuple: (), (a,), (a, b) or (a, b,). */
 static vecmill_status dict_shape(struct dict *d, vecmill_err *err)
 {
     if (!dict_take(d, '(')) return dict_fail(d, "a tuple", err);
@@ -215,7 +216,7 @@ static vecmill_status dict_read(struct dict *d, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* What the dictionary says, against what is needed and what the file holds. */
+/* Checks the dictionary against what is needed, and against the size of the file. */
 static vecmill_status npy_check(const struct dict *d, size_t offset, size_t file_bytes,
                                 struct npy *npy, vecmill_err *err)
 {
@@ -272,7 +273,7 @@ vecmill_status npy_read(const void *data, size_t bytes, const char *name, struct
     return npy_check(&d, c.pos, bytes, npy, err);
 }
 
-/* ---- files read again ---- */
+/* ---- reading files ---- */
 
 vecmill_status job_vectors_open(const char *path, struct job_vectors *v, vecmill_err *err)
 {
@@ -284,7 +285,7 @@ vecmill_status job_vectors_open(const char *path, struct job_vectors *v, vecmill
         io_unmap(&map);
         return status;
     }
-    /* A page's start plus a multiple of 4. */
+    /* Aligned for float: a mapping starts at a page, and the offset is a multiple of 4. */
     const void *rows = map.data + npy.offset;
     *v = (struct job_vectors){.rows = rows, .n = npy.n, .dim = npy.dim, .map = map};
     return VECMILL_OK;
@@ -310,7 +311,7 @@ static int compare_wanted_ids(const void *left, const void *right)
     return (a->row > b->row) - (a->row < b->row);
 }
 
-/* The search through the lines of one file. */
+/* The search through the lines of a file of ids. */
 struct id_search {
     const char *name;
     struct wanted_id *wanted; /* [n], by row */
@@ -318,7 +319,7 @@ struct id_search {
     size_t n, next;           /* wanted[next] is the first not yet found */
     uint64_t row;             /* of the line being read */
     char line[JOB_ID_BYTES_MAX];
-    size_t bytes; /* of the line; more than fit are counted */
+    size_t bytes; /* of the whole line; those that do not fit are not kept */
     char chunk[IDS_CHUNK];
 };
 
@@ -327,7 +328,7 @@ static bool is_wanted_row(const struct id_search *ids)
     return ids->next < ids->n && ids->wanted[ids->next].row == ids->row;
 }
 
-/* Part of the line of ids->row. */
+/* Takes a part of the line of ids->row. */
 static void take_id_bytes(struct id_search *ids, const char *data, size_t bytes)
 {
     if (!is_wanted_row(ids)) return;
@@ -336,7 +337,7 @@ static void take_id_bytes(struct id_search *ids, const char *data, size_t bytes)
     ids->bytes += bytes;
 }
 
-/* The line is copied into JSON as it is, so it must be exactly one value. */
+/* The line is copied into JSON unchanged, so it must be exactly one value. */
 static vecmill_status check_id_line(const struct id_search *ids, vecmill_err *err)
 {
     struct jline line;

@@ -1,10 +1,11 @@
 /* read_csv: RFC 4180 with a header row.
  *
- * Promises: only the two wanted columns are kept. A newline inside quotes belongs to its value. A record
- * with another number of columns than the header fails, since in it a value was cut or joined. A quote
- * inside an unquoted value stands for itself. A byte order mark before a record is passed over. A header
- * that another delimiter seems to cut is refused, with that delimiter named. One walk over the bytes serves
- * header and records: it cuts the input into cells, and hands each byte of a cell to keep_cell. */
+ * Promises: only the two wanted columns are kept. A newline inside quotes is part of the value. A
+ * record whose number of columns is not the header's fails: one of its values was cut or joined. A
+ * quote inside an unquoted value is an ordinary character. A byte order mark before a record is
+ * skipped. A header that seems to use another delimiter is refused, and the error names that
+ * delimiter. One walk reads both header and records: it splits the input into cells, and passes
+ * each byte of a cell to keep_cell. */
 #include "reader.h"
 
 #include <stdio.h>
@@ -14,48 +15,48 @@
 #define CSV_HEADER_MAX  (64u << 10) /* bytes of a header's names */
 #define CSV_NONE        UINT32_MAX  /* no such column */
 
-/* Other delimiters than a comma, and how an option says them. */
+/* Delimiters other than a comma, and how they are written as an option. */
 static const char others[] = ";\t|";
 static const char *const other_words[] = {"';'", "tab", "'|'"};
 
 static const unsigned char mark[] = {0xEF, 0xBB, 0xBF};
 
 enum cell_state {
-    CELL_START, /* nothing of the value read yet */
+    CELL_START, /* before the first byte of the value */
     CELL_PLAIN,
     CELL_QUOTED, /* inside quotes */
-    CELL_CLOSING /* after a quote inside quotes: doubled, or the value's end */
+    CELL_CLOSING /* after a quote inside quotes: the first of two, or the end of the value */
 };
 
 /* What a walk over one record has found. */
 struct csv_row {
     bool is_header;
-    uint64_t line;   /* where it begins */
-    uint64_t bytes;  /* of the record, without its end */
-    uint64_t column; /* being read, from 0; at the end: the last */
+    uint64_t line;   /* where the record begins */
+    uint64_t bytes;  /* of the record, without its line ending */
+    uint64_t column; /* being read, from 0; after the walk: the last */
     enum cell_state state;
-    bool stray; /* there is something between a closing quote and the comma */
+    bool stray; /* there is text between a closing quote and the delimiter */
     uint64_t stray_column;
-    uint64_t quote_line; /* where the quotes that are open were opened */
-    bool carriage;       /* a carriage return is held back: perhaps half of the record's end */
-    unsigned n_mark;     /* bytes of a mark before the record that are held back */
-    /* where kept bytes go */
+    uint64_t quote_line; /* of the opening quote, while inside quotes */
+    bool carriage;       /* a carriage return is held back: it may begin the line ending */
+    unsigned n_mark;     /* bytes held back that may be a byte order mark */
+    /* Destination of kept bytes. */
     char *text;
-    size_t text_bytes;
+    size_t text_bytes; /* of the whole text or header; at most text_most are kept */
     size_t text_most;
-    size_t id_bytes; /* may exceed what was kept */
+    size_t id_bytes; /* of the whole id; at most JOB_ID_BYTES_MAX are kept */
 };
 
-/* The state of this kind. */
+/* The state of a CSV reader. */
 struct csv {
     char delimiter;
-    bool is_delimiter_named; /* by an option, or the input's name: no other is looked for */
-    uint32_t others[3];      /* how often the header has each of `others` */
+    bool is_delimiter_named; /* by an option, the file's name or a sep= line: no other is tried */
+    uint32_t others[3];      /* occurrences in the header of each byte of `others` */
     uint32_t n_columns;
     uint32_t text_column, id_column; /* from 0; id_column may be CSV_NONE */
     char *header;                    /* [CSV_HEADER_MAX], names one after the other */
     uint32_t *ends;                  /* [CSV_COLUMNS_MAX], where each name ends in header */
-    bool in_record;                  /* `row` is a record whose end has not been read */
+    bool in_record;                  /* `row` is a record that has been read in part */
     struct csv_row row;
 };
 
@@ -69,7 +70,7 @@ static void layout_csv(struct reader *r, struct arena *a)
     if (csv != NULL) *csv = (struct csv){.header = header, .ends = ends};
 }
 
-/* Bytes of the value of row->column. Those that have no room are counted only. */
+/* Keeps bytes of the cell of row->column. Bytes over the maximum are counted, but not kept. */
 static void keep_cell(struct reader *r, struct csv_row *row, const void *data, size_t n)
 {
     struct csv *csv = r->state;
@@ -90,8 +91,8 @@ static void keep_cell(struct reader *r, struct csv_row *row, const void *data, s
     }
 }
 
-/* Bytes at the front of data that are no quote, delimiter or line end, and so mean themselves in every
- * state but the first of a value and the one behind a quote. */
+/* Length of the front of data that has no quote, delimiter or line ending. These bytes are ordinary
+ * in every state except CELL_START and CELL_CLOSING. */
 static size_t plain_run(const unsigned char *data, size_t n, unsigned char delimiter)
 {
     static const bool special[256] = {['"'] = true, ['\r'] = true, ['\n'] = true};
@@ -109,7 +110,7 @@ static void end_cell(struct reader *r, struct csv_row *row)
     row->state = CELL_START;
 }
 
-/* One byte that is not the record's end. */
+/* Takes one byte that does not end the record. */
 static void take_byte(struct reader *r, struct csv_row *row, char byte)
 {
     const struct csv *csv = r->state;
@@ -151,7 +152,8 @@ static void take_byte(struct reader *r, struct csv_row *row, char byte)
     }
 }
 
-/* A byte at the front of a record. True: it was, or may be, of a mark; bytes that were not are taken. */
+/* Takes a byte that may be part of a byte order mark before a record. Returns whether it was held
+ * back or skipped. If the bytes held back are no mark, they are taken as text. */
 static bool take_mark(struct reader *r, struct csv_row *row, unsigned char byte)
 {
     if (row->bytes > 0) return false;
@@ -167,8 +169,8 @@ static bool take_mark(struct reader *r, struct csv_row *row, unsigned char byte)
     return false;
 }
 
-/* Walks one record; *end: there was none. Empty lines are passed over. INTAKE_AGAIN leaves in *row how far it
- * came. */
+/* Walks one record. *end: there was none left. Empty lines are skipped. After INTAKE_AGAIN the next
+ * call continues from the state in *row. */
 static vecmill_status walk_record(struct reader *r, struct csv_row *row, bool *end,
                                   vecmill_err *err)
 {
@@ -213,7 +215,7 @@ static vecmill_status walk_record(struct reader *r, struct csv_row *row, bool *e
         intake_consume(&r->intake, i);
     }
     if (!complete && row->n_mark > 0) (void)take_mark(r, row, 0);
-    /* A carriage return at the very end of the file is taken for half of a line's end. */
+    /* A carriage return at the very end of the file is dropped, as part of a line ending. */
     *end = row->bytes == 0;
     if (row->state == CELL_QUOTED)
         return err_set(err, VECMILL_E_INPUT,
@@ -230,7 +232,8 @@ static const char *column_name(const struct csv *csv, uint32_t column, size_t *b
     return csv->header + begin;
 }
 
-/* "id, title, body" as far as it fits, without control characters. */
+/* Writes the names of the columns, as "id, title, body". Ends with "..." when they do not fit.
+ * Control characters become '?'. */
 static void list_columns(const struct csv *csv, char *out, size_t room)
 {
     size_t used = 0;
@@ -252,7 +255,8 @@ static void list_columns(const struct csv *csv, char *out, size_t room)
     }
 }
 
-/* "; it has ';' 2 times, which --delimiter ';' reads": what a header without the column looks like. */
+/* Writes the end of an error about the header: "; the header has ';' 2 times: --delimiter ';'". Empty
+ * if the header has no other delimiter, or if the delimiter was named. */
 static void say_other(const struct csv *csv, char *out, size_t room)
 {
     size_t best = 0;
@@ -264,7 +268,7 @@ static void say_other(const struct csv *csv, char *out, size_t room)
              csv->others[best], csv->others[best] == 1 ? "" : "s", other_words[best]);
 }
 
-/* The column of that name, else of that number from 1. */
+/* Finds a column by its name, else by its number from 1. */
 static vecmill_status find_column(const struct reader *r, const char *wanted, uint32_t *column,
                                   vecmill_err *err)
 {
@@ -297,7 +301,7 @@ static vecmill_status find_column(const struct reader *r, const char *wanted, ui
     return VECMILL_OK;
 }
 
-/* Spreadsheets write the delimiter into a line of its own, sep=;, before the header. */
+/* Spreadsheets may write a line before the header that names the delimiter: "sep=;". */
 static vecmill_status take_sep_line(struct reader *r, vecmill_err *err)
 {
     struct csv *csv = r->state;
@@ -355,7 +359,8 @@ static vecmill_status open_csv(struct reader *r, const struct reader_choice *cho
     return choice->is_id_named ? status : VECMILL_OK;
 }
 
-/* What is wrong with a record, if anything. */
+/* Checks a record. E_LIMIT: it is too long. E_INPUT: it has text after a closing quote, or a wrong
+ * number of columns. */
 static vecmill_status check_row(const struct reader *r, const struct csv_row *row, vecmill_err *err)
 {
     const struct csv *csv = r->state;
@@ -372,7 +377,8 @@ static vecmill_status check_row(const struct reader *r, const struct csv_row *ro
     return VECMILL_OK;
 }
 
-/* Whether the id's value is the record's own. Where a value was cut or joined, all after it have moved. */
+/* Whether the record has an id that is certain. If a value was cut or joined, all columns after it
+ * have shifted, so only the first column is certain. */
 static bool has_id(const struct reader *r, const struct csv_row *row)
 {
     const struct csv *csv = r->state;
@@ -380,7 +386,7 @@ static bool has_id(const struct reader *r, const struct csv_row *row)
     return csv->id_column != CSV_NONE;
 }
 
-/* The id of the row as JSON into id_json. E_LIMIT. */
+/* Writes the id of the row as JSON into r->id_json. E_LIMIT: it is too long. */
 static vecmill_status quote_id(struct reader *r, const struct csv_row *row,
                                struct reader_record *record, vecmill_err *err)
 {

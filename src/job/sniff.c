@@ -1,4 +1,5 @@
-/* sniff: the table, and counts. Magics are from file(1)'s database and the formats' own documents. */
+/* sniff: a table of magics, and counts of bytes. The magics are from file(1)'s database and the
+ * formats' specifications. */
 #include "sniff.h"
 
 #include "base/base.h"
@@ -22,7 +23,7 @@ static const struct sniff_magic table[] = {
     ROW("gzip", UNPACK, SNIFF_GZIP, 0, "\x1F\x8B\x08", false),
     ROW("zstd", "unpack it: zstd -dc FILE | vecmill embed -i - --input-format ...", SNIFF_FOREIGN,
         0, "\x28\xB5\x2F\xFD", false),
-    /* packed */
+    /* compressed */
     FOREIGN("xz", "unpack it: xz -dc FILE | vecmill embed -i - --input-format ...",
             "\xFD"
             "7zXZ\0"),
@@ -94,7 +95,7 @@ static const struct sniff_magic table[] = {
     WORDY("a FLAC file", NO_TEXT, "fLaC"),
     WORDY("an MP3 file", NO_TEXT, "ID3"),
     ROW("a film", NO_TEXT, SNIFF_FOREIGN, 4, "ftyp", true),
-    /* what is in another file's place */
+    /* placeholders, encrypted files */
     FOREIGN("a pointer of Git LFS", "fetch the file: git lfs pull",
             "version https://git-lfs.github.com/spec/"),
     WORDY("encrypted by OpenSSL", "decrypt it", "Salted__"),
@@ -105,7 +106,7 @@ static const struct sniff_magic table[] = {
 
 /* ---- counting ---- */
 
-/* Bytes that no text has: those that are no UTF-8, and control characters but those of layout. */
+/* Bytes that text does not have: invalid UTF-8, and control characters other than layout. */
 struct noise {
     size_t invalid, control, nul;
 };
@@ -122,7 +123,7 @@ static struct noise count_noise(const unsigned char *data, size_t bytes)
         uint32_t cp;
         bool bad;
         const size_t taken = utf8_next(data + at, bytes - at, &cp, &bad);
-        if (bad && bytes - at < 4 && bytes == SNIFF_BYTES) break; /* cut, not bad */
+        if (bad && bytes - at < 4 && bytes == SNIFF_BYTES) break; /* a character cut off */
         if (bad)
             n.invalid += taken;
         else if (cp == 0)
@@ -134,7 +135,7 @@ static struct noise count_noise(const unsigned char *data, size_t bytes)
     return n;
 }
 
-/* What is no UTF-8 may be text all the same, in another encoding. */
+/* Invalid UTF-8 is not counted: it may be text in another encoding. */
 static bool may_be_text(const unsigned char *data, size_t bytes)
 {
     const struct noise n = count_noise(data, num_min(bytes, SNIFF_BYTES));
@@ -146,8 +147,9 @@ unsigned sniff_noise(const unsigned char *data, size_t bytes)
     bytes = num_min(bytes, SNIFF_BYTES);
     const struct noise n = count_noise(data, bytes);
     const size_t control = n.control + n.nul, all = control + n.invalid;
-    /* Text in an encoding of one byte is full of what is no UTF-8, and has no control characters; a text may
-     * hold some NULs. Packed bytes have a tenth of the one and two fifths of the other. */
+    /* Text in a single-byte encoding has much invalid UTF-8, but no control characters. Text may
+     * have a few NULs. Of compressed bytes a tenth are control characters and two fifths are
+     * invalid UTF-8. */
     if (bytes < 32 || control * 20 < bytes || all * 4 < bytes) return 0;
     return (unsigned)(all * 100 / bytes);
 }
@@ -165,7 +167,7 @@ const struct sniff_magic *sniff_magic(const unsigned char *data, size_t bytes)
         if (matches_magic(&table[i], data, bytes) &&
             !(table[i].is_wordy && may_be_text(data, bytes)))
             return &table[i];
-    /* A frame of zstd may be one to be passed over, of sixteen kinds (RFC 8878, 3.1.2). */
+    /* A zstd file may begin with a skippable frame, which has 16 magics (RFC 8878, 3.1.2). */
     if (bytes >= 4 && (data[0] & 0xF0) == 0x50 && memcmp(data + 1, "\x2A\x4D\x18", 3) == 0)
         return &table[1];
     return NULL;
@@ -185,7 +187,7 @@ static const struct {
     size_t n;
     enum encoding_kind kind;
 } marks[] = {{"\xEF\xBB\xBF", 3, ENCODING_UTF8},
-             {"\xFF\xFE\0\0", 4, ENCODING_UTF32LE}, /* before that of UTF-16 */
+             {"\xFF\xFE\0\0", 4, ENCODING_UTF32LE}, /* before UTF-16LE, whose mark is its prefix */
              {"\0\0\xFE\xFF", 4, ENCODING_UTF32BE},
              {"\xFF\xFE", 2, ENCODING_UTF16LE},
              {"\xFE\xFF", 2, ENCODING_UTF16BE}};
@@ -198,7 +200,7 @@ enum encoding_kind sniff_mark(const unsigned char *data, size_t bytes)
     return ENCODING_ANY;
 }
 
-/* Whether more bytes may make a magic or a mark of it. */
+/* Whether the bytes are the beginning of a magic or of a byte order mark. */
 static bool is_front(const unsigned char *data, size_t bytes)
 {
     for (size_t i = 0; i < N_ROWS; i++)
@@ -219,12 +221,12 @@ bool sniff_is_enough(const unsigned char *data, size_t bytes)
     return end != NULL && memchr(data, 0, (size_t)(end - data)) == NULL;
 }
 
-/* Units of UTF-16, read in one order. */
+/* Counts of UTF-16 code units, read in one byte order. */
 struct units {
     size_t n;
-    size_t latin; /* below U+0100 */
-    size_t bare;  /* whose lower byte is 0, as letters have in the other order */
-    size_t wrong; /* half pairs of surrogates, control characters, U+FFFE */
+    size_t latin; /* U+0001 to U+00FF */
+    size_t bare;  /* lower byte 0, as Latin letters have in the other order */
+    size_t wrong; /* unpaired surrogates, control characters, U+FFFE, U+FFFF */
 };
 
 static struct units count_utf16_units(const unsigned char *data, size_t bytes, bool is_big)
@@ -244,9 +246,9 @@ static struct units count_utf16_units(const unsigned char *data, size_t bytes, b
     return u;
 }
 
-/* Letters of Europe: three of four units have a NUL for their higher byte. Others: some have, blanks and
- * line ends at least; then the bytes must be such as no UTF-8 has, and few of them letters of ASCII, of which
- * pairs would pass for Chinese. */
+/* Latin script: three of four units have an upper byte of 0. Other scripts have some such units, at
+ * least blanks and line endings. Then the bytes must not be plain UTF-8, and less than three fifths
+ * may be printable ASCII: two letters of ASCII read as one unit are often a Chinese character. */
 static bool is_utf16(const struct units *u, const unsigned char *data, size_t bytes)
 {
     size_t ascii = 0;
