@@ -1,4 +1,4 @@
-/* app_out: a buffer in front of a descriptor. JSON text is escaped by base; this counts commas and
+/* app_out: a buffer in front of a descriptor. base escapes JSON text. This file writes the commas and
  * remembers the first failure. */
 #include "app_out.h"
 
@@ -79,7 +79,7 @@ void app_json_text(struct app_out *out, const char *text, size_t bytes)
     before_value(out);
     if (out->status != VECMILL_OK) return;
 
-    /* Invalid text is repaired after the room that its quoted form will need. */
+    /* Invalid text is repaired in the same buffer, after the room for its quoted form. */
     const bool is_valid = utf8_valid(text, bytes);
     size_t repaired = 0, quoted = 0, room = 0;
     if ((!is_valid && !num_mul(bytes, 3, &repaired)) ||
@@ -189,9 +189,9 @@ void app_json_line(struct app_out *out)
 
 /* ---- writing ---- */
 
-/* A descriptor of its own for the pipe or terminal that fd is, so that no write to it blocks, while the
- * flags of fd, which other processes share, stay as they are; -1 where there is none to be had (a socket,
- * another user's terminal, no /proc). */
+/* Opens the pipe or terminal of fd a second time, so that writes do not block. The flags of fd itself
+ * are shared with other processes and stay as they are. Returns -1 if fd is neither, or cannot be
+ * opened again (a socket, another user's terminal, no /proc). */
 static int open_unblocked(int fd)
 {
     char path[32];
@@ -201,8 +201,9 @@ static int open_unblocked(int fd)
     return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 }
 
-/* Writes what is taken within wait_ms; returns those bytes. *failure: errno of a write that failed, else
- * 0. In pieces of PIPE_BUF, which a pipe that is ready takes without blocking, whatever its flags. */
+/* Writes what the reader accepts within wait_ms, and returns the number of bytes written. *failure is
+ * the errno of a failed write, else 0. A write has at most PIPE_BUF bytes: a pipe that is ready
+ * accepts these without blocking, whatever its flags. */
 static size_t offer(int fd, const char *data, size_t bytes, unsigned wait_ms, int *failure)
 {
     const uint64_t until_ns = clock_ns() + (uint64_t)wait_ms * 1000000u;
@@ -237,11 +238,12 @@ void app_out_set_lossy(struct app_out *out)
     if (fd >= 0) out->fd = fd;
 }
 
-/* Of what is held, `done` bytes were taken: keeps the rest of a line that was begun, drops the others. */
+/* `done` bytes of the buffer were written. Keeps the rest of a line that was written in part, and drops
+ * the lines after it. */
 static void drop(struct app_out *out, size_t done)
 {
     struct buf *b = &out->buf;
-    size_t keep = done; /* its end */
+    size_t keep = done; /* end of what is kept */
     if (done > 0) out->is_begun = b->data[done - 1] != '\n';
     if (out->is_begun) {
         const char *end = memchr(b->data + done, '\n', b->bytes - done);
@@ -286,7 +288,7 @@ vecmill_status app_out_flush(struct app_out *out, vecmill_err *err)
     return err_set(err, out->status, "%s", out->err.message);
 }
 
-/* ---- words ---- */
+/* ---- numbers and sentences ---- */
 
 const char *app_number(uint64_t value, char *text)
 {
@@ -307,7 +309,7 @@ const char *app_megabytes(uint64_t bytes, char *text)
     return text;
 }
 
-/* The line of a sentence into line[APP_SENTENCE_MAX]; returns its bytes. */
+/* Writes a sentence as a line into line[APP_SENTENCE_MAX]. Returns its length in bytes. */
 static size_t write_sentence(const char *sentence, char *line)
 {
     int n = snprintf(line, APP_SENTENCE_MAX - 1, "vecmill: %s", sentence);

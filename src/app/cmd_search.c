@@ -1,16 +1,16 @@
-/* search: the rows of a .npy nearest to a text, by cosine.
+/* search: the rows of a .npy file nearest to a text, by cosine similarity.
  *
- * The rows are read where they lie in the mapped file, once for each query; the best k are kept in a
- * heap whose size is known before. A row that is zero or not finite has no direction and is never
- * shown; of equal scores the lower row comes first. */
+ * Each query reads all rows once, directly from the mapped file. The best k are kept in a heap of a
+ * fixed size. A row that is zero or not finite has no direction and is never shown. Of equal scores
+ * the lower row comes first. */
 #include "app.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SEARCH_TEXT_MAX   4096u /* bytes kept of a row's text to show */
-#define SEARCH_TEXT_SHOWN 100u  /* of them on a terminal's line */
+#define SEARCH_TEXT_MAX   4096u /* bytes of a row's text that are kept */
+#define SEARCH_TEXT_SHOWN 100u  /* characters of it on a line of the terminal */
 #define SEARCH_LANES      16u
 
 struct hit {
@@ -27,7 +27,7 @@ struct search {
     vecmill_session *session;
     struct job_vectors vectors;
     float *query;     /* [dim] */
-    struct hit *hits; /* [top]; a heap, the worst at 0, while rows are read */
+    struct hit *hits; /* [top]; while rows are read: a heap with the worst at 0 */
     size_t n_hits, top;
     bool is_first;
 };
@@ -79,7 +79,8 @@ static void keep_hit(struct search *s, struct hit hit)
     }
 }
 
-/* Sums in fixed lanes, so that the compiler may use vectors and the order stays the same. */
+/* Sums in a fixed number of lanes, so that the compiler can vectorize without changing the order of
+ * additions. */
 static void dot_and_square(const float *a, const float *b, size_t n, double *dot, double *square)
 {
     float d[SEARCH_LANES] = {0}, q[SEARCH_LANES] = {0};
@@ -131,7 +132,7 @@ static vecmill_status find_ids(struct search *s, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* hits are in order of rows here; index only rises. */
+/* During this search the hits are sorted by row, and the index only increases. */
 struct text_search {
     struct search *search;
     size_t next;
@@ -205,7 +206,8 @@ static void print_hits_json(struct search *s, vecmill_doc query)
     app_json_line(out);
 }
 
-/* One line of a terminal: control characters become spaces, bytes of invalid UTF-8 '?'. */
+/* Prints at most `most` characters on one line of a terminal. Control characters become spaces,
+ * invalid UTF-8 becomes '?'. */
 static void print_line(struct app_out *out, const char *text, size_t bytes, size_t most)
 {
     size_t i = 0, n_shown = 0;
