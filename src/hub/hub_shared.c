@@ -1,11 +1,12 @@
-/* hub_shared: models in the caches of Hugging Face's own libraries, which vecmill reads and never writes.
+/* hub_shared: models in the caches of Hugging Face's libraries, read only.
  *
  * Layout (huggingface_hub, "Understand caching"):
  *     ROOT/models--<org>--<name>/refs/main             a commit, 40 hex digits
  *     ROOT/models--<org>--<name>/snapshots/<commit>/   the files, links to blobs
- *     ROOT/models--<org>--<name>/.no_exist/<commit>/   names that were asked for and are not there
- * A snapshot has the files that somebody asked for, so it is taken when all that vectors depend on are there.
- * Promises to open no connection. Does not know what is inside a file but the two that name others. */
+ *     ROOT/models--<org>--<name>/.no_exist/<commit>/   names that were requested and do not exist
+ * A snapshot has only the files that were requested. It is used if it has all files that vectors depend
+ * on. Promises to open no connection. Of a snapshot it reads only the two files that name others:
+ * modules.json and the index of the weights. */
 #include "hub_inner.h"
 
 #include <stdio.h>
@@ -13,14 +14,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A variable of the environment, NULL when unset or empty. */
+/* Returns an environment variable, or NULL if it is unset or empty. */
 static const char *set(const char *name)
 {
     const char *v = getenv(name);
     return v && *v ? v : NULL;
 }
 
-/* dir, with "~" for the home folder, and what comes below it. */
+/* Joins dir and the part below it. A leading "~" is the home folder. False: there is no home folder,
+ * or the path is too long. */
 static bool put_root(const char *dir, const char *below, char *root)
 {
     const char *home = "";
@@ -33,7 +35,7 @@ static bool put_root(const char *dir, const char *below, char *root)
     return n > 0 && n < IO_PATH_MAX;
 }
 
-/* The rule of huggingface_hub, in its constants. */
+/* The same order as in huggingface_hub (its module "constants"). */
 static bool hub_root(char *root)
 {
     const char *dir;
@@ -55,11 +57,11 @@ bool hub_shared_root(unsigned i, char *root)
     return true;
 }
 
-/* What is looked into: one folder, and the first name that it lacks. */
+/* The folder that is checked, and the first file that it lacks. */
 struct shared_snapshot {
     char dir[IO_PATH_MAX], path[IO_PATH_MAX];
-    char inner
-        [HUB_FILE_MAX]; /* the folder of configuration, weights and tokenizer in it, with a slash, or "" */
+    /* The folder in dir of configuration, weights and tokenizer, with a slash; "": dir. */
+    char inner[HUB_FILE_MAX];
     char missing[2 * HUB_FILE_MAX];
 };
 
@@ -77,7 +79,7 @@ static bool needs(struct shared_snapshot *s, const char *name)
     return false;
 }
 
-/* The same of a name in the inner folder. */
+/* The same for a file in the inner folder. */
 static bool has_inner(struct shared_snapshot *s, const char *name)
 {
     char inner[2 * HUB_FILE_MAX];
@@ -92,8 +94,8 @@ static bool needs_inner(struct shared_snapshot *s, const char *name)
            needs(s, inner);
 }
 
-/* A JSON file of the inner folder; json->kind is JSON_KIND_ABSENT when there is none that can be
- * read. Pair: buf_done, always. */
+/* Reads a JSON file of the inner folder. json->kind is JSON_KIND_ABSENT if it is missing or cannot be
+ * read. Pair: buf_done, in either case. */
 static void read_json(struct shared_snapshot *s, const char *name, struct buf *text,
                       struct json_value *json)
 {
@@ -103,7 +105,7 @@ static void read_json(struct shared_snapshot *s, const char *name, struct buf *t
         json->kind = JSON_KIND_ABSENT;
 }
 
-/* Weights in one file, or all that an index names. */
+/* The weights are one file, or all files that an index names. */
 static bool has_weights(struct shared_snapshot *s)
 {
     static const char one[] = "model.safetensors", index[] = "model.safetensors.index.json";
@@ -124,7 +126,7 @@ static bool has_weights(struct shared_snapshot *s)
     return whole;
 }
 
-/* One module: the folder of the transformer is noted, and that of the pooling must be there. */
+/* Records the folder of the transformer. Checks that the configuration of the pooling is there. */
 static bool has_module(struct shared_snapshot *s, const struct json_value *module)
 {
     const struct json_value type_value = json_get(module, "type");
@@ -142,9 +144,9 @@ static bool has_module(struct shared_snapshot *s, const struct json_value *modul
            needs(s, name);
 }
 
-/* A sentence-transformers model says how tokens become a vector in modules.json and the folders it
- * names; without that file another vector would be made of the same weights, so it must be known
- * that there is none. */
+/* In a sentence-transformers model, modules.json and the folders it names define how tokens become a
+ * vector. Without that file the same weights give another vector. So if it is missing here, `none`
+ * must record that the model has no such file. */
 static bool has_modules(struct shared_snapshot *s, const char *none)
 {
     static const char modules[] = "modules.json";
@@ -172,7 +174,7 @@ static bool is_whole(struct shared_snapshot *s, const char *none)
            (has_inner(s, "vocab.txt") || needs_inner(s, "tokenizer.json"));
 }
 
-/* The commit that refs/main names. */
+/* Reads the commit that refs/main names. False: there is none, or it is no commit id. */
 static bool read_main(const char *home, char commit[HUB_COMMIT_BYTES + 1])
 {
     char path[IO_PATH_MAX];
