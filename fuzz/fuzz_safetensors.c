@@ -16,52 +16,52 @@ static void check(bool promise)
     if (!promise) abort();
 }
 
-static void check_tensors(const struct safetensors *st, uint64_t data_bytes)
+static void check_tensors(const struct tensor_file *st, uint64_t data_bytes)
 {
     uint64_t pos = 0;
     for (uint32_t i = 0; i < st->n_tensors; i++) {
-        const struct safetensor *t = &st->tensors[i];
+        const struct tensor *t = &st->tensors[i];
         uint64_t elements = 1;
         check(t->begin == pos && t->begin <= t->end && t->end <= data_bytes);
-        check(t->rank <= SAFETENSORS_RANK_MAX && t->dtype < SAFETENSORS_DTYPES_COUNT);
+        check(t->rank <= TENSOR_RANK_MAX && t->dtype < TENSOR_DTYPES_COUNT);
         for (uint32_t k = 0; k < t->rank; k++) {
             check(!__builtin_mul_overflow(elements, t->shape[k], &elements));
         }
         check(elements == t->elements);
-        check(safetensors_find(st, t->name) == t);
+        check(tensor_file_find(st, t->name) == t);
         pos = t->end;
 
-        char text[SAFETENSORS_SHAPE_TEXT];
-        safetensors_shape_text(t->shape, t->rank, text);
+        char text[TENSOR_SHAPE_TEXT];
+        tensor_shape_text(t->shape, t->rank, text);
         check(strlen(text) < sizeof(text));
     }
     check(pos == data_bytes);
 }
 
-/* The values of a file that is wholly here, as safetensors_read widens them. */
-static void widen_all(const struct safetensors *st, const uint8_t *values)
+/* The values of a file that is wholly here, as tensor_read widens them. */
+static void widen_all(const struct tensor_file *st, const uint8_t *values)
 {
     float out[16];
     for (uint32_t i = 0; i < st->n_tensors; i++) {
-        const struct safetensor *t = &st->tensors[i];
-        if (t->dtype > SAFETENSORS_BF16 || t->elements == 0) continue;
+        const struct tensor *t = &st->tensors[i];
+        if (t->dtype > TENSOR_BF16 || t->elements == 0) continue;
         size_t n = t->elements < 16 ? (size_t)t->elements : 16;
-        safetensors_widen(t->dtype, values + t->begin, n, out);
+        tensor_widen(t->dtype, values + t->begin, n, out);
     }
 }
 
 static void parse_file(const uint8_t *file, size_t bytes)
 {
-    struct safetensors st;
+    struct tensor_file st;
     if (safetensors_parse(file, bytes, bytes, "fuzz", &st, NULL) != VECMILL_OK) return;
     check_tensors(&st, bytes - st.data_at);
     widen_all(&st, file + st.data_at);
-    safetensors_close(&st);
+    tensor_file_close(&st);
 }
 
 static void parse_json(const uint8_t *json, size_t bytes, uint64_t data_bytes)
 {
-    struct safetensors st;
+    struct tensor_file st;
     vecmill_err err;
     uint8_t *head = (uint8_t *)malloc(8 + bytes);
     check(head != NULL);
@@ -77,7 +77,7 @@ static void parse_json(const uint8_t *json, size_t bytes, uint64_t data_bytes)
         return;
     }
     check_tensors(&st, data_bytes);
-    safetensors_close(&st);
+    tensor_file_close(&st);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

@@ -14,9 +14,8 @@
 
 /* ---- what the files are ---- */
 
-/* Of the weights, which are read in full only when they are compiled: the header, this much of the
- * start of each tensor, and pieces at even distances. Any training changes what is sampled. */
-#define SAMPLE_TENSOR 256u
+/* Of the weights, which are read in full only when they are compiled: what tensor_file_spans
+ * says, and pieces at even distances. Any training changes what is sampled. */
 #define SAMPLE_PIECE  4096u
 #define SAMPLE_PIECES 64u
 
@@ -49,50 +48,23 @@ static vecmill_status add_range(struct identity *id, int fd, uint64_t from, uint
     return VECMILL_OK;
 }
 
-/* The header, and the start of each tensor that it names. Read as text, since the header is not
- * checked yet: what is found only says where to look. */
-static vecmill_status add_header(struct identity *id, int fd, size_t header, uint64_t file_bytes,
-                                 const char *path, vecmill_err *err)
+struct weights_file {
+    struct identity *id;
+    int fd;
+    const char *path;
+};
+
+static vecmill_status add_span(void *context, uint64_t from, uint64_t bytes, vecmill_err *err)
 {
-    static const char key[] = "\"data_offsets\":";
-    struct buf text;
-    size_t got = 0;
-    uint32_t n = 0;
-    buf_init(&text, MODEL_HEADER_MAX + 1, "MODEL_HEADER_MAX");
-    vecmill_status status = buf_reserve(&text, header + 1, err);
-    if (status == VECMILL_OK)
-        status = io_read_at(fd, text.data, header, 8, &got, path, VECMILL_E_MODEL, err);
-    if (status == VECMILL_OK) {
-        add_bytes(id, text.data, got);
-        text.data[got] = '\0';
-    }
-    const char *at = text.data;
-    while (status == VECMILL_OK && n++ < MODEL_TENSORS_MAX && (at = strstr(at, key)) != NULL) {
-        at += sizeof key - 1;
-        at += strspn(at, " [");
-        const uint64_t begin = strtoull(at, NULL, 10);
-        if (begin < file_bytes - header - 8)
-            status = add_range(id, fd, 8 + header + begin, SAMPLE_TENSOR, path, err);
-    }
-    buf_done(&text);
-    return status;
+    const struct weights_file *file = context;
+    return add_range(file->id, file->fd, from, bytes, file->path, err);
 }
 
 static vecmill_status add_weights(struct identity *id, int fd, uint64_t file_bytes,
                                   const char *path, vecmill_err *err)
 {
-    unsigned char first[8];
-    size_t got = 0;
-    VM_TRY(io_read_at(fd, first, sizeof first, 0, &got, path, VECMILL_E_MODEL, err));
-    struct cur c;
-    cur_init(&c, first, got);
-    const uint64_t header = cur_u64(&c);
-    if (!c.failed && header <= MODEL_HEADER_MAX && header < file_bytes - 8) {
-        add_bytes(id, first, sizeof first);
-        VM_TRY(add_header(id, fd, (size_t)header, file_bytes, path, err));
-    } else {
-        VM_TRY(add_range(id, fd, 0, CHUNK_BYTES, path, err));
-    }
+    struct weights_file file = {.id = id, .fd = fd, .path = path};
+    VM_TRY(tensor_file_spans(fd, file_bytes, path, add_span, &file, err));
     for (uint32_t i = 0; i < SAMPLE_PIECES; i++)
         VM_TRY(add_range(id, fd, file_bytes / SAMPLE_PIECES * i, SAMPLE_PIECE, path, err));
     return add_range(id, fd, file_bytes - num_min(file_bytes, SAMPLE_PIECE), SAMPLE_PIECE, path,

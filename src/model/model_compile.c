@@ -45,10 +45,9 @@ static void tensor_name(const struct compiler *c, enum layout_part part, uint32_
 
 /* The tensor, which must have this shape (columns == 0: a vector) and a readable dtype. */
 static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t rows,
-                                  uint32_t columns, const struct safetensor **tensor,
-                                  vecmill_err *err)
+                                  uint32_t columns, const struct tensor **tensor, vecmill_err *err)
 {
-    struct safetensor *t = weights_find(&c->weights, name);
+    struct tensor *t = weights_find(&c->weights, name);
     if (!t) {
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing (%u tensors, %u layers)",
                        c->weights.shown, name, c->weights.n_tensors, c->config.model.n_layers);
@@ -56,17 +55,17 @@ static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t
     const uint64_t want[2] = {rows, columns};
     uint32_t rank = columns ? 2 : 1;
     if (t->rank != rank || t->shape[0] != rows || (columns && t->shape[1] != columns)) {
-        char is[SAFETENSORS_SHAPE_TEXT], wanted[SAFETENSORS_SHAPE_TEXT];
-        safetensors_shape_text(t->shape, t->rank, is);
-        safetensors_shape_text(want, rank, wanted);
+        char is[TENSOR_SHAPE_TEXT], wanted[TENSOR_SHAPE_TEXT];
+        tensor_shape_text(t->shape, t->rank, is);
+        tensor_shape_text(want, rank, wanted);
         return err_set(err, VECMILL_E_MODEL,
                        "%s: tensor \"%s\" has shape %.48s, config.json asks for %s", t->file->shown,
                        name, is, wanted);
     }
-    if (t->dtype > SAFETENSORS_BF16) {
+    if (t->dtype > TENSOR_BF16) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: tensor \"%s\" is %s; weights are read as F32, F16 or BF16",
-                       t->file->shown, name, safetensors_dtype_name(t->dtype));
+                       t->file->shown, name, tensor_dtype_name(t->dtype));
     }
     t->taken = true;
     *tensor = t;
@@ -79,7 +78,7 @@ static vecmill_status check_rows(const struct compiler *c, const char *tail, con
 {
     char name[NAME_BYTES];
     tensor_name(c, PART_WORD, 0, tail, name);
-    const struct safetensor *t = weights_find(&c->weights, name);
+    const struct tensor *t = weights_find(&c->weights, name);
     if (!t || t->rank != 2 || t->shape[0] == rows) return VECMILL_OK; /* find_tensor reports it */
     return err_set(err, VECMILL_E_MODEL,
                    "%s: tensor \"%s\" has %llu rows, \"%s\" of config.json is %u", t->file->shown,
@@ -106,7 +105,7 @@ static bool of_encoder(const struct compiler *c, const char *name)
 static vecmill_status check_all_used(const struct compiler *c, vecmill_err *err)
 {
     for (uint32_t f = 0; f < c->weights.n_files; f++) {
-        const struct safetensors *st = &c->weights.files[f];
+        const struct tensor_file *st = &c->weights.files[f];
         for (uint32_t i = 0; i < st->n_tensors; i++) {
             if (st->tensors[i].taken || !of_encoder(c, st->tensors[i].name)) continue;
             return err_set(err, VECMILL_E_MODEL,
@@ -166,7 +165,7 @@ static vecmill_status check_tensors(struct compiler *c, vecmill_err *err)
             struct layout_source s = layout_source(m, c->config.types, (enum layout_part)part);
             for (uint32_t i = 0; i < LAYOUT_SOURCES_MAX && s.tensors[i]; i++) {
                 char name[NAME_BYTES];
-                const struct safetensor *t;
+                const struct tensor *t;
                 tensor_name(c, (enum layout_part)part, layer, s.tensors[i], name);
                 VM_TRY(find_tensor(c, name, s.tensor_rows, s.columns, &t, err));
             }
@@ -178,12 +177,12 @@ static vecmill_status check_tensors(struct compiler *c, vecmill_err *err)
 /* ---- writing parts ---- */
 
 static vecmill_status write_plain(struct compiler *c, const struct layout_source *s,
-                                  const struct safetensor *t, vecmill_err *err)
+                                  const struct tensor *t, vecmill_err *err)
 {
     uint64_t n = (uint64_t)s->rows * (s->columns ? s->columns : 1);
     for (uint64_t first = 0; first < n;) {
         size_t chunk = (size_t)(n - first < c->floats_n ? n - first : c->floats_n);
-        VM_TRY(safetensors_read(t, first, chunk, c->floats, err));
+        VM_TRY(tensor_read(t, first, chunk, c->floats, err));
         VM_TRY(pack_write(c->out, c->floats, chunk * sizeof(float), err));
         first += chunk;
     }
@@ -192,14 +191,14 @@ static vecmill_status write_plain(struct compiler *c, const struct layout_source
 
 /* A table's rows in the precision, as many at a time as fit into floats and packed. */
 static vecmill_status write_table(struct compiler *c, const struct layout_source *s,
-                                  const struct safetensor *t, vecmill_err *err)
+                                  const struct tensor *t, vecmill_err *err)
 {
     const enum kern_precision precision = (enum kern_precision)c->config.model.precision;
     const size_t row = table_row_bytes(precision, s->columns);
     const size_t most = num_min(c->floats_n / s->columns, c->packed_bytes / row);
     for (uint64_t first = 0; first < s->rows;) {
         const size_t n = (size_t)num_min(most, s->rows - first);
-        VM_TRY(safetensors_read(t, first * s->columns, n * s->columns, c->floats, err));
+        VM_TRY(tensor_read(t, first * s->columns, n * s->columns, c->floats, err));
         for (size_t i = 0; i < n; i++)
             table_pack(precision, c->floats + i * s->columns, s->columns,
                        (char *)c->packed + i * row);
@@ -216,7 +215,7 @@ static vecmill_status write_part(struct compiler *c, enum layout_part part, uint
     size_t matrix = (size_t)s.rows * s.columns;
     for (uint32_t i = 0; i < LAYOUT_SOURCES_MAX && s.tensors[i]; i++) {
         char name[NAME_BYTES];
-        const struct safetensor *t;
+        const struct tensor *t;
         tensor_name(c, part, layer, s.tensors[i], name);
         VM_TRY(find_tensor(c, name, s.tensor_rows, s.columns, &t, err));
         if (part == PART_WORD) {
@@ -224,7 +223,7 @@ static vecmill_status write_part(struct compiler *c, enum layout_part part, uint
         } else if (s.gemm == LAYOUT_PLAIN) {
             VM_TRY(write_plain(c, &s, t, err));
         } else {
-            VM_TRY(safetensors_read(t, 0, matrix, c->floats + i * matrix, err));
+            VM_TRY(tensor_read(t, 0, matrix, c->floats + i * matrix, err));
         }
     }
     if (s.gemm != LAYOUT_PLAIN) {

@@ -158,7 +158,7 @@ static vecmill_status check_map(const struct weights *w, const struct weights_li
 {
     const char *tensor = list->tensors;
     for (uint32_t i = 0; i < list->n_tensors; i++, tensor += strlen(tensor) + 1) {
-        if (safetensors_find(&w->files[list->in[i]], tensor)) continue;
+        if (tensor_file_find(&w->files[list->in[i]], tensor)) continue;
         return err_set(err, VECMILL_E_MODEL,
                        "%s: tensor \"%.64s\" is not in %.48s, where %s has it", w->shown, tensor,
                        list->names[list->in[i]], WEIGHTS_INDEX);
@@ -174,7 +174,7 @@ static vecmill_status check_once(const struct weights *w, const struct weights_l
         for (uint32_t k = 0; k < w->files[i].n_tensors; k++) {
             const char *name = w->files[i].tensors[k].name;
             for (uint32_t earlier = 0; earlier < i; earlier++) {
-                if (!safetensors_find(&w->files[earlier], name)) continue;
+                if (!tensor_file_find(&w->files[earlier], name)) continue;
                 return err_set(err, VECMILL_E_MODEL,
                                "%s: tensor \"%.64s\" is in %.40s and in %.40s", w->shown, name,
                                list->names[earlier], list->names[i]);
@@ -198,7 +198,7 @@ static vecmill_status open_files(const char *dir, const struct weights_list *lis
             return err_set(err, VECMILL_E_MODEL, "%s: names %.64s, which is missing", w->shown,
                            list->names[i]);
         }
-        VM_TRY(safetensors_open(path, &w->files[i], err));
+        VM_TRY(tensor_file_open(path, &w->files[i], err));
         w->n_files++;
         w->n_tensors += w->files[i].n_tensors;
         if (w->n_tensors > MODEL_TENSORS_MAX) {
@@ -226,27 +226,27 @@ vecmill_status weights_open(const char *dir, struct weights *w, vecmill_err *err
 void weights_close(struct weights *w)
 {
     for (uint32_t i = 0; i < w->n_files; i++)
-        safetensors_close(&w->files[i]);
+        tensor_file_close(&w->files[i]);
     mem_free(w->files);
     w->files = NULL;
     w->n_files = w->n_tensors = 0;
 }
 
-static struct safetensor *find(const struct weights *w, const char *name)
+static struct tensor *find(const struct weights *w, const char *name)
 {
     for (uint32_t i = 0; i < w->n_files; i++) {
-        struct safetensor *t = safetensors_find(&w->files[i], name);
+        struct tensor *t = tensor_file_find(&w->files[i], name);
         if (t) return t;
     }
     return NULL;
 }
 
-struct safetensor *weights_find(const struct weights *w, const char *name)
+struct tensor *weights_find(const struct weights *w, const char *name)
 {
     static const struct {
         const char *now, *before;
     } tails[] = {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}};
-    struct safetensor *t = find(w, name);
+    struct tensor *t = find(w, name);
     const size_t bytes = strlen(name);
     for (size_t i = 0; !t && i < sizeof tails / sizeof *tails; i++) {
         char before[160];
@@ -276,11 +276,11 @@ vecmill_status weights_most(const char *dir, size_t *kept, size_t *most, vecmill
         index = 2 * bytes + MODEL_TENSORS_MAX + sizeof *list.names * WEIGHTS_SHARDS_MAX;
     }
     for (uint32_t i = 0; i < list.n && status == VECMILL_OK; i++) {
-        size_t header = 0;
+        size_t file = 0, more = 0;
         status = io_join(dir, list.names[i], path, err);
-        if (status == VECMILL_OK) status = safetensors_header_bytes(path, &header, err);
-        *kept += sizeof(struct safetensors) + safetensors_kept_most(header);
-        opening = num_max(opening, header);
+        if (status == VECMILL_OK) status = tensor_file_most(path, &file, &more, err);
+        *kept += sizeof(struct tensor_file) + file;
+        opening = num_max(opening, more);
     }
     weights_list_done(&list);
     *most = *kept + index + opening;

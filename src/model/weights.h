@@ -9,7 +9,7 @@
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
 
-#include "safetensors.h"
+#include "tensor.h"
 
 #define WEIGHTS_FILE       "model.safetensors"
 #define WEIGHTS_INDEX      "model.safetensors.index.json"
@@ -36,7 +36,7 @@ void weights_list_done(struct weights_list *list);
 struct weights {
     const char *shown; /* the one file, or the index; for messages */
     uint32_t n_files, n_tensors;
-    struct safetensors *files; /* [n_files] */
+    struct tensor_file *files; /* [n_files] */
     char path[IO_PATH_MAX];    /* what `shown` points into */
 };
 
@@ -47,7 +47,7 @@ void weights_close(struct weights *w);
 
 /* The tensor of this name, or NULL. Checkpoints of before 2019 call LayerNorm's weight and bias
  * gamma and beta; these names are found as well, as in transformers. */
-struct safetensor *weights_find(const struct weights *w, const char *name);
+struct tensor *weights_find(const struct weights *w, const char *name);
 
 /* The most memory that weights_open holds when it is done, *kept, and while it runs, *most. Reads
  * the index and eight bytes of each file. E_MODEL as for weights_open. */

@@ -18,7 +18,7 @@
 
 /* A header's frame around `json`, of a file that goes on for data_bytes. */
 static vecmill_status parse(const char *json, size_t json_bytes, uint64_t data_bytes,
-                            struct safetensors *st, vecmill_err *err)
+                            struct tensor_file *st, vecmill_err *err)
 {
     unsigned char *head = (unsigned char *)malloc(8 + json_bytes);
     assert_non_null(head);
@@ -121,7 +121,7 @@ static const struct header_case header_cases[] = {
     {"a fractional dimension", "{" T("a", "U8", "[1.0]", "[0,1]") "}", 1, "dimension 0"},
     {"a dimension in words", "{" T("a", "U8", "[\"1\"]", "[0,1]") "}", 1, "dimension 0"},
     {"a dimension of null", "{" T("a", "U8", "[null]", "[0,1]") "}", 1, "dimension 0"},
-    {"rank 9", "{" T("a", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]") "}", 1, "SAFETENSORS_RANK_MAX"},
+    {"rank 9", "{" T("a", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]") "}", 1, "TENSOR_RANK_MAX"},
     {"elements pass 64 bits", "{" T("a", "U8", "[4294967296,4294967296]", "[0,0]") "}", 0,
      "passes 64 bits"},
     {"elements wrap to zero", "{" T("a", "U8", "[9223372036854775807,2,2]", "[0,0]") "}", 0,
@@ -171,14 +171,14 @@ static void header_lies(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof header_cases / sizeof *header_cases; i++) {
         const struct header_case *c = &header_cases[i];
-        struct safetensors st;
+        struct tensor_file st;
         vecmill_err err = {0};
         size_t bytes = strlen(c->json);
         if (strcmp(c->name, "NUL padding") == 0) bytes += 2;
         vecmill_status status = parse(c->json, bytes, c->data_bytes, &st, &err);
         if (!c->says) {
             if (status != VECMILL_OK) fail_msg("%s: refused: %s", c->name, err.message);
-            safetensors_close(&st);
+            tensor_file_close(&st);
             continue;
         }
         if (status != VECMILL_E_MODEL || err.status != VECMILL_E_MODEL) {
@@ -224,7 +224,7 @@ static void frame_lies(void **state)
         {"N within the file, not read", {9, 0, 0, 0, 0, 0, 0, 0, '{', '}'}, 10, 100, "only 2"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct safetensors st;
+        struct tensor_file st;
         vecmill_err err = {0};
         vecmill_status status = safetensors_parse(cases[i].head, cases[i].head_bytes,
                                                   cases[i].file_bytes, FILE_NAME, &st, &err);
@@ -265,7 +265,7 @@ static void header_bloat(void **state)
             at += unit;
         }
         at = stpcpy(at, cases[i].end);
-        struct safetensors st;
+        struct tensor_file st;
         vecmill_err err = {0};
         vecmill_status status = parse(json, (size_t)(at - json), 0, &st, &err);
         if (status != VECMILL_E_MODEL || !strstr(err.message, cases[i].says)) {
@@ -287,13 +287,13 @@ static vecmill_status many_tensors(uint32_t n, bool overlap, vecmill_err *err)
                       i ? "," : "", i, begin, begin + 1);
     }
     *at++ = '}';
-    struct safetensors st;
+    struct tensor_file st;
     vecmill_status status = parse(json, (size_t)(at - json), overlap ? 1 : n, &st, err);
     if (status == VECMILL_OK) {
         assert_int_equal(st.n_tensors, n);
-        assert_non_null(safetensors_find(&st, "t0"));
-        assert_null(safetensors_find(&st, "t"));
-        safetensors_close(&st);
+        assert_non_null(tensor_file_find(&st, "t0"));
+        assert_null(tensor_file_find(&st, "t"));
+        tensor_file_close(&st);
     }
     free(json);
     return status;
@@ -320,7 +320,7 @@ static void f16_values(void **state)
         int exponent = (int)(bits >> 10 & 31);
         double fraction = (double)(bits & 1023), want;
         float got;
-        safetensors_widen(SAFETENSORS_F16, raw, 1, &got);
+        tensor_widen(TENSOR_F16, raw, 1, &got);
         if (exponent == 31) {
             assert_int_equal(isnan(got) != 0, fraction != 0);
             assert_int_equal(isinf(got) != 0, fraction == 0);
@@ -338,9 +338,9 @@ static void bf16_and_f32_values(void **state)
     static const unsigned char bf16[] = {0x80, 0x3f, 0x00, 0xc0, 0x49, 0x40, 0x01, 0x00};
     static const unsigned char f32[] = {0, 0, 0x80, 0x3f, 0xdb, 0x0f, 0x49, 0x40, 0, 0, 0, 0x80};
     float out[4];
-    safetensors_widen(SAFETENSORS_BF16, bf16, 4, out);
+    tensor_widen(TENSOR_BF16, bf16, 4, out);
     assert_true(out[0] == 1.0f && out[1] == -2.0f && out[2] == 3.140625f && out[3] == 0x1p-133f);
-    safetensors_widen(SAFETENSORS_F32, f32, 3, out);
+    tensor_widen(TENSOR_F32, f32, 3, out);
     assert_true(out[0] == 1.0f && out[1] == 0x1.921fb6p+1f && out[2] == 0.0f && signbit(out[2]));
 }
 
@@ -356,9 +356,9 @@ static void widened_in_place(void **state)
         raw[2 * i + 1] = (unsigned char)(i % 120);
     }
     float want[N];
-    safetensors_widen(SAFETENSORS_BF16, raw, N, want);
+    tensor_widen(TENSOR_BF16, raw, N, want);
     memcpy((char *)(out + N) - sizeof raw, raw, sizeof raw);
-    safetensors_widen(SAFETENSORS_BF16, (char *)(out + N) - sizeof raw, N, out);
+    tensor_widen(TENSOR_BF16, (char *)(out + N) - sizeof raw, N, out);
     assert_memory_equal(out, want, sizeof out);
 }
 
@@ -380,31 +380,30 @@ static void values_from_a_file(void **state)
     assert_int_equal(write(fd, json, sizeof json - 1), sizeof json - 1);
     assert_int_equal(write(fd, data, sizeof data), sizeof data);
 
-    struct safetensors st;
+    struct tensor_file st;
     vecmill_err err = {0};
     float out[4] = {0};
-    assert_int_equal(safetensors_open(path, &st, &err), VECMILL_OK);
-    const struct safetensor *a = safetensors_find(&st, "a"), *b = safetensors_find(&st, "b");
-    assert_int_equal(safetensors_read(a, 1, 2, out, &err), VECMILL_OK);
+    assert_int_equal(tensor_file_open(path, &st, &err), VECMILL_OK);
+    const struct tensor *a = tensor_file_find(&st, "a"), *b = tensor_file_find(&st, "b");
+    assert_int_equal(tensor_read(a, 1, 2, out, &err), VECMILL_OK);
     assert_true(out[0] == 2.0f && out[1] == 3.0f);
-    assert_int_equal(safetensors_read(b, 0, 1, out, &err), VECMILL_OK);
+    assert_int_equal(tensor_read(b, 0, 1, out, &err), VECMILL_OK);
     assert_true(out[0] == 1.0f);
-    assert_int_equal(safetensors_read(a, 2, 2, out, &err), VECMILL_E_MODEL);
+    assert_int_equal(tensor_read(a, 2, 2, out, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "\"a\": element 3 of 4 is not a finite number"));
-    assert_int_equal(safetensors_read(b, 0, 2, out, &err), VECMILL_E_MODEL);
+    assert_int_equal(tensor_read(b, 0, 2, out, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "\"b\": element 1 of 2"));
-    assert_int_equal(safetensors_read(safetensors_find(&st, "c"), 0, 1, out, &err),
-                     VECMILL_E_MODEL);
+    assert_int_equal(tensor_read(tensor_file_find(&st, "c"), 0, 1, out, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "I64"));
     assert_int_equal(ftruncate(fd, (off_t)(8 + sizeof json - 1 + 6)), 0);
-    assert_int_equal(safetensors_read(a, 0, 4, out, &err), VECMILL_E_MODEL);
+    assert_int_equal(tensor_read(a, 0, 4, out, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "cut"));
-    safetensors_close(&st);
+    tensor_file_close(&st);
     close(fd);
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(safetensors_open(path, &st, &err), VECMILL_E_MODEL);
+    assert_int_equal(tensor_file_open(path, &st, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, path));
-    assert_int_equal(safetensors_open("/tmp", &st, &err), VECMILL_E_MODEL);
+    assert_int_equal(tensor_file_open("/tmp", &st, &err), VECMILL_E_MODEL);
 }
 
 int main(void)

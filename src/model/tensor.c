@@ -1,0 +1,227 @@
+#include "tensor.h"
+
+#include "safetensors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SHOWN_MAX 96 /* bytes of a path in a message of 251 */
+
+static const struct {
+    const char *name;
+    uint32_t bits;
+} dtypes[] = {
+#define DTYPE_ROW(name, bits) {#name, bits},
+    TENSOR_DTYPES(DTYPE_ROW)
+#undef DTYPE_ROW
+};
+
+const char *tensor_dtype_name(enum tensor_dtype dtype)
+{
+    return dtypes[dtype].name;
+}
+
+uint32_t tensor_dtype_bits(enum tensor_dtype dtype)
+{
+    return dtypes[dtype].bits;
+}
+
+const char *model_path_shown(const char *path)
+{
+    size_t bytes = strlen(path);
+    if (bytes <= SHOWN_MAX) return path;
+    const char *slash = strchr(path + bytes - SHOWN_MAX, '/');
+    return slash && slash[1] ? slash + 1 : path + bytes - SHOWN_MAX;
+}
+
+void tensor_shape_text(const uint64_t *shape, uint32_t rank, char *text)
+{
+    char *at = text;
+    *at++ = '[';
+    for (uint32_t i = 0; i < rank; i++) {
+        at += sprintf(at, i ? ", %" PRIu64 : "%" PRIu64, shape[i]);
+    }
+    *at++ = ']';
+    *at = '\0';
+}
+
+/* ---- formats ---- */
+
+/* The last is that of all other names. */
+static const struct tensor_format *const formats[] = {&safetensors_format};
+
+static const struct tensor_format *format_of(const char *path)
+{
+    const size_t last = sizeof formats / sizeof *formats - 1, bytes = strlen(path);
+    for (size_t i = 0; i < last; i++) {
+        const size_t tail = strlen(formats[i]->suffix);
+        if (bytes >= tail && strcmp(path + bytes - tail, formats[i]->suffix) == 0)
+            return formats[i];
+    }
+    return formats[last];
+}
+
+/* ---- files ---- */
+
+/* Opens for reading; a FIFO must not block. */
+static vecmill_status open_file(const char *path, int *fd, uint64_t *file_bytes, vecmill_err *err)
+{
+    const char *shown = model_path_shown(path);
+    struct stat file;
+    int f = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (f < 0) return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", shown);
+    vecmill_status status = VECMILL_OK;
+    if (fstat(f, &file) != 0) {
+        status = err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be looked at", shown);
+    } else if (!S_ISREG(file.st_mode)) {
+        status = err_set(err, VECMILL_E_MODEL, "%s: not a regular file", shown);
+    }
+    if (status != VECMILL_OK) {
+        close(f);
+        return status;
+    }
+    *fd = f;
+    *file_bytes = (uint64_t)file.st_size;
+    return VECMILL_OK;
+}
+
+vecmill_status tensor_file_open(const char *path, struct tensor_file *file, vecmill_err *err)
+{
+    uint64_t file_bytes = 0;
+    int fd = -1;
+    VM_TRY(open_file(path, &fd, &file_bytes, err));
+    *file = (struct tensor_file){.fd = fd};
+    snprintf(file->path, sizeof file->path, "%s", path);
+    file->shown = model_path_shown(file->path);
+    const vecmill_status status = format_of(path)->open(fd, file_bytes, file, err);
+    if (status != VECMILL_OK) tensor_file_close(file);
+    return status;
+}
+
+void tensor_file_close(struct tensor_file *file)
+{
+    if (file->fd >= 0) close(file->fd);
+    mem_free(file->tensors);
+    mem_free(file->names);
+    file->fd = -1;
+    file->names = NULL;
+    file->tensors = NULL;
+    file->n_tensors = 0;
+}
+
+struct tensor *tensor_file_find(const struct tensor_file *file, const char *name)
+{
+    for (uint32_t i = 0; i < file->n_tensors; i++) {
+        if (strcmp(file->tensors[i].name, name) == 0) return &file->tensors[i];
+    }
+    return NULL;
+}
+
+vecmill_status tensor_file_most(const char *path, size_t *kept, size_t *opening, vecmill_err *err)
+{
+    uint64_t file_bytes = 0;
+    int fd = -1;
+    VM_TRY(open_file(path, &fd, &file_bytes, err));
+    const vecmill_status status = format_of(path)->most(fd, file_bytes, path, kept, opening, err);
+    close(fd);
+    return status;
+}
+
+vecmill_status tensor_file_spans(int fd, uint64_t file_bytes, const char *path, tensor_span *take,
+                                 void *context, vecmill_err *err)
+{
+    return format_of(path)->spans(fd, file_bytes, path, take, context, err);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct tensor *x = (const struct tensor *)a, *y = (const struct tensor *)b;
+    return strcmp(x->name, y->name);
+}
+
+vecmill_status tensor_file_sort(struct tensor_file *file, vecmill_err *err)
+{
+    if (file->n_tensors > 1) qsort(file->tensors, file->n_tensors, sizeof *file->tensors, by_name);
+    for (uint32_t i = 1; i < file->n_tensors; i++) {
+        if (strcmp(file->tensors[i - 1].name, file->tensors[i].name) != 0) continue;
+        return err_set(err, VECMILL_E_MODEL, "%s: duplicate tensor \"%.64s\"", file->shown,
+                       file->tensors[i].name);
+    }
+    return VECMILL_OK;
+}
+
+/* ---- values ---- */
+
+static float from_bits(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits. */
+static float widen_f16(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h >> 15) << 31, exponent = (h >> 10) & 31, fraction = h & 1023;
+    if (exponent == 31) return from_bits(sign | 0x7f800000u | fraction << 13);
+    if (exponent != 0) return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    float subnormal = (float)fraction * 0x1p-24f;
+    return sign ? -subnormal : subnormal;
+}
+
+void tensor_widen(enum tensor_dtype dtype, const void *data, size_t n, float *out)
+{
+    /* Value i is read before anything at or after it is overwritten: out[i] ends at byte 4i + 4,
+     * and value i + 1 begins at 2n + 2i + 2 or later when data is the end of out. */
+    const unsigned char *p = (const unsigned char *)data;
+    for (size_t i = 0; i < n; i++) {
+        if (dtype == TENSOR_F32) {
+            uint32_t bits = (uint32_t)p[4 * i] | (uint32_t)p[4 * i + 1] << 8 |
+                            (uint32_t)p[4 * i + 2] << 16 | (uint32_t)p[4 * i + 3] << 24;
+            out[i] = from_bits(bits);
+        } else {
+            uint16_t h = (uint16_t)(p[2 * i] | p[2 * i + 1] << 8);
+            out[i] = dtype == TENSOR_F16 ? widen_f16(h) : from_bits((uint32_t)h << 16);
+        }
+    }
+}
+
+vecmill_status tensor_read(const struct tensor *tensor, uint64_t first, size_t n, float *out,
+                           vecmill_err *err)
+{
+    const struct tensor_file *st = tensor->file;
+    if (tensor->dtype > TENSOR_BF16) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%.64s\" is %s; weights are read as F32, F16 or BF16",
+                       st->shown, tensor->name, tensor_dtype_name(tensor->dtype));
+    }
+    size_t width = dtypes[tensor->dtype].bits / 8, got = 0;
+    uint64_t at = st->data_at + tensor->begin + first * width;
+    char *raw = (char *)(out + n) - n * width;
+    if (lseek(st->fd, (off_t)at, SEEK_SET) < 0) {
+        return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot seek to %" PRIu64, st->shown, at);
+    }
+    VM_TRY(io_read(st->fd, raw, n * width, &got, st->path, VECMILL_E_MODEL, err));
+    if (got != n * width) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: the file was cut while it was read: %zu bytes at %" PRIu64
+                       ", %zu expected",
+                       st->shown, got, at, n * width);
+    }
+    tensor_widen(tensor->dtype, raw, n, out);
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(out[i])) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: tensor \"%.64s\": element %" PRIu64 " of %" PRIu64
+                           " is not a finite number",
+                           st->shown, tensor->name, first + i, tensor->elements);
+        }
+    }
+    return VECMILL_OK;
+}
