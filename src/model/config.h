@@ -81,6 +81,23 @@ vecmill_status config_read_most(const char *dir, const struct config *config, si
 vecmill_status config_max_length(const struct config *config, uint32_t max_positions,
                                  uint32_t *length, vecmill_err *err);
 
+/* ---- for the functions that read one file ---- */
+
+/* json_fields with E_MODEL. `other`: what is done with keys that the table does not have; NULL:
+ * they are passed over. */
+vecmill_status config_fields(const struct json_value *o, const struct json_field *fields, size_t n,
+                             json_field_other *other, const char *shown, void *target,
+                             vecmill_err *err);
+
+/* An `other` that refuses every key. */
+json_field_other config_refuse_key;
+
+/* E_MODEL: `key` has a value, and `only` something else is computed. */
+vecmill_status config_refuse(const char *shown, const char *key, const struct json_value *value,
+                             const char *only, vecmill_err *err);
+
+/* ---- */
+
 /* Checks the ranges that hold for every config, from a folder or from a pack. Messages say
  * `shown`. */
 vecmill_status config_check(const struct model_config *model, const char *shown, vecmill_err *err);
