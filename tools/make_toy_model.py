@@ -3,14 +3,14 @@
 
     tools/make_toy_model.py DIR [--layers 2] [--hidden 32] [--heads 4] [--intermediate 64]
         [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling mean|cls|none]
-        [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--pad-vocab N]
+        [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--torch] [--pad-vocab N]
         [--transformer PATH] [--pooling-path PATH] [--max-length N] [--seed 1] [--golden FILE]
 
 DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_config.json and, unless
 --pooling none, modules.json, 1_Pooling/config.json and sentence_bert_config.json. The same arguments
 give the same bytes. --prefix writes "bert.", or TEXT, before the tensors' names; --extras adds tensors
 that a checkpoint may carry and a vector does not need; --old-names calls LayerNorm's weight and bias gamma
-and beta; --shards writes so many files and their index; --pad-vocab adds rows that no token has;
+and beta; --shards writes so many files and their index; --torch writes torch's format, pytorch_model.bin; --pad-vocab adds rows that no token has;
 --transformer puts the encoder's files into a folder of this path, --pooling-path the pooling's.
 
 --golden writes {"sequences": [{"ids": [...], "vector": [...]}]}: the vectors of a few sequences of ids,
@@ -21,7 +21,10 @@ import json
 import math
 import os
 import random
+import re
 import struct
+
+import torch_file
 
 WORDS = ('the of and a to in is it that for was on are as with his they at be this from have or by one '
          'had not but what all were when we there can an your which their said if do will each about '
@@ -169,14 +172,22 @@ def write_safetensors(path, tensors):
         f.write(struct.pack('<Q', len(head)) + head + data)
 
 
-def write_shards(folder, tensors, n):
-    """As save_pretrained of transformers writes them: files of about the same number of tensors here."""
+def write_weights(folder, tensors, a):
+    """One file, or shards as save_pretrained of transformers writes them: files of about the same number of tensors here."""
+    stem, ending, write = (('pytorch_model', '.bin', torch_file.write) if a.torch else
+                           ('model', '.safetensors', write_safetensors))
+    n = a.shards
+    for old in os.listdir(folder):
+        if re.match(r'(pytorch_)?model[-.].*', old):  # of another run, which a reader may prefer
+            os.remove(os.path.join(folder, old))
+    if not n:
+        write(os.path.join(folder, stem + ending), tensors)
+        return
     names = sorted(tensors)
-    where = {name: 'model-%05d-of-%05d.safetensors' % (i * n // len(names) + 1, n)
-             for i, name in enumerate(names)}
+    where = {name: '%s-%05d-of-%05d%s' % (stem, i * n // len(names) + 1, n, ending) for i, name in enumerate(names)}
     for file in sorted(set(where.values())):
-        write_safetensors(os.path.join(folder, file), {k: tensors[k] for k in names if where[k] == file})
-    write_json(os.path.join(folder, 'model.safetensors.index.json'), {
+        write(os.path.join(folder, file), {k: tensors[k] for k in names if where[k] == file})
+    write_json(os.path.join(folder, stem + ending + '.index.json'), {
         'metadata': {'total_size': sum(len(raw) for _, _, raw in tensors.values())}, 'weight_map': where})
 
 
@@ -287,10 +298,7 @@ def write_model(a):
     write_json(os.path.join(home, 'tokenizer.json'), tokenizer_json(tokens))
     with open(os.path.join(home, 'vocab.txt'), 'w', encoding='utf-8') as f:
         f.write(''.join(t + '\n' for t in tokens))
-    if a.shards:
-        write_shards(home, stored_tensors(weights, a), a.shards)
-    else:
-        write_safetensors(os.path.join(home, 'model.safetensors'), stored_tensors(weights, a))
+    write_weights(home, stored_tensors(weights, a), a)
     if a.pooling != 'none':
         kinds = ['Transformer', 'Pooling'] + ([] if a.no_normalize else ['Normalize'])
         paths = [a.transformer, a.pooling_path, '2_Normalize']
@@ -320,6 +328,7 @@ def main():
     p.add_argument('--prefix', nargs='?', const='bert.', default='')
     p.add_argument('--extras', action='store_true')
     p.add_argument('--old-names', action='store_true')
+    p.add_argument('--torch', action='store_true')
     p.add_argument('--transformer', default='')
     p.add_argument('--pooling-path', default='1_Pooling')
     p.add_argument('--golden')

@@ -2,7 +2,7 @@
 #include "config.h"
 
 #include "modules.h"
-#include "safetensors.h"
+#include "tensor.h"
 
 #include <assert.h>
 #include <errno.h>

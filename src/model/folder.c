@@ -74,14 +74,12 @@ static vecmill_status add_weights(struct identity *id, int fd, uint64_t file_byt
 static vecmill_status add_contents(struct identity *id, const char *path, const char *name,
                                    uint64_t bytes, vecmill_err *err)
 {
-    const char *dot = strrchr(name, '.');
-    const bool is_weights = dot && strcmp(dot, ".safetensors") == 0;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot be opened", model_path_shown(path));
     add_bytes(id, &bytes, sizeof bytes);
-    const vecmill_status status =
-        is_weights ? add_weights(id, fd, bytes, path, err) : add_range(id, fd, 0, bytes, path, err);
+    const vecmill_status status = tensor_file_named(name) ? add_weights(id, fd, bytes, path, err)
+                                                          : add_range(id, fd, 0, bytes, path, err);
     close(fd);
     return status;
 }
@@ -111,7 +109,7 @@ static vecmill_status add_transformer(const char *dir, const char *const *names,
     struct weights_list list;
     VM_TRY(weights_list(dir, &list, err));
     vecmill_status status = VECMILL_OK;
-    if (list.sharded) status = add_identity(dir, WEIGHTS_INDEX, true, id, err);
+    if (list.index) status = add_identity(dir, list.index, true, id, err);
     for (uint32_t i = 0; i < list.n && status == VECMILL_OK; i++)
         status = add_identity(dir, list.names[i], true, id, err);
     weights_list_done(&list);

@@ -1,6 +1,6 @@
 /* model: token ids to vectors.
  *
- * Reads a BERT encoder in Hugging Face layout (config.json, model.safetensors or its shards, and
+ * Reads a BERT encoder in Hugging Face layout (config.json, weights.h's files, and
  * sentence-transformers' modules.json, 1_Pooling, 2_Normalize, sentence_bert_config.json), compiles
  * it into a pack's sections, and computes it: embeddings, encoder layers, pooling, normalisation.
  * docs/MODEL.md has every formula, shape and tensor name.
@@ -46,11 +46,11 @@ struct model_config {
 };
 
 /* What a pack is made of, as 32 hex digits and a NUL: XXH3-128 over the names, sizes and contents
- * of all files that are read, but of the weights only the header, the start of each tensor and 65
- * pieces of 4 KiB. It does not depend on the folder's path or on times, so a copy of a model has
- * the same digest. Reads about a megabyte: half a millisecond from the page cache. `names` are
- * further files in model_folder's that the caller reads (tokenizer.json). E_MODEL when a required
- * file is missing or one cannot be read. */
+ * of all files that are read, but of the weights only the header (of torch's files the directory and
+ * the pickle), the start of each tensor and 65 pieces of 4 KiB. It does not depend on the folder's
+ * path or on times, so a copy of a model has the same digest. Reads about a megabyte: half a
+ * millisecond from the page cache. `names` are further files in model_folder's that the caller reads
+ * (tokenizer.json). E_MODEL when a required file is missing or one cannot be read. */
 vecmill_status model_digest(const char *dir, const char *const *names, size_t n_names,
                             char digest[33], vecmill_err *err);
 

@@ -1,6 +1,7 @@
 /* model_compile: a model folder into the pack's sections.
  *
- * Memory is the largest of three steps (N: bytes of a file's safetensors header):
+ * Memory is the largest of three steps (N: bytes of a file's safetensors header,
+ * or of torch's directory, eleven times its pickle, and 40 for each entry):
  *   configuration  one file at a time
  *   headers        one at a time: N; the lists of tensors so far; the index
  *   weights        the lists, and one product's matrix, plain and packed: every tensor is read,

@@ -1,6 +1,7 @@
 #include "tensor.h"
 
 #include "safetensors.h"
+#include "torch_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,17 +55,26 @@ void tensor_shape_text(const uint64_t *shape, uint32_t rank, char *text)
 /* ---- formats ---- */
 
 /* The last is that of all other names. */
-static const struct tensor_format *const formats[] = {&safetensors_format};
+static const struct tensor_format *const formats[] = {&torch_bin_format, &torch_pt_format,
+                                                      &torch_pth_format, &safetensors_format};
+
+static bool has_suffix(const char *path, const char *suffix)
+{
+    const size_t bytes = strlen(path), tail = strlen(suffix);
+    return bytes >= tail && strcmp(path + bytes - tail, suffix) == 0;
+}
 
 static const struct tensor_format *format_of(const char *path)
 {
-    const size_t last = sizeof formats / sizeof *formats - 1, bytes = strlen(path);
-    for (size_t i = 0; i < last; i++) {
-        const size_t tail = strlen(formats[i]->suffix);
-        if (bytes >= tail && strcmp(path + bytes - tail, formats[i]->suffix) == 0)
-            return formats[i];
-    }
-    return formats[last];
+    size_t i = 0;
+    while (i < sizeof formats / sizeof *formats - 1 && !has_suffix(path, formats[i]->suffix))
+        i++;
+    return formats[i];
+}
+
+bool tensor_file_named(const char *path)
+{
+    return has_suffix(path, format_of(path)->suffix);
 }
 
 /* ---- files ---- */

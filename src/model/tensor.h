@@ -1,7 +1,8 @@
 /* tensor: named tensors in a file of weights, whatever its format.
  *
- * A format is a row of a table (struct tensor_format), chosen by the end of the file's name; any
- * other name is that of safetensors (safetensors.h). The file is read, never mapped, so that truncation meanwhile is an error and not a signal, and by
+ * A format is a row of a table (struct tensor_format), chosen by the end of the file's name:
+ * ".bin", ".pt" and ".pth" are torch's (torch_file.h), all others safetensors (safetensors.h). The
+ * file is read, never mapped, so that truncation meanwhile is an error and not a signal, and by
  * ranges, so that no tensor has to fit into memory. Its bytes are not trusted: nothing is handed out
  * before all that says where tensors are was checked. Does not know what a tensor is for. */
 #ifndef MODEL_TENSOR_H
@@ -95,6 +96,9 @@ struct tensor_format {
 
 /* ---- files ---- */
 
+/* Whether a name ends as those of a format do. */
+bool tensor_file_named(const char *path);
+
 /* Opens a file and checks it. E_MODEL. The caller provides *file. Pair: tensor_file_close. */
 vecmill_status tensor_file_open(const char *path, struct tensor_file *file, vecmill_err *err);
 void tensor_file_close(struct tensor_file *file);
@@ -103,7 +107,7 @@ void tensor_file_close(struct tensor_file *file);
 struct tensor *tensor_file_find(const struct tensor_file *file, const char *name);
 
 /* The most heap that tensor_file_open holds when it is done, *kept, and besides that while it runs,
- * *opening. Reads only the file's sizes. E_MODEL. */
+ * *opening. Reads the file's sizes (of torch's archives the directory). E_MODEL. */
 vecmill_status tensor_file_most(const char *path, size_t *kept, size_t *opening, vecmill_err *err);
 
 /* The ranges that distinguish a file from others: all that says where tensors are, and the first

@@ -8,6 +8,15 @@
 
 /* ---- which files ---- */
 
+/* In the order in which they are looked for. */
+static const struct {
+    const char *file, *index, *stem, *ending; /* shards: STEM-00001-of-00002ENDING */
+} kinds[] = {
+    {"model.safetensors", "model.safetensors.index.json", "model", ".safetensors"},
+    {"pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model", ".bin"},
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
 /* A shard's name: a file of the folder itself. */
 static bool plain_name(const char *name)
 {
@@ -95,49 +104,65 @@ static vecmill_status read_index(const char *path, struct weights_list *list, ve
     return status;
 }
 
-/* Neither the file nor the index exists: reports what does. */
-static vecmill_status say_what_is_there(const char *dir, const char *weights, char *other,
-                                        vecmill_err *err)
+/* No file and no index exists: reports what does. */
+static vecmill_status say_what_is_there(const char *dir, char *other, vecmill_err *err)
 {
-    static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
-                                         "tf_model.h5",       "flax_model.msgpack",
-                                         "model.onnx",        "onnx/model.onnx",
-                                         "model.gguf",        "adapter_model.safetensors",
-                                         "openvino_model.bin"};
+    static const char *const others[] = {
+        "tf_model.h5", "flax_model.msgpack",        "model.onnx",        "onnx/model.onnx",
+        "model.gguf",  "adapter_model.safetensors", "adapter_model.bin", "openvino_model.bin"};
+    char weights[IO_PATH_MAX];
+    VM_TRY(io_join(dir, kinds[0].file, weights, err));
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         VM_TRY(io_join(dir, others[i], other, err));
         if (!io_exists(other)) continue;
         return err_set(err, VECMILL_E_MODEL,
-                       "%s is missing; there is %s, but weights are read from safetensors only",
-                       model_path_shown(weights), others[i]);
+                       "%s is missing; there is %s, but weights are read from safetensors and "
+                       "torch's %s only",
+                       model_path_shown(weights), others[i], kinds[1].file);
     }
-    for (unsigned n = 1; n <= WEIGHTS_SHARDS_MAX; n++) {
-        char shard[48];
-        snprintf(shard, sizeof shard, "model-00001-of-%05u.safetensors", n);
-        VM_TRY(io_join(dir, shard, other, err));
-        if (!io_exists(other)) continue;
-        return err_set(err, VECMILL_E_MODEL, "%s is missing; there is %s, but no %s",
-                       model_path_shown(weights), shard, WEIGHTS_INDEX);
+    for (size_t i = 0; i < KINDS; i++) {
+        for (unsigned n = 1; n <= WEIGHTS_SHARDS_MAX; n++) {
+            char shard[48];
+            snprintf(shard, sizeof shard, "%s-00001-of-%05u%s", kinds[i].stem, n, kinds[i].ending);
+            VM_TRY(io_join(dir, shard, other, err));
+            if (!io_exists(other)) continue;
+            return err_set(err, VECMILL_E_MODEL, "%s is missing; there is %s, but no %s",
+                           model_path_shown(weights), shard, kinds[i].index);
+        }
     }
-    return err_set(err, VECMILL_E_MODEL, "%s is missing", model_path_shown(weights));
+    return err_set(err, VECMILL_E_MODEL, "%s is missing, and so is %s", model_path_shown(weights),
+                   kinds[1].file);
+}
+
+/* The first file or index that exists, its path into `path`. */
+static vecmill_status find_kind(const char *dir, char *path, const char **file, const char **index,
+                                vecmill_err *err)
+{
+    for (size_t i = 0; i < KINDS; i++) {
+        *file = kinds[i].file;
+        *index = NULL;
+        VM_TRY(io_join(dir, *file, path, err));
+        if (io_exists(path)) return VECMILL_OK;
+        *index = kinds[i].index;
+        VM_TRY(io_join(dir, *index, path, err));
+        if (io_exists(path)) return VECMILL_OK;
+    }
+    return say_what_is_there(dir, path, err);
 }
 
 vecmill_status weights_list(const char *dir, struct weights_list *list, vecmill_err *err)
 {
-    char weights[IO_PATH_MAX], other[IO_PATH_MAX];
+    char path[IO_PATH_MAX];
+    const char *file;
     *list = (struct weights_list){0};
-    VM_TRY(io_join(dir, WEIGHTS_FILE, weights, err));
-    VM_TRY(io_join(dir, WEIGHTS_INDEX, other, err));
-    const bool whole = io_exists(weights);
-    if (!whole && !io_exists(other)) return say_what_is_there(dir, weights, other, err);
-    list->sharded = !whole;
-    VM_TRY(mem_new_array(whole ? 1 : WEIGHTS_SHARDS_MAX, sizeof *list->names, "the list of weights",
-                         (void **)&list->names, err));
-    if (whole) {
-        snprintf(list->names[list->n++], WEIGHTS_NAME_MAX, "%s", WEIGHTS_FILE);
+    VM_TRY(find_kind(dir, path, &file, &list->index, err));
+    VM_TRY(mem_new_array(list->index ? WEIGHTS_SHARDS_MAX : 1, sizeof *list->names,
+                         "the list of weights", (void **)&list->names, err));
+    if (!list->index) {
+        snprintf(list->names[list->n++], WEIGHTS_NAME_MAX, "%s", file);
         return VECMILL_OK;
     }
-    const vecmill_status status = read_index(other, list, err);
+    const vecmill_status status = read_index(path, list, err);
     if (status != VECMILL_OK) weights_list_done(list);
     return status;
 }
@@ -161,7 +186,7 @@ static vecmill_status check_map(const struct weights *w, const struct weights_li
         if (tensor_file_find(&w->files[list->in[i]], tensor)) continue;
         return err_set(err, VECMILL_E_MODEL,
                        "%s: tensor \"%.64s\" is not in %.48s, where %s has it", w->shown, tensor,
-                       list->names[list->in[i]], WEIGHTS_INDEX);
+                       list->names[list->in[i]], list->index);
     }
     return VECMILL_OK;
 }
@@ -188,13 +213,13 @@ static vecmill_status open_files(const char *dir, const struct weights_list *lis
                                  struct weights *w, vecmill_err *err)
 {
     char path[IO_PATH_MAX];
-    VM_TRY(io_join(dir, list->sharded ? WEIGHTS_INDEX : WEIGHTS_FILE, w->path, err));
+    VM_TRY(io_join(dir, list->index ? list->index : list->names[0], w->path, err));
     w->shown = model_path_shown(w->path);
     VM_TRY(
         mem_new_array(list->n, sizeof *w->files, "the files of weights", (void **)&w->files, err));
     for (uint32_t i = 0; i < list->n; i++) {
         VM_TRY(io_join(dir, list->names[i], path, err));
-        if (list->sharded && !io_exists(path)) {
+        if (list->index && !io_exists(path)) {
             return err_set(err, VECMILL_E_MODEL, "%s: names %.64s, which is missing", w->shown,
                            list->names[i]);
         }
@@ -206,7 +231,7 @@ static vecmill_status open_files(const char *dir, const struct weights_list *lis
                            w->shown, w->n_tensors, MODEL_TENSORS_MAX);
         }
     }
-    if (!list->sharded) return VECMILL_OK;
+    if (!list->index) return VECMILL_OK;
     VM_TRY(check_map(w, list, err));
     return check_once(w, list, err);
 }
@@ -268,9 +293,9 @@ vecmill_status weights_most(const char *dir, size_t *kept, size_t *most, vecmill
     *kept = 0;
     VM_TRY(weights_list(dir, &list, err));
     vecmill_status status = VECMILL_OK;
-    if (list.sharded) {
+    if (list.index) {
         struct stat file;
-        status = io_join(dir, WEIGHTS_INDEX, path, err);
+        status = io_join(dir, list.index, path, err);
         const bool is_there = status == VECMILL_OK && stat(path, &file) == 0;
         const size_t bytes = is_there ? num_min((size_t)file.st_size, WEIGHTS_INDEX_MAX) : 0;
         index = 2 * bytes + MODEL_TENSORS_MAX + sizeof *list.names * WEIGHTS_SHARDS_MAX;

@@ -1,7 +1,9 @@
-/* weights: the tensors of a model folder, in one safetensors file or in shards.
+/* weights: the tensors of a model folder, in one file or in shards, in either format (tensor.h).
  *
- * model.safetensors is used if it exists. Otherwise model.safetensors.index.json has the file of
- * each tensor (transformers, save_pretrained with max_shard_size):
+ * The first of these that exists is used, as in transformers (5.24,
+ * _get_resolved_checkpoint_files): model.safetensors, model.safetensors.index.json,
+ * pytorch_model.bin, pytorch_model.bin.index.json. An index has the file of each tensor
+ * (save_pretrained with max_shard_size):
  *     { "metadata": { ... }, "weight_map": { "tensor": "model-00001-of-00002.safetensors", ... } }
  *
  * The bytes are not trusted: a shard is a file of the folder itself, every tensor is in the shard
@@ -11,16 +13,14 @@
 
 #include "tensor.h"
 
-#define WEIGHTS_FILE       "model.safetensors"
-#define WEIGHTS_INDEX      "model.safetensors.index.json"
-#define WEIGHTS_INDEX_MAX  (1u << 20) /* bytes: 4,096 tensors at 256 */
-#define WEIGHTS_SHARDS_MAX 64u
+#define WEIGHTS_INDEX_MAX  (2u << 20) /* bytes: 4,096 tensors at 512 */
+#define WEIGHTS_SHARDS_MAX 128u
 #define WEIGHTS_NAME_MAX   128u /* bytes of a shard's name with the NUL */
 
 /* The files that hold the weights: one, or the shards in the order in which the index first names
  * them. */
 struct weights_list {
-    bool sharded; /* the index is one of the files of the weights */
+    const char *index; /* the index, itself one of the files; NULL: there is none. Static. */
     uint32_t n;
     char (*names)[WEIGHTS_NAME_MAX]; /* [n], within the folder */
     uint32_t n_tensors;              /* of the index */
@@ -50,7 +50,7 @@ void weights_close(struct weights *w);
 struct tensor *weights_find(const struct weights *w, const char *name);
 
 /* The most memory that weights_open holds when it is done, *kept, and while it runs, *most. Reads
- * the index and eight bytes of each file. E_MODEL as for weights_open. */
+ * the index, and of each file what tensor_file_most does. E_MODEL as for weights_open. */
 vecmill_status weights_most(const char *dir, size_t *kept, size_t *most, vecmill_err *err);
 
 #endif

@@ -1,6 +1,8 @@
 /* Whole folders: what is missing, what disagrees, what was cut; and the identity of a folder. */
 #include "model_toy.h"
 
+#include "model/tensor.h"
+
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -281,12 +283,11 @@ static void missing_files(void **state)
 static void other_formats(void **state)
 {
     (void)state;
-    static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
-                                         "tf_model.h5", "adapter_model.safetensors"};
+    static const char *const others[] = {"tf_model.h5", "adapter_model.safetensors"};
     assert_int_equal(unlink(path_of(WEIGHTS)), 0);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 2; i++) {
         toy_write(path_of(others[i]), "{}", 2);
-        const char *says[] = {WEIGHTS, others[i], "safetensors only"};
+        const char *says[] = {WEIGHTS, others[i], "safetensors and torch's pytorch_model.bin only"};
         expect_refused(others[i], says, 3);
         assert_int_equal(unlink(path_of(others[i])), 0);
     }
@@ -655,6 +656,65 @@ static void digest_of_weights(void **state)
     restore();
 }
 
+/* The same of torch's format. */
+static void digest_of_torch_weights(void **state)
+{
+    (void)state;
+    static const char bin[] = "pytorch_model.bin";
+    struct toy other = toy;
+    char path[2 * TOY_PATH], first[33], again[33];
+    vecmill_err err = {0};
+    struct tensor_file file;
+    size_t bytes;
+    snprintf(other.model, sizeof other.model, "%.480s/torch", toy.root);
+    toy_make(&other, "--torch --extras");
+    snprintf(path, sizeof path, "%s/%s", other.model, bin);
+    assert_int_equal(model_digest(other.model, further, 2, first, &err), VECMILL_OK);
+    assert_int_equal(tensor_file_open(path, &file, &err), VECMILL_OK);
+    char *data = toy_read(path, &bytes);
+    assert_true(file.n_tensors > 30);
+    /* the first byte of each tensor, of the archive, a letter of the pickle, the end record */
+    for (uint32_t i = 0; i < file.n_tensors + 3; i++) {
+        const size_t at = i < file.n_tensors        ? (size_t)file.tensors[i].begin
+                          : i == file.n_tensors     ? 0
+                          : i == file.n_tensors + 1 ? 400
+                                                    : bytes - 3;
+        data[at] ^= 4;
+        toy_write(path, data, bytes);
+        assert_int_equal(model_digest(other.model, further, 2, again, &err), VECMILL_OK);
+        assert_string_not_equal(first, again);
+        data[at] ^= 4;
+    }
+    toy_write(path, data, bytes);
+    assert_int_equal(model_digest(other.model, further, 2, again, &err), VECMILL_OK);
+    assert_string_equal(first, again);
+    tensor_file_close(&file);
+    free(data);
+}
+
+/* safetensors before torch's format, one file before an index. */
+static void order_of_formats(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"pytorch_model.bin.index.json", "pytorch_model.bin",
+                                        "model.safetensors.index.json", "model.safetensors"};
+    struct toy none = toy;
+    char path[2 * TOY_PATH];
+    vecmill_err err = {0};
+    snprintf(none.model, sizeof none.model, "%.480s/order", toy.root);
+    toy_make(&none, "");
+    snprintf(path, sizeof path, "%s/%s", none.model, WEIGHTS);
+    assert_int_equal(unlink(path), 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", none.model, names[i]);
+        toy_write(path, "[]", 2);
+        assert_int_equal(toy_compile(&none, kern, &err), VECMILL_E_MODEL);
+        char wanted[64];
+        snprintf(wanted, sizeof wanted, "/%s: ", names[i]);
+        assert_non_null(strstr(err.message, wanted));
+    }
+}
+
 static void identity_of_nothing(void **state)
 {
     (void)state;
@@ -718,6 +778,8 @@ int main(void)
         cmocka_unit_test_setup(stamp_of_a_folder, restore_all),
         cmocka_unit_test_setup(digest_of_a_folder, restore_all),
         cmocka_unit_test_setup(digest_of_weights, restore_all),
+        cmocka_unit_test(digest_of_torch_weights),
+        cmocka_unit_test(order_of_formats),
         cmocka_unit_test_setup(identity_of_nothing, restore_all),
         cmocka_unit_test_setup(a_long_path, restore_all),
     };

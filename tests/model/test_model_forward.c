@@ -119,6 +119,8 @@ static void golden_vectors(void **state)
         {"--seed 16 --shards 3 --transformer 0_Transformer --pooling-path pool/mean",
          MODEL_POOL_MEAN, 1},
         {"--seed 17 --shards 1 --old-names --pad-vocab 8 --prefix", MODEL_POOL_MEAN, 1},
+        {"--seed 18 --torch --extras", MODEL_POOL_MEAN, 1},
+        {"--seed 19 --torch --shards 3 --dtype BF16 --prefix", MODEL_POOL_MEAN, 1},
     };
     for (size_t i = 0; i < sizeof(toys) / sizeof(*toys); i++) {
         struct toy toy;

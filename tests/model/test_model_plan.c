@@ -113,6 +113,9 @@ static const char *const variants[] = {
     "--layers 1 --hidden 72 --intermediate 1000 --heads 3 --vocab 300",
     "--transformer 0_Transformer --shards 7 --layers 40 --hidden 4 --heads 2 --intermediate 4",
     "--transformer 0_Transformer --pooling-path pool --shards 2",
+    "--torch --extras",
+    "--torch --layers 64 --hidden 4 --heads 2 --intermediate 4",
+    "--torch --shards 5 --layers 40 --hidden 4 --heads 2 --intermediate 4",
 };
 
 static void folders_stay_within_their_plan(void **state)
@@ -186,19 +189,22 @@ static void what_does_not_compile_has_no_configuration(void **state)
 static void each_allocation_fails(void **state)
 {
     (void)state;
-    vecmill_err err;
-    int n = 0;
-    toy_make(&toy, "--layers 1 --shards 2");
-    for (bool failed = true; failed; n++) {
-        left = n;
-        const vecmill_status status = toy_compile(&toy, kern, &err);
-        failed = left < 0;
-        left = NEVER;
-        assert_int_equal(status, failed ? VECMILL_E_MEMORY : VECMILL_OK);
-        assert_int_equal(live, 0);
+    static const char *const of[] = {"--layers 1 --shards 2", "--layers 1 --shards 2 --torch"};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        vecmill_err err;
+        int n = 0;
+        toy_make(&toy, of[i]);
+        for (bool failed = true; failed; n++) {
+            left = n;
+            const vecmill_status status = toy_compile(&toy, kern, &err);
+            failed = left < 0;
+            left = NEVER;
+            assert_int_equal(status, failed ? VECMILL_E_MEMORY : VECMILL_OK);
+            assert_int_equal(live, 0);
+        }
+        printf("%s: %d allocations failed, one at a time\n", of[i], n - 1);
+        assert_true(n > 10);
     }
-    printf("%d allocations failed, one at a time\n", n - 1);
-    assert_true(n > 10);
 }
 
 static int set_up(void **state)
