@@ -385,10 +385,10 @@ static void restart_with_settings(char **argv)
 int main(int argc, char **argv)
 {
     static const struct gemm_shape shapes[] = {
-        {384, 1152, GEMM_NONE, KERN_FP32},      {384, 384, GEMM_NONE, KERN_FP32},
-        {384, 1536, GEMM_GELU_ERF, KERN_FP32},  {1536, 384, GEMM_NONE, KERN_FP32},
-        {768, 3072, GEMM_GELU_ERF, KERN_FP32},  {3072, 768, GEMM_NONE, KERN_FP32},
-        {1024, 4096, GEMM_GELU_ERF, KERN_FP32}, {4096, 1024, GEMM_NONE, KERN_FP32}};
+        {384, 1152, GEMM_NONE, false, KERN_FP32},      {384, 384, GEMM_NONE, false, KERN_FP32},
+        {384, 1536, GEMM_GELU_ERF, false, KERN_FP32},  {1536, 384, GEMM_NONE, false, KERN_FP32},
+        {768, 3072, GEMM_GELU_ERF, false, KERN_FP32},  {3072, 768, GEMM_NONE, false, KERN_FP32},
+        {1024, 4096, GEMM_GELU_ERF, false, KERN_FP32}, {4096, 1024, GEMM_NONE, false, KERN_FP32}};
     uint32_t rows[16] = {1, 11, 48, 240, 512};
     int n_rows = 5;
     const double seconds = argc > 1 ? strtod(argv[1], NULL) : 0.5;

@@ -74,16 +74,32 @@ static bool wanted(const char *op)
 
 enum { H = 384, HEADS = 12 };
 
+static struct attention_shape attention_shape(uint32_t heads, uint32_t d)
+{
+    return (struct attention_shape){
+        .heads = heads,
+        .kv_heads = heads,
+        .d = d,
+        .divisor = sqrtf((float)d),
+        .window = ATTENTION_ALL,
+    };
+}
+
 static void attention(const float *qkv, uint32_t len, uint32_t heads, uint32_t d, float *ctx,
                       void *scratch)
 {
+    const size_t h = (size_t)heads * d;
     const struct attention_call call = {
-        .qkv = qkv,
+        .shape = attention_shape(heads, d),
+        .q = qkv,
+        .k = qkv + h,
+        .v = qkv + 2 * h,
+        .ld_q = 3 * h,
+        .ld_kv = 3 * h,
         .ctx = ctx,
+        .ld_ctx = h,
         .len = len,
         .n_queries = len,
-        .heads = heads,
-        .d = d,
         .n_heads = heads,
         .scratch = scratch,
     };
@@ -103,48 +119,51 @@ static void bench_attention(void)
         /* As many documents as fill a pass, so that the short ones are not timed one by one. */
         const uint32_t n_docs = len < 512 ? 512 / len : 1;
         float *qkv = floats(512 * 3 * h), *ctx = floats(512 * h);
-        float *scratch = floats(attention_bytes(kern, precision, len, d) / sizeof(float) + 1);
+        const struct attention_shape shape = attention_shape(heads, d);
+        float *scratch = floats(attention_bytes(kern, precision, &shape, len) / sizeof(float) + 1);
         double best;
         BEST(best, for (uint32_t doc = 0; doc < n_docs; doc++) attention(
                        qkv + doc * len * 3 * h, len, heads, d, ctx + doc * len * h, scratch));
-        char shape[64];
-        snprintf(shape, sizeof shape, "%u tokens, %u x %u", len, heads, d);
-        line("attention", shape, best / n_docs, 4.0 * len * len * (double)h, 0);
+        char text[64];
+        snprintf(text, sizeof text, "%u tokens, %u x %u", len, heads, d);
+        line("attention", text, best / n_docs, 4.0 * len * len * (double)h, 0);
         mem_free(qkv);
         mem_free(ctx);
         mem_free(scratch);
     }
 }
 
-static void bench_embed_norm(void)
-{
-    enum { N = 256, VOCAB = 2000 };
-    float *word = floats((size_t)VOCAB * H), *position = floats(N * H), *x = floats(N * H);
-    float *rows = floats(3 * H); /* type0, gamma, beta */
-    int32_t ids[N];
-    for (int i = 0; i < N; i++) {
-        ids[i] = i * 7919 % VOCAB;
-    }
-    double best;
-    BEST(best,
-         kern->embed_norm(ids, N, word, position, rows, rows + H, rows + 2 * H, 1e-12f, H, x));
-    line("embed_norm", "256 rows", best, 0, 3.0 * N * H * sizeof(float));
-    mem_free(word);
-    mem_free(position);
-    mem_free(x);
-    mem_free(rows);
-}
-
-static void bench_add_norm(void)
+static void bench_norm(void)
 {
     enum { N = 256 };
     float *x = floats(N * H), *y = floats(N * H), *rows = floats(2 * H);
+    struct norm_call call = {
+        .eps = 1e-12f, .gamma = rows, .beta = rows + H, .x = x, .add = y, .out = x, .n = N, .h = H};
     double best;
-    BEST(best, kern->add_norm(x, y, rows, rows + H, 1e-12f, N, H));
-    line("add_norm", "256 rows", best, 0, 3.0 * N * H * sizeof(float));
+    BEST(best, kern->norm(&call));
+    line("norm", "256 rows, added", best, 0, 3.0 * N * H * sizeof(float));
+    call.add = NULL;
+    BEST(best, kern->norm(&call));
+    line("norm", "256 rows", best, 0, 2.0 * N * H * sizeof(float));
+    call.kind = NORM_RMS;
+    BEST(best, kern->norm(&call));
+    line("norm", "256 rows, RMS", best, 0, 2.0 * N * H * sizeof(float));
     mem_free(x);
     mem_free(y);
     mem_free(rows);
+}
+
+static void bench_rope(void)
+{
+    enum { N = 256, D = 64 };
+    float *x = floats(N * H), *table = floats(N * D);
+    const struct rope_call call = {
+        .x = x, .ld = H, .n = N, .heads = H / D, .d = D, .rotary = D, .table = table};
+    double best;
+    BEST(best, kern->rope(&call));
+    line("rope", "256 rows, 6 x 64", best, 0, 2.0 * N * H * sizeof(float));
+    mem_free(x);
+    mem_free(table);
 }
 
 static void bench_pool_mean(void)
@@ -212,10 +231,10 @@ static void products(struct gemm_shape shape)
 
 static void bench_gemm(void)
 {
-    const struct gemm_shape shapes[] = {{384, 1152, GEMM_NONE, precision},
-                                        {384, 384, GEMM_NONE, precision},
-                                        {384, 1536, GEMM_GELU_ERF, precision},
-                                        {1536, 384, GEMM_NONE, precision}};
+    const struct gemm_shape shapes[] = {{384, 1152, GEMM_NONE, false, precision},
+                                        {384, 384, GEMM_NONE, false, precision},
+                                        {384, 1536, GEMM_GELU_ERF, false, precision},
+                                        {1536, 384, GEMM_NONE, false, precision}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         products(shapes[i]);
     }

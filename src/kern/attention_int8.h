@@ -1,14 +1,15 @@
 /* attention_int8: the numbers that all variants of KERN_INT8's attention share.
  *
- * For one head of a document of at least INT8_SHORT tokens (shorter ones are computed in float,
- * which is as fast for them):
+ * For one head of a document of at least INT8_SHORT tokens, all of which see each other alike, and
+ * with a key head for each query head. All else is computed in float, which is as fast for short
+ * documents:
  *
  *   keys     k8[j, t] = round((k - k_mid[t]) / k_scale[t]), the column's range over the document's
  *            keys to [-127, 127]. A column's middle adds the same to all of a query's scores and
  *            cancels in softmax.
  *   queries  q8[t] = round(q[t] * k_scale[t] / q_scale), a query's largest to 127.
  *   scores   s[j] = sum of q8 * k8, exact;
- *            z[j] = round((max s - s[j]) * q_scale * log2(e) / sqrt(d) * 2048), at most 32,767:
+ *            z[j] = round((max s - s[j]) * q_scale * log2(e) / divisor * 2048), at most 32,767:
  *            sixteen halvings, eleven bits of fraction.
  *   weights  p[j] = floor(255 * 2^(-z / 2048) + (r[j] + 1/2) / 16), r[j] the four lowest bits of j
  *            reversed. This rounding adds nearly a step in one position and nearly none in another,
@@ -23,10 +24,7 @@
 #ifndef KERN_ATTENTION_INT8_H
 #define KERN_ATTENTION_INT8_H
 
-#include <math.h>
-#include <stdbool.h>
-
-#include "kern.h"
+#include "attention.h"
 
 enum {
     INT8_SHORT = 32,
@@ -52,9 +50,15 @@ static inline struct int8_column int8_column(float high, float low, float bad)
 }
 
 /* Factor of a query's scale, so that scores count in 2048ths of a halving. */
-static inline float int8_unit(uint32_t d)
+static inline float int8_unit(float divisor)
 {
-    return 2048 * 1.44269504f / sqrtf((float)d); /* log2(e) */
+    return 2048 * ATTENTION_LOG2_E / divisor;
+}
+
+static inline bool attention_is_int8(const struct attention_call *call)
+{
+    return call->len >= INT8_SHORT && call->shape.heads == call->shape.kv_heads &&
+           !attention_is_biased(&call->shape, call->len);
 }
 
 #endif

@@ -1,8 +1,14 @@
-/* gemm: the door's matrix products and attention, passed to the variant that computes them. */
+/* gemm: the door's matrix products, passed to the variant that computes them. */
 #include <assert.h>
 
 #include "int8.h"
 #include "kernels.h"
+
+static const struct gemm_kernel *kernel_of(const struct kern *kern, const struct gemm_shape *shape)
+{
+    const bool is_ref = shape->gated || (shape->act != GEMM_NONE && shape->act != GEMM_GELU_ERF);
+    return variant_gemm(is_ref ? KERN_REF : kern->level, shape->precision);
+}
 
 vecmill_status gemm_packed_bytes(const struct kern *kern, struct gemm_shape shape, size_t *bytes,
                                  vecmill_err *err)
@@ -15,22 +21,22 @@ vecmill_status gemm_packed_bytes(const struct kern *kern, struct gemm_shape shap
         return err_set(err, VECMILL_E_MODEL,
                        "matrix product of %u inputs in int8 could overflow: its sums hold %u",
                        shape.k, (unsigned)INT8_MOST_K);
-    if (!num_mul(num_up(shape.n, GEMM_PANEL), num_up(shape.k, 64), &most) || most > SIZE_MAX / 8)
+    if (!num_mul(num_up(shape.n, GEMM_PANEL), num_up(shape.k, 64), &most) || most > SIZE_MAX / 16)
         return err_set(err, VECMILL_E_MODEL,
                        "matrix product of %u inputs and %u outputs does not fit in memory", shape.k,
                        shape.n);
-    *bytes = variant_gemm(kern->level, shape.precision)->packed_bytes(shape.k, shape.n);
+    *bytes = kernel_of(kern, &shape)->packed_bytes(&shape);
     return VECMILL_OK;
 }
 
 void gemm_pack(const struct kern *kern, struct gemm_shape shape, const float *w, void *packed)
 {
-    variant_gemm(kern->level, shape.precision)->pack(shape.k, shape.n, w, packed);
+    kernel_of(kern, &shape)->pack(&shape, w, packed);
 }
 
 size_t gemm_scratch_bytes(const struct kern *kern, struct gemm_shape shape)
 {
-    return variant_gemm(kern->level, shape.precision)->scratch_bytes(shape.k, shape.n);
+    return kernel_of(kern, &shape)->scratch_bytes(&shape);
 }
 
 void gemm_run(const struct kern *kern, const struct gemm_call *call)
@@ -38,18 +44,6 @@ void gemm_run(const struct kern *kern, const struct gemm_call *call)
     assert(call->first % GEMM_PANEL == 0 && call->columns <= call->ldy);
     assert(call->first + call->columns == call->shape.n ||
            (call->columns % GEMM_PANEL == 0 && call->first + call->columns < call->shape.n));
-    if (call->rows > 0) variant_gemm(kern->level, call->shape.precision)->run(call);
-}
-
-size_t attention_bytes(const struct kern *kern, enum kern_precision precision, uint32_t longest,
-                       uint32_t d)
-{
-    return variant_attention(kern->level, precision)->bytes(longest, d);
-}
-
-void attention_run(const struct kern *kern, enum kern_precision precision,
-                   const struct attention_call *call)
-{
-    assert(call->n_queries <= call->len && call->first_head + call->n_heads <= call->heads);
-    variant_attention(kern->level, precision)->run(call);
+    assert(!call->shape.gated || call->columns == call->shape.n);
+    if (call->rows > 0) kernel_of(kern, &call->shape)->run(call);
 }

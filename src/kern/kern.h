@@ -11,6 +11,7 @@
 #ifndef KERN_H
 #define KERN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,39 +26,89 @@ enum kern_level { KERN_REF, KERN_AVX2, KERN_AVX512, KERN_LEVELS };
  *   INT8  weights with one scale an output, inputs with one scale a row, sums in 32-bit integers */
 enum kern_precision { KERN_FP32, KERN_BF16, KERN_INT8, KERN_PRECISIONS };
 
-/* Attention of one document (Vaswani et al. 2017, eq. 1), bidirectional:
- *   ctx[i, head] = sum_j softmax_j(q[i, head] . k[j, head] / sqrt(d)) v[j, head]
- * for its first n_queries rows and the heads [first_head, first_head + n_heads). A query's bits
- * depend on none of these ranges. No len * len matrix exists: scores live for a few queries of one
- * head. */
-struct attention_call {
-    /* [len, 3 * heads * d]: a row is all heads' queries, then keys, then values; queries beyond
-     * n_queries are not read */
-    const float *qkv;
-    float *ctx;              /* [n_queries, heads * d]; other heads' columns stay unchanged */
-    uint32_t len, n_queries; /* 1 <= n_queries <= len */
-    uint32_t heads, d;
-    uint32_t first_head, n_heads;
-    void *scratch; /* attention_bytes(longest >= len, d), aligned to 64 */
+/* What a layer's attention is, the same for all documents. Attention of one document (Vaswani et al.
+ * 2017, eq. 1): for a query i of head g
+ *   ctx[i, g] = sum_j softmax_j(q[i, g] . k[j, g'] / divisor + bias[g](i, j)) v[j, g']
+ * over the keys j that it sees. Groups of heads / kv_heads query heads share a key head (Ainslie et
+ * al. 2023): g' = g / (heads / kv_heads). */
+enum attention_bias {
+    ATTENTION_PLAIN,  /* 0 */
+    ATTENTION_SLOPES, /* -slope[g] * |i - j| (Press et al. 2022, for both directions) */
+    ATTENTION_TABLE   /* table[g][clamp(j - i, -span, span) + span] (Shaw et al. 2018, 3.2) */
 };
 
-/* One level's kernels. All float pointers are aligned to 4; the arrays named `x`, `y`, `qkv`, `ctx`
- * are dense rows. Tolerance of every variant against ref: kernels.def. */
+#define ATTENTION_ALL UINT32_MAX /* a window without an end */
+
+struct attention_shape {
+    uint32_t heads, kv_heads; /* query heads, key heads; heads is a multiple of kv_heads */
+    uint32_t d;               /* width of a head: 1 to ATTENTION_MOST_D */
+    float divisor;            /* of the scores, > 0; sqrt(d) as a rule */
+    uint32_t window;          /* j is seen where |i - j| <= window; ATTENTION_ALL: everywhere */
+    bool causal;              /* j is seen where j <= i */
+    enum attention_bias bias;
+    uint32_t span; /* of ATTENTION_TABLE */
+};
+
+#define ATTENTION_MOST_D 512u
+
+/* Some queries and some heads of one document. A query's bits depend on none of these ranges, and
+ * every query sees itself. No len * len matrix exists: scores live for a few queries of one head. A
+ * key or value that is not finite may show in any query of its document, seen or not. */
+struct attention_call {
+    struct attention_shape shape;
+    /* Query `first_query + r` of head g: q + r * ld_q + g * d, for r < n_queries. Key j of key head
+     * g': k + j * ld_kv + g' * d, for j < len; v likewise. */
+    const float *q, *k, *v;
+    size_t ld_q, ld_kv;
+    const float *bias; /* SLOPES: [heads]; TABLE: [heads, 2 * span + 1]; PLAIN: NULL */
+    /* Row r, head g: ctx + r * ld_ctx + g * d; what is between heads and rows stays unchanged. No
+     * overlap with the inputs. */
+    float *ctx;
+    size_t ld_ctx;
+    uint32_t len, first_query, n_queries; /* n_queries >= 1, first_query + n_queries <= len */
+    uint32_t first_head, n_heads;         /* query heads */
+    void *scratch; /* attention_bytes(longest >= len) of this shape, aligned to 64 */
+};
+
+/* ---- rows ---- */
+
+/* How a row is normalised, over its h columns:
+ *   NORM_LAYER  (s - mean) / sqrt(var + eps) * gamma + beta, var biased (Ba et al. 2016, eq. 4)
+ *   NORM_RMS    s / sqrt(mean(s^2) + eps) * gamma + beta (Zhang and Sennrich 2019, eq. 4) */
+enum norm_kind { NORM_LAYER, NORM_RMS };
+
+/* out = norm(s), s = x + add, for n rows. */
+struct norm_call {
+    enum norm_kind kind;
+    float eps;
+    const float *gamma, *beta; /* [h]; NULL: ones, zeros */
+    float *x;                  /* [n, h]; s afterwards, unless out is x */
+    const float *add;          /* [n, h], no overlap; NULL: nothing is added, and x is only read */
+    float *out;                /* [n, h]: x itself, or no overlap with x and add */
+    uint32_t n, h;
+};
+
+/* Rotary positions (Su et al. 2021, eq. 34, with columns i and i + rotary / 2 as a pair): of each of
+ * `heads` adjacent heads of width d, in each of n rows, a = x[i] and b = x[i + rotary / 2] become
+ *   a * cos - b * sin, b * cos + a * sin, for i < rotary / 2.
+ * The columns from `rotary` on stay unchanged. */
+struct rope_call {
+    float *x;  /* row r: x + r * ld */
+    size_t ld; /* >= heads * d */
+    uint32_t n, heads, d;
+    uint32_t rotary;           /* even, 2 to d */
+    const float *table;        /* row p: rotary / 2 cosines, then rotary / 2 sines */
+    const uint32_t *positions; /* [n]: row r takes row positions[r] of the table; NULL: row r */
+};
+
+/* One level's kernels for rows. All float pointers are aligned to 4; rows named [n, h] are dense.
+ * Tolerance of every variant against ref: kernels.def. */
 struct kern {
     enum kern_level level;
     const char *name; /* "ref", "avx2", "avx512" */
 
-    /* x[i] = LayerNorm(word[ids[i]] + position[i] + type0) for i < n.
-     *   ids [n], each < rows of word (the caller checked), or NULL: i, and word may be x itself;
-     *   word [vocab, h]; position [positions, h] from its first row; type0, gamma, beta [h]; x [n, h].
-     * LayerNorm (Ba et al. 2016, eq. 4; biased variance): (v - mean) / sqrt(var + eps) * gamma + beta */
-    void (*embed_norm)(const int32_t *ids, uint32_t n, const float *word, const float *position,
-                       const float *type0, const float *gamma, const float *beta, float eps,
-                       uint32_t h, float *x);
-
-    /* x[i] = LayerNorm(x[i] + y[i]) for i < n; x, y [n, h], no overlap. */
-    void (*add_norm)(float *x, const float *y, const float *gamma, const float *beta, float eps,
-                     uint32_t n, uint32_t h);
+    void (*norm)(const struct norm_call *call);
+    void (*rope)(const struct rope_call *call);
 
     /* out[h] = mean of x's n rows (n >= 1); sums in the order of rows. */
     void (*pool_mean)(const float *x, uint32_t n, uint32_t h, float *out);
@@ -84,9 +135,9 @@ const struct kern *kern_table(enum kern_level level);
 
 /* ---- attention ---- */
 
-/* Scratch for documents of at most `longest` tokens. */
-size_t attention_bytes(const struct kern *kern, enum kern_precision precision, uint32_t longest,
-                       uint32_t d);
+/* Scratch for documents of at most `longest` tokens. It grows with longest * d. */
+size_t attention_bytes(const struct kern *kern, enum kern_precision precision,
+                       const struct attention_shape *shape, uint32_t longest);
 void attention_run(const struct kern *kern, enum kern_precision precision,
                    const struct attention_call *call);
 
@@ -94,12 +145,21 @@ void attention_run(const struct kern *kern, enum kern_precision precision,
 
 enum gemm_act {
     GEMM_NONE,
-    GEMM_GELU_ERF /* v/2 * (1 + erf(v / sqrt 2)) (Hendrycks and Gimpel 2016, eq. 1) */
+    GEMM_GELU_ERF,   /* v/2 * (1 + erf(v / sqrt 2)) (Hendrycks and Gimpel 2016, eq. 1) */
+    GEMM_GELU_TANH,  /* v/2 * (1 + tanh(sqrt(2 / pi) * (v + 0.044715 v^3))) (the same, section 2) */
+    GEMM_QUICK_GELU, /* v / (1 + exp(-1.702 v)) (the same, section 2) */
+    GEMM_SILU,       /* v / (1 + exp(-v)) (Elfwing et al. 2017) */
+    GEMM_RELU,       /* max(v, 0) */
+    GEMM_TANH,
+    GEMM_ACTS
 };
 
+/* A gated product (Shazeer 2020) has a matrix W [2 n, k] and a bias [2 n], whose first n rows are
+ * activated: y[c] = act(x W[c] + b[c]) * (x W[n + c] + b[n + c]). */
 struct gemm_shape {
     uint32_t k, n; /* inputs and outputs of the layer */
     enum gemm_act act;
+    bool gated;
     enum kern_precision precision;
 };
 
@@ -114,13 +174,13 @@ struct gemm_shape {
 struct gemm_call {
     struct gemm_shape shape;
     const void *packed; /* aligned to 64 */
-    const float *bias;  /* [n] */
+    const float *bias;  /* [n], gated [2 n]; NULL: zeros */
     const float *x;     /* [rows, k] */
     float *y;   /* [rows, ldy]: output c of a row is in column c - first; no overlap with x */
     size_t ldy; /* >= columns */
     uint32_t first,
         /* The outputs to compute: first is a multiple of GEMM_PANEL, first + columns is one too, or
-         * n. */
+         * n. All of them where the product is gated. */
         columns;
     uint32_t rows;
     void *scratch; /* gemm_scratch_bytes, aligned to 64 */
@@ -131,8 +191,8 @@ struct gemm_call {
 vecmill_status gemm_packed_bytes(const struct kern *kern, struct gemm_shape shape, size_t *bytes,
                                  vecmill_err *err);
 
-/* Packs w [n, k] (row-major, PyTorch's Linear.weight) into packed, which is aligned to 64 and
- * written in full, padding included. gemm_packed_bytes has accepted the shape. */
+/* Packs w [n, k], gated [2 n, k] (row-major, PyTorch's Linear.weight), into packed, which is aligned
+ * to 64 and written in full, padding included. gemm_packed_bytes has accepted the shape. */
 void gemm_pack(const struct kern *kern, struct gemm_shape shape, const float *w, void *packed);
 
 /* Scratch for gemm_run, whatever the number of rows; 0 when it needs none. */

@@ -7,17 +7,14 @@
 
 #include "kern.h"
 
-typedef void kernel_embed_norm(const int32_t *ids, uint32_t n, const float *word,
-                               const float *position, const float *type0, const float *gamma,
-                               const float *beta, float eps, uint32_t h, float *x);
-typedef void kernel_add_norm(float *x, const float *y, const float *gamma, const float *beta,
-                             float eps, uint32_t n, uint32_t h);
+typedef void kernel_norm(const struct norm_call *call);
+typedef void kernel_rope(const struct rope_call *call);
 typedef void kernel_pool_mean(const float *x, uint32_t n, uint32_t h, float *out);
 typedef void kernel_normalize(float *v, uint32_t h);
 
 /* Attention in one precision at one level. */
 struct attention_kernel {
-    size_t (*bytes)(uint32_t longest, uint32_t d);
+    size_t (*bytes)(const struct attention_shape *shape, uint32_t longest);
     void (*run)(const struct attention_call *call);
 };
 
@@ -25,9 +22,9 @@ struct attention_kernel {
 struct gemm_kernel {
     /* Names the layout of the weights and everything the bits depend on: "vnni 1" */
     const char *layout;
-    size_t (*packed_bytes)(uint32_t k, uint32_t n);
-    void (*pack)(uint32_t k, uint32_t n, const float *w, void *packed);
-    size_t (*scratch_bytes)(uint32_t k, uint32_t n);
+    size_t (*packed_bytes)(const struct gemm_shape *shape);
+    void (*pack)(const struct gemm_shape *shape, const float *w, void *packed);
+    size_t (*scratch_bytes)(const struct gemm_shape *shape);
     void (*run)(const struct gemm_call *call);
     double (*peak)(uint32_t n_rounds, float *sink); /* one slice; returns the operations done */
 };

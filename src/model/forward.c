@@ -243,30 +243,53 @@ static void project(const struct pass *p, uint32_t layer, uint32_t first, uint32
             p->work.qkv + (size_t)first * 3 * h + range.first, 3 * (size_t)h, rows, thread);
 }
 
+/* x = norm(x + add); add may be NULL. */
+static void normalise(const struct model *m, const float *gamma, const float *beta,
+                      const float *add, float *x, uint32_t n)
+{
+    const struct norm_call call = {
+        .kind = NORM_LAYER,
+        .eps = m->config.eps,
+        .gamma = gamma,
+        .beta = beta,
+        .x = x,
+        .add = add,
+        .out = x,
+        .n = n,
+        .h = m->config.hidden,
+    };
+    m->kern->norm(&call);
+}
+
 /* ---- phases: items ---- */
 
-/* x = word + position + type, normalised. Floats are added where they are in the table. */
+/* x[i] = (word[ids[i]] + type) + position[i], in this order. */
+static void add_embeddings(const struct pass *p, const int32_t *ids, uint32_t n, float *x)
+{
+    const struct model *m = p->model;
+    const size_t h = m->config.hidden;
+    const enum kern_precision precision = (enum kern_precision)m->config.precision;
+    const char *words = (const char *)(const void *)once(m, PART_WORD);
+    const float *type = once(m, PART_TYPE), *position = once(m, PART_POSITION);
+    for (uint32_t i = 0; i < n; i++, x += h, position += h) {
+        table_read(precision, words + (size_t)ids[i] * table_row_bytes(precision, m->config.hidden),
+                   m->config.hidden, x);
+        for (size_t c = 0; c < h; c++)
+            x[c] = x[c] + type[c] + position[c];
+    }
+}
+
+/* x = word + position + type, normalised. */
 static void embed(void *context, uint32_t d, uint32_t thread)
 {
     const struct pass *p = context;
     const struct model *m = p->model;
     const struct model_config *c = &m->config;
-    const enum kern_precision precision = (enum kern_precision)c->precision;
     const uint32_t begin = p->starts[d], n = p->starts[d + 1] - begin;
-    const int32_t *ids = p->ids + begin;
     float *x = p->work.x + (size_t)begin * c->hidden;
-    const float *word = once(m, PART_WORD);
     (void)thread;
-    if (precision != KERN_FP32) {
-        const size_t row_bytes = table_row_bytes(precision, c->hidden);
-        for (uint32_t i = 0; i < n; i++)
-            table_read(precision, (const char *)word + (size_t)ids[i] * row_bytes, c->hidden,
-                       x + (size_t)i * c->hidden);
-        ids = NULL;
-        word = x;
-    }
-    m->kern->embed_norm(ids, n, word, once(m, PART_POSITION), once(m, PART_TYPE),
-                        once(m, PART_EMBED_GAMMA), once(m, PART_EMBED_BETA), c->eps, c->hidden, x);
+    add_embeddings(p, p->ids + begin, n, x);
+    normalise(m, once(m, PART_EMBED_GAMMA), once(m, PART_EMBED_BETA), NULL, x, n);
 }
 
 static void project_block(void *context, uint32_t item, uint32_t thread)
@@ -301,13 +324,18 @@ static void attend(void *context, uint32_t item, uint32_t thread)
     const uint32_t first = c->n_heads * part / p->head_parts;
     const uint32_t end = c->n_heads * (part + 1) / p->head_parts;
     const bool one = is_first_rows(p, p->layer);
+    const float *qkv = p->work.qkv + (size_t)begin * 3 * c->hidden;
     const struct attention_call call = {
-        .qkv = p->work.qkv + (size_t)begin * 3 * c->hidden,
+        .shape = layout_attention_shape(c),
+        .q = qkv,
+        .k = qkv + c->hidden,
+        .v = qkv + 2 * (size_t)c->hidden,
+        .ld_q = 3 * (size_t)c->hidden,
+        .ld_kv = 3 * (size_t)c->hidden,
         .ctx = p->work.context + (size_t)(one ? d : begin) * c->hidden,
+        .ld_ctx = c->hidden,
         .len = len,
         .n_queries = one ? 1 : len,
-        .heads = c->n_heads,
-        .d = c->hidden / c->n_heads,
         .first_head = first,
         .n_heads = end - first,
         .scratch = p->work.own[thread].attention_scratch,
@@ -326,12 +354,12 @@ static void transform(void *context, uint32_t item, uint32_t thread)
     float *x = p->work.x + (size_t)first * c->hidden, *y = p->work.own[thread].y;
     float *up = p->work.own[thread].up;
     whole(p, layer, GEMM_OUT, p->work.context + (size_t)first * c->hidden, y, rows, thread);
-    m->kern->add_norm(x, y, of_layer(m, layer, PART_NORM1_GAMMA),
-                      of_layer(m, layer, PART_NORM1_BETA), c->eps, rows, c->hidden);
+    normalise(m, of_layer(m, layer, PART_NORM1_GAMMA), of_layer(m, layer, PART_NORM1_BETA), y, x,
+              rows);
     whole(p, layer, GEMM_UP, x, up, rows, thread);
     whole(p, layer, GEMM_DOWN, up, y, rows, thread);
-    m->kern->add_norm(x, y, of_layer(m, layer, PART_NORM2_GAMMA),
-                      of_layer(m, layer, PART_NORM2_BETA), c->eps, rows, c->hidden);
+    normalise(m, of_layer(m, layer, PART_NORM2_GAMMA), of_layer(m, layer, PART_NORM2_BETA), y, x,
+              rows);
     if (layer + 1 < c->n_layers) project(p, layer + 1, first, rows, thread);
 }
 

@@ -1,6 +1,8 @@
 /* layout: the table of parts, and the one function that places them. */
 #include "layout.h"
 
+#include <math.h>
+
 /* Sizes in words of the configuration, resolved by size_of. */
 enum size { NONE, ONE, HIDDEN, INTER, VOCAB, POSITIONS, TYPES };
 
@@ -84,6 +86,18 @@ struct gemm_shape layout_gemm_shape(const struct model_config *config, enum layo
     if (gemm == GEMM_UP) shape.act = GEMM_GELU_ERF;
     if (gemm == GEMM_DOWN) shape.k = inter;
     return shape;
+}
+
+struct attention_shape layout_attention_shape(const struct model_config *config)
+{
+    const uint32_t d = config->hidden / config->n_heads;
+    return (struct attention_shape){
+        .heads = config->n_heads,
+        .kv_heads = config->n_heads,
+        .d = d,
+        .divisor = sqrtf((float)d),
+        .window = ATTENTION_ALL,
+    };
 }
 
 /* Bytes of a part that is stored as plain floats. */

@@ -64,6 +64,8 @@ struct layout_source layout_source(const struct model_config *config, uint32_t t
 /* Inputs, outputs and activation of a product. */
 struct gemm_shape layout_gemm_shape(const struct model_config *config, enum layout_gemm gemm);
 
+struct attention_shape layout_attention_shape(const struct model_config *config);
+
 struct layout {
     size_t at[PARTS];    /* offset in the section; in a layer: from the layer's start */
     size_t bytes[PARTS]; /* without the padding to LAYOUT_ALIGN */

@@ -18,8 +18,9 @@ void work_layout(struct work *w, struct arena *a, const struct model_config *c,
     const size_t rows = num_max(e->tokens, e->longest), block = num_min(rows, WORK_BLOCK_ROWS);
     const size_t row_bytes = c->hidden * sizeof(float);
     const size_t products = gemm_scratch(c, kern);
-    const size_t attention = attention_bytes(kern, (enum kern_precision)c->precision, e->longest,
-                                             c->hidden / c->n_heads);
+    const struct attention_shape shape = layout_attention_shape(c);
+    const size_t attention =
+        attention_bytes(kern, (enum kern_precision)c->precision, &shape, e->longest);
     w->x = arena_take_array(a, rows, row_bytes, 64);
     w->qkv = arena_take_array(a, rows, 3 * row_bytes, 64);
     w->context = arena_take_array(a, rows, row_bytes, 64);

@@ -121,18 +121,47 @@ int kit_end(const char *name, int n_tests, int n_failed)
     return n_failed ? 1 : 0;
 }
 
-void kit_attention(const struct kern *kern, enum kern_precision precision, const float *qkv,
-                   uint32_t len, uint32_t heads, uint32_t d, float *ctx, void *scratch)
+struct attention_shape kit_shape(uint32_t heads, uint32_t d)
 {
-    const struct attention_call call = {
-        .qkv = qkv,
+    return (struct attention_shape){
+        .heads = heads,
+        .kv_heads = heads,
+        .d = d,
+        .divisor = sqrtf((float)d),
+        .window = ATTENTION_ALL,
+    };
+}
+
+struct attention_call kit_call(const float *qkv, uint32_t len, uint32_t heads, uint32_t d,
+                               float *ctx, void *scratch)
+{
+    const size_t h = (size_t)heads * d;
+    return (struct attention_call){
+        .shape = kit_shape(heads, d),
+        .q = qkv,
+        .k = qkv + h,
+        .v = qkv + 2 * h,
+        .ld_q = 3 * h,
+        .ld_kv = 3 * h,
         .ctx = ctx,
+        .ld_ctx = h,
         .len = len,
         .n_queries = len,
-        .heads = heads,
-        .d = d,
         .n_heads = heads,
         .scratch = scratch,
     };
+}
+
+void kit_attention(const struct kern *kern, enum kern_precision precision, const float *qkv,
+                   uint32_t len, uint32_t heads, uint32_t d, float *ctx, void *scratch)
+{
+    const struct attention_call call = kit_call(qkv, len, heads, d, ctx, scratch);
     attention_run(kern, precision, &call);
+}
+
+size_t kit_attention_bytes(const struct kern *kern, enum kern_precision precision, uint32_t longest,
+                           uint32_t d)
+{
+    const struct attention_shape shape = kit_shape(1, d);
+    return attention_bytes(kern, precision, &shape, longest);
 }

@@ -27,9 +27,15 @@ uint32_t kit_below(struct kit_random *r, uint32_t n);
 float kit_unit(struct kit_random *r);   /* uniform in [-1, 1) */
 float kit_normal(struct kit_random *r); /* about normal: mean 0, variance 1 */
 
-/* Attention of a whole document, all heads. */
+/* Attention of a whole document, all heads, as BERT has it: nothing but softmax, and in a row of qkv all
+ * heads' queries, then keys, then values. */
+struct attention_shape kit_shape(uint32_t heads, uint32_t d);
+struct attention_call kit_call(const float *qkv, uint32_t len, uint32_t heads, uint32_t d,
+                               float *ctx, void *scratch);
 void kit_attention(const struct kern *kern, enum kern_precision precision, const float *qkv,
                    uint32_t len, uint32_t heads, uint32_t d, float *ctx, void *scratch);
+size_t kit_attention_bytes(const struct kern *kern, enum kern_precision precision, uint32_t longest,
+                           uint32_t d);
 
 /* n floats that end at an inaccessible page: one byte read or written beyond them is a fault. Freed
  * all at once by kit_free. */

@@ -17,7 +17,7 @@ static void fill(struct kit_random *r, float *to, size_t n)
 
 static void *scratch_of(uint32_t longest, uint32_t d, int garbage)
 {
-    const size_t bytes = attention_bytes(kern, KERN_FP32, longest, d);
+    const size_t bytes = kit_attention_bytes(kern, KERN_FP32, longest, d);
     void *scratch = kit_bytes(bytes, 64);
     memset(scratch, garbage, bytes);
     return scratch;
@@ -218,17 +218,10 @@ static void test_ranges(void **state)
                    h * sizeof *qkv); /* queries that were not asked for */
         }
         memset(part, 0x55, n_ctx * sizeof *part);
-        const struct attention_call call = {
-            .qkv = qkv,
-            .ctx = part,
-            .len = len,
-            .n_queries = n_queries,
-            .heads = heads,
-            .d = d,
-            .first_head = first,
-            .n_heads = n_heads,
-            .scratch = scratch_of(len, d, 0xff),
-        };
+        struct attention_call call = kit_call(qkv, len, heads, d, part, scratch_of(len, d, 0xff));
+        call.n_queries = n_queries;
+        call.first_head = first;
+        call.n_heads = n_heads;
         attention_run(kern, KERN_FP32, &call);
         for (size_t i = 0; i < n_ctx; i++) {
             const size_t head = i % h / d;
@@ -273,11 +266,11 @@ static void test_small_weights(void **state)
 static void test_scratch(void **state)
 {
     (void)state;
-    const size_t at512 = attention_bytes(kern, KERN_FP32, 512, 64),
-                 at8192 = attention_bytes(kern, KERN_FP32, 8192, 64);
+    const size_t at512 = kit_attention_bytes(kern, KERN_FP32, 512, 64),
+                 at8192 = kit_attention_bytes(kern, KERN_FP32, 8192, 64);
     assert_true(at8192 <= 16 * at512 + 4096);
     assert_true(at512 <= 512 * 2 * 64 * sizeof(float) + 64 * 1024);
-    assert_int_equal(attention_bytes(kern, KERN_FP32, 1, 8) % 64, 0);
+    assert_int_equal(kit_attention_bytes(kern, KERN_FP32, 1, 8) % 64, 0);
 }
 
 int main(void)

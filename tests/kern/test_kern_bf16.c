@@ -102,8 +102,9 @@ static void fill(struct kit_random *r, enum kind kind, float *to, size_t n)
 static struct product product_of(struct kit_random *r, enum kind kind, uint32_t k, uint32_t n,
                                  enum gemm_act act)
 {
-    const struct product p = {
-        .shape = {k, n, act, KERN_BF16}, .w = kit_floats((size_t)k * n), .bias = kit_floats(n)};
+    const struct product p = {.shape = {k, n, act, false, KERN_BF16},
+                              .w = kit_floats((size_t)k * n),
+                              .bias = kit_floats(n)};
     fill(r, kind, p.w, (size_t)k * n);
     fill(r, kind, p.bias, n);
     return p;
@@ -111,15 +112,14 @@ static struct product product_of(struct kit_random *r, enum kind kind, uint32_t 
 
 static struct packed packed_by(const struct candidate *v, const struct product *p)
 {
-    const uint32_t k = p->shape.k, n = p->shape.n;
-    const size_t scratch_bytes = v->kernel->scratch_bytes(k, n);
+    const size_t scratch_bytes = v->kernel->scratch_bytes(&p->shape);
     const struct packed packed = {
         .kernel = v->kernel,
         .product = p,
-        .weights = kit_bytes(v->kernel->packed_bytes(k, n), 64),
+        .weights = kit_bytes(v->kernel->packed_bytes(&p->shape), 64),
         .scratch = scratch_bytes ? kit_bytes(scratch_bytes, 64) : NULL,
     };
-    v->kernel->pack(k, n, p->w, packed.weights);
+    v->kernel->pack(&p->shape, p->w, packed.weights);
     if (scratch_bytes) memset(packed.scratch, 0xff, scratch_bytes);
     return packed;
 }
@@ -192,7 +192,7 @@ static void test_rows_rounded(void **state)
     enum { K = 75 };
     struct kit_random r = {12};
     for (size_t i = 0; i < n_variants; i++) {
-        struct product p = {{K, K, GEMM_NONE, KERN_BF16}, kit_floats(K * K), kit_floats(K)};
+        struct product p = {{K, K, GEMM_NONE, false, KERN_BF16}, kit_floats(K * K), kit_floats(K)};
         memset(p.w, 0, K * K * sizeof *p.w);
         memset(p.bias, 0, K * sizeof *p.bias);
         for (size_t t = 0; t < K; t++) {
@@ -410,9 +410,10 @@ static void test_mxcsr(void **state)
 static void test_pack(void **state)
 {
     (void)state;
+    const struct gemm_shape large = {.k = 384, .n = 1536}, small = {.k = 7, .n = 5};
     for (size_t v = 0; v < n_variants; v++) {
-        assert_int_equal(variants[v].kernel->packed_bytes(384, 1536), 384 * 1536 * 2);
-        assert_true(variants[v].kernel->packed_bytes(7, 5) <= 8 * 32 * 2);
+        assert_int_equal(variants[v].kernel->packed_bytes(&large), 384 * 1536 * 2);
+        assert_true(variants[v].kernel->packed_bytes(&small) <= 8 * 32 * 2);
     }
 #if defined(__x86_64__)
     if (cpu_has(CPU_BF16_DOT)) assert_true(bf16_dot_agrees());

@@ -77,9 +77,15 @@ static struct document document(struct kit_random *r, uint32_t len, uint32_t hea
     return doc;
 }
 
+static size_t bytes_of(const struct candidate *c, uint32_t longest, uint32_t d)
+{
+    const struct attention_shape shape = kit_shape(1, d);
+    return c->kernel->bytes(&shape, longest);
+}
+
 static void *scratch_of(const struct candidate *c, uint32_t longest, uint32_t d, int garbage)
 {
-    const size_t n_bytes = c->kernel->bytes(longest, d);
+    const size_t n_bytes = bytes_of(c, longest, d);
     void *scratch = kit_bytes(n_bytes, 64);
     assert_int_equal(n_bytes % 64, 0);
     memset(scratch, garbage, n_bytes);
@@ -89,17 +95,10 @@ static void *scratch_of(const struct candidate *c, uint32_t longest, uint32_t d,
 static void run_part(const struct candidate *c, const struct document *doc, uint32_t n_queries,
                      uint32_t first_head, uint32_t n_heads, float *ctx, void *scratch)
 {
-    const struct attention_call call = {
-        .qkv = doc->qkv,
-        .ctx = ctx,
-        .len = doc->len,
-        .n_queries = n_queries,
-        .heads = doc->heads,
-        .d = doc->d,
-        .first_head = first_head,
-        .n_heads = n_heads,
-        .scratch = scratch,
-    };
+    struct attention_call call = kit_call(doc->qkv, doc->len, doc->heads, doc->d, ctx, scratch);
+    call.n_queries = n_queries;
+    call.first_head = first_head;
+    call.n_heads = n_heads;
     c->kernel->run(&call);
 }
 
@@ -343,10 +342,13 @@ static void test_mxcsr(void **state)
     for (size_t c = 0; c < n_candidates; c++) {
         if (candidates[c].level == KERN_REF) continue; /* plain C: rounds as the caller does */
         run(&candidates[c], &doc, want);
+        const struct attention_call call =
+            kit_call(doc.qkv, doc.len, doc.heads, doc.d, ctx,
+                     scratch_of(&candidates[c], doc.len, doc.d, 0xff));
         const unsigned before = _mm_getcsr();
         for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
             _mm_setcsr(modes[m]);
-            run(&candidates[c], &doc, ctx);
+            candidates[c].kernel->run(&call);
             const unsigned after = _mm_getcsr();
             _mm_setcsr(before);
             assert_int_equal(after, modes[m]);
@@ -364,8 +366,8 @@ static void test_scratch(void **state)
 {
     (void)state;
     for (size_t c = 0; c < n_candidates; c++) {
-        const size_t at512 = candidates[c].kernel->bytes(512, 64);
-        assert_true(candidates[c].kernel->bytes(8192, 64) <= 16 * at512 + 4096);
+        const size_t at512 = bytes_of(&candidates[c], 512, 64);
+        assert_true(bytes_of(&candidates[c], 8192, 64) <= 16 * at512 + 4096);
         assert_true(at512 <= 512 * (2 * 64 + 32) * sizeof(float) + 16384);
     }
 }

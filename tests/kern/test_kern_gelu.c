@@ -14,7 +14,7 @@
 enum { ROWS = 4096 };
 
 static const struct kern *kern;
-static const struct gemm_shape shape = {1, 1, GEMM_GELU_ERF, KERN_FP32};
+static const struct gemm_shape shape = {1, 1, GEMM_GELU_ERF, false, KERN_FP32};
 static void *packed, *scratch;
 
 static void gelu(const float *x, float *y, uint32_t rows)

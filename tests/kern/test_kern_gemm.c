@@ -16,15 +16,15 @@ static const struct kern *kern;
 
 /* Products of real encoders (MiniLM, BERT base, distilled ones), and toys that fit no tile. */
 static const struct gemm_shape shapes[] = {
-    {384, 1152, GEMM_NONE, KERN_FP32},     {384, 384, GEMM_NONE, KERN_FP32},
-    {384, 1536, GEMM_GELU_ERF, KERN_FP32}, {1536, 384, GEMM_NONE, KERN_FP32},
-    {768, 768, GEMM_NONE, KERN_FP32},      {768, 3072, GEMM_GELU_ERF, KERN_FP32},
-    {3072, 768, GEMM_NONE, KERN_FP32},     {1000, 70, GEMM_NONE, KERN_FP32},
-    {312, 1200, GEMM_GELU_ERF, KERN_FP32}, {1200, 312, GEMM_NONE, KERN_FP32},
-    {128, 512, GEMM_GELU_ERF, KERN_FP32},  {32, 96, GEMM_NONE, KERN_FP32},
-    {32, 128, GEMM_GELU_ERF, KERN_FP32},   {24, 72, GEMM_NONE, KERN_FP32},
-    {100, 36, GEMM_NONE, KERN_FP32},       {33, 57, GEMM_GELU_ERF, KERN_FP32},
-    {7, 5, GEMM_NONE, KERN_FP32},
+    {384, 1152, GEMM_NONE, false, KERN_FP32},     {384, 384, GEMM_NONE, false, KERN_FP32},
+    {384, 1536, GEMM_GELU_ERF, false, KERN_FP32}, {1536, 384, GEMM_NONE, false, KERN_FP32},
+    {768, 768, GEMM_NONE, false, KERN_FP32},      {768, 3072, GEMM_GELU_ERF, false, KERN_FP32},
+    {3072, 768, GEMM_NONE, false, KERN_FP32},     {1000, 70, GEMM_NONE, false, KERN_FP32},
+    {312, 1200, GEMM_GELU_ERF, false, KERN_FP32}, {1200, 312, GEMM_NONE, false, KERN_FP32},
+    {128, 512, GEMM_GELU_ERF, false, KERN_FP32},  {32, 96, GEMM_NONE, false, KERN_FP32},
+    {32, 128, GEMM_GELU_ERF, false, KERN_FP32},   {24, 72, GEMM_NONE, false, KERN_FP32},
+    {100, 36, GEMM_NONE, false, KERN_FP32},       {33, 57, GEMM_GELU_ERF, false, KERN_FP32},
+    {7, 5, GEMM_NONE, false, KERN_FP32},
 };
 
 static bool quick(void)
@@ -140,7 +140,7 @@ static void test_place_of_memory(void **state)
 {
     (void)state;
     struct kit_random r = {99};
-    const struct gemm_shape shape = {384, 384, GEMM_GELU_ERF, KERN_FP32};
+    const struct gemm_shape shape = {384, 384, GEMM_GELU_ERF, false, KERN_FP32};
     struct product p = product_open(shape, &r);
     const uint32_t rows = 60;
     const size_t n_x = (size_t)rows * shape.k, n_y = (size_t)rows * shape.n;
@@ -162,8 +162,8 @@ static void test_ranges(void **state)
 {
     (void)state;
     struct kit_random r = {31};
-    const struct gemm_shape wide[] = {{100, 300, GEMM_GELU_ERF, KERN_FP32},
-                                      {1536, 384, GEMM_NONE, KERN_FP32}};
+    const struct gemm_shape wide[] = {{100, 300, GEMM_GELU_ERF, false, KERN_FP32},
+                                      {1536, 384, GEMM_NONE, false, KERN_FP32}};
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
         struct product p = product_open(wide[i], &r);
         const uint32_t n = wide[i].n, rows = 1 + kit_below(&r, 40);
@@ -205,7 +205,7 @@ static void test_overflow_shows(void **state)
     (void)state;
     struct kit_random r = {77};
     for (int which = 0; which < 3; which++) {
-        const struct gemm_shape shape = {1536, 70, which == 2 ? GEMM_GELU_ERF : GEMM_NONE,
+        const struct gemm_shape shape = {1536, 70, which == 2 ? GEMM_GELU_ERF : GEMM_NONE, false,
                                          KERN_FP32};
         struct product p = product_open(shape, &r);
         const uint32_t rows = 9;
@@ -238,7 +238,8 @@ static void test_one_thread(void **state)
 {
     (void)state;
     struct kit_random r = {5};
-    struct product p = product_open((struct gemm_shape){384, 1536, GEMM_NONE, KERN_FP32}, &r);
+    struct product p =
+        product_open((struct gemm_shape){384, 1536, GEMM_NONE, false, KERN_FP32}, &r);
     const uint32_t rows = 960;
     float *x = kit_floats((size_t)rows * 384), *y = kit_floats((size_t)rows * 1536);
     run(&p, x, y, rows);
@@ -251,12 +252,12 @@ static void test_refusals(void **state)
     (void)state;
     vecmill_err err = {.message = ""};
     size_t bytes = 17;
-    assert_int_equal(
-        gemm_packed_bytes(kern, (struct gemm_shape){0, 8, GEMM_NONE, KERN_FP32}, &bytes, &err),
-        VECMILL_E_MODEL);
-    assert_int_equal(
-        gemm_packed_bytes(kern, (struct gemm_shape){8, 0, GEMM_NONE, KERN_FP32}, &bytes, &err),
-        VECMILL_E_MODEL);
+    assert_int_equal(gemm_packed_bytes(kern, (struct gemm_shape){0, 8, GEMM_NONE, false, KERN_FP32},
+                                       &bytes, &err),
+                     VECMILL_E_MODEL);
+    assert_int_equal(gemm_packed_bytes(kern, (struct gemm_shape){8, 0, GEMM_NONE, false, KERN_FP32},
+                                       &bytes, &err),
+                     VECMILL_E_MODEL);
     assert_int_equal(bytes, 17);
     assert_non_null(strstr(err.message, "0 outputs"));
 }

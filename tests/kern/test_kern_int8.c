@@ -18,12 +18,12 @@
 static const struct kern *kern;
 
 static const struct gemm_shape shapes[] = {
-    {384, 1152, GEMM_NONE, KERN_INT8},     {384, 384, GEMM_NONE, KERN_INT8},
-    {384, 1536, GEMM_GELU_ERF, KERN_INT8}, {1536, 384, GEMM_NONE, KERN_INT8},
-    {312, 1200, GEMM_GELU_ERF, KERN_INT8}, {1200, 312, GEMM_NONE, KERN_INT8},
-    {128, 512, GEMM_NONE, KERN_INT8},      {100, 36, GEMM_NONE, KERN_INT8},
-    {129, 70, GEMM_GELU_ERF, KERN_INT8},   {33, 57, GEMM_NONE, KERN_INT8},
-    {7, 5, GEMM_NONE, KERN_INT8},          {1, 1, GEMM_NONE, KERN_INT8},
+    {384, 1152, GEMM_NONE, false, KERN_INT8},     {384, 384, GEMM_NONE, false, KERN_INT8},
+    {384, 1536, GEMM_GELU_ERF, false, KERN_INT8}, {1536, 384, GEMM_NONE, false, KERN_INT8},
+    {312, 1200, GEMM_GELU_ERF, false, KERN_INT8}, {1200, 312, GEMM_NONE, false, KERN_INT8},
+    {128, 512, GEMM_NONE, false, KERN_INT8},      {100, 36, GEMM_NONE, false, KERN_INT8},
+    {129, 70, GEMM_GELU_ERF, false, KERN_INT8},   {33, 57, GEMM_NONE, false, KERN_INT8},
+    {7, 5, GEMM_NONE, false, KERN_INT8},          {1, 1, GEMM_NONE, false, KERN_INT8},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -215,7 +215,7 @@ static void test_accuracy(void **state)
  * not zero come out of the rotation as 128 alike. */
 static void worst(uint32_t k)
 {
-    const struct gemm_shape shape = {k, 3, GEMM_NONE, KERN_INT8};
+    const struct gemm_shape shape = {k, 3, GEMM_NONE, false, KERN_INT8};
     float *w = kit_floats(3 * (size_t)k), *bias = kit_floats(3), *x = kit_floats(2 * (size_t)k);
     float y[6];
     for (size_t t = 0; t < k; t++) {
@@ -248,7 +248,7 @@ static void test_worst_sums(void **state)
     }
     vecmill_err err = {.message = ""};
     size_t bytes = 17;
-    const struct gemm_shape over = {INT8_MOST_K + 1, 8, GEMM_NONE, KERN_INT8};
+    const struct gemm_shape over = {INT8_MOST_K + 1, 8, GEMM_NONE, false, KERN_INT8};
     assert_int_equal(gemm_packed_bytes(kern, over, &bytes, &err), VECMILL_E_MODEL);
     assert_int_equal(bytes, 17);
     assert_non_null(strstr(err.message, "66312"));
@@ -260,7 +260,7 @@ static void test_carried(void **state)
     (void)state;
     enum { K = 96, N = 16, ROWS = 200 };
     struct kit_random r = {14};
-    const struct gemm_shape shape = {K, N, GEMM_NONE, KERN_INT8};
+    const struct gemm_shape shape = {K, N, GEMM_NONE, false, KERN_INT8};
     float *w = kit_floats(K * N), *bias = kit_floats(N), *x = kit_floats(ROWS * K),
           *y = kit_floats(ROWS * N);
     memset(bias, 0, N * sizeof *bias);
@@ -400,7 +400,7 @@ static void test_extremes(void **state)
     (void)state;
     enum { K = 256, N = 20, ROWS = 4 };
     struct kit_random r = {19};
-    struct product p = product_open((struct gemm_shape){K, N, GEMM_NONE, KERN_INT8}, &r);
+    struct product p = product_open((struct gemm_shape){K, N, GEMM_NONE, false, KERN_INT8}, &r);
     float *x = kit_floats(ROWS * K), *y = kit_floats(ROWS * N);
     fill(&r, x, ROWS * K, 1.0f);
     for (int t = 0; t < K; t++) {
@@ -422,7 +422,7 @@ static void test_extremes(void **state)
 
 static void *scratch_of(const struct kern *level, uint32_t longest, uint32_t d, int garbage)
 {
-    const size_t bytes = attention_bytes(level, KERN_INT8, longest, d);
+    const size_t bytes = kit_attention_bytes(level, KERN_INT8, longest, d);
     void *scratch = kit_bytes(bytes, 64);
     memset(scratch, garbage, bytes);
     return scratch;
@@ -431,7 +431,7 @@ static void *scratch_of(const struct kern *level, uint32_t longest, uint32_t d, 
 static void attend(const struct kern *level, enum kern_precision precision, const float *qkv,
                    uint32_t len, uint32_t heads, uint32_t d, float *ctx)
 {
-    const size_t bytes = attention_bytes(level, precision, len, d);
+    const size_t bytes = kit_attention_bytes(level, precision, len, d);
     void *scratch = kit_bytes(bytes, 64);
     memset(scratch, 0xff, bytes);
     kit_attention(level, precision, qkv, len, heads, d, ctx, scratch);
@@ -505,17 +505,12 @@ static void test_attention_bits(void **state)
         memset(ctx, 0x55, (n_ctx + 2 * gap) * sizeof *ctx);
         memcpy(qkv + gap, alone, n_qkv * sizeof *qkv);
         const uint32_t n_queries = 1 + kit_below(&r, len), first = kit_below(&r, heads);
-        const struct attention_call call = {
-            .qkv = qkv + gap,
-            .ctx = ctx + gap,
-            .len = len,
-            .n_queries = n_queries,
-            .heads = heads,
-            .d = d,
-            .first_head = first,
-            .n_heads = 1 + kit_below(&r, heads - first),
-            .scratch = scratch_of(kern, len + (uint32_t)(turn % 3) * 17, d, 0xff),
-        };
+        struct attention_call call =
+            kit_call(qkv + gap, len, heads, d, ctx + gap,
+                     scratch_of(kern, len + (uint32_t)(turn % 3) * 17, d, 0xff));
+        call.n_queries = n_queries;
+        call.first_head = first;
+        call.n_heads = 1 + kit_below(&r, heads - first);
         attention_run(kern, KERN_INT8, &call);
         for (size_t i = 0; i < n_ctx + 2 * gap; i++) {
             const size_t at = i - gap, head = at % h / d;
@@ -608,10 +603,10 @@ static void test_attention_small_weights(void **state)
 static void test_attention_scratch(void **state)
 {
     (void)state;
-    const size_t at512 = attention_bytes(kern, KERN_INT8, 512, 64),
-                 at8192 = attention_bytes(kern, KERN_INT8, 8192, 64);
+    const size_t at512 = kit_attention_bytes(kern, KERN_INT8, 512, 64),
+                 at8192 = kit_attention_bytes(kern, KERN_INT8, 8192, 64);
     assert_true(at8192 <= 16 * at512 + 4096);
-    assert_int_equal(attention_bytes(kern, KERN_INT8, 1, 8) % 64, 0);
+    assert_int_equal(kit_attention_bytes(kern, KERN_INT8, 1, 8) % 64, 0);
 }
 
 int main(void)

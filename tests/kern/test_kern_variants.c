@@ -99,44 +99,38 @@ static float random_scale(struct kit_random *r)
     return scales[kit_below(r, sizeof scales / sizeof *scales)];
 }
 
-/* LN of docs/KERNELS.md, of one row. */
-static void norm_in_double(const float *v, const float *gamma, const float *beta, double eps,
-                           uint32_t h, float *out)
+static void norm_in_double(const struct norm_call *call)
 {
-    double mean = 0, variance = 0;
-    for (uint32_t c = 0; c < h; c++) {
-        mean += (double)v[c] / h;
-    }
-    for (uint32_t c = 0; c < h; c++) {
-        variance += ((double)v[c] - mean) * ((double)v[c] - mean) / h;
-    }
-    for (uint32_t c = 0; c < h; c++) {
-        out[c] = (float)(((double)v[c] - mean) / sqrt(variance + eps) * (double)gamma[c] +
-                         (double)beta[c]);
-    }
-}
-
-static void embed_norm_in_double(const int32_t *ids, uint32_t n, const float *word,
-                                 const float *position, const float *type0, const float *gamma,
-                                 const float *beta, float eps, uint32_t h, float *x)
-{
-    float v[1024];
-    for (size_t i = 0; i < n; i++) {
-        for (uint32_t c = 0; c < h; c++) {
-            v[c] = word[(ids ? (size_t)ids[i] : i) * h + c] + type0[c] + position[i * h + c];
+    const size_t h = call->h;
+    for (size_t i = 0; i < call->n; i++) {
+        float *s = call->x + i * h;
+        double mean = 0, squares = 0;
+        for (size_t c = 0; c < h; c++) {
+            if (call->add) s[c] += call->add[i * h + c];
+            if (call->kind == NORM_LAYER) mean += (double)s[c] / (double)h;
         }
-        norm_in_double(v, gamma, beta, (double)eps, h, x + i * h);
+        for (size_t c = 0; c < h; c++) {
+            squares += ((double)s[c] - mean) * ((double)s[c] - mean) / (double)h;
+        }
+        for (size_t c = 0; c < h; c++) {
+            const double v = ((double)s[c] - mean) / sqrt(squares + (double)call->eps);
+            call->out[i * h + c] = (float)(v * (double)(call->gamma ? call->gamma[c] : 1) +
+                                           (double)(call->beta ? call->beta[c] : 0));
+        }
     }
 }
 
-static void add_norm_in_double(float *x, const float *y, const float *gamma, const float *beta,
-                               float eps, uint32_t n, uint32_t h)
+static void rope_in_double(const struct rope_call *call)
 {
-    for (size_t i = 0; i < (size_t)n * h; i++) {
-        x[i] += y[i];
-    }
-    for (size_t i = 0; i < n; i++) {
-        norm_in_double(x + i * h, gamma, beta, (double)eps, h, x + i * h);
+    const size_t half = call->rotary / 2;
+    for (size_t i = 0; i < (size_t)call->n * call->heads * half; i++) {
+        const size_t r = i / half / call->heads, g = i / half % call->heads, c = i % half;
+        const float *at =
+            call->table + (call->positions ? call->positions[r] : r) * call->rotary + c;
+        float *x = call->x + r * call->ld + g * call->d + c;
+        const double a = (double)x[0], b = (double)x[half];
+        x[0] = (float)(a * (double)at[0] - b * (double)at[half]);
+        x[half] = (float)(b * (double)at[0] + a * (double)at[half]);
     }
 }
 
@@ -163,52 +157,82 @@ static void normalize_in_double(float *v, uint32_t h)
     }
 }
 
-static void check_embed_norm(const struct line *line, struct kit_random *r)
+/* With and without what may be NULL, in place and not. */
+static void check_norm(const struct line *line, struct kit_random *r)
 {
-    kernel_embed_norm *reference =
-        line->level == KERN_REF ? embed_norm_in_double : embed_norm_f32_ref;
-    for (int turn = 0; turn < kit_times(120); turn++) {
-        const uint32_t h = random_width(r), n = 1 + kit_below(r, 20), vocab = turn % 3 ? 5 : n;
+    kernel_norm *reference = line->level == KERN_REF ? norm_in_double : norm_f32_ref;
+    for (int turn = 0; turn < kit_times(320); turn++) {
+        const uint32_t h = random_width(r), n = 1 + kit_below(r, 20);
         const size_t all = (size_t)n * h;
         const float scale = random_scale(r);
-        float *word = kit_floats((size_t)vocab * h), *position = kit_floats(all);
-        float *type0 = kit_floats(h), *gamma = kit_floats(h), *beta = kit_floats(h);
-        float *got = unwritten(all), *want = unwritten(all);
-        int32_t *ids = turn % 3 ? kit_bytes(n * sizeof *ids, sizeof *ids) : NULL;
-        fill(r, word, (size_t)vocab * h, scale, 0);
-        fill(r, position, all, scale, 0);
-        fill(r, type0, h, scale, 0);
+        float *add = kit_floats(all), *gamma = kit_floats(h), *beta = kit_floats(h);
+        float *x = kit_floats(all);
+        fill(r, add, all, scale, 0);
+        fill(r, x, all, scale, kit_below(r, 2) ? scale : 0);
         fill(r, gamma, h, 0.3f, 1);
         fill(r, beta, h, 0.3f, 0);
-        for (uint32_t i = 0; ids && i < n; i++) {
-            ids[i] = (int32_t)kit_below(r, vocab);
-        }
-        snprintf(now.shape, sizeof now.shape, "%u rows of %u", n, h);
-        line->rows.embed_norm(ids, n, word, position, type0, gamma, beta, 1e-12f, h, got);
-        reference(ids, n, word, position, type0, gamma, beta, 1e-12f, h, want);
-        compare_all(got, want, all, 1 + largest(want, all));
+        float *same = kit_copy(x, all);
+        const bool in_place = turn & 16;
+        struct norm_call call = {
+            .kind = turn & 1 ? NORM_RMS : NORM_LAYER,
+            .eps = turn & 32 ? 1e-5f : 1e-12f,
+            .gamma = turn & 2 ? NULL : gamma,
+            .beta = turn & 4 ? NULL : beta,
+            .x = x,
+            .add = turn & 8 ? NULL : add,
+            .out = in_place ? x : unwritten(all),
+            .n = n,
+            .h = h,
+        };
+        snprintf(now.shape, sizeof now.shape, "%u rows of %u, turn %d", n, h, turn);
+        line->rows.norm(&call);
+        const float *got = call.out;
+        call.x = same;
+        call.out = in_place ? same : unwritten(all);
+        reference(&call);
+        if (!in_place) assert_memory_equal(x, same, all * sizeof *x);
+        compare_all(got, call.out, all, 1 + largest(call.out, all));
         kit_free();
     }
 }
 
-static void check_add_norm(const struct line *line, struct kit_random *r)
+static void check_rope(const struct line *line, struct kit_random *r)
 {
-    kernel_add_norm *reference = line->level == KERN_REF ? add_norm_in_double : add_norm_f32_ref;
+    kernel_rope *reference = line->level == KERN_REF ? rope_in_double : rope_f32_ref;
     for (int turn = 0; turn < kit_times(120); turn++) {
-        const uint32_t h = random_width(r), n = 1 + kit_below(r, 20);
-        const size_t all = (size_t)n * h;
-        const float scale = random_scale(r);
-        float *y = kit_floats(all), *gamma = kit_floats(h), *beta = kit_floats(h);
-        float *got = kit_floats(all);
-        fill(r, y, all, scale, 0);
-        fill(r, got, all, scale, kit_below(r, 2) ? scale : 0);
-        fill(r, gamma, h, 0.3f, 1);
-        fill(r, beta, h, 0.3f, 0);
+        enum { POSITIONS = 30 };
+        const uint32_t d = 2 + kit_below(r, turn % 3 ? 70 : 300), heads = 1 + kit_below(r, 4);
+        const uint32_t n = 1 + kit_below(r, POSITIONS);
+        const uint32_t rotary = turn % 2 ? d / 2 * 2 : 2 + kit_below(r, d / 2) * 2;
+        const size_t ld = (size_t)heads * d + kit_below(r, 20);
+        const size_t all = (n - 1) * ld + (size_t)heads * d;
+        float *table = kit_floats(POSITIONS * (size_t)rotary), *got = kit_floats(all);
+        uint32_t *positions = kit_bytes(n * sizeof *positions, sizeof *positions);
+        fill(r, got, all, 1, 0);
         float *want = kit_copy(got, all);
-        snprintf(now.shape, sizeof now.shape, "%u rows of %u", n, h);
-        line->rows.add_norm(got, y, gamma, beta, 1e-12f, n, h);
-        reference(want, y, gamma, beta, 1e-12f, n, h);
-        compare_all(got, want, all, 1 + largest(want, all));
+        for (uint32_t i = 0; i < n; i++) {
+            positions[i] = kit_below(r, POSITIONS);
+        }
+        for (uint32_t i = 0; i < POSITIONS * rotary; i++) {
+            const uint32_t pair = i % rotary % (rotary / 2);
+            const double angle = i / rotary * pow(100, -2.0 * pair / rotary);
+            table[i] = (float)(i % rotary < rotary / 2 ? cos(angle) : sin(angle));
+        }
+        struct rope_call call = {
+            .x = got,
+            .ld = ld,
+            .n = n,
+            .heads = heads,
+            .d = d,
+            .rotary = rotary,
+            .table = table,
+            .positions = turn % 4 ? positions : NULL,
+        };
+        snprintf(now.shape, sizeof now.shape, "%u rows of %u x %u, %u rotary", n, heads, d, rotary);
+        line->rows.rope(&call);
+        call.x = want;
+        reference(&call);
+        compare_all(got, want, all, largest(want, all));
         kit_free();
     }
 }
@@ -326,16 +350,9 @@ static double attention_scale(const struct line *line, const struct document *do
 
 static void attend(const struct attention_kernel *kernel, const struct document *doc, float *ctx)
 {
-    const struct attention_call call = {
-        .qkv = doc->qkv,
-        .ctx = ctx,
-        .len = doc->len,
-        .n_queries = doc->len,
-        .heads = doc->heads,
-        .d = doc->d,
-        .n_heads = doc->heads,
-        .scratch = garbage(kernel->bytes(doc->len, doc->d)),
-    };
+    const struct attention_shape shape = kit_shape(doc->heads, doc->d);
+    const struct attention_call call = kit_call(doc->qkv, doc->len, doc->heads, doc->d, ctx,
+                                                garbage(kernel->bytes(&shape, doc->len)));
     kernel->run(&call);
 }
 
@@ -400,12 +417,13 @@ struct product {
 
 static struct packed packed_by(const struct gemm_kernel *kernel, const struct product *p)
 {
+    const struct gemm_shape shape = {.k = p->k, .n = p->n};
     const struct packed packed = {
         .kernel = kernel,
-        .weights = garbage(kernel->packed_bytes(p->k, p->n)),
-        .scratch = garbage(kernel->scratch_bytes(p->k, p->n)),
+        .weights = garbage(kernel->packed_bytes(&shape)),
+        .scratch = garbage(kernel->scratch_bytes(&shape)),
     };
-    kernel->pack(p->k, p->n, p->w, packed.weights);
+    kernel->pack(&shape, p->w, packed.weights);
     return packed;
 }
 
@@ -585,8 +603,8 @@ static void check_gemm(const struct line *line, struct kit_random *r)
 /* What ref may be off from its formula in double, in the op's scale. Row kernels: three roundings to float
  * of 2^-24 each, after sums in double; pool_mean's formula is in float. bfloat16's products: each factor is
  * rounded by up to 2^-8 of itself. The others: more than twice what is seen (docs/KERNELS.md). */
-#define OFF_embed_norm     2e-7
-#define OFF_add_norm       2e-7
+#define OFF_norm           2e-7
+#define OFF_rope           3e-7
 #define OFF_pool_mean      0
 #define OFF_normalize      2e-7
 #define OFF_ATTENTION_FP32 2e-6

@@ -52,8 +52,9 @@ static void carve(char *memory, size_t bytes, const struct model_config *c, cons
 {
     const size_t rows = num_max(e->tokens, e->longest), block = num_min(rows, WORK_BLOCK_ROWS);
     const size_t row = c->hidden * sizeof(float), products = products_bytes(c, kern);
-    const size_t attention = attention_bytes(kern, (enum kern_precision)c->precision, e->longest,
-                                             c->hidden / c->n_heads);
+    const struct attention_shape shape = layout_attention_shape(c);
+    const size_t attention =
+        attention_bytes(kern, (enum kern_precision)c->precision, &shape, e->longest);
     const char *end = memory;
     struct arena a;
     struct work w;

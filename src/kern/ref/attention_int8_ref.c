@@ -23,13 +23,13 @@ static void head_layout(struct arena *a, struct head *s, size_t len, size_t d)
     s->query = arena_take(a, d, 64);
 }
 
-static size_t bytes(uint32_t longest, uint32_t d)
+static size_t bytes(const struct attention_shape *shape, uint32_t longest)
 {
     struct arena a;
     struct head s;
     arena_count(&a);
-    head_layout(&a, &s, longest, d);
-    return num_up(num_max(arena_bytes(&a), attention_f32_ref.bytes(longest, d)), 64);
+    head_layout(&a, &s, longest, shape->d);
+    return num_up(num_max(arena_bytes(&a), attention_f32_ref.bytes(shape, longest)), 64);
 }
 
 static struct int8_column column(const float *x, size_t ld, size_t len)
@@ -98,23 +98,23 @@ static uint32_t soften(const struct head *s, size_t len, float unit)
 
 static void run_head(const struct head *s, const struct attention_call *call, size_t head)
 {
-    const size_t d = call->d, len = call->len, h = (size_t)call->heads * d, ld = 3 * h;
-    const float *q = call->qkv + head * d;
+    const size_t d = call->shape.d, len = call->len;
+    const float *q = call->q + head * d;
     float bad = 0;
-    round_columns(q + h, ld, len, d, s->key_columns, s->keys);
-    round_columns(q + 2 * h, ld, len, d, s->value_columns, s->values);
+    round_columns(call->k + head * d, call->ld_kv, len, d, s->key_columns, s->keys);
+    round_columns(call->v + head * d, call->ld_kv, len, d, s->value_columns, s->values);
     for (size_t t = 0; t < d; t++) {
         bad += s->key_columns[t].mid * 0;
     }
     for (size_t i = 0; i < call->n_queries; i++) {
-        const float scale = round_query(s, q + i * ld, d) + bad;
+        const float scale = round_query(s, q + i * call->ld_q, d) + bad;
         for (size_t j = 0; j < len; j++) {
             s->scores[j] = 0;
             for (size_t t = 0; t < d; t++) {
                 s->scores[j] += s->query[t] * s->keys[j * d + t];
             }
         }
-        const float unit = scale * int8_unit(call->d);
+        const float unit = scale * int8_unit(call->shape.divisor);
         const float share = 1.0f / (float)soften(s, len, isnan(unit) ? 0 : unit) + unit * 0;
         for (size_t t = 0; t < d; t++) {
             int32_t sum = 0;
@@ -122,7 +122,7 @@ static void run_head(const struct head *s, const struct attention_call *call, si
                 sum += s->weights[j] * s->values[j * d + t];
             }
             const struct int8_column c = s->value_columns[t];
-            call->ctx[i * h + head * d + t] = fmaf((float)sum * c.scale, share, c.mid);
+            call->ctx[i * call->ld_ctx + head * d + t] = fmaf((float)sum * c.scale, share, c.mid);
         }
     }
 }
@@ -131,12 +131,12 @@ static void run(const struct attention_call *call)
 {
     struct arena a;
     struct head s;
-    if (call->len < INT8_SHORT) {
+    if (!attention_is_int8(call)) {
         attention_f32_ref.run(call);
         return;
     }
-    arena_init(&a, call->scratch, bytes(call->len, call->d));
-    head_layout(&a, &s, call->len, call->d);
+    arena_init(&a, call->scratch, bytes(&call->shape, call->len));
+    head_layout(&a, &s, call->len, call->shape.d);
     for (size_t head = call->first_head; head < call->first_head + call->n_heads; head++) {
         run_head(&s, call, head);
     }

@@ -2,60 +2,69 @@
  * meaning (bf16.h).
  *
  * Inputs go in pairs, the odd one first; an odd k is padded with a zero. Each sum begins with its
- * bias. */
+ * bias. A gated product is packed as two matrices, one after the other. */
 #include "kern/bf16.h"
 #include "kern/kernels.h"
 
-#include <math.h>
+#include "act_ref.h"
 
 enum { PANEL = 32 };
 
-static size_t packed_bytes(uint32_t k, uint32_t n)
+static size_t packed_bytes(const struct gemm_shape *shape)
 {
-    return bf16_packed_bytes(k, n, PANEL);
+    return (shape->gated + 1) * bf16_packed_bytes(shape->k, shape->n, PANEL);
 }
 
-static void pack(uint32_t k, uint32_t n, const float *w, void *to)
+static void pack(const struct gemm_shape *shape, const float *w, void *to)
 {
+    const uint32_t k = shape->k, n = shape->n;
     bf16_pack(k, n, w, PANEL, PANEL, to);
+    if (!shape->gated) return;
+    bf16_pack(k, n, w + (size_t)n * k, PANEL, PANEL,
+              (uint16_t *)to + bf16_packed_bytes(k, n, PANEL) / sizeof(uint16_t));
 }
 
-static size_t scratch_bytes(uint32_t k, uint32_t n)
+static size_t scratch_bytes(const struct gemm_shape *shape)
 {
-    (void)k;
-    (void)n;
+    (void)shape;
     return 0;
 }
 
-/* Hendrycks and Gimpel 2016, eq. 1: v times the normal distribution's cdf at v. */
-static float gelu(float v)
+/* Sums of row x with one panel. bias: of the n outputs that exist, or NULL. */
+static void multiply(const float *x, size_t k, const uint16_t *w, const float *bias, size_t n,
+                     float sums[PANEL])
 {
-    return 0.5f * v * (1.0f + erff(v * 0.70710678f));
+    for (size_t c = 0; c < PANEL; c++) {
+        sums[c] = bf16_flush(bias && c < n ? (double)bias[c] : 0);
+    }
+    for (size_t t = 0; t < k; t += 2, w += 2 * PANEL) {
+        const float even = bf16_near(x[t]), odd = t + 1 < k ? bf16_near(x[t + 1]) : 0;
+        for (size_t c = 0; c < PANEL; c++) {
+            sums[c] = bf16_step(odd, bf16_widen(w[2 * c + 1]), sums[c]);
+            sums[c] = bf16_step(even, bf16_widen(w[2 * c]), sums[c]);
+        }
+    }
 }
 
 static void run(const struct gemm_call *call)
 {
-    const size_t k = call->shape.k, end = call->first + call->columns;
+    const size_t k = call->shape.k, n = call->shape.n, end = call->first + call->columns;
     const size_t panel_size = num_up(k, 2) * PANEL;
+    const size_t half = bf16_packed_bytes(call->shape.k, call->shape.n, PANEL) / sizeof(uint16_t);
     const uint16_t *panel = (const uint16_t *)call->packed + call->first * num_up(k, 2);
     for (size_t c0 = call->first; c0 < end; c0 += PANEL, panel += panel_size) {
+        const size_t width = num_min(PANEL, end - c0);
+        const float *bias = call->bias ? call->bias + c0 : NULL;
         for (size_t r = 0; r < call->rows; r++) {
             const float *x = call->x + r * k;
-            float sums[PANEL];
-            for (size_t c = 0; c < PANEL; c++) {
-                sums[c] = bf16_flush(c0 + c < end ? (double)call->bias[c0 + c] : 0);
-            }
-            for (size_t t = 0; t < k; t += 2) {
-                const uint16_t *w = panel + t * PANEL;
-                const float even = bf16_near(x[t]), odd = t + 1 < k ? bf16_near(x[t + 1]) : 0;
-                for (size_t c = 0; c < PANEL; c++) {
-                    sums[c] = bf16_step(odd, bf16_widen(w[2 * c + 1]), sums[c]);
-                    sums[c] = bf16_step(even, bf16_widen(w[2 * c]), sums[c]);
-                }
-            }
             float *y = call->y + r * call->ldy + (c0 - call->first);
-            for (size_t c = 0; c < num_min(PANEL, end - c0); c++) {
-                y[c] = call->shape.act == GEMM_GELU_ERF ? gelu(sums[c]) : sums[c];
+            float sums[PANEL], gates[PANEL];
+            multiply(x, k, panel, bias, width, sums);
+            if (call->shape.gated)
+                multiply(x, k, panel + half, bias ? bias + n : NULL, width, gates);
+            for (size_t c = 0; c < width; c++) {
+                y[c] = act_ref(call->shape.act, sums[c]);
+                if (call->shape.gated) y[c] *= gates[c];
             }
         }
     }

@@ -1,27 +1,32 @@
 /* gemm, int8, ref: y = act(x W^T + bias) with rounded inputs and weights (int8.h), in plain C.
  *
  * One row at a time: rotated, rounded, then all outputs' sums in 32-bit integers. The packed weights are
- * those of the 64-wide variants. Scratch: one row, rotated and rounded. */
+ * those of the 64-wide variants; a gated product is packed as two matrices, one after the other.
+ * Scratch: one row, rotated and rounded. */
 #include "kern/kernels.h"
 
 #include "kern/int8.h"
 
+#include "act_ref.h"
+
 enum { PANEL = GEMM_PANEL };
 
-static size_t packed_bytes(uint32_t k, uint32_t n)
+static size_t packed_bytes(const struct gemm_shape *shape)
 {
-    return int8_layout(k, n).bytes;
+    return (shape->gated + 1) * int8_layout(shape->k, shape->n).bytes;
 }
 
-static void pack(uint32_t k, uint32_t n, const float *w, void *packed)
+static void pack(const struct gemm_shape *shape, const float *w, void *packed)
 {
+    const uint32_t k = shape->k, n = shape->n;
     int8_pack(k, n, w, packed, PANEL, INT8_MOST);
+    if (!shape->gated) return;
+    int8_pack(k, n, w + (size_t)n * k, (char *)packed + int8_layout(k, n).bytes, PANEL, INT8_MOST);
 }
 
-static size_t scratch_bytes(uint32_t k, uint32_t n)
+static size_t scratch_bytes(const struct gemm_shape *shape)
 {
-    (void)n;
-    return num_up(num_up(k, 4) * (sizeof(float) + 1), 64);
+    return num_up(num_up(shape->k, 4) * (sizeof(float) + 1), 64);
 }
 
 /* xq [k4], zeros where k ends; turned [k4] is room for the rotated inputs. */
@@ -49,27 +54,31 @@ static struct int8_row round_row(const float *x, size_t k, float *turned, uint8_
     return row;
 }
 
-/* Hendrycks and Gimpel 2016, eq. 1: v times the normal distribution's cdf at v. */
-static float gelu(float v)
+/* Output c, bias included; packed: the matrix, or a gated product's second. */
+static float output(const struct gemm_shape *shape, const char *packed, const float *bias,
+                    const uint8_t *xq, struct int8_row row, size_t c)
 {
-    return 0.5f * v * (1.0f + erff(v * 0.70710678f));
+    const struct int8_layout l = int8_layout(shape->k, shape->n);
+    const float *scales = (const float *)(const void *)(packed + l.scales);
+    const float *sums = (const float *)(const void *)(packed + l.sums);
+    const size_t c0 = c / PANEL * PANEL, width = num_min(PANEL, l.n_up - c0);
+    const int8_t *w = (const int8_t *)packed + c0 * l.k4 + (c - c0) * 4;
+    int32_t sum = 0;
+    for (size_t t = 0; t < l.k4; t += 4, w += 4 * width) {
+        sum += xq[t] * w[0] + xq[t + 1] * w[1] + xq[t + 2] * w[2] + xq[t + 3] * w[3];
+    }
+    const float rest = fmaf(row.shift, sums[c], bias ? bias[c] : 0);
+    return fmaf(row.scale, (float)sum * scales[c], rest);
 }
 
 static void run_row(const struct gemm_call *call, const uint8_t *xq, struct int8_row row, float *y)
 {
-    const struct int8_layout l = int8_layout(call->shape.k, call->shape.n);
-    const float *scales = (const float *)((const char *)call->packed + l.scales);
-    const float *sums = (const float *)((const char *)call->packed + l.sums);
-    for (size_t c = call->first; c < call->first + call->columns; c++) {
-        const size_t c0 = c / PANEL * PANEL, width = num_min(PANEL, l.n_up - c0);
-        const int8_t *w = (const int8_t *)call->packed + c0 * l.k4 + (c - c0) * 4;
-        int32_t sum = 0;
-        for (size_t t = 0; t < l.k4; t += 4, w += 4 * width) {
-            sum += xq[t] * w[0] + xq[t + 1] * w[1] + xq[t + 2] * w[2] + xq[t + 3] * w[3];
-        }
-        const float rest = fmaf(row.shift, sums[c], call->bias[c]);
-        const float v = fmaf(row.scale, (float)sum * scales[c], rest);
-        y[c - call->first] = call->shape.act == GEMM_GELU_ERF ? gelu(v) : v;
+    const struct gemm_shape *s = &call->shape;
+    const char *packed = call->packed, *second = packed + int8_layout(s->k, s->n).bytes;
+    for (size_t c = call->first; c < call->first + call->columns; c++, y++) {
+        *y = act_ref(s->act, output(s, packed, call->bias, xq, row, c));
+        if (!s->gated) continue;
+        *y *= output(s, second, call->bias ? call->bias + s->n : NULL, xq, row, c);
     }
 }
 

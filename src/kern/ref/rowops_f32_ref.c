@@ -1,5 +1,4 @@
-/* rowops, ref: LayerNorm with what precedes it, mean pooling, normalisation; the meaning in plain
- * C.
+/* rowops, ref: norms, rotary positions, mean pooling, normalisation; the meaning in plain C.
  *
  * Statistics are summed in double, so this is the more exact side of every comparison. pool_mean
  * sums in float, row after row, and every level does exactly the same. */
@@ -7,50 +6,51 @@
 
 #include <math.h>
 
-/* Ba et al. 2016, "Layer Normalization", eq. 4, with the biased variance and eps under the root. */
-static void layer_norm(float *x, const float *gamma, const float *beta, float eps, uint32_t h)
+static void norm_row(const struct norm_call *call, const float *s, float *out)
 {
-    double sum = 0;
-    for (uint32_t c = 0; c < h; c++) {
-        sum += (double)x[c];
+    const uint32_t h = call->h;
+    double mean = 0, squares = 0;
+    for (uint32_t c = 0; call->kind == NORM_LAYER && c < h; c++) {
+        mean += (double)s[c];
     }
-    const double mean = sum / h;
-    double squares = 0;
+    mean /= h;
     for (uint32_t c = 0; c < h; c++) {
-        const double v = (double)x[c] - mean;
+        const double v = (double)s[c] - mean;
         squares += v * v;
     }
-    const double scale = 1.0 / sqrt(squares / h + (double)eps);
+    const double scale = 1.0 / sqrt(squares / h + (double)call->eps);
     for (uint32_t c = 0; c < h; c++) {
-        x[c] = (float)(((double)x[c] - mean) * scale) * gamma[c] + beta[c];
+        const float v = (float)(((double)s[c] - mean) * scale);
+        out[c] = v * (call->gamma ? call->gamma[c] : 1) + (call->beta ? call->beta[c] : 0);
     }
 }
 
-void embed_norm_f32_ref(const int32_t *ids, uint32_t n, const float *word, const float *position,
-                        const float *type0, const float *gamma, const float *beta, float eps,
-                        uint32_t h, float *x)
+void norm_f32_ref(const struct norm_call *call)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        float *row = x + (size_t)i * h;
-        const float *w = word + (ids ? (size_t)ids[i] : i) * h;
-        const float *p = position + (size_t)i * h;
-        for (uint32_t c = 0; c < h; c++) {
-            row[c] = w[c] + type0[c] + p[c];
+    const size_t h = call->h;
+    for (size_t i = 0; i < call->n; i++) {
+        float *row = call->x + i * h;
+        for (size_t c = 0; call->add && c < h; c++) {
+            row[c] += call->add[i * h + c];
         }
-        layer_norm(row, gamma, beta, eps, h);
+        norm_row(call, row, call->out + i * h);
     }
 }
 
-void add_norm_f32_ref(float *x, const float *y, const float *gamma, const float *beta, float eps,
-                      uint32_t n, uint32_t h)
+void rope_f32_ref(const struct rope_call *call)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        float *row = x + (size_t)i * h;
-        const float *add = y + (size_t)i * h;
-        for (uint32_t c = 0; c < h; c++) {
-            row[c] += add[c];
+    const size_t half = call->rotary / 2;
+    for (size_t r = 0; r < call->n; r++) {
+        const size_t position = call->positions ? call->positions[r] : r;
+        const float *cosines = call->table + position * call->rotary, *sines = cosines + half;
+        for (size_t g = 0; g < call->heads; g++) {
+            float *x = call->x + r * call->ld + g * call->d;
+            for (size_t i = 0; i < half; i++) {
+                const float a = x[i], b = x[i + half];
+                x[i] = a * cosines[i] - b * sines[i];
+                x[i + half] = b * cosines[i] + a * sines[i];
+            }
         }
-        layer_norm(row, gamma, beta, eps, h);
     }
 }
 

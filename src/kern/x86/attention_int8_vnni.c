@@ -55,13 +55,13 @@ static void head_layout(struct arena *a, struct head *s, size_t len, size_t d)
     s->share = arena_take_array(a, 16, sizeof(float), 64);
 }
 
-static size_t bytes(uint32_t longest, uint32_t d)
+static size_t bytes(const struct attention_shape *shape, uint32_t longest)
 {
     struct arena a;
     struct head s;
     arena_count(&a);
-    head_layout(&a, &s, longest, d);
-    return num_up(num_max(arena_bytes(&a), attention_f32_avx512.bytes(longest, d)), 64);
+    head_layout(&a, &s, longest, shape->d);
+    return num_up(num_max(arena_bytes(&a), attention_f32_avx512.bytes(shape, longest)), 64);
 }
 
 static inline vec load(const float *p, size_t n)
@@ -419,13 +419,14 @@ static void output(const struct head *s, size_t n_queries, float *ctx, size_t ld
 
 /* A head's columns are a row of all heads apart, farther than the processor prefetches: while one
  * head is computed, the next one's are fetched into the second cache. */
-static void fetch(const float *q, size_t h, size_t ld, size_t n_rows, size_t d)
+static void fetch(const struct attention_call *call, size_t head, size_t i, size_t n_rows)
 {
-    for (size_t i = 0; i < n_rows; i++) {
-        for (size_t part = 0; part < 3; part++) {
-            for (size_t t = 0; t < d; t += LANES) {
-                _mm_prefetch((const char *)(q + i * ld + part * h + t), _MM_HINT_T1);
-            }
+    const size_t d = call->shape.d;
+    for (; n_rows > 0; i++, n_rows--) {
+        for (size_t t = head * d; t < (head + 1) * d; t += LANES) {
+            _mm_prefetch((const char *)(call->q + i * call->ld_q + t), _MM_HINT_T1);
+            _mm_prefetch((const char *)(call->k + i * call->ld_kv + t), _MM_HINT_T1);
+            _mm_prefetch((const char *)(call->v + i * call->ld_kv + t), _MM_HINT_T1);
         }
     }
 }
@@ -499,24 +500,23 @@ static void run(const struct attention_call *call)
 {
     struct arena a;
     struct head s;
-    if (call->len < INT8_SHORT) {
+    if (!attention_is_int8(call)) {
         attention_f32_avx512.run(call);
         return;
     }
-    arena_init(&a, call->scratch, bytes(call->len, call->d));
-    head_layout(&a, &s, call->len, call->d);
+    const size_t d = call->shape.d, end = call->first_head + call->n_heads;
+    arena_init(&a, call->scratch, bytes(&call->shape, call->len));
+    head_layout(&a, &s, call->len, d);
     fill_ends(&s);
-    const size_t h = (size_t)call->heads * call->d, ld = 3 * h;
-    for (size_t head = call->first_head; head < call->first_head + call->n_heads; head++) {
-        const float *q = call->qkv + head * call->d;
-        pack_head(&s, q + h, q + 2 * h, ld);
+    for (size_t head = call->first_head; head < end; head++) {
+        pack_head(&s, call->k + head * d, call->v + head * d, call->ld_kv);
         const float bad = bad_keys(&s);
         for (size_t i = 0; i < call->n_queries; i += QUERIES) {
             const size_t n_queries = num_min(QUERIES, call->n_queries - i);
-            if (head + 1 < call->first_head + call->n_heads)
-                fetch(q + i * ld + call->d, h, ld, n_queries, call->d);
-            run_queries(&s, q + i * ld, ld, n_queries, int8_unit(call->d), bad,
-                        call->ctx + i * h + head * call->d, h);
+            if (head + 1 < end) fetch(call, head + 1, i, n_queries);
+            run_queries(&s, call->q + i * call->ld_q + head * d, call->ld_q, n_queries,
+                        int8_unit(call->shape.divisor), bad,
+                        call->ctx + i * call->ld_ctx + head * d, call->ld_ctx);
         }
     }
 }

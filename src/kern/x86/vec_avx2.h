@@ -7,6 +7,7 @@
 #define KERN_VEC_AVX2_H
 
 #include <immintrin.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -188,6 +189,12 @@ static inline vec v_exp2_bf16(vec x)
     const __m256i shift = _mm256_slli_epi32(_mm256_cvttps_epi32(n), 23);
     p = v_sub(p, v_set(0x1.8p16f));
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), shift));
+}
+
+/* a, but 0 in the lanes where x is -infinity. */
+static inline vec v_unless_lowest(vec a, vec x)
+{
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, v_set(-INFINITY), _CMP_EQ_OQ), a);
 }
 
 /* rows[i][j] becomes rows[j][i]. */

@@ -5,6 +5,7 @@
 #define KERN_VEC_AVX512_H
 
 #include <immintrin.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -177,6 +178,11 @@ static inline vec v_exp2_bf16(vec x)
     p = v_fma(p, f, v_set(0x1.63e658p-1f));
     p = v_fma(p, f, v_set(1 + 0x1.8p16f));
     return _mm512_scalef_ps(v_sub(p, v_set(0x1.8p16f)), x);
+}
+
+static inline vec v_unless_lowest(vec a, vec x)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, v_set(-INFINITY), _CMP_NEQ_UQ), a);
 }
 
 /* Four by four inside the 128-bit lanes, then the lanes themselves four by four. */

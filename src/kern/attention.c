@@ -1,0 +1,37 @@
+/* attention: the door's calls, passed to the variant that computes them; and biases, expanded. */
+#include "attention.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "kernels.h"
+
+void attention_expand(const struct attention_call *call, size_t g, float *bias, size_t n_more)
+{
+    const size_t last = call->len - 1;
+    for (size_t r = 0; r <= last; r++) {
+        bias[r] = attention_term(call, g, 0, last - r) * ATTENTION_LOG2_E;
+    }
+    for (size_t r = 1; r <= last; r++) {
+        bias[last + r] = attention_term(call, g, r, 0) * ATTENTION_LOG2_E;
+    }
+    memset(bias + 2 * last + 1, 0, n_more * sizeof *bias);
+}
+
+size_t attention_bytes(const struct kern *kern, enum kern_precision precision,
+                       const struct attention_shape *shape, uint32_t longest)
+{
+    return variant_attention(kern->level, precision)->bytes(shape, longest);
+}
+
+void attention_run(const struct kern *kern, enum kern_precision precision,
+                   const struct attention_call *call)
+{
+    assert(call->shape.d >= 1 && call->shape.d <= ATTENTION_MOST_D && call->shape.divisor > 0);
+    assert(call->shape.kv_heads >= 1 && call->shape.heads % call->shape.kv_heads == 0);
+    assert((call->shape.bias == ATTENTION_PLAIN) == !call->bias);
+    assert(call->n_queries >= 1 && call->n_queries <= call->len);
+    assert(call->first_query <= call->len - call->n_queries);
+    assert(call->first_head + call->n_heads <= call->shape.heads);
+    variant_attention(kern->level, precision)->run(call);
+}

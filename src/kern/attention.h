@@ -1,0 +1,58 @@
+/* attention: which keys a query sees, and what is added to a score; what all variants share.
+ *
+ * Windows, causality, slopes and tables are one function of the distance i - j, for each head. */
+#ifndef KERN_ATTENTION_H
+#define KERN_ATTENTION_H
+
+#include <math.h>
+
+#include "kern.h"
+
+#define ATTENTION_LOG2_E 1.44269504f
+
+/* Is anything but 0 added to a score of a document of len tokens? */
+static inline bool attention_is_biased(const struct attention_shape *s, size_t len)
+{
+    return s->bias != ATTENTION_PLAIN || s->causal || (len > 0 && s->window < len - 1);
+}
+
+/* The key head of query head g. */
+static inline size_t attention_kv_head(const struct attention_shape *s, size_t g)
+{
+    return g / (s->heads / s->kv_heads);
+}
+
+struct key_range {
+    size_t from, to; /* [from, to) */
+};
+
+/* The keys that some of the queries [first, first + n) see, n > 0: never none. */
+static inline struct key_range attention_keys(const struct attention_shape *s, size_t len,
+                                              size_t first, size_t n)
+{
+    const size_t last = first + n - 1, behind = len - 1 - last;
+    return (struct key_range){
+        .from = first > s->window ? first - s->window : 0,
+        .to = s->causal            ? last + 1
+              : behind > s->window ? last + s->window + 1
+                                   : len,
+    };
+}
+
+/* What is added to the score of query i and key j of head g: -infinity where j is not seen. */
+static inline float attention_term(const struct attention_call *call, size_t g, size_t i, size_t j)
+{
+    const struct attention_shape *s = &call->shape;
+    const size_t distance = i > j ? i - j : j - i;
+    if (distance > s->window || (s->causal && j > i)) return -INFINITY;
+    if (s->bias == ATTENTION_SLOPES) return -call->bias[g] * (float)distance;
+    if (s->bias == ATTENTION_PLAIN) return 0;
+    const size_t span = s->span, near = num_min(distance, span);
+    return call->bias[g * (2 * span + 1) + (i > j ? span - near : span + near)];
+}
+
+/* attention_term of head g for every distance, times log2(e), at i - j + len - 1; n_more zeros follow
+ * these 2 * len - 1 numbers. */
+void attention_expand(const struct attention_call *call, size_t g, float *bias, size_t n_more);
+
+#endif
