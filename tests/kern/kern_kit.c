@@ -165,3 +165,37 @@ size_t kit_attention_bytes(const struct kern *kern, enum kern_precision precisio
     const struct attention_shape shape = kit_shape(1, d);
     return attention_bytes(kern, precision, &shape, longest);
 }
+
+struct attention_shape kit_random_shape(struct kit_random *r, uint32_t len)
+{
+    static const uint32_t widths[] = {1, 7, 8, 16, 32, 33, 64, 80, 128, 256, 512};
+    struct attention_shape s = kit_shape(1, widths[kit_below(r, sizeof widths / sizeof *widths)]);
+    const uint32_t windows[] = {0,
+                                1,
+                                2 + kit_below(r, 30) * 2,
+                                3 + kit_below(r, 30) * 2,
+                                len / 3,
+                                len,
+                                ATTENTION_ALL,
+                                ATTENTION_ALL};
+    s.kv_heads = 1 + kit_below(r, s.d > 64 ? 1 : 3);
+    s.heads = s.kv_heads * (1 + kit_below(r, s.d > 64 ? 2 : 4));
+    s.window = windows[kit_below(r, sizeof windows / sizeof *windows)];
+    s.causal = kit_below(r, 3) == 0;
+    s.bias = (enum attention_bias)kit_below(r, 3);
+    s.span = s.bias == ATTENTION_TABLE ? kit_below(r, kit_below(r, 2) ? 4 : 2 * len) : 0;
+    if (kit_below(r, 5) == 0) s.divisor = 1;
+    return s;
+}
+
+float *kit_random_bias(struct kit_random *r, const struct attention_shape *shape)
+{
+    if (shape->bias == ATTENTION_PLAIN) return NULL;
+    const bool is_table = shape->bias == ATTENTION_TABLE;
+    const size_t n = shape->heads * (is_table ? 2 * (size_t)shape->span + 1 : 1);
+    float *bias = kit_floats(n);
+    for (size_t i = 0; i < n; i++) {
+        bias[i] = is_table ? kit_normal(r) : 0.5f + 0.499f * kit_unit(r);
+    }
+    return bias;
+}

@@ -37,6 +37,11 @@ void kit_attention(const struct kern *kern, enum kern_precision precision, const
 size_t kit_attention_bytes(const struct kern *kern, enum kern_precision precision, uint32_t longest,
                            uint32_t d);
 
+/* Any shape that a layer may have; heads are few where they are wide. And a bias for it: slopes in
+ * (0, 1), a table of about normal numbers, or NULL. */
+struct attention_shape kit_random_shape(struct kit_random *r, uint32_t len);
+float *kit_random_bias(struct kit_random *r, const struct attention_shape *shape);
+
 /* n floats that end at an inaccessible page: one byte read or written beyond them is a fault. Freed
  * all at once by kit_free. */
 float *kit_floats(size_t n);

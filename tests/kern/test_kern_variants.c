@@ -272,31 +272,46 @@ static void check_normalize(const struct line *line, struct kit_random *r)
 /* ---- attention ---- */
 
 struct document {
-    uint32_t len, heads, d;
-    float *qkv;
+    struct attention_shape shape;
+    uint32_t len;
+    size_t ld_q, ld_kv;
+    float *q, *k, *v, *bias;
 };
 
 /* Room for one score a key, of the longest document here. */
 enum { LONGEST = 600 };
 
+static bool is_seen(const struct attention_shape *s, uint32_t i, uint32_t j)
+{
+    const int64_t distance = llabs((int64_t)i - (int64_t)j);
+    return distance <= s->window && !(s->causal && j > i);
+}
+
+/* The formula of kern.h. */
 static double score(const struct document *doc, uint32_t i, uint32_t j, uint32_t head)
 {
-    const size_t h = (size_t)doc->heads * doc->d;
-    const float *q = doc->qkv + i * 3 * h + (size_t)head * doc->d;
-    const float *k = doc->qkv + j * 3 * h + h + (size_t)head * doc->d;
+    const struct attention_shape *s = &doc->shape;
+    const float *q = doc->q + i * doc->ld_q + (size_t)head * s->d;
+    const float *k = doc->k + j * doc->ld_kv + (size_t)(head * s->kv_heads / s->heads) * s->d;
     double sum = 0;
-    for (uint32_t t = 0; t < doc->d; t++) {
+    for (uint32_t t = 0; t < s->d; t++) {
         sum += (double)q[t] * (double)k[t];
     }
-    return sum / sqrt(doc->d);
+    sum /= (double)s->divisor;
+    const int64_t span = s->span, apart = (int64_t)j - (int64_t)i;
+    const int64_t near = apart < -span ? -span : apart > span ? span : apart;
+    if (s->bias == ATTENTION_SLOPES) sum -= (double)doc->bias[head] * fabs((double)apart);
+    if (s->bias == ATTENTION_TABLE) sum += (double)doc->bias[head * (2 * span + 1) + near + span];
+    return sum;
 }
 
 static double largest_score(const struct document *doc)
 {
     double most = 0;
-    for (uint32_t head = 0; head < doc->heads; head++) {
+    for (uint32_t head = 0; head < doc->shape.heads; head++) {
         for (uint32_t i = 0; i < doc->len * doc->len; i++) {
-            most = fmax(most, fabs(score(doc, i / doc->len, i % doc->len, head)));
+            if (is_seen(&doc->shape, i / doc->len, i % doc->len))
+                most = fmax(most, fabs(score(doc, i / doc->len, i % doc->len, head)));
         }
     }
     return most;
@@ -304,23 +319,25 @@ static double largest_score(const struct document *doc)
 
 static double largest_value(const struct document *doc)
 {
-    const size_t h = (size_t)doc->heads * doc->d;
     double most = 0;
     for (size_t i = 0; i < doc->len; i++) {
-        most = fmax(most, largest(doc->qkv + i * 3 * h + 2 * h, h));
+        most = fmax(most,
+                    largest(doc->v + i * doc->ld_kv, (size_t)doc->shape.kv_heads * doc->shape.d));
     }
     return most;
 }
 
 static void attention_in_double(const struct document *doc, float *ctx)
 {
-    const size_t d = doc->d, h = doc->heads * d;
+    const struct attention_shape *s = &doc->shape;
+    const size_t d = s->d, h = s->heads * d;
     double weights[LONGEST];
-    for (uint32_t row = 0; row < doc->len * doc->heads; row++) {
-        const uint32_t i = row / doc->heads, head = row % doc->heads;
+    for (uint32_t row = 0; row < doc->len * s->heads; row++) {
+        const uint32_t i = row / s->heads, head = row % s->heads;
+        const float *v = doc->v + (size_t)(head * s->kv_heads / s->heads) * d;
         double most = -HUGE_VAL, sum = 0;
         for (uint32_t j = 0; j < doc->len; j++) {
-            weights[j] = score(doc, i, j, head);
+            weights[j] = is_seen(s, i, j) ? score(doc, i, j, head) : -HUGE_VAL;
             most = fmax(most, weights[j]);
         }
         for (uint32_t j = 0; j < doc->len; j++) {
@@ -330,7 +347,7 @@ static void attention_in_double(const struct document *doc, float *ctx)
         for (size_t t = 0; t < d; t++) {
             double value = 0;
             for (size_t j = 0; j < doc->len; j++) {
-                value += weights[j] * (double)doc->qkv[j * 3 * h + 2 * h + head * d + t];
+                value += weights[j] * (double)v[j * doc->ld_kv + t];
             }
             ctx[i * h + head * d + t] = (float)(value / sum);
         }
@@ -343,37 +360,91 @@ static double attention_scale(const struct line *line, const struct document *do
                               const float *want)
 {
     if (line->precision == KERN_BF16) return largest_value(doc);
-    const size_t n = (size_t)doc->len * doc->heads * doc->d;
+    const size_t n = (size_t)doc->len * doc->shape.heads * doc->shape.d;
     return (1 + largest_score(doc)) *
            (line->precision == KERN_FP32 ? largest(want, n) : largest_value(doc));
 }
 
 static void attend(const struct attention_kernel *kernel, const struct document *doc, float *ctx)
 {
-    const struct attention_shape shape = kit_shape(doc->heads, doc->d);
-    const struct attention_call call = kit_call(doc->qkv, doc->len, doc->heads, doc->d, ctx,
-                                                garbage(kernel->bytes(&shape, doc->len)));
+    const struct attention_call call = {
+        .shape = doc->shape,
+        .q = doc->q,
+        .k = doc->k,
+        .v = doc->v,
+        .ld_q = doc->ld_q,
+        .ld_kv = doc->ld_kv,
+        .bias = doc->bias,
+        .ctx = ctx,
+        .ld_ctx = (size_t)doc->shape.heads * doc->shape.d,
+        .len = doc->len,
+        .n_queries = doc->len,
+        .n_heads = doc->shape.heads,
+        .scratch = garbage(kernel->bytes(&doc->shape, doc->len)),
+    };
     kernel->run(&call);
+}
+
+static void compare_attention(const struct line *line, const struct document *doc)
+{
+    const struct attention_shape *s = &doc->shape;
+    const size_t n = (size_t)doc->len * s->heads * s->d;
+    float *got = unwritten(n), *want = unwritten(n);
+    attend(line->attention, doc, got);
+    if (line->level == KERN_REF) {
+        attention_in_double(doc, want);
+    } else {
+        attend(variant_attention(KERN_REF, line->precision), doc, want);
+    }
+    snprintf(now.shape, sizeof now.shape, "%u tokens, %u/%u heads of %u, window %u%s, bias %d, %u",
+             doc->len, s->heads, s->kv_heads, s->d, s->window, s->causal ? " causal" : "",
+             (int)s->bias, s->span);
+    compare_all(got, want, n, attention_scale(line, doc, want));
+    kit_free();
 }
 
 static void attention_of(const struct line *line, struct kit_random *r, uint32_t len,
                          uint32_t heads, uint32_t d)
 {
-    const size_t n = (size_t)len * heads * d;
-    const struct document doc = {len, heads, d, kit_floats(3 * n)};
+    const size_t h = (size_t)heads * d;
+    float *qkv = kit_floats(3 * len * h);
+    const struct document doc = {
+        .shape = kit_shape(heads, d),
+        .len = len,
+        .ld_q = 3 * h,
+        .ld_kv = 3 * h,
+        .q = qkv,
+        .k = qkv + h,
+        .v = qkv + 2 * h,
+    };
     const float size = (float)(1 + kit_below(r, 3)) * 0.75f;
-    float *got = unwritten(n), *want = unwritten(n);
-    fill(r, doc.qkv, 3 * n, size, kit_below(r, 2) ? 0 : 0.5f);
-    attend(line->attention, &doc, got);
-    if (line->level == KERN_REF) {
-        attention_in_double(&doc, want);
-    } else {
-        attend(variant_attention(KERN_REF, line->precision), &doc, want);
-    }
-    snprintf(now.shape, sizeof now.shape, "%u tokens, %u heads of %u, size %g", len, heads, d,
-             (double)size);
-    compare_all(got, want, n, attention_scale(line, &doc, want));
-    kit_free();
+    fill(r, qkv, 3 * len * h, size, kit_below(r, 2) ? 0 : 0.5f);
+    compare_attention(line, &doc);
+}
+
+/* Rows of width, ld apart; the last ends where its memory does. */
+static float *apart(struct kit_random *r, size_t rows, size_t width, size_t ld, float size)
+{
+    float *x = kit_floats((rows - 1) * ld + width);
+    fill(r, x, (rows - 1) * ld + width, size, 0);
+    return x;
+}
+
+/* Any shape that a layer may have. */
+static void attention_of_shape(const struct line *line, struct kit_random *r, uint32_t most_len)
+{
+    const uint32_t len = 1 + kit_below(r, most_len);
+    struct document doc = {.shape = kit_random_shape(r, len), .len = len};
+    const struct attention_shape *s = &doc.shape;
+    const size_t h = (size_t)s->heads * s->d, h_kv = (size_t)s->kv_heads * s->d;
+    const float size = s->divisor == 1 ? 1 / sqrtf(sqrtf((float)s->d)) : 1;
+    doc.ld_q = h + kit_below(r, 20);
+    doc.ld_kv = h_kv + kit_below(r, 20);
+    doc.q = apart(r, len, h, doc.ld_q, size);
+    doc.k = apart(r, len, h_kv, doc.ld_kv, size);
+    doc.v = apart(r, len, h_kv, doc.ld_kv, 1);
+    doc.bias = kit_random_bias(r, s);
+    compare_attention(line, &doc);
 }
 
 /* Every number of rows that a tile can have, either end of a block of keys, every width. */
@@ -395,6 +466,9 @@ static void check_attention(const struct line *line, struct kit_random *r)
     for (uint32_t d = 1; d <= 130; d += step) {
         attention_of(line, r, 1 + kit_below(r, 70), 2, d);
         if (d % 10 == 0) attention_of(line, r, 129 + kit_below(r, 20), 1, d);
+    }
+    for (int i = 0; i < kit_times(line->precision == KERN_BF16 ? 150 : 400); i++) {
+        attention_of_shape(line, r, i % 20 ? 70 : LONGEST);
     }
 }
 
