@@ -97,10 +97,9 @@ static const struct hub_file *find_file(const struct hub_listing *l, const char 
     return NULL;
 }
 
-/* One entry of "siblings"; *other_weights notes weights in a form that we do not read. */
+/* One entry of "siblings" */
 static vecmill_status read_sibling(const struct json_value *value, const char *name,
-                                   struct hub_listing *l, const char **other_weights,
-                                   vecmill_err *err)
+                                   struct hub_listing *l, vecmill_err *err)
 {
     static const struct json_field fields[] = {
         JSON_MAY("rfilename", ANY, offsetof(struct sibling, name)),
@@ -124,8 +123,6 @@ static vecmill_status read_sibling(const struct json_value *value, const char *n
                        shown);
     }
     const size_t n = strlen(file);
-    if (strcmp(file, "pytorch_model.bin") == 0 && !*other_weights)
-        *other_weights = "pytorch_model.bin";
     if (!hub_file_wanted(file, n, &most)) return VECMILL_OK;
     if (find_file(l, file)) {
         return err_set(err, VECMILL_E_NOTFOUND, "the hub's answer about %s lists %s twice", name,
@@ -141,51 +138,64 @@ static vecmill_status read_sibling(const struct json_value *value, const char *n
     return VECMILL_OK;
 }
 
-/* The folder of a file within the model with its slash: bytes of the name. */
-static size_t folder_bytes(const char *file)
+/* A file by which weights are found; shards are not. */
+static bool is_start(const struct hub_file *f)
 {
-    const char *slash = strrchr(file, '/');
-    return slash ? (size_t)(slash - file) + 1 : 0;
+    const char *name = f->name + hub_folder_bytes(f->name);
+    for (unsigned i = 0; i < HUB_WEIGHTS_KINDS; i++) {
+        if (strcmp(name, hub_weights[i].file) == 0 || strcmp(name, hub_weights[i].index) == 0)
+            return true;
+    }
+    return false;
 }
 
-static bool is_weights(const char *file)
+/* Of two files, whether the first makes the second one needless: weights of the same folder that
+ * are preferred. */
+static bool replaces(const struct hub_file *a, const struct hub_file *b)
 {
-    const char *tail = strrchr(file, '.');
-    return tail && strcmp(tail, ".safetensors") == 0;
+    const size_t folder = hub_folder_bytes(a->name);
+    return folder == hub_folder_bytes(b->name) && memcmp(a->name, b->name, folder) == 0 &&
+           hub_weights_rank(a->name) < hub_weights_rank(b->name) &&
+           hub_weights_rank(b->name) != HUB_NO_WEIGHTS;
 }
 
-/* model.safetensors alone where it is there, as transformers takes it: no index, no shards. */
-static void drop_shards(struct hub_listing *l, const char *whole)
+/* One kind of weights in each folder, as transformers takes them: model.safetensors alone where it
+ * is there, no index, no shards, nothing of torch's. */
+static void drop_needless(struct hub_listing *l)
 {
+    bool needless[HUB_FILES_MAX] = {false};
     size_t kept = 0;
     for (size_t i = 0; i < l->n_files; i++) {
-        const char *name = l->files[i].name;
-        if (is_weights(name) && strcmp(name, whole) != 0) continue;
-        if (strcmp(name + folder_bytes(name), "model.safetensors.index.json") == 0) continue;
-        l->files[kept++] = l->files[i];
+        for (size_t k = 0; k < l->n_files && !needless[i]; k++)
+            needless[i] = is_start(&l->files[k]) && replaces(&l->files[k], &l->files[i]);
+    }
+    for (size_t i = 0; i < l->n_files; i++) {
+        if (!needless[i]) l->files[kept++] = l->files[i];
     }
     l->n_files = kept;
 }
 
 /* Weights, one file or an index and shards, with configuration and tokenizer in the same folder: the
  * model's own, or that of its first module. */
-static vecmill_status check_complete(struct hub_listing *l, const char *name,
-                                     const char *other_weights, vecmill_err *err)
+static vecmill_status check_complete(struct hub_listing *l, const char *name, vecmill_err *err)
 {
-    static const char *const weights[] = {"model.safetensors", "model.safetensors.index.json",
-                                          "0_Transformer/model.safetensors",
-                                          "0_Transformer/model.safetensors.index.json"};
+    static const char *const folders[] = {"", "0_Transformer/"};
     const char *found = NULL;
     char file[HUB_FILE_MAX];
-    for (size_t i = 0; i < sizeof weights / sizeof weights[0] && !found; i++) {
-        if (find_file(l, weights[i])) found = weights[i];
+    drop_needless(l);
+    for (unsigned rank = 0; rank < HUB_NO_WEIGHTS && !found; rank++) {
+        const struct hub_weights *kind = &hub_weights[rank / 2];
+        for (size_t i = 0; i < 2 && !found; i++) {
+            snprintf(file, sizeof file, "%s%s", folders[i], rank % 2 ? kind->index : kind->file);
+            const struct hub_file *f = find_file(l, file);
+            if (f) found = f->name;
+        }
     }
     if (!found) {
-        return err_set(err, VECMILL_E_NOTFOUND, "%s has no model.safetensors%s%s", name,
-                       other_weights ? ", only " : "", other_weights ? other_weights : "");
+        return err_set(err, VECMILL_E_NOTFOUND, "%s has no %s and no %s", name, hub_weights[0].file,
+                       hub_weights[1].file);
     }
-    if (is_weights(found)) drop_shards(l, found);
-    const int folder = (int)folder_bytes(found);
+    const int folder = (int)hub_folder_bytes(found);
     snprintf(file, sizeof file, "%.*sconfig.json", folder, found);
     if (!find_file(l, file)) {
         return err_set(err, VECMILL_E_NOTFOUND, "%s has no %s", name, file);
@@ -209,7 +219,6 @@ static vecmill_status read_answer(const struct json_value *value, const char *na
         JSON_MAY("sha", ANY, offsetof(struct answer, sha)),
         JSON_MAY("siblings", ANY, offsetof(struct answer, siblings))};
     struct answer answer = {.sha.kind = JSON_KIND_ABSENT};
-    const char *other_weights = NULL;
     VM_TRY(read_members(value, fields, 2, &answer, err));
     if (!json_string_into(&answer.sha, l->commit, sizeof l->commit) ||
         strlen(l->commit) != HUB_COMMIT_BYTES || !hub_is_hex(l->commit, HUB_COMMIT_BYTES)) {
@@ -224,8 +233,8 @@ static vecmill_status read_answer(const struct json_value *value, const char *na
     struct json_each each = json_begin(&answer.siblings);
     struct json_value none, sibling;
     while (json_each(&each, &none, &sibling))
-        VM_TRY(read_sibling(&sibling, name, l, &other_weights, err));
-    return check_complete(l, name, other_weights, err);
+        VM_TRY(read_sibling(&sibling, name, l, err));
+    return check_complete(l, name, err);
 }
 
 vecmill_status hub_api_parse(const void *data, size_t bytes, const char *name,

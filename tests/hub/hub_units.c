@@ -120,6 +120,10 @@ static void wanted_files(void **state)
                                       "0_Transformer/vocab.txt",
                                       "model.safetensors",
                                       "model-00001-of-00002.safetensors",
+                                      "pytorch_model.bin",
+                                      "pytorch_model.bin.index.json",
+                                      "pytorch_model-00001-of-00002.bin",
+                                      "2_Dense/pytorch_model.bin",
                                       "0_Transformer/model.safetensors"};
     static const char *const no[] = {"",
                                      "Config.json",
@@ -129,6 +133,13 @@ static void wanted_files(void **state)
                                      "100_Pooling/config.json",
                                      "1_Pooling/config.jsonx",
                                      "onnx/model.onnx",
+                                     "onnx/pytorch_model.bin",
+                                     "tf_model.h5",
+                                     "flax_model.msgpack",
+                                     "optimizer.bin",
+                                     "pytorch_model.bin.index",
+                                     "pytorch_model-00001-of-00002.safetensors",
+                                     "model-00001-of-00002.bin",
                                      "model-1-of-2.safetensors",
                                      "model-00001-of-00002.safetensors.x",
                                      "model-0000a-of-00002.safetensors",
@@ -292,6 +303,30 @@ static void chosen_files(void **state)
         {ANSWER(SMALL("modules.json") "," INSIDE("config.json") "," INSIDE("vocab.txt") "," INSIDE(
              "model.safetensors")),
          4, "0_Transformer/model.safetensors"},
+        /* torch's format, where there is no other */
+        {ANSWER(SMALL("config.json") "," SMALL("vocab.txt") "," SMALL("tf_model.h5") "," SMALL(
+             "pytorch_model.bin")),
+         3, "pytorch_model.bin"},
+        {ANSWER(SMALL("pytorch_model.bin") "," SMALL("config.json") "," WEIGHTS
+                                                                    "," SMALL("vocab.txt")),
+         3, "vocab.txt"},
+        {ANSWER(INDEX "," SHARD("1") "," SHARD("2") "," SMALL("config.json") "," SMALL(
+             "pytorch_model.bin") "," SMALL("vocab.txt")),
+         5, "vocab.txt"},
+        {ANSWER(SMALL("pytorch_model.bin.index.json") "," SMALL(
+             "pytorch_model-00001-of-00001.bin") "," SMALL("config.json") "," SMALL("vocab.txt")),
+         4, "vocab.txt"},
+        {ANSWER(SMALL("pytorch_model.bin.index.json") "," SMALL("pytorch_model.bin") "," SMALL(
+             "pytorch_model-00001-of-00001.bin") "," SMALL("config.json") "," SMALL("vocab.txt")),
+         3, "vocab.txt"},
+        /* each folder by itself; shards without their index replace nothing */
+        {ANSWER(SMALL("2_Dense/model.safetensors") "," SMALL("2_Dense/pytorch_model.bin") "," SMALL(
+             "3_Dense/pytorch_model.bin") "," SMALL("config.json") "," WEIGHTS
+                                                                   "," SMALL("vocab.txt")),
+         5, "vocab.txt"},
+        {ANSWER(SHARD("1") "," SMALL("pytorch_model.bin") "," SMALL("config.json") "," SMALL(
+             "vocab.txt")),
+         4, "vocab.txt"},
     };
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
         struct hub_listing l;
@@ -344,8 +379,8 @@ static void bad_answers(void **state)
         {ANSWER(ALL ",{\"rfilename\":\"modules.json\",\"size\":1,\"lfs\":{\"size\":1,\"sha256\":"
                     "\"" COMMIT "\"}}"),
          "sha256"},
-        {ANSWER(SMALL("config.json") "," SMALL("vocab.txt") "," SMALL("pytorch_model.bin")),
-         "only pytorch_model.bin"},
+        {ANSWER(SMALL("config.json") "," SMALL("vocab.txt") "," SMALL("model.onnx")),
+         "has no model.safetensors and no pytorch_model.bin"},
         {ANSWER(SMALL("config.json") "," INSIDE("vocab.txt") "," INSIDE("model.safetensors")),
          "no 0_Transformer/config.json"},
         {ANSWER(SMALL("vocab.txt") "," WEIGHTS), "config.json"},
@@ -366,15 +401,16 @@ static void bad_answers(void **state)
 static void too_many_files(void **state)
 {
     (void)state;
-    static char text[16384];
+    static char text[32768];
     struct hub_listing l;
     vecmill_err err;
     size_t n = (size_t)snprintf(text, sizeof text, "{\"sha\":\"" COMMIT "\",\"siblings\":[");
     for (int i = 0; i <= HUB_FILES_MAX; i++) {
-        n += (size_t)snprintf(text + n, sizeof text - n,
-                              "{\"rfilename\":\"%d_Pooling/config.json\",\"size\":7,\"blobId\":"
-                              "\"" COMMIT "\"},",
-                              i);
+        n += (size_t)snprintf(
+            text + n, sizeof text - n,
+            "{\"rfilename\":\"model-%05d-of-00200.safetensors\",\"size\":7,\"blobId\":"
+            "\"" COMMIT "\"},",
+            i);
     }
     n += (size_t)snprintf(text + n, sizeof text - n, "1]}");
     assert_int_equal(parse_answer(text, n, &l, &err), VECMILL_E_NOTFOUND);
