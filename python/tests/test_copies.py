@@ -255,7 +255,7 @@ class Places(kit.Case):
         folder = os.path.join(kit.home(), "onnx-alone")
         shutil.copytree(kit.model("toy"), folder)
         os.rename(os.path.join(folder, "model.safetensors"), os.path.join(folder, "model.onnx"))
-        with self.assertRaisesRegex(vecmill.ModelError, folder + ".* holds ONNX files, and vecmill reads safetensors"):
+        with self.assertRaisesRegex(vecmill.ModelError, folder + ".* holds ONNX files, and vecmill reads safetensors or pytorch_model.bin"):
             custom(specific_model_path=folder)
         with self.assertRaisesRegex(vecmill.NotFoundError, "no-such-folder"):
             custom(specific_model_path="no-such-folder")

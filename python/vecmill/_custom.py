@@ -84,8 +84,8 @@ def _check(made: str, source: str) -> None:
         except VecmillError as why:
             names = os.listdir(source)
             onnx = any(name.endswith(".onnx") for name in [*names, *_listed(os.path.join(source, "onnx"))])
-            more = ": it holds ONNX files, and vecmill reads safetensors" if onnx and not any(
-                name.endswith((".safetensors", ".safetensors.index.json")) for name in names) else ""
+            more = ": it holds ONNX files, and vecmill reads safetensors or pytorch_model.bin" if onnx and not any(
+                name.endswith((".safetensors", ".bin", ".index.json")) for name in names) else ""
             raise type(why)(str(why).replace(made, source) + more) from None
 
 

@@ -191,7 +191,7 @@ class TextEmbedding:
     threads:     of this process, when it computes itself; default: the processors it may keep busy
     providers, cuda, device_ids: a value that asks for anything but the CPU is refused or warned about
     lazy_load:   opens the model at its first use
-    local_files_only, specific_model_path: as FastEmbed's; the path is a folder with safetensors
+    local_files_only, specific_model_path: as FastEmbed's; the path is a folder with safetensors or pytorch_model.bin
     Not in FastEmbed:
     precision:   "auto" (fp32), "fp32", "bf16", "int8"
     memory:      the most that embedding may use, bytes or "512M"; planned before the run, and never exceeded
@@ -300,7 +300,7 @@ class TextEmbedding:
             raise UnsupportedError(f"pooling {pooled} of model {model} is not supported; CLS and MEAN are")
         if output_name is not None:
             raise UnsupportedError(f"output_name {output_name!r} of model {model} names an output of an ONNX file; "
-                                   "vecmill reads safetensors")
+                                   "vecmill reads safetensors or pytorch_model.bin")
         told = _Description(model=model, sources=ModelSource(hf=sources.hf, url=sources.url), model_file=model_file,
                             description=description, license=license, size_in_GB=size_in_gb,
                             additional_files=additional_files or [], dim=dim)

@@ -18,7 +18,8 @@
 #include "base/base.h"
 #include "kern/kern.h"
 
-#define MODEL_CONFIG_MAX  (1u << 20) /* bytes of one configuration file */
+#define MODEL_CONFIG_MAX                                                                           \
+    (4u << 20) /* bytes of one file; Gemma's tokenizer_config.json has 1.2 million */
 #define MODEL_HEADER_MAX  (8u << 20) /* bytes of a safetensors header */
 #define MODEL_TENSORS_MAX 4096u
 #define MODEL_LAYERS_MAX  64u

@@ -126,12 +126,12 @@ static void folders_stay_within_their_plan(void **state)
         within(variants[i]);
     }
     /* The largest configuration file decides for a small model. */
-    static char spaces[900000];
+    static char spaces[3900000];
     memset(spaces, ' ', sizeof spaces - 2);
     spaces[sizeof spaces - 2] = '{';
     toy_make(&toy, "");
     toy_edit(&toy, "tokenizer_config.json", "{", spaces);
-    within("a tokenizer_config.json of 900,000 bytes");
+    within("a tokenizer_config.json of 3,900,000 bytes");
 }
 
 static void a_folders_configuration_is_its_packs(void **state)

@@ -406,6 +406,36 @@ static void values_from_a_file(void **state)
     assert_int_equal(tensor_file_open("/tmp", &st, &err), VECMILL_E_MODEL);
 }
 
+/* A sparse file whose last tensor is beyond 4 GiB. */
+static void large_file(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/vecmill-safetensors-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    static const char json[] = "{" T("a", "F16", "[2684354560]", "[0,5368709120]") "," T(
+        "b", "F32", "[2]", "[5368709120,5368709128]") "}";
+    static const unsigned char data[12] = {0,   60, 0, 64, 0, 0,
+                                           128, 63, 0, 0,  0, 64}; /* 1, 2, 1, 2 */
+    const unsigned char n[8] = {sizeof json - 1};
+    assert_int_equal(write(fd, n, 8), 8);
+    assert_int_equal(write(fd, json, sizeof json - 1), sizeof json - 1);
+    const off_t end = (off_t)(8 + sizeof json - 1 + 5368709120);
+    assert_int_equal(pwrite(fd, data, sizeof data, end - 4), sizeof data);
+    close(fd);
+
+    struct tensor_file st;
+    vecmill_err err = {0};
+    float out[2];
+    if (tensor_file_open(path, &st, &err) != VECMILL_OK) fail_msg("%s", err.message);
+    assert_int_equal(tensor_read(tensor_file_find(&st, "a"), 2684354558, 2, out, &err), VECMILL_OK);
+    assert_true(out[0] == 1.0f && out[1] == 2.0f);
+    assert_int_equal(tensor_read(tensor_file_find(&st, "b"), 1, 1, out, &err), VECMILL_OK);
+    assert_true(out[0] == 2.0f);
+    tensor_file_close(&st);
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +443,7 @@ int main(void)
         cmocka_unit_test(header_bloat),     cmocka_unit_test(number_of_tensors),
         cmocka_unit_test(f16_values),       cmocka_unit_test(bf16_and_f32_values),
         cmocka_unit_test(widened_in_place), cmocka_unit_test(values_from_a_file),
+        cmocka_unit_test(large_file),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     int cases = (int)(sizeof header_cases / sizeof *header_cases);

@@ -780,11 +780,12 @@ static void genuine_file(void **state)
 {
     (void)state;
     char name[512];
+    const char *source = getenv("VECMILL_SOURCE");
     struct tensor_file file;
     vecmill_err err = {0};
     float bias = 0, weight[48];
     snprintf(name, sizeof name, "%s/fuzz/corpus/torch_file/sparse_linear.pt",
-             getenv("VECMILL_SOURCE"));
+             source ? source : ".");
     if (tensor_file_open(name, &file, &err) != VECMILL_OK) fail_msg("%s", err.message);
     const struct tensor *b = tensor_file_find(&file, "bias"),
                         *w = tensor_file_find(&file, "weight");
