@@ -1,8 +1,10 @@
 /* needs: dep_model */
-/* Any bytes as one of a model folder's small JSON files: the first byte, '0' to '5', says which
- * (enum config_file). Checks that a refusal leaves the configuration as it was, and that an accepted one
- * keeps the ranges that config.h states. */
+/* Any bytes as one of a model folder's small JSON files: the first byte, '0' to '8', says which (enum
+ * config_file; the last three are of a Dense, a LayerNorm and a Normalize after Pooling). Checks
+ * that a refusal leaves the configuration as it was, and that an accepted one keeps the ranges that
+ * config.h states. */
 #include "model/config.h"
+#include "model/ending.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,33 @@ static bool stays_inside(const char *path)
     return !strstr(framed, "/../") && !strchr(framed, '\\');
 }
 
+static const struct model_ending three_steps = {
+    .n_poolings = 1,
+    .poolings = {MODEL_POOL_MEAN},
+    .n_steps = 3,
+    .steps = {{.kind = MODEL_STEP_DENSE, .width = 32},
+              {.kind = MODEL_STEP_LAYER_NORM, .width = 32},
+              {.kind = MODEL_STEP_NORMALIZE, .width = 32}},
+};
+
+/* All that one file says about what follows the body: after modules.json widths and poolings are
+ * still to come. */
+static bool check_ending(const struct config *config, enum config_file file)
+{
+    const struct model_ending *e = &config->model.ending;
+    if (e->n_steps > MODEL_STEPS_MAX || e->n_poolings > MODEL_POOLINGS) return false;
+    for (uint32_t i = 0; i < MODEL_STEPS_MAX; i++) {
+        if (config->steps[i][0] && (i >= e->n_steps || !stays_inside(config->steps[i])))
+            return false;
+    }
+    if (file == CONFIG_MODULES || file == CONFIG_MODEL) return true;
+    struct model_config model = config->model;
+    for (uint32_t i = 1; i < e->n_steps && file == CONFIG_STEPS; i++)
+        model.ending.steps[i].width = e->steps[0].width; /* theirs follow the Dense's */
+    model.dim = ending_width(&model, e->n_steps);
+    return ending_check(&model, "fuzz", NULL) == VECMILL_OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     if (bytes < 1) return 0;
@@ -32,8 +61,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     uint32_t length = 0;
     config_init(&config);
     config.model.hidden = 32;
+    enum config_file file = (enum config_file)((unsigned)(data[0] - '0') % (CONFIG_STEPS + 3));
+    if (file >= CONFIG_STEPS) config.model.ending = three_steps;
     before = config;
-    enum config_file file = (enum config_file)((unsigned)(data[0] - '0') % CONFIG_FILES);
     vecmill_status status = config_parse(file, data + 1, bytes - 1, "fuzz", &config, &err);
     if (status != VECMILL_OK) {
         check(status == VECMILL_E_MODEL && memcmp(&config, &before, sizeof(config)) == 0);
@@ -42,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     if (file == CONFIG_MODEL) check(config_check(&config.model, "fuzz", NULL) == VECMILL_OK);
     check(stays_inside(config.transformer) && stays_inside(config.pooling));
-    check(config.model.pooling <= MODEL_POOL_CLS && config.model.normalize <= 1);
+    check(check_ending(&config, file));
     status = config_max_length(&config, 512, &length, &err);
     check(status == VECMILL_OK ? length >= 3 && length <= 512 : config.max_seq_length > 512);
     return 0;

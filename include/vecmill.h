@@ -206,7 +206,9 @@ typedef struct vecmill_facts {
     uint32_t layers, heads, hidden, intermediate, vocab;
     vecmill_precision precision;
     int normalized;        /* 1: vectors have length 1, as they come out */
-    const char *pooling;   /* "mean" or "cls"; "" where the family has none */
+    /* "mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean" or "lasttoken"; where several are
+     * concatenated, "cls+mean"; "" where the family has none */
+    const char *pooling;
     const char *isa;       /* "ref", "avx2" or "avx512" */
     const char *pack_path; /* until the session is closed, as are all strings here */
     uint64_t pack_bytes;   /* file-backed and shared, not counted below */

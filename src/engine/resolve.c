@@ -195,10 +195,11 @@ static vecmill_status settle_vector(const vecmill_options *o, struct resolved *s
         return err_set(err, VECMILL_E_USAGE, "%u dimensions, and the vectors of %s have %u",
                        o->dimensions, s->ref.dir, c->dim);
     }
+    model_pooling_text(c, s->pooling);
     s->dim = o->dimensions ? o->dimensions : given;
     const bool cut = s->dim < c->dim;
     s->scales = (o->normalize == VECMILL_NORMALIZE_AUTO && cut) ||
-                (o->normalize == VECMILL_NORMALIZE_YES && (cut || !c->normalize));
+                (o->normalize == VECMILL_NORMALIZE_YES && (cut || !model_normalizes(c)));
     return VECMILL_OK;
 }
 
@@ -357,8 +358,8 @@ void resolved_describe(const struct resolved *s, uint64_t arena_bytes, vecmill_f
         .vocab = c->vocab,
         .precision = (vecmill_precision)s->precision,
         .threads = s->threads,
-        .normalized = s->scales || (c->normalize && s->dim == c->dim),
-        .pooling = c->pooling == MODEL_POOL_CLS ? "cls" : "mean",
+        .normalized = s->scales || (model_normalizes(c) && s->dim == c->dim),
+        .pooling = s->pooling,
         .isa = s->kern->name,
         .pack_path = s->ref.path,
         .pack_bytes = s->pack_bytes,

@@ -79,7 +79,7 @@ static void add_row(const struct split *s, struct split_progress *p, const struc
     if (!w->last) return;
     for (uint32_t k = 0; k < dim; k++)
         row[k] = (float)(s->sum[k] / (double)p->weight);
-    if (s->resolved->config.normalize) s->resolved->kern->normalize(row, dim);
+    if (model_normalizes(&s->resolved->config)) s->resolved->kern->normalize(row, dim);
     resolved_finish(s->resolved, row, vector);
     p->weight = 0;
 }

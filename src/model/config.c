@@ -1,6 +1,7 @@
 /* config: each file has one function that knows its keys; config_read opens them in order. */
 #include "config.h"
 
+#include "ending.h"
 #include "modules.h"
 #include "tensor.h"
 
@@ -13,7 +14,7 @@
 
 void config_name(const struct config *config, enum config_file file, char name[CONFIG_NAME_BYTES])
 {
-    static const char *const names[CONFIG_FILES] = {
+    static const char *const names[CONFIG_STEPS] = {
         [CONFIG_MODULES] = "modules.json",
         [CONFIG_MODEL] = "config.json",
         [CONFIG_POOLING] = "config.json",
@@ -21,9 +22,27 @@ void config_name(const struct config *config, enum config_file file, char name[C
         [CONFIG_TOKENIZER] = "tokenizer_config.json",
         [CONFIG_PROMPTS] = "config_sentence_transformers.json",
     };
+    const bool is_step = file >= CONFIG_STEPS;
     const bool whole = file == CONFIG_MODULES || file == CONFIG_PROMPTS;
-    const char *in = whole ? "" : file == CONFIG_POOLING ? config->pooling : config->transformer;
-    snprintf(name, CONFIG_NAME_BYTES, "%s%s%s", in, in[0] ? "/" : "", names[file]);
+    const char *in = is_step                  ? config->steps[file - CONFIG_STEPS]
+                     : whole                  ? ""
+                     : file == CONFIG_POOLING ? config->pooling
+                                              : config->transformer;
+    snprintf(name, CONFIG_NAME_BYTES, "%s%s%s", in, in[0] ? "/" : "",
+             is_step ? "config.json" : names[file]);
+}
+
+bool config_has(const struct config *config, enum config_file file)
+{
+    if (file == CONFIG_POOLING) return config->has_pooling_file;
+    return file < CONFIG_STEPS || config->steps[file - CONFIG_STEPS][0] != '\0';
+}
+
+bool config_needs(const struct config *config, enum config_file file)
+{
+    if (file == CONFIG_MODEL || file == CONFIG_POOLING) return true;
+    return file >= CONFIG_STEPS &&
+           config->model.ending.steps[file - CONFIG_STEPS].kind != MODEL_STEP_NORMALIZE;
 }
 
 vecmill_status config_folder(const char *dir, const struct config *config, char *path,
@@ -40,7 +59,8 @@ vecmill_status config_folder(const char *dir, const struct config *config, char 
 
 void config_init(struct config *config)
 {
-    *config = (struct config){.model = {.pooling = MODEL_POOL_MEAN}};
+    *config =
+        (struct config){.model = {.ending = {.n_poolings = 1, .poolings = {MODEL_POOL_MEAN}}}};
 }
 
 #define SHOWN_BYTES  49u /* of a value in a message, with the NUL */
@@ -55,7 +75,7 @@ vecmill_status config_refuse(const char *shown, const char *key, const struct js
 }
 
 /* A text that must be field->detail. */
-static vecmill_status read_only(const struct json_reading *reading, const struct json_field *field,
+vecmill_status config_read_only(const struct json_reading *reading, const struct json_field *field,
                                 const struct json_value *value, vecmill_err *err)
 {
     const char *only = field->detail;
@@ -111,7 +131,7 @@ static vecmill_status read_architectures(const struct json_reading *reading,
 }
 
 /* A member that changes what is computed unless it is absent, null, false or empty. */
-static vecmill_status read_unset(const struct json_reading *reading, const struct json_field *field,
+vecmill_status config_read_unset(const struct json_reading *reading, const struct json_field *field,
                                  const struct json_value *value, vecmill_err *err)
 {
     if (value->kind == JSON_KIND_BOOLEAN && value->raw[0] == 'f') return VECMILL_OK;
@@ -121,17 +141,17 @@ static vecmill_status read_unset(const struct json_reading *reading, const struc
 }
 
 #define AT(member)    offsetof(struct config, member)
-#define UNSET(word)   JSON_MAY(word, OWN, 0, .own = read_unset)
+#define UNSET(word)   JSON_MAY(word, OWN, 0, .own = config_read_unset)
 #define LIMIT(number) .least = 1, .most = (number), .most_name = #number
 
 static vecmill_status parse_model(const struct json_value *o, const char *shown,
                                   struct config *config, vecmill_err *err)
 {
     static const struct json_field fields[] = {
-        JSON_MUST("model_type", OWN, 0, .own = read_only, .detail = "bert"),
+        JSON_MUST("model_type", OWN, 0, .own = config_read_only, .detail = "bert"),
         JSON_MAY("architectures", OWN, 0, .own = read_architectures),
-        JSON_MAY("hidden_act", OWN, 0, .own = read_only, .detail = "gelu"),
-        JSON_MAY("position_embedding_type", OWN, 0, .own = read_only, .detail = "absolute"),
+        JSON_MAY("hidden_act", OWN, 0, .own = config_read_only, .detail = "gelu"),
+        JSON_MAY("position_embedding_type", OWN, 0, .own = config_read_only, .detail = "absolute"),
         UNSET("is_decoder"),
         UNSET("add_cross_attention"),
         UNSET("auto_map"),
@@ -150,7 +170,6 @@ static vecmill_status parse_model(const struct json_value *o, const char *shown,
     config->types = 2;
     config->model.eps = 1e-12f;
     VM_TRY(config_fields(o, fields, LENGTH(fields), NULL, shown, config, err));
-    config->model.dim = config->model.hidden;
     return config_check(&config->model, shown, err);
 }
 
@@ -178,7 +197,8 @@ static vecmill_status parse_sentence(const struct json_value *o, const char *sho
                                      struct config *config, vecmill_err *err)
 {
     static const struct json_field fields[] = {
-        JSON_MAY("transformer_task", OWN, 0, .own = read_only, .detail = "feature-extraction"),
+        JSON_MAY("transformer_task", OWN, 0, .own = config_read_only,
+                 .detail = "feature-extraction"),
         JSON_MAY("module_output_name", OWN, 0, .own = read_output_name),
         JSON_MAY("max_seq_length", U32, AT(max_seq_length), .least = 3, .most = UINT32_MAX),
         JSON_MAY("do_lower_case", BOOL, AT(lower_case)),
@@ -232,7 +252,7 @@ static vecmill_status parse_prompts(const struct json_value *o, const char *show
                  .most = UINT32_MAX),
         JSON_MAY("default_prompt_name", STRING, offsetof(struct prompts_file, name)),
         JSON_MAY("prompts", ANY, offsetof(struct prompts_file, prompts)),
-        JSON_MAY("model_type", OWN, 0, .own = read_only, .detail = "SentenceTransformer"),
+        JSON_MAY("model_type", OWN, 0, .own = config_read_only, .detail = "SentenceTransformer"),
     };
     struct prompts_file file = {.truncate_dim = config->model.truncate_dim};
     VM_TRY(config_fields(o, fields, LENGTH(fields), NULL, shown, &file, err));
@@ -255,7 +275,7 @@ static vecmill_status parse_prompts(const struct json_value *o, const char *show
 vecmill_status config_parse(enum config_file file, const void *data, size_t bytes,
                             const char *shown, struct config *config, vecmill_err *err)
 {
-    static vecmill_status (*const parsers[CONFIG_FILES])(const struct json_value *, const char *,
+    static vecmill_status (*const parsers[CONFIG_STEPS])(const struct json_value *, const char *,
                                                          struct config *, vecmill_err *) = {
         [CONFIG_MODULES] = modules_parse,         [CONFIG_MODEL] = parse_model,
         [CONFIG_POOLING] = modules_parse_pooling, [CONFIG_SENTENCE] = parse_sentence,
@@ -266,7 +286,12 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
     VM_TRY(json_check(data, bytes, shown, VECMILL_E_MODEL, &root, err));
     if (file != CONFIG_MODULES && root.kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: not a JSON object", shown);
-    VM_TRY(parsers[file](&root, shown, &next, err));
+    if (file < CONFIG_STEPS) {
+        VM_TRY(parsers[file](&root, shown, &next, err));
+    } else {
+        VM_TRY(modules_parse_step(&root, (uint32_t)(file - CONFIG_STEPS), shown, &next, err));
+    }
+    if (file == CONFIG_MODEL && !next.has_pooling_file) modules_default(&root, &next);
     *config = next;
     return VECMILL_OK;
 }
@@ -275,7 +300,7 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
 static vecmill_status read_one(const char *dir, enum config_file file, struct buf *b,
                                struct config *config, vecmill_err *err)
 {
-    const bool required = file == CONFIG_MODEL || file == CONFIG_POOLING;
+    const bool required = config_needs(config, file);
     char path[IO_PATH_MAX], name[CONFIG_NAME_BYTES];
     config_name(config, file, name);
     VM_TRY(io_join(dir, name, path, err));
@@ -301,6 +326,7 @@ vecmill_status config_read_most(const char *dir, const struct config *config, si
     for (int i = 0; i < CONFIG_FILES; i++) {
         char path[IO_PATH_MAX], name[CONFIG_NAME_BYTES];
         struct stat file;
+        if (!config_has(config, (enum config_file)i)) continue;
         config_name(config, (enum config_file)i, name);
         VM_TRY(io_join(dir, name, path, err));
         if (stat(path, &file) != 0) continue; /* config_read reports what is missing */
@@ -345,10 +371,13 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
     config_init(&next);
     vecmill_status status = VECMILL_OK;
     for (int file = 0; file < CONFIG_FILES && status == VECMILL_OK; file++) {
-        if (file == CONFIG_POOLING && !next.has_pooling_file) continue;
+        if (file >= CONFIG_STEPS) modules_begin_step((uint32_t)(file - CONFIG_STEPS), &next);
+        if (!config_has(&next, (enum config_file)file)) continue;
         status = read_one(dir, (enum config_file)file, &b, &next, err);
     }
     buf_done(&b);
+    next.model.dim = ending_width(&next.model, next.model.ending.n_steps);
+    if (status == VECMILL_OK) status = ending_check(&next.model, model_path_shown(dir), err);
     if (status == VECMILL_OK) status = check_no_adapter(dir, &next, err);
     if (status == VECMILL_OK && next.lower_case && next.cased) {
         status = err_set(err, VECMILL_E_MODEL,
@@ -397,12 +426,6 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
     VM_TRY(check_range(shown, "vocab_size", m->vocab, 1, CONFIG_VOCAB_MAX, err));
     VM_TRY(
         check_range(shown, "max_position_embeddings", m->max_positions, 3, MODEL_LENGTH_MAX, err));
-    if (m->dim != m->hidden) {
-        return err_set(err, VECMILL_E_MODEL, "%s: vectors of %u floats, \"hidden_size\" is %u",
-                       shown, m->dim, m->hidden);
-    }
-    VM_TRY(check_range(shown, "pooling", m->pooling, MODEL_POOL_MEAN, MODEL_POOL_CLS, err));
-    VM_TRY(check_range(shown, "normalize", m->normalize, 0, 1, err));
     VM_TRY(check_range(shown, "precision", m->precision, KERN_FP32, KERN_INT8, err));
     assert(m->n_heads > 0);
     if (m->hidden % m->n_heads != 0) {

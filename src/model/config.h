@@ -1,7 +1,7 @@
 /* config: the small JSON files of a model folder, read as sentence-transformers 6 reads them.
  *
- * What would change the numbers and is not computed here (another activation, a Dense module, max
- * pooling, a default prompt) is refused by name. Files other than config.json may be missing.
+ * What would change the numbers and is not computed here (another activation, another module, a
+ * default prompt) is refused by name. Files other than config.json may be missing.
  * docs/MODEL.md, "Configuration", has the rules. Does not know the weights: sizes that they also
  * determine are only what these files say. */
 #ifndef MODEL_CONFIG_H
@@ -29,6 +29,8 @@ struct config {
     bool has_pooling_file;
     char transformer[CONFIG_PATH_BYTES]; /* "": the folder itself; "0_Transformer" */
     char pooling[CONFIG_PATH_BYTES];     /* "1_Pooling" */
+    /* of model.ending.steps: "2_Dense"; "" where there is none, or a Normalize has no file */
+    char steps[MODEL_STEPS_MAX][CONFIG_PATH_BYTES];
 
     uint32_t max_seq_length;       /* of sentence_bert_config.json; 0: not given */
     uint32_t tokenizer_max_length; /* smallest given in tokenizer_config.json; 0: none */
@@ -36,8 +38,8 @@ struct config {
     bool cased;                    /* tokenizer_config.json says do_lower_case: false */
 };
 
-/* In the order in which they are read: modules.json says where the others are, and the pooling file
- * is checked against config.json. */
+/* In the order in which they are read: modules.json says where the others are, and the files of the
+ * modules are checked against config.json and the module before. */
 enum config_file {
     CONFIG_MODULES,   /* modules.json */
     CONFIG_MODEL,     /* config.json, of the transformer */
@@ -45,8 +47,13 @@ enum config_file {
     CONFIG_SENTENCE,  /* sentence_bert_config.json, of the transformer */
     CONFIG_TOKENIZER, /* tokenizer_config.json, of the transformer */
     CONFIG_PROMPTS,   /* config_sentence_transformers.json */
-    CONFIG_FILES
+    CONFIG_STEPS,     /* config.json, of each module after Pooling */
+    CONFIG_FILES = CONFIG_STEPS + MODEL_STEPS_MAX
 };
+
+/* Whether modules.json leaves room for the file, and whether it must be there. */
+bool config_has(const struct config *config, enum config_file file);
+bool config_needs(const struct config *config, enum config_file file);
 
 /* The file's name within the folder, according to modules.json. */
 #define CONFIG_NAME_BYTES (CONFIG_PATH_BYTES + 40)
@@ -91,6 +98,9 @@ vecmill_status config_fields(const struct json_value *o, const struct json_field
 
 /* An `other` that refuses every key. */
 json_field_other config_refuse_key;
+
+/* Of a key: its value must be field->detail; it must be absent, null, false or empty. */
+json_field_own config_read_only, config_read_unset;
 
 /* E_MODEL: `key` has a value, and `only` something else is computed. */
 vecmill_status config_refuse(const char *shown, const char *key, const struct json_value *value,

@@ -102,9 +102,8 @@ static vecmill_status add_identity(const char *dir, const char *name, bool requi
     return VECMILL_OK;
 }
 
-/* The files of the transformer's folder: the weights, and what the caller reads too. */
-static vecmill_status add_transformer(const char *dir, const char *const *names, size_t n_names,
-                                      struct identity *id, vecmill_err *err)
+/* The files of the weights in a folder. */
+static vecmill_status add_folder_weights(const char *dir, struct identity *id, vecmill_err *err)
 {
     struct weights_list list;
     VM_TRY(weights_list(dir, &list, err));
@@ -113,25 +112,31 @@ static vecmill_status add_transformer(const char *dir, const char *const *names,
     for (uint32_t i = 0; i < list.n && status == VECMILL_OK; i++)
         status = add_identity(dir, list.names[i], true, id, err);
     weights_list_done(&list);
-    for (size_t i = 0; i < n_names && status == VECMILL_OK; i++)
-        status = add_identity(dir, names[i], false, id, err);
     return status;
 }
 
 static vecmill_status add_identities(const char *dir, const char *const *names, size_t n_names,
                                      struct identity *id, vecmill_err *err)
 {
-    char transformer[IO_PATH_MAX];
+    char folder[IO_PATH_MAX];
     struct config config;
     VM_TRY(config_read_modules(dir, &config, err));
     for (int file = 0; file < CONFIG_FILES; file++) {
         char name[CONFIG_NAME_BYTES];
-        if (file == CONFIG_POOLING && !config.has_pooling_file) continue;
+        if (!config_has(&config, (enum config_file)file)) continue;
         config_name(&config, (enum config_file)file, name);
         VM_TRY(add_identity(dir, name, file == CONFIG_MODEL, id, err));
     }
-    VM_TRY(config_folder(dir, &config, transformer, err));
-    return add_transformer(transformer, names, n_names, id, err);
+    for (uint32_t i = 0; i < config.model.ending.n_steps; i++) {
+        if (config.model.ending.steps[i].kind == MODEL_STEP_NORMALIZE) continue;
+        VM_TRY(io_join(dir, config.steps[i], folder, err));
+        VM_TRY(add_folder_weights(folder, id, err));
+    }
+    VM_TRY(config_folder(dir, &config, folder, err));
+    VM_TRY(add_folder_weights(folder, id, err));
+    for (size_t i = 0; i < n_names; i++)
+        VM_TRY(add_identity(folder, names[i], false, id, err));
+    return VECMILL_OK;
 }
 
 vecmill_status model_folder(const char *dir, char *path, vecmill_err *err)

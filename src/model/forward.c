@@ -11,6 +11,7 @@
  * A model pooled by its first token needs one row of each document from the last layer: there, keys
  * and values are computed for all rows, and everything else for that row only. */
 #include "config.h"
+#include "ending.h"
 #include "layout.h"
 #include "model.h"
 #include "work.h"
@@ -24,6 +25,7 @@ struct model {
     struct model_config config;
     struct layout layout;
     const char *weights; /* the pack's section, borrowed */
+    struct ending ending;
 };
 
 /* ---- opening ---- */
@@ -52,6 +54,7 @@ static vecmill_status read_config(const struct pack *pack, const struct kern *ke
                        head->kern, kern_signature(kern, precision));
     }
     VM_TRY(config_check(&head->model, "section \"" LAYOUT_CONFIG_SECTION "\"", err));
+    VM_TRY(ending_check(&head->model, "section \"" LAYOUT_CONFIG_SECTION "\"", err));
     if (head->model.precision != (uint32_t)precision) {
         return err_set(err, VECMILL_E_MODEL, "section \"%s\": precision %u, not %u",
                        LAYOUT_CONFIG_SECTION, head->model.precision, (unsigned)precision);
@@ -99,7 +102,8 @@ vecmill_status model_open(const struct pack *pack, const struct kern *kern,
     VM_TRY(mem_new(sizeof *m, "a model", (void **)&m, err));
     m->kern = kern;
     m->config = head.model;
-    const vecmill_status status = open_weights(m, pack, head.total, err);
+    vecmill_status status = open_weights(m, pack, head.total, err);
+    if (status == VECMILL_OK) status = ending_open(pack, kern, &m->config, &m->ending, err);
     if (status != VECMILL_OK) {
         model_close(m);
         return status;
@@ -182,7 +186,7 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
  * the product where they fill whole panels. */
 static bool ends_in_first_rows(const struct model_config *c)
 {
-    return c->pooling == MODEL_POOL_CLS && c->hidden % GEMM_PANEL == 0;
+    return ending_rows(c) == ENDING_ROWS_FIRST && c->hidden % GEMM_PANEL == 0;
 }
 
 static bool is_first_rows(const struct pass *p, uint32_t layer)
@@ -366,17 +370,11 @@ static void transform(void *context, uint32_t item, uint32_t thread)
 static void pool(void *context, uint32_t d, uint32_t thread)
 {
     const struct pass *p = context;
-    const struct model *m = p->model;
-    const uint32_t h = m->config.hidden, begin = p->starts[d];
-    float *v = p->vectors + (size_t)d * m->config.dim;
-    (void)thread;
-    if (m->config.pooling == MODEL_POOL_MEAN) {
-        m->kern->pool_mean(p->work.x + (size_t)begin * h, p->starts[d + 1] - begin, h, v);
-    } else {
-        const size_t row = ends_in_first_rows(&m->config) ? d : begin;
-        memcpy(v, p->work.x + row * h, h * sizeof *v);
-    }
-    if (m->config.normalize) m->kern->normalize(v, m->config.dim);
+    const struct model_config *c = &p->model->config;
+    const bool one = ends_in_first_rows(c);
+    const uint32_t begin = one ? d : p->starts[d], n = one ? 1 : p->starts[d + 1] - begin;
+    ending_run(&p->model->ending, p->work.x + (size_t)begin * c->hidden, n,
+               p->work.own[thread].attention_scratch, p->vectors + (size_t)d * c->dim);
 }
 
 /* ---- phases: their order ---- */
@@ -467,7 +465,7 @@ double model_flops(const struct model_config *config, uint32_t n)
     const double h = config->hidden, inter = config->intermediate, tokens = n;
     const double row = 2 * (h * h + 2 * h * inter); /* output, up, down */
     const double layer = tokens * (6 * h * h + row + 4 * tokens * h);
-    if (!ends_in_first_rows(config)) return config->n_layers * layer;
+    if (!ends_in_first_rows(config)) return config->n_layers * layer + ending_flops(config);
     const double last = tokens * 4 * h * h + 2 * h * h + 4 * tokens * h + row;
-    return (config->n_layers - 1) * layer + last;
+    return (config->n_layers - 1) * layer + last + ending_flops(config);
 }

@@ -1,6 +1,8 @@
 /* layout: the table of parts, and the one function that places them. */
 #include "layout.h"
 
+#include "ending.h"
+
 #include <math.h>
 
 /* Sizes in words of the configuration, resolved by size_of. */
@@ -161,5 +163,9 @@ vecmill_status layout_make(const struct model_config *config, const struct kern 
 uint64_t model_weight_bytes(const struct model_config *config, const struct kern *kern)
 {
     struct layout layout;
-    return layout_make(config, kern, &layout, NULL) == VECMILL_OK ? layout.total : UINT64_MAX;
+    struct ending_layout ending;
+    if (layout_make(config, kern, &layout, NULL) != VECMILL_OK ||
+        ending_layout(config, kern, &ending, NULL) != VECMILL_OK)
+        return UINT64_MAX;
+    return (uint64_t)layout.total + ending.total;
 }

@@ -79,7 +79,7 @@ vecmill_status layout_make(const struct model_config *config, const struct kern 
                            struct layout *layout, vecmill_err *err);
 
 /* The pack's section "model.config". */
-#define LAYOUT_CONFIG_VERSION 4u
+#define LAYOUT_CONFIG_VERSION 5u
 struct layout_config {
     uint32_t version;
     uint32_t bytes; /* sizeof(struct layout_config) */

@@ -1,8 +1,8 @@
 /* model: token ids to vectors.
  *
  * Reads a BERT encoder in Hugging Face layout (config.json, weights.h's files, and
- * sentence-transformers' modules.json, 1_Pooling, 2_Normalize, sentence_bert_config.json), compiles
- * it into a pack's sections, and computes it: embeddings, encoder layers, pooling, normalisation.
+ * sentence-transformers' modules.json, its modules' folders, sentence_bert_config.json), compiles it
+ * into a pack's sections, and computes it: embeddings, encoder layers, and what follows them.
  * docs/MODEL.md has every formula, shape and tensor name.
  *
  * Files are not trusted until checked; what is not understood is refused by name. The function that
@@ -25,8 +25,49 @@
 #define MODEL_LAYERS_MAX  64u
 #define MODEL_HIDDEN_MAX  8192u
 #define MODEL_LENGTH_MAX  65536u /* rows of a position table */
+#define MODEL_DIM_MAX     65536u /* floats of a vector, here and between two modules */
+#define MODEL_STEPS_MAX   14u    /* modules after Pooling */
 
-enum model_pooling { MODEL_POOL_MEAN, MODEL_POOL_CLS };
+/* How the rows of the last hidden state become one. docs/MODEL.md, "What follows the body". */
+enum model_pooling {
+    MODEL_POOL_MEAN,
+    MODEL_POOL_CLS, /* the first token's row */
+    MODEL_POOL_MAX,
+    MODEL_POOL_MEAN_SQRT_LEN,
+    MODEL_POOL_WEIGHTED_MEAN,
+    MODEL_POOL_LAST, /* the last token's row */
+    MODEL_POOLINGS
+};
+
+enum model_step_kind {
+    MODEL_STEP_NORMALIZE,
+    MODEL_STEP_DENSE,
+    MODEL_STEP_LAYER_NORM,
+    MODEL_STEP_KINDS
+};
+
+enum model_act {
+    MODEL_ACT_IDENTITY,
+    MODEL_ACT_TANH,
+    MODEL_ACT_RELU,
+    MODEL_ACT_GELU, /* the exact one */
+    MODEL_ACT_SILU,
+    MODEL_ACT_SIGMOID,
+    MODEL_ACTS
+};
+
+/* What follows the body: poolings, whose results are concatenated in this order, then steps.
+ * Unused elements are zero. */
+struct model_ending {
+    uint32_t n_poolings, poolings[MODEL_POOLINGS]; /* enum model_pooling, each once */
+    uint32_t n_steps;
+    struct model_step {
+        uint32_t kind;     /* enum model_step_kind */
+        uint32_t width;    /* floats of a vector after it */
+        uint32_t act;      /* enum model_act of a Dense */
+        uint32_t has_bias; /* 1: a Dense with a bias */
+    } steps[MODEL_STEPS_MAX];
+};
 
 /* What the forward pass needs to know. Fixed-width, stored as it is in the pack's section
  * "model.config". */
@@ -39,12 +80,18 @@ struct model_config {
      * tokenizer_config.json, else max_positions. */
     uint32_t max_length;
     uint32_t dim;          /* floats of a vector, before truncate_dim cuts it */
-    uint32_t pooling;      /* enum model_pooling */
-    uint32_t normalize;    /* 1: vectors are scaled to length 1 */
     float eps;             /* LayerNorm's */
     uint32_t precision;    /* enum kern_precision of the products and of attention */
     uint32_t truncate_dim; /* components of a vector to keep, according to the files; 0: all */
+    struct model_ending ending;
 };
+
+/* Whether vectors have length 1: the last step is Normalize. */
+bool model_normalizes(const struct model_config *config);
+
+/* The poolings in sentence-transformers' words, as "cls+mean", into text[MODEL_POOLING_TEXT]. */
+#define MODEL_POOLING_TEXT 64u
+void model_pooling_text(const struct model_config *config, char *text);
 
 /* What a pack is made of, as 32 hex digits and a NUL: XXH3-128 over the names, sizes and contents
  * of all files that are read, but of the weights only the header (of torch's files the directory and
@@ -65,8 +112,9 @@ vecmill_status model_stamp(const char *dir, const char *const *names, size_t n_n
  * itself. */
 vecmill_status model_folder(const char *dir, char *path, vecmill_err *err);
 
-/* Reads configuration and weights of a folder and writes the sections "model.config" and
- * "model.weights" into an open pack writer, for this level and precision. Reads one tensor at a
+/* Reads configuration and weights of a folder and writes the sections "model.config",
+ * "model.weights" and, where a module after Pooling has weights, "model.ending" into an open pack
+ * writer, for this level and precision. Reads one tensor at a
  * time through a fixed buffer. */
 vecmill_status model_compile(const char *dir, const struct kern *kern,
                              enum kern_precision precision, struct pack_writer *w,
@@ -88,7 +136,7 @@ vecmill_status model_read_config(const struct pack *pack, const struct kern *ker
                                  enum kern_precision precision, struct model_config *config,
                                  vecmill_err *err);
 
-/* Bytes of a pack's section of weights at this level. UINT64_MAX: more than there can be. */
+/* Bytes of a pack's sections of weights at this level. UINT64_MAX: more than there can be. */
 uint64_t model_weight_bytes(const struct model_config *config, const struct kern *kern);
 
 /* A model mapped from a pack, ready to run. Pair: model_close. The pack must stay open longer.
@@ -125,7 +173,7 @@ vecmill_status model_forward(const struct model *model, void *memory,
 
 /* Operations, a multiply-add counted as two, for a document of n tokens. Counts what is executed:
  * for a model pooled by its first token, the last layer counts for that row only (docs/MODEL.md,
- * "Operations"). */
+ * "Operations"). Poolings and norms do not count. */
 double model_flops(const struct model_config *config, uint32_t n);
 
 #endif

@@ -1,12 +1,14 @@
 /* model_compile: a model folder into the pack's sections.
  *
- * Memory is the largest of three steps (N: bytes of a file's safetensors header,
+ * Memory is the largest of four steps (N: bytes of a file's safetensors header,
  * or of torch's directory, eleven times its pickle, and 40 for each entry):
  *   configuration  one file at a time
  *   headers        one at a time: N; the lists of tensors so far; the index
  *   weights        the lists, and one product's matrix, plain and packed: every tensor is read,
- *                  checked, written and forgotten; a table goes through in chunks */
+ *                  checked, written and forgotten; a table goes through in chunks
+ *   ending         the same of the modules after Pooling (ending_compile.c) */
 #include "config.h"
+#include "ending.h"
 #include "layout.h"
 #include "weights.h"
 
@@ -307,6 +309,7 @@ static vecmill_status open_folder(const char *dir, enum kern_precision precision
     char transformer[IO_PATH_MAX];
     VM_TRY(config_read(dir, &c->config, err));
     m->precision = precision;
+    VM_TRY(ending_check_files(dir, &c->config, err));
     VM_TRY(config_folder(dir, &c->config, transformer, err));
     VM_TRY(weights_open(transformer, &c->weights, err));
     VM_TRY(check_tensors(c, err));
@@ -324,6 +327,7 @@ vecmill_status model_compile(const char *dir, const struct kern *kern,
     mem_free(c.packed);
     mem_free(c.floats);
     weights_close(&c.weights);
+    if (status == VECMILL_OK) status = ending_write(dir, &c.config, kern, w, err);
     return status;
 }
 
@@ -344,13 +348,14 @@ vecmill_status model_compile_most(const char *dir, size_t *bytes, vecmill_err *e
 {
     struct config config;
     char transformer[IO_PATH_MAX];
-    size_t reading, kept, opening, floats_n, packed;
+    size_t reading, kept, opening, floats_n, packed, ending;
     VM_TRY(config_read(dir, &config, err));
     VM_TRY(config_read_most(dir, &config, &reading, err));
     VM_TRY(config_folder(dir, &config, transformer, err));
     VM_TRY(weights_most(transformer, &kept, &opening, err));
+    VM_TRY(ending_most(dir, &config, &ending, err));
     buffer_sizes(&config.model, &floats_n, &packed);
     const size_t buffers = floats_n * sizeof(float) + packed;
-    *bytes = BESIDE_BYTES + num_max(reading, num_max(opening, kept + buffers));
+    *bytes = BESIDE_BYTES + num_max(num_max(reading, ending), num_max(opening, kept + buffers));
     return VECMILL_OK;
 }

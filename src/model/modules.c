@@ -1,5 +1,7 @@
 #include "modules.h"
 
+#include "ending.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +9,23 @@
 #define LENGTH(list) (sizeof(list) / sizeof *(list))
 
 /* ---- modules.json ---- */
+
+#define CLASSES "Transformer, Pooling, Dense, LayerNorm and Normalize"
+
+/* A module's class, by the last word of its type. */
+static const struct class
+{
+    const char *word;
+    uint32_t place; /* 0 and 1: only there; 2: there and after */
+    enum model_step_kind step;
+    bool has_folder; /* its path must lead to one */
+} classes[] = {
+    {"Transformer", 0, 0, false},
+    {"Pooling", 1, 0, true},
+    {"Dense", 2, MODEL_STEP_DENSE, true},
+    {"LayerNorm", 2, MODEL_STEP_LAYER_NORM, true},
+    {"Normalize", 2, MODEL_STEP_NORMALIZE, false},
+};
 
 /* A path within the folder: relative, no empty part, none of dots only, no control character.
  * Slashes at its end are dropped. */
@@ -38,32 +57,50 @@ struct module {
     uint32_t idx;
 };
 
-/* A module's class: the last word of a type of sentence-transformers. */
-static vecmill_status check_class(const struct json_value *type, size_t place, const char *shown,
-                                  vecmill_err *err)
+/* The packages whose classes of these names compute the same: sentence-transformers, pylate, and a
+ * model's own module custom_st, whose Transformer only takes other arguments. */
+static vecmill_status find_class(const struct json_value *type, size_t place, const char *shown,
+                                 const struct class **found, vecmill_err *err)
 {
-    static const char *const order[] = {"Transformer", "Pooling", "Normalize"};
+    static const char *const packages[] = {"sentence_transformers.", "pylate.", "custom_st."};
     char text[256];
     const bool is_whole = json_string_into(type, text, sizeof text);
     const char *dot = strrchr(text, '.');
-    if (!is_whole || strncmp(text, "sentence_transformers.", 22) != 0 || !dot) {
-        return config_refuse(shown, "type", type,
-                             "sentence_transformers' Transformer, Pooling and Normalize", err);
-    }
-    size_t known = 0;
-    while (known < LENGTH(order) && strcmp(dot + 1, order[known]) != 0)
-        known++;
-    if (known == LENGTH(order)) {
+    bool is_known = false;
+    for (size_t i = 0; i < LENGTH(packages); i++)
+        is_known = is_known || strncmp(text, packages[i], strlen(packages[i])) == 0;
+    if (!is_whole || !is_known || !dot)
+        return config_refuse(shown, "type", type, "sentence_transformers' " CLASSES, err);
+    const struct class *c = classes;
+    while (c < classes + LENGTH(classes) && strcmp(dot + 1, c->word) != 0)
+        c++;
+    if (c == classes + LENGTH(classes)) {
         return err_set(err, VECMILL_E_MODEL,
-                       "%s: \"type\" is \"%.48s\"; only Transformer, Pooling and Normalize is "
-                       "computed here",
-                       shown, dot + 1);
+                       "%s: module %zu is a \"%.48s\"; " CLASSES " are computed here", shown, place,
+                       dot + 1);
     }
-    if (known != place) {
+    if (c->place != num_min(place, 2)) {
+        static const char *const expected[] = {"Transformer", "Pooling",
+                                               "Dense, LayerNorm or Normalize"};
         return err_set(err, VECMILL_E_MODEL, "%s: module %zu is %s where %s is expected", shown,
-                       place, dot + 1, order[place]);
+                       place, dot + 1, expected[num_min(place, 2)]);
     }
+    *found = c;
     return VECMILL_OK;
+}
+
+static vecmill_status read_path(const struct module *module, size_t place, bool has_folder,
+                                const char *shown, char out[CONFIG_PATH_BYTES], vecmill_err *err)
+{
+    char path[2 * CONFIG_PATH_BYTES] = "", text[65];
+    const bool is_given = module->path.kind == JSON_KIND_STRING;
+    const bool is_whole = !is_given || json_string_into(&module->path, path, sizeof path);
+    memset(out, 0, CONFIG_PATH_BYTES);
+    if (is_whole && path[0] == '\0' && !has_folder) return VECMILL_OK;
+    if (is_whole && safe_path(path, out)) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL,
+                   "%s: \"path\" of module %zu is \"%s\", no folder within the model's", shown,
+                   place, json_show(&module->path, text, sizeof text));
 }
 
 static vecmill_status parse_module(const struct json_value *value, size_t place, const char *shown,
@@ -76,11 +113,12 @@ static vecmill_status parse_module(const struct json_value *value, size_t place,
         JSON_MAY("path", STRING, offsetof(struct module, path)),
     };
     struct module module = {.idx = (uint32_t)place};
+    const struct class *class = NULL;
     if (value->kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_MODEL, "%s: module %zu is not an object", shown, place);
     }
     VM_TRY(config_fields(value, fields, LENGTH(fields), NULL, shown, &module, err));
-    VM_TRY(check_class(&module.type, place, shown, err));
+    VM_TRY(find_class(&module.type, place, shown, &class, err));
     if (module.idx != place) {
         return err_set(err, VECMILL_E_MODEL, "%s: module %zu has \"idx\" %u", shown, place,
                        module.idx);
@@ -89,19 +127,14 @@ static vecmill_status parse_module(const struct json_value *value, size_t place,
         return err_set(err, VECMILL_E_MODEL, "%s: \"kwargs\" of module %zu are not understood",
                        shown, place);
     }
-    char path[2 * CONFIG_PATH_BYTES] = "";
-    const bool is_given = module.path.kind == JSON_KIND_STRING;
-    const bool is_whole = !is_given || json_string_into(&module.path, path, sizeof path);
-    /* The transformer may be the folder itself. Normalize has no file, so its folder is not read. */
-    if (place == 0 && is_whole && path[0] == '\0') return VECMILL_OK;
-    if (place <= 1 &&
-        !(is_whole && safe_path(path, place == 0 ? config->transformer : config->pooling))) {
-        char text[65];
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: \"path\" of module %zu is \"%s\", no folder within the model's", shown,
-                       place, json_show(&module.path, text, sizeof text));
+    char *path = place == 0   ? config->transformer
+                 : place == 1 ? config->pooling
+                              : config->steps[place - 2];
+    if (place >= 2) {
+        struct model_ending *e = &config->model.ending;
+        e->steps[e->n_steps++] = (struct model_step){.kind = class->step};
     }
-    return VECMILL_OK;
+    return read_path(&module, place, class->has_folder, shown, path, err);
 }
 
 vecmill_status modules_parse(const struct json_value *list, const char *shown,
@@ -113,32 +146,57 @@ vecmill_status modules_parse(const struct json_value *list, const char *shown,
         return err_set(err, VECMILL_E_MODEL, "%s: not an array of modules", shown);
     }
     const size_t n = json_count(list);
-    if (n < 2 || n > 3) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: %zu modules, 2 or 3 are computed: Transformer, Pooling, Normalize",
+    if (n < 2) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %zu modules, Transformer and Pooling are needed",
                        shown, n);
     }
+    if (n > MODEL_STEPS_MAX + 2) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %zu modules after Pooling, MODEL_STEPS_MAX is %u",
+                       shown, n - 2, MODEL_STEPS_MAX);
+    }
+    config->model.ending = (struct model_ending){0};
     for (size_t i = 0; json_each(&each, &none, &module); i++)
         VM_TRY(parse_module(&module, i, shown, config, err));
     config->has_pooling_file = true;
-    config->model.normalize = n == 3;
     return VECMILL_OK;
+}
+
+void modules_default(const struct json_value *transformer, struct config *config)
+{
+    static const char causal[] = "ForCausalLM";
+    const struct json_value names = json_get(transformer, "architectures");
+    const struct json_value is_causal = json_get(transformer, "is_causal");
+    struct json_each each = json_begin(&names);
+    struct json_value none, first;
+    char name[256] = "";
+    if (names.kind == JSON_KIND_ARRAY && json_each(&each, &none, &first))
+        (void)json_string_into(&first, name, sizeof name);
+    const size_t bytes = strlen(name), tail = sizeof causal - 1;
+    const bool is_decoder = bytes >= tail && strcmp(name + bytes - tail, causal) == 0 &&
+                            !(is_causal.kind == JSON_KIND_BOOLEAN && is_causal.raw[0] == 'f');
+    config->model.ending = (struct model_ending){
+        .n_poolings = 1, .poolings = {is_decoder ? MODEL_POOL_LAST : MODEL_POOL_MEAN}};
 }
 
 /* ---- N_Pooling/config.json ---- */
 
-/* One flag for each mode; if several were set, their results would be concatenated. */
-static const char *const pooling_flags[] = {
-    "pooling_mode_mean_tokens",         "pooling_mode_cls_token",
-    "pooling_mode_max_tokens",          "pooling_mode_mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens", "pooling_mode_lasttoken"};
-
-static const char pooling_only[] = "mean or cls pooling";
+/* In the order in which sentence-transformers concatenates what flags switch on. */
+static const struct {
+    const char *word, *flag;
+    enum model_pooling pooling;
+} modes[MODEL_POOLINGS] = {
+    {"cls", "pooling_mode_cls_token", MODEL_POOL_CLS},
+    {"max", "pooling_mode_max_tokens", MODEL_POOL_MAX},
+    {"mean", "pooling_mode_mean_tokens", MODEL_POOL_MEAN},
+    {"mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens", MODEL_POOL_MEAN_SQRT_LEN},
+    {"weightedmean", "pooling_mode_weightedmean_tokens", MODEL_POOL_WEIGHTED_MEAN},
+    {"lasttoken", "pooling_mode_lasttoken", MODEL_POOL_LAST},
+};
 
 struct pooling_file {
     uint32_t dims[2]; /* 0: not given */
     struct json_value mode;
-    bool flags[LENGTH(pooling_flags)];
+    bool flags[MODEL_POOLINGS];
 };
 
 static vecmill_status check_dimension(const struct pooling_file *file, const char *shown,
@@ -156,54 +214,167 @@ static vecmill_status check_dimension(const struct pooling_file *file, const cha
     return VECMILL_OK;
 }
 
-static vecmill_status check_flags(const struct pooling_file *file, const char *shown,
-                                  struct config *config, vecmill_err *err)
+static vecmill_status take_flags(const struct pooling_file *file, const char *shown,
+                                 struct model_ending *e, vecmill_err *err)
 {
-    const char *set = NULL;
-    for (size_t i = 0; i < LENGTH(pooling_flags); i++) {
-        if (!file->flags[i]) continue;
-        if (i > 1) {
-            return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is true; only %s is computed here",
-                           shown, pooling_flags[i], pooling_only);
-        }
-        if (set) {
-            return err_set(err, VECMILL_E_MODEL,
-                           "%s: \"%s\" and \"%s\" are both true; one is computed", shown, set,
-                           pooling_flags[i]);
-        }
-        set = pooling_flags[i];
-        config->model.pooling = i == 0 ? MODEL_POOL_MEAN : MODEL_POOL_CLS;
+    for (size_t i = 0; i < MODEL_POOLINGS; i++)
+        if (file->flags[i]) e->poolings[e->n_poolings++] = modes[i].pooling;
+    if (e->n_poolings == 0)
+        return err_set(err, VECMILL_E_MODEL, "%s: no pooling mode is true", shown);
+    return VECMILL_OK;
+}
+
+/* Adds one of "pooling_mode", which has one as a string or several in an array. */
+static vecmill_status take_mode(const struct json_value *mode, const char *shown,
+                                struct model_ending *e, vecmill_err *err)
+{
+    size_t i = 0;
+    while (i < MODEL_POOLINGS && !json_is(mode, modes[i].word))
+        i++;
+    if (i == MODEL_POOLINGS)
+        return config_refuse(shown, "pooling_mode", mode,
+                             "cls, max, mean, mean_sqrt_len_tokens, weightedmean or lasttoken",
+                             err);
+    for (uint32_t k = 0; k < e->n_poolings; k++) {
+        if (e->poolings[k] != (uint32_t)modes[i].pooling) continue;
+        return err_set(err, VECMILL_E_MODEL, "%s: \"pooling_mode\" has \"%s\" twice", shown,
+                       modes[i].word);
     }
-    if (!set) return err_set(err, VECMILL_E_MODEL, "%s: no pooling mode is true", shown);
+    e->poolings[e->n_poolings++] = modes[i].pooling;
+    return VECMILL_OK;
+}
+
+static vecmill_status take_modes(const struct json_value *value, const char *shown,
+                                 struct model_ending *e, vecmill_err *err)
+{
+    struct json_each each = json_begin(value);
+    struct json_value none, mode;
+    if (value->kind != JSON_KIND_ARRAY) return take_mode(value, shown, e, err);
+    while (json_each(&each, &none, &mode))
+        VM_TRY(take_mode(&mode, shown, e, err));
+    if (e->n_poolings == 0)
+        return err_set(err, VECMILL_E_MODEL, "%s: \"pooling_mode\" is empty", shown);
     return VECMILL_OK;
 }
 
 vecmill_status modules_parse_pooling(const struct json_value *o, const char *shown,
                                      struct config *config, vecmill_err *err)
 {
-    static const struct json_field fields[] = {
+    static const struct json_field common[] = {
         JSON_MAY("word_embedding_dimension", U32, offsetof(struct pooling_file, dims[0]),
                  .least = 1, .most = UINT32_MAX),
         JSON_MAY("embedding_dimension", U32, offsetof(struct pooling_file, dims[1]), .least = 1,
                  .most = UINT32_MAX),
-        JSON_MAY("pooling_mode", STRING, offsetof(struct pooling_file, mode)),
-        JSON_MAY("pooling_mode_mean_tokens", BOOL, offsetof(struct pooling_file, flags[0])),
-        JSON_MAY("pooling_mode_cls_token", BOOL, offsetof(struct pooling_file, flags[1])),
-        JSON_MAY("pooling_mode_max_tokens", BOOL, offsetof(struct pooling_file, flags[2])),
-        JSON_MAY("pooling_mode_mean_sqrt_len_tokens", BOOL,
-                 offsetof(struct pooling_file, flags[3])),
-        JSON_MAY("pooling_mode_weightedmean_tokens", BOOL, offsetof(struct pooling_file, flags[4])),
-        JSON_MAY("pooling_mode_lasttoken", BOOL, offsetof(struct pooling_file, flags[5])),
+        JSON_MAY("pooling_mode", ANY, offsetof(struct pooling_file, mode)),
         JSON_MAY("include_prompt", UNREAD, 0),
     };
-    /* Mean is on unless it is set to false (sentence-transformers, Pooling.__init__). */
-    struct pooling_file file = {.flags = {true}};
+    struct json_field fields[LENGTH(common) + MODEL_POOLINGS];
+    struct pooling_file file = {.dims = {0}};
+    struct model_ending *e = &config->model.ending;
+    bool has_flags = false;
+    memcpy(fields, common, sizeof common);
+    for (size_t i = 0; i < MODEL_POOLINGS; i++) {
+        fields[LENGTH(common) + i] = (struct json_field)JSON_MAY(
+            modes[i].flag, BOOL, offsetof(struct pooling_file, flags) + i * sizeof(bool));
+        has_flags = has_flags || json_get(o, modes[i].flag).kind != JSON_KIND_ABSENT;
+    }
     VM_TRY(config_fields(o, fields, LENGTH(fields), config_refuse_key, shown, &file, err));
     VM_TRY(check_dimension(&file, shown, config, err));
-    if (file.mode.kind == JSON_KIND_ABSENT) return check_flags(&file, shown, config, err);
-    const bool is_cls = json_is(&file.mode, "cls");
-    if (!is_cls && !json_is(&file.mode, "mean"))
-        return config_refuse(shown, "pooling_mode", &file.mode, pooling_only, err);
-    config->model.pooling = is_cls ? MODEL_POOL_CLS : MODEL_POOL_MEAN;
+    e->n_poolings = 0;
+    memset(e->poolings, 0, sizeof e->poolings);
+    if (file.mode.kind != JSON_KIND_ABSENT) return take_modes(&file.mode, shown, e, err);
+    if (has_flags) return take_flags(&file, shown, e, err);
+    e->poolings[e->n_poolings++] = MODEL_POOL_MEAN;
+    return VECMILL_OK;
+}
+
+/* ---- the config.json of a module after Pooling ---- */
+
+struct step_file {
+    uint32_t in, out; /* of a Dense; of a LayerNorm only out */
+    bool has_bias;
+    enum model_act act;
+};
+
+/* torch's class, by the last word. Without the key it is Tanh (Dense.__init__). */
+static vecmill_status read_act(const struct json_reading *reading, const struct json_field *field,
+                               const struct json_value *value, vecmill_err *err)
+{
+    static const char *const words[MODEL_ACTS] = {
+        [MODEL_ACT_IDENTITY] = "Identity", [MODEL_ACT_TANH] = "Tanh",
+        [MODEL_ACT_RELU] = "ReLU",         [MODEL_ACT_GELU] = "GELU",
+        [MODEL_ACT_SILU] = "SiLU",         [MODEL_ACT_SIGMOID] = "Sigmoid",
+    };
+    struct step_file *file = reading->target;
+    char text[128];
+    const bool is_torch =
+        json_string_into(value, text, sizeof text) && strncmp(text, "torch.nn.", 9) == 0;
+    for (uint32_t i = 0; is_torch && i < MODEL_ACTS; i++) {
+        if (strcmp(strrchr(text, '.') + 1, words[i]) != 0) continue;
+        file->act = (enum model_act)i;
+        return VECMILL_OK;
+    }
+    return config_refuse(reading->name, field->key, value,
+                         "torch.nn's Identity, Tanh, ReLU, GELU, SiLU or Sigmoid", err);
+}
+
+#define STEP_AT(member) offsetof(struct step_file, member)
+#define VECTOR_NAMES                                                                               \
+    JSON_MAY("module_input_name", OWN, 0, .own = config_read_only,                                 \
+             .detail = "sentence_embedding"),                                                      \
+        JSON_MAY("module_output_name", OWN, 0, .own = config_read_only,                            \
+                 .detail = "sentence_embedding")
+#define WIDTH(word, member)                                                                        \
+    JSON_MUST(word, U32, STEP_AT(member), .least = 1, .most = MODEL_DIM_MAX,                       \
+              .most_name = "MODEL_DIM_MAX")
+
+static vecmill_status read_step(const struct json_value *o, enum model_step_kind kind,
+                                const char *shown, struct step_file *file, vecmill_err *err)
+{
+    static const struct json_field dense[] = {
+        WIDTH("in_features", in),
+        WIDTH("out_features", out),
+        JSON_MAY("bias", BOOL, STEP_AT(has_bias)),
+        JSON_MAY("activation_function", OWN, 0, .own = read_act, .takes_null = true),
+        JSON_MAY("use_residual", OWN, 0, .own = config_read_unset),
+        VECTOR_NAMES,
+    };
+    static const struct json_field layer_norm[] = {WIDTH("dimension", out)};
+    static const struct json_field normalize[] = {VECTOR_NAMES};
+    switch (kind) {
+    case MODEL_STEP_DENSE:
+        return config_fields(o, dense, LENGTH(dense), config_refuse_key, shown, file, err);
+    case MODEL_STEP_LAYER_NORM:
+        return config_fields(o, layer_norm, LENGTH(layer_norm), config_refuse_key, shown, file,
+                             err);
+    case MODEL_STEP_NORMALIZE:
+    case MODEL_STEP_KINDS:
+        break;
+    }
+    return config_fields(o, normalize, LENGTH(normalize), config_refuse_key, shown, file, err);
+}
+
+void modules_begin_step(uint32_t step, struct config *config)
+{
+    struct model_ending *e = &config->model.ending;
+    if (step < e->n_steps) e->steps[step].width = ending_width(&config->model, step);
+}
+
+vecmill_status modules_parse_step(const struct json_value *o, uint32_t step, const char *shown,
+                                  struct config *config, vecmill_err *err)
+{
+    struct model_step *s = &config->model.ending.steps[step];
+    const uint32_t before = ending_width(&config->model, step);
+    struct step_file file = {.out = before, .has_bias = true, .act = MODEL_ACT_TANH};
+    const bool is_dense = s->kind == MODEL_STEP_DENSE;
+    VM_TRY(read_step(o, (enum model_step_kind)s->kind, shown, &file, err));
+    const uint32_t in = is_dense ? file.in : file.out;
+    if (in != before) {
+        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is %u, the module before it makes %u",
+                       shown, is_dense ? "in_features" : "dimension", in, before);
+    }
+    s->width = file.out;
+    if (is_dense) s->act = file.act;
+    if (is_dense) s->has_bias = file.has_bias;
     return VECMILL_OK;
 }

@@ -1,6 +1,7 @@
 /* work: every piece of memory that a pass writes. */
 #include "work.h"
 
+#include "ending.h"
 #include "layout.h"
 
 static size_t gemm_scratch(const struct model_config *c, const struct kern *kern)
@@ -19,8 +20,10 @@ void work_layout(struct work *w, struct arena *a, const struct model_config *c,
     const size_t row_bytes = c->hidden * sizeof(float);
     const size_t products = gemm_scratch(c, kern);
     const struct attention_shape shape = layout_attention_shape(c);
+    /* of attention, and after the last layer of what follows it */
     const size_t attention =
-        attention_bytes(kern, (enum kern_precision)c->precision, &shape, e->longest);
+        num_max(attention_bytes(kern, (enum kern_precision)c->precision, &shape, e->longest),
+                ending_scratch_bytes(c, kern));
     w->x = arena_take_array(a, rows, row_bytes, 64);
     w->qkv = arena_take_array(a, rows, 3 * row_bytes, 64);
     w->context = arena_take_array(a, rows, row_bytes, 64);

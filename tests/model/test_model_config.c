@@ -26,11 +26,31 @@ struct config_case {
 
 #define MODULE(idx, path, type)                                                                    \
     "{\"idx\":" idx ",\"name\":\"" idx "\",\"path\":\"" path "\",\"type\":\"" type "\"}"
-#define ST     "sentence_transformers.models."
-#define FIRST  MODULE("0", "", ST "Transformer")
-#define SECOND MODULE("1", "1_Pooling", ST "Pooling")
-#define THIRD  MODULE("2", "2_Normalize", ST "Normalize")
-#define DIM    "{\"word_embedding_dimension\":32"
+#define ST            "sentence_transformers.models."
+#define FIRST         MODULE("0", "", ST "Transformer")
+#define SECOND        MODULE("1", "1_Pooling", ST "Pooling")
+#define THIRD         MODULE("2", "2_Normalize", ST "Normalize")
+#define ANY_NORMALIZE "{\"path\":\"\",\"type\":\"" ST "Normalize\"}"
+#define SEVEN                                                                                      \
+    "," ANY_NORMALIZE "," ANY_NORMALIZE "," ANY_NORMALIZE "," ANY_NORMALIZE "," ANY_NORMALIZE      \
+    "," ANY_NORMALIZE "," ANY_NORMALIZE
+#define MOST SEVEN SEVEN
+#define DIM  "{\"word_embedding_dimension\":32"
+
+/* The modules after Pooling that the cases of files have: one of each kind, of 32 floats. */
+#define DENSE      CONFIG_STEPS
+#define LAYER_NORM ((enum config_file)(CONFIG_STEPS + 1))
+#define NORMALIZE  ((enum config_file)(CONFIG_STEPS + 2))
+static const struct model_ending three_steps = {
+    .n_poolings = 1,
+    .poolings = {MODEL_POOL_MEAN},
+    .n_steps = 3,
+    .steps = {{.kind = MODEL_STEP_DENSE, .width = 32},
+              {.kind = MODEL_STEP_LAYER_NORM, .width = 32},
+              {.kind = MODEL_STEP_NORMALIZE, .width = 32}},
+};
+#define WIDTHS "{\"in_features\":32,\"out_features\":48"
+#define TORCH  "torch.nn.modules.activation."
 
 static const struct config_case cases[] = {
     /* config.json: accepted */
@@ -97,13 +117,48 @@ static const struct config_case cases[] = {
     {CONFIG_MODULES, "an object", "{}", "not an array"},
     {CONFIG_MODULES, "no module", "[]", "0 modules"},
     {CONFIG_MODULES, "no pooling", "[" FIRST "]", "1 modules"},
-    {CONFIG_MODULES, "four modules", "[" FIRST "," SECOND "," THIRD "," THIRD "]", "4 modules"},
+    {CONFIG_MODULES, "normalised twice",
+     "[" FIRST "," SECOND "," THIRD "," MODULE("3", "3_Normalize", ST "Normalize") "]", NULL},
+    {CONFIG_MODULES, "every class",
+     "[" FIRST "," SECOND "," MODULE("2", "2_Dense", ST "Dense") "," MODULE(
+         "3", "3_Dense_1024",
+         "sentence_transformers.base.modules.dense.Dense") "," MODULE("4", "4_LayerNorm",
+                                                                      ST
+                                                                      "LayerNorm") "," MODULE("5",
+                                                                                              "",
+                                                                                              ST
+                                                                                              "Norm"
+                                                                                              "aliz"
+                                                                                              "e") "]",
+     NULL},
+    {CONFIG_MODULES, "as many as can be", "[" FIRST "," SECOND MOST "]", NULL},
+    {CONFIG_MODULES, "one too many", "[" FIRST "," SECOND MOST "," ANY_NORMALIZE "]",
+     "MODEL_STEPS_MAX is 14"},
+    {CONFIG_MODULES, "its own transformer",
+     "[" MODULE("0", "", "custom_st.Transformer") "," SECOND "]", NULL},
     {CONFIG_MODULES, "a module is a string", "[\"a\",\"b\"]", "module 0"},
     {CONFIG_MODULES, "no type", "[{\"idx\":0,\"path\":\"\"}," SECOND "]", "\"type\" is missing"},
-    {CONFIG_MODULES, "Dense", "[" FIRST "," SECOND "," MODULE("2", "2_Dense", ST "Dense") "]",
-     "\"Dense\""},
-    {CONFIG_MODULES, "LayerNorm", "[" FIRST "," SECOND "," MODULE("2", "", ST "LayerNorm") "]",
-     "\"LayerNorm\""},
+    {CONFIG_MODULES, "a Dense of each token",
+     "[" FIRST "," MODULE("1", "1_Dense", "pylate.models.Dense.Dense") "]", "module 1 is Dense"},
+    {CONFIG_MODULES, "a Dense without a folder",
+     "[" FIRST "," SECOND "," MODULE("2", "", ST "Dense") "]", "module 2 is \"\""},
+    {CONFIG_MODULES, "a LayerNorm without a folder",
+     "[" FIRST "," SECOND "," MODULE("2", "", ST "LayerNorm") "]", "module 2 is \"\""},
+    {CONFIG_MODULES, "a Normalize upwards",
+     "[" FIRST "," SECOND "," MODULE("2", "..", ST "Normalize") "]", "module 2 is \"..\""},
+    {CONFIG_MODULES, "a CNN", "[" FIRST "," SECOND "," MODULE("2", "2_CNN", ST "CNN") "]",
+     "module 2 is a \"CNN\""},
+    {CONFIG_MODULES, "a WeightedLayerPooling",
+     "[" FIRST "," MODULE("1", "1_W", ST "WeightedLayerPooling") "]", "\"WeightedLayerPooling\""},
+    {CONFIG_MODULES, "a Router", "[" MODULE("0", "", ST "Router") "," SECOND "]", "\"Router\""},
+    {CONFIG_MODULES, "an MLMTransformer",
+     "[" MODULE("0", "", "sentence_transformers.sparse_encoder.models.MLMTransformer") "," SECOND
+                                                                                       "]",
+     "\"MLMTransformer\""},
+    {CONFIG_MODULES, "a SpladePooling",
+     "[" FIRST "," MODULE("1", "1_SpladePooling",
+                          "sentence_transformers.sparse_encoder.models.SpladePooling") "]",
+     "\"SpladePooling\""},
     {CONFIG_MODULES, "StaticEmbedding", "[" MODULE("0", "", ST "StaticEmbedding") "," SECOND "]",
      "\"StaticEmbedding\""},
     {CONFIG_MODULES, "someone else's module",
@@ -147,22 +202,14 @@ static const struct config_case cases[] = {
      DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_cls_token\":true}", NULL},
     {CONFIG_POOLING, "by name", "{\"embedding_dimension\":32,\"pooling_mode\":\"cls\"}", NULL},
     {CONFIG_POOLING, "include_prompt", DIM ",\"include_prompt\":true}", NULL},
-    {CONFIG_POOLING, "cls and mean", DIM ",\"pooling_mode_cls_token\":true}", "both true"},
     {CONFIG_POOLING, "no mode", DIM ",\"pooling_mode_mean_tokens\":false}", "no pooling mode"},
-    {CONFIG_POOLING, "max",
-     DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_max_tokens\":true}",
-     "pooling_mode_max_tokens"},
-    {CONFIG_POOLING, "mean over the root",
-     DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_mean_sqrt_len_tokens\":true}",
-     "pooling_mode_mean_sqrt_len_tokens"},
-    {CONFIG_POOLING, "weighted mean",
-     DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_weightedmean_tokens\":true}",
-     "pooling_mode_weightedmean_tokens"},
-    {CONFIG_POOLING, "last token",
-     DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_lasttoken\":true}",
-     "pooling_mode_lasttoken"},
-    {CONFIG_POOLING, "max by name", DIM ",\"pooling_mode\":\"max\"}", "\"max\""},
-    {CONFIG_POOLING, "several by name", DIM ",\"pooling_mode\":[\"mean\",\"cls\"]}",
+    {CONFIG_POOLING, "another by name", DIM ",\"pooling_mode\":\"attention\"}", "\"attention\""},
+    {CONFIG_POOLING, "another of several", DIM ",\"pooling_mode\":[\"mean\",\"min\"]}", "\"min\""},
+    {CONFIG_POOLING, "one twice", DIM ",\"pooling_mode\":[\"mean\",\"cls\",\"mean\"]}",
+     "\"mean\" twice"},
+    {CONFIG_POOLING, "none of several", DIM ",\"pooling_mode\":[]}", "is empty"},
+    {CONFIG_POOLING, "a mode of null", DIM ",\"pooling_mode\":null}", "pooling_mode"},
+    {CONFIG_POOLING, "modes inside each other", DIM ",\"pooling_mode\":[[\"mean\"]]}",
      "pooling_mode"},
     {CONFIG_POOLING, "a flag of 1", DIM ",\"pooling_mode_cls_token\":1}", "pooling_mode_cls_token"},
     {CONFIG_POOLING, "an unknown mode", DIM ",\"pooling_mode_attention\":false}",
@@ -172,6 +219,45 @@ static const struct config_case cases[] = {
     {CONFIG_POOLING, "no dimension", "{\"pooling_mode_mean_tokens\":true}", "is missing"},
     {CONFIG_POOLING, "a dimension of null", "{\"word_embedding_dimension\":null}", "is missing"},
     {CONFIG_POOLING, "an array", "[32]", "not a JSON object"},
+
+    /* N_Dense/config.json */
+    {DENSE, "the least", WIDTHS "}", NULL},
+    {DENSE, "all of it",
+     WIDTHS ",\"bias\":false,\"activation_function\":\"" TORCH
+            "Tanh\",\"module_input_name\":\"sentence_embedding\",\"module_output_name\":"
+            "\"sentence_embedding\",\"use_residual\":false}",
+     NULL},
+    {DENSE, "no output name", WIDTHS ",\"module_output_name\":null}", NULL},
+    {DENSE, "no in_features", "{\"out_features\":48}", "\"in_features\" is missing"},
+    {DENSE, "no out_features", "{\"in_features\":32}", "\"out_features\" is missing"},
+    {DENSE, "other in_features", "{\"in_features\":31,\"out_features\":48}",
+     "is 31, the module before it makes 32"},
+    {DENSE, "no output", "{\"in_features\":32,\"out_features\":0}", "\"out_features\" is 0"},
+    {DENSE, "too much output", "{\"in_features\":32,\"out_features\":65537}", "MODEL_DIM_MAX"},
+    {DENSE, "another activation", WIDTHS ",\"activation_function\":\"" TORCH "Mish\"}",
+     TORCH "Mish"},
+    {DENSE, "an activation of another package", WIDTHS ",\"activation_function\":\"custom.Tanh\"}",
+     "custom.Tanh"},
+    {DENSE, "an activation of null", WIDTHS ",\"activation_function\":null}",
+     "activation_function"},
+    {DENSE, "a bias of 1", WIDTHS ",\"bias\":1}", "\"bias\""},
+    {DENSE, "of each token", WIDTHS ",\"module_input_name\":\"token_embeddings\"}",
+     "token_embeddings"},
+    {DENSE, "to another name", WIDTHS ",\"module_output_name\":\"projected\"}", "projected"},
+    {DENSE, "a residual", WIDTHS ",\"use_residual\":true}", "use_residual"},
+    {DENSE, "an unknown member", WIDTHS ",\"dropout\":0.1}", "\"dropout\""},
+    {DENSE, "an array", "[32]", "not a JSON object"},
+
+    /* N_LayerNorm/config.json, N_Normalize/config.json */
+    {LAYER_NORM, "a width", "{\"dimension\":32}", NULL},
+    {LAYER_NORM, "no width", "{}", "\"dimension\" is missing"},
+    {LAYER_NORM, "another width", "{\"dimension\":48}", "is 48, the module before it makes 32"},
+    {LAYER_NORM, "another epsilon", "{\"dimension\":32,\"eps\":1e-12}", "\"eps\""},
+    {NORMALIZE, "nothing", "{}", NULL},
+    {NORMALIZE, "the names", "{\"module_input_name\":\"sentence_embedding\"}", NULL},
+    {NORMALIZE, "another input", "{\"module_input_name\":\"token_embeddings\"}",
+     "token_embeddings"},
+    {NORMALIZE, "an unknown member", "{\"p\":1}", "\"p\""},
 
     /* sentence_bert_config.json */
     {CONFIG_SENTENCE, "a length", "{\"max_seq_length\":48,\"do_lower_case\":false}", NULL},
@@ -228,6 +314,7 @@ static void config_lies(void **state)
         vecmill_err err = {0};
         config_init(&config);
         config.model.hidden = 32;
+        if (c->file >= CONFIG_STEPS) config.model.ending = three_steps;
         before = config;
         vecmill_status status =
             config_parse(c->file, c->json, strlen(c->json), SHOWN, &config, &err);
@@ -286,6 +373,13 @@ static void parse_text(enum config_file file, const char *json, struct config *c
     }
 }
 
+static void expect_poolings(const struct config *config, const char *poolings)
+{
+    char text[MODEL_POOLING_TEXT];
+    model_pooling_text(&config->model, text);
+    assert_string_equal(text, poolings);
+}
+
 static void heads_must_divide(void **state)
 {
     (void)state;
@@ -307,8 +401,8 @@ static void values_are_read(void **state)
     (void)state;
     struct config c;
     config_init(&c);
-    assert_int_equal(c.model.pooling, MODEL_POOL_MEAN);
-    assert_int_equal(c.model.normalize, 0);
+    expect_poolings(&c, "mean");
+    assert_false(model_normalizes(&c.model));
     parse_text(CONFIG_MODEL, BERT ",\"layer_norm_eps\":1e-5}", &c);
     assert_int_equal(c.model.n_layers, 2);
     assert_int_equal(c.model.hidden, 32);
@@ -323,31 +417,118 @@ static void values_are_read(void **state)
     assert_true(c.has_pooling_file);
     assert_string_equal(c.pooling, "3_Pooling");
     assert_string_equal(c.transformer, "");
-    assert_int_equal(c.model.normalize, 1);
+    assert_true(model_normalizes(&c.model));
+    assert_string_equal(c.steps[0], "2_Normalize");
     char name[CONFIG_NAME_BYTES];
     config_name(&c, CONFIG_POOLING, name);
     assert_string_equal(name, "3_Pooling/config.json");
     parse_text(
         CONFIG_MODULES,
         "[" MODULE("0", "a/body/", ST "Transformer") "," MODULE("1", "b//", ST "Pooling") "]", &c);
-    assert_int_equal(c.model.normalize, 0);
+    assert_false(model_normalizes(&c.model));
     static const char *const names[] = {"modules.json",
                                         "a/body/config.json",
                                         "b/config.json",
                                         "a/body/sentence_bert_config.json",
                                         "a/body/tokenizer_config.json",
                                         "config_sentence_transformers.json"};
-    for (int i = 0; i < CONFIG_FILES; i++) {
+    for (int i = 0; i < CONFIG_STEPS; i++) {
         config_name(&c, (enum config_file)i, name);
         assert_string_equal(name, names[i]);
     }
-    parse_text(CONFIG_POOLING, "{\"embedding_dimension\":32,\"pooling_mode\":\"cls\"}", &c);
-    assert_int_equal(c.model.pooling, MODEL_POOL_CLS);
-    parse_text(CONFIG_POOLING, DIM "}", &c);
-    assert_int_equal(c.model.pooling, MODEL_POOL_MEAN);
-    parse_text(CONFIG_POOLING,
-               DIM ",\"pooling_mode_mean_tokens\":false,\"pooling_mode_cls_token\":true}", &c);
-    assert_int_equal(c.model.pooling, MODEL_POOL_CLS);
+}
+
+/* Spellings of a Pooling, and what sentence-transformers 6.2 makes of them. */
+static void poolings_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members, *poolings;
+    } files[] = {
+        {"", "mean"},
+        {",\"pooling_mode\":\"cls\"", "cls"},
+        {",\"pooling_mode\":\"max\"", "max"},
+        {",\"pooling_mode\":\"mean_sqrt_len_tokens\"", "mean_sqrt_len_tokens"},
+        {",\"pooling_mode\":\"weightedmean\"", "weightedmean"},
+        {",\"pooling_mode\":\"lasttoken\"", "lasttoken"},
+        {",\"pooling_mode\":[\"mean\"]", "mean"},
+        /* an array is in its own order */
+        {",\"pooling_mode\":[\"mean\",\"lasttoken\",\"cls\"]", "mean+lasttoken+cls"},
+        /* flags count only without it */
+        {",\"pooling_mode\":\"max\",\"pooling_mode_cls_token\":true", "max"},
+        {",\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":false", "cls"},
+        {",\"pooling_mode_max_tokens\":true", "max"},
+        {",\"pooling_mode_mean_sqrt_len_tokens\":true", "mean_sqrt_len_tokens"},
+        {",\"pooling_mode_weightedmean_tokens\":true", "weightedmean"},
+        {",\"pooling_mode_lasttoken\":true,\"pooling_mode_mean_tokens\":true", "mean+lasttoken"},
+        /* flags are in sentence-transformers' order */
+        {",\"pooling_mode_lasttoken\":true,\"pooling_mode_weightedmean_tokens\":true,"
+         "\"pooling_mode_mean_sqrt_len_tokens\":true,\"pooling_mode_mean_tokens\":true,"
+         "\"pooling_mode_max_tokens\":true,\"pooling_mode_cls_token\":true",
+         "cls+max+mean+mean_sqrt_len_tokens+weightedmean+lasttoken"},
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        struct config c;
+        char json[512];
+        config_init(&c);
+        c.model.hidden = 32;
+        snprintf(json, sizeof json, DIM "%s}", files[i].members);
+        parse_text(CONFIG_POOLING, json, &c);
+        expect_poolings(&c, files[i].poolings);
+    }
+}
+
+static void steps_are_read(void **state)
+{
+    (void)state;
+    static const char *const acts[MODEL_ACTS] = {"linear.Identity", "activation.Tanh",
+                                                 "activation.ReLU", "activation.GELU",
+                                                 "activation.SiLU", "activation.Sigmoid"};
+    struct config c;
+    char json[256];
+    config_init(&c);
+    c.model.hidden = 32;
+    c.model.ending = three_steps;
+    struct model_step *dense = &c.model.ending.steps[0];
+    for (uint32_t act = 0; act < MODEL_ACTS; act++) {
+        snprintf(json, sizeof json, WIDTHS ",\"activation_function\":\"torch.nn.modules.%s\"}",
+                 acts[act]);
+        parse_text(DENSE, json, &c);
+        assert_int_equal(dense->act, act);
+    }
+    parse_text(DENSE, WIDTHS "}", &c);
+    assert_int_equal(dense->act, MODEL_ACT_TANH);
+    assert_int_equal(dense->width, 48);
+    assert_int_equal(dense->has_bias, 1);
+    parse_text(DENSE, WIDTHS ",\"bias\":false}", &c);
+    assert_int_equal(dense->has_bias, 0);
+    parse_text(LAYER_NORM, "{\"dimension\":48}", &c);
+    assert_int_equal(c.model.ending.steps[1].width, 48);
+}
+
+/* Without modules.json. */
+static void default_poolings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members, *poolings;
+    } files[] = {
+        {"", "mean"},
+        {",\"architectures\":[\"BertForMaskedLM\"]", "mean"},
+        {",\"architectures\":[\"BertForCausalLM\"]", "lasttoken"},
+        {",\"architectures\":[\"BertForCausalLM\"],\"is_causal\":true", "lasttoken"},
+        {",\"architectures\":[\"BertForCausalLM\"],\"is_causal\":false", "mean"},
+        {",\"architectures\":[\"BertModel\",\"BertForCausalLM\"]", "mean"},
+        {",\"architectures\":[]", "mean"},
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        struct config c;
+        char json[512];
+        config_init(&c);
+        snprintf(json, sizeof json, BERT "%s}", files[i].members);
+        parse_text(CONFIG_MODEL, json, &c);
+        expect_poolings(&c, files[i].poolings);
+    }
 }
 
 /* sentence_bert_config.json, else the smallest usable of tokenizer_config.json, else the table. */
@@ -404,9 +585,12 @@ static void cut_anywhere(void **state)
         [CONFIG_SENTENCE] = "{\"max_seq_length\":48}",
         [CONFIG_TOKENIZER] = "{\"model_max_length\":512}",
         [CONFIG_PROMPTS] = "{\"default_prompt_name\":null}",
+        [DENSE] = WIDTHS ",\"activation_function\":\"" TORCH "ReLU\"}",
+        [LAYER_NORM] = "{\"dimension\":32}",
+        [NORMALIZE] = "{\"module_input_name\":\"sentence_embedding\"}",
     };
     for (int file = 0; file < CONFIG_FILES; file++) {
-        for (size_t bytes = 0; bytes < strlen(whole[file]); bytes++) {
+        for (size_t bytes = 0; whole[file] && bytes < strlen(whole[file]); bytes++) {
             struct config c;
             vecmill_err err = {0};
             char *copy = (char *)malloc(bytes + 1); /* exact, so that ASan sees a read beyond */
@@ -414,6 +598,7 @@ static void cut_anywhere(void **state)
             memcpy(copy, whole[file], bytes);
             config_init(&c);
             c.model.hidden = 32;
+            c.model.ending = three_steps;
             assert_int_equal(config_parse((enum config_file)file, copy, bytes, SHOWN, &c, &err),
                              VECMILL_E_MODEL);
             assert_non_null(strstr(err.message, SHOWN));
@@ -425,9 +610,11 @@ static void cut_anywhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(config_lies),       cmocka_unit_test(count_lies),
-        cmocka_unit_test(heads_must_divide), cmocka_unit_test(values_are_read),
-        cmocka_unit_test(default_length),    cmocka_unit_test(cut_anywhere),
+        cmocka_unit_test(poolings_are_read), cmocka_unit_test(steps_are_read),
+        cmocka_unit_test(default_poolings),  cmocka_unit_test(config_lies),
+        cmocka_unit_test(count_lies),        cmocka_unit_test(heads_must_divide),
+        cmocka_unit_test(values_are_read),   cmocka_unit_test(default_length),
+        cmocka_unit_test(cut_anywhere),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     printf("model-config: %d named cases, and 72 counts\n", (int)(sizeof(cases) / sizeof(*cases)));

@@ -164,8 +164,13 @@ static const struct edit_case edits[] = {
     {"another module",
      "modules.json",
      "models.Normalize",
+     "models.CNN",
+     {"modules.json", "CNN"}},
+    {"a Dense without a folder",
+     "modules.json",
+     "models.Normalize",
      "models.Dense",
-     {"modules.json", "Dense"}},
+     {"2_Normalize/config.json"}},
 
     /* tensors */
     {"a weight of I32",

@@ -134,8 +134,8 @@ static void golden_vectors(void **state)
         toy_make(&toy, arguments);
         if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s", err.message);
         toy_load(&toy, kern, &loaded);
-        assert_int_equal(model_describe(loaded.model)->pooling, toys[i].pooling);
-        assert_int_equal(model_describe(loaded.model)->normalize, toys[i].normalize);
+        assert_int_equal(model_describe(loaded.model)->ending.poolings[0], toys[i].pooling);
+        assert_int_equal(model_normalizes(model_describe(loaded.model)), toys[i].normalize);
         double worst, largest;
         compare_golden(&loaded, golden, &worst, &largest);
         printf("toy %s: largest difference %.2e of %.2f\n", toys[i].arguments, worst, largest);
@@ -471,7 +471,13 @@ static vecmill_status try_sections(const void *config, size_t config_bytes, cons
     X(model.n_heads, 33) X(model.intermediate, 0) X(model.intermediate, 1000) \
     X(model.vocab, 0) X(model.vocab, 161) X(model.vocab, UINT32_MAX) X(model.max_positions, 0) \
     X(model.max_positions, 63) X(model.max_positions, MODEL_LENGTH_MAX + 1) \
-    X(model.max_length, 0) X(model.max_length, 65) X(model.pooling, 2) X(model.normalize, 2) \
+    X(model.max_length, 0) X(model.max_length, 65) \
+    X(model.ending.n_poolings, 0) X(model.ending.n_poolings, 2) X(model.ending.n_poolings, 7) \
+    X(model.ending.poolings[0], MODEL_POOLINGS) X(model.ending.n_steps, 2) \
+    X(model.ending.n_steps, MODEL_STEPS_MAX + 1) X(model.ending.steps[0].kind, MODEL_STEP_KINDS) \
+    X(model.ending.steps[0].kind, MODEL_STEP_DENSE) \
+    X(model.ending.steps[0].width, 0) X(model.ending.steps[0].width, 31) \
+    X(model.ending.steps[0].act, 1) X(model.ending.steps[0].has_bias, 1) \
     X(model.eps, 0) X(model.eps, 2) X(model.precision, 3) X(total, 0) X(kern[0], 'x')
 /* clang-format on */
 
@@ -539,8 +545,11 @@ static void operations(void **state)
      * keys, values 10 * 2 * 64 * 192 = 245760; attention 2 * 10 * 10 * 2 * 64 = 25600; output
      * 10 * 2 * 64 * 64 = 81920; up and down 10 * 2 * 2 * 64 * 100 = 256000. The last: keys and values
      * 10 * 2 * 64 * 128 = 163840; one query 8192; its attention 2560; output 8192; up and down 25600. */
-    struct model_config cls = {
-        .n_layers = 2, .hidden = 64, .n_heads = 4, .intermediate = 100, .pooling = MODEL_POOL_CLS};
+    struct model_config cls = {.n_layers = 2,
+                               .hidden = 64,
+                               .n_heads = 4,
+                               .intermediate = 100,
+                               .ending = {.n_poolings = 1, .poolings = {MODEL_POOL_CLS}}};
     const double whole = 245760.0 + 25600.0 + 81920.0 + 256000.0;
     const double last = 163840.0 + 8192.0 + 2560.0 + 8192.0 + 25600.0;
     assert_true(model_flops(&cls, 10) == whole + last);

@@ -157,8 +157,8 @@ static void first_rows_are_those_of_the_whole(const char *shape, uint32_t hidden
     snprintf(arguments, sizeof arguments, "--no-normalize --pooling cls --hidden %u %s", hidden,
              shape);
     open_toy(&of_cls, &cls, arguments);
-    assert_int_equal(model_describe(cls.model)->pooling, MODEL_POOL_CLS);
-    assert_int_equal(model_describe(mean.model)->pooling, MODEL_POOL_MEAN);
+    assert_int_equal(model_describe(cls.model)->ending.poolings[0], MODEL_POOL_CLS);
+    assert_int_equal(model_describe(mean.model)->ending.poolings[0], MODEL_POOL_MEAN);
     float *first = some_vectors(&cls), *means = some_vectors(&mean);
     for (uint32_t which = 0; which < PASSES; which++) {
         struct arena a;
