@@ -67,7 +67,9 @@ static vecmill_status read_end64(int fd, uint64_t locator_at, const char *path, 
     const uint32_t signature = cur_u32(&c);
     cur_skip(&c, 20);
     const uint64_t n_here = cur_u64(&c);
-    const struct end end64 = {.n = cur_u64(&c), .bytes = cur_u64(&c), .at = cur_u64(&c)};
+    struct end end64 = {.n = cur_u64(&c)};
+    end64.bytes = cur_u64(&c);
+    end64.at = cur_u64(&c);
     if (signature != END64 || n_here != end64.n) {
         return err_set(err, VECMILL_E_MODEL, "%s: there is no zip64 end record at %" PRIu64, shown,
                        end64_at);
