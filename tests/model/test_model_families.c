@@ -1,0 +1,431 @@
+/* Tiny models of each family against vectors of other libraries (tests/data/families: each file says
+ * its source), and folders that must be refused. With shared data next to the checkout, its models
+ * too. The level is VECMILL_ISA's, the precision VECMILL_TEST_PRECISION's.
+ *
+ *     test_model_families [TOKENS]: of a shared folder, compute only so many. 0: all. */
+#include "model_toy.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define TREE "tests/data/families"
+enum { FAMILIES_MOST = 64, DOCS_MOST = 64, TOKENS_MOST = 32768 };
+
+/* fp32: the largest difference, as a part of the largest component of all vectors. bf16: the least
+ * cosine. int8: the mean of the cosines. */
+#define DIFFERENCE  2e-5
+#define COSINE_BF16 0.999
+#define COSINE_INT8 0.99
+
+static const struct kern *kern;
+static uint32_t tokens_of_shared;
+static unsigned n_computed, n_not_yet;
+
+/* ---- documents and what they must give ---- */
+
+struct cases {
+    uint32_t n, dim, longest;
+    uint32_t starts[DOCS_MOST + 1];
+    int32_t *ids;  /* [TOKENS_MOST] */
+    double *wants; /* [n, dim] */
+};
+
+static void *take(size_t n, size_t each)
+{
+    void *memory = calloc(n, each);
+    assert_non_null(memory);
+    return memory;
+}
+
+static void add_ids(struct cases *c, const struct json_value *ids)
+{
+    struct json_value none, id;
+    struct json_each each = json_begin(ids);
+    uint32_t at = c->starts[c->n];
+    assert_true(c->n < DOCS_MOST && json_count(ids) > 0 && at + json_count(ids) <= TOKENS_MOST);
+    while (json_each(&each, &none, &id)) {
+        int64_t value = -1;
+        assert_true(json_i64(&id, &value));
+        c->ids[at++] = (int32_t)value;
+    }
+    const uint32_t n = at - c->starts[c->n];
+    c->longest = n > c->longest ? n : c->longest;
+    c->starts[++c->n] = at;
+}
+
+static void read_file(const char *path, struct buf *text)
+{
+    vecmill_err err = {0};
+    buf_init(text, 1 << 24, "16 MiB");
+    if (io_read_file(path, text, VECMILL_E_IO, VECMILL_E_IO, &err) != VECMILL_OK)
+        fail_msg("%s", err.message);
+}
+
+static struct json_value parse(const char *data, size_t bytes, const char *path)
+{
+    struct json_value root;
+    vecmill_err err = {0};
+    if (json_check(data, bytes, path, VECMILL_E_IO, &root, &err) != VECMILL_OK)
+        fail_msg("%s", err.message);
+    return root;
+}
+
+/* The cases of a file of the tree. */
+static void read_cases(const char *path, struct cases *c)
+{
+    struct buf text;
+    struct json_value none, one, number;
+    read_file(path, &text);
+    const struct json_value root = parse(text.data, text.bytes, path),
+                            all = json_get(&root, "cases");
+    struct json_each each = json_begin(&all);
+    assert_true(json_count(&all) >= 5);
+    while (json_each(&each, &none, &one)) {
+        const struct json_value ids = json_get(&one, "ids"), vector = json_get(&one, "vector");
+        if (!c->wants) {
+            c->dim = (uint32_t)json_count(&vector);
+            c->wants = take((size_t)DOCS_MOST * c->dim, sizeof *c->wants);
+        }
+        assert_int_equal(json_count(&vector), c->dim);
+        double *want = c->wants + (size_t)c->n * c->dim;
+        struct json_each numbers = json_begin(&vector);
+        while (json_each(&numbers, &none, &number)) {
+            assert_true(json_double(&number, want++));
+        }
+        add_ids(c, &ids);
+    }
+    buf_done(&text);
+}
+
+/* ids.jsonl and expected.npy of a shared folder: version 1 of the format, float32, two dimensions. */
+static void read_shared(const char *folder, struct cases *c)
+{
+    char path[TOY_PATH + 32];
+    struct buf text, npy;
+    unsigned rows = 0, columns = 0;
+    snprintf(path, sizeof path, "%s/expected.npy", folder);
+    read_file(path, &npy);
+    const char *shape = memmem(npy.data, npy.bytes, "'shape': (", 10);
+    assert_true(shape && memmem(npy.data, 128, "'<f4'", 5));
+    assert_int_equal(sscanf(shape + 10, "%u, %u", &rows, &columns), 2);
+    const size_t head =
+        10 + (size_t)(unsigned char)npy.data[8] + 256 * (size_t)(unsigned char)npy.data[9];
+    assert_int_equal(npy.bytes, head + (size_t)rows * columns * sizeof(float));
+    c->dim = columns;
+    c->wants = take((size_t)DOCS_MOST * c->dim, sizeof *c->wants);
+
+    snprintf(path, sizeof path, "%s/ids.jsonl", folder);
+    read_file(path, &text);
+    unsigned row = 0;
+    for (size_t at = 0; at < text.bytes; row++) {
+        const char *end = memchr(text.data + at, '\n', text.bytes - at);
+        const size_t bytes = end ? (size_t)(end - text.data) - at : text.bytes - at;
+        const struct json_value root = parse(text.data + at, bytes, path),
+                                ids = json_get(&root, "ids");
+        const size_t n = json_count(&ids);
+        at += bytes + 1;
+        assert_true(row < rows);
+        /* a text of no token has no pass */
+        if (n == 0 || (tokens_of_shared && c->starts[c->n] + n > tokens_of_shared)) continue;
+        for (uint32_t i = 0; i < c->dim; i++) {
+            float value;
+            memcpy(&value, npy.data + head + ((size_t)row * columns + i) * sizeof value,
+                   sizeof value);
+            c->wants[(size_t)c->n * c->dim + i] = (double)value;
+        }
+        add_ids(c, &ids);
+    }
+    assert_int_equal(row, rows);
+    buf_done(&text);
+    buf_done(&npy);
+}
+
+static void drop_cases(struct cases *c)
+{
+    free(c->ids);
+    free(c->wants);
+}
+
+/* ---- a model ---- */
+
+/* A file of the tree, as a folder. */
+static void write_family(const struct toy *toy, const char *path, const char *arguments)
+{
+    char command[3 * TOY_PATH];
+    const char *source = getenv("VECMILL_SOURCE");
+    snprintf(command, sizeof command, "python3 '%.300s/tools/write_family.py' '%s' '%s' %s",
+             source ? source : ".", path, toy->model, arguments);
+    if (system(command) != 0) fail_msg("failed: %s", command);
+}
+
+/* Compiles toy->model. False where it is of a family, or ends in a module, that is not computed yet. */
+static bool compile(const struct toy *toy, const char *name)
+{
+    vecmill_err err = {0};
+    const vecmill_status status = toy_compile(toy, kern, &err);
+    if (status == VECMILL_OK) return true;
+    if (status != VECMILL_E_MODEL || !strstr(err.message, "computed"))
+        fail_msg("%s: %s", name, err.message);
+    printf("not computed yet: %s: %s\n", name, err.message);
+    return false;
+}
+
+static void load(const struct toy *toy, const struct cases *c, struct toy_loaded *loaded)
+{
+    vecmill_err err = {0};
+    *loaded = (struct toy_loaded){.kern = kern};
+    if (pack_open(toy->pack, &loaded->pack, &err) != VECMILL_OK ||
+        model_open(&loaded->pack, kern, toy_precision(), &loaded->model, &err) != VECMILL_OK)
+        fail_msg("%s", err.message);
+    toy_plan(loaded, c->starts[c->n], c->longest);
+}
+
+/* All documents, each alone, then all in one pass, by one thread and by three: the same bits. */
+static float *compute(struct toy_loaded *loaded, const struct cases *c)
+{
+    const size_t n = (size_t)c->n * c->dim;
+    float *alone = take(n, sizeof *alone), *together = take(n, sizeof *together);
+    assert_int_equal(model_describe(loaded->model)->dim, c->dim);
+    for (uint32_t i = 0; i < c->n; i++) {
+        const uint32_t starts[2] = {0, c->starts[i + 1] - c->starts[i]};
+        toy_forward(loaded, c->ids + c->starts[i], starts, 1, alone + (size_t)i * c->dim);
+    }
+    for (uint32_t threads = 1; threads <= 3; threads += 2) {
+        toy_threads(loaded, threads);
+        memset(together, 0xff, n * sizeof *together);
+        toy_forward(loaded, c->ids, c->starts, c->n, together);
+        for (uint32_t i = 0; i < c->n; i++) {
+            const size_t at = (size_t)i * c->dim;
+            if (memcmp(alone + at, together + at, c->dim * sizeof *alone) != 0)
+                fail_msg("document %u has other bits in a pass with others, %u threads", i,
+                         threads);
+        }
+    }
+    free(together);
+    return alone;
+}
+
+static void compare(const char *name, const float *vectors, const struct cases *c)
+{
+    double worst = 0, largest = 0, least = 1, sum = 0;
+    for (uint32_t i = 0; i < c->n; i++) {
+        double dot = 0, a = 0, b = 0;
+        for (uint32_t k = 0; k < c->dim; k++) {
+            const double is = (double)vectors[(size_t)i * c->dim + k],
+                         want = c->wants[(size_t)i * c->dim + k];
+            assert_true(isfinite(is));
+            worst = fmax(worst, fabs(is - want));
+            largest = fmax(largest, fabs(want));
+            dot += is * want;
+            a += is * is;
+            b += want * want;
+        }
+        const double cosine = dot / sqrt(a * b);
+        least = fmin(least, cosine);
+        sum += cosine;
+    }
+    const double difference = worst / largest, mean = sum / c->n;
+    printf("%s: %u documents, difference %.1e of the largest component, least cosine %.7f, mean "
+           "%.7f\n",
+           name, c->n, difference, least, mean);
+    const enum kern_precision precision = toy_precision();
+    if (precision == KERN_FP32) assert_true(difference <= DIFFERENCE);
+    if (precision == KERN_BF16) assert_true(least >= COSINE_BF16);
+    if (precision == KERN_INT8) assert_true(mean >= COSINE_INT8);
+}
+
+/* ---- the tests ---- */
+
+/* The elements of weights are exact in each type, so that the file's type and its shards change no bit. */
+static void same_from_another_file(const char *path, const char *arguments, const float *vectors,
+                                   const struct cases *c)
+{
+    struct toy toy;
+    struct toy_loaded loaded;
+    vecmill_err err = {0};
+    toy_open(&toy);
+    write_family(&toy, path, arguments);
+    if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s: %s", arguments, err.message);
+    load(&toy, c, &loaded);
+    float *others = compute(&loaded, c);
+    if (memcmp(others, vectors, (size_t)c->n * c->dim * sizeof *others) != 0)
+        fail_msg("other bits with %s", arguments);
+    free(others);
+    toy_unload(&loaded);
+    toy_remove(&toy);
+}
+
+/* Of the tree, or somebody else's folder, which is read where it is. */
+static void a_model(const char *path, bool of_tree)
+{
+    static const char *const arguments[] = {"--dtype F16", "--dtype BF16", "--shards 3"};
+    const char *name = strrchr(path, '/') + 1;
+    struct toy toy;
+    toy_open(&toy);
+    if (of_tree) {
+        write_family(&toy, path, "");
+    } else {
+        snprintf(toy.model, sizeof toy.model, "%s", path);
+    }
+    if (compile(&toy, name)) {
+        struct toy_loaded loaded;
+        struct cases c = {.ids = take(TOKENS_MOST, sizeof(int32_t))};
+        of_tree ? read_cases(path, &c) : read_shared(path, &c);
+        load(&toy, &c, &loaded);
+        float *vectors = compute(&loaded, &c);
+        compare(name, vectors, &c);
+        if (of_tree && toy_precision() == KERN_FP32)
+            same_from_another_file(path, arguments[strlen(name) % 3], vectors, &c);
+        free(vectors);
+        toy_unload(&loaded);
+        drop_cases(&c);
+        n_computed++;
+    } else {
+        n_not_yet++;
+    }
+    toy_remove(&toy);
+}
+
+static void a_family(void **state)
+{
+    a_model(*state, true);
+}
+
+static void a_shared_folder(void **state)
+{
+    a_model(*state, false);
+}
+
+/* ---- what must be refused ---- */
+
+static const struct {
+    const char *family, *file, *from, *to;
+    const char *says[3];
+} refused[] = {
+    /* tensors */
+    {"bert",
+     "model.safetensors",
+     "encoder.layer.1.output.dense.bias",
+     "encoder.layer.1.output.dense.bia2",
+     {"model.safetensors", "encoder.layer.1.output.dense.bia"}},
+    {"bert",
+     "model.safetensors",
+     "\"pooler.dense.bias\"",
+     "\"encoder.dense.bias\"",
+     {"model.safetensors", "encoder.dense.bias"}},
+    {"xlm-roberta",
+     "config.json",
+     "\"intermediate_size\": 100",
+     "\"intermediate_size\": 96",
+     {"model.safetensors", "intermediate.dense.weight", "96"}},
+};
+
+static void folders_that_must_be_refused(void **state)
+{
+    const char *source = getenv("VECMILL_SOURCE");
+    (void)state;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char path[TOY_PATH];
+        struct toy toy;
+        vecmill_err err = {0};
+        toy_open(&toy);
+        snprintf(path, sizeof path, "%.300s/" TREE "/%s.json", source ? source : ".",
+                 refused[i].family);
+        write_family(&toy, path, "");
+        if (compile(&toy, refused[i].family)) {
+            remove(toy.pack);
+            toy_edit(&toy, refused[i].file, refused[i].from, refused[i].to);
+            const vecmill_status status = toy_compile(&toy, kern, &err);
+            printf("%s\n", err.message);
+            if (status != VECMILL_E_MODEL)
+                fail_msg("%s with %s: status %d", refused[i].family, refused[i].to, (int)status);
+            for (size_t k = 0; k < 3 && refused[i].says[k]; k++) {
+                if (!strstr(err.message, refused[i].says[k]))
+                    fail_msg("%s with %s: the message does not say \"%s\"", refused[i].family,
+                             refused[i].to, refused[i].says[k]);
+            }
+            assert_false(io_exists(toy.pack));
+        }
+        toy_remove(&toy);
+    }
+}
+
+/* ---- which there are ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool has(const char *root, const char *folder, const char *file)
+{
+    char path[TOY_PATH + 300];
+    snprintf(path, sizeof path, "%s/%s/%s", root, folder, file);
+    return io_exists(path);
+}
+
+/* Paths of the tree's files, or of the folders that have ids and dense vectors, sorted; the caller
+ * frees each. */
+static unsigned list(const char *root, bool of_tree, char *found[FAMILIES_MOST])
+{
+    unsigned n = 0;
+    DIR *dir = opendir(root);
+    for (const struct dirent *entry; dir && (entry = readdir(dir)) != NULL;) {
+        const char *name = entry->d_name, *ending = strrchr(name, '.');
+        const bool counts = of_tree
+                                ? ending && strcmp(ending, ".json") == 0
+                                : has(root, name, "ids.jsonl") && has(root, name, "expected.npy");
+        if (!counts) continue;
+        if (n == FAMILIES_MOST || asprintf(&found[n], "%s/%s", root, name) < 0) abort();
+        n++;
+    }
+    if (dir) closedir(dir);
+    qsort(found, n, sizeof *found, by_name);
+    return n;
+}
+
+int main(int argc, char **argv)
+{
+    const char *source = getenv("VECMILL_SOURCE"), *shared = getenv("VECMILL_SHARED");
+    char root[TOY_PATH], *paths[2 * FAMILIES_MOST];
+    struct CMUnitTest tests[2 * FAMILIES_MOST + 1];
+    source = source ? source : ".";
+    if (!toy_level()) {
+        printf("skipped: this machine has no %s\n", getenv("VECMILL_ISA"));
+        return 77;
+    }
+    kern = toy_kern();
+    tokens_of_shared = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 0;
+    snprintf(root, sizeof root, "%.300s/" TREE, source);
+    const unsigned n_tree = list(root, true, paths);
+    if (shared && *shared) {
+        snprintf(root, sizeof root, "%.300s/data/families", shared);
+    } else {
+        snprintf(root, sizeof root, "%.300s/../shared/data/families", source);
+    }
+    const unsigned n_others = list(root, false, paths + n_tree);
+    size_t n = 0;
+    for (; n < n_tree + n_others; n++) {
+        tests[n] = (struct CMUnitTest){.name = strrchr(paths[n], '/') + 1,
+                                       .test_func = n < n_tree ? a_family : a_shared_folder,
+                                       .initial_state = paths[n]};
+    }
+    if (!n_others) printf("left out: no models in %s\n", root);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(folders_that_must_be_refused);
+
+    printf("model-families: %s, %s, %u families and %u shared folders\n", kern->name,
+           kern_precision_name(toy_precision()), n_tree, n_others);
+    const int failed = n_tree ? _cmocka_run_group_tests("model-families", tests, n, NULL, NULL) : 1;
+    printf("%u computed, %u not computed yet\n", n_computed, n_not_yet);
+    for (unsigned i = 0; i < n_tree + n_others; i++)
+        free(paths[i]);
+    printf("model-families: %zu passed, %d failed\n", n - (size_t)failed, failed);
+    return failed;
+}

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Writes a model of tests/data/families as a folder.
+
+    tools/write_family.py tests/data/families/NAME.json TARGET [--dtype F32|F16|BF16] [--prefix TEXT]
+        [--shards N] [--torch]
+
+NAME.json has the folder's small files as they are ("files"), and the names and shapes of its weights
+("tensors"), whose values are those of a formula. --prefix writes TEXT before all names, instead of the file's
+own "prefix"; --shards and --torch are those of make_toy_model.py. The same arguments give the same bytes.
+
+A row of "tensors" is [name, shape, values, layers]; a name with * is there once for each of the layers.
+Element i of a tensor is made of byte i of SHAKE-128 over the text "SEED NAME", with "seed" and the name without
+its prefix. With k = byte - 128 it is
+    k / 2^values            where values is a number,
+    1 + (k >> 2) / 128      where values is "norm": 0.75 to 1.25.
+Each is exact in float32, float16 and bfloat16, so a model computes the same from a file of any of them.
+Standard library only."""
+import argparse
+import hashlib
+import json
+import os
+
+from make_toy_model import to_bytes, write_json, write_weights
+
+
+def elements(values):
+    """What each of the 256 bytes stands for."""
+    if values == 'norm':
+        return [1 + (byte - 128 >> 2) / 128 for byte in range(256)]
+    return [(byte - 128) / 2 ** values for byte in range(256)]
+
+
+def stored(seed, name, shape, values, dtype):
+    """The bytes of a tensor in a file."""
+    count = 1
+    for side in shape:
+        count *= side
+    table = [to_bytes([value], dtype) for value in elements(values)]
+    return b''.join(map(table.__getitem__, hashlib.shake_128(f'{seed} {name}'.encode()).digest(count)))
+
+
+def expand(rows):
+    """(name, shape, values) of the rows, one for each layer."""
+    for name, shape, values, *layers in rows:
+        for layer in layers[0] if layers else ['']:
+            yield name.replace('*', str(layer)), shape, values
+
+
+def write_family(source, target, dtype='F32', prefix=None, shards=0, torch=False):
+    with open(source, encoding='utf-8') as file:
+        family = json.load(file)
+    os.makedirs(target, exist_ok=True)
+    for path, value in family['files'].items():
+        write_json(os.path.join(target, path), value)
+    prefix = family['prefix'] if prefix is None else prefix
+    tensors = {prefix + name: (dtype, shape, stored(family['seed'], name, shape, values, dtype))
+               for name, shape, values in expand(family['tensors'])}
+    write_weights(target, tensors, argparse.Namespace(shards=shards, torch=torch))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    p.add_argument('source')
+    p.add_argument('target')
+    p.add_argument('--dtype', choices=('F32', 'F16', 'BF16'), default='F32')
+    p.add_argument('--prefix')
+    p.add_argument('--shards', type=int, default=0)
+    p.add_argument('--torch', action='store_true')
+    write_family(**vars(p.parse_args()))
+
+
+if __name__ == '__main__':
+    main()
