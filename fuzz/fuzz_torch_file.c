@@ -46,10 +46,10 @@ static void open_file(const uint8_t *data, size_t bytes)
     check(pwrite(fd, data, bytes, 0) == (ssize_t)bytes);
     file.shown = file.path;
     file.fd = fd;
-    const vecmill_status status = torch_bin_format.open(fd, bytes, &file, &err);
+    const vecmill_status status = torch_format.open(fd, bytes, &file, &err);
     if (status == VECMILL_OK) {
         check_file(&file, bytes);
-        check(torch_bin_format.most(fd, bytes, file.path, &kept, &opening, &err) == VECMILL_OK);
+        check(torch_format.most(fd, bytes, file.path, &kept, &opening, &err) == VECMILL_OK);
         check(kept >= file.n_tensors * sizeof *file.tensors);
     } else {
         check(status == VECMILL_E_MODEL && err.message[0] != 0);

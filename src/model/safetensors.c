@@ -428,4 +428,4 @@ static vecmill_status spans(int fd, uint64_t file_bytes, const char *path, tenso
 }
 
 const struct tensor_format safetensors_format = {
-    .suffix = ".safetensors", .open = open_header, .most = most, .spans = spans};
+    .suffixes = {".safetensors"}, .open = open_header, .most = most, .spans = spans};

@@ -54,27 +54,30 @@ void tensor_shape_text(const uint64_t *shape, uint32_t rank, char *text)
 
 /* ---- formats ---- */
 
-/* The last is that of all other names. */
-static const struct tensor_format *const formats[] = {&torch_bin_format, &torch_pt_format,
-                                                      &torch_pth_format, &safetensors_format};
+/* Of all other names: safetensors. */
+static const struct tensor_format *const formats[] = {&safetensors_format, &torch_format, NULL};
 
-static bool has_suffix(const char *path, const char *suffix)
+static bool is_named(const struct tensor_format *format, const char *path)
 {
-    const size_t bytes = strlen(path), tail = strlen(suffix);
-    return bytes >= tail && strcmp(path + bytes - tail, suffix) == 0;
+    const size_t bytes = strlen(path);
+    for (size_t i = 0; i < sizeof format->suffixes / sizeof(char *) && format->suffixes[i]; i++) {
+        const size_t tail = strlen(format->suffixes[i]);
+        if (bytes >= tail && strcmp(path + bytes - tail, format->suffixes[i]) == 0) return true;
+    }
+    return false;
 }
 
 static const struct tensor_format *format_of(const char *path)
 {
-    size_t i = 0;
-    while (i < sizeof formats / sizeof *formats - 1 && !has_suffix(path, formats[i]->suffix))
-        i++;
-    return formats[i];
+    for (size_t i = 0; formats[i]; i++) {
+        if (is_named(formats[i], path)) return formats[i];
+    }
+    return formats[0];
 }
 
 bool tensor_file_named(const char *path)
 {
-    return has_suffix(path, format_of(path)->suffix);
+    return is_named(format_of(path), path);
 }
 
 /* ---- files ---- */

@@ -79,7 +79,7 @@ typedef vecmill_status tensor_span(void *context, uint64_t from, uint64_t bytes,
 /* ---- formats: fd is an open regular file of file_bytes ---- */
 
 struct tensor_format {
-    const char *suffix;
+    const char *suffixes[3]; /* of files' names; NULL: no more */
 
     /* Fills names, tensors, n_tensors and data_at of a file that has its path already. On failure
      * the caller closes it. */

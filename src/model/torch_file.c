@@ -239,10 +239,5 @@ static vecmill_status spans(int fd, uint64_t file_bytes, const char *path, tenso
     return status;
 }
 
-#define TORCH_FORMAT(end)                                                                          \
-    {                                                                                              \
-        .suffix = end, .open = open_torch, .most = most, .spans = spans                            \
-    }
-const struct tensor_format torch_bin_format = TORCH_FORMAT(".bin");
-const struct tensor_format torch_pt_format = TORCH_FORMAT(".pt");
-const struct tensor_format torch_pth_format = TORCH_FORMAT(".pth");
+const struct tensor_format torch_format = {
+    .suffixes = {".bin", ".pt", ".pth"}, .open = open_torch, .most = most, .spans = spans};

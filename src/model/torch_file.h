@@ -15,7 +15,6 @@
 
 #include "tensor.h"
 
-/* Three names, one format. */
-extern const struct tensor_format torch_bin_format, torch_pt_format, torch_pth_format;
+extern const struct tensor_format torch_format;
 
 #endif

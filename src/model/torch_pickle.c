@@ -458,7 +458,8 @@ static vecmill_status step(struct machine *m)
 static vecmill_status run(struct machine *m)
 {
     const struct torch_pickle *p = m->p;
-    if (cur_u8(&m->in) != 0x80 || cur_u8(&m->in) != 2) {
+    const uint8_t first = cur_u8(&m->in), protocol = cur_u8(&m->in);
+    if (first != 0x80 || protocol != 2) {
         return err_set(m->err, VECMILL_E_MODEL,
                        "%s: the pickle is not of protocol 2, which torch.save writes unless told "
                        "otherwise",
