@@ -647,18 +647,20 @@ static void other_files(void **state)
         size_t bytes;
         const char *says;
     } cases[] = {
-        {"empty", "", 0, "is empty"},
-        {"before 1.6", "\x80\2\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\2M\xe9\3.", 20,
+#define DATA(text) text, sizeof text - 1
+        {"empty", DATA(""), "is empty"},
+        {"before 1.6", DATA("\x80\2\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\2M\xe9\3."),
          "format of before 1.6: load it and torch.save it with a newer version"},
-        {"a pickle", "\x80\2}q\0.", 6, "is a pickle by itself"},
-        {"a pickle of protocol 4", "\x80\4\x95\0", 4, "is a pickle by itself"},
-        {"a pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n", 66,
+        {"a pickle", DATA("\x80\2}q\0."), "is a pickle by itself"},
+        {"a pickle of protocol 4", DATA("\x80\4\x95\0"), "is a pickle by itself"},
+        {"a pointer", DATA("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n"),
          "Git LFS pointer, to a file of 7 bytes"},
-        {"HTML", "<!DOCTYPE html>", 15, "an HTML page"},
-        {"text", "hello, world", 12, "does not begin as a zip archive"},
-        {"a zip's first bytes", "PK\3\4", 4, "4 bytes, a zip archive has 22 or more"},
-        {"no end", "PK\3\4aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 38,
+        {"HTML", DATA("<!DOCTYPE html>"), "an HTML page"},
+        {"text", DATA("hello, world"), "does not begin as a zip archive"},
+        {"a zip's first bytes", DATA("PK\3\4"), "4 bytes, a zip archive has 22 or more"},
+        {"no end", DATA("PK\3\4aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
          "does not end with a zip archive's end"},
+#undef DATA
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct tensor_file file;
