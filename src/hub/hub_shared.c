@@ -133,12 +133,22 @@ static bool has_weights(struct shared_snapshot *s)
         decided = whole || has_inner(s, hub_weights[i].index);
         if (decided && !whole) whole = has_shards(s, hub_weights[i].index);
     }
-    if (!whole && s->missing[0] == '\0')
-        snprintf(s->missing, sizeof s->missing, "%s", hub_weights[0].file);
+    if (!whole && s->missing[0] == '\0') (void)needs_inner(s, hub_weights[0].file);
     return whole;
 }
 
-/* Records the folder of the transformer. Checks that the configuration of the pooling is there. */
+/* Configuration and weights of a module after the pooling, `folder` with its slash. */
+static bool has_step(struct shared_snapshot *s, const char *folder)
+{
+    char inner[sizeof s->inner];
+    memcpy(inner, s->inner, sizeof inner);
+    memcpy(s->inner, folder, strlen(folder) + 1);
+    const bool whole = needs_inner(s, "config.json") && has_weights(s);
+    memcpy(s->inner, inner, sizeof inner);
+    return whole;
+}
+
+/* Records the folder of the transformer. Checks that the files of the others are there. */
 static bool has_module(struct shared_snapshot *s, const struct json_value *module)
 {
     const struct json_value type_value = json_get(module, "type");
@@ -151,6 +161,7 @@ static bool has_module(struct shared_snapshot *s, const struct json_value *modul
     const bool is_inside = fits && path[0] != '/' && path[0] != '.' &&
                            snprintf(name, sizeof s->inner, "%s/", path) < (int)sizeof s->inner;
     if (strstr(type, "Transformer") && is_inside) memcpy(s->inner, name, strlen(name) + 1);
+    if (strstr(type, "Dense") || strstr(type, "LayerNorm")) return is_inside && has_step(s, name);
     if (!strstr(type, "Pooling")) return true;
     return is_inside && snprintf(name, HUB_FILE_MAX, "%s/config.json", path) < HUB_FILE_MAX &&
            needs(s, name);

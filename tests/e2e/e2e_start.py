@@ -499,6 +499,22 @@ class HubCaches(Start):
             file.write('{"weight_map": {"x": "model-00001-of-00001.safetensors"}}')
         self.missing("model-00001-of-00001.safetensors")
 
+    def test_modules_with_weights(self):
+        modules = os.path.join(self.snapshot, "modules.json")
+        with open(modules, encoding="utf-8") as file:
+            listed = harness.json.load(file)
+        listed.insert(2, {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+        os.unlink(modules)
+        with open(modules, "w", encoding="utf-8") as file:
+            harness.json.dump(listed, file)
+        self.missing("2_Dense/config.json")
+        os.mkdir(os.path.join(self.snapshot, "2_Dense"))
+        shutil.copy(modules, os.path.join(self.snapshot, "2_Dense/config.json"))
+        self.missing("2_Dense/model.safetensors")
+        shutil.copy(modules, os.path.join(self.snapshot, "2_Dense/pytorch_model.bin"))
+        run = self.run_vecmill("pull", "acme/toy", env=self.env())
+        self.assertEqual(run.out.decode().strip(), self.snapshot)
+
     def test_a_model_that_has_no_modules(self):
         os.unlink(os.path.join(self.snapshot, "modules.json"))
         self.missing("modules.json")
