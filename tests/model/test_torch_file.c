@@ -647,7 +647,7 @@ static void other_files(void **state)
         size_t bytes;
         const char *says;
     } cases[] = {
-#define DATA(text) text, sizeof text - 1
+#define DATA(text) (text), sizeof(text) - 1
         {"empty", DATA(""), "is empty"},
         {"before 1.6", DATA("\x80\2\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\2M\xe9\3."),
          "format of before 1.6: load it and torch.save it with a newer version"},
@@ -792,8 +792,11 @@ static void genuine_file(void **state)
     const struct tensor *b = tensor_file_find(&file, "bias"),
                         *w = tensor_file_find(&file, "weight");
     assert_int_equal(file.n_tensors, 2);
-    assert_int_equal(b->rank * 10 + b->shape[0], 11);
-    assert_int_equal(w->rank * 1000 + w->shape[0] * 100 + w->shape[1], 2148);
+    assert_int_equal(b->rank, 1);
+    assert_int_equal(b->shape[0], 1);
+    assert_int_equal(w->rank, 2);
+    assert_int_equal(w->shape[0], 1);
+    assert_int_equal(w->shape[1], 48);
     assert_int_equal(tensor_read(b, 0, 1, &bias, &err), VECMILL_OK);
     assert_int_equal(tensor_read(w, 0, 48, weight, &err), VECMILL_OK);
     assert_true(bias == 0x1.79b9ac0000000p-9f);
