@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/base.h"
+#include "gemm.h"
 
 static inline uint32_t bf16_bits(float x)
 {
@@ -66,23 +66,28 @@ static inline float bf16_step(float a, float b, float sum)
     return bf16_flush((double)a * (double)b + (double)sum);
 }
 
-/* W [n, k] rounded, for kernels that take two inputs at a time: panels of `width` outputs,
- * [panel][k / 2][width][2]. An odd k is padded with a zero, and n to whole vectors of `lanes`,
- * which may leave the last panel narrower. */
-static inline size_t bf16_packed_bytes(uint32_t k, uint32_t n, size_t lanes)
+/* W rounded, for kernels that take two inputs at a time: panels of `width` outputs in gemm.h's order,
+ * [panel][k / 2][width][2]. An odd k is padded with a zero, and the outputs to whole vectors of
+ * `lanes`, which may leave the last panel narrower. */
+static inline size_t bf16_packed_bytes(const struct gemm_shape *shape, size_t lanes)
 {
-    return num_up(n, lanes) * num_up(k, 2) * sizeof(uint16_t);
+    return num_up(gemm_width(shape, lanes), lanes) * num_up(shape->k, 2) * sizeof(uint16_t);
 }
 
-static inline void bf16_pack(uint32_t k, uint32_t n, const float *w, size_t width, size_t lanes,
-                             uint16_t *to)
+static inline void bf16_pack(const struct gemm_shape *shape, const float *w, size_t width,
+                             size_t lanes, uint16_t *to)
 {
+    const size_t k = shape->k, n = num_up(gemm_width(shape, lanes), lanes);
     for (size_t c0 = 0; c0 < n; c0 += width) {
-        const size_t end = c0 + num_min(width, num_up(n - c0, lanes));
+        const size_t n_rows = num_min(width, n - c0);
+        const float *rows[GEMM_PANEL];
+        for (size_t c = 0; c < n_rows; c++) {
+            rows[c] = gemm_row(shape, w, lanes, c0 + c);
+        }
         for (size_t t = 0; t < k; t += 2) {
-            for (size_t c = c0; c < end; c++) {
-                *to++ = c < n ? bf16_round(w[c * k + t]) : 0;
-                *to++ = c < n && t + 1 < k ? bf16_round(w[c * k + t + 1]) : 0;
+            for (size_t c = 0; c < n_rows; c++) {
+                *to++ = rows[c] ? bf16_round(rows[c][t]) : 0;
+                *to++ = rows[c] && t + 1 < k ? bf16_round(rows[c][t + 1]) : 0;
             }
         }
     }

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-struct int8_layout int8_layout(uint32_t k, uint32_t n)
+struct int8_layout int8_layout(size_t k, size_t n)
 {
     struct int8_layout l = {.k4 = num_up(k, 4), .n_up = num_up(n, 16)};
     l.scales = num_up(l.k4 * l.n_up, 64);
@@ -82,8 +82,10 @@ static void pack_output(const float *w, size_t k, int8_t *column, size_t width, 
     *sum = *scale * (float)total;
 }
 
-void int8_pack(uint32_t k, uint32_t n, const float *w, void *packed, size_t panel, int most)
+void int8_pack(const struct gemm_shape *shape, const float *w, void *packed, size_t panel,
+               size_t lanes, int most)
 {
+    const size_t k = shape->k, n = gemm_width(shape, lanes);
     const struct int8_layout l = int8_layout(k, n);
     int8_t *weights = packed;
     float *scales = (float *)((char *)packed + l.scales);
@@ -92,7 +94,8 @@ void int8_pack(uint32_t k, uint32_t n, const float *w, void *packed, size_t pane
     for (size_t c = 0; c < n; c++) {
         const size_t c0 = c / panel * panel;
         const size_t width = num_min(panel, l.n_up - c0);
-        pack_output(w + c * k, k, weights + c0 * l.k4 + (c - c0) * 4, width, most, &scales[c],
-                    &sums[c]);
+        const float *row = gemm_row(shape, w, lanes, c);
+        if (!row) continue;
+        pack_output(row, k, weights + c0 * l.k4 + (c - c0) * 4, width, most, &scales[c], &sums[c]);
     }
 }

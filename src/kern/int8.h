@@ -22,7 +22,7 @@
 
 #include <math.h>
 
-#include "kern.h"
+#include "gemm.h"
 
 enum {
     INT8_CHUNK = 128,
@@ -42,16 +42,17 @@ struct int8_layout {
     size_t sums;   /* float [n_up]: w_scale * sum of wq */
     size_t bytes;
 };
-struct int8_layout int8_layout(uint32_t k, uint32_t n);
+struct int8_layout int8_layout(size_t k, size_t n);
 
 /* out = the rotated inputs of one chunk; may be the same array. Every variant adds in this order:
  * distances 16, 32, 64, 8. */
 void int8_rotate(const float in[INT8_CHUNK], float out[INT8_CHUNK]);
 
-/* Weights in panels of `panel` outputs, [panel][k4 / 4][outputs of the panel][4], the last panel as
- * narrow as whole vectors of 16 allow; then scales and sums. An output with a weight that is not
- * finite gets NaN as its scale, so that everything it computes is NaN. */
-void int8_pack(uint32_t k, uint32_t n, const float *w, void *packed, size_t panel, int most);
+/* Weights in panels of `panel` outputs in gemm.h's order, [panel][k4 / 4][outputs of the panel][4],
+ * the last panel as narrow as whole vectors of 16 allow; then scales and sums. An output with a
+ * weight that is not finite gets NaN as its scale, so that everything it computes is NaN. */
+void int8_pack(const struct gemm_shape *shape, const float *w, void *packed, size_t panel,
+               size_t lanes, int most);
 
 /* A row's numbers: xq = round(x * inverse + zero), and the product is
  * scale * (w_scale * sum) + shift * w_sum + bias. */

@@ -24,7 +24,11 @@ static const struct gemm_shape shapes[] = {
     {128, 512, GEMM_GELU_ERF, false, KERN_FP32},  {32, 96, GEMM_NONE, false, KERN_FP32},
     {32, 128, GEMM_GELU_ERF, false, KERN_FP32},   {24, 72, GEMM_NONE, false, KERN_FP32},
     {100, 36, GEMM_NONE, false, KERN_FP32},       {33, 57, GEMM_GELU_ERF, false, KERN_FP32},
-    {7, 5, GEMM_NONE, false, KERN_FP32},
+    {7, 5, GEMM_NONE, false, KERN_FP32},          {384, 512, GEMM_SILU, true, KERN_FP32},
+    {1200, 72, GEMM_TANH, false, KERN_FP32},      {100, 36, GEMM_GELU_ERF, true, KERN_FP32},
+    {100, 35, GEMM_GELU_TANH, true, KERN_BF16},   {800, 40, GEMM_SILU, true, KERN_BF16},
+    {800, 70, GEMM_QUICK_GELU, false, KERN_BF16}, {300, 35, GEMM_SILU, true, KERN_INT8},
+    {300, 70, GEMM_RELU, false, KERN_INT8},       {7, 5, GEMM_NONE, true, KERN_FP32},
 };
 
 static bool quick(void)
@@ -50,12 +54,13 @@ static struct product product_open(struct gemm_shape shape, struct kit_random *r
     struct product p = {.shape = shape};
     vecmill_err err = {.message = ""};
     size_t bytes = 0;
-    p.w = kit_floats((size_t)shape.n * shape.k);
-    p.bias = kit_floats(shape.n);
-    fill(r, p.w, (size_t)shape.n * shape.k, 2.0f / sqrtf((float)shape.k));
-    fill(r, p.bias, shape.n, 1.0f);
+    const size_t n = (size_t)shape.n * (shape.gated ? 2 : 1);
+    p.w = kit_floats(n * shape.k);
+    p.bias = kit_floats(n);
+    fill(r, p.w, n * shape.k, 2.0f / sqrtf((float)shape.k));
+    fill(r, p.bias, n, 1.0f);
     if (gemm_packed_bytes(kern, shape, &bytes, &err) != VECMILL_OK) fail_msg("%s", err.message);
-    assert_true(bytes >= (size_t)shape.n * shape.k * sizeof(float));
+    assert_true(bytes >= n * shape.k * (shape.precision == KERN_FP32 ? sizeof(float) : 1));
     p.packed = kit_bytes(bytes, 64);
     gemm_pack(kern, shape, p.w, p.packed);
     /* A pack is mapped read-only: a product that wrote to its weights would be killed here. */
@@ -163,7 +168,10 @@ static void test_ranges(void **state)
     (void)state;
     struct kit_random r = {31};
     const struct gemm_shape wide[] = {{100, 300, GEMM_GELU_ERF, false, KERN_FP32},
-                                      {1536, 384, GEMM_NONE, false, KERN_FP32}};
+                                      {1536, 384, GEMM_NONE, false, KERN_FP32},
+                                      {1536, 200, GEMM_SILU, false, KERN_FP32},
+                                      {900, 200, GEMM_TANH, false, KERN_BF16},
+                                      {100, 300, GEMM_RELU, false, KERN_INT8}};
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
         struct product p = product_open(wide[i], &r);
         const uint32_t n = wide[i].n, rows = 1 + kit_below(&r, 40);

@@ -21,7 +21,7 @@ struct line {
     enum kern_level level;
     enum kern_precision precision;
     enum cpu_feature needs;
-    double tolerance, gelu; /* gelu: what the activation of a product adds */
+    double tolerance, gelu; /* gelu: what erf-GELU adds to a product */
     struct kern rows;       /* a line is of one row kernel, or */
     const struct attention_kernel *attention;
     const struct gemm_kernel *gemm;
@@ -31,7 +31,7 @@ struct line {
 
 static struct {
     double tolerance;
-    double share[2]; /* largest error over what is allowed; [1]: with GELU */
+    double share[2]; /* largest error over what is allowed; [1]: activated */
     char shape[80];
 } now;
 
@@ -474,26 +474,33 @@ static void check_attention(const struct line *line, struct kit_random *r)
 
 /* ---- matrix products ---- */
 
-/* How much faster than its input GELU grows, at most: 1.129, at the root of 2. */
+/* How much faster than its input GELU grows, at most: 1.129, at the root of 2; no activation is steeper. */
 #define GELU_SLOPE 1.13
+
+/* Any other activation; test_kern_gelu.c. */
+#define OFF_ACT 1.7e-7
 
 struct packed {
     const struct gemm_kernel *kernel;
+    bool gated;
     void *weights, *scratch;
 };
 
 struct product {
     uint32_t k, n;
     float *w, *bias;
-    double *lengths;         /* [n]: of an output's weights, as a vector */
-    struct packed got, want; /* want: no kernel where ref itself is under test */
+    double *lengths;                     /* [n]: of an output's weights, as a vector */
+    struct packed got, want;             /* want: no kernel where ref itself is under test */
+    struct packed got_gated, want_gated; /* the same weights as a gated product of n / 2 outputs */
 };
 
-static struct packed packed_by(const struct gemm_kernel *kernel, const struct product *p)
+static struct packed packed_by(const struct gemm_kernel *kernel, const struct product *p,
+                               bool gated)
 {
-    const struct gemm_shape shape = {.k = p->k, .n = p->n};
+    const struct gemm_shape shape = {.k = p->k, .n = gated ? p->n / 2 : p->n, .gated = gated};
     const struct packed packed = {
         .kernel = kernel,
+        .gated = gated,
         .weights = garbage(kernel->packed_bytes(&shape)),
         .scratch = garbage(kernel->scratch_bytes(&shape)),
     };
@@ -522,39 +529,64 @@ static struct product product_of(const struct line *line, struct kit_random *r, 
     struct product p = {.k = k, .n = n, .w = kit_floats(all), .bias = kit_floats(n)};
     fill(r, p.w, all, 1 / sqrtf((float)k), 0);
     fill(r, p.bias, n, 1, 0);
-    p.got = packed_by(line->gemm, &p);
-    if (line->level != KERN_REF) p.want = packed_by(variant_gemm(KERN_REF, line->precision), &p);
+    const struct gemm_kernel *ref =
+        line->level == KERN_REF ? NULL : variant_gemm(KERN_REF, line->precision);
+    p.got = packed_by(line->gemm, &p, false);
+    if (ref) p.want = packed_by(ref, &p, false);
+    if (n % 2 == 0) p.got_gated = packed_by(line->gemm, &p, true);
+    if (n % 2 == 0 && ref) p.want_gated = packed_by(ref, &p, true);
     p.lengths = lengths_of(p.w, n, k);
     return p;
 }
 
 static void multiply(const struct packed *packed, const struct product *p, enum gemm_act act,
-                     const float *x, uint32_t rows, float *y)
+                     bool has_bias, const float *x, uint32_t rows, float *y)
 {
+    const uint32_t n = packed->gated ? p->n / 2 : p->n;
     const struct gemm_call call = {
-        .shape = {.k = p->k, .n = p->n, .act = act},
+        .shape = {.k = p->k, .n = n, .act = act, .gated = packed->gated},
         .packed = packed->weights,
-        .bias = p->bias,
+        .bias = has_bias ? p->bias : NULL,
         .x = x,
         .y = y,
-        .ldy = p->n,
-        .columns = p->n,
+        .ldy = n,
+        .columns = n,
         .rows = rows,
         .scratch = packed->scratch,
     };
     packed->kernel->run(&call);
 }
 
-static void multiply_in_double(const struct product *p, enum gemm_act act, const float *x,
+static double act_in_double(enum gemm_act act, double v)
+{
+    switch (act) {
+    case GEMM_GELU_ERF:
+        return v / 2 * (1 + erf(v / sqrt(2)));
+    case GEMM_GELU_TANH:
+        return v / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (v + 0.044715 * v * v * v)));
+    case GEMM_QUICK_GELU:
+        return v / (1 + exp(-1.702 * v));
+    case GEMM_SILU:
+        return v / (1 + exp(-v));
+    case GEMM_RELU:
+        return fmax(v, 0);
+    case GEMM_TANH:
+        return tanh(v);
+    default:
+        return v;
+    }
+}
+
+static void multiply_in_double(const struct product *p, bool has_bias, const float *x,
                                uint32_t rows, float *y)
 {
     for (size_t i = 0; i < (size_t)rows * p->n; i++) {
         const float *row = x + i / p->n * p->k, *w = p->w + i % p->n * p->k;
-        double v = (double)p->bias[i % p->n];
+        double v = has_bias ? (double)p->bias[i % p->n] : 0;
         for (uint32_t t = 0; t < p->k; t++) {
             v += (double)row[t] * (double)w[t];
         }
-        y[i] = (float)(act == GEMM_GELU_ERF ? v / 2 * (1 + erf(v / sqrt(2))) : v);
+        y[i] = (float)v;
     }
 }
 
@@ -583,18 +615,11 @@ struct rows {
     float *got, *want, *sums;
 };
 
-static void product_of_rows(const struct line *line, const struct product *p, enum gemm_act act,
-                            const struct rows *rows, float *want)
+static void describe(const struct product *p, const struct rows *rows, const char *what,
+                     enum gemm_act act)
 {
-    memset(rows->got, 0xff, (size_t)rows->n * p->n * sizeof *rows->got);
-    snprintf(now.shape, sizeof now.shape, "%u rows, %u to %u%s", rows->n, p->k, p->n,
-             act == GEMM_NONE ? "" : ", gelu");
-    multiply(&p->got, p, act, rows->x, rows->n, rows->got);
-    if (line->level == KERN_REF) {
-        multiply_in_double(p, act, rows->x, rows->n, want);
-    } else {
-        multiply(&p->want, p, act, rows->x, rows->n, want);
-    }
+    snprintf(now.shape, sizeof now.shape, "%u rows, %u to %u%s, activation %d", rows->n, p->k, p->n,
+             what, (int)act);
 }
 
 /* docs/KERNELS.md */
@@ -603,19 +628,83 @@ static double product_scale(const struct product *p, const struct rows *rows, si
     return 1 + fabs((double)p->bias[i % p->n]) + rows->lengths[i / p->n] * p->lengths[i % p->n];
 }
 
+/* Sums, with and without bias; those with it stay in rows->sums. */
+static void compare_sums(const struct line *line, const struct product *p, const struct rows *rows)
+{
+    for (int has_bias = 0; has_bias < 2; has_bias++) {
+        memset(rows->got, 0xff, (size_t)rows->n * p->n * sizeof *rows->got);
+        describe(p, rows, has_bias ? "" : ", no bias", GEMM_NONE);
+        multiply(&p->got, p, GEMM_NONE, has_bias, rows->x, rows->n, rows->got);
+        if (line->level == KERN_REF) {
+            multiply_in_double(p, has_bias, rows->x, rows->n, rows->sums);
+        } else {
+            multiply(&p->want, p, GEMM_NONE, has_bias, rows->x, rows->n, rows->sums);
+        }
+        for (size_t i = 0; i < (size_t)rows->n * p->n; i++) {
+            compare(0, rows->got, rows->sums, i, now.tolerance * product_scale(p, rows, i));
+        }
+    }
+}
+
+/* What an activation adds to the error of its sum. */
+static double act_error(const struct line *line, enum gemm_act act, float sum)
+{
+    const double off = act == GEMM_NONE ? 0 : act == GEMM_GELU_ERF ? line->gelu : 2 * OFF_ACT;
+    return off * fmax(1, fabs((double)sum));
+}
+
 /* The activation carries a sum's error on, no more than GELU_SLOPE times as large, and adds its own. */
-static void compare_rows(const struct line *line, const struct product *p, const struct rows *rows)
+static void compare_act(const struct line *line, const struct product *p, const struct rows *rows,
+                        enum gemm_act act)
 {
     const size_t n_y = (size_t)rows->n * p->n;
-    product_of_rows(line, p, GEMM_NONE, rows, rows->sums);
+    memset(rows->got, 0xff, n_y * sizeof *rows->got);
+    describe(p, rows, "", act);
+    multiply(&p->got, p, act, true, rows->x, rows->n, rows->got);
+    if (line->level != KERN_REF) multiply(&p->want, p, act, true, rows->x, rows->n, rows->want);
     for (size_t i = 0; i < n_y; i++) {
-        compare(0, rows->got, rows->sums, i, now.tolerance * product_scale(p, rows, i));
-    }
-    product_of_rows(line, p, GEMM_GELU_ERF, rows, rows->want);
-    for (size_t i = 0; i < n_y; i++) {
-        const double own = line->gelu * fmax(1, fabs((double)rows->sums[i]));
+        if (line->level == KERN_REF)
+            rows->want[i] = (float)act_in_double(act, (double)rows->sums[i]);
         compare(1, rows->got, rows->want, i,
-                own + GELU_SLOPE * now.tolerance * product_scale(p, rows, i));
+                act_error(line, act, rows->sums[i]) +
+                    GELU_SLOPE * now.tolerance * product_scale(p, rows, i));
+    }
+}
+
+/* Both factors are off, and their product is rounded. */
+static void compare_gated(const struct line *line, const struct product *p, const struct rows *rows,
+                          enum gemm_act act)
+{
+    const size_t n = p->n / 2;
+    memset(rows->got, 0xff, rows->n * n * sizeof *rows->got);
+    describe(p, rows, ", gated", act);
+    multiply(&p->got_gated, p, act, true, rows->x, rows->n, rows->got);
+    if (line->level != KERN_REF)
+        multiply(&p->want_gated, p, act, true, rows->x, rows->n, rows->want);
+    for (size_t i = 0; i < rows->n * n; i++) {
+        const size_t at = i / n * p->n + i % n;
+        const double other = (double)rows->sums[at + n];
+        const double act_of = act_in_double(act, (double)rows->sums[at]);
+        const double off = act_error(line, act, rows->sums[at]) +
+                           GELU_SLOPE * now.tolerance * product_scale(p, rows, at);
+        const double off_other = now.tolerance * product_scale(p, rows, at + n);
+        if (line->level == KERN_REF) rows->want[i] = (float)(act_of * other);
+        compare(1, rows->got, rows->want, i,
+                off * (fabs(other) + off_other) + fabs(act_of) * off_other +
+                    0x1p-22 * fabs(act_of * other) + 1e-37);
+    }
+}
+
+static void compare_rows(const struct line *line, const struct product *p, const struct rows *rows)
+{
+    compare_sums(line, p, rows);
+    for (int act = GEMM_NONE + 1; act < GEMM_ACTS; act++) {
+        if (act > GEMM_GELU_ERF && (size_t)p->n * p->k > 60000) continue;
+        compare_act(line, p, rows, (enum gemm_act)act);
+    }
+    for (int act = GEMM_NONE; act < GEMM_ACTS && p->n % 2 == 0; act++) {
+        if (act != GEMM_SILU && (size_t)p->n * p->k > 60000) continue;
+        compare_gated(line, p, rows, (enum gemm_act)act);
     }
 }
 
@@ -749,7 +838,7 @@ static void test_line(void **state)
         printf("equal bits");
     else
         printf("off by %.2g, tolerance %.2g", now.share[0] * line->tolerance, line->tolerance);
-    if (line->gemm) printf(", with gelu %.2g of what is allowed", now.share[1]);
+    if (line->gemm) printf(", with activations and gates %.2g of what is allowed", now.share[1]);
     printf("\n");
 }
 

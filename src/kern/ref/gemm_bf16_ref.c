@@ -10,18 +10,26 @@
 
 enum { PANEL = 32 };
 
+/* A gated product's halves, each a product. */
+static struct gemm_shape half_of(const struct gemm_shape *shape)
+{
+    return (struct gemm_shape){.k = shape->k, .n = shape->n};
+}
+
 static size_t packed_bytes(const struct gemm_shape *shape)
 {
-    return (shape->gated + 1) * bf16_packed_bytes(shape->k, shape->n, PANEL);
+    const struct gemm_shape half = half_of(shape);
+    return (shape->gated + 1) * bf16_packed_bytes(&half, PANEL);
 }
 
 static void pack(const struct gemm_shape *shape, const float *w, void *to)
 {
-    const uint32_t k = shape->k, n = shape->n;
-    bf16_pack(k, n, w, PANEL, PANEL, to);
+    const struct gemm_shape half = half_of(shape);
+    uint16_t *packed = to;
+    bf16_pack(&half, w, PANEL, PANEL, packed);
     if (!shape->gated) return;
-    bf16_pack(k, n, w + (size_t)n * k, PANEL, PANEL,
-              (uint16_t *)to + bf16_packed_bytes(k, n, PANEL) / sizeof(uint16_t));
+    packed += bf16_packed_bytes(&half, PANEL) / sizeof *packed;
+    bf16_pack(&half, w + (size_t)shape->n * shape->k, PANEL, PANEL, packed);
 }
 
 static size_t scratch_bytes(const struct gemm_shape *shape)
@@ -50,7 +58,7 @@ static void run(const struct gemm_call *call)
 {
     const size_t k = call->shape.k, n = call->shape.n, end = call->first + call->columns;
     const size_t panel_size = num_up(k, 2) * PANEL;
-    const size_t half = bf16_packed_bytes(call->shape.k, call->shape.n, PANEL) / sizeof(uint16_t);
+    const size_t half = num_up(n, PANEL) * num_up(k, 2);
     const uint16_t *panel = (const uint16_t *)call->packed + call->first * num_up(k, 2);
     for (size_t c0 = call->first; c0 < end; c0 += PANEL, panel += panel_size) {
         const size_t width = num_min(PANEL, end - c0);

@@ -18,10 +18,11 @@ static size_t packed_bytes(const struct gemm_shape *shape)
 
 static void pack(const struct gemm_shape *shape, const float *w, void *packed)
 {
-    const uint32_t k = shape->k, n = shape->n;
-    int8_pack(k, n, w, packed, PANEL, INT8_MOST);
+    const struct gemm_shape half = {.k = shape->k, .n = shape->n};
+    int8_pack(&half, w, packed, PANEL, 1, INT8_MOST);
     if (!shape->gated) return;
-    int8_pack(k, n, w + (size_t)n * k, (char *)packed + int8_layout(k, n).bytes, PANEL, INT8_MOST);
+    char *second = (char *)packed + int8_layout(half.k, half.n).bytes;
+    int8_pack(&half, w + (size_t)half.n * half.k, second, PANEL, 1, INT8_MOST);
 }
 
 static size_t scratch_bytes(const struct gemm_shape *shape)

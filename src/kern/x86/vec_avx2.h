@@ -89,6 +89,12 @@ static inline vec v_pick(vec a, vec b, size_t n)
     return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(v_first(n)));
 }
 
+/* a in the lanes where x has a sign, b in the others. */
+static inline vec v_if_negative(vec x, vec a, vec b)
+{
+    return _mm256_blendv_ps(b, a, x);
+}
+
 static inline float v_sum(vec a)
 {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));

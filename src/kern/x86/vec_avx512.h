@@ -85,6 +85,11 @@ static inline vec v_pick(vec a, vec b, size_t n)
     return _mm512_mask_mov_ps(b, v_first(n), a);
 }
 
+static inline vec v_if_negative(vec x, vec a, vec b)
+{
+    return _mm512_mask_mov_ps(b, _mm512_movepi32_mask(_mm512_castps_si512(x)), a);
+}
+
 /* The compiler's own reductions leave the order to the compiler; these do not. */
 static inline float v_sum(vec a)
 {
