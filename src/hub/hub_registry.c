@@ -161,20 +161,32 @@ bool hub_is_fetchable(const char *name)
     return hub_ref_parse(name, &ref, NULL) == VECMILL_OK;
 }
 
-/* Bytes of "0_Transformer/" or "1_Pooling/", the folder of a module in modules.json; 0: there is none. */
+static size_t count_digits(const char *text, size_t bytes)
+{
+    size_t n = 0;
+    while (n < bytes && text[n] >= '0' && text[n] <= '9')
+        n++;
+    return n;
+}
+
+/* Bytes of "1_Pooling/" or "2_Dense_1024/", the folder of a module in modules.json; 0: there is
+ * none. A width follows the class where a model has several of one place. */
 static size_t module_folder(const char *name, size_t bytes)
 {
-    size_t digits = 0, letters = 0;
-    while (digits < bytes && name[digits] >= '0' && name[digits] <= '9')
-        digits++;
-    if (digits < 1 || digits > 2 || digits == bytes || name[digits] != '_') return 0;
-    const char *rest = name + digits + 1;
-    const size_t left = bytes - digits - 1;
-    while (letters < left && ((rest[letters] >= 'A' && rest[letters] <= 'Z') ||
-                              (rest[letters] >= 'a' && rest[letters] <= 'z')))
+    size_t at = count_digits(name, bytes), letters = 0;
+    if (at < 1 || at > 2 || at == bytes || name[at++] != '_') return 0;
+    while (at < bytes &&
+           ((name[at] >= 'A' && name[at] <= 'Z') || (name[at] >= 'a' && name[at] <= 'z'))) {
+        at++;
         letters++;
-    if (letters < 1 || letters > 20 || letters == left || rest[letters] != '/') return 0;
-    return digits + 1 + letters + 1;
+    }
+    if (letters < 1 || letters > 20) return 0;
+    if (at < bytes && name[at] == '_') {
+        const size_t digits = count_digits(name + at + 1, bytes - at - 1);
+        if (digits < 1 || digits > 5) return 0;
+        at += 1 + digits;
+    }
+    return at < bytes && name[at] == '/' ? at + 1 : 0;
 }
 
 const struct hub_weights hub_weights[HUB_WEIGHTS_KINDS] = {
