@@ -2,8 +2,8 @@
 """Writes a tiny BERT embedding model in Hugging Face layout, and what it must compute.
 
     tools/make_toy_model.py DIR [--layers 2] [--hidden 32] [--heads 4] [--intermediate 64]
-        [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling mean|cls|none]
-        [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--torch] [--pad-vocab N]
+        [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling none|MODE[+MODE...]]
+        [--after MODULE[,MODULE...]] [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--torch] [--pad-vocab N]
         [--transformer PATH] [--pooling-path PATH] [--max-length N] [--seed 1] [--golden FILE]
 
 DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_config.json and, unless
@@ -11,7 +11,9 @@ DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_co
 give the same bytes. --prefix writes "bert.", or TEXT, before the tensors' names; --extras adds tensors
 that a checkpoint may carry and a vector does not need; --old-names calls LayerNorm's weight and bias gamma
 and beta; --shards writes so many files and their index; --torch writes torch's format, pytorch_model.bin; --pad-vocab adds rows that no token has;
---transformer puts the encoder's files into a folder of this path, --pooling-path the pooling's.
+--transformer puts the encoder's files into a folder of this path, --pooling-path the pooling's. MODE is one of
+sentence-transformers' words. --after says which modules follow Pooling in place of Normalize:
+Dense:WIDTH:ACTIVATION, LayerNorm, Normalize; the Dense's activation is Identity, Tanh or ReLU.
 
 --golden writes {"sequences": [{"ids": [...], "vector": [...]}]}: the vectors of a few sequences of ids,
 computed here in double precision from the weights as stored, by the formulas of docs/MODEL.md and by
@@ -253,15 +255,64 @@ def embed(ids, weights, a):
                  layer + 'attention.output.LayerNorm')
         up = [[gelu(u) for u in row] for row in linear(x, layer + 'intermediate.dense')]
         x = norm(add(x, linear(up, layer + 'output.dense')), layer + 'output.LayerNorm')
-    pooled = x[0] if a.pooling == 'cls' else [math.fsum(c) / len(x) for c in zip(*x)]
-    if normalizes(a):
-        length = max(math.sqrt(math.fsum(p * p for p in pooled)), 1e-12)
-        pooled = [p / length for p in pooled]
-    return pooled
+    v = [p for mode in modes(a) for p in pooled(x, mode)]
+    for module in modules_after(a):
+        if module.kind == 'Normalize':
+            length = max(math.sqrt(math.fsum(p * p for p in v)), 1e-12)
+            v = [p / length for p in v]
+        elif module.kind == 'Dense':
+            v = [ACTS[module.act](p) for p in apply([v], module.weights['linear.weight'].rows(),
+                                                    module.weights['linear.bias'].values)[0]]
+        else:
+            v = layer_norm(v, module.weights['norm.weight'].values, module.weights['norm.bias'].values, 1e-5)
+    return v
 
 
-def normalizes(a):
-    return a.pooling != 'none' and not a.no_normalize
+ACTS = {'Identity': lambda v: v, 'Tanh': math.tanh, 'ReLU': lambda v: max(v, 0.0)}
+
+
+def modes(a):
+    return ['mean'] if a.pooling == 'none' else a.pooling.split('+')
+
+
+def pooled(x, mode):
+    n = len(x)
+    of = {'cls': lambda c: c[0], 'lasttoken': lambda c: c[-1], 'max': max, 'mean': lambda c: math.fsum(c) / n,
+            'mean_sqrt_len_tokens': lambda c: math.fsum(c) / math.sqrt(n),
+            'weightedmean': lambda c: math.fsum((i + 1) * v for i, v in enumerate(c)) / (n * (n + 1) / 2),
+          }[mode]
+    return [of(c) for c in zip(*x)]
+
+
+class Module:
+    """One after Pooling, with weights that only the arguments decide."""
+
+    def __init__(self, words, width, a, rng):
+        self.kind, *rest = words.split(':')
+        self.config, self.weights, self.width = {}, {}, width
+        if self.kind == 'Dense':
+            self.width, self.act = int(rest[0]), rest[1]
+            self.config = {'in_features': width, 'out_features': self.width, 'bias': True,
+                           'activation_function': 'torch.nn.modules.activation.' + self.act}
+            self.weights = {
+                'linear.weight': Tensor([self.width, width], [rng.gauss(0, 1.5 / math.sqrt(width))
+                                                              for _ in range(self.width * width)], a.dtype),
+                'linear.bias': Tensor([self.width], [rng.gauss(0, 0.1) for _ in range(self.width)], a.dtype)}
+        elif self.kind == 'LayerNorm':
+            self.config = {'dimension': width}
+            self.weights = {'norm.' + n: Tensor([width], [rng.gauss(mean, 0.1) for _ in range(width)], a.dtype)
+                            for n, mean in (('weight', 1), ('bias', 0))}
+
+
+def modules_after(a):
+    if a.pooling == 'none':
+        return []
+    rng, width, made = random.Random(a.seed + 2), len(modes(a)) * a.hidden, []
+    after = a.after if a.after is not None else '' if a.no_normalize else 'Normalize'
+    for words in filter(None, after.split(',')):
+        made.append(Module(words, width, a, rng))
+        width = made[-1].width
+    return made
 
 
 def golden(weights, a, rng):
@@ -300,15 +351,22 @@ def write_model(a):
         f.write(''.join(t + '\n' for t in tokens))
     write_weights(home, stored_tensors(weights, a), a)
     if a.pooling != 'none':
-        kinds = ['Transformer', 'Pooling'] + ([] if a.no_normalize else ['Normalize'])
-        paths = [a.transformer, a.pooling_path, '2_Normalize']
+        after = modules_after(a)
+        kinds = ['Transformer', 'Pooling'] + [m.kind for m in after]
+        paths = [a.transformer, a.pooling_path] + ['%d_%s' % (i + 2, m.kind) for i, m in enumerate(after)]
+        for path, module in zip(paths[2:], after):
+            if module.config:
+                write_json(os.path.join(a.dir, path, 'config.json'), module.config)
+                write_weights(os.path.join(a.dir, path), {
+                    name: (t.dtype, t.shape, t.data) for name, t in module.weights.items()}, a)
         write_json(os.path.join(a.dir, 'modules.json'), [
             {'idx': i, 'name': str(i), 'path': paths[i], 'type': 'sentence_transformers.models.' + k}
             for i, k in enumerate(kinds)])
         write_json(os.path.join(a.dir, a.pooling_path, 'config.json'), {
             'word_embedding_dimension': a.hidden, 'pooling_mode_cls_token': a.pooling == 'cls',
             'pooling_mode_mean_tokens': a.pooling == 'mean', 'pooling_mode_max_tokens': False,
-            'pooling_mode_mean_sqrt_len_tokens': False})
+            'pooling_mode_mean_sqrt_len_tokens': False,
+            **({} if a.pooling in ('cls', 'mean') else {'pooling_mode': modes(a)})})
         write_json(os.path.join(home, 'sentence_bert_config.json'), {
             'max_seq_length': a.max_length or a.positions, 'do_lower_case': False})
     if a.golden:
@@ -323,7 +381,8 @@ def main():
                           ('shards', 0), ('pad-vocab', 0)):
         p.add_argument('--' + name, type=int, default=default)
     p.add_argument('--dtype', choices=('F32', 'F16', 'BF16'), default='F32')
-    p.add_argument('--pooling', choices=('mean', 'cls', 'none'), default='mean')
+    p.add_argument('--pooling', default='mean')
+    p.add_argument('--after')
     p.add_argument('--no-normalize', action='store_true')
     p.add_argument('--prefix', nargs='?', const='bert.', default='')
     p.add_argument('--extras', action='store_true')

@@ -120,6 +120,16 @@ static void golden_vectors(void **state)
          MODEL_POOL_MEAN, 1},
         {"--seed 17 --shards 1 --old-names --pad-vocab 8 --prefix", MODEL_POOL_MEAN, 1},
         {"--seed 18 --torch --extras", MODEL_POOL_MEAN, 1},
+        /* what follows the body */
+        {"--seed 20 --pooling lasttoken", MODEL_POOL_LAST, 1},
+        {"--seed 21 --pooling cls+lasttoken --hidden 64 --layers 1 --after LayerNorm",
+         MODEL_POOL_CLS, 0},
+        {"--seed 22 --pooling weightedmean+max+mean_sqrt_len_tokens "
+         "--after Dense:72:Tanh,LayerNorm,Dense:40:Identity,Normalize",
+         MODEL_POOL_WEIGHTED_MEAN, 1},
+        {"--seed 23 --pooling cls --hidden 64 --dtype BF16 --torch --after "
+         "Dense:100:ReLU,Normalize",
+         MODEL_POOL_CLS, 1},
         {"--seed 19 --torch --shards 3 --dtype BF16 --prefix", MODEL_POOL_MEAN, 1},
     };
     for (size_t i = 0; i < sizeof(toys) / sizeof(*toys); i++) {

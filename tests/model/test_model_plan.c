@@ -113,6 +113,8 @@ static const char *const variants[] = {
     "--layers 1 --hidden 72 --intermediate 1000 --heads 3 --vocab 300",
     "--transformer 0_Transformer --shards 7 --layers 40 --hidden 4 --heads 2 --intermediate 4",
     "--transformer 0_Transformer --pooling-path pool --shards 2",
+    "--pooling cls+mean --after Dense:4000:Tanh,LayerNorm",
+    "--torch --after Dense:3000:Tanh,Dense:60:ReLU,Normalize",
     "--torch --extras",
     "--torch --layers 64 --hidden 4 --heads 2 --intermediate 4",
     "--torch --shards 5 --layers 40 --hidden 4 --heads 2 --intermediate 4",

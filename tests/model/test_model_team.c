@@ -135,6 +135,7 @@ static void no_bit_depends_on_the_team(void **state)
         "--seed 21 --layers 2 --heads 4 --hidden 64 --intermediate 200",
         "--seed 22 --layers 3 --heads 3 --hidden 33 --intermediate 7", /* fewer heads than parts */
         "--seed 23 --layers 1 --heads 1 --hidden 32 --intermediate 64",
+        "--seed 20 --layers 1 --pooling mean+lasttoken --after Dense:200:Tanh,LayerNorm,Normalize",
         "--seed 24 --pooling cls --layers 1 --heads 2 --hidden 64 --intermediate 40",
         "--seed 25 --pooling cls --layers 3 --heads 8 --hidden 128 --intermediate 100",
         "--seed 26 --pooling cls --layers 1 --heads 6 --hidden 96 --intermediate 40",

@@ -45,6 +45,16 @@ static size_t products_bytes(const struct model_config *c, const struct kern *ke
     return most;
 }
 
+/* With a Dense, two vectors of the widest step and what its product takes; all in fp32. */
+static size_t ending_bytes(const struct model_config *c, const struct kern *kern)
+{
+    if (c->ending.n_steps == 0) return 0;
+    const uint32_t k = c->ending.n_poolings * c->hidden, n = c->ending.steps[0].width;
+    const struct gemm_shape shape = {.k = k, .n = n, .precision = KERN_FP32};
+    const size_t vector = num_up(num_max(k, n) * sizeof(float), 64);
+    return 2 * vector + gemm_scratch_bytes(kern, shape);
+}
+
 /* What a pass shares, then what each thread has to itself; to the byte. Only the list of threads,
  * which is stored in the pieces, is touched. */
 static void carve(char *memory, size_t bytes, const struct model_config *c, const struct kern *kern,
@@ -54,7 +64,8 @@ static void carve(char *memory, size_t bytes, const struct model_config *c, cons
     const size_t row = c->hidden * sizeof(float), products = products_bytes(c, kern);
     const struct attention_shape shape = layout_attention_shape(c);
     const size_t attention =
-        attention_bytes(kern, (enum kern_precision)c->precision, &shape, e->longest);
+        num_max(attention_bytes(kern, (enum kern_precision)c->precision, &shape, e->longest),
+                ending_bytes(c, kern));
     const char *end = memory;
     struct arena a;
     struct work w;
@@ -98,13 +109,19 @@ static void plan_is_carved(void **state)
         levels++;
         for (int i = 0; i < SHAPES; i++) {
             const uint32_t d = 8 * any(1, 16), n_heads = any(1, 32);
-            const struct model_config c = {
+            struct model_config c = {
                 .n_layers = 1,
                 .hidden = d * n_heads,
                 .n_heads = n_heads,
                 .intermediate = any(1, 4 * d * n_heads),
                 .precision = precision,
             };
+            if (i % 3 == 0) {
+                c.ending = (struct model_ending){.n_poolings = any(1, 2), .n_steps = 1};
+                c.ending.poolings[1] = MODEL_POOL_CLS;
+                c.ending.steps[0] =
+                    (struct model_step){.kind = MODEL_STEP_DENSE, .width = any(1, 9000)};
+            }
             const struct model_extent e = {
                 .tokens = any(1, i % 10 == 0 ? 65536 : 2048),
                 .longest = any(1, i % 10 == 5 ? 8192 : 512),
