@@ -185,6 +185,9 @@ typedef vecmill_status json_field_other(const struct json_reading *reading,
 
 struct json_field {
     const char *key;
+    /* A second name of the same member, NULL as a rule. A file may have either, or both with the same
+     * text. */
+    const char *alias;
     enum json_field_kind kind;
     size_t at; /* offset of what it fills in reading->target */
     bool is_required;
@@ -220,9 +223,9 @@ vecmill_status json_field_string(const struct json_reading *reading, const struc
 
 /* One pass over the object, then each field in the table's order, so that what is wrong first in
  * the table is said first: "NAME: "layers" is missing", "... is not an integer", "... is 7, outside
- * 1 to 5", "... is 9, LAYERS_MAX is 8". Before that, "NAME: duplicate key "layers"", and whatever
- * `other` refuses. On failure some targets are filled. A value of another kind than an object has
- * no members. */
+ * 1 to 5", "... is 9, LAYERS_MAX is 8". Before that, "NAME: duplicate key "layers"", two names of
+ * one member with different values, and whatever `other` refuses. On failure some targets are
+ * filled. A value of another kind than an object has no members. */
 vecmill_status json_fields(const struct json_value *object, const struct json_field *fields,
                            size_t n, const struct json_reading *reading, vecmill_err *err);
 

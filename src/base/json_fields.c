@@ -35,6 +35,29 @@ static bool add_key(struct keys *keys, const struct json_value *key)
     return true;
 }
 
+static bool is_key(const struct json_field *field, const struct json_value *key)
+{
+    return json_is(key, field->key) || (field->alias != NULL && json_is(key, field->alias));
+}
+
+/* A member, by either of its names. null is as good as absent. */
+static vecmill_status find_member(const struct json_field *field,
+                                  const struct json_reading *reading,
+                                  const struct json_value *value, struct json_value *found,
+                                  vecmill_err *err)
+{
+    char one[SHOWN_BYTES], other[SHOWN_BYTES];
+    if (found->kind > JSON_KIND_NULL && value->kind <= JSON_KIND_NULL) return VECMILL_OK;
+    if (found->kind > JSON_KIND_NULL &&
+        (found->bytes != value->bytes || memcmp(found->raw, value->raw, value->bytes) != 0))
+        return err_set(err, reading->failure,
+                       "%s: \"%s\" and \"%s\" are the same, but one is %s and the other %s",
+                       reading->name, field->key, field->alias, json_show(found, one, sizeof one),
+                       json_show(value, other, sizeof other));
+    *found = *value;
+    return VECMILL_OK;
+}
+
 static vecmill_status find_members(const struct json_value *object, const struct json_field *fields,
                                    size_t n, const struct json_reading *reading,
                                    struct json_value *found, vecmill_err *err)
@@ -52,10 +75,10 @@ static vecmill_status find_members(const struct json_value *object, const struct
             return err_set(err, reading->failure, "%s: duplicate key \"%s\"", reading->name,
                            json_show(&key, shown, sizeof shown));
         size_t i = 0;
-        while (i < n && !json_is(&key, fields[i].key))
+        while (i < n && !is_key(&fields[i], &key))
             i++;
         if (i < n)
-            found[i] = value;
+            VM_TRY(find_member(&fields[i], reading, &value, &found[i], err));
         else if (reading->other != NULL)
             VM_TRY(reading->other(reading, &key, &value, err));
     }
