@@ -43,7 +43,7 @@ static float *floats(size_t n)
 /* One line of the table. */
 static void line(const char *op, const char *shape, double best_s, double operations, double bytes)
 {
-    printf("%-11s %-24s %12.0f ns", op, shape, best_s * 1e9);
+    printf("%-11s %-32s %12.0f ns", op, shape, best_s * 1e9);
     if (operations > 0)
         printf(" %8.1f GFLOPS  %5.3f of peak", operations / best_s * 1e-9,
                operations / best_s / peak);
@@ -74,62 +74,82 @@ static bool wanted(const char *op)
 
 enum { H = 384, HEADS = 12 };
 
-static struct attention_shape attention_shape(uint32_t heads, uint32_t d)
+/* Pairs of a query and a key that it sees, in a document of one head. */
+static double pairs_seen(const struct attention_shape *s, uint32_t len)
 {
-    return (struct attention_shape){
-        .heads = heads,
-        .kv_heads = heads,
-        .d = d,
-        .divisor = sqrtf((float)d),
-        .window = ATTENTION_ALL,
-    };
+    double n = 0;
+    for (uint32_t i = 0; i < len; i++) {
+        const uint32_t before = i < s->window ? i : s->window;
+        const uint32_t after = len - 1 - i < s->window ? len - 1 - i : s->window;
+        n += 1.0 + before + (s->causal ? 0 : after);
+    }
+    return n;
 }
 
-static void attention(const float *qkv, uint32_t len, uint32_t heads, uint32_t d, float *ctx,
-                      void *scratch)
+/* rows: tokens of the documents that are computed one after the other, as in a pass. */
+static void attention(const char *kind, struct attention_shape shape, uint32_t len, uint32_t rows)
 {
-    const size_t h = (size_t)heads * d;
-    const struct attention_call call = {
-        .shape = attention_shape(heads, d),
-        .q = qkv,
-        .k = qkv + h,
-        .v = qkv + 2 * h,
-        .ld_q = 3 * h,
-        .ld_kv = 3 * h,
-        .ctx = ctx,
+    const size_t h = (size_t)shape.heads * shape.d, h_kv = (size_t)shape.kv_heads * shape.d;
+    const size_t ld = h + 2 * h_kv;
+    const uint32_t n_docs = rows / len;
+    shape.divisor = sqrtf((float)shape.d);
+    float *qkv = floats(rows * ld), *ctx = floats(rows * h);
+    float *bias = floats(shape.heads * (2 * (size_t)shape.span + 1));
+    struct attention_call call = {
+        .shape = shape,
+        .ld_q = ld,
+        .ld_kv = ld,
+        .bias = shape.bias == ATTENTION_PLAIN ? NULL : bias,
         .ld_ctx = h,
         .len = len,
         .n_queries = len,
-        .n_heads = heads,
-        .scratch = scratch,
+        .n_heads = shape.heads,
+        .scratch = floats(attention_bytes(kern, precision, &shape, len) / sizeof(float) + 1),
     };
-    attention_run(kern, precision, &call);
+    double best;
+    BEST(
+        best, for (uint32_t doc = 0; doc < n_docs; doc++) {
+            call.q = qkv + doc * len * ld;
+            call.k = call.q + h;
+            call.v = call.k + h_kv;
+            call.ctx = ctx + doc * len * h;
+            attention_run(kern, precision, &call);
+        });
+    char text[64];
+    snprintf(text, sizeof text, "%u, %u/%u x %u%s", len, shape.heads, shape.kv_heads, shape.d,
+             kind);
+    line("attention", text, best / n_docs, 4.0 * pairs_seen(&shape, len) * (double)h, 0);
+    mem_free(qkv);
+    mem_free(ctx);
+    mem_free(bias);
+    mem_free(call.scratch);
 }
 
 static void bench_attention(void)
 {
-    static const struct {
-        uint32_t len, heads, d;
-    } shapes[] = {{5, 12, 32},  {11, 12, 32},  {16, 12, 32},  {24, 12, 32},
-                  {64, 12, 32}, {128, 12, 32}, {235, 12, 32}, {512, 12, 32},
-                  {11, 12, 64}, {64, 12, 64},  {235, 12, 64}, {512, 12, 64}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const uint32_t len = shapes[i].len, heads = shapes[i].heads, d = shapes[i].d;
-        const size_t h = (size_t)heads * d;
-        /* As many documents as fill a pass, so that the short ones are not timed one by one. */
-        const uint32_t n_docs = len < 512 ? 512 / len : 1;
-        float *qkv = floats(512 * 3 * h), *ctx = floats(512 * h);
-        const struct attention_shape shape = attention_shape(heads, d);
-        float *scratch = floats(attention_bytes(kern, precision, &shape, len) / sizeof(float) + 1);
-        double best;
-        BEST(best, for (uint32_t doc = 0; doc < n_docs; doc++) attention(
-                       qkv + doc * len * 3 * h, len, heads, d, ctx + doc * len * h, scratch));
-        char text[64];
-        snprintf(text, sizeof text, "%u tokens, %u x %u", len, heads, d);
-        line("attention", text, best / n_docs, 4.0 * len * len * (double)h, 0);
-        mem_free(qkv);
-        mem_free(ctx);
-        mem_free(scratch);
+    static const uint32_t lengths[] = {5, 11, 16, 24, 64, 128, 235, 512};
+    static const uint32_t long_ones[] = {512, 4096, 8192};
+    struct attention_shape shape = {.heads = 12, .kv_heads = 12, .window = ATTENTION_ALL};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        shape.d = 32;
+        attention("", shape, lengths[i], 512);
+        shape.d = 64;
+        if (i % 2) attention("", shape, lengths[i], 512);
+    }
+    shape.bias = ATTENTION_SLOPES;
+    attention(", slopes", shape, 512, 512);
+    shape.bias = ATTENTION_TABLE;
+    shape.span = 128;
+    attention(", table", shape, 512, 512);
+    shape = (struct attention_shape){
+        .heads = 16, .kv_heads = 8, .d = 128, .window = ATTENTION_ALL, .causal = true};
+    attention(", causal", shape, 512, 512);
+    shape = (struct attention_shape){.heads = 2, .kv_heads = 2, .d = 64};
+    for (size_t i = 0; i < sizeof long_ones / sizeof *long_ones; i++) {
+        shape.window = 64;
+        attention(", window 64", shape, long_ones[i], 8192);
+        shape.window = ATTENTION_ALL;
+        attention("", shape, long_ones[i], 8192);
     }
 }
 
@@ -188,17 +208,18 @@ static void bench_normalize(void)
 
 /* ---- matrix products ---- */
 
-static void products(struct gemm_shape shape)
+static void products(const char *kind, struct gemm_shape shape)
 {
     static const uint32_t asked[] = {1, 11, 48, 64, 235, 512};
+    const size_t n = (size_t)shape.n * (shape.gated ? 2 : 1);
     size_t bytes = 0;
     vecmill_err err;
     if (gemm_packed_bytes(kern, shape, &bytes, &err) != VECMILL_OK) {
         fprintf(stderr, "bench_kern: %s\n", err.message);
         exit(1);
     }
-    float *w = floats((size_t)shape.n * shape.k), *packed = floats(bytes / sizeof(float) + 1);
-    float *bias = floats(shape.n);
+    float *w = floats(n * shape.k), *packed = floats(bytes / sizeof(float) + 1);
+    float *bias = floats(n);
     float *scratch = floats(gemm_scratch_bytes(kern, shape) / sizeof(float) + 1);
     float *x = floats((size_t)600 * shape.k), *y = floats((size_t)600 * shape.n);
     gemm_pack(kern, shape, w, packed);
@@ -217,9 +238,8 @@ static void products(struct gemm_shape shape)
         double best;
         char text[64];
         BEST(best, gemm_run(kern, &call));
-        snprintf(text, sizeof text, "%u -> %u, %u rows%s", shape.k, shape.n, asked[i],
-                 shape.act == GEMM_NONE ? "" : ", gelu");
-        line("gemm", text, best, 2.0 * asked[i] * shape.k * shape.n, 0);
+        snprintf(text, sizeof text, "%u -> %u, %u rows%s", shape.k, shape.n, asked[i], kind);
+        line("gemm", text, best, 2.0 * asked[i] * shape.k * (double)n, 0);
     }
     mem_free(w);
     mem_free(packed);
@@ -231,12 +251,20 @@ static void products(struct gemm_shape shape)
 
 static void bench_gemm(void)
 {
-    const struct gemm_shape shapes[] = {{384, 1152, GEMM_NONE, false, precision},
-                                        {384, 384, GEMM_NONE, false, precision},
-                                        {384, 1536, GEMM_GELU_ERF, false, precision},
-                                        {1536, 384, GEMM_NONE, false, precision}};
+    const struct {
+        const char *kind;
+        struct gemm_shape shape;
+    } shapes[] = {{"", {384, 1152, GEMM_NONE, false, precision}},
+                  {"", {384, 384, GEMM_NONE, false, precision}},
+                  {", gelu", {384, 1536, GEMM_GELU_ERF, false, precision}},
+                  {", silu", {384, 1536, GEMM_SILU, false, precision}},
+                  {", tanh-gelu", {384, 1536, GEMM_GELU_TANH, false, precision}},
+                  {"", {1536, 384, GEMM_NONE, false, precision}},
+                  {", gated gelu", {768, 1152, GEMM_GELU_ERF, true, precision}},
+                  {", gated silu", {1024, 3072, GEMM_SILU, true, precision}},
+                  {"", {1024, 6144, GEMM_NONE, false, precision}}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        products(shapes[i]);
+        products(shapes[i].kind, shapes[i].shape);
     }
 }
 

@@ -6,16 +6,16 @@
 
 #include "kernels.h"
 
-void attention_expand(const struct attention_call *call, size_t g, float *bias, size_t n_more)
+void attention_expand(const struct attention_call *call, size_t g, size_t reach, float *bias,
+                      size_t n_more)
 {
-    const size_t last = call->len - 1;
-    for (size_t r = 0; r <= last; r++) {
-        bias[r] = attention_term(call, g, 0, last - r) * ATTENTION_LOG2_E;
+    for (size_t r = 0; r <= reach; r++) {
+        bias[r] = attention_term(call, g, 0, reach - r) * ATTENTION_LOG2_E;
     }
-    for (size_t r = 1; r <= last; r++) {
-        bias[last + r] = attention_term(call, g, r, 0) * ATTENTION_LOG2_E;
+    for (size_t r = 1; r <= reach; r++) {
+        bias[reach + r] = attention_term(call, g, r, 0) * ATTENTION_LOG2_E;
     }
-    memset(bias + 2 * last + 1, 0, n_more * sizeof *bias);
+    memset(bias + 2 * reach + 1, 0, n_more * sizeof *bias);
 }
 
 size_t attention_bytes(const struct kern *kern, enum kern_precision precision,

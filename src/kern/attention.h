@@ -51,8 +51,32 @@ static inline float attention_term(const struct attention_call *call, size_t g, 
     return call->bias[g * (2 * span + 1) + (i > j ? span - near : span + near)];
 }
 
-/* attention_term of head g for every distance, times log2(e), at i - j + len - 1; n_more zeros follow
- * these 2 * len - 1 numbers. */
-void attention_expand(const struct attention_call *call, size_t g, float *bias, size_t n_more);
+/* ---- how vector variants go through a document ---- */
+
+/* A stripe is the queries whose keys are copied together. Where a window ends, it is short, so that the
+ * copies stay in the second cache however long the document is. */
+enum { ATTENTION_STRIPE = 512 };
+
+static inline size_t attention_stripe(const struct attention_shape *s, size_t len)
+{
+    return s->window < len ? num_min(len, ATTENTION_STRIPE) : len;
+}
+
+/* The most keys that the queries of a stripe see. */
+static inline size_t attention_stripe_keys(const struct attention_shape *s, size_t len)
+{
+    return s->window < len ? num_min(len, ATTENTION_STRIPE + 2 * (size_t)s->window) : len;
+}
+
+/* The longest distance that counts for a bias, where `most` queries or fewer are taken together. */
+static inline size_t attention_reach(const struct attention_shape *s, size_t len, size_t most)
+{
+    return s->window < len ? num_min(len - 1, s->window + 2 * most) : len - 1;
+}
+
+/* attention_term of head g for every distance up to reach, times log2(e), at i - j + reach; n_more
+ * zeros follow these 2 * reach + 1 numbers. */
+void attention_expand(const struct attention_call *call, size_t g, size_t reach, float *bias,
+                      size_t n_more);
 
 #endif

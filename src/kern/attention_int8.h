@@ -55,10 +55,16 @@ static inline float int8_unit(float divisor)
     return 2048 * ATTENTION_LOG2_E / divisor;
 }
 
+/* The longest document of at most `longest` tokens that may be computed in int8; 0: none. */
+static inline size_t attention_int8_longest(const struct attention_shape *s, size_t longest)
+{
+    if (s->heads != s->kv_heads || s->causal || s->bias != ATTENTION_PLAIN) return 0;
+    return s->window < longest ? (size_t)s->window + 1 : longest;
+}
+
 static inline bool attention_is_int8(const struct attention_call *call)
 {
-    return call->len >= INT8_SHORT && call->shape.heads == call->shape.kv_heads &&
-           !attention_is_biased(&call->shape, call->len);
+    return call->len >= INT8_SHORT && attention_int8_longest(&call->shape, call->len) == call->len;
 }
 
 #endif

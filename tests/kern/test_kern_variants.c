@@ -455,7 +455,8 @@ static void check_attention(const struct line *line, struct kit_random *r)
     /* Odd steps meet every remainder too; plain C in these precisions is slow. */
     static const uint32_t steps[KERN_PRECISIONS] = {
         [KERN_FP32] = 1, [KERN_BF16] = 5, [KERN_INT8] = 3};
-    const uint32_t step = kit_times(10) == 1 ? 13 : steps[line->precision];
+    const bool is_quick = kit_times(10) == 1;
+    const uint32_t step = is_quick ? 13 : steps[line->precision];
     for (uint32_t len = 1; len <= 130; len += step) {
         attention_of(line, r, len, 2, 32);
         if (len % 3 == 0) attention_of(line, r, len, 1, 64);
@@ -467,8 +468,8 @@ static void check_attention(const struct line *line, struct kit_random *r)
         attention_of(line, r, 1 + kit_below(r, 70), 2, d);
         if (d % 10 == 0) attention_of(line, r, 129 + kit_below(r, 20), 1, d);
     }
-    for (int i = 0; i < kit_times(line->precision == KERN_BF16 ? 150 : 400); i++) {
-        attention_of_shape(line, r, i % 20 ? 70 : LONGEST);
+    for (int i = 0; i < kit_times(line->precision == KERN_BF16 ? 150 : 300); i++) {
+        attention_of_shape(line, r, i % 20 || is_quick ? 70 : LONGEST);
     }
 }
 

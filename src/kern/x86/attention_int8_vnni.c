@@ -57,11 +57,14 @@ static void head_layout(struct arena *a, struct head *s, size_t len, size_t d)
 
 static size_t bytes(const struct attention_shape *shape, uint32_t longest)
 {
+    const size_t in_float = attention_f32_avx512.bytes(shape, longest);
+    const size_t most = attention_int8_longest(shape, longest);
     struct arena a;
     struct head s;
+    if (most == 0) return in_float;
     arena_count(&a);
-    head_layout(&a, &s, longest, shape->d);
-    return num_up(num_max(arena_bytes(&a), attention_f32_avx512.bytes(shape, longest)), 64);
+    head_layout(&a, &s, most, shape->d);
+    return num_up(num_max(arena_bytes(&a), in_float), 64);
 }
 
 static inline vec load(const float *p, size_t n)
