@@ -1,12 +1,11 @@
 /* config: each file has one function that knows its keys; config_read opens them in order. */
-#include "config.h"
-
+#include "arch.h"
 #include "ending.h"
 #include "modules.h"
 #include "tensor.h"
 
-#include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -102,14 +101,27 @@ vecmill_status config_refuse_key(const struct json_reading *reading, const struc
                    json_show(key, text, sizeof text));
 }
 
+/* A member that changes what is computed unless it is absent, null, false, 0 or empty. */
+vecmill_status config_read_unset(const struct json_reading *reading, const struct json_field *field,
+                                 const struct json_value *value, vecmill_err *err)
+{
+    double number = 1;
+    if (value->kind == JSON_KIND_BOOLEAN && value->raw[0] == 'f') return VECMILL_OK;
+    if (value->kind == JSON_KIND_OBJECT && json_count(value) == 0) return VECMILL_OK;
+    if (json_double(value, &number) && number == 0) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is set; such models are not computed here",
+                   reading->name, field->key);
+}
+
 /* ---- config.json ---- */
 
-/* The class that was saved: BERT's encoder with any head. Vectors do not depend on the head, and
- * the weights are checked tensor by tensor; another body is found here. */
+/* The class that was saved: the family's encoder with any head. Vectors do not depend on the head,
+ * and the weights are checked tensor by tensor; another body is found here. */
 static vecmill_status read_architectures(const struct json_reading *reading,
                                          const struct json_field *field,
                                          const struct json_value *value, vecmill_err *err)
 {
+    const struct arch *arch = reading->context;
     struct json_each each = json_begin(value);
     struct json_value none, name;
     if (value->kind != JSON_KIND_ARRAY) {
@@ -117,59 +129,75 @@ static vecmill_status read_architectures(const struct json_reading *reading,
                        reading->name);
     }
     for (size_t i = 0; json_each(&each, &none, &name); i++) {
-        char text[SHOWN_BYTES];
+        char text[SHOWN_BYTES], only[SHOWN_BYTES];
         if (name.kind != JSON_KIND_STRING) {
             return err_set(err, VECMILL_E_MODEL, "%s: \"architectures\"[%zu] is not a string",
                            reading->name, i);
         }
-        if (strncmp(json_show(&name, text, sizeof text), "Bert", 4) != 0 &&
-            !json_is(&name, "HF_ColBERT")) {
-            return config_refuse(reading->name, field->key, &name, "Bert with any head", err);
-        }
+        bool is_known = false;
+        json_show(&name, text, sizeof text);
+        for (size_t k = 0; arch->classes[k] && !is_known; k++)
+            is_known = strncmp(text, arch->classes[k], strlen(arch->classes[k])) == 0;
+        if (is_known) continue;
+        snprintf(only, sizeof only, "%s with any head", arch->classes[0]);
+        return config_refuse(reading->name, field->key, &name, only, err);
     }
     return VECMILL_OK;
 }
 
-/* A member that changes what is computed unless it is absent, null, false or empty. */
-vecmill_status config_read_unset(const struct json_reading *reading, const struct json_field *field,
-                                 const struct json_value *value, vecmill_err *err)
+static vecmill_status find_family(const struct json_value *o, const char *shown,
+                                  const struct arch **arch, vecmill_err *err)
 {
-    if (value->kind == JSON_KIND_BOOLEAN && value->raw[0] == 'f') return VECMILL_OK;
-    if (value->kind == JSON_KIND_OBJECT && json_count(value) == 0) return VECMILL_OK;
-    return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is set; such models are not computed here",
-                   reading->name, field->key);
+    static const struct json_field fields[] = {JSON_MUST("model_type", STRING, 0)};
+    struct json_value type;
+    char types[512];
+    VM_TRY(config_fields(o, fields, LENGTH(fields), NULL, shown, &type, err));
+    *arch = arch_of_config(o);
+    if (*arch) return VECMILL_OK;
+    if (!arch_model_types(types, sizeof types)) types[0] = '\0';
+    return config_refuse(shown, "model_type", &type, types, err);
 }
 
-#define AT(member)    offsetof(struct config, member)
-#define UNSET(word)   JSON_MAY(word, OWN, 0, .own = config_read_unset)
-#define LIMIT(number) .least = 1, .most = (number), .most_name = #number
+/* What follows from the keys alike for all families. */
+static vecmill_status settle_shape(struct model_config *m, const char *shown, vecmill_err *err)
+{
+    if (m->head_dim == 0 && m->hidden % m->n_heads != 0) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: \"hidden_size\" %u is not a multiple of \"num_attention_heads\" %u",
+                       shown, m->hidden, m->n_heads);
+    }
+    if (m->head_dim == 0) m->head_dim = m->hidden / m->n_heads;
+    if (m->n_kv_heads == 0) m->n_kv_heads = m->n_heads;
+    if (m->divisor == 0) m->divisor = sqrtf((float)m->head_dim);
+    if (m->types > 0) m->has |= MODEL_HAS_TYPES;
+    if (m->positions > 0 && m->first_position + 3 > m->positions) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: \"max_position_embeddings\" is %u, and the first position is %u", shown,
+                       m->positions, m->first_position);
+    }
+    if (m->positions > 0) m->max_positions = m->positions - m->first_position;
+    return VECMILL_OK;
+}
 
 static vecmill_status parse_model(const struct json_value *o, const char *shown,
                                   struct config *config, vecmill_err *err)
 {
-    static const struct json_field fields[] = {
-        JSON_MUST("model_type", OWN, 0, .own = config_read_only, .detail = "bert"),
-        JSON_MAY("architectures", OWN, 0, .own = read_architectures),
-        JSON_MAY("hidden_act", OWN, 0, .own = config_read_only, .detail = "gelu"),
-        JSON_MAY("position_embedding_type", OWN, 0, .own = config_read_only, .detail = "absolute"),
-        UNSET("is_decoder"),
-        UNSET("add_cross_attention"),
-        UNSET("auto_map"),
-        UNSET("pruned_heads"),
-        UNSET("quantization_config"),
-        UNSET("is_encoder_decoder"),
-        JSON_MUST("num_hidden_layers", U32, AT(model.n_layers), LIMIT(MODEL_LAYERS_MAX)),
-        JSON_MUST("hidden_size", U32, AT(model.hidden), LIMIT(MODEL_HIDDEN_MAX)),
-        JSON_MUST("num_attention_heads", U32, AT(model.n_heads), LIMIT(MODEL_HIDDEN_MAX)),
-        JSON_MUST("intermediate_size", U32, AT(model.intermediate), LIMIT(CONFIG_INTERMEDIATE_MAX)),
-        JSON_MUST("vocab_size", U32, AT(model.vocab), LIMIT(CONFIG_VOCAB_MAX)),
-        JSON_MUST("max_position_embeddings", U32, AT(model.max_positions), LIMIT(MODEL_LENGTH_MAX)),
-        JSON_MAY("type_vocab_size", U32, AT(types), LIMIT(CONFIG_TYPES_MAX)),
-        JSON_MAY("layer_norm_eps", FLOAT, AT(model.eps), .low = 1e-20, .high = 1.0),
-    };
-    config->types = 2;
-    config->model.eps = 1e-12f;
-    VM_TRY(config_fields(o, fields, LENGTH(fields), NULL, shown, config, err));
+    static const struct json_field classes[] = {
+        JSON_MAY("architectures", OWN, 0, .own = read_architectures)};
+    const struct arch *arch = NULL;
+    VM_TRY(find_family(o, shown, &arch, err));
+    const struct json_reading reading = {.name = shown,
+                                         .failure = VECMILL_E_MODEL,
+                                         .target = config,
+                                         .context = (void *)(uintptr_t)arch};
+    VM_TRY(json_fields(o, classes, LENGTH(classes), &reading, err));
+    snprintf(config->model.family, sizeof config->model.family, "%s", arch->name);
+    config->model.embed_scale = 1;
+    if (arch->defaults) arch->defaults(config);
+    VM_TRY(json_fields(o, arch->fields, arch->n_fields, &reading, err));
+    if (arch->settle) VM_TRY(arch->settle(config, shown, err));
+    VM_TRY(settle_shape(&config->model, shown, err));
+    config->keys = (struct config_keys){0}; /* its values point into the file */
     return config_check(&config->model, shown, err);
 }
 
@@ -200,8 +228,8 @@ static vecmill_status parse_sentence(const struct json_value *o, const char *sho
         JSON_MAY("transformer_task", OWN, 0, .own = config_read_only,
                  .detail = "feature-extraction"),
         JSON_MAY("module_output_name", OWN, 0, .own = read_output_name),
-        JSON_MAY("max_seq_length", U32, AT(max_seq_length), .least = 3, .most = UINT32_MAX),
-        JSON_MAY("do_lower_case", BOOL, AT(lower_case)),
+        JSON_MAY("max_seq_length", U32, ARCH_AT(max_seq_length), .least = 3, .most = UINT32_MAX),
+        JSON_MAY("do_lower_case", BOOL, ARCH_AT(lower_case)),
         /* how sentence-transformers 5.4 and later call the module, not what it does */
         JSON_MAY("modality_config", UNREAD, 0),
     };
@@ -416,26 +444,59 @@ static vecmill_status check_range(const char *shown, const char *what, uint32_t 
                    least, most);
 }
 
+/* A float that products and norms can take. */
+static vecmill_status check_float(const char *shown, const char *what, float x, float least,
+                                  float most, vecmill_err *err)
+{
+    if (x >= least && x <= most) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is %g, outside %g to %g", shown, what,
+                   (double)x, (double)least, (double)most);
+}
+
 vecmill_status config_check(const struct model_config *m, const char *shown, vecmill_err *err)
 {
-    VM_TRY(check_range(shown, "num_hidden_layers", m->n_layers, 1, MODEL_LAYERS_MAX, err));
-    VM_TRY(check_range(shown, "hidden_size", m->hidden, 1, MODEL_HIDDEN_MAX, err));
-    VM_TRY(check_range(shown, "num_attention_heads", m->n_heads, 1, m->hidden, err));
-    VM_TRY(
-        check_range(shown, "intermediate_size", m->intermediate, 1, CONFIG_INTERMEDIATE_MAX, err));
-    VM_TRY(check_range(shown, "vocab_size", m->vocab, 1, CONFIG_VOCAB_MAX, err));
-    VM_TRY(
-        check_range(shown, "max_position_embeddings", m->max_positions, 3, MODEL_LENGTH_MAX, err));
-    VM_TRY(check_range(shown, "precision", m->precision, KERN_FP32, KERN_INT8, err));
-    assert(m->n_heads > 0);
-    if (m->hidden % m->n_heads != 0) {
+    if (memchr(m->family, '\0', sizeof m->family) == NULL || !arch_named(m->family)) {
+        return err_set(err, VECMILL_E_MODEL, "%s: family \"%.*s\" is not known", shown,
+                       (int)sizeof m->family, m->family);
+    }
+    const struct {
+        const char *what;
+        uint32_t n, least, most;
+    } ranges[] = {
+        {"num_hidden_layers", m->n_layers, 1, MODEL_LAYERS_MAX},
+        {"hidden_size", m->hidden, 1, MODEL_HIDDEN_MAX},
+        {"num_attention_heads", m->n_heads, 1, MODEL_HIDDEN_MAX},
+        {"num_key_value_heads", m->n_kv_heads, 1, m->n_heads},
+        {"head_dim", m->head_dim, 1, CONFIG_HEAD_MAX},
+        {"intermediate_size", m->intermediate, 1, CONFIG_INTERMEDIATE_MAX},
+        {"vocab_size", m->vocab, 1, CONFIG_VOCAB_MAX},
+        {"type_vocab_size", m->types, 0, CONFIG_TYPES_MAX},
+        {"max_position_embeddings", m->max_positions, 3, MODEL_LENGTH_MAX},
+        {"precision", m->precision, KERN_FP32, KERN_INT8},
+        {"hidden_act", m->act, GEMM_NONE, GEMM_TANH},
+        {"causal", m->causal, 0, 1},
+        {"num_buckets", m->buckets, 0, 1024},
+        {"span", m->span, 0, MODEL_LENGTH_MAX},
+    };
+    for (size_t i = 0; i < LENGTH(ranges); i++)
+        VM_TRY(
+            check_range(shown, ranges[i].what, ranges[i].n, ranges[i].least, ranges[i].most, err));
+    if (m->n_heads % m->n_kv_heads != 0) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %u heads are not a multiple of %u key heads",
+                       shown, m->n_heads, m->n_kv_heads);
+    }
+    if ((uint64_t)m->n_heads * m->head_dim > CONFIG_QUERIES_MAX) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %u heads of width %u, CONFIG_QUERIES_MAX is %u",
+                       shown, m->n_heads, m->head_dim, CONFIG_QUERIES_MAX);
+    }
+    if (m->positions > 0 && (uint64_t)m->first_position + m->max_positions != m->positions) {
         return err_set(err, VECMILL_E_MODEL,
-                       "%s: \"hidden_size\" %u is not a multiple of \"num_attention_heads\" %u",
-                       shown, m->hidden, m->n_heads);
+                       "%s: %u positions of which %u are left from position %u", shown,
+                       m->positions, m->max_positions, m->first_position);
     }
-    if (!(m->eps >= 9e-21f && m->eps <= 1.0f)) {
-        return err_set(err, VECMILL_E_MODEL, "%s: \"layer_norm_eps\" is %g, outside 1e-20 to 1",
-                       shown, (double)m->eps);
-    }
-    return VECMILL_OK;
+    VM_TRY(check_float(shown, "layer_norm_eps", m->eps, 9e-21f, 1, err));
+    VM_TRY(check_float(shown, "divisor", m->divisor, 1e-6f, 1e6f, err));
+    VM_TRY(check_float(shown, "rope_theta", m->rope_theta, 0, 1e12f, err));
+    VM_TRY(check_float(shown, "rope_local_theta", m->rope_local_theta, 0, 1e12f, err));
+    return check_float(shown, "embed_scale", m->embed_scale, 1e-6f, 1e6f, err);
 }

@@ -14,14 +14,26 @@
 
 #define CONFIG_INTERMEDIATE_MAX 65536u
 #define CONFIG_VOCAB_MAX        (1u << 20)
-#define CONFIG_TYPES_MAX        1024u /* rows of the token type table */
-#define CONFIG_PATH_BYTES       64u   /* of a module's path within the folder, with the NUL */
+#define CONFIG_TYPES_MAX        1024u  /* rows of the token type table */
+#define CONFIG_HEAD_MAX         512u   /* width of a head */
+#define CONFIG_QUERIES_MAX      65536u /* width of all heads */
+#define CONFIG_PATH_BYTES       64u    /* of a module's path within the folder, with the NUL */
 
 struct config {
     /* Vocab, max_positions: as config.json says; max_length: 0 until the weights are known
      * (config_max_length) */
     struct model_config model;
-    uint32_t types; /* rows of the token type table */
+
+    /* Of config.json, while it is read: what a family makes its configuration from. */
+    struct config_keys {
+        struct json_value rope_parameters, rope_scaling, layer_types;
+        float theta, local_theta; /* 0: not given */
+        bool local_theta_is_null;
+        uint32_t window, every; /* one layer in `every` is without the window */
+        uint32_t positions;     /* a second "max_position_embeddings" */
+        float scalar;           /* "query_pre_attn_scalar" */
+        bool qkv_bias, up_bias, down_bias, mlp_bias, norm_bias, sliding, bidirectional, causal;
+    } keys;
 
     /* modules.json. Without it the folder is the transformer's, with mean pooling and no
      * normalisation, as in sentence-transformers. Paths are within the folder, zero-filled at their

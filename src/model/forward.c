@@ -1,15 +1,17 @@
 /* forward: a mapped model, and one pass through it (docs/MODEL.md, "Formulas").
  *
- * The pass's documents are stored end to end. A pass has phases. Each is a number of items that a
- * team's threads share, and the next begins when all are done:
- *   embed       a document: its rows of x, then blocks of rows: queries, keys and values of the
- *               first layer
+ * The pass's documents are stored end to end. A pass interprets its family's steps (arch.h). It has
+ * phases; each is a number of items that a team's threads share, and the next begins when all are
+ * done:
+ *   embed       a document: its rows of x
+ *   begin       a block of rows: the steps of the embedding, and of the first layer before attention
  *   attend      a document, or some heads of one: context
- *   transform   a block of rows: the rest of a layer, and queries, keys and values of the next, so
- *               that what a block writes is still in the cache when it is read
+ *   transform   a block of rows: the rest of a layer, and the next layer's steps before attention, so
+ *               that what a block writes is still in the cache when it is read; after the last
+ *               layer the final steps
  *   pool        a document: its vector
- * A model pooled by its first token needs one row of each document from the last layer: there, keys
- * and values are computed for all rows, and everything else for that row only. */
+ * A model pooled by its first or last token needs one row of each document from the last layer:
+ * there, keys and values are computed for all rows, and everything else for that row only. */
 #include "config.h"
 #include "ending.h"
 #include "layout.h"
@@ -22,6 +24,7 @@
 
 struct model {
     const struct kern *kern;
+    const struct arch *arch;
     struct model_config config;
     struct layout layout;
     const char *weights; /* the pack's section, borrowed */
@@ -81,7 +84,7 @@ static vecmill_status open_weights(struct model *model, const struct pack *pack,
 {
     const void *data;
     size_t bytes;
-    VM_TRY(layout_make(&model->config, model->kern, &model->layout, err));
+    VM_TRY(layout_make(model->arch, &model->config, model->kern, &model->layout, err));
     VM_TRY(pack_find(pack, LAYOUT_WEIGHTS_SECTION, &data, &bytes, err));
     if (bytes != model->layout.total || total != bytes) {
         return err_set(
@@ -102,6 +105,7 @@ vecmill_status model_open(const struct pack *pack, const struct kern *kern,
     VM_TRY(mem_new(sizeof *m, "a model", (void **)&m, err));
     m->kern = kern;
     m->config = head.model;
+    m->arch = arch_named(m->config.family);
     vecmill_status status = open_weights(m, pack, head.total, err);
     if (status == VECMILL_OK) status = ending_open(pack, kern, &m->config, &m->ending, err);
     if (status != VECMILL_OK) {
@@ -140,15 +144,14 @@ struct pass {
     uint32_t head_parts; /* items that a document's heads are divided into */
 };
 
-static const float *once(const struct model *m, enum layout_part part)
+/* A part that the model has; NULL: it has none, in this layer. */
+static const void *find_part(const struct model *m, uint32_t layer, enum arch_part part)
 {
-    return (const float *)(const void *)(m->weights + m->layout.at[part]);
-}
-
-static const float *of_layer(const struct model *m, uint32_t layer, enum layout_part part)
-{
-    const char *first = m->weights + m->layout.first_layer + layer * m->layout.layer_bytes;
-    return (const float *)(const void *)(first + m->layout.at[part]);
+    const size_t at = m->layout.at[part];
+    if (at == LAYOUT_ABSENT) return NULL;
+    if (part < PARTS_ONCE) return m->weights + at;
+    if (layer == 0 && arch_weight(m->arch, &m->config, part)->not_first) return NULL;
+    return m->weights + m->layout.first_layer + layer * m->layout.layer_bytes + at;
 }
 
 static vecmill_status check_pass(const struct model *m, const struct model_extent *extent,
@@ -182,196 +185,343 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
     return VECMILL_OK;
 }
 
-/* Whether the last layer is computed for each document's first row only. Queries can be left out of
- * the product where they fill whole panels. */
-static bool ends_in_first_rows(const struct model_config *c)
+/* The one row of a document that pooling needs of the last layer, if it is one. Queries can be left
+ * out of the product where they fill whole panels. */
+enum kept { KEEP_ALL, KEEP_FIRST, KEEP_LAST };
+
+static enum kept kept_rows(const struct model_config *c)
 {
-    return ending_rows(c) == ENDING_ROWS_FIRST && c->hidden % GEMM_PANEL == 0;
+    if ((c->n_heads * c->head_dim) % GEMM_PANEL != 0) return KEEP_ALL;
+    switch (ending_rows(c)) {
+    case ENDING_ROWS_FIRST:
+        return KEEP_FIRST;
+    case ENDING_ROWS_LAST:
+        return KEEP_LAST;
+    case ENDING_ROWS_ALL:
+    case ENDING_ROWS_BOTH:
+        break;
+    }
+    return KEEP_ALL;
 }
 
-static bool is_first_rows(const struct pass *p, uint32_t layer)
+static bool keeps_one(const struct pass *p, uint32_t layer)
 {
     const struct model_config *c = &p->model->config;
-    return layer + 1 == c->n_layers && ends_in_first_rows(c);
+    return layer + 1 == c->n_layers && kept_rows(c) != KEEP_ALL;
 }
 
-/* Outputs [first, first + columns) of act(x W + b), with a layer's weights. */
-struct range {
-    uint32_t first, columns;
+/* Of document d, the token whose row is kept. */
+static uint32_t kept_token(const struct pass *p, uint32_t d)
+{
+    return kept_rows(&p->model->config) == KEEP_LAST ? p->starts[d + 1] - 1 : p->starts[d];
+}
+
+/* ---- steps ---- */
+
+/* Rows that go through steps together. */
+struct block {
+    float *at[ROWS_KINDS];
+    const uint32_t *positions; /* of each row in its document */
+    uint32_t n, layer;
+    bool queries, keys; /* which outputs of PART_QKV: both, or one of them in the last layer */
+    size_t ld_qkv;      /* of ROWS_QKV */
+    uint32_t thread;
 };
 
-static void product(const struct pass *p, uint32_t layer, enum layout_gemm gemm, struct range range,
-                    const float *x, float *y, size_t ldy, uint32_t rows, uint32_t thread)
+static void product(const struct pass *p, const struct arch_step *step, const struct block *b)
 {
-    static const struct {
-        enum layout_part weight, bias;
-    } parts[LAYOUT_GEMMS] = {
-        [GEMM_QKV] = {PART_QKV_WEIGHT, PART_QKV_BIAS},
-        [GEMM_OUT] = {PART_OUT_WEIGHT, PART_OUT_BIAS},
-        [GEMM_UP] = {PART_UP_WEIGHT, PART_UP_BIAS},
-        [GEMM_DOWN] = {PART_DOWN_WEIGHT, PART_DOWN_BIAS},
-    };
     const struct model *m = p->model;
+    const struct gemm_shape shape = arch_product(m->arch, &m->config, step->part);
+    const uint32_t queries = m->config.n_heads * m->config.head_dim;
+    uint32_t first = 0, end = shape.n;
+    if (step->part == PART_QKV && !b->queries) first = queries;
+    if (step->part == PART_QKV && !b->keys) end = queries;
     const struct gemm_call call = {
-        .shape = layout_gemm_shape(&m->config, gemm),
-        .packed = of_layer(m, layer, parts[gemm].weight),
-        .bias = of_layer(m, layer, parts[gemm].bias),
-        .x = x,
-        .y = y,
-        .ldy = ldy,
-        .first = range.first,
-        .columns = range.columns,
-        .rows = rows,
-        .scratch = p->work.own[thread].gemm_scratch,
+        .shape = shape,
+        .packed = find_part(m, b->layer, step->part),
+        .bias = find_part(m, b->layer, step->part + 1),
+        .x = b->at[step->in],
+        .y = b->at[step->out] + first,
+        .ldy = step->part == PART_QKV ? b->ld_qkv : shape.n,
+        .first = first,
+        .columns = end - first,
+        .rows = b->n,
+        .scratch = p->work.own[b->thread].gemm_scratch,
     };
     gemm_run(m->kern, &call);
 }
 
-/* All outputs, in dense rows. */
-static void whole(const struct pass *p, uint32_t layer, enum layout_gemm gemm, const float *x,
-                  float *y, uint32_t rows, uint32_t thread)
+static void norm(const struct pass *p, const struct arch_step *step, const struct block *b)
 {
-    const uint32_t n = layout_gemm_shape(&p->model->config, gemm).n;
-    product(p, layer, gemm, (struct range){0, n}, x, y, n, rows, thread);
-}
-
-/* Queries, keys and values of a layer for a block of rows of x; without queries where only first
- * rows count. */
-static void project(const struct pass *p, uint32_t layer, uint32_t first, uint32_t rows,
-                    uint32_t thread)
-{
-    const uint32_t h = p->model->config.hidden;
-    const struct range range =
-        is_first_rows(p, layer) ? (struct range){h, 2 * h} : (struct range){0, 3 * h};
-    product(p, layer, GEMM_QKV, range, p->work.x + (size_t)first * h,
-            p->work.qkv + (size_t)first * 3 * h + range.first, 3 * (size_t)h, rows, thread);
-}
-
-/* x = norm(x + add); add may be NULL. */
-static void normalise(const struct model *m, const float *gamma, const float *beta,
-                      const float *add, float *x, uint32_t n)
-{
+    const struct model *m = p->model;
+    const uint32_t h = m->config.hidden;
     const struct norm_call call = {
-        .kind = NORM_LAYER,
+        .kind = m->arch->norm,
         .eps = m->config.eps,
-        .gamma = gamma,
-        .beta = beta,
-        .x = x,
-        .add = add,
-        .out = x,
-        .n = n,
-        .h = m->config.hidden,
+        .gamma = find_part(m, b->layer, step->part),
+        .beta = find_part(m, b->layer, step->part + 1),
+        .x = b->at[step->in],
+        .add = step->add ? b->at[step->add] : NULL,
+        .out = b->at[step->out],
+        .n = b->n,
+        .h = h,
     };
-    m->kern->norm(&call);
+    if (call.gamma)
+        m->kern->norm(&call);
+    else
+        memcpy(call.out, call.x, (size_t)b->n * h * sizeof *call.x);
+}
+
+/* The norms of queries and keys: of a head each, or of all heads together. */
+static void qk_norm(const struct pass *p, const struct block *b)
+{
+    const struct model *m = p->model;
+    const struct model_config *c = &m->config;
+    const size_t ld = b->ld_qkv, queries = (size_t)c->n_heads * c->head_dim;
+    for (int k = 0; k < 2; k++) {
+        const enum arch_part part = k == 0 ? PART_Q_NORM : PART_K_NORM;
+        const uint32_t heads = k == 0 ? c->n_heads : c->n_kv_heads;
+        const bool of_head = arch_weight(m->arch, c, part)->sources[0].rows == SIZE_HEAD;
+        if (!(k == 0 ? b->queries : b->keys)) continue;
+        for (uint32_t r = 0; r < b->n; r++) {
+            float *x = b->at[ROWS_QKV] + r * ld + (k == 0 ? 0 : queries);
+            const struct norm_call call = {
+                .kind = m->arch->norm,
+                .eps = c->eps,
+                .gamma = find_part(m, b->layer, part),
+                .beta = find_part(m, b->layer, part + 1),
+                .x = x,
+                .out = x,
+                .n = of_head ? heads : 1,
+                .h = of_head ? c->head_dim : heads * c->head_dim,
+            };
+            m->kern->norm(&call);
+        }
+    }
+}
+
+static void rope(const struct pass *p, const struct block *b)
+{
+    const struct model *m = p->model;
+    const struct model_config *c = &m->config;
+    const bool is_local = c->local >> b->layer & 1;
+    const float *table = c->rope_trained > 0
+                             ? p->work.rope
+                             : find_part(m, b->layer, is_local ? PART_ROPE_LOCAL : PART_ROPE);
+    struct rope_call call = {
+        .x = b->at[ROWS_QKV],
+        .ld = b->ld_qkv,
+        .n = b->n,
+        .heads = c->n_heads,
+        .d = c->head_dim,
+        .rotary = c->head_dim,
+        .table = table,
+        .positions = b->positions,
+    };
+    if (b->queries) m->kern->rope(&call);
+    call.x += (size_t)c->n_heads * c->head_dim;
+    call.heads = c->n_kv_heads;
+    if (b->keys) m->kern->rope(&call);
+}
+
+/* Runs steps to their end, or to attention; returns the step after it. */
+static const struct arch_step *run_steps(const struct pass *p, const struct arch_step *step,
+                                         const struct block *b)
+{
+    for (;; step++) {
+        switch (step->op) {
+        case OP_PRODUCT:
+            product(p, step, b);
+            break;
+        case OP_NORM:
+            norm(p, step, b);
+            break;
+        case OP_ADD:
+            for (size_t i = 0; i < (size_t)b->n * p->model->config.hidden; i++)
+                b->at[step->out][i] += b->at[step->in][i];
+            break;
+        case OP_QK_NORM:
+            qk_norm(p, b);
+            break;
+        case OP_ROPE:
+            rope(p, b);
+            break;
+        case OP_ATTEND:
+        case OP_END:
+            return step + 1;
+        }
+    }
+}
+
+/* The steps of a layer from attention on. */
+static const struct arch_step *after_attention(const struct arch *arch)
+{
+    const struct arch_step *step = arch->layer;
+    while (step->op != OP_ATTEND)
+        step++;
+    return step + 1;
 }
 
 /* ---- phases: items ---- */
 
-/* x[i] = (word[ids[i]] + type) + position[i], in this order. */
-static void add_embeddings(const struct pass *p, const int32_t *ids, uint32_t n, float *x)
+/* The row of the position table that each token has; ids of padding have the one before the first. */
+static const float *position_row(const struct pass *p, const float *table, int32_t id, uint32_t *n)
 {
-    const struct model *m = p->model;
-    const size_t h = m->config.hidden;
-    const enum kern_precision precision = (enum kern_precision)m->config.precision;
-    const char *words = (const char *)(const void *)once(m, PART_WORD);
-    const float *type = once(m, PART_TYPE), *position = once(m, PART_POSITION);
-    for (uint32_t i = 0; i < n; i++, x += h, position += h) {
-        table_read(precision, words + (size_t)ids[i] * table_row_bytes(precision, m->config.hidden),
-                   m->config.hidden, x);
-        for (size_t c = 0; c < h; c++)
-            x[c] = x[c] + type[c] + position[c];
-    }
+    const struct model_config *c = &p->model->config;
+    const bool is_pad = c->first_position > 0 && (uint32_t)id == c->pad;
+    const uint32_t row = is_pad ? c->first_position - 1 : c->first_position + (*n)++;
+    return table + (size_t)row * c->hidden;
 }
 
-/* x = word + position + type, normalised. */
+/* x = (word * scale + type) + position, in this order. */
 static void embed(void *context, uint32_t d, uint32_t thread)
 {
     const struct pass *p = context;
     const struct model *m = p->model;
     const struct model_config *c = &m->config;
+    const enum kern_precision precision = (enum kern_precision)c->precision;
     const uint32_t begin = p->starts[d], n = p->starts[d + 1] - begin;
-    float *x = p->work.x + (size_t)begin * c->hidden;
+    const char *words = find_part(m, 0, PART_WORD);
+    const float *types = find_part(m, 0, PART_TYPE), *table = find_part(m, 0, PART_POSITION);
+    const size_t row_bytes = table_row_bytes(precision, c->hidden);
+    uint32_t n_positions = 0;
     (void)thread;
-    add_embeddings(p, p->ids + begin, n, x);
-    normalise(m, once(m, PART_EMBED_GAMMA), once(m, PART_EMBED_BETA), NULL, x, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const int32_t id = p->ids[begin + i];
+        float *x = p->work.x + (size_t)(begin + i) * c->hidden;
+        table_read(precision, words + (size_t)id * row_bytes, c->hidden, x);
+        for (uint32_t k = 0; c->embed_scale != 1 && k < c->hidden; k++)
+            x[k] *= c->embed_scale;
+        for (uint32_t k = 0; types && k < c->hidden; k++)
+            x[k] += types[k];
+        const float *position = table ? position_row(p, table, id, &n_positions) : NULL;
+        for (uint32_t k = 0; position && k < c->hidden; k++)
+            x[k] += position[k];
+        if (c->rope_theta > 0) p->work.positions[begin + i] = c->rope_trained > 0 ? begin + i : i;
+        if (c->rope_trained > 0)
+            arch_rope_row(c, c->rope_theta, n, i, p->work.rope + (size_t)(begin + i) * c->head_dim);
+    }
 }
 
-static void project_block(void *context, uint32_t item, uint32_t thread)
+/* A block of the rows of x from `first` on. In a layer that keeps one row they are the kept ones. */
+static struct block block_of(const struct pass *p, uint32_t first, uint32_t thread)
+{
+    const struct model_config *c = &p->model->config;
+    const struct work_own *own = &p->work.own[thread];
+    const size_t queries = (size_t)c->n_heads * c->head_dim;
+    return (struct block){
+        .at = {[ROWS_X] = p->work.x + (size_t)first * c->hidden,
+               [ROWS_Y] = own->y,
+               [ROWS_Z] = own->z,
+               [ROWS_QKV] = p->work.qkv + first * (size_t)arch_size(c, SIZE_QKV),
+               [ROWS_CONTEXT] = p->work.context + first * queries,
+               [ROWS_UP] = own->up},
+        .positions = c->rope_theta > 0 ? p->work.positions + first : NULL,
+        .n = (uint32_t)num_min(p->block, p->rows - first),
+        .layer = p->layer,
+        .keys = true,
+        .ld_qkv = arch_size(c, SIZE_QKV),
+        .thread = thread,
+    };
+}
+
+/* A layer's steps before attention. */
+static void begin_layer(const struct pass *p, uint32_t layer, struct block *b)
+{
+    b->layer = layer;
+    b->queries = !keeps_one(p, layer);
+    run_steps(p, p->model->arch->layer, b);
+}
+
+static void begin(void *context, uint32_t item, uint32_t thread)
 {
     const struct pass *p = context;
-    const uint32_t first = item * p->block;
-    project(p, p->layer, first, (uint32_t)num_min(p->block, p->rows - first), thread);
+    struct block b = block_of(p, item * p->block, thread);
+    run_steps(p, p->model->arch->embed, &b);
+    begin_layer(p, 0, &b);
 }
 
-/* The queries of first rows, for a block of documents. */
-static void query_block(void *context, uint32_t item, uint32_t thread)
-{
-    const struct pass *p = context;
-    const uint32_t h = p->model->config.hidden, first = item * p->block;
-    const uint32_t n = (uint32_t)num_min(p->block, p->n_docs - first);
-    float *x = p->work.own[thread].y, *q = p->work.own[thread].up;
-    for (uint32_t i = 0; i < n; i++)
-        memcpy(x + (size_t)i * h, p->work.x + (size_t)p->starts[first + i] * h, h * sizeof *x);
-    product(p, p->layer, GEMM_QKV, (struct range){0, h}, x, q, h, n, thread);
-    for (uint32_t i = 0; i < n; i++)
-        memcpy(p->work.qkv + (size_t)p->starts[first + i] * 3 * h, q + (size_t)i * h,
-               h * sizeof *q);
-}
-
-/* context = attention of a document, or of a part of its heads; of first rows in rows 0 .. n_docs. */
-static void attend(void *context, uint32_t item, uint32_t thread)
+/* The queries of kept rows, for a block of documents: their rows of x are gathered, and the queries
+ * are written where all queries would be. */
+static void query(void *context, uint32_t item, uint32_t thread)
 {
     const struct pass *p = context;
     const struct model_config *c = &p->model->config;
+    const struct work_own *own = &p->work.own[thread];
+    const uint32_t first = item * p->block, ld = arch_size(c, SIZE_QKV);
+    const size_t queries = (size_t)c->n_heads * c->head_dim;
+    struct block b = block_of(p, first, thread);
+    b.at[ROWS_X] = own->y;
+    b.at[ROWS_QKV] = own->up;
+    b.ld_qkv = queries;
+    b.positions = own->positions;
+    b.queries = true;
+    b.keys = false;
+    for (uint32_t i = 0; i < b.n; i++) {
+        const uint32_t token = kept_token(p, first + i);
+        memcpy(own->y + (size_t)i * c->hidden, p->work.x + (size_t)token * c->hidden,
+               c->hidden * sizeof(float));
+        if (c->rope_theta > 0) own->positions[i] = p->work.positions[token];
+    }
+    run_steps(p, p->model->arch->layer, &b);
+    for (uint32_t i = 0; i < b.n; i++)
+        memcpy(p->work.qkv + (size_t)kept_token(p, first + i) * ld, own->up + i * queries,
+               queries * sizeof(float));
+}
+
+/* context = attention of a document, or of a part of its heads; of kept rows in rows 0 .. n_docs. */
+static void attend(void *context, uint32_t item, uint32_t thread)
+{
+    const struct pass *p = context;
+    const struct model *m = p->model;
+    const struct model_config *c = &m->config;
     const uint32_t d = item / p->head_parts, part = item % p->head_parts;
     const uint32_t begin = p->starts[d], len = p->starts[d + 1] - begin;
-    const uint32_t first = c->n_heads * part / p->head_parts;
-    const uint32_t end = c->n_heads * (part + 1) / p->head_parts;
-    const bool one = is_first_rows(p, p->layer);
-    const float *qkv = p->work.qkv + (size_t)begin * 3 * c->hidden;
+    const uint32_t group = c->n_heads / c->n_kv_heads;
+    const uint32_t first = c->n_kv_heads * part / p->head_parts * group;
+    const uint32_t end = c->n_kv_heads * (part + 1) / p->head_parts * group;
+    const bool one = keeps_one(p, p->layer);
+    const uint32_t token = one ? kept_token(p, d) : begin;
+    const size_t queries = (size_t)c->n_heads * c->head_dim, ld = arch_size(c, SIZE_QKV);
+    const float *k = p->work.qkv + begin * ld + queries;
     const struct attention_call call = {
-        .shape = layout_attention_shape(c),
-        .q = qkv,
-        .k = qkv + c->hidden,
-        .v = qkv + 2 * (size_t)c->hidden,
-        .ld_q = 3 * (size_t)c->hidden,
-        .ld_kv = 3 * (size_t)c->hidden,
-        .ctx = p->work.context + (size_t)(one ? d : begin) * c->hidden,
-        .ld_ctx = c->hidden,
+        .shape = arch_attention(m->arch, c, p->layer),
+        .q = p->work.qkv + token * ld,
+        .k = k,
+        .v = k + (size_t)c->n_kv_heads * c->head_dim,
+        .ld_q = ld,
+        .ld_kv = ld,
+        .bias = find_part(m, 0, PART_DISTANCE),
+        .ctx = p->work.context + (one ? d : begin) * queries,
+        .ld_ctx = queries,
         .len = len,
+        .first_query = token - begin,
         .n_queries = one ? 1 : len,
         .first_head = first,
         .n_heads = end - first,
         .scratch = p->work.own[thread].attention_scratch,
     };
-    attention_run(p->model->kern, (enum kern_precision)c->precision, &call);
+    attention_run(m->kern, (enum kern_precision)c->precision, &call);
 }
 
-/* x = norm(x + context Wout), then x = norm(x + gelu(x Wup) Wdown); and the next layer's projection. */
+/* The rest of a layer, and what follows it. */
 static void transform(void *context, uint32_t item, uint32_t thread)
 {
     const struct pass *p = context;
-    const struct model *m = p->model;
-    const struct model_config *c = &m->config;
-    const uint32_t layer = p->layer, first = item * p->block;
-    const uint32_t rows = (uint32_t)num_min(p->block, p->rows - first);
-    float *x = p->work.x + (size_t)first * c->hidden, *y = p->work.own[thread].y;
-    float *up = p->work.own[thread].up;
-    whole(p, layer, GEMM_OUT, p->work.context + (size_t)first * c->hidden, y, rows, thread);
-    normalise(m, of_layer(m, layer, PART_NORM1_GAMMA), of_layer(m, layer, PART_NORM1_BETA), y, x,
-              rows);
-    whole(p, layer, GEMM_UP, x, up, rows, thread);
-    whole(p, layer, GEMM_DOWN, up, y, rows, thread);
-    normalise(m, of_layer(m, layer, PART_NORM2_GAMMA), of_layer(m, layer, PART_NORM2_BETA), y, x,
-              rows);
-    if (layer + 1 < c->n_layers) project(p, layer + 1, first, rows, thread);
+    const struct arch *arch = p->model->arch;
+    struct block b = block_of(p, item * p->block, thread);
+    run_steps(p, after_attention(arch), &b);
+    if (p->layer + 1 < p->model->config.n_layers)
+        begin_layer(p, p->layer + 1, &b);
+    else
+        run_steps(p, arch->final, &b);
 }
 
 static void pool(void *context, uint32_t d, uint32_t thread)
 {
     const struct pass *p = context;
     const struct model_config *c = &p->model->config;
-    const bool one = ends_in_first_rows(c);
+    const bool one = kept_rows(c) != KEEP_ALL;
     const uint32_t begin = one ? d : p->starts[d], n = one ? 1 : p->starts[d + 1] - begin;
     ending_run(&p->model->ending, p->work.x + (size_t)begin * c->hidden, n,
                p->work.own[thread].attention_scratch, p->vectors + (size_t)d * c->dim);
@@ -393,12 +543,12 @@ static void in_blocks(struct pass *p, uint32_t rows, void (*item)(void *, uint32
     team_run(p->team, item, p, (rows + p->block - 1) / p->block);
 }
 
-/* The last layer goes on with each document's first row only: moves it to rows 0 .. n_docs of x. */
-static void keep_first_rows(struct pass *p)
+/* The last layer goes on with one row of each document: moves it to rows 0 .. n_docs of x. */
+static void keep_rows(struct pass *p)
 {
     const size_t h = p->model->config.hidden;
-    for (uint32_t d = 1; d < p->n_docs; d++)
-        memmove(p->work.x + d * h, p->work.x + p->starts[d] * h, h * sizeof *p->work.x);
+    for (uint32_t d = 0; d < p->n_docs; d++)
+        memmove(p->work.x + d * h, p->work.x + kept_token(p, d) * h, h * sizeof *p->work.x);
 }
 
 static void encode(struct pass *p)
@@ -407,15 +557,16 @@ static void encode(struct pass *p)
     const uint32_t tokens = p->starts[p->n_docs];
     const uint32_t n = team_size(p->team);
     /* With enough documents for all threads each is one item: its keys are packed by one thread. */
-    p->head_parts = n == 1 || p->n_docs >= 4 * n ? 1 : (uint32_t)num_min(c->n_heads, (size_t)2 * n);
+    p->head_parts =
+        n == 1 || p->n_docs >= 4 * n ? 1 : (uint32_t)num_min(c->n_kv_heads, (size_t)2 * n);
     team_run(p->team, embed, p, p->n_docs);
-    in_blocks(p, tokens, project_block);
+    in_blocks(p, tokens, begin);
     for (p->layer = 0; p->layer < c->n_layers; p->layer++) {
-        const bool first_rows = is_first_rows(p, p->layer);
-        if (first_rows) in_blocks(p, p->n_docs, query_block);
+        const bool keeps = keeps_one(p, p->layer);
+        if (keeps) in_blocks(p, p->n_docs, query);
         team_run(p->team, attend, p, p->n_docs * p->head_parts);
-        if (first_rows) keep_first_rows(p);
-        in_blocks(p, first_rows ? p->n_docs : tokens, transform);
+        if (keeps) keep_rows(p);
+        in_blocks(p, keeps ? p->n_docs : tokens, transform);
     }
     team_run(p->team, pool, p, p->n_docs);
 }
@@ -451,7 +602,7 @@ vecmill_status model_forward(const struct model *model, void *memory,
     assert(team_size(team) <= extent->threads);
     VM_TRY(check_pass(model, extent, ids, starts, n_docs, err));
     arena_init(&a, memory, model_workspace_bytes(&model->config, model->kern, extent));
-    work_layout(&p.work, &a, &model->config, model->kern, extent);
+    work_layout(&p.work, &a, model->arch, &model->config, model->kern, extent);
     if (!arena_ok(&a)) {
         return err_set(err, VECMILL_E_INTERNAL, "a pass of %u tokens does not fit its workspace",
                        extent->tokens);
@@ -460,12 +611,57 @@ vecmill_status model_forward(const struct model *model, void *memory,
     return check_vectors(&p, err);
 }
 
+/* Pairs of a query and a key that it sees, of n tokens. */
+static double seen_pairs(const struct attention_shape *shape, double n)
+{
+    const double w = shape->window < n ? shape->window : n - 1;
+    return shape->causal ? n * (w + 1) - w * (w + 1) / 2 : n * (2 * w + 1) - w * (w + 1);
+}
+
+/* Keys that the query at `row` sees, of n tokens. */
+static double seen_keys(const struct attention_shape *shape, uint32_t n, uint32_t row)
+{
+    const size_t after = shape->causal ? 0 : num_min(n - 1 - row, shape->window);
+    return (double)(num_min(row, shape->window) + 1 + after);
+}
+
+/* Operations of a row in a layer's products; of PART_QKV in outputs of it. */
+struct row_flops {
+    double queries, keys, rest;
+};
+
+static struct row_flops flops_of_row(const struct arch *arch, const struct model_config *c)
+{
+    struct row_flops row = {0};
+    for (const struct arch_step *step = arch->layer; step->op != OP_END; step++) {
+        if (step->op != OP_PRODUCT) continue;
+        const struct gemm_shape shape = arch_product(arch, c, step->part);
+        const double one = 2.0 * shape.k, queries = (double)c->n_heads * c->head_dim;
+        if (step->part == PART_QKV) {
+            row.queries = one * queries;
+            row.keys = one * (shape.n - queries);
+        } else {
+            row.rest += one * shape.n * (shape.gated ? 2 : 1);
+        }
+    }
+    return row;
+}
+
 double model_flops(const struct model_config *config, uint32_t n)
 {
-    const double h = config->hidden, inter = config->intermediate, tokens = n;
-    const double row = 2 * (h * h + 2 * h * inter); /* output, up, down */
-    const double layer = tokens * (6 * h * h + row + 4 * tokens * h);
-    if (!ends_in_first_rows(config)) return config->n_layers * layer + ending_flops(config);
-    const double last = tokens * 4 * h * h + 2 * h * h + 4 * tokens * h + row;
-    return (config->n_layers - 1) * layer + last + ending_flops(config);
+    const struct arch *arch = arch_named(config->family);
+    if (!arch || n == 0) return 0;
+    const struct row_flops row = flops_of_row(arch, config);
+    const double pair = 4.0 * config->n_heads * config->head_dim;
+    const enum kept kept = kept_rows(config);
+    double flops = ending_flops(config);
+    for (uint32_t layer = 0; layer < config->n_layers; layer++) {
+        const struct attention_shape shape = arch_attention(arch, config, layer);
+        const bool one = layer + 1 == config->n_layers && kept != KEEP_ALL;
+        const double rows = one ? 1 : n;
+        const double pairs =
+            one ? seen_keys(&shape, n, kept == KEEP_LAST ? n - 1 : 0) : seen_pairs(&shape, n);
+        flops += n * row.keys + rows * (row.queries + row.rest) + pair * pairs;
+    }
+    return flops;
 }

@@ -1,9 +1,10 @@
 /* model: token ids to vectors.
  *
- * Reads a BERT encoder in Hugging Face layout (config.json, weights.h's files, and
+ * Reads an encoder in Hugging Face layout (config.json, weights.h's files, and
  * sentence-transformers' modules.json, its modules' folders, sentence_bert_config.json), compiles it
  * into a pack's sections, and computes it: embeddings, encoder layers, and what follows them.
- * docs/MODEL.md has every formula, shape and tensor name.
+ * What a family of models is made of is data (arch.h). docs/MODEL.md has every formula, shape and
+ * tensor name.
  *
  * Files are not trusted until checked; what is not understood is refused by name. The function that
  * plans a workspace also carves it. A forward pass allocates nothing. A document's vector does not
@@ -69,18 +70,51 @@ struct model_ending {
     } steps[MODEL_STEPS_MAX];
 };
 
+/* Parts that some models of a family have and others lack. */
+enum {
+    MODEL_HAS_TYPES = 1,    /* a table of token types */
+    MODEL_HAS_QKV_BIAS = 2, /* biases of products and norms */
+    MODEL_HAS_OUT_BIAS = 4,
+    MODEL_HAS_UP_BIAS = 8,
+    MODEL_HAS_DOWN_BIAS = 16,
+    MODEL_HAS_NORM_BIAS = 32,
+};
+
 /* What the forward pass needs to know. Fixed-width, stored as it is in the pack's section
- * "model.config". */
+ * "model.config"; the family gives the rest (arch.h). */
 struct model_config {
-    uint32_t n_layers, hidden, n_heads, intermediate;
-    uint32_t vocab; /* rows of the word table, from the weights */
-    /* Rows of the position table, from the weights: the longest allowed length. */
+    char family[24]; /* its name, zero-filled */
+    uint64_t local;  /* bit l: layer l sees keys at most `window` away */
+    uint32_t n_layers, hidden, intermediate;
+    uint32_t n_heads, n_kv_heads, head_dim; /* query heads, key heads, the width of each */
+    uint32_t vocab;                         /* rows of the word table, from the weights */
+    uint32_t types;                         /* rows of the token type table; 0: there is none */
+
+    /* Rows of the position table, from the weights; 0: there is none. Row first_position is the first
+     * token's. Where it is not 0, tokens with the id `pad` take the row before it, and are not
+     * counted. */
+    uint32_t positions, first_position, pad;
+
+    /* The longest document: what is left of the position table, or what the files say. */
     uint32_t max_positions;
     /* The default: sentence_bert_config.json, else the smallest positive integer of
      * tokenizer_config.json, else max_positions. */
     uint32_t max_length;
+    uint32_t has;    /* MODEL_HAS_* */
+    uint32_t act;    /* enum gemm_act */
+    uint32_t causal; /* 1: a token sees no later one */
+    uint32_t window; /* of the layers in `local` */
+    uint32_t buckets,
+        span;          /* of relative positions: rows of the checkpoint's table; kern.h's span */
+    float eps;         /* of LayerNorm and RMSNorm */
+    float divisor;     /* of attention's scores */
+    float embed_scale; /* factor of the word table's rows */
+    /* Bases of rotary positions, in layers without and with a window; 0: there are none. rope_factor
+     * scales them: of all documents, or of those with more than rope_trained tokens, by their length
+     * (docs/MODEL.md, "Rotary positions"). */
+    float rope_theta, rope_local_theta, rope_factor;
+    uint32_t rope_trained; /* 0: of all documents */
     uint32_t dim;          /* floats of a vector, before truncate_dim cuts it */
-    float eps;             /* LayerNorm's */
     uint32_t precision;    /* enum kern_precision of the products and of attention */
     uint32_t truncate_dim; /* components of a vector to keep, according to the files; 0: all */
     struct model_ending ending;

@@ -20,6 +20,7 @@
 
 struct compiler {
     const struct kern *kern;
+    const struct arch *arch;
     struct pack_writer *out;
     struct weights weights;
     struct config config;
@@ -34,15 +35,19 @@ struct compiler {
 /* ---- finding tensors ---- */
 
 /* Room for the prefix and "encoder.layer.63.attention.output.LayerNorm.weight". */
-#define NAME_BYTES 128
+#define NAME_BYTES 160
 
-static void tensor_name(const struct compiler *c, enum layout_part part, uint32_t layer,
-                        const char *tail, char name[NAME_BYTES])
+/* A source's name in the checkpoint. Families write names as they are in the file, %u for the layer:
+ * the one format that a table may hold. */
+static void tensor_name(const struct compiler *c, const char *pattern, uint32_t layer,
+                        char name[NAME_BYTES])
 {
-    if (part < PARTS_ONCE) {
-        snprintf(name, NAME_BYTES, "%sembeddings.%s", c->prefix, tail);
+    const char *mark = strstr(pattern, "%u");
+    if (mark) {
+        snprintf(name, NAME_BYTES, "%s%.*s%u%s", c->prefix, (int)(mark - pattern), pattern, layer,
+                 mark + 2);
     } else {
-        snprintf(name, NAME_BYTES, "%sencoder.layer.%u.%s", c->prefix, layer, tail);
+        snprintf(name, NAME_BYTES, "%s%s", c->prefix, pattern);
     }
 }
 
@@ -76,11 +81,13 @@ static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t
 }
 
 /* Rows of a table: the weights decide, and config.json must agree. */
-static vecmill_status check_rows(const struct compiler *c, const char *tail, const char *key,
+static vecmill_status check_rows(const struct compiler *c, enum arch_part part, const char *key,
                                  uint32_t rows, vecmill_err *err)
 {
+    const struct arch_weight *w = arch_weight(c->arch, &c->config.model, part);
     char name[NAME_BYTES];
-    tensor_name(c, PART_WORD, 0, tail, name);
+    if (!w) return VECMILL_OK;
+    tensor_name(c, w->sources[0].tensor, 0, name);
     const struct tensor *t = weights_find(&c->weights, name);
     if (!t || t->rank != 2 || t->shape[0] == rows) return VECMILL_OK; /* find_tensor reports it */
     return err_set(err, VECMILL_E_MODEL,
@@ -95,13 +102,16 @@ static bool begins(const char *text, const char *with)
 
 /* Whether a tensor belongs to the encoder. No vector needs what else a checkpoint may hold (the
  * pooler, heads of pre-training or of a task, a second model), and sentence-transformers ignores it
- * too. position_ids is a constant 0, 1, 2... that old versions stored. */
+ * too. */
 static bool of_encoder(const struct compiler *c, const char *name)
 {
     if (!begins(name, c->prefix)) return false;
     name += strlen(c->prefix);
-    return (begins(name, "embeddings.") || begins(name, "encoder.")) &&
-           strcmp(name, "embeddings.position_ids") != 0;
+    for (size_t i = 0; c->arch->ignored[i]; i++)
+        if (strcmp(name, c->arch->ignored[i]) == 0) return false;
+    for (size_t i = 0; c->arch->roots[i]; i++)
+        if (begins(name, c->arch->roots[i])) return true;
+    return false;
 }
 
 /* A tensor of the encoder that is not understood would change what it computes. */
@@ -112,8 +122,9 @@ static vecmill_status check_all_used(const struct compiler *c, vecmill_err *err)
         for (uint32_t i = 0; i < st->n_tensors; i++) {
             if (st->tensors[i].taken || !of_encoder(c, st->tensors[i].name)) continue;
             return err_set(err, VECMILL_E_MODEL,
-                           "%s: tensor \"%.64s\" is no part of a BERT encoder of %u layers",
-                           st->shown, st->tensors[i].name, c->config.model.n_layers);
+                           "%s: tensor \"%.64s\" is no part of a %s encoder of %u layers",
+                           st->shown, st->tensors[i].name, c->arch->title,
+                           c->config.model.n_layers);
         }
     }
     return VECMILL_OK;
@@ -123,14 +134,15 @@ static vecmill_status check_all_used(const struct compiler *c, vecmill_err *err)
  * it is part of something larger. Found by the word embeddings. */
 static vecmill_status find_prefix(struct compiler *c, vecmill_err *err)
 {
-    static const char word[] = "embeddings.word_embeddings.weight";
+    const char *word = arch_weight(c->arch, &c->config.model, PART_WORD)->sources[0].tensor;
+    const size_t word_bytes = strlen(word);
     const char *found = NULL;
     for (uint32_t f = 0; f < c->weights.n_files; f++) {
         for (uint32_t i = 0; i < c->weights.files[f].n_tensors; i++) {
             const char *name = c->weights.files[f].tensors[i].name;
             const size_t bytes = strlen(name);
-            if (bytes < sizeof word - 1) continue;
-            const size_t prefix = bytes - (sizeof word - 1);
+            if (bytes < word_bytes) continue;
+            const size_t prefix = bytes - word_bytes;
             if (strcmp(name + prefix, word) != 0 || (prefix > 0 && name[prefix - 1] != '.'))
                 continue;
             if (found) {
@@ -152,25 +164,34 @@ static vecmill_status find_prefix(struct compiler *c, vecmill_err *err)
     return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing", c->weights.shown, word);
 }
 
+/* A source's tensor, with the shape that the configuration gives it. */
+static vecmill_status find_source(struct compiler *c, const struct arch_weight *w,
+                                  const struct arch_source *source, uint32_t layer,
+                                  const struct tensor **tensor, vecmill_err *err)
+{
+    const struct model_config *m = &c->config.model;
+    const enum arch_size rows = source->of ? source->of : source->rows;
+    char name[NAME_BYTES];
+    tensor_name(c, source->tensor, layer, name);
+    return find_tensor(c, name, arch_size(m, rows), arch_size(m, w->columns), tensor, err);
+}
+
 /* Checks, before anything is written, that every tensor is there with its shape and dtype, and
  * nothing else. */
 static vecmill_status check_tensors(struct compiler *c, vecmill_err *err)
 {
     const struct model_config *m = &c->config.model;
     VM_TRY(find_prefix(c, err));
-    VM_TRY(check_rows(c, "word_embeddings.weight", "vocab_size", m->vocab, err));
-    VM_TRY(check_rows(c, "position_embeddings.weight", "max_position_embeddings", m->max_positions,
-                      err));
-    VM_TRY(check_rows(c, "token_type_embeddings.weight", "type_vocab_size", c->config.types, err));
+    VM_TRY(check_rows(c, PART_WORD, "vocab_size", m->vocab, err));
+    VM_TRY(check_rows(c, PART_POSITION, "max_position_embeddings", m->positions, err));
+    VM_TRY(check_rows(c, PART_TYPE, "type_vocab_size", m->types, err));
     for (uint32_t layer = 0; layer < m->n_layers; layer++) {
-        int first = layer == 0 ? 0 : PARTS_ONCE;
-        for (int part = first; part < PARTS; part++) {
-            struct layout_source s = layout_source(m, c->config.types, (enum layout_part)part);
-            for (uint32_t i = 0; i < LAYOUT_SOURCES_MAX && s.tensors[i]; i++) {
-                char name[NAME_BYTES];
+        for (int part = layer == 0 ? 0 : PARTS_ONCE; part < PARTS; part++) {
+            const struct arch_weight *w = arch_weight(c->arch, m, (enum arch_part)part);
+            if (!w || (w->not_first && layer == 0)) continue;
+            for (uint32_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++) {
                 const struct tensor *t;
-                tensor_name(c, (enum layout_part)part, layer, s.tensors[i], name);
-                VM_TRY(find_tensor(c, name, s.tensor_rows, s.columns, &t, err));
+                VM_TRY(find_source(c, w, &w->sources[i], layer, &t, err));
             }
         }
     }
@@ -179,59 +200,98 @@ static vecmill_status check_tensors(struct compiler *c, vecmill_err *err)
 
 /* ---- writing parts ---- */
 
-static vecmill_status write_plain(struct compiler *c, const struct layout_source *s,
-                                  const struct tensor *t, vecmill_err *err)
+/* Where a source's rows are in its tensor, and how many floats they are. */
+struct piece {
+    uint64_t first, n;
+};
+
+static struct piece piece_of(const struct compiler *c, const struct arch_weight *w,
+                             const struct arch_source *source)
 {
-    uint64_t n = (uint64_t)s->rows * (s->columns ? s->columns : 1);
-    for (uint64_t first = 0; first < n;) {
-        size_t chunk = (size_t)(n - first < c->floats_n ? n - first : c->floats_n);
-        VM_TRY(tensor_read(t, first, chunk, c->floats, err));
+    const struct model_config *m = &c->config.model;
+    const uint64_t columns = w->columns ? arch_size(m, w->columns) : 1;
+    return (struct piece){arch_size(m, source->skip) * columns,
+                          arch_size(m, source->rows) * columns};
+}
+
+static vecmill_status write_floats(struct compiler *c, struct piece piece, const struct tensor *t,
+                                   vecmill_err *err)
+{
+    for (uint64_t done = 0; done < piece.n;) {
+        const size_t chunk = (size_t)num_min(piece.n - done, c->floats_n);
+        VM_TRY(tensor_read(t, piece.first + done, chunk, c->floats, err));
         VM_TRY(pack_write(c->out, c->floats, chunk * sizeof(float), err));
-        first += chunk;
+        done += chunk;
     }
     return VECMILL_OK;
 }
 
 /* A table's rows in the precision, as many at a time as fit into floats and packed. */
-static vecmill_status write_table(struct compiler *c, const struct layout_source *s,
+static vecmill_status write_table(struct compiler *c, const struct arch_weight *w,
                                   const struct tensor *t, vecmill_err *err)
 {
     const enum kern_precision precision = (enum kern_precision)c->config.model.precision;
-    const size_t row = table_row_bytes(precision, s->columns);
-    const size_t most = num_min(c->floats_n / s->columns, c->packed_bytes / row);
-    for (uint64_t first = 0; first < s->rows;) {
-        const size_t n = (size_t)num_min(most, s->rows - first);
-        VM_TRY(tensor_read(t, first * s->columns, n * s->columns, c->floats, err));
+    const uint32_t columns = arch_size(&c->config.model, w->columns);
+    const uint64_t rows = arch_size(&c->config.model, w->sources[0].rows);
+    const size_t row = table_row_bytes(precision, columns);
+    const size_t most = num_min(c->floats_n / columns, c->packed_bytes / row);
+    for (uint64_t first = 0; first < rows;) {
+        const size_t n = (size_t)num_min(most, rows - first);
+        VM_TRY(tensor_read(t, first * columns, n * columns, c->floats, err));
         for (size_t i = 0; i < n; i++)
-            table_pack(precision, c->floats + i * s->columns, s->columns,
-                       (char *)c->packed + i * row);
+            table_pack(precision, c->floats + i * columns, columns, (char *)c->packed + i * row);
         VM_TRY(pack_write(c->out, c->packed, n * row, err));
         first += n;
     }
     return VECMILL_OK;
 }
 
-static vecmill_status write_part(struct compiler *c, enum layout_part part, uint32_t layer,
+/* What `compute` makes, as many rows at a time as the buffer of packed weights holds. */
+static vecmill_status write_computed(struct compiler *c, const struct arch_weight *w,
+                                     const float *tensor, vecmill_err *err)
+{
+    const uint32_t rows = arch_size(&c->config.model, w->rows);
+    const size_t row = arch_size(&c->config.model, w->width) * sizeof(float);
+    for (uint32_t first = 0; first < rows;) {
+        const uint32_t n = (uint32_t)num_min(num_max(1, c->packed_bytes / row), rows - first);
+        w->compute(&c->config.model, tensor, first, n, c->packed);
+        VM_TRY(pack_write(c->out, c->packed, n * row, err));
+        first += n;
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status write_zeros(struct compiler *c, size_t bytes, vecmill_err *err)
+{
+    static const char zeros[4096];
+    for (size_t done = 0; done < bytes; done += sizeof zeros)
+        VM_TRY(pack_write(c->out, zeros, num_min(sizeof zeros, bytes - done), err));
+    return VECMILL_OK;
+}
+
+static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32_t layer,
                                  vecmill_err *err)
 {
-    struct layout_source s = layout_source(&c->config.model, c->config.types, part);
-    size_t matrix = (size_t)s.rows * s.columns;
-    for (uint32_t i = 0; i < LAYOUT_SOURCES_MAX && s.tensors[i]; i++) {
-        char name[NAME_BYTES];
+    const struct arch_weight *w = arch_weight(c->arch, &c->config.model, part);
+    size_t at = 0; /* floats of the sources so far */
+    if (!w) return VECMILL_OK;
+    if (w->not_first && layer == 0) return write_zeros(c, c->layout.bytes[part], err);
+    for (uint32_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++) {
+        const struct piece piece = piece_of(c, w, &w->sources[i]);
         const struct tensor *t;
-        tensor_name(c, part, layer, s.tensors[i], name);
-        VM_TRY(find_tensor(c, name, s.tensor_rows, s.columns, &t, err));
-        if (part == PART_WORD) {
-            VM_TRY(write_table(c, &s, t, err));
-        } else if (s.gemm == LAYOUT_PLAIN) {
-            VM_TRY(write_plain(c, &s, t, err));
+        VM_TRY(find_source(c, w, &w->sources[i], layer, &t, err));
+        if (w->storage == STORE_TABLE) {
+            VM_TRY(write_table(c, w, t, err));
+        } else if (w->storage == STORE_FLOATS) {
+            VM_TRY(write_floats(c, piece, t, err));
         } else {
-            VM_TRY(tensor_read(t, 0, matrix, c->floats + i * matrix, err));
+            VM_TRY(tensor_read(t, piece.first, (size_t)piece.n, c->floats + at, err));
+            at += piece.n;
         }
     }
-    if (s.gemm != LAYOUT_PLAIN) {
-        struct gemm_shape shape = layout_gemm_shape(&c->config.model, s.gemm);
-        gemm_pack(c->kern, shape, c->floats, c->packed);
+    if (w->storage == STORE_COMPUTED) VM_TRY(write_computed(c, w, at ? c->floats : NULL, err));
+    if (w->storage == STORE_PRODUCT) {
+        gemm_pack(c->kern, arch_product(c->arch, &c->config.model, part), c->floats, c->packed);
         VM_TRY(pack_write(c->out, c->packed, c->layout.bytes[part], err));
     }
     return pack_pad(c->out, LAYOUT_ALIGN, err);
@@ -254,47 +314,61 @@ static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
 
     VM_TRY(pack_begin(c->out, LAYOUT_WEIGHTS_SECTION, err));
     for (int part = 0; part < PARTS_ONCE; part++) {
-        VM_TRY(write_part(c, (enum layout_part)part, 0, err));
+        VM_TRY(write_part(c, (enum arch_part)part, 0, err));
     }
     for (uint32_t layer = 0; layer < c->config.model.n_layers; layer++) {
         for (int part = PARTS_ONCE; part < PARTS; part++) {
-            VM_TRY(write_part(c, (enum layout_part)part, layer, err));
+            VM_TRY(write_part(c, (enum arch_part)part, layer, err));
         }
     }
     return pack_end(c->out, err);
 }
 
-/* Floats of the largest product's matrix, or of a chunk; and the most bytes that it takes packed:
- * no layout pads inputs or outputs beyond multiples of 64. */
-static void buffer_sizes(const struct model_config *m, size_t *floats_n, size_t *packed_most)
+/* Floats of the largest matrix that is read whole, or of a chunk; and the most bytes that it takes
+ * packed, or a row of a table or of a computed part: no layout pads inputs or outputs beyond
+ * multiples of 64. */
+static void buffer_sizes(const struct arch *arch, const struct model_config *m, size_t *floats_n,
+                         size_t *packed_most)
 {
     *floats_n = CHUNK_FLOATS;
-    *packed_most = 0;
-    for (int i = 0; i < LAYOUT_GEMMS; i++) {
-        struct gemm_shape shape = layout_gemm_shape(m, (enum layout_gemm)i);
-        *floats_n = num_max(*floats_n, (size_t)shape.k * shape.n);
-        *packed_most =
-            num_max(*packed_most, num_up(shape.k, 64) * num_up(shape.n, 64) * sizeof(float));
+    *packed_most = m->hidden * sizeof(float);
+    for (int part = 0; part < PARTS; part++) {
+        const struct arch_weight *w = arch_weight(arch, m, (enum arch_part)part);
+        if (!w) continue;
+        if (w->storage == STORE_PRODUCT) {
+            const struct gemm_shape shape = arch_product(arch, m, (enum arch_part)part);
+            const size_t n = (size_t)shape.n * (shape.gated ? 2 : 1);
+            *floats_n = num_max(*floats_n, shape.k * n);
+            *packed_most =
+                num_max(*packed_most, num_up(shape.k, 64) * num_up(n, 64) * sizeof(float));
+        } else if (w->storage == STORE_COMPUTED) {
+            const size_t rows = w->sources[0].tensor ? arch_size(m, w->sources[0].rows) : 0;
+            *floats_n = num_max(*floats_n, rows * num_max(1, arch_size(m, w->columns)));
+            *packed_most = num_max(*packed_most, arch_size(m, w->width) * sizeof(float));
+        }
     }
 }
 
 static vecmill_status take_buffers(struct compiler *c, vecmill_err *err)
 {
-    size_t packed = 0, packed_most;
-    buffer_sizes(&c->config.model, &c->floats_n, &packed_most);
-    for (int part = PARTS_ONCE; part < PARTS; part++) {
-        struct layout_source s =
-            layout_source(&c->config.model, c->config.types, (enum layout_part)part);
-        if (s.gemm != LAYOUT_PLAIN) packed = num_max(packed, c->layout.bytes[part]);
+    size_t packed_most;
+    buffer_sizes(c->arch, &c->config.model, &c->floats_n, &packed_most);
+    c->packed_bytes = c->config.model.hidden * sizeof(float); /* a row of any table, at least */
+    for (int part = 0; part < PARTS; part++) {
+        const struct arch_weight *w = arch_weight(c->arch, &c->config.model, (enum arch_part)part);
+        if (!w) continue;
+        if (w->storage == STORE_PRODUCT)
+            c->packed_bytes = num_max(c->packed_bytes, c->layout.bytes[part]);
+        else if (w->storage == STORE_COMPUTED)
+            c->packed_bytes =
+                num_max(c->packed_bytes, arch_size(&c->config.model, w->width) * sizeof(float));
     }
-    if (packed > packed_most) {
+    if (c->packed_bytes > packed_most) {
         return err_set(err, VECMILL_E_INTERNAL,
-                       "a packed weight matrix of %zu bytes, the plan has %zu", packed,
+                       "a packed weight matrix of %zu bytes, the plan has %zu", c->packed_bytes,
                        packed_most);
     }
     VM_TRY(mem_new_array(c->floats_n, sizeof(float), "a weight matrix", (void **)&c->floats, err));
-    /* a row of any table, at least */
-    c->packed_bytes = num_max(packed, c->config.model.hidden * sizeof(float));
     return mem_new(c->packed_bytes, "a packed weight matrix", &c->packed, err);
 }
 
@@ -308,6 +382,7 @@ static vecmill_status open_folder(const char *dir, enum kern_precision precision
     struct model_config *m = &c->config.model;
     char transformer[IO_PATH_MAX];
     VM_TRY(config_read(dir, &c->config, err));
+    c->arch = arch_named(m->family);
     m->precision = precision;
     VM_TRY(ending_check_files(dir, &c->config, err));
     VM_TRY(config_folder(dir, &c->config, transformer, err));
@@ -321,7 +396,7 @@ vecmill_status model_compile(const char *dir, const struct kern *kern,
 {
     struct compiler c = {.kern = kern, .out = w};
     vecmill_status status = open_folder(dir, precision, &c, err);
-    if (status == VECMILL_OK) status = layout_make(&c.config.model, kern, &c.layout, err);
+    if (status == VECMILL_OK) status = layout_make(c.arch, &c.config.model, kern, &c.layout, err);
     if (status == VECMILL_OK) status = take_buffers(&c, err);
     if (status == VECMILL_OK) status = write_sections(&c, err);
     mem_free(c.packed);
@@ -354,7 +429,7 @@ vecmill_status model_compile_most(const char *dir, size_t *bytes, vecmill_err *e
     VM_TRY(config_folder(dir, &config, transformer, err));
     VM_TRY(weights_most(transformer, &kept, &opening, err));
     VM_TRY(ending_most(dir, &config, &ending, err));
-    buffer_sizes(&config.model, &floats_n, &packed);
+    buffer_sizes(arch_named(config.model.family), &config.model, &floats_n, &packed);
     const size_t buffers = floats_n * sizeof(float) + packed;
     *bytes = BESIDE_BYTES + num_max(num_max(reading, ending), num_max(opening, kept + buffers));
     return VECMILL_OK;

@@ -2,37 +2,60 @@
 #include "work.h"
 
 #include "ending.h"
-#include "layout.h"
 
-static size_t gemm_scratch(const struct model_config *c, const struct kern *kern)
+static size_t gemm_scratch(const struct arch *arch, const struct model_config *c,
+                           const struct kern *kern)
 {
     size_t scratch = 0;
-    for (int i = 0; i < LAYOUT_GEMMS; i++)
+    for (int part = PARTS_ONCE; part < PARTS; part++) {
+        const struct arch_weight *w = arch_weight(arch, c, (enum arch_part)part);
+        if (!w || w->storage != STORE_PRODUCT) continue;
         scratch =
-            num_max(scratch, gemm_scratch_bytes(kern, layout_gemm_shape(c, (enum layout_gemm)i)));
+            num_max(scratch, gemm_scratch_bytes(kern, arch_product(arch, c, (enum arch_part)part)));
+    }
     return scratch;
 }
 
-void work_layout(struct work *w, struct arena *a, const struct model_config *c,
-                 const struct kern *kern, const struct model_extent *e)
+/* The most of any layer: the last one may have a window, and another may not. */
+static size_t attention_scratch(const struct arch *arch, const struct model_config *c,
+                                const struct kern *kern, uint32_t longest)
+{
+    size_t scratch = 0;
+    for (uint32_t layer = 0; layer < num_min(c->n_layers, MODEL_LAYERS_MAX); layer++) {
+        const struct attention_shape shape = arch_attention(arch, c, layer);
+        scratch = num_max(
+            scratch, attention_bytes(kern, (enum kern_precision)c->precision, &shape, longest));
+    }
+    return scratch;
+}
+
+void work_layout(struct work *w, struct arena *a, const struct arch *arch,
+                 const struct model_config *c, const struct kern *kern,
+                 const struct model_extent *e)
 {
     const size_t rows = num_max(e->tokens, e->longest), block = num_min(rows, WORK_BLOCK_ROWS);
     const size_t row_bytes = c->hidden * sizeof(float);
-    const size_t products = gemm_scratch(c, kern);
-    const struct attention_shape shape = layout_attention_shape(c);
+    const size_t queries = (size_t)c->n_heads * c->head_dim;
+    const size_t qkv = queries + 2 * (size_t)c->n_kv_heads * c->head_dim;
+    const size_t up = num_max(num_max(c->intermediate, c->hidden), queries);
+    const size_t products = gemm_scratch(arch, c, kern);
     /* of attention, and after the last layer of what follows it */
     const size_t attention =
-        num_max(attention_bytes(kern, (enum kern_precision)c->precision, &shape, e->longest),
-                ending_scratch_bytes(c, kern));
+        num_max(attention_scratch(arch, c, kern, e->longest), ending_scratch_bytes(c, kern));
+    const size_t position = c->rope_theta > 0 ? sizeof(uint32_t) : 0;
+    const size_t z_bytes = arch_uses(arch, ROWS_Z) ? row_bytes : 0;
     w->x = arena_take_array(a, rows, row_bytes, 64);
-    w->qkv = arena_take_array(a, rows, 3 * row_bytes, 64);
-    w->context = arena_take_array(a, rows, row_bytes, 64);
+    w->qkv = arena_take_array(a, rows, qkv * sizeof(float), 64);
+    w->context = arena_take_array(a, rows, queries * sizeof(float), 64);
+    w->positions = arena_take_array(a, rows, position, 64);
+    w->rope = arena_take_array(a, c->rope_trained > 0 ? rows : 0, c->head_dim * sizeof(float), 64);
     w->own = arena_take_array(a, e->threads, sizeof *w->own, 64);
     for (uint32_t i = 0; i < e->threads; i++) {
         const struct work_own own = {
             .y = arena_take_array(a, block, row_bytes, 64),
-            .up =
-                arena_take_array(a, block, num_max(c->intermediate, c->hidden) * sizeof(float), 64),
+            .z = arena_take_array(a, block, z_bytes, 64),
+            .up = arena_take_array(a, block, up * sizeof(float), 64),
+            .positions = arena_take_array(a, block, position, 64),
             .gemm_scratch = arena_take(a, products, 64),
             .attention_scratch = arena_take(a, attention, 64),
         };
@@ -43,9 +66,11 @@ void work_layout(struct work *w, struct arena *a, const struct model_config *c,
 size_t model_workspace_bytes(const struct model_config *config, const struct kern *kern,
                              const struct model_extent *extent)
 {
+    const struct arch *arch = arch_named(config->family);
     struct arena a;
     struct work w;
+    if (!arch) return SIZE_MAX;
     arena_count(&a);
-    work_layout(&w, &a, config, kern, extent);
+    work_layout(&w, &a, arch, config, kern, extent);
     return arena_bytes(&a);
 }

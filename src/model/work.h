@@ -2,15 +2,19 @@
 #ifndef MODEL_WORK_H
 #define MODEL_WORK_H
 
-#include "model.h"
+#include "arch.h"
 
 struct work {
-    float *x;       /* [rows, hidden]: the layer's input, then its output */
-    float *qkv;     /* [rows, 3 hidden] */
-    float *context; /* [rows, hidden]: attention's output */
+    float *x;            /* [rows, hidden]: the layer's input, then its output */
+    float *qkv;          /* [rows, qkv] */
+    float *context;      /* [rows, queries]: attention's output */
+    uint32_t *positions; /* [rows]: each token's row of its rotary table; empty without such */
+    float *rope; /* [rows, head_dim]: the table, where it depends on the document's length */
     struct work_own {
-        float *y;  /* [block, hidden]: what is added to x */
-        float *up; /* [block, the larger of intermediate and hidden] */
+        float *y;            /* [block, hidden]: what is added to x */
+        float *z;            /* [block, hidden]: x normalised; empty where x itself is */
+        float *up;           /* [block, the largest of intermediate, hidden and queries] */
+        uint32_t *positions; /* [block]: of rows that are not adjacent in x */
         void *gemm_scratch, *attention_scratch;
     } * own; /* [threads] */
 };
@@ -21,7 +25,8 @@ struct work {
 #define WORK_BLOCK_ROWS 96u
 
 /* Takes the pieces from an arena, or counts them. */
-void work_layout(struct work *w, struct arena *a, const struct model_config *config,
-                 const struct kern *kern, const struct model_extent *extent);
+void work_layout(struct work *w, struct arena *a, const struct arch *arch,
+                 const struct model_config *config, const struct kern *kern,
+                 const struct model_extent *extent);
 
 #endif

@@ -23,10 +23,14 @@ static void mini(struct plan_facts *f)
 {
     memset(f, 0, sizeof *f);
     f->resolved.kern = kern_table(KERN_REF);
-    f->resolved.config = (struct model_config){.n_layers = 6,
+    f->resolved.config = (struct model_config){.family = "bert",
+                                               .n_layers = 6,
                                                .hidden = 384,
                                                .dim = 384,
                                                .n_heads = 12,
+                                               .n_kv_heads = 12,
+                                               .head_dim = 32,
+                                               .divisor = 5.656854f,
                                                .intermediate = 1536,
                                                .vocab = 30522,
                                                .max_positions = 512,

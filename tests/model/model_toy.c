@@ -2,6 +2,7 @@
 #include "model_toy.h"
 
 #include <ftw.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -155,6 +156,16 @@ void toy_unload(struct toy_loaded *loaded)
     model_close(loaded->model);
     pack_close(&loaded->pack);
     free(loaded->memory);
+}
+
+void toy_complete(struct model_config *config)
+{
+    strcpy(config->family, "bert");
+    config->n_kv_heads = config->n_heads;
+    config->head_dim = config->hidden / config->n_heads;
+    config->divisor = sqrtf((float)config->head_dim);
+    config->types = 2;
+    config->has = MODEL_HAS_TYPES;
 }
 
 bool toy_level(void)

@@ -55,6 +55,9 @@ void toy_threads(struct toy_loaded *loaded, uint32_t n);
 void toy_forward(struct toy_loaded *loaded, const int32_t *ids, const uint32_t *starts,
                  uint32_t n_docs, float *vectors);
 
+/* Of a BERT whose sizes are set, what follows from them. */
+void toy_complete(struct model_config *config);
+
 /* False when $VECMILL_ISA names a level that this machine lacks. */
 bool toy_level(void);
 

@@ -60,6 +60,10 @@ static const struct config_case cases[] = {
     {CONFIG_MODEL, "architectures of null", BERT ",\"architectures\":null}", NULL},
     {CONFIG_MODEL, "gelu and absolute",
      BERT ",\"hidden_act\":\"gelu\",\"position_embedding_type\":\"absolute\"}", NULL},
+    {CONFIG_MODEL, "gelu_new", BERT ",\"hidden_act\":\"gelu_new\"}", NULL},
+    {CONFIG_MODEL, "relu", BERT ",\"hidden_act\":\"relu\"}", NULL},
+    {CONFIG_MODEL, "silu", BERT ",\"hidden_act\":\"silu\"}", NULL},
+    {CONFIG_MODEL, "gelu_pytorch_tanh", BERT ",\"hidden_act\":\"gelu_pytorch_tanh\"}", NULL},
     {CONFIG_MODEL, "unknown members", BERT ",\"use_cache\":true,\"torch_dtype\":\"float32\"}",
      NULL},
     {CONFIG_MODEL, "switched off", BERT ",\"is_decoder\":false,\"pruned_heads\":{}}", NULL},
@@ -73,7 +77,7 @@ static const struct config_case cases[] = {
     {CONFIG_MODEL, "duplicate key", BERT ",\"vocab_size\":161}", "duplicate"},
     {CONFIG_MODEL, "invalid UTF-8", "{\"a\":\"\xFF\"}", "not valid JSON"},
     {CONFIG_MODEL, "no model_type", "{" SIZES "}", "\"model_type\" is missing"},
-    {CONFIG_MODEL, "another model_type", "{\"model_type\":\"roberta\"," SIZES "}", "\"roberta\""},
+    {CONFIG_MODEL, "another model_type", "{\"model_type\":\"gpt2\"," SIZES "}", "\"gpt2\""},
     {CONFIG_MODEL, "model_type is a number", "{\"model_type\":3," SIZES "}", "model_type"},
     {CONFIG_MODEL, "another architecture", BERT ",\"architectures\":[\"RobertaModel\"]}",
      "\"RobertaModel\""},
@@ -82,15 +86,13 @@ static const struct config_case cases[] = {
     {CONFIG_MODEL, "architectures is a string", BERT ",\"architectures\":\"BertModel\"}",
      "architectures"},
     {CONFIG_MODEL, "architectures holds a number", BERT ",\"architectures\":[1]}", "architectures"},
-    {CONFIG_MODEL, "gelu_new", BERT ",\"hidden_act\":\"gelu_new\"}", "\"gelu_new\""},
-    {CONFIG_MODEL, "relu", BERT ",\"hidden_act\":\"relu\"}", "\"relu\""},
-    {CONFIG_MODEL, "silu", BERT ",\"hidden_act\":\"silu\"}", "\"silu\""},
-    {CONFIG_MODEL, "gelu_pytorch_tanh", BERT ",\"hidden_act\":\"gelu_pytorch_tanh\"}",
-     "\"gelu_pytorch_tanh\""},
+    {CONFIG_MODEL, "gelu_10", BERT ",\"hidden_act\":\"gelu_10\"}", "\"gelu_10\""},
+    {CONFIG_MODEL, "mish", BERT ",\"hidden_act\":\"mish\"}", "\"mish\""},
     {CONFIG_MODEL, "hidden_act is a list", BERT ",\"hidden_act\":[\"gelu\"]}", "hidden_act"},
     {CONFIG_MODEL, "relative positions", BERT ",\"position_embedding_type\":\"relative_key\"}",
      "\"relative_key\""},
-    {CONFIG_MODEL, "alibi", BERT ",\"position_embedding_type\":\"alibi\"}", "\"alibi\""},
+    {CONFIG_MODEL, "alibi", BERT ",\"position_embedding_type\":\"alibi\"}",
+     "\"feed_forward_type\" is missing"},
     {CONFIG_MODEL, "a decoder", BERT ",\"is_decoder\":true}", "is_decoder"},
     {CONFIG_MODEL, "cross attention", BERT ",\"add_cross_attention\":true}", "add_cross_attention"},
     {CONFIG_MODEL, "its own code", BERT ",\"auto_map\":{\"AutoModel\":\"x.y\"}}", "auto_map"},
@@ -410,7 +412,10 @@ static void values_are_read(void **state)
     assert_int_equal(c.model.intermediate, 64);
     assert_int_equal(c.model.vocab, 160);
     assert_int_equal(c.model.max_positions, 64);
-    assert_int_equal(c.types, 2);
+    assert_int_equal(c.model.types, 2);
+    assert_string_equal(c.model.family, "bert");
+    assert_int_equal(c.model.head_dim, 8);
+    assert_int_equal(c.model.n_kv_heads, 4);
     assert_true(c.model.eps == 1e-5f);
     parse_text(CONFIG_MODULES, "[" FIRST "," MODULE("1", "3_Pooling", ST "Pooling") "," THIRD "]",
                &c);

@@ -474,6 +474,13 @@ static vecmill_status try_sections(const void *config, size_t config_bytes, cons
 
 /* clang-format off */
 #define U32_FIELDS(X) \
+    X(model.family[0], 'B') X(model.n_kv_heads, 0) X(model.n_kv_heads, 3) X(model.n_kv_heads, 8) \
+    X(model.head_dim, 0) X(model.head_dim, 7) X(model.head_dim, CONFIG_HEAD_MAX + 1) \
+    X(model.positions, 0) X(model.positions, 63) X(model.positions, UINT32_MAX) \
+    X(model.first_position, 1) X(model.first_position, UINT32_MAX) X(model.types, UINT32_MAX) \
+    X(model.has, 0) X(model.act, 99) X(model.causal, 2) X(model.buckets, UINT32_MAX) \
+    X(model.span, UINT32_MAX) X(model.divisor, 0) X(model.embed_scale, 0) \
+    X(model.rope_theta, -1) X(model.rope_local_theta, -1) \
     X(version, 0) X(version, 1) X(bytes, 0) X(model.n_layers, 0) X(model.n_layers, 1) X(model.n_layers, 3) \
     X(model.n_layers, UINT32_MAX) X(model.hidden, 0) X(model.hidden, 64) \
     X(model.dim, 0) X(model.dim, 31) X(model.dim, 33) \
@@ -546,8 +553,9 @@ static void same_pack_twice(void **state)
 static void operations(void **state)
 {
     (void)state;
-    const struct model_config minilm = {
+    struct model_config minilm = {
         .n_layers = 6, .hidden = 384, .n_heads = 12, .intermediate = 1536};
+    toy_complete(&minilm);
     assert_true(model_flops(&minilm, 1) == 21233664.0 + 9216.0);
     assert_true(model_flops(&minilm, 512) == 512 * 21233664.0 + 512.0 * 512.0 * 9216.0);
 
@@ -560,6 +568,7 @@ static void operations(void **state)
                                .n_heads = 4,
                                .intermediate = 100,
                                .ending = {.n_poolings = 1, .poolings = {MODEL_POOL_CLS}}};
+    toy_complete(&cls);
     const double whole = 245760.0 + 25600.0 + 81920.0 + 256000.0;
     const double last = 163840.0 + 8192.0 + 2560.0 + 8192.0 + 25600.0;
     assert_true(model_flops(&cls, 10) == whole + last);
@@ -567,6 +576,7 @@ static void operations(void **state)
     assert_true(model_flops(&cls, 10) == last);
     /* where the last layer is computed whole, it counts whole: 96 units, 1 layer of 10 tokens */
     cls.hidden = 96;
+    toy_complete(&cls);
     assert_true(model_flops(&cls, 10) == 552960.0 + 38400.0 + 184320.0 + 384000.0);
 }
 

@@ -168,7 +168,7 @@ static void first_rows_are_those_of_the_whole(const char *shape, uint32_t hidden
         toy_forward(&cls, p.ids, p.starts, p.n, first);
         toy_forward(&mean, p.ids, p.starts, p.n, means);
         arena_init(&a, mean.memory, mean.memory_bytes);
-        work_layout(&w, &a, model_describe(mean.model), kern, &mean.extent);
+        work_layout(&w, &a, arch_named("bert"), model_describe(mean.model), kern, &mean.extent);
         assert_true(arena_ok(&a));
         for (uint32_t d = 0; d < p.n; d++) {
             const float *row = w.x + (size_t)p.starts[d] * hidden;

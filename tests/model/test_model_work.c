@@ -2,6 +2,7 @@
  * pieces follow one another, hold what a pass writes, and end where the plan ends. */
 #include "model/layout.h"
 #include "model/work.h"
+#include "model_toy.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,8 +39,9 @@ static void follows(const void *piece, size_t bytes, const char **end)
 static size_t products_bytes(const struct model_config *c, const struct kern *kern)
 {
     size_t most = 0;
-    for (int i = 0; i < LAYOUT_GEMMS; i++) {
-        const struct gemm_shape shape = layout_gemm_shape(c, (enum layout_gemm)i);
+    static const enum arch_part products[] = {PART_QKV, PART_OUT, PART_UP, PART_DOWN};
+    for (size_t i = 0; i < ARCH_LENGTH(products); i++) {
+        const struct gemm_shape shape = arch_product(arch_named("bert"), c, products[i]);
         most = num_max(most, gemm_scratch_bytes(kern, shape));
     }
     return most;
@@ -62,7 +64,8 @@ static void carve(char *memory, size_t bytes, const struct model_config *c, cons
 {
     const size_t rows = num_max(e->tokens, e->longest), block = num_min(rows, WORK_BLOCK_ROWS);
     const size_t row = c->hidden * sizeof(float), products = products_bytes(c, kern);
-    const struct attention_shape shape = layout_attention_shape(c);
+    const struct arch *arch = arch_named("bert");
+    const struct attention_shape shape = arch_attention(arch, c, 0);
     const size_t attention =
         num_max(attention_bytes(kern, (enum kern_precision)c->precision, &shape, e->longest),
                 ending_bytes(c, kern));
@@ -70,22 +73,26 @@ static void carve(char *memory, size_t bytes, const struct model_config *c, cons
     struct arena a;
     struct work w;
     arena_init(&a, memory, bytes);
-    work_layout(&w, &a, c, kern, e);
+    work_layout(&w, &a, arch, c, kern, e);
     assert_true(arena_ok(&a));
     follows(w.x, rows * row, &end);
     follows(w.qkv, 3 * rows * row, &end);
     follows(w.context, rows * row, &end);
+    follows(w.positions, 0, &end);
+    follows(w.rope, 0, &end);
     follows(w.own, e->threads * sizeof *w.own, &end);
     for (uint32_t i = 0; i < e->threads; i++) {
         follows(w.own[i].y, block * row, &end);
+        follows(w.own[i].z, 0, &end);
         follows(w.own[i].up, block * num_max(c->intermediate, c->hidden) * sizeof(float), &end);
+        follows(w.own[i].positions, 0, &end);
         follows(w.own[i].gemm_scratch, products, &end);
         follows(w.own[i].attention_scratch, attention, &end);
     }
     assert_true((size_t)(end - memory) == bytes);
 
     arena_init(&a, memory, bytes - 1);
-    work_layout(&w, &a, c, kern, e);
+    work_layout(&w, &a, arch, c, kern, e);
     assert_false(arena_ok(&a));
 }
 
@@ -122,6 +129,7 @@ static void plan_is_carved(void **state)
                 c.ending.steps[0] =
                     (struct model_step){.kind = MODEL_STEP_DENSE, .width = any(1, 9000)};
             }
+            toy_complete(&c);
             const struct model_extent e = {
                 .tokens = any(1, i % 10 == 0 ? 65536 : 2048),
                 .longest = any(1, i % 10 == 5 ? 8192 : 512),
@@ -140,8 +148,9 @@ static void plan_is_carved(void **state)
 static void overflow_is_said(void **state)
 {
     (void)state;
-    const struct model_config c = {
+    struct model_config c = {
         .n_layers = 1, .hidden = UINT32_MAX, .n_heads = 64, .intermediate = UINT32_MAX};
+    toy_complete(&c);
     const struct model_extent e = {.tokens = UINT32_MAX, .longest = 1, .threads = 1};
     assert_true(model_workspace_bytes(&c, kern_table(KERN_REF), &e) == SIZE_MAX);
 }

@@ -1,0 +1,145 @@
+/* arch: the list of families, and what is derived from any of them. */
+#include "arch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+extern const struct arch arch_bert, arch_roberta, arch_mpnet, arch_distilbert;
+
+/* In the order in which config.json is tried: a family with `matches` is before the one that it takes
+ * a model type from. */
+static const struct arch *const list[] = {&arch_bert, &arch_roberta, &arch_mpnet,
+                                          &arch_distilbert};
+
+const struct arch *arch_named(const char *name)
+{
+    for (size_t i = 0; i < ARCH_LENGTH(list); i++)
+        if (strcmp(list[i]->name, name) == 0) return list[i];
+    return NULL;
+}
+
+static bool is_of(const struct arch *arch, const struct json_value *config)
+{
+    const struct json_value type = json_get(config, "model_type");
+    if (arch->matches && !arch->matches(config)) return false;
+    for (size_t i = 0; arch->model_types[i]; i++)
+        if (json_is(&type, arch->model_types[i])) return true;
+    return false;
+}
+
+const struct arch *arch_of_config(const struct json_value *config)
+{
+    for (size_t i = 0; i < ARCH_LENGTH(list); i++)
+        if (is_of(list[i], config)) return list[i];
+    return NULL;
+}
+
+bool arch_model_types(char *out, size_t most)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < ARCH_LENGTH(list); i++) {
+        for (size_t k = 0; !list[i]->matches && list[i]->model_types[k]; k++) {
+            const int n =
+                snprintf(out + at, most - at, "%s%s", at ? ", " : "", list[i]->model_types[k]);
+            if (n < 0 || (size_t)n >= most - at) return false;
+            at += (size_t)n;
+        }
+    }
+    return true;
+}
+
+uint32_t arch_size(const struct model_config *c, enum arch_size size)
+{
+    const uint32_t queries = c->n_heads * c->head_dim, keys = c->n_kv_heads * c->head_dim;
+    switch (size) {
+    case SIZE_NONE:
+        return 0;
+    case SIZE_ONE:
+        return 1;
+    case SIZE_HIDDEN:
+        return c->hidden;
+    case SIZE_INTER:
+        return c->intermediate;
+    case SIZE_TWO_INTER:
+        return 2 * c->intermediate;
+    case SIZE_QUERIES:
+        return queries;
+    case SIZE_KEYS:
+        return keys;
+    case SIZE_QKV:
+        return queries + 2 * keys;
+    case SIZE_HEAD:
+        return c->head_dim;
+    case SIZE_HEADS:
+        return c->n_heads;
+    case SIZE_VOCAB:
+        return c->vocab;
+    case SIZE_POSITIONS:
+        return c->positions;
+    case SIZE_LENGTHS:
+        return c->max_positions;
+    case SIZE_TYPES:
+        return c->types;
+    case SIZE_BUCKETS:
+        return c->buckets;
+    case SIZE_SPAN:
+        return 2 * c->span + 1;
+    }
+    return 0;
+}
+
+const struct arch_weight *arch_weight(const struct arch *arch, const struct model_config *config,
+                                      enum arch_part part)
+{
+    for (size_t i = 0; i < arch->n_weights; i++) {
+        const struct arch_weight *w = &arch->weights[i];
+        if (w->part == part) return (w->needs & ~config->has) == 0 ? w : NULL;
+    }
+    return NULL;
+}
+
+struct gemm_shape arch_product(const struct arch *arch, const struct model_config *config,
+                               enum arch_part part)
+{
+    const struct arch_weight *w = arch_weight(arch, config, part);
+    struct gemm_shape shape = {.k = arch_size(config, w->columns),
+                               .precision = (enum kern_precision)config->precision};
+    for (size_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++)
+        shape.n += arch_size(config, w->sources[i].rows);
+    if (part != PART_UP) return shape;
+    shape.act = (enum gemm_act)config->act;
+    shape.gated = arch->gated;
+    if (arch->gated) shape.n /= 2;
+    return shape;
+}
+
+struct attention_shape arch_attention(const struct arch *arch, const struct model_config *config,
+                                      uint32_t layer)
+{
+    const bool is_local = config->local >> layer & 1;
+    return (struct attention_shape){
+        .heads = config->n_heads,
+        .kv_heads = config->n_kv_heads,
+        .d = config->head_dim,
+        .divisor = config->divisor,
+        .window = is_local ? config->window : ATTENTION_ALL,
+        .causal = config->causal,
+        .bias = arch->bias,
+        .span = config->span,
+    };
+}
+
+static bool steps_use(const struct arch_step *step, enum arch_rows rows)
+{
+    for (; step->op != OP_END; step++) {
+        if (step->in == rows || step->add == rows || step->out == rows) return true;
+    }
+    return false;
+}
+
+bool arch_uses(const struct arch *arch, enum arch_rows rows)
+{
+    return steps_use(arch->embed, rows) || steps_use(arch->layer, rows) ||
+           steps_use(arch->final, rows);
+}

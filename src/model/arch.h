@@ -1,0 +1,385 @@
+/* arch: what an encoder is made of.
+ *
+ * A family of models is one const struct arch in a file of its own (arch_*.c), listed in arch.c: the
+ * keys of its config.json, the tensors of its checkpoint, and the steps of a pass. Everything else
+ * is derived from it: the pack's layout (layout.c), compilation (model_compile.c), working memory
+ * (work.c), the pass itself and its operations (forward.c). No other file names a family. */
+#ifndef MODEL_ARCH_H
+#define MODEL_ARCH_H
+
+#include "config.h"
+
+/* ---- sizes ---- */
+
+/* In words of the configuration; arch_size resolves them. */
+enum arch_size {
+    SIZE_NONE,
+    SIZE_ONE,
+    SIZE_HIDDEN,
+    SIZE_INTER,
+    SIZE_TWO_INTER,
+    SIZE_QUERIES, /* heads * head_dim */
+    SIZE_KEYS,    /* key heads * head_dim */
+    SIZE_QKV,     /* queries, keys and values */
+    SIZE_HEAD,    /* head_dim */
+    SIZE_HEADS,
+    SIZE_VOCAB,
+    SIZE_POSITIONS, /* rows of the position table */
+    SIZE_LENGTHS,   /* the longest document */
+    SIZE_TYPES,
+    SIZE_BUCKETS, /* of relative positions */
+    SIZE_SPAN     /* distances of a table of relative positions: 2 * span + 1 */
+};
+uint32_t arch_size(const struct model_config *config, enum arch_size size);
+
+/* ---- weights ---- */
+
+/* What a pack may hold. A weight's bias follows it. */
+enum arch_part {
+    /* once */
+    PART_WORD,     /* rows of a table (kern.h), in the precision */
+    PART_POSITION, /* [positions, hidden] */
+    PART_TYPE,     /* [hidden]: row 0 of the token type table */
+    PART_EMBED_NORM,
+    PART_EMBED_NORM_BIAS,
+    PART_DISTANCE,   /* what is added to scores by distance: slopes or a table (kern.h) */
+    PART_ROPE,       /* [lengths, head_dim]: cosines and sines of positions */
+    PART_ROPE_LOCAL, /* the same for layers with a window */
+    PART_FINAL_NORM,
+    PART_FINAL_NORM_BIAS,
+    PARTS_ONCE,
+
+    /* in each layer */
+    PART_QKV = PARTS_ONCE, /* product [qkv, hidden]: queries, keys, values */
+    PART_QKV_BIAS,
+    PART_OUT, /* product [hidden, queries] */
+    PART_OUT_BIAS,
+    PART_UP, /* product [inter, hidden], or [2 inter, hidden]: the activated half first */
+    PART_UP_BIAS,
+    PART_DOWN, /* product [hidden, inter] */
+    PART_DOWN_BIAS,
+    PART_NORM1,
+    PART_NORM1_BIAS,
+    PART_NORM2,
+    PART_NORM2_BIAS,
+    PART_NORM3,
+    PART_NORM3_BIAS,
+    PART_NORM4,
+    PART_NORM4_BIAS,
+    PART_Q_NORM,
+    PART_Q_NORM_BIAS,
+    PART_K_NORM,
+    PART_K_NORM_BIAS,
+    PARTS
+};
+
+/* How a part is stored. */
+enum arch_storage {
+    STORE_FLOATS,  /* as they are */
+    STORE_TABLE,   /* rows of a table in the precision (kern.h) */
+    STORE_PRODUCT, /* packed by gemm_pack */
+    STORE_COMPUTED /* floats that `compute` makes */
+};
+
+/* Rows of a tensor of the checkpoint: `rows` of them from `skip` on, of `of` in all (SIZE_NONE: no
+ * others). Names are without the encoder's prefix; %u is the layer. */
+struct arch_source {
+    const char *tensor;
+    enum arch_size rows, skip, of;
+};
+
+#define ARCH_SOURCES_MAX 3u
+
+/* A part that a family has. Products and tables stack their sources' rows. */
+struct arch_weight {
+    enum arch_part part;
+    enum arch_storage storage;
+    enum arch_size columns; /* of the tensors; SIZE_NONE: vectors */
+    struct arch_source sources[ARCH_SOURCES_MAX];
+    uint32_t needs; /* MODEL_HAS_* that the configuration must have, else the part is absent */
+    bool not_first; /* absent in layer 0 */
+
+    /* STORE_COMPUTED: a part of [rows, width] floats; `compute` writes n rows from row `first` on.
+     * tensor: the source's floats, NULL where there is none. */
+    enum arch_size rows, width;
+    void (*compute)(const struct model_config *config, const float *tensor, uint32_t first,
+                    uint32_t n, float *out);
+};
+
+/* ---- steps ---- */
+
+/* Rows that a pass computes with; of a block of tokens. */
+enum arch_rows {
+    ROWS_NONE,
+    ROWS_X,       /* [hidden]: the residual stream, from layer to layer */
+    ROWS_Y,       /* [hidden]: what is added to it */
+    ROWS_Z,       /* [hidden]: normalised, where X is kept */
+    ROWS_QKV,     /* [qkv] */
+    ROWS_CONTEXT, /* [queries]: attention's output */
+    ROWS_UP,      /* [inter] */
+    ROWS_KINDS
+};
+
+enum arch_op {
+    OP_END,
+    OP_PRODUCT, /* out = in W^T + b; PART_UP: act of it, gated where the family is */
+    OP_NORM,    /* out = norm(in + add); the norm of a part that is absent: in + add */
+    OP_ADD,     /* out = out + in */
+    OP_QK_NORM, /* queries and keys, by PART_Q_NORM and PART_K_NORM: over a head, or over all */
+    OP_ROPE,    /* queries and keys are rotated by their positions */
+    OP_ATTEND   /* context = attention of a document's queries, keys and values */
+};
+
+struct arch_step {
+    enum arch_op op;
+    enum arch_part part;
+    enum arch_rows in, add, out;
+};
+
+#define STEP_PRODUCT(weight, from, to)                                                             \
+    {                                                                                              \
+        .op = OP_PRODUCT, .part = PART_##weight, .in = ROWS_##from, .out = ROWS_##to               \
+    }
+#define STEP_NORM(weight, from, to)                                                                \
+    {                                                                                              \
+        .op = OP_NORM, .part = PART_##weight, .in = ROWS_##from, .out = ROWS_##to                  \
+    }
+/* to = norm(to + added) */
+#define STEP_ADD_NORM(weight, added, to)                                                           \
+    {                                                                                              \
+        .op = OP_NORM, .part = PART_##weight, .in = ROWS_##to, .add = ROWS_##added,                \
+        .out = ROWS_##to                                                                           \
+    }
+/* to = norm(from + added); `to` is neither, and `from` is overwritten */
+#define STEP_SUM_NORM(weight, from, added, to)                                                     \
+    {                                                                                              \
+        .op = OP_NORM, .part = PART_##weight, .in = ROWS_##from, .add = ROWS_##added,              \
+        .out = ROWS_##to                                                                           \
+    }
+#define STEP_ADD(from, to)                                                                         \
+    {                                                                                              \
+        .op = OP_ADD, .in = ROWS_##from, .out = ROWS_##to                                          \
+    }
+#define STEP_QK_NORM                                                                               \
+    {                                                                                              \
+        .op = OP_QK_NORM                                                                           \
+    }
+#define STEP_ROPE                                                                                  \
+    {                                                                                              \
+        .op = OP_ROPE                                                                              \
+    }
+#define STEP_ATTEND                                                                                \
+    {                                                                                              \
+        .op = OP_ATTEND                                                                            \
+    }
+#define STEP_END                                                                                   \
+    {                                                                                              \
+        .op = OP_END                                                                               \
+    }
+
+/* ---- a family ---- */
+
+struct arch {
+    const char *name;  /* in packs and facts: "bert" */
+    const char *title; /* in messages: "BERT" */
+
+    /* config.json. The first family of the list counts whose model types hold "model_type" and whose
+     * `matches`, where it has one, agrees. */
+    const char *const *model_types;
+    bool (*matches)(const struct json_value *config);
+    const char *const *classes; /* beginnings of the names in "architectures" */
+    const struct json_field *fields;
+    size_t n_fields;
+    /* Values before any key was read; NULL: zeros. And after all were: what follows from them. */
+    void (*defaults)(struct config *config);
+    vecmill_status (*settle)(struct config *config, const char *shown, vecmill_err *err);
+
+    /* The checkpoint. Tensors under the prefix that begin with a root are the encoder's: each is
+     * either used or in `ignored`. */
+    const struct arch_weight *weights;
+    size_t n_weights;
+    const char *const *roots, *const *ignored; /* NULL at their ends */
+
+    /* The pass: X = sum of the tables' rows, then `embed`; each layer; `final`. */
+    const struct arch_step *embed, *layer, *final;
+    enum norm_kind norm;
+    bool gated;
+    enum attention_bias bias;
+};
+
+/* The family of this name; NULL: there is none. And by what config.json says. */
+const struct arch *arch_named(const char *name);
+const struct arch *arch_of_config(const struct json_value *config);
+
+/* Names of all model types, for a message: "bert, xlm-roberta, ..."; false when they do not fit. */
+bool arch_model_types(char *out, size_t most);
+
+/* The weight of this part; NULL: the family, or this configuration, has none. */
+const struct arch_weight *arch_weight(const struct arch *arch, const struct model_config *config,
+                                      enum arch_part part);
+
+/* Inputs, outputs and activation of a product. */
+struct gemm_shape arch_product(const struct arch *arch, const struct model_config *config,
+                               enum arch_part part);
+
+/* Attention of a layer. */
+struct attention_shape arch_attention(const struct arch *arch, const struct model_config *config,
+                                      uint32_t layer);
+
+/* Whether a step writes or reads these rows. */
+bool arch_uses(const struct arch *arch, enum arch_rows rows);
+
+/* ---- what families share (arch_common.c) ---- */
+
+#define ARCH_AT(member)    offsetof(struct config, member)
+#define ARCH_LIMIT(number) .least = 1, .most = (number), .most_name = #number
+#define ARCH_LENGTH(list)  (sizeof(list) / sizeof *(list))
+
+/* A key that changes what is computed unless it is absent, null, false or empty. */
+#define ARCH_UNSET(word) JSON_MAY(word, OWN, 0, .own = config_read_unset)
+/* A text that must be this one. */
+#define ARCH_ONLY(word, text) JSON_MAY(word, OWN, 0, .own = config_read_only, .detail = (text))
+#define ARCH_EPS(word, ...)                                                                        \
+    JSON_MAY(word, FLOAT, ARCH_AT(model.eps), .low = 1e-20, .high = 1.0, __VA_ARGS__)
+#define ARCH_ACT(word, ...)                                                                        \
+    JSON_MAY(word, OWN, ARCH_AT(model.act), .own = arch_read_act, __VA_ARGS__)
+#define ARCH_SIZE(word, member, limit, ...)                                                        \
+    JSON_MUST(word, U32, ARCH_AT(model.member), ARCH_LIMIT(limit), __VA_ARGS__)
+
+/* The sizes that most families call alike. */
+#define ARCH_SIZES                                                                                 \
+    ARCH_SIZE("num_hidden_layers", n_layers, MODEL_LAYERS_MAX),                                    \
+        ARCH_SIZE("hidden_size", hidden, MODEL_HIDDEN_MAX),                                        \
+        ARCH_SIZE("num_attention_heads", n_heads, MODEL_HIDDEN_MAX),                               \
+        ARCH_SIZE("intermediate_size", intermediate, CONFIG_INTERMEDIATE_MAX),                     \
+        ARCH_SIZE("vocab_size", vocab, CONFIG_VOCAB_MAX)
+#define ARCH_HEAD_DIM                                                                              \
+    JSON_MAY("head_dim", U32, ARCH_AT(model.head_dim), ARCH_LIMIT(CONFIG_HEAD_MAX))
+#define ARCH_KV_HEADS                                                                              \
+    JSON_MAY("num_key_value_heads", U32, ARCH_AT(model.n_kv_heads), ARCH_LIMIT(MODEL_HIDDEN_MAX))
+#define ARCH_POSITIONS ARCH_SIZE("max_position_embeddings", positions, MODEL_LENGTH_MAX)
+#define ARCH_TYPES                                                                                 \
+    JSON_MAY("type_vocab_size", U32, ARCH_AT(model.types), ARCH_LIMIT(CONFIG_TYPES_MAX))
+/* Keys of transformers' encoders that would make another model of it. */
+#define ARCH_NO_DECODER                                                                            \
+    ARCH_UNSET("is_decoder"), ARCH_UNSET("add_cross_attention"), ARCH_UNSET("pruned_heads"),       \
+        ARCH_UNSET("quantization_config"), ARCH_UNSET("is_encoder_decoder")
+
+/* A flag that must be as the models of the family have it. */
+#define ARCH_TRUE(word)         JSON_MAY(word, OWN, 0, .own = arch_read_true)
+#define ARCH_FLAG(word, member) JSON_MAY(word, BOOL, ARCH_AT(keys.member))
+#define ARCH_UNREAD(word)       JSON_MAY(word, UNREAD, 0)
+#define ARCH_THETA(word, member, ...)                                                              \
+    JSON_MAY(word, FLOAT, ARCH_AT(keys.member), .low = 1, .high = 1e12, __VA_ARGS__)
+/* Rotary positions in the spelling of transformers 5 and in the one before it. */
+#define ARCH_ROPE(word)                                                                            \
+    ARCH_THETA(word, theta), JSON_MAY("rope_parameters", ANY, ARCH_AT(keys.rope_parameters)),      \
+        JSON_MAY("rope_scaling", ANY, ARCH_AT(keys.rope_scaling))
+#define ARCH_LAYER_TYPES JSON_MAY("layer_types", ANY, ARCH_AT(keys.layer_types))
+
+json_field_own arch_read_true, arch_read_act;
+
+/* Fills model.rope_theta and rope_local_theta from the keys of ARCH_ROPE: "rope_parameters", flat or
+ * by layer type, then the old keys, then these defaults (local_theta 0: the family has no layers with
+ * a window). E_MODEL when two spellings differ, or for a scaling that is not computed. */
+vecmill_status arch_settle_rope(struct config *config, const char *shown, float theta,
+                                float local_theta, vecmill_err *err);
+
+/* Fills model.local from "layer_types", else from `every`: all layers have the window but each
+ * every-th, the first of them `first`. */
+vecmill_status arch_settle_layers(struct config *config, const char *shown, uint32_t first,
+                                  vecmill_err *err);
+
+/* Parts PART_ROPE and PART_ROPE_LOCAL: cosines, then sines, of position * theta^(-2i/d), for
+ * i < d / 2, in float as transformers computes them (Su et al. 2021, eq. 15 and 34). */
+#define ARCH_ROPE_TABLE(place, function)                                                           \
+    {                                                                                              \
+        .part = PART_##place, .storage = STORE_COMPUTED, .rows = SIZE_LENGTHS, .width = SIZE_HEAD, \
+        .compute = function                                                                        \
+    }
+void arch_rope(const struct model_config *config, const float *tensor, uint32_t first, uint32_t n,
+               float *out);
+void arch_rope_local(const struct model_config *config, const float *tensor, uint32_t first,
+                     uint32_t n, float *out);
+/* One row, for a document of `len` tokens where the family scales by it. */
+void arch_rope_row(const struct model_config *config, float theta, uint32_t len, uint32_t position,
+                   float *row);
+
+/* out = 1 + tensor: norms that are stored around zero (RMSNorm of Gemma). */
+void arch_one_plus(const struct model_config *config, const float *tensor, uint32_t first,
+                   uint32_t n, float *out);
+#define ARCH_ONE_PLUS(place, name, size)                                                           \
+    {                                                                                              \
+        .part = PART_##place, .storage = STORE_COMPUTED, .sources = {{name, SIZE_##size}},         \
+        .rows = SIZE_##size, .width = SIZE_ONE, .compute = arch_one_plus                           \
+    }
+
+/* Rows of weights: a vector, a product's matrix, and a product of queries, keys and values. */
+#define ARCH_VECTOR(place, name, size, ...)                                                        \
+    {                                                                                              \
+        .part = PART_##place, .storage = STORE_FLOATS, .sources = {{name, SIZE_##size}},           \
+        __VA_ARGS__                                                                                \
+    }
+#define ARCH_MATRIX(place, name, to, from)                                                         \
+    {                                                                                              \
+        .part = PART_##place, .storage = STORE_PRODUCT, .columns = SIZE_##from, .sources = {       \
+            {name, SIZE_##to}                                                                      \
+        }                                                                                          \
+    }
+/* Of two tensors, or two halves of one, the activated first. */
+#define ARCH_GATED(gate, up)                                                                       \
+    {                                                                                              \
+        .part = PART_UP, .storage = STORE_PRODUCT, .columns = SIZE_HIDDEN, .sources = {            \
+            {gate, SIZE_INTER},                                                                    \
+            {up, SIZE_INTER}                                                                       \
+        }                                                                                          \
+    }
+#define ARCH_GATED_SECOND(name)                                                                    \
+    {                                                                                              \
+        .part = PART_UP, .storage = STORE_PRODUCT, .columns = SIZE_HIDDEN, .sources = {            \
+            {name, SIZE_INTER, SIZE_INTER, SIZE_TWO_INTER},                                        \
+            {name, SIZE_INTER, SIZE_NONE, SIZE_TWO_INTER}                                          \
+        }                                                                                          \
+    }
+#define ARCH_QKV(q, k, v)                                                                          \
+    {                                                                                              \
+        .part = PART_QKV, .storage = STORE_PRODUCT, .columns = SIZE_HIDDEN, .sources = {           \
+            {q, SIZE_QUERIES},                                                                     \
+            {k, SIZE_KEYS},                                                                        \
+            {v, SIZE_KEYS}                                                                         \
+        }                                                                                          \
+    }
+#define ARCH_QKV_BIAS(q, k, v, ...)                                                                \
+    {                                                                                              \
+        .part = PART_QKV_BIAS, .storage = STORE_FLOATS,                                            \
+        .sources = {{q, SIZE_QUERIES}, {k, SIZE_KEYS}, {v, SIZE_KEYS}}, __VA_ARGS__                \
+    }
+#define ARCH_WORDS(name)                                                                           \
+    {                                                                                              \
+        .part = PART_WORD, .storage = STORE_TABLE, .columns = SIZE_HIDDEN, .sources = {            \
+            {name, SIZE_VOCAB}                                                                     \
+        }                                                                                          \
+    }
+#define ARCH_POSITION_TABLE(name)                                                                  \
+    {                                                                                              \
+        .part = PART_POSITION, .storage = STORE_FLOATS, .columns = SIZE_HIDDEN, .sources = {       \
+            {name, SIZE_POSITIONS}                                                                 \
+        }                                                                                          \
+    }
+#define ARCH_TYPE_TABLE(name)                                                                      \
+    {                                                                                              \
+        .part = PART_TYPE, .storage = STORE_FLOATS, .columns = SIZE_HIDDEN,                        \
+        .sources = {{name, SIZE_ONE, SIZE_NONE, SIZE_TYPES}}, .needs = MODEL_HAS_TYPES             \
+    }
+
+/* The weights of BERT's encoder by its names, which its relatives keep. */
+#define ARCH_BERT_WEIGHTS 17
+extern const struct arch_weight arch_bert_weights[ARCH_BERT_WEIGHTS];
+
+/* Steps: a norm of the sum of tables; a layer with a norm after each half (Vaswani et al. 2017, 3.1),
+ * and with rotary positions; a layer with a norm before each half, with rotary positions (Xiong et
+ * al. 2020); the last norm of such layers; none. */
+extern const struct arch_step arch_norm_embedding[], arch_post_norm_layer[], arch_rotary_layer[],
+    arch_pre_norm_layer[], arch_final_norm[], arch_nothing[];
+
+#endif
