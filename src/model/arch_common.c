@@ -56,7 +56,8 @@ static vecmill_status read_rope(const struct json_value *object, const char *nam
 {
     static const struct json_field fields[] = {
         JSON_MAY("rope_theta", FLOAT, offsetof(struct rope_keys, theta), .low = 1, .high = 1e12),
-        JSON_MAY("rope_type", OWN, 0, .alias = "type", .own = config_read_only, .detail = "default"),
+        JSON_MAY("rope_type", OWN, 0, .alias = "type", .own = config_read_only,
+                 .detail = "default"),
         JSON_MAY("partial_rotary_factor", ANY, offsetof(struct rope_keys, partial)),
     };
     struct rope_keys keys = {0};

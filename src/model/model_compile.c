@@ -275,7 +275,10 @@ static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32
     const struct arch_weight *w = arch_weight(c->arch, &c->config.model, part);
     size_t at = 0; /* floats of the sources so far */
     if (!w) return VECMILL_OK;
-    if (w->not_first && layer == 0) return write_zeros(c, c->layout.bytes[part], err);
+    if (w->not_first && layer == 0) {
+        VM_TRY(write_zeros(c, c->layout.bytes[part], err));
+        return pack_pad(c->out, LAYOUT_ALIGN, err);
+    }
     for (uint32_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++) {
         const struct piece piece = piece_of(c, w, &w->sources[i]);
         const struct tensor *t;

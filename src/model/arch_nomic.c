@@ -1,0 +1,88 @@
+/* NomicBERT v1 and v1.5 (Nussbaum et al. 2024): BERT's encoder with rotary positions and a gated
+ * product, under GPT-2's keys or transformers' own. */
+#include "arch.h"
+
+static const struct json_field fields[] = {
+    ARCH_ACT("activation_function", .alias = "hidden_act"),
+    ARCH_UNREAD("auto_map"),
+    ARCH_NO_DECODER,
+    ARCH_UNSET("causal"),
+    ARCH_UNSET("prenorm"),
+    ARCH_UNSET("parallel_block"),
+    ARCH_UNSET("use_rms_norm"),
+    ARCH_UNSET("rotary_emb_interleaved"),
+    ARCH_UNSET("rotary_emb_scale_base"),
+    ARCH_UNSET("scale_attn_by_inverse_layer_idx"),
+    ARCH_UNSET("num_experts"),
+    ARCH_UNSET("qkv_proj_bias"),
+    ARCH_UNSET("mlp_fc1_bias"),
+    ARCH_UNSET("mlp_fc2_bias"),
+    JSON_MAY("rotary_emb_fraction", FLOAT, ARCH_AT(keys.scalar), .low = 1, .high = 1),
+    ARCH_SIZE("n_layer", n_layers, MODEL_LAYERS_MAX, .alias = "num_hidden_layers"),
+    ARCH_SIZE("n_embd", hidden, MODEL_HIDDEN_MAX, .alias = "hidden_size"),
+    ARCH_SIZE("n_head", n_heads, MODEL_HIDDEN_MAX, .alias = "num_attention_heads"),
+    ARCH_SIZE("n_inner", intermediate, CONFIG_INTERMEDIATE_MAX, .alias = "intermediate_size"),
+    ARCH_SIZE("vocab_size", vocab, CONFIG_VOCAB_MAX),
+    ARCH_HEAD_DIM,
+    /* v1.5 has both, which differ: the second is the length of training. */
+    JSON_MAY("n_positions", U32, ARCH_AT(model.max_positions), ARCH_LIMIT(MODEL_LENGTH_MAX)),
+    JSON_MAY("max_position_embeddings", U32, ARCH_AT(keys.positions), ARCH_LIMIT(MODEL_LENGTH_MAX)),
+    ARCH_TYPES,
+    ARCH_EPS("layer_norm_epsilon", .alias = "layer_norm_eps"),
+    ARCH_ROPE("rotary_emb_base"),
+    JSON_MAY("rotary_scaling_factor", FLOAT, ARCH_AT(model.rope_factor), .low = 1, .high = 1e6),
+    JSON_MAY("max_trained_positions", U32, ARCH_AT(model.rope_trained),
+             ARCH_LIMIT(MODEL_LENGTH_MAX)),
+};
+
+static void defaults(struct config *config)
+{
+    config->model.types = 2;
+    config->model.eps = 1e-12f;
+    config->model.act = GEMM_SILU;
+    config->model.rope_trained = 2048;
+}
+
+static vecmill_status settle(struct config *config, const char *shown, vecmill_err *err)
+{
+    struct model_config *m = &config->model;
+    m->max_positions = (uint32_t)num_max(m->max_positions, config->keys.positions);
+    if (m->max_positions == 0) m->max_positions = 2048;
+    if (m->rope_factor == 0) m->rope_trained = 0;
+    return arch_settle_rope(config, shown, 1000, 0, err);
+}
+
+static const struct arch_weight weights[] = {
+    ARCH_WORDS("embeddings.word_embeddings.weight"),
+    ARCH_TYPE_TABLE("embeddings.token_type_embeddings.weight"),
+    ARCH_VECTOR(EMBED_NORM, "emb_ln.weight", HIDDEN),
+    ARCH_VECTOR(EMBED_NORM_BIAS, "emb_ln.bias", HIDDEN),
+    ARCH_ROPE_TABLE(ROPE, arch_rope),
+    ARCH_MATRIX(QKV, "encoder.layers.%u.attn.Wqkv.weight", QKV, HIDDEN),
+    ARCH_MATRIX(OUT, "encoder.layers.%u.attn.out_proj.weight", HIDDEN, QUERIES),
+    ARCH_VECTOR(NORM1, "encoder.layers.%u.norm1.weight", HIDDEN),
+    ARCH_VECTOR(NORM1_BIAS, "encoder.layers.%u.norm1.bias", HIDDEN),
+    ARCH_GATED("encoder.layers.%u.mlp.fc12.weight", "encoder.layers.%u.mlp.fc11.weight"),
+    ARCH_MATRIX(DOWN, "encoder.layers.%u.mlp.fc2.weight", HIDDEN, INTER),
+    ARCH_VECTOR(NORM2, "encoder.layers.%u.norm2.weight", HIDDEN),
+    ARCH_VECTOR(NORM2_BIAS, "encoder.layers.%u.norm2.bias", HIDDEN),
+};
+
+const struct arch arch_nomic = {
+    .name = "nomic_bert",
+    .title = "NomicBERT",
+    .model_types = (const char *const[]){"nomic_bert", NULL},
+    .classes = (const char *const[]){"NomicBert", NULL},
+    .fields = fields,
+    .n_fields = ARCH_LENGTH(fields),
+    .defaults = defaults,
+    .settle = settle,
+    .weights = weights,
+    .n_weights = ARCH_LENGTH(weights),
+    .roots = (const char *const[]){"embeddings.", "emb_ln.", "encoder.", NULL},
+    .ignored = (const char *const[]){"embeddings.position_ids", NULL},
+    .embed = arch_norm_embedding,
+    .layer = arch_rotary_layer,
+    .final = arch_nothing,
+    .gated = true,
+};
