@@ -6,6 +6,7 @@
 #include "model/config.h"
 #include "model/ending.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,22 @@ static bool check_ending(const struct config *config, enum config_file file)
     return ending_check(&model, "fuzz", NULL) == VECMILL_OK;
 }
 
+/* What is derived from an accepted config.json: sizes that are more than there can be are said. */
+static void check_family(const struct model_config *config)
+{
+    const struct model_extent extent = {.tokens = 512, .longest = 512, .threads = 2};
+    check(config_check(config, "fuzz", NULL) == VECMILL_OK);
+    for (int precision = 0; precision < KERN_PRECISIONS; precision++) {
+        struct model_config model = *config;
+        model.precision = (uint32_t)precision;
+        model.ending = (struct model_ending){.n_poolings = 1};
+        model.dim = model.hidden;
+        check(model_workspace_bytes(&model, kern_table(KERN_REF), &extent) > 0);
+        check(model_weight_bytes(&model, kern_table(KERN_REF)) > 0);
+        check(model_flops(&model, 3) > 0 && isfinite(model_flops(&model, model.max_positions)));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     if (bytes < 1) return 0;
@@ -70,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         check(memchr(err.message, 0, sizeof(err.message)) != NULL && err.message[0] != 0);
         return 0;
     }
-    if (file == CONFIG_MODEL) check(config_check(&config.model, "fuzz", NULL) == VECMILL_OK);
+    if (file == CONFIG_MODEL) check_family(&config.model);
     check(stays_inside(config.transformer) && stays_inside(config.pooling));
     check(check_ending(&config, file));
     status = config_max_length(&config, 512, &length, &err);
