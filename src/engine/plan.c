@@ -137,6 +137,9 @@ static uint64_t sum_of(uint64_t a, uint64_t b)
     return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
+_Static_assert(sizeof(struct engine_result) + MODEL_DIM_MAX * sizeof(float) <= CREW_RESULT_MAX,
+               "a crew has results as wide as a vector can be");
+
 /* A document like any other. What it is does not matter: that it is computed, while another is not, does. */
 static const char probe[] = "The weather was fine, and the train arrived at the station on time.";
 

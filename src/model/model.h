@@ -26,7 +26,7 @@
 #define MODEL_LAYERS_MAX  64u
 #define MODEL_HIDDEN_MAX  8192u
 #define MODEL_LENGTH_MAX  65536u /* rows of a position table */
-#define MODEL_DIM_MAX     65536u /* floats of a vector, here and between two modules */
+#define MODEL_DIM_MAX     16000u /* floats of a vector: what a message between processes holds */
 #define MODEL_STEPS_MAX   14u    /* modules after Pooling */
 
 /* How the rows of the last hidden state become one. docs/MODEL.md, "What follows the body". */

@@ -251,7 +251,7 @@ class Dimensions(harness.Case):
 
     def test_what_is_refused(self):
         self.file("in.txt", "a\n")
-        for words, n in ((["33", "32"], "33"), (["0", "1", "8192"], "0"), (["8193", "8192"], "8193"), (["x"], "x")):
+        for words, n in ((["33", "32"], "33"), (["0", "1", "16000"], "0"), (["16001", "16000"], "16001"), (["x"], "x")):
             self.refused(words, "embed", "-m", harness.toy_model(), "-i", "in.txt", "-o", "no.npy", "--dimensions", n)
             self.refused(words, "plan", "-m", harness.toy_model(), "--dimensions", n)
         self.refused(["auto", "yes", "no"], "embed", "-i", "in.txt", "-o", "no.npy", "--normalize", "maybe")

@@ -611,6 +611,61 @@ static void vectors_are_cut_and_scaled_as_asked(void **state)
     open_fails(&o, VECMILL_E_USAGE, "normalize is 3, over VECMILL_NORMALIZE_NO, 2");
 }
 
+/* Vectors that are wider or narrower than the encoder: whole, cut, and averaged over windows; and a pack
+ * of other weights after the encoder is another. */
+static void vectors_of_another_width(void **state)
+{
+    (void)state;
+    enum { WIDE = 2 * DIM, NARROW = 7 };
+    static const struct {
+        const char *model, *after, *pooling;
+        uint32_t dim;
+    } models[] = {
+        {"wide", "--pooling cls+max --after LayerNorm", "cls+max", WIDE},
+        {"narrow", "--after Dense:7:Tanh,Normalize", "mean", NARROW},
+        {"narrow", "--seed 2 --after Dense:7:Tanh,Normalize", "mean", NARROW},
+    };
+    static float whole[N_DOCS * WIDE], other[N_DOCS * WIDE];
+    char identity[33] = "";
+    vecmill_doc docs[N_DOCS];
+    make_docs(docs);
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        const uint32_t dim = models[i].dim, cut = dim - 2;
+        vecmill_facts f = {.struct_bytes = sizeof f};
+        make_model(models[i].model, models[i].after);
+        vecmill_options o = options_for(models[i].model, "cache");
+        vecmill_session *s = open_ok(&o);
+        vecmill_session_describe(s, &f);
+        assert_int_equal(f.dim, dim);
+        assert_int_equal(f.hidden, DIM);
+        assert_string_equal(f.pooling, models[i].pooling);
+        assert_int_equal(f.normalized, dim == NARROW);
+        assert_true(strcmp(f.identity, identity) != 0);
+        snprintf(identity, sizeof identity, "%s", f.identity);
+        assert_int_equal(vecmill_embed(s, docs, N_DOCS, whole, NULL, NULL), VECMILL_OK);
+        vecmill_session_close(s);
+        o.long_policy = VECMILL_LONG_SPLIT; /* the same, for what fits one window */
+        s = open_ok(&o);
+        for (int d = 0; d < N_DOCS; d++) {
+            vecmill_result r;
+            assert_int_equal(vecmill_embed(s, &docs[d], 1, other, &r, NULL), VECMILL_OK);
+            if (r.n_tokens <= f.max_length)
+                assert_memory_equal(other, whole + (uint32_t)d * dim, dim * sizeof(float));
+        }
+        vecmill_session_close(s);
+        o.long_policy = VECMILL_LONG_TRUNCATE;
+        o.normalize = VECMILL_NORMALIZE_NO;
+        o.dimensions = cut;
+        s = open_ok(&o);
+        assert_int_equal(vecmill_embed(s, docs, N_DOCS, other, NULL, NULL), VECMILL_OK);
+        for (uint32_t d = 0; d < N_DOCS; d++)
+            assert_memory_equal(other + d * cut, whole + d * dim, cut * sizeof(float));
+        vecmill_session_close(s);
+        o.dimensions = dim + 1;
+        open_fails(&o, VECMILL_E_USAGE, "dimensions, and the vectors of");
+    }
+}
+
 /* All tokens of a text are those of vecmill_tokenize as far as those go, each made of the bytes it says. */
 static void tokens_have_their_places(void **state)
 {
@@ -814,6 +869,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(nothing_is_left_open),
         cmocka_unit_test(bits_depend_on_the_text_alone),
         cmocka_unit_test(vectors_are_cut_and_scaled_as_asked),
+        cmocka_unit_test(vectors_of_another_width),
         cmocka_unit_test(tokens_have_their_places),
         cmocka_unit_test(long_documents_are_counted_or_fail),
         cmocka_unit_test(odd_documents_are_documents),

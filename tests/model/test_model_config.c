@@ -235,7 +235,7 @@ static const struct config_case cases[] = {
     {DENSE, "other in_features", "{\"in_features\":31,\"out_features\":48}",
      "is 31, the module before it makes 32"},
     {DENSE, "no output", "{\"in_features\":32,\"out_features\":0}", "\"out_features\" is 0"},
-    {DENSE, "too much output", "{\"in_features\":32,\"out_features\":65537}", "MODEL_DIM_MAX"},
+    {DENSE, "too much output", "{\"in_features\":32,\"out_features\":16001}", "MODEL_DIM_MAX"},
     {DENSE, "another activation", WIDTHS ",\"activation_function\":\"" TORCH "Mish\"}",
      TORCH "Mish"},
     {DENSE, "an activation of another package", WIDTHS ",\"activation_function\":\"custom.Tanh\"}",
