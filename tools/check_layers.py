@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the rooms: who includes what, that every header compiles alone, that file names are unique.
+"""Checks the rooms: who includes what, who names a family of models, that every header compiles alone,
+that file names are unique.
 
     tools/check_layers.py [--root DIR] [--cc COMPILER]
 
@@ -9,6 +10,10 @@ src/LAYERS says which room may open which door. A room is a folder of src/; its 
  - A file of tests/, fuzz/ or bench/ includes doors, files beside it, and the files of its own room:
    tests/<room>/, a fuzz target's `/* needs: dep_<room> */`, bench/bench_<room>*.c.
  - A file of python/ includes vecmill.h, what lies beside it, and system headers: no room.
+ - A family of models is named in src/model/arch_*.c and in the list of src/model/arch.c, nowhere else in
+   src/: not in code, strings or file names. Comments may. So may src/hub/registry.def, which lists
+   models; "sentence_bert", which is a file's name; and in src/text/ the classes of tokenizers
+   (BertNormalizer, DistilBertTokenizer).
  - Every header compiles alone; include/ also as C99 and C++11.
  - A file name occurs once (meson.build, README.md and corpora apart), so that a name in a message is a place.
 Prints each fault with its place, then a count; exits 1 if there was one."""
@@ -24,6 +29,14 @@ from pathlib import Path
 SOURCE = {'.c', '.h', '.def', '.inc'}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"]*)"|<([^>]*)>|(.*))', re.M)
 OPEN_TO_ALL = {'vecmill_status.h'}
+FAMILIES = set('bert roberta camembert distilbert mpnet nomic gte modernbert jina qwen gemma eurobert '
+               'deberta'.split())
+NAMES_FAMILIES = re.compile(r'src/(model/arch(_\w+)?\.c|hub/registry\.def)')
+TOKENIZER_WORDS = {'normalizer', 'pre', 'processing', 'tokenizer'}
+SKIP = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|/\*.*?\*/|//[^\n]*', re.S)
+# The words of a name: of snake_case and of CamelCase, without digits.
+NAME = re.compile(r'[A-Za-z_]\w*')
+WORD = re.compile(r'[A-Z]?[a-z]+|[A-Z]+(?![a-z])')
 
 
 class Faults:
@@ -111,6 +124,34 @@ def check_includes(root, path, layers, faults):
             faults.add(place, f'"{name}" is outside src/ and include/')
 
 
+def family_in(name, is_tokenizer):
+    """The family that a name has among its words, or None."""
+    words = ['', *(word.lower() for word in WORD.findall(name)), '']
+    for first in range(1, len(words)):
+        for end in range(first + 1, min(first + 4, len(words))):  # RoBERTa: Ro, BER and Ta
+            family = ''.join(words[first:end])
+            if family in FAMILIES and words[first - 1] != 'sentence' and \
+                    not (is_tokenizer and words[end] in TOKENIZER_WORDS):
+                return family
+    return None
+
+
+def check_families(root, path, faults):
+    place = str(path.relative_to(root))
+    if NAMES_FAMILIES.fullmatch(place):
+        return
+    is_tokenizer = path.relative_to(root).parts[1] == 'text'
+    code = SKIP.sub(lambda match: re.sub(r'[^\n]', ' ', match.group(0))
+                    if match.group(0).startswith('/') else match.group(0), path.read_text(errors='replace'))
+    found = [(1, path.stem)] + [(code.count('\n', 0, match.start()) + 1, match.group(0))
+                                for match in NAME.finditer(code)]
+    for line, name in found:
+        family = family_in(name, is_tokenizer)
+        if family:
+            faults.add(f'{place}:{line}', f'{name} names the family {family}, which only '
+                       'src/model/arch_*.c may')
+
+
 def compile_alone(root, cc, path, faults):
     relative = path.relative_to(root)
     flags = [['-std=gnu17', '-D_GNU_SOURCE', '-x', 'c']]
@@ -165,6 +206,8 @@ def main():
         if parts[0] == 'src' and (len(parts) < 3 or parts[1] not in layers):
             continue
         check_includes(root, path, layers, faults)
+        if parts[0] == 'src':
+            check_families(root, path, faults)
         if path.suffix == '.h':
             compile_alone(root, options.cc, path, faults)
 

@@ -10,8 +10,9 @@
 /* Smallest pass at full speed on MiniLM-L6 (docs/SPEED.md). */
 #define BATCH_TOKENS_AUTO 480u
 
-/* Where there is no pack, the tokenizer has not been read: a BERT's tokens around a document. */
-#define BERT_SPECIALS 2u
+/* Where there is no pack, the tokenizer has not been read: one special token on either side of a
+ * document. */
+#define SPECIALS_ASSUMED 2u
 
 static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
 {
@@ -254,7 +255,7 @@ static vecmill_status settle_folder(const vecmill_options *o, struct resolved *r
         VM_TRY(text_compile_most(r->ref.dir, &bytes, err));
         r->pack_bytes += bytes;
     }
-    VM_TRY(settle_lengths(o, BERT_SPECIALS, r, err));
+    VM_TRY(settle_lengths(o, SPECIALS_ASSUMED, r, err));
     VM_TRY(settle_vector(o, r, err));
     VM_TRY(build_bytes(r->ref.dir, &bytes, err));
     r->build_bytes = bytes;

@@ -372,9 +372,10 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
         .sources = {{name, SIZE_ONE, SIZE_NONE, SIZE_TYPES}}, .needs = MODEL_HAS_TYPES             \
     }
 
-/* The weights of BERT's encoder by its names, which its relatives keep. */
-#define ARCH_BERT_WEIGHTS 17
-extern const struct arch_weight arch_bert_weights[ARCH_BERT_WEIGHTS];
+/* The weights of arch_post_norm_layer with learned positions, by the names of its first family
+ * (arch_bert.c), which its relatives keep. */
+#define ARCH_POST_NORM_WEIGHTS 17
+extern const struct arch_weight arch_post_norm_weights[ARCH_POST_NORM_WEIGHTS];
 
 /* Steps: a norm of the sum of tables; a layer with a norm after each half (Vaswani et al. 2017, 3.1),
  * and with rotary positions; a layer with a norm before each half, with rotary positions (Xiong et

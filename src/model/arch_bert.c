@@ -18,7 +18,7 @@ static void defaults(struct config *config)
     config->model.eps = 1e-12f;
 }
 
-const struct arch_weight arch_bert_weights[ARCH_BERT_WEIGHTS] = {
+const struct arch_weight arch_post_norm_weights[ARCH_POST_NORM_WEIGHTS] = {
     ARCH_WORDS("embeddings.word_embeddings.weight"),
     ARCH_POSITION_TABLE("embeddings.position_embeddings.weight"),
     ARCH_TYPE_TABLE("embeddings.token_type_embeddings.weight"),
@@ -50,8 +50,8 @@ const struct arch arch_bert = {
     .fields = fields,
     .n_fields = ARCH_LENGTH(fields),
     .defaults = defaults,
-    .weights = arch_bert_weights,
-    .n_weights = ARCH_BERT_WEIGHTS,
+    .weights = arch_post_norm_weights,
+    .n_weights = ARCH_POST_NORM_WEIGHTS,
     .roots = (const char *const[]){"embeddings.", "encoder.", NULL},
     .ignored = (const char *const[]){"embeddings.position_ids", NULL},
     .embed = arch_norm_embedding,

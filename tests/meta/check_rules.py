@@ -125,6 +125,26 @@ class Layers(Tree):
                             'int: 1); }\n'},
                            'alone with -std=c99', 'alone with -std=c++11')
 
+    def test_a_family_is_named_in_its_file(self):
+        for name in ('bert_rows', 'XLMRoberta', 'MPNet', 'is_qwen3', 'GTE_BASE', 'HF_ColBERT'):
+            self.expect_layers({'src/text/trie.c': f'/* t */\n#include "text.h"\nint {name};\n'},
+                               f'src/text/trie.c:3: {name} names the family')
+        self.expect_layers({'src/app/main.c': '/* m */\nconst char *type = "gemma3_text";\n'},
+                           'src/app/main.c:2: gemma3_text names the family gemma')
+        self.expect_layers({'src/text/jina.c': '/* j */\n'}, 'src/text/jina.c:1: jina names the family')
+        self.expect_layers({'src/model/arch.h': '/* a */\nextern int arch_bert;\n',
+                            'src/LAYERS': CLEAN['src/LAYERS'] + 'model: base\n'}, 'arch_bert names')
+
+    def test_where_a_family_may_be_named(self):
+        self.expect_layers({'src/LAYERS': CLEAN['src/LAYERS'] + 'model: base\n',
+                            'src/model/arch.c': '/* a */\nextern int arch_bert;\n',
+                            'src/model/arch_nomic.c': '/* n */\nconst char *type = "nomic_bert";\n',
+                            'src/hub/registry.def': 'X("BAAI/gte-base")\n'})
+        self.expect_layers({'src/text/trie.c': '/* BERT */\nconst char *type = "BertNormalizer",\n'
+                            '    *file = "sentence_bert_config.json";\nint SIGTERM, modern, eurobertx;\n'})
+        self.expect_layers({'src/app/main.c': '/* m */\nconst char *type = "BertNormalizer";\n'},
+                           'BertNormalizer names the family bert')
+
     def test_file_name_twice(self):
         self.expect_layers({'tests/text/trie.c': '/* t */\n'},
                            'src/text/trie.c: has the name of tests/text/trie.c')
