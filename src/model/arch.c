@@ -5,14 +5,25 @@
 #include <string.h>
 
 extern const struct arch arch_bert, arch_roberta, arch_mpnet, arch_distilbert, arch_nomic, arch_gte,
-    arch_modernbert, arch_jina_bert, arch_jina_bert_qk_norm, arch_qwen3, arch_eurobert, arch_gemma3;
+    arch_modernbert, arch_jina_bert, arch_jina_bert_qk_norm, arch_qwen3, arch_eurobert, arch_gemma3,
+    arch_jina_v3;
 
 /* In the order in which config.json is tried: a family with `matches` is before the one that it takes
  * a model type from. */
 static const struct arch *const list[] = {
-    &arch_jina_bert_qk_norm, &arch_jina_bert, &arch_bert, &arch_roberta,    &arch_mpnet,
-    &arch_distilbert,        &arch_nomic,     &arch_gte,  &arch_modernbert, &arch_qwen3,
-    &arch_eurobert,          &arch_gemma3,
+    &arch_jina_bert_qk_norm,
+    &arch_jina_bert,
+    &arch_jina_v3,
+    &arch_bert,
+    &arch_roberta,
+    &arch_mpnet,
+    &arch_distilbert,
+    &arch_nomic,
+    &arch_gte,
+    &arch_modernbert,
+    &arch_qwen3,
+    &arch_eurobert,
+    &arch_gemma3,
 };
 
 const struct arch *arch_named(const char *name)

@@ -195,7 +195,7 @@ struct arch {
     vecmill_status (*settle)(struct config *config, const char *shown, vecmill_err *err);
 
     /* The checkpoint. Tensors under the prefix that begin with a root are the encoder's: each is
-     * either used or in `ignored`. */
+     * either used or in `ignored`, by its name or, after a star, by how it ends. */
     const struct arch_weight *weights;
     size_t n_weights;
     const char *const *roots, *const *ignored; /* NULL at their ends */

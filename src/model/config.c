@@ -404,6 +404,10 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
         status = read_one(dir, (enum config_file)file, &b, &next, err);
     }
     buf_done(&b);
+    /* Without a position table, sentence-transformers takes whatever length its own file says. */
+    if (next.model.positions == 0)
+        next.model.max_positions = (uint32_t)num_max(
+            next.model.max_positions, num_min(next.max_seq_length, MODEL_LENGTH_MAX));
     next.model.dim = ending_width(&next.model, next.model.ending.n_steps);
     if (status == VECMILL_OK) status = ending_check(&next.model, model_path_shown(dir), err);
     if (status == VECMILL_OK) status = check_no_adapter(dir, &next, err);
@@ -421,11 +425,10 @@ vecmill_status config_max_length(const struct config *config, uint32_t max_posit
 {
     uint32_t n = max_positions;
     if (config->max_seq_length > max_positions) {
-        return err_set(
-            err, VECMILL_E_MODEL,
-            "sentence_bert_config.json: \"max_seq_length\" is %u, the position table has "
-            "%u rows",
-            config->max_seq_length, max_positions);
+        return err_set(err, VECMILL_E_MODEL,
+                       "sentence_bert_config.json: \"max_seq_length\" is %u, the model takes at "
+                       "most %u tokens",
+                       config->max_seq_length, max_positions);
     }
     if (config->max_seq_length != 0) {
         n = config->max_seq_length;

@@ -107,8 +107,13 @@ static bool of_encoder(const struct compiler *c, const char *name)
 {
     if (!begins(name, c->prefix)) return false;
     name += strlen(c->prefix);
-    for (size_t i = 0; c->arch->ignored[i]; i++)
-        if (strcmp(name, c->arch->ignored[i]) == 0) return false;
+    for (size_t i = 0; c->arch->ignored[i]; i++) {
+        const char *ignored = c->arch->ignored[i];
+        const size_t tail = strlen(ignored) - 1, bytes = strlen(name);
+        if (ignored[0] == '*' ? bytes >= tail && strcmp(name + bytes - tail, ignored + 1) == 0
+                              : strcmp(name, ignored) == 0)
+            return false;
+    }
     for (size_t i = 0; c->arch->roots[i]; i++)
         if (begins(name, c->arch->roots[i])) return true;
     return false;
