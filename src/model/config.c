@@ -425,9 +425,13 @@ vecmill_status config_max_length(const struct config *config, uint32_t max_posit
 {
     uint32_t n = max_positions;
     if (config->max_seq_length > max_positions) {
+        const bool is_table = config->model.positions == max_positions;
         return err_set(err, VECMILL_E_MODEL,
-                       "sentence_bert_config.json: \"max_seq_length\" is %u, the model takes at "
-                       "most %u tokens",
+                       is_table
+                           ? "sentence_bert_config.json: \"max_seq_length\" is %u, the position "
+                             "table has %u rows"
+                           : "sentence_bert_config.json: \"max_seq_length\" is %u, the model "
+                             "takes at most %u tokens",
                        config->max_seq_length, max_positions);
     }
     if (config->max_seq_length != 0) {
