@@ -31,7 +31,6 @@ TOPS = ('src', 'include', 'python', 'tests', 'tools', 'bench', 'fuzz', 'examples
 ENDINGS = ('c', 'h', 'def', 'inc', 'S', 'py', 'pyi', 'sh', 'md', 'sbatch', 'svg')
 C_LIKE = ('.c', '.h', '.def', '.inc')
 FOREIGN = {
-    'models/bert/modeling_bert.py': 'of transformers',
     'numpy/lib/format.py': 'of NumPy',
     'zconf.h': 'of zlib',
     'zlib.h': 'of zlib',
@@ -49,7 +48,8 @@ FOREIGN = {
     'all_proxy': 'read by libcurl',
     '--cflags': 'of pkg-config',
     '--libs': 'of pkg-config',
-    '../shared/data/reference': 'a folder next to the checkout, where there is one',
+    '../shared/data/families': 'a folder next to the checkout, where there is one',
+    '../shared/data/reference': 'the same',
 }
 
 FENCE = re.compile(r'^```.*?^```', re.S | re.M)
