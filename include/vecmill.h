@@ -144,7 +144,7 @@ typedef struct vecmill_options {
      * alone; 0: chosen. */
     uint32_t batch_tokens;
     /* Tokens kept of a document, or of a window of it (LONG_SPLIT), special ones included: one more than
-     * those (3 for BERT) to facts.most_length; 0: the model's own default. */
+     * those (3 where there are two) to facts.most_length; 0: the model's own default. */
     uint32_t max_length;
     /* Of a session: threads that compute a call together, the calling one included, 1 to
      * VECMILL_MAX_THREADS; no bit depends on their number, working memory does. 0: 1. Ignored for pools,

@@ -2,8 +2,8 @@
  *
  * What would change the numbers and is not computed here (another activation, another module, a
  * default prompt) is refused by name. Files other than config.json may be missing.
- * docs/MODEL.md, "Configuration", has the rules. Does not know the weights: sizes that they also
- * determine are only what these files say. */
+ * docs/MODEL.md, "Files of a model folder", has the rules. Does not know the weights: sizes that
+ * they also determine are only what these files say. */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
 

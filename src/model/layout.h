@@ -11,8 +11,6 @@
 #define LAYOUT_ALIGN  64u
 #define LAYOUT_ABSENT SIZE_MAX
 
-struct attention_shape layout_attention_shape(const struct model_config *config);
-
 struct layout {
     /* Offset in the section; in a layer: from the layer's start. LAYOUT_ABSENT: no such part. */
     size_t at[PARTS];

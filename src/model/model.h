@@ -206,8 +206,8 @@ vecmill_status model_forward(const struct model *model, void *memory,
                              float *vectors, vecmill_err *err);
 
 /* Operations, a multiply-add counted as two, for a document of n tokens. Counts what is executed:
- * for a model pooled by its first token, the last layer counts for that row only (docs/MODEL.md,
- * "Operations"). Poolings and norms do not count. */
+ * for a model pooled by its first or its last token, the last layer counts for that row only
+ * (docs/MODEL.md, "Operations"). Poolings and norms do not count. */
 double model_flops(const struct model_config *config, uint32_t n);
 
 #endif
