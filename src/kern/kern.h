@@ -26,50 +26,6 @@ enum kern_level { KERN_REF, KERN_AVX2, KERN_AVX512, KERN_LEVELS };
  *   INT8  weights with one scale an output, inputs with one scale a row, sums in 32-bit integers */
 enum kern_precision { KERN_FP32, KERN_BF16, KERN_INT8, KERN_PRECISIONS };
 
-/* What a layer's attention is, the same for all documents. Attention of one document (Vaswani et al.
- * 2017, eq. 1): for a query i of head g
- *   ctx[i, g] = sum_j softmax_j(q[i, g] . k[j, g'] / divisor + bias[g](i, j)) v[j, g']
- * over the keys j that it sees. Groups of heads / kv_heads query heads share a key head (Ainslie et
- * al. 2023): g' = g / (heads / kv_heads). */
-enum attention_bias {
-    ATTENTION_PLAIN,  /* 0 */
-    ATTENTION_SLOPES, /* -slope[g] * |i - j| (Press et al. 2022, for both directions) */
-    ATTENTION_TABLE   /* table[g][clamp(j - i, -span, span) + span] (Shaw et al. 2018, 3.2) */
-};
-
-#define ATTENTION_ALL UINT32_MAX /* a window without an end */
-
-struct attention_shape {
-    uint32_t heads, kv_heads; /* query heads, key heads; heads is a multiple of kv_heads */
-    uint32_t d;               /* width of a head: 1 to ATTENTION_MOST_D */
-    float divisor;            /* of the scores, > 0; sqrt(d) as a rule */
-    uint32_t window;          /* j is seen where |i - j| <= window; ATTENTION_ALL: everywhere */
-    bool causal;              /* j is seen where j <= i */
-    enum attention_bias bias;
-    uint32_t span; /* of ATTENTION_TABLE */
-};
-
-#define ATTENTION_MOST_D 512u
-
-/* Some queries and some heads of one document. A query's bits depend on none of these ranges, and
- * every query sees itself. No len * len matrix exists: scores live for a few queries of one head. A
- * key or value that is not finite may show in any query of its document, seen or not. */
-struct attention_call {
-    struct attention_shape shape;
-    /* Query `first_query + r` of head g: q + r * ld_q + g * d, for r < n_queries. Key j of key head
-     * g': k + j * ld_kv + g' * d, for j < len; v likewise. */
-    const float *q, *k, *v;
-    size_t ld_q, ld_kv;
-    const float *bias; /* SLOPES: [heads]; TABLE: [heads, 2 * span + 1]; PLAIN: NULL */
-    /* Row r, head g: ctx + r * ld_ctx + g * d; what is between heads and rows stays unchanged. No
-     * overlap with the inputs. */
-    float *ctx;
-    size_t ld_ctx;
-    uint32_t len, first_query, n_queries; /* n_queries >= 1, first_query + n_queries <= len */
-    uint32_t first_head, n_heads;         /* query heads */
-    void *scratch; /* attention_bytes(longest >= len) of this shape, aligned to 64 */
-};
-
 /* ---- rows ---- */
 
 /* How a row is normalised, over its h columns:
@@ -135,9 +91,57 @@ const struct kern *kern_table(enum kern_level level);
 
 /* ---- attention ---- */
 
-/* Scratch for documents of at most `longest` tokens. It grows with longest * d. */
+/* What a layer's attention is, the same for all documents. Attention of one document (Vaswani et al.
+ * 2017, eq. 1): for a query i of head g
+ *   ctx[i, g] = sum_j softmax_j(q[i, g] . k[j, g'] / divisor + bias[g](i, j)) v[j, g']
+ * over the keys j that it sees. Groups of heads / kv_heads query heads share a key head (Ainslie et
+ * al. 2023): g' = g / (heads / kv_heads). */
+enum attention_bias {
+    ATTENTION_PLAIN,  /* 0 */
+    ATTENTION_SLOPES, /* -slope[g] * |i - j| (Press et al. 2022, for both directions) */
+    ATTENTION_TABLE   /* table[g][clamp(j - i, -span, span) + span] (Shaw et al. 2018, 3.2) */
+};
+
+#define ATTENTION_ALL UINT32_MAX /* a window without an end */
+
+struct attention_shape {
+    uint32_t heads, kv_heads; /* query heads, key heads; heads is a multiple of kv_heads */
+    uint32_t d;               /* width of a head: 1 to ATTENTION_MOST_D */
+    float divisor;            /* of the scores, > 0; sqrt(d) as a rule */
+    uint32_t window;          /* j is seen where |i - j| <= window; ATTENTION_ALL: everywhere */
+    bool causal;              /* j is seen where j <= i */
+    enum attention_bias bias;
+    uint32_t span; /* of ATTENTION_TABLE */
+};
+
+#define ATTENTION_MOST_D 512u
+
+/* Some queries and some heads of one document. A query's bits depend on none of these ranges, and
+ * every query sees itself. No len * len matrix exists: scores live for a few queries of one head. A
+ * key or value that is not finite may show in any query of its document, seen or not. */
+struct attention_call {
+    struct attention_shape shape;
+    /* Query `first_query + r` of head g: q + r * ld_q + g * d, for r < n_queries. Key j of key head
+     * g': k + j * ld_kv + g' * d, for j < len; v likewise. */
+    const float *q, *k, *v;
+    size_t ld_q, ld_kv;
+    const float *bias; /* SLOPES: [heads]; TABLE: [heads, 2 * span + 1]; PLAIN: NULL */
+    /* Row r, head g: ctx + r * ld_ctx + g * d; what is between heads and rows stays unchanged. No
+     * overlap with the inputs. */
+    float *ctx;
+    size_t ld_ctx;
+    uint32_t len, first_query, n_queries; /* n_queries >= 1, first_query + n_queries <= len */
+    uint32_t first_head, n_heads;         /* query heads */
+    void *scratch; /* attention_bytes(longest >= len) of this shape, aligned to 64 */
+};
+
+/* Scratch for documents of at most `longest` tokens. It grows with longest * d; at the vector levels
+ * with window * d where a window is shorter. */
 size_t attention_bytes(const struct kern *kern, enum kern_precision precision,
                        const struct attention_shape *shape, uint32_t longest);
+
+/* In int8, documents shorter than 32 tokens, shared key heads, windows, causality and biases are
+ * computed in float. */
 void attention_run(const struct kern *kern, enum kern_precision precision,
                    const struct attention_call *call);
 

@@ -45,7 +45,7 @@ static void multiply(const float *x, size_t k, const uint16_t *w, const float *b
     for (size_t c = 0; c < PANEL; c++) {
         sums[c] = bf16_flush(bias && c < n ? (double)bias[c] : 0);
     }
-    for (size_t t = 0; t < k; t += 2, w += 2 * PANEL) {
+    for (size_t t = 0; t < k; t += 2, w += 2 * (size_t)PANEL) {
         const float even = bf16_near(x[t]), odd = t + 1 < k ? bf16_near(x[t + 1]) : 0;
         for (size_t c = 0; c < PANEL; c++) {
             sums[c] = bf16_step(odd, bf16_widen(w[2 * c + 1]), sums[c]);
