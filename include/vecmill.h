@@ -200,7 +200,7 @@ typedef struct vecmill_facts {
     size_t struct_bytes;   /* in: sizeof(vecmill_facts) */
     uint32_t dim;          /* floats of a vector, in force */
     uint32_t max_length;   /* in force, special tokens included */
-    uint32_t most_length;  /* the most that max_length can be: rows of the position table, if any */
+    uint32_t most_length;  /* the most that max_length can be: the longest document of the model */
     uint32_t batch_tokens; /* in force */
     /* Of the model; 0 where its family has no such thing. */
     uint32_t layers, heads, hidden, intermediate, vocab;
