@@ -94,10 +94,12 @@ def gte(tensors, c, ids):
 
 def experts(x, w, at, c):
     """text-embeddings-inference 1.9.3, nomic.rs: the best top_k of all experts' probabilities, which are not
-    made to sum to one, and one bias."""
+    made to sum to one, and one bias. A choice so close that float32 may make another is no oracle."""
     n, top = c['num_experts'], c['moe_top_k']
     share = softmax(w.linear(x, at + 'router.layer'))
     first, second = (w.tensors[at + f'experts.mlp.w{i}'].reshape(n, -1, x.shape[1]) for i in (1, 2))
+    ordered = np.sort(share, axis=1)
+    assert (ordered[:, -top] - ordered[:, -top - 1]).min() > 1e-5
     y = np.zeros_like(x) + w.tensors[at + 'experts.bias']
     for row in range(len(x)):
         for e in np.argsort(-share[row], kind='stable')[:top]:

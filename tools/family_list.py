@@ -11,16 +11,17 @@ class Family:
 
     hub: changes the configuration as transformers saves it into the hub's. special: first and last id. first:
     the least id of a word. lengths: tokens of the documents. at: {document: {place: id}}. kinds: [(pattern of
-    a name, values of "tensors")] before the usual ones. gemma: norms' weights are about 0."""
+    a name, values of "tensors")] before the usual ones. gemma: norms' weights are about 0.
+    seed: of weights and ids; chosen where experts' probabilities must not be close to each other."""
 
     def __init__(self, name, made_by, config, guards, tensors=None, hub=None, pooling='mean', normalize=True,
                  prefix='', special=(2, 3), first=5, lengths=(2, 1, 7, 19, 33, 60), at=None, kinds=(),
-                 gemma=False):
+                 gemma=False, seed=None):
         self.name, self.made_by, self.config, self.guards = name, made_by, config, guards
         self.tensors, self.hub, self.pooling, self.normalize = tensors, hub, pooling, normalize
         self.prefix, self.special, self.first, self.lengths = prefix, special, first, lengths
         self.at, self.kinds, self.gemma = at or {}, kinds, gemma
-        self.seed = sum(map(ord, name)) * 7919 % 9973
+        self.seed = seed or sum(map(ord, name)) * 7919 % 9973
 
 
 def sizes(vocab, hidden, layers, heads, inter, **more):
@@ -250,7 +251,7 @@ FAMILIES = [
            sizes(70, 40, 3, 5, 52, max_position_embeddings=128, layer_norm_eps=1e-12, type_vocab_size=1,
                  rope_parameters=rope(3000)),
            "transformers' keys, heads of 8, theta 3000, one row of token types, first token", pooling='cls',
-           lengths=(2, 1, 7, 19, 33, 100)),
+           kinds=[('Wqkv|fc1', 9)], lengths=(2, 1, 7, 19, 33, 100)),
     Family('nomic-bert-ntk', 'nomic',
            gpt2_keys(64, 40, 2, 2, 36, max_trained_positions=20, rotary_scaling_factor=2, rotary_emb_base=800),
            'dynamic NTK: angles that depend on the length beyond 20, and no scaling at 20',
@@ -261,7 +262,7 @@ FAMILIES = [
                      moe_every_n_layers=2, num_experts=4, moe_top_k=2, moe_normalize_expert_weights=False,
                      expert_choice_router=False, num_shared_experts=0, ffn_div=1, pad_token_id=1),
            'experts in odd layers, two of four, shares that do not sum to one, one bias',
-           tensors=moe_tensors(128, 48, 4, 20, 4), special=(0, 2), lengths=(2, 1, 7, 12, 20, 31)),
+           tensors=moe_tensors(128, 48, 4, 20, 4), seed=13, special=(0, 2), lengths=(2, 1, 7, 12, 20, 31)),
     Family('gte', 'Gte',
            sizes(66, 64, 3, 2, 52, max_position_embeddings=512, layer_norm_eps=1e-12, type_vocab_size=1,
                  rope_parameters=rope(5000)),
@@ -271,7 +272,7 @@ FAMILIES = [
            new_model(66, 40, 3, 5, 44, rope_theta=9000, rope_scaling={'type': 'ntk', 'factor': 4.0},
                      type_vocab_size=0, layer_norm_eps=1e-6),
            'NTK by 4 with the division by 4^(2/8), heads of 8, no token types',
-           tensors=gte_tensors(66, 40, 3, 44, 0), lengths=(2, 1, 7, 19, 33, 150)),
+           tensors=gte_tensors(66, 40, 3, 44, 0), kinds=[('qkv_proj.weight|up_gate', 9)], lengths=(2, 1, 7, 19, 33, 150)),
     Family('jina-bert-v2', 'jina_bert', jina_bert('jina-bert-implementation', 77, 48, 3, 6, 52),
            "ALiBi's slopes of 6 heads, the first half activated", prefix='bert.',
            tensors=jina_bert_tensors(77, 48, 3, 52, False), lengths=(2, 1, 7, 19, 33, 140)),
@@ -288,7 +289,7 @@ FAMILIES = [
                  layer_types=((['full_attention'] + 2 * ['sliding_attention']) * 2)[:5],
                  pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3),
            'the old keys; a window of 5 on either side, two thetas, no norm before the first attention',
-           hub=old_modernbert, pooling='cls', lengths=(2, 1, 6, 11, 12, 50)),
+           hub=old_modernbert, pooling='cls', kinds=[('Wqkv|Wi', 9)], lengths=(2, 1, 6, 11, 12, 50)),
     Family('modernbert-v5keys', 'ModernBert',
            sizes(101, 64, 3, 2, 36, max_position_embeddings=256, local_attention=6, norm_eps=1e-6,
                  hidden_activation='silu',

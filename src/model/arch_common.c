@@ -61,9 +61,9 @@ static vecmill_status read_rope(const struct json_value *object, const char *nam
         JSON_MAY("partial_rotary_factor", ANY, offsetof(struct rope_keys, partial)),
     };
     struct rope_keys keys = {0};
-    char words[80];
+    char words[IO_PATH_MAX + 32];
     double partial = 1;
-    snprintf(words, sizeof words, "%.40s: \"%.24s\"", shown, name);
+    snprintf(words, sizeof words, "%s: \"%s\"", shown, name);
     const struct json_reading reading = {
         .name = words, .failure = VECMILL_E_MODEL, .target = &keys};
     if (object->kind <= JSON_KIND_NULL) return VECMILL_OK;

@@ -18,11 +18,17 @@
 #define TREE "tests/data/families"
 enum { FAMILIES_MOST = 64, DOCS_MOST = 64, TOKENS_MOST = 32768 };
 
-/* fp32: the largest difference, as a part of the largest component of all vectors. bf16: the least
- * cosine. int8: the mean of the cosines. */
-#define DIFFERENCE  2e-5
-#define COSINE_BF16 0.999
-#define COSINE_INT8 0.99
+/* fp32: the largest difference, as a part of the largest component of all vectors. Measured: 1.6e-6 in
+ * the tree, 3.6e-6 in shared folders. In bf16 and int8 the cosines: 0.9999 and 0.9980 are the least of
+ * the tree. Some of the shared folders have weights that amplify whatever is rounded: 0.9976 in bf16,
+ * where their difference in fp32 is several times that of others. */
+static const struct {
+    double difference, least, least_of_shared, mean;
+} bounds[KERN_PRECISIONS] = {
+    [KERN_FP32] = {2e-5, 0.999999, 0.999999, 0.999999},
+    [KERN_BF16] = {1, 0.999, 0.995, 0.9995},
+    [KERN_INT8] = {1, 0.99, 0.95, 0.99},
+};
 
 static const struct kern *kern;
 static uint32_t tokens_of_shared;
@@ -165,14 +171,29 @@ static void write_family(const struct toy *toy, const char *path, const char *ar
     if (system(command) != 0) fail_msg("failed: %s", command);
 }
 
-/* Compiles toy->model. False where it is of a family, or ends in a module, that is not computed yet. */
+/* Of families, or with a beginning, that are not computed yet: they must be refused. */
+static const char *const not_yet[] = {"deberta-v2", "embeddinggemma2", "nomic-v2-moe", "static-",
+                                      NULL};
+
+static bool is_computed(const char *name)
+{
+    for (size_t i = 0; not_yet[i]; i++) {
+        if (strncmp(name, not_yet[i], strlen(not_yet[i])) == 0) return false;
+    }
+    return true;
+}
+
+/* Compiles toy->model; false where it is not computed yet. */
 static bool compile(const struct toy *toy, const char *name)
 {
     vecmill_err err = {0};
     const vecmill_status status = toy_compile(toy, kern, &err);
-    if (status == VECMILL_OK) return true;
-    if (status != VECMILL_E_MODEL || !strstr(err.message, "computed"))
-        fail_msg("%s: %s", name, err.message);
+    if (is_computed(name)) {
+        if (status != VECMILL_OK) fail_msg("%s: %s", name, err.message);
+        return true;
+    }
+    if (status == VECMILL_OK) fail_msg("%s is computed now: take it from not_yet", name);
+    assert_int_equal(status, VECMILL_E_MODEL);
     printf("not computed yet: %s: %s\n", name, err.message);
     return false;
 }
@@ -212,7 +233,7 @@ static float *compute(struct toy_loaded *loaded, const struct cases *c)
     return alone;
 }
 
-static void compare(const char *name, const float *vectors, const struct cases *c)
+static void compare(const char *name, bool of_tree, const float *vectors, const struct cases *c)
 {
     double worst = 0, largest = 0, least = 1, sum = 0;
     for (uint32_t i = 0; i < c->n; i++) {
@@ -236,9 +257,9 @@ static void compare(const char *name, const float *vectors, const struct cases *
            "%.7f\n",
            name, c->n, difference, least, mean);
     const enum kern_precision precision = toy_precision();
-    if (precision == KERN_FP32) assert_true(difference <= DIFFERENCE);
-    if (precision == KERN_BF16) assert_true(least >= COSINE_BF16);
-    if (precision == KERN_INT8) assert_true(mean >= COSINE_INT8);
+    assert_true(difference <= bounds[precision].difference);
+    assert_true(least >= (of_tree ? bounds[precision].least : bounds[precision].least_of_shared));
+    assert_true(mean >= bounds[precision].mean);
 }
 
 /* ---- the tests ---- */
@@ -280,7 +301,7 @@ static void a_model(const char *path, bool of_tree)
         of_tree ? read_cases(path, &c) : read_shared(path, &c);
         load(&toy, &c, &loaded);
         float *vectors = compute(&loaded, &c);
-        compare(name, vectors, &c);
+        compare(name, of_tree, vectors, &c);
         if (of_tree && toy_precision() == KERN_FP32)
             same_from_another_file(path, arguments[strlen(name) % 3], vectors, &c);
         free(vectors);
@@ -307,9 +328,9 @@ static void a_shared_folder(void **state)
 
 static const struct {
     const char *family, *file, *from, *to;
-    const char *says[3];
+    const char *says[4];
 } refused[] = {
-    /* tensors */
+    /* a tensor that is missing, and one that is too many under the roots of an encoder */
     {"bert",
      "model.safetensors",
      "encoder.layer.1.output.dense.bias",
@@ -320,41 +341,168 @@ static const struct {
      "\"pooler.dense.bias\"",
      "\"encoder.dense.bias\"",
      {"model.safetensors", "encoder.dense.bias"}},
+    {"qwen3",
+     "model.safetensors",
+     "layers.1.self_attn.q_norm.weight",
+     "layers.1.self_attn.q_nodd.weight",
+     {"model.safetensors", "layers.1.self_attn.q_no"}},
+    {"modernbert-v5keys",
+     "model.safetensors",
+     "model.layers.1.attn_norm.weight",
+     "model.layers.0.attn_norm.weight",
+     {"model.safetensors", "attn_norm.weight"}},
+    /* shapes */
     {"xlm-roberta",
      "config.json",
      "\"intermediate_size\": 100",
      "\"intermediate_size\": 96",
      {"model.safetensors", "intermediate.dense.weight", "96"}},
+    {"roberta",
+     "config.json",
+     "\"max_position_embeddings\": 60",
+     "\"max_position_embeddings\": 59",
+     {"model.safetensors", "60", "59"}},
+    {"mpnet",
+     "config.json",
+     "\"relative_attention_num_buckets\": 32",
+     "\"relative_attention_num_buckets\": 16",
+     {"model.safetensors", "relative_attention_bias", "16"}},
+    {"distilbert",
+     "config.json",
+     "\"hidden_dim\": 52",
+     "\"hidden_dim\": 56",
+     {"model.safetensors", "ffn.lin1.weight", "56"}},
+    {"gte",
+     "config.json",
+     "\"intermediate_size\": 52",
+     "\"intermediate_size\": 50",
+     {"model.safetensors", "up_gate_proj.weight", "[100, 64]"}},
+    {"qwen3",
+     "config.json",
+     "\"head_dim\": 20",
+     "\"head_dim\": 40",
+     {"model.safetensors", "_proj.weight", "[160, 40]"}},
+    {"qwen3",
+     "config.json",
+     "\"num_key_value_heads\": 2",
+     "\"num_key_value_heads\": 3",
+     {"config.json", "3", "4"}},
+    /* two spellings of one key that differ */
+    {"modernbert",
+     "config.json",
+     "\"norm_eps\": 1e-05",
+     "\"norm_eps\": 1e-05, \"layer_norm_eps\": 1e-06",
+     {"config.json", "norm_eps", "layer_norm_eps"}},
+    {"nomic-bert",
+     "config.json",
+     "\"n_embd\": 64",
+     "\"n_embd\": 64, \"hidden_size\": 48",
+     {"config.json", "n_embd", "hidden_size"}},
+    {"qwen3",
+     "config.json",
+     "\"rope_theta\": 50000.0",
+     "\"rope_theta\": 50000.0, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": "
+     "1000.0}",
+     {"config.json", "rope_parameters", "1000", "50000"}},
+    /* activations, norms and angles that are not computed */
+    {"xlm-roberta",
+     "config.json",
+     "\"hidden_act\": \"gelu\"",
+     "\"hidden_act\": \"mish\"",
+     {"config.json", "hidden_act", "mish"}},
+    {"nomic-bert",
+     "config.json",
+     "\"activation_function\": \"swiglu\"",
+     "\"activation_function\": \"mish\"",
+     {"config.json", "activation_function", "mish"}},
+    {"jina-bert-v2",
+     "config.json",
+     "\"feed_forward_type\": \"geglu\"",
+     "\"feed_forward_type\": \"mish\"",
+     {"config.json", "feed_forward_type", "mish"}},
+    {"gte",
+     "config.json",
+     "\"layer_norm_type\": \"layer_norm\"",
+     "\"layer_norm_type\": \"rms_norm\"",
+     {"config.json", "layer_norm_type", "rms_norm"}},
+    {"nomic-bert",
+     "config.json",
+     "\"prenorm\": false",
+     "\"prenorm\": true",
+     {"config.json", "prenorm"}},
+    {"nomic-bert",
+     "config.json",
+     "\"rotary_emb_interleaved\": false",
+     "\"rotary_emb_interleaved\": true",
+     {"config.json", "rotary_emb_interleaved"}},
+    {"nomic-bert",
+     "config.json",
+     "\"rotary_emb_fraction\": 1.0",
+     "\"rotary_emb_fraction\": 0.5",
+     {"config.json", "rotary_emb_fraction", "0.5"}},
+    {"qwen3",
+     "config.json",
+     "\"rope_scaling\": null",
+     "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4.0}",
+     {"config.json", "rope_scaling"}},
+    {"qwen3-v5keys",
+     "config.json",
+     "\"rope_type\": \"default\"",
+     "\"rope_type\": \"llama3\"",
+     {"config.json", "rope_type", "llama3"}},
+    {"gte-ntk",
+     "config.json",
+     "\"type\": \"ntk\"",
+     "\"type\": \"longrope\"",
+     {"config.json", "longrope"}},
+    {"gemma3",
+     "config.json",
+     "\"attn_logit_softcapping\": null",
+     "\"attn_logit_softcapping\": 50.0",
+     {"config.json", "attn_logit_softcapping"}},
+    /* layers */
+    {"modernbert-v5keys",
+     "config.json",
+     "\"full_attention\",\n",
+     "",
+     {"config.json", "layer_types", "2", "3"}},
+    {"modernbert-v5keys",
+     "config.json",
+     "\"full_attention\",\n",
+     "\"chunked_attention\",\n",
+     {"config.json", "layer_types", "chunked_attention"}},
 };
+
+/* Whether the folder is refused with one sentence that says each of the texts, and leaves no pack. */
+static bool is_refused(const struct toy *toy, size_t i)
+{
+    vecmill_err err = {0};
+    const vecmill_status status = toy_compile(toy, kern, &err);
+    bool is_right = status == VECMILL_E_MODEL && !io_exists(toy->pack);
+    for (size_t k = 0; k < 4 && refused[i].says[k]; k++)
+        is_right = is_right && strstr(err.message, refused[i].says[k]);
+    printf("%s %s with %s: status %d: %s\n", is_right ? "refused" : "NOT AS IT MUST BE",
+           refused[i].family, refused[i].to, (int)status, err.message);
+    return is_right;
+}
 
 static void folders_that_must_be_refused(void **state)
 {
     const char *source = getenv("VECMILL_SOURCE");
+    unsigned wrong = 0;
     (void)state;
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         char path[TOY_PATH];
         struct toy toy;
-        vecmill_err err = {0};
         toy_open(&toy);
         snprintf(path, sizeof path, "%.300s/" TREE "/%s.json", source ? source : ".",
                  refused[i].family);
         write_family(&toy, path, "");
-        if (compile(&toy, refused[i].family)) {
-            remove(toy.pack);
-            toy_edit(&toy, refused[i].file, refused[i].from, refused[i].to);
-            const vecmill_status status = toy_compile(&toy, kern, &err);
-            printf("%s\n", err.message);
-            if (status != VECMILL_E_MODEL)
-                fail_msg("%s with %s: status %d", refused[i].family, refused[i].to, (int)status);
-            for (size_t k = 0; k < 3 && refused[i].says[k]; k++) {
-                if (!strstr(err.message, refused[i].says[k]))
-                    fail_msg("%s with %s: the message does not say \"%s\"", refused[i].family,
-                             refused[i].to, refused[i].says[k]);
-            }
-            assert_false(io_exists(toy.pack));
-        }
+        toy_edit(&toy, refused[i].file, refused[i].from, refused[i].to);
+        wrong += !is_refused(&toy, i);
         toy_remove(&toy);
     }
+    assert_int_equal(wrong, 0);
 }
 
 /* ---- which there are ---- */
@@ -381,7 +529,8 @@ static unsigned list(const char *root, bool of_tree, char *found[FAMILIES_MOST])
         const char *name = entry->d_name, *ending = strrchr(name, '.');
         const bool counts = of_tree
                                 ? ending && strcmp(ending, ".json") == 0
-                                : has(root, name, "ids.jsonl") && has(root, name, "expected.npy");
+                                : has(root, name, "ids.jsonl") && has(root, name, "expected.npy") &&
+                                      !has(root, name, "pairs.jsonl");
         if (!counts) continue;
         if (n == FAMILIES_MOST || asprintf(&found[n], "%s/%s", root, name) < 0) abort();
         n++;
@@ -418,7 +567,8 @@ int main(int argc, char **argv)
                                        .initial_state = paths[n]};
     }
     if (!n_others) printf("left out: no models in %s\n", root);
-    tests[n++] = (struct CMUnitTest)cmocka_unit_test(folders_that_must_be_refused);
+    if (toy_precision() == KERN_FP32)
+        tests[n++] = (struct CMUnitTest)cmocka_unit_test(folders_that_must_be_refused);
 
     printf("model-families: %s, %s, %u families and %u shared folders\n", kern->name,
            kern_precision_name(toy_precision()), n_tree, n_others);
