@@ -310,28 +310,29 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
                    uint32_t n, float *out);
 #define ARCH_ONE_PLUS(place, name, size)                                                           \
     {                                                                                              \
-        .part = PART_##place, .storage = STORE_COMPUTED, .sources = {{name, SIZE_##size}},         \
-        .rows = SIZE_##size, .width = SIZE_ONE, .compute = arch_one_plus                           \
+        .part = PART_##place, .storage = STORE_COMPUTED,                                           \
+        .sources = {{.tensor = name, .rows = SIZE_##size}}, .rows = SIZE_##size,                   \
+        .width = SIZE_ONE, .compute = arch_one_plus                                                \
     }
 
 /* Rows of weights: a vector, a product's matrix, and a product of queries, keys and values. */
 #define ARCH_VECTOR(place, name, size, ...)                                                        \
     {                                                                                              \
-        .part = PART_##place, .storage = STORE_FLOATS, .sources = {{name, SIZE_##size}},           \
-        __VA_ARGS__                                                                                \
+        .part = PART_##place, .storage = STORE_FLOATS,                                             \
+        .sources = {{.tensor = name, .rows = SIZE_##size}}, __VA_ARGS__                            \
     }
 #define ARCH_MATRIX(place, name, to, from)                                                         \
     {                                                                                              \
         .part = PART_##place, .storage = STORE_PRODUCT, .columns = SIZE_##from, .sources = {       \
-            {name, SIZE_##to}                                                                      \
+            {.tensor = name, .rows = SIZE_##to}                                                    \
         }                                                                                          \
     }
 /* Of two tensors, or two halves of one, the activated first. */
 #define ARCH_GATED(gate, up)                                                                       \
     {                                                                                              \
         .part = PART_UP, .storage = STORE_PRODUCT, .columns = SIZE_HIDDEN, .sources = {            \
-            {gate, SIZE_INTER},                                                                    \
-            {up, SIZE_INTER}                                                                       \
+            {.tensor = gate, .rows = SIZE_INTER},                                                  \
+            {.tensor = up, .rows = SIZE_INTER}                                                     \
         }                                                                                          \
     }
 #define ARCH_GATED_SECOND(name)                                                                    \
@@ -344,26 +345,29 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
 #define ARCH_QKV(q, k, v)                                                                          \
     {                                                                                              \
         .part = PART_QKV, .storage = STORE_PRODUCT, .columns = SIZE_HIDDEN, .sources = {           \
-            {q, SIZE_QUERIES},                                                                     \
-            {k, SIZE_KEYS},                                                                        \
-            {v, SIZE_KEYS}                                                                         \
+            {.tensor = q, .rows = SIZE_QUERIES},                                                   \
+            {.tensor = k, .rows = SIZE_KEYS},                                                      \
+            {.tensor = v, .rows = SIZE_KEYS}                                                       \
         }                                                                                          \
     }
 #define ARCH_QKV_BIAS(q, k, v, ...)                                                                \
     {                                                                                              \
         .part = PART_QKV_BIAS, .storage = STORE_FLOATS,                                            \
-        .sources = {{q, SIZE_QUERIES}, {k, SIZE_KEYS}, {v, SIZE_KEYS}}, __VA_ARGS__                \
+        .sources = {{.tensor = q, .rows = SIZE_QUERIES},                                           \
+                    {.tensor = k, .rows = SIZE_KEYS},                                              \
+                    {.tensor = v, .rows = SIZE_KEYS}},                                             \
+        __VA_ARGS__                                                                                \
     }
 #define ARCH_WORDS(name)                                                                           \
     {                                                                                              \
         .part = PART_WORD, .storage = STORE_TABLE, .columns = SIZE_HIDDEN, .sources = {            \
-            {name, SIZE_VOCAB}                                                                     \
+            {.tensor = name, .rows = SIZE_VOCAB}                                                   \
         }                                                                                          \
     }
 #define ARCH_POSITION_TABLE(name)                                                                  \
     {                                                                                              \
         .part = PART_POSITION, .storage = STORE_FLOATS, .columns = SIZE_HIDDEN, .sources = {       \
-            {name, SIZE_POSITIONS}                                                                 \
+            {.tensor = name, .rows = SIZE_POSITIONS}                                               \
         }                                                                                          \
     }
 #define ARCH_TYPE_TABLE(name)                                                                      \

@@ -66,7 +66,7 @@ static const struct arch_weight weights[] = {
     {.part = PART_DISTANCE,
      .storage = STORE_COMPUTED,
      .columns = SIZE_HEADS,
-     .sources = {{"encoder.relative_attention_bias.weight", SIZE_BUCKETS}},
+     .sources = {{.tensor = "encoder.relative_attention_bias.weight", .rows = SIZE_BUCKETS}},
      .rows = SIZE_HEADS,
      .width = SIZE_SPAN,
      .compute = distances},
