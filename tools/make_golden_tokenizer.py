@@ -42,6 +42,8 @@ def tokenizer(added=(), post="template", word=20, **flags):
             "template": {"type": "TemplateProcessing", "single": pieces, "pair": pieces + [
                 {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": specials},
             "bert": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+            "roberta": {"type": "RobertaProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2],
+                        "trim_offsets": True, "add_prefix_space": False},
             "none": None}[post],
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
@@ -57,6 +59,7 @@ CONFIGURATIONS = {
     "no_chinese": tokenizer(handle_chinese_chars=False),
     "no_clean": tokenizer(clean_text=False),
     "bert_processing": tokenizer(post="bert"),
+    "roberta_processing": tokenizer(post="roberta"),
     "no_specials": tokenizer(post="none"),
     "short_words": tokenizer(word=3),
     "added": tokenizer(added=[
@@ -101,6 +104,7 @@ CASES = [
     ("uncased", "special tokens match exactly", "[mask] [MASK [ MASK]", NO_LIMIT),
     ("uncased", "a special token splits a run of marks", "x\u302e[MASK]\u05b0a", NO_LIMIT),
     ("bert_processing", "BertProcessing adds the same two", "hello", NO_LIMIT),
+    ("roberta_processing", "and so does RobertaProcessing", "hello", NO_LIMIT),
     ("no_specials", "no post-processor adds nothing", "hello", NO_LIMIT),
     ("no_specials", "and nothing to nothing", "", NO_LIMIT),
     ("short_words", "a word as long as allowed", "abc aaa", NO_LIMIT),

@@ -392,7 +392,7 @@ static vecmill_status read_template(const struct json_value *part, struct spec *
     return VECMILL_OK;
 }
 
-/* One of the two members of BertProcessing: ["[CLS]", 101]. */
+/* Member cls or sep of BertProcessing and RobertaProcessing: ["[CLS]", 101]. */
 static vecmill_status read_pair(const struct json_value *pair, const char *name, bool after,
                                 struct spec *s, vecmill_err *err)
 {
@@ -415,15 +415,18 @@ static vecmill_status read_pair(const struct json_value *pair, const char *name,
     return spec_add_special(s, found, after, err);
 }
 
-/* BertProcessing: [cls] text [sep]. */
-static vecmill_status read_bert_processing(const struct json_value *part, struct spec *s,
-                                           vecmill_err *err)
+/* BertProcessing and RobertaProcessing, of one text: [cls] text [sep]. The latter has two members more, about
+ * offsets, which change no id (processors/roberta.rs). */
+static vecmill_status read_cls_and_sep(const struct json_value *part, bool offsets, struct spec *s,
+                                       vecmill_err *err)
 {
     static const struct json_field fields[] = {
         JSON_MAY("type", UNREAD, 0), JSON_MAY("sep", ANY, offsetof(struct processor, sep)),
-        JSON_MAY("cls", ANY, offsetof(struct processor, cls))};
+        JSON_MAY("cls", ANY, offsetof(struct processor, cls)), JSON_MAY("trim_offsets", UNREAD, 0),
+        JSON_MAY("add_prefix_space", UNREAD, 0)};
+    const unsigned n_fields = offsets ? LENGTH(fields) : LENGTH(fields) - 2;
     struct processor p = {.cls.kind = JSON_KIND_ABSENT};
-    VM_TRY(read_part(s, part, "post_processor", fields, LENGTH(fields), &p, err));
+    VM_TRY(read_part(s, part, "post_processor", fields, n_fields, &p, err));
     VM_TRY(read_pair(&p.cls, "cls", false, s, err));
     return read_pair(&p.sep, "sep", true, s, err);
 }
@@ -435,9 +438,10 @@ static vecmill_status read_post_processor(const struct json_value *part, struct 
     VM_TRY(part_type(s, part, "post_processor", &type, err));
     if (type.kind == JSON_KIND_ABSENT) return VECMILL_OK;
     if (json_is(&type, "TemplateProcessing")) return read_template(part, s, err);
-    if (json_is(&type, "BertProcessing")) return read_bert_processing(part, s, err);
-    return refuse_value(s, "post_processor.type", &type, "TemplateProcessing or BertProcessing",
-                        err);
+    const bool offsets = json_is(&type, "RobertaProcessing");
+    if (offsets || json_is(&type, "BertProcessing")) return read_cls_and_sep(part, offsets, s, err);
+    return refuse_value(s, "post_processor.type", &type,
+                        "TemplateProcessing, BertProcessing or RobertaProcessing", err);
 }
 
 vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, vecmill_err *err)

@@ -98,6 +98,11 @@ static void unknown_members_and_types(void **state)
          "post_processor.type is \"ByteLevel\""},
         {{.post_processor = "\"post_processor\":{\"type\":\"BertProcessing\",\"z\":1}"},
          "post_processor has a member \"z\""},
+        {{.post_processor =
+              "\"post_processor\":{\"type\":\"BertProcessing\",\"trim_offsets\":true}"},
+         "post_processor has a member \"trim_offsets\""},
+        {{.post_processor = "\"post_processor\":{\"type\":\"RobertaProcessing\",\"z\":1}"},
+         "post_processor has a member \"z\""},
         {{.model = "\"model\":{\"type\":\"BPE\"}"}, "model.type is \"BPE\""},
         {{.model = MODEL("\"merges\":[],\"vocab\":{}")}, "model has a member \"merges\""},
     };
@@ -209,6 +214,9 @@ static void bad_templates(void **state)
          "post_processor.cls says id 2"},
         {"\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"[SEP]\"],"
          "\"cls\":[\"[CLS]\",1]}",
+         "post_processor.sep is not an array"},
+        {"\"post_processor\":{\"type\":\"RobertaProcessing\",\"cls\":[\"[CLS]\",1],"
+         "\"trim_offsets\":true,\"add_prefix_space\":false}",
          "post_processor.sep is not an array"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
