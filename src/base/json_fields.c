@@ -40,6 +40,14 @@ static bool is_key(const struct json_field *field, const struct json_value *key)
     return json_is(key, field->key) || (field->alias != NULL && json_is(key, field->alias));
 }
 
+/* The same text, or the same number. */
+static bool is_same(const struct json_value *a, const struct json_value *b)
+{
+    double one = 0, other = 0;
+    if (json_double(a, &one) && json_double(b, &other)) return one == other;
+    return a->bytes == b->bytes && memcmp(a->raw, b->raw, a->bytes) == 0;
+}
+
 /* A member, by either of its names. null is as good as absent. */
 static vecmill_status find_member(const struct json_field *field,
                                   const struct json_reading *reading,
@@ -48,8 +56,7 @@ static vecmill_status find_member(const struct json_field *field,
 {
     char one[SHOWN_BYTES], other[SHOWN_BYTES];
     if (found->kind > JSON_KIND_NULL && value->kind <= JSON_KIND_NULL) return VECMILL_OK;
-    if (found->kind > JSON_KIND_NULL &&
-        (found->bytes != value->bytes || memcmp(found->raw, value->raw, value->bytes) != 0))
+    if (found->kind > JSON_KIND_NULL && !is_same(found, value))
         return err_set(err, reading->failure,
                        "%s: \"%s\" and \"%s\" are the same, but one is %s and the other %s",
                        reading->name, field->key, field->alias, json_show(found, one, sizeof one),

@@ -123,7 +123,7 @@ enum arch_rows {
 enum arch_op {
     OP_END,
     OP_PRODUCT, /* out = in W^T + b; PART_UP: act of it, gated where the family is */
-    OP_NORM,    /* out = norm(in + add); the norm of a part that is absent: in + add */
+    OP_NORM,    /* out = norm(in + add); the norm of a part that is absent: in */
     OP_ADD,     /* out = out + in */
     OP_QK_NORM, /* queries and keys, by PART_Q_NORM and PART_K_NORM: over a head, or over all */
     OP_ROPE,    /* queries and keys are rotated by their positions */
@@ -241,10 +241,10 @@ bool arch_uses(const struct arch *arch, enum arch_rows rows);
 #define ARCH_ONLY(word, text) JSON_MAY(word, OWN, 0, .own = config_read_only, .detail = (text))
 #define ARCH_EPS(word, ...)                                                                        \
     JSON_MAY(word, FLOAT, ARCH_AT(model.eps), .low = 1e-20, .high = 1.0, __VA_ARGS__)
-#define ARCH_ACT(word, ...)                                                                        \
-    JSON_MAY(word, OWN, ARCH_AT(model.act), .own = arch_read_act, __VA_ARGS__)
+#define ARCH_ACT(word) JSON_MAY(word, OWN, ARCH_AT(model.act), .own = arch_read_act)
 #define ARCH_SIZE(word, member, limit, ...)                                                        \
-    JSON_MUST(word, U32, ARCH_AT(model.member), ARCH_LIMIT(limit), __VA_ARGS__)
+    JSON_MUST(word, U32, ARCH_AT(model.member), .least = 1, .most = (limit), .most_name = #limit,  \
+              __VA_ARGS__)
 
 /* The sizes that most families call alike. */
 #define ARCH_SIZES                                                                                 \
@@ -256,7 +256,7 @@ bool arch_uses(const struct arch *arch, enum arch_rows rows);
 #define ARCH_HEAD_DIM                                                                              \
     JSON_MAY("head_dim", U32, ARCH_AT(model.head_dim), ARCH_LIMIT(CONFIG_HEAD_MAX))
 #define ARCH_KV_HEADS                                                                              \
-    JSON_MAY("num_key_value_heads", U32, ARCH_AT(model.n_kv_heads), ARCH_LIMIT(MODEL_HIDDEN_MAX))
+    JSON_MAY("num_key_value_heads", OWN, 0, .own = arch_read_kv_heads, .takes_null = true)
 #define ARCH_POSITIONS ARCH_SIZE("max_position_embeddings", positions, MODEL_LENGTH_MAX)
 #define ARCH_TYPES                                                                                 \
     JSON_MAY("type_vocab_size", U32, ARCH_AT(model.types), ARCH_LIMIT(CONFIG_TYPES_MAX))
@@ -277,7 +277,7 @@ bool arch_uses(const struct arch *arch, enum arch_rows rows);
         JSON_MAY("rope_scaling", ANY, ARCH_AT(keys.rope_scaling))
 #define ARCH_LAYER_TYPES JSON_MAY("layer_types", ANY, ARCH_AT(keys.layer_types))
 
-json_field_own arch_read_true, arch_read_act;
+json_field_own arch_read_true, arch_read_act, arch_read_kv_heads;
 
 /* Fills model.rope_theta and rope_local_theta from the keys of ARCH_ROPE: "rope_parameters", flat or
  * by layer type, then the old keys, then these defaults (local_theta 0: the family has no layers with

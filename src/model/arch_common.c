@@ -19,7 +19,7 @@ vecmill_status arch_read_true(const struct json_reading *reading, const struct j
 vecmill_status arch_read_act(const struct json_reading *reading, const struct json_field *field,
                              const struct json_value *value, vecmill_err *err)
 {
-    /* transformers, ACT2FN; and the gated ones of flash-attn */
+    /* transformers, ACT2FN */
     static const struct {
         const char *name;
         enum gemm_act act;
@@ -29,8 +29,6 @@ vecmill_status arch_read_act(const struct json_reading *reading, const struct js
         {"gelu_fast", GEMM_GELU_TANH}, {"quick_gelu", GEMM_QUICK_GELU},
         {"silu", GEMM_SILU},           {"swish", GEMM_SILU},
         {"relu", GEMM_RELU},           {"tanh", GEMM_TANH},
-        {"swiglu", GEMM_SILU},         {"geglu", GEMM_GELU_ERF},
-        {"reglu", GEMM_RELU},
     };
     VM_TRY(json_field_string(reading, field, value, err));
     for (size_t i = 0; i < ARCH_LENGTH(names); i++) {
@@ -40,6 +38,22 @@ vecmill_status arch_read_act(const struct json_reading *reading, const struct js
     }
     return config_refuse(reading->name, field->key, value, "gelu, its variants, silu, relu or tanh",
                          err);
+}
+
+/* null, as in transformers: as many as query heads. */
+vecmill_status arch_read_kv_heads(const struct json_reading *reading,
+                                  const struct json_field *field, const struct json_value *value,
+                                  vecmill_err *err)
+{
+    struct config *config = reading->target;
+    uint64_t n = 0;
+    config->model.n_kv_heads = 0;
+    if (value->kind == JSON_KIND_NULL) return VECMILL_OK;
+    if (!json_u64(value, &n) || n < 1 || n > MODEL_HIDDEN_MAX)
+        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is not an integer from 1 to %u",
+                       reading->name, field->key, MODEL_HIDDEN_MAX);
+    config->model.n_kv_heads = (uint32_t)n;
+    return VECMILL_OK;
 }
 
 /* ---- rotary positions ---- */
@@ -94,6 +108,10 @@ vecmill_status arch_settle_rope(struct config *config, const char *shown, float 
     if (of_full.kind == JSON_KIND_OBJECT || of_sliding.kind == JSON_KIND_OBJECT) {
         VM_TRY(read_rope(&of_full, full, shown, &keys->theta, err));
         VM_TRY(read_rope(&of_sliding, sliding, shown, &keys->local_theta, err));
+    } else if (local_theta > 0 && json_count(&keys->rope_parameters) > 0) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: \"rope_parameters\" has neither \"%s\" nor \"%s\"", shown, full,
+                       sliding);
     } else {
         VM_TRY(read_rope(&keys->rope_parameters, "rope_parameters", shown, &keys->theta, err));
     }
@@ -118,7 +136,8 @@ void arch_rope_row(const struct model_config *c, float theta, uint32_t len, uint
         base *= pow(factor * len / c->rope_trained - (factor - 1.0), d / (d - 2.0));
     }
     for (uint32_t i = 0; i < half; i++) {
-        const float frequency = (float)(1.0 / pow(base, 2.0 * i / d) / divisor);
+        const float power = powf((float)base, (float)(2 * i) / (float)d);
+        const float frequency = (float)(1.0 / (double)power / divisor);
         const float angle = (float)position * frequency;
         row[i] = (float)cos((double)angle);
         row[half + i] = (float)sin((double)angle);

@@ -24,6 +24,7 @@ static const struct json_field fields[] = {
              .least = 1, .most = MODEL_LAYERS_MAX),
     JSON_MAY("sliding_window", U32, ARCH_AT(keys.window), .least = 1, .most = UINT32_MAX),
     ARCH_FLAG("use_bidirectional_attention", bidirectional),
+    ARCH_FLAG("is_causal", causal),
 };
 
 static void defaults(struct config *config)
@@ -35,6 +36,7 @@ static void defaults(struct config *config)
     config->keys.scalar = 256;
     config->keys.window = 4096;
     config->keys.every = 6;
+    config->keys.causal = true;
 }
 
 /* modeling_gemma3: a bidirectional window of W tokens has W / 2 keys on either side, a causal one the
@@ -43,6 +45,12 @@ static vecmill_status settle(struct config *config, const char *shown, vecmill_e
 {
     struct model_config *m = &config->model;
     const struct config_keys *keys = &config->keys;
+    if (!keys->causal && !keys->bidirectional)
+        return err_set(
+            err, VECMILL_E_MODEL,
+            "%s: \"is_causal\" is false and \"use_bidirectional_attention\" is not set; such "
+            "models are not computed here",
+            shown);
     m->causal = !keys->bidirectional;
     m->window = keys->bidirectional ? keys->window / 2 : keys->window - 1;
     m->divisor = sqrtf(keys->scalar);

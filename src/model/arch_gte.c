@@ -2,7 +2,10 @@
  * be scaled for all lengths, and gated products. */
 #include "arch.h"
 
+#include <stdio.h>
+
 struct scaling {
+    struct json_value type;
     float factor;
 };
 
@@ -12,23 +15,42 @@ static vecmill_status read_scaling(const struct json_reading *reading,
                                    vecmill_err *err)
 {
     static const struct json_field fields[] = {
-        ARCH_ONLY("type", "ntk"),
-        JSON_MUST("factor", FLOAT, offsetof(struct scaling, factor), .low = 1, .high = 1e6),
+        JSON_MUST("type", STRING, offsetof(struct scaling, type), .alias = "rope_type"),
+        JSON_MAY("factor", FLOAT, offsetof(struct scaling, factor), .low = 1, .high = 1e6),
         ARCH_UNSET("mixed_b"),
     };
     struct config *config = reading->target;
     struct scaling scaling = {0};
     struct json_reading of_scaling = *reading;
+    char words[80];
+    snprintf(words, sizeof words, "%.48s: \"%.24s\"", reading->name, field->key);
+    of_scaling.name = words;
     of_scaling.target = &scaling;
     if (value->kind != JSON_KIND_OBJECT)
-        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is not an object", reading->name,
-                       field->key);
+        return err_set(err, VECMILL_E_MODEL, "%s is not an object", words);
     VM_TRY(json_fields(value, fields, ARCH_LENGTH(fields), &of_scaling, err));
+    if (json_is(&scaling.type, "default")) return VECMILL_OK;
+    if (!json_is(&scaling.type, "ntk"))
+        return config_refuse(words, "type", &scaling.type, "ntk", err);
+    if (scaling.factor == 0)
+        return err_set(err, VECMILL_E_MODEL, "%s: \"factor\" is missing", words);
     config->model.rope_factor = scaling.factor;
     return VECMILL_OK;
 }
 
+/* The class of the hub and transformers' own have other bases where no key has one. */
+static vecmill_status read_type(const struct json_reading *reading, const struct json_field *field,
+                                const struct json_value *value, vecmill_err *err)
+{
+    struct config *config = reading->target;
+    (void)field;
+    (void)err;
+    config->keys.scalar = json_is(value, "gte") ? 160000 : 10000;
+    return VECMILL_OK;
+}
+
 static const struct json_field fields[] = {
+    JSON_MAY("model_type", OWN, 0, .own = read_type),
     ARCH_ACT("hidden_act"),
     ARCH_ONLY("position_embedding_type", "rope"),
     ARCH_ONLY("layer_norm_type", "layer_norm"),
@@ -55,7 +77,7 @@ static void defaults(struct config *config)
 
 static vecmill_status settle(struct config *config, const char *shown, vecmill_err *err)
 {
-    return arch_settle_rope(config, shown, 10000, 0, err);
+    return arch_settle_rope(config, shown, config->keys.scalar, 0, err);
 }
 
 static const struct arch_weight weights[] = {

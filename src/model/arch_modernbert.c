@@ -23,7 +23,8 @@ static const struct json_field fields[] = {
     ARCH_NO_DECODER,
     ARCH_SIZES,
     ARCH_SIZE("max_position_embeddings", max_positions, MODEL_LENGTH_MAX),
-    ARCH_EPS("norm_eps", .alias = "layer_norm_eps"),
+    ARCH_EPS("norm_eps"),
+    ARCH_UNREAD("layer_norm_eps"), /* some files have it too; transformers does not read it */
     ARCH_FLAG("attention_bias", qkv_bias),
     ARCH_FLAG("mlp_bias", mlp_bias),
     ARCH_FLAG("norm_bias", norm_bias),

@@ -16,7 +16,7 @@ static const struct json_field fields[] = {
     ARCH_POSITIONS,
     ARCH_EPS("layer_norm_eps"),
     JSON_MAY("relative_attention_num_buckets", U32, ARCH_AT(model.buckets), .least = 4,
-             .most = 1024),
+             .most = CONFIG_BUCKETS_MAX, .most_name = "CONFIG_BUCKETS_MAX"),
 };
 
 static void defaults(struct config *config)

@@ -2,8 +2,25 @@
  * product, under GPT-2's keys or transformers' own. */
 #include "arch.h"
 
+/* flash-attn names a gated product by its activation. */
+static vecmill_status read_act(const struct json_reading *reading, const struct json_field *field,
+                               const struct json_value *value, vecmill_err *err)
+{
+    static const struct {
+        const char *name;
+        enum gemm_act act;
+    } gated[] = {{"swiglu", GEMM_SILU}, {"geglu", GEMM_GELU_ERF}};
+    for (size_t i = 0; i < ARCH_LENGTH(gated); i++) {
+        if (!json_is(value, gated[i].name)) continue;
+        *(uint32_t *)(void *)((char *)reading->target + field->at) = gated[i].act;
+        return VECMILL_OK;
+    }
+    return arch_read_act(reading, field, value, err);
+}
+
 static const struct json_field fields[] = {
-    ARCH_ACT("activation_function", .alias = "hidden_act"),
+    JSON_MAY("activation_function", OWN, ARCH_AT(model.act), .own = read_act),
+    JSON_MAY("hidden_act", OWN, ARCH_AT(keys.act), .own = read_act),
     ARCH_UNREAD("auto_map"),
     ARCH_NO_DECODER,
     ARCH_UNSET("causal"),
@@ -39,7 +56,7 @@ static void defaults(struct config *config)
 {
     config->model.types = 2;
     config->model.eps = 1e-12f;
-    config->model.act = GEMM_SILU;
+    config->model.act = GEMM_NONE; /* until one of its two keys is read */
     config->model.rope_trained = 2048;
 }
 
@@ -49,6 +66,11 @@ static vecmill_status settle(struct config *config, const char *shown, vecmill_e
     m->max_positions = (uint32_t)num_max(m->max_positions, config->keys.positions);
     if (m->max_positions == 0) m->max_positions = 2048;
     if (m->rope_factor == 0) m->rope_trained = 0;
+    if (m->act != GEMM_NONE && config->keys.act != GEMM_NONE && m->act != config->keys.act)
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: \"activation_function\" and \"hidden_act\" are not the same", shown);
+    if (m->act == GEMM_NONE) m->act = config->keys.act;
+    if (m->act == GEMM_NONE) m->act = GEMM_SILU;
     return arch_settle_rope(config, shown, 1000, 0, err);
 }
 

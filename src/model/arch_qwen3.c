@@ -39,7 +39,7 @@ static const struct json_field qwen3_fields[] = {
     JSON_MAY("sliding_window", U32, ARCH_AT(keys.window), .least = 1, .most = UINT32_MAX),
     ARCH_LAYER_TYPES,
     ARCH_FLAG("is_causal", causal),
-    ARCH_FLAG("use_bidirectional_attention", bidirectional),
+    ARCH_UNSET("use_bidirectional_attention"), /* transformers' class does not read it */
 };
 
 static void qwen3_defaults(struct config *config)
@@ -51,13 +51,14 @@ static void qwen3_defaults(struct config *config)
     config->keys.causal = true;
 }
 
-/* A window of W tokens holds the token itself, so its keys are at most W - 1 away. */
+/* A causal window of W tokens holds the token itself, so its keys are at most W - 1 away; another has W
+ * on either side (transformers, masking_utils). */
 static vecmill_status qwen3_settle(struct config *config, const char *shown, vecmill_err *err)
 {
     struct model_config *m = &config->model;
     const struct config_keys *keys = &config->keys;
     settle_bias(config);
-    m->causal = keys->causal && !keys->bidirectional;
+    m->causal = keys->causal;
     if (keys->sliding && keys->layer_types.kind <= JSON_KIND_NULL)
         return err_set(err, VECMILL_E_MODEL,
                        "%s: \"use_sliding_window\" is set and \"layer_types\" is missing", shown);
@@ -65,10 +66,8 @@ static vecmill_status qwen3_settle(struct config *config, const char *shown, vec
     if (m->local != 0 && keys->window == 0)
         return err_set(err, VECMILL_E_MODEL,
                        "%s: \"layer_types\" has windows and \"sliding_window\" is missing", shown);
-    if (m->local != 0) m->window = keys->window - 1;
-    VM_TRY(arch_settle_rope(config, shown, 10000, 0, err));
-    m->rope_local_theta = m->rope_theta;
-    return VECMILL_OK;
+    if (m->local != 0) m->window = keys->causal ? keys->window - 1 : keys->window;
+    return arch_settle_rope(config, shown, 10000, 0, err);
 }
 
 static const struct arch_weight qwen3_weights[] = {
@@ -132,7 +131,7 @@ static void eurobert_defaults(struct config *config)
 static vecmill_status eurobert_settle(struct config *config, const char *shown, vecmill_err *err)
 {
     settle_bias(config);
-    return arch_settle_rope(config, shown, 250000, 0, err);
+    return arch_settle_rope(config, shown, 10000, 0, err);
 }
 
 static const struct arch_weight eurobert_weights[] = {LLAMA_WEIGHTS};

@@ -193,6 +193,7 @@ static vecmill_status parse_model(const struct json_value *o, const char *shown,
     VM_TRY(json_fields(o, classes, LENGTH(classes), &reading, err));
     snprintf(config->model.family, sizeof config->model.family, "%s", arch->name);
     config->model.embed_scale = 1;
+    config->model.act = GEMM_GELU_ERF;
     if (arch->defaults) arch->defaults(config);
     VM_TRY(json_fields(o, arch->fields, arch->n_fields, &reading, err));
     if (arch->settle) VM_TRY(arch->settle(config, shown, err));
@@ -460,6 +461,30 @@ static vecmill_status check_float(const char *shown, const char *what, float x, 
                    (double)x, (double)least, (double)most);
 }
 
+/* Rotary positions and the position table: what the family's parts need. */
+static vecmill_status check_rope(const struct model_config *m, const char *shown, vecmill_err *err)
+{
+    const struct arch *arch = arch_named(m->family);
+    const bool is_rotary = arch_weight(arch, m, PART_ROPE) != NULL;
+    const bool is_local = m->local != 0 && arch_weight(arch, m, PART_ROPE_LOCAL) != NULL;
+    VM_TRY(check_float(shown, "rope_theta", m->rope_theta, is_rotary ? 1 : 0, is_rotary ? 1e12f : 0,
+                       err));
+    VM_TRY(
+        check_float(shown, "rope_local_theta", m->rope_local_theta, is_local ? 1 : 0, 1e12f, err));
+    VM_TRY(
+        check_float(shown, "rope_factor", m->rope_factor, m->rope_trained > 0 ? 1 : 0, 1e6f, err));
+    if (is_rotary && m->head_dim % 2 != 0)
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: rotary positions take an even width of a head, it is %u", shown,
+                       m->head_dim);
+    if (m->rope_trained > 0 && (!is_rotary || m->local != 0))
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: rotary positions are scaled by length in layers with a window", shown);
+    if (m->positions == 0 && arch_weight(arch, m, PART_POSITION))
+        return err_set(err, VECMILL_E_MODEL, "%s: no rows of the position table", shown);
+    return VECMILL_OK;
+}
+
 vecmill_status config_check(const struct model_config *m, const char *shown, vecmill_err *err)
 {
     if (memchr(m->family, '\0', sizeof m->family) == NULL || !arch_named(m->family)) {
@@ -480,9 +505,10 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
         {"type_vocab_size", m->types, 0, CONFIG_TYPES_MAX},
         {"max_position_embeddings", m->max_positions, 3, MODEL_LENGTH_MAX},
         {"precision", m->precision, KERN_FP32, KERN_INT8},
-        {"hidden_act", m->act, GEMM_NONE, GEMM_TANH},
+        {"hidden_act", m->act, GEMM_GELU_ERF, GEMM_TANH},
         {"causal", m->causal, 0, 1},
-        {"num_buckets", m->buckets, 0, 1024},
+        {"num_buckets", m->buckets, 0, CONFIG_BUCKETS_MAX},
+        {"max_trained_positions", m->rope_trained, 0, MODEL_LENGTH_MAX},
         {"span", m->span, 0, MODEL_LENGTH_MAX},
     };
     for (size_t i = 0; i < LENGTH(ranges); i++)
@@ -503,7 +529,6 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
     }
     VM_TRY(check_float(shown, "layer_norm_eps", m->eps, 9e-21f, 1, err));
     VM_TRY(check_float(shown, "divisor", m->divisor, 1e-6f, 1e6f, err));
-    VM_TRY(check_float(shown, "rope_theta", m->rope_theta, 0, 1e12f, err));
-    VM_TRY(check_float(shown, "rope_local_theta", m->rope_local_theta, 0, 1e12f, err));
+    VM_TRY(check_rope(m, shown, err));
     return check_float(shown, "embed_scale", m->embed_scale, 1e-6f, 1e6f, err);
 }

@@ -16,6 +16,7 @@
 #define CONFIG_VOCAB_MAX        (1u << 20)
 #define CONFIG_TYPES_MAX        1024u  /* rows of the token type table */
 #define CONFIG_HEAD_MAX         512u   /* width of a head */
+#define CONFIG_BUCKETS_MAX      511u   /* of relative positions */
 #define CONFIG_QUERIES_MAX      65536u /* width of all heads */
 #define CONFIG_PATH_BYTES       64u    /* of a module's path within the folder, with the NUL */
 
@@ -32,7 +33,8 @@ struct config {
         uint32_t window, every; /* one layer in `every` is without the window */
         uint32_t positions;     /* a second "max_position_embeddings" */
         float scalar;           /* "query_pre_attn_scalar" */
-        bool qkv_bias, up_bias, down_bias, mlp_bias, norm_bias, sliding, bidirectional, causal;
+        uint32_t act;           /* a second activation */
+        bool qkv_bias, mlp_bias, norm_bias, sliding, bidirectional, causal;
     } keys;
 
     /* modules.json. Without it the folder is the transformer's, with mean pooling and no

@@ -221,7 +221,7 @@ static uint32_t kept_token(const struct pass *p, uint32_t d)
 /* Rows that go through steps together. */
 struct block {
     float *at[ROWS_KINDS];
-    const uint32_t *positions; /* of each row in its document */
+    const uint32_t *positions; /* each row's row of its rotary table */
     uint32_t n, layer;
     bool queries, keys; /* which outputs of PART_QKV: both, or one of them in the last layer */
     size_t ld_qkv;      /* of ROWS_QKV */
@@ -305,9 +305,9 @@ static void rope(const struct pass *p, const struct block *b)
     const struct model *m = p->model;
     const struct model_config *c = &m->config;
     const bool is_local = c->local >> b->layer & 1;
-    const float *table = c->rope_trained > 0
-                             ? p->work.rope
-                             : find_part(m, b->layer, is_local ? PART_ROPE_LOCAL : PART_ROPE);
+    const float *table = is_local ? find_part(m, b->layer, PART_ROPE_LOCAL) : NULL;
+    if (!table) table = find_part(m, b->layer, PART_ROPE);
+    if (c->rope_trained > 0) table = p->work.rope;
     struct rope_call call = {
         .x = b->at[ROWS_QKV],
         .ld = b->ld_qkv,
@@ -373,6 +373,17 @@ static const float *position_row(const struct pass *p, const float *table, int32
     return table + (size_t)row * c->hidden;
 }
 
+/* The rotary table's row of a document of n tokens, where its length counts. */
+static void rope_row(const struct pass *p, uint32_t n, uint32_t position, float *row)
+{
+    const struct model_config *c = &p->model->config;
+    const float *table = find_part(p->model, 0, PART_ROPE);
+    if (n > c->rope_trained)
+        arch_rope_row(c, c->rope_theta, n, position, row);
+    else
+        memcpy(row, table + (size_t)position * c->head_dim, c->head_dim * sizeof *row);
+}
+
 /* x = (word * scale + type) + position, in this order. */
 static void embed(void *context, uint32_t d, uint32_t thread)
 {
@@ -399,7 +410,7 @@ static void embed(void *context, uint32_t d, uint32_t thread)
             x[k] += position[k];
         if (c->rope_theta > 0) p->work.positions[begin + i] = c->rope_trained > 0 ? begin + i : i;
         if (c->rope_trained > 0)
-            arch_rope_row(c, c->rope_theta, n, i, p->work.rope + (size_t)(begin + i) * c->head_dim);
+            rope_row(p, n, i, p->work.rope + (size_t)(begin + i) * c->head_dim);
     }
 }
 

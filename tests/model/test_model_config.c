@@ -414,6 +414,7 @@ static void values_are_read(void **state)
     assert_int_equal(c.model.max_positions, 64);
     assert_int_equal(c.model.types, 2);
     assert_string_equal(c.model.family, "bert");
+    assert_int_equal(c.model.act, GEMM_GELU_ERF); /* transformers' default, where no key has it */
     assert_int_equal(c.model.head_dim, 8);
     assert_int_equal(c.model.n_kv_heads, 4);
     assert_true(c.model.eps == 1e-5f);
