@@ -478,7 +478,8 @@ static vecmill_status try_sections(const void *config, size_t config_bytes, cons
     X(model.head_dim, 0) X(model.head_dim, 7) X(model.head_dim, CONFIG_HEAD_MAX + 1) \
     X(model.positions, 0) X(model.positions, 63) X(model.positions, UINT32_MAX) \
     X(model.first_position, 1) X(model.first_position, UINT32_MAX) X(model.types, UINT32_MAX) \
-    X(model.has, 0) X(model.act, 99) X(model.act, GEMM_NONE) X(model.rope_trained, 1) X(model.rope_theta, 1e4f) X(model.causal, 2) X(model.buckets, UINT32_MAX) \
+    X(model.has, 0) X(model.act, 99) X(model.act, GEMM_NONE) \
+    X(model.rope_trained, 1) X(model.rope_theta, 1e4f) X(model.causal, 2) X(model.buckets, UINT32_MAX) \
     X(model.span, UINT32_MAX) X(model.divisor, 0) X(model.embed_scale, 0) \
     X(model.rope_theta, -1) X(model.rope_local_theta, -1) \
     X(version, 0) X(version, 1) X(bytes, 0) X(model.n_layers, 0) X(model.n_layers, 1) X(model.n_layers, 3) \
