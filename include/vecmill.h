@@ -205,7 +205,7 @@ typedef struct vecmill_facts {
     /* Of the model; 0 where its family has no such thing. */
     uint32_t layers, heads, hidden, intermediate, vocab;
     vecmill_precision precision;
-    int normalized;        /* 1: vectors have length 1, as they come out */
+    int normalized; /* 1: vectors have length 1, as they come out */
     /* "mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean" or "lasttoken"; where several are
      * concatenated, "cls+mean"; "" where the family has none */
     const char *pooling;

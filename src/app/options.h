@@ -14,8 +14,8 @@
 #include "vecmill.h"
 
 #define OPTIONS_DEFAULT_MODEL  "all-MiniLM-L6-v2"
-#define OPTIONS_QUERIES_MAX    64u   /* -q on one command line; more come through -q - */
-#define OPTIONS_TOP_MAX        1000u /* -k */
+#define OPTIONS_QUERIES_MAX    64u    /* -q on one command line; more come through -q - */
+#define OPTIONS_TOP_MAX        1000u  /* -k */
 #define OPTIONS_DIMENSIONS_MAX 16000u /* --dimensions; of the model, the library says */
 #define OPTIONS_HELP_MAX       16384u
 
