@@ -24,11 +24,12 @@ static const struct arch *const list[] = {
     &arch_qwen3,
     &arch_eurobert,
     &arch_gemma3,
+    NULL,
 };
 
 const struct arch *arch_named(const char *name)
 {
-    for (size_t i = 0; i < ARCH_LENGTH(list); i++)
+    for (size_t i = 0; list[i]; i++)
         if (strcmp(list[i]->name, name) == 0) return list[i];
     return NULL;
 }
@@ -44,7 +45,7 @@ static bool is_of(const struct arch *arch, const struct json_value *config)
 
 const struct arch *arch_of_config(const struct json_value *config)
 {
-    for (size_t i = 0; i < ARCH_LENGTH(list); i++)
+    for (size_t i = 0; list[i]; i++)
         if (is_of(list[i], config)) return list[i];
     return NULL;
 }
@@ -53,7 +54,7 @@ bool arch_model_types(char *out, size_t most)
 {
     size_t at = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < ARCH_LENGTH(list); i++) {
+    for (size_t i = 0; list[i]; i++) {
         for (size_t k = 0; !list[i]->matches && list[i]->model_types[k]; k++) {
             const int n =
                 snprintf(out + at, most - at, "%s%s", at ? ", " : "", list[i]->model_types[k]);

@@ -295,7 +295,7 @@ vecmill_status arch_settle_layers(struct config *config, const char *shown, uint
 #define ARCH_ROPE_TABLE(place, function)                                                           \
     {                                                                                              \
         .part = PART_##place, .storage = STORE_COMPUTED, .rows = SIZE_LENGTHS, .width = SIZE_HEAD, \
-        .compute = function                                                                        \
+        .compute = (function)                                                                      \
     }
 void arch_rope(const struct model_config *config, const float *tensor, uint32_t first, uint32_t n,
                float *out);
@@ -311,7 +311,7 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
 #define ARCH_ONE_PLUS(place, name, size)                                                           \
     {                                                                                              \
         .part = PART_##place, .storage = STORE_COMPUTED,                                           \
-        .sources = {{.tensor = name, .rows = SIZE_##size}}, .rows = SIZE_##size,                   \
+        .sources = {{.tensor = (name), .rows = SIZE_##size}}, .rows = SIZE_##size,                 \
         .width = SIZE_ONE, .compute = arch_one_plus                                                \
     }
 
@@ -319,20 +319,20 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
 #define ARCH_VECTOR(place, name, size, ...)                                                        \
     {                                                                                              \
         .part = PART_##place, .storage = STORE_FLOATS,                                             \
-        .sources = {{.tensor = name, .rows = SIZE_##size}}, __VA_ARGS__                            \
+        .sources = {{.tensor = (name), .rows = SIZE_##size}}, __VA_ARGS__                          \
     }
 #define ARCH_MATRIX(place, name, to, from)                                                         \
     {                                                                                              \
         .part = PART_##place, .storage = STORE_PRODUCT, .columns = SIZE_##from, .sources = {       \
-            {.tensor = name, .rows = SIZE_##to}                                                    \
+            {.tensor = (name), .rows = SIZE_##to}                                                  \
         }                                                                                          \
     }
 /* Of two tensors, or two halves of one, the activated first. */
 #define ARCH_GATED(gate, up)                                                                       \
     {                                                                                              \
         .part = PART_UP, .storage = STORE_PRODUCT, .columns = SIZE_HIDDEN, .sources = {            \
-            {.tensor = gate, .rows = SIZE_INTER},                                                  \
-            {.tensor = up, .rows = SIZE_INTER}                                                     \
+            {.tensor = (gate), .rows = SIZE_INTER},                                                \
+            {.tensor = (up), .rows = SIZE_INTER}                                                   \
         }                                                                                          \
     }
 #define ARCH_GATED_SECOND(name)                                                                    \
@@ -345,35 +345,35 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
 #define ARCH_QKV(q, k, v)                                                                          \
     {                                                                                              \
         .part = PART_QKV, .storage = STORE_PRODUCT, .columns = SIZE_HIDDEN, .sources = {           \
-            {.tensor = q, .rows = SIZE_QUERIES},                                                   \
-            {.tensor = k, .rows = SIZE_KEYS},                                                      \
-            {.tensor = v, .rows = SIZE_KEYS}                                                       \
+            {.tensor = (q), .rows = SIZE_QUERIES},                                                 \
+            {.tensor = (k), .rows = SIZE_KEYS},                                                    \
+            {.tensor = (v), .rows = SIZE_KEYS}                                                     \
         }                                                                                          \
     }
 #define ARCH_QKV_BIAS(q, k, v, ...)                                                                \
     {                                                                                              \
         .part = PART_QKV_BIAS, .storage = STORE_FLOATS,                                            \
-        .sources = {{.tensor = q, .rows = SIZE_QUERIES},                                           \
-                    {.tensor = k, .rows = SIZE_KEYS},                                              \
-                    {.tensor = v, .rows = SIZE_KEYS}},                                             \
+        .sources = {{.tensor = (q), .rows = SIZE_QUERIES},                                         \
+                    {.tensor = (k), .rows = SIZE_KEYS},                                            \
+                    {.tensor = (v), .rows = SIZE_KEYS}},                                           \
         __VA_ARGS__                                                                                \
     }
 #define ARCH_WORDS(name)                                                                           \
     {                                                                                              \
         .part = PART_WORD, .storage = STORE_TABLE, .columns = SIZE_HIDDEN, .sources = {            \
-            {.tensor = name, .rows = SIZE_VOCAB}                                                   \
+            {.tensor = (name), .rows = SIZE_VOCAB}                                                 \
         }                                                                                          \
     }
 #define ARCH_POSITION_TABLE(name)                                                                  \
     {                                                                                              \
         .part = PART_POSITION, .storage = STORE_FLOATS, .columns = SIZE_HIDDEN, .sources = {       \
-            {.tensor = name, .rows = SIZE_POSITIONS}                                               \
+            {.tensor = (name), .rows = SIZE_POSITIONS}                                             \
         }                                                                                          \
     }
 #define ARCH_TYPE_TABLE(name)                                                                      \
     {                                                                                              \
         .part = PART_TYPE, .storage = STORE_FLOATS, .columns = SIZE_HIDDEN,                        \
-        .sources = {{name, SIZE_ONE, SIZE_NONE, SIZE_TYPES}}, .needs = MODEL_HAS_TYPES             \
+        .sources = {{(name), SIZE_ONE, SIZE_NONE, SIZE_TYPES}}, .needs = MODEL_HAS_TYPES           \
     }
 
 /* The weights of arch_post_norm_layer with learned positions, by the names of its first family

@@ -121,7 +121,7 @@ static vecmill_status read_architectures(const struct json_reading *reading,
                                          const struct json_field *field,
                                          const struct json_value *value, vecmill_err *err)
 {
-    const struct arch *arch = reading->context;
+    const struct arch *arch = *(const struct arch *const *)reading->context;
     struct json_each each = json_begin(value);
     struct json_value none, name;
     if (value->kind != JSON_KIND_ARRAY) {
@@ -186,10 +186,8 @@ static vecmill_status parse_model(const struct json_value *o, const char *shown,
         JSON_MAY("architectures", OWN, 0, .own = read_architectures)};
     const struct arch *arch = NULL;
     VM_TRY(find_family(o, shown, &arch, err));
-    const struct json_reading reading = {.name = shown,
-                                         .failure = VECMILL_E_MODEL,
-                                         .target = config,
-                                         .context = (void *)(uintptr_t)arch};
+    const struct json_reading reading = {
+        .name = shown, .failure = VECMILL_E_MODEL, .target = config, .context = &arch};
     VM_TRY(json_fields(o, classes, LENGTH(classes), &reading, err));
     snprintf(config->model.family, sizeof config->model.family, "%s", arch->name);
     config->model.embed_scale = 1;
