@@ -12,7 +12,10 @@ The same source gives the same bytes. The rows of the source are of three kinds,
    tokens, and are taken evenly from the fewest to the most, both included.
 
 What a choice must cover is counted and printed; it is refused when something is missing. Lines and vectors
-are copied as they are, in the order of the source, so that one reader reads both."""
+are copied as they are, in the order of the source, so that one reader reads both.
+
+Of all-mpnet-base-v2 too (--mpnet), for those of the 64 whose rows are in MPNET: the source has the others in
+float16."""
 
 import argparse
 import json
@@ -25,8 +28,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 N = 64
 LIMIT = 256
-DIM = 384
+DIM, MPNET_DIM = 384, 768
 UNKNOWN = 100  # the id of [UNK]
+MPNET = (*range(100), *range(500, 542))  # the rows of expected_f32_first100_last42.npy
 CAPTIONS, EDGES = range(200, 500), range(500, 542)
 # Reports of NACA and NASA by their own staff: works of the United States government. Row r is number r + 1 of
 # the Cranfield collection, whose field `bib` says "naca tn.4115, 1957." and the like.
@@ -94,25 +98,34 @@ def choose(rows):
     return sorted(chosen, key=lambda row: row.number)
 
 
-def read_vectors(path, n):
+def read_vectors(path, n, dim):
     """(header, the n vectors' bytes)"""
     data = path.read_bytes()
     start = 10 + struct.unpack_from('<H', data, 8)[0]
-    size = 4 * DIM
-    if f"'<f4', 'fortran_order': False, 'shape': ({n}, {DIM})".encode() not in data[:start] or \
+    size = 4 * dim
+    if f"'<f4', 'fortran_order': False, 'shape': ({n}, {dim})".encode() not in data[:start] or \
             len(data) != start + n * size:
-        sys.exit(f'{path} is not {n} rows of {DIM} floats')
+        sys.exit(f'{path} is not {n} rows of {dim} floats')
     return data[:start], [data[start + i * size:start + (i + 1) * size] for i in range(n)]
+
+
+def write_vectors(path, source, dim, numbers, chosen):
+    """Of the source, whose rows are those of `numbers`, the chosen ones."""
+    header, vectors = read_vectors(source, len(numbers), dim)
+    rows = {number: vector for number, vector in zip(numbers, vectors)}
+    was, now = f'({len(numbers)}, {dim})'.encode(), f'({len(chosen)}, {dim})'.encode()
+    header = header[:-1].rstrip(b' ').replace(was, now).ljust(len(header) - 1) + b'\n'
+    path.write_bytes(header + b''.join(rows[number] for number in chosen))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--source', type=Path, default=ROOT.parent / 'shared' / 'data' / 'reference')
     parser.add_argument('--target', type=Path, default=ROOT / 'tests' / 'data' / 'reference')
+    parser.add_argument('--mpnet', type=Path, default=ROOT.parent / 'shared' / 'data' / 'real' / 'all-mpnet-base-v2')
     options = parser.parse_args()
     lines = (options.source / 'texts.jsonl').read_bytes().split(b'\n')[:-1]
     rows = [Row(number, line) for number, line in enumerate(lines)]
-    header, vectors = read_vectors(options.source / 'minilm-l6-v2.npy', len(rows))
 
     chosen = choose(rows)
     counts = {what: sum(bool(of(row)) for row in chosen) for what, of in COVERED.items()}
@@ -120,11 +133,13 @@ def main():
         print(f'{count:3} {what}')
     assert len({row.number for row in chosen}) == N and all(counts.values()), 'the choice lacks something'
 
-    was, now = f'({len(rows)}, {DIM})'.encode(), f'({N}, {DIM})'.encode()
-    header = header[:-1].rstrip(b' ').replace(was, now).ljust(len(header) - 1) + b'\n'
     options.target.mkdir(parents=True, exist_ok=True)
     (options.target / 'texts.jsonl').write_bytes(b''.join(row.line + b'\n' for row in chosen))
-    (options.target / 'minilm-l6-v2.npy').write_bytes(header + b''.join(vectors[row.number] for row in chosen))
+    numbers = [row.number for row in chosen]
+    write_vectors(options.target / 'minilm-l6-v2.npy', options.source / 'minilm-l6-v2.npy', DIM,
+                  [row.number for row in rows], numbers)
+    write_vectors(options.target / 'all-mpnet-base-v2.npy', options.mpnet / 'expected_f32_first100_last42.npy',
+                  MPNET_DIM, MPNET, [number for number in numbers if number in MPNET])
     print(f'{N} of {len(rows)} texts, {sum(len(row.ids) for row in chosen)} tokens, in {options.target}')
 
 
