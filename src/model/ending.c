@@ -345,8 +345,11 @@ void ending_run(const struct ending *e, const float *rows, uint32_t n, void *mem
     const struct model_config *c = e->config;
     struct scratch scratch = {.vectors = {vector, vector}}; /* without a Dense, all is in place */
     struct arena a;
-    arena_init(&a, memory, ending_scratch_bytes(c, e->kern));
-    lay_out_scratch(&a, c, e->kern, &scratch);
+    const size_t bytes = ending_scratch_bytes(c, e->kern);
+    if (bytes > 0) {
+        arena_init(&a, memory, bytes);
+        lay_out_scratch(&a, c, e->kern, &scratch);
+    }
     float *v = scratch.vectors[0], *other = scratch.vectors[1];
     for (uint32_t i = 0; i < c->ending.n_poolings; i++)
         pool(e, (enum model_pooling)c->ending.poolings[i], rows, n, v + (size_t)i * c->hidden);
