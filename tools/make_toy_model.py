@@ -10,7 +10,8 @@ DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_co
 --pooling none, modules.json, 1_Pooling/config.json and sentence_bert_config.json. The same arguments
 give the same bytes. --prefix writes "bert.", or TEXT, before the tensors' names; --extras adds tensors
 that a checkpoint may carry and a vector does not need; --old-names calls LayerNorm's weight and bias gamma
-and beta; --shards writes so many files and their index; --torch writes torch's format, pytorch_model.bin; --pad-vocab adds rows that no token has;
+and beta; --shards N writes N files and their index; --torch writes torch's format,
+pytorch_model.bin; --pad-vocab adds rows that no token has;
 --transformer puts the encoder's files into a folder of this path, --pooling-path the pooling's. MODE is one of
 sentence-transformers' words. --after says which modules follow Pooling in place of Normalize:
 Dense:WIDTH:ACTIVATION, LayerNorm, Normalize; the Dense's activation is Identity, Tanh or ReLU.

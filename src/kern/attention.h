@@ -30,12 +30,12 @@ struct key_range {
 static inline struct key_range attention_keys(const struct attention_shape *s, size_t len,
                                               size_t first, size_t n)
 {
-    const size_t last = first + n - 1, behind = len - 1 - last;
+    const size_t last = first + n - 1, after = len - 1 - last;
     return (struct key_range){
         .from = first > s->window ? first - s->window : 0,
-        .to = s->causal            ? last + 1
-              : behind > s->window ? last + s->window + 1
-                                   : len,
+        .to = s->causal           ? last + 1
+              : after > s->window ? last + s->window + 1
+                                  : len,
     };
 }
 

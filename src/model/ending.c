@@ -1,10 +1,10 @@
 #include "ending.h"
 
+#include "layout.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define ALIGN 64u /* of every part */
 
 /* ---- shape ---- */
 
@@ -125,14 +125,6 @@ struct gemm_shape ending_shape(const struct model_config *config, uint32_t step)
                                .precision = KERN_FP32};
 }
 
-/* Moves *pos past `bytes` and up to the next multiple of ALIGN. */
-static bool place(size_t *pos, size_t bytes)
-{
-    if (!num_add(*pos, bytes, pos) || !num_add(*pos, ALIGN - 1, pos)) return false;
-    *pos &= ~(size_t)(ALIGN - 1);
-    return true;
-}
-
 vecmill_status ending_layout(const struct model_config *config, const struct kern *kern,
                              struct ending_layout *layout, vecmill_err *err)
 {
@@ -146,9 +138,9 @@ vecmill_status ending_layout(const struct model_config *config, const struct ker
         if (s->kind == MODEL_STEP_DENSE)
             VM_TRY(gemm_packed_bytes(kern, ending_shape(config, i), &made.packed[i], err));
         made.at[i][0] = pos;
-        fits = fits && place(&pos, s->kind == MODEL_STEP_DENSE ? made.packed[i] : row);
+        fits = fits && layout_place(&pos, s->kind == MODEL_STEP_DENSE ? made.packed[i] : row);
         made.at[i][1] = pos;
-        fits = fits && place(&pos, row);
+        fits = fits && layout_place(&pos, row);
         has_weights = true;
     }
     if (!fits) {
@@ -326,9 +318,9 @@ static void lay_out_scratch(struct arena *a, const struct model_config *config,
         has_dense = true;
     }
     if (!has_dense) return;
-    scratch->vectors[0] = arena_take_array(a, widest, sizeof(float), ALIGN);
-    scratch->vectors[1] = arena_take_array(a, widest, sizeof(float), ALIGN);
-    scratch->gemm = arena_take(a, gemm, ALIGN);
+    scratch->vectors[0] = arena_take_array(a, widest, sizeof(float), LAYOUT_ALIGN);
+    scratch->vectors[1] = arena_take_array(a, widest, sizeof(float), LAYOUT_ALIGN);
+    scratch->gemm = arena_take(a, gemm, LAYOUT_ALIGN);
 }
 
 size_t ending_scratch_bytes(const struct model_config *config, const struct kern *kern)

@@ -2,6 +2,7 @@
  *
  * Memory: the list of one module's tensors, and its matrix, plain and packed. */
 #include "ending.h"
+#include "layout.h"
 #include "weights.h"
 
 #include <stdio.h>
@@ -32,25 +33,10 @@ static bool has_weights(const struct model_config *config, uint32_t step)
 static vecmill_status find_tensor(const struct weights *w, const struct part *part,
                                   struct tensor **tensor, vecmill_err *err)
 {
-    const uint64_t want[2] = {part->rows, part->columns};
-    const uint32_t rank = part->columns ? 2 : 1;
     struct tensor *t = weights_find(w, part->name);
     if (!t)
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing", w->shown, part->name);
-    if (t->rank != rank || memcmp(t->shape, want, rank * sizeof *want) != 0) {
-        char is[TENSOR_SHAPE_TEXT], wanted[TENSOR_SHAPE_TEXT];
-        tensor_shape_text(t->shape, t->rank, is);
-        tensor_shape_text(want, rank, wanted);
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: tensor \"%s\" has shape %.48s, the module's config.json asks for %s",
-                       t->file->shown, part->name, is, wanted);
-    }
-    if (t->dtype > TENSOR_BF16) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: tensor \"%s\" is %s; weights are read as F32, F16 or BF16",
-                       t->file->shown, part->name, tensor_dtype_name(t->dtype));
-    }
-    t->taken = true;
+    VM_TRY(tensor_take(t, part->name, part->rows, part->columns, "the module's config.json", err));
     *tensor = t;
     return VECMILL_OK;
 }
@@ -140,7 +126,7 @@ static vecmill_status write_tensors(const struct writer *w, uint32_t step,
         } else {
             VM_TRY(pack_write(w->out, w->floats, n * sizeof *w->floats, err));
         }
-        VM_TRY(pack_pad(w->out, 64, err));
+        VM_TRY(pack_pad(w->out, LAYOUT_ALIGN, err));
     }
     return VECMILL_OK;
 }

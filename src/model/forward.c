@@ -185,35 +185,25 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
     return VECMILL_OK;
 }
 
-/* The one row of a document that pooling needs of the last layer, if it is one. Queries can be left
- * out of the product where they fill whole panels. */
-enum kept { KEEP_ALL, KEEP_FIRST, KEEP_LAST };
-
-static enum kept kept_rows(const struct model_config *c)
+/* The one row of a document that pooling needs of the last layer; all rows where it needs more, or
+ * where queries cannot be left out of the product, since they do not fill whole panels. */
+static enum ending_rows kept_rows(const struct model_config *c)
 {
-    if ((c->n_heads * c->head_dim) % GEMM_PANEL != 0) return KEEP_ALL;
-    switch (ending_rows(c)) {
-    case ENDING_ROWS_FIRST:
-        return KEEP_FIRST;
-    case ENDING_ROWS_LAST:
-        return KEEP_LAST;
-    case ENDING_ROWS_ALL:
-    case ENDING_ROWS_BOTH:
-        break;
-    }
-    return KEEP_ALL;
+    const enum ending_rows rows = ending_rows(c);
+    const bool is_one = rows == ENDING_ROWS_FIRST || rows == ENDING_ROWS_LAST;
+    return is_one && arch_size(c, SIZE_QUERIES) % GEMM_PANEL == 0 ? rows : ENDING_ROWS_ALL;
 }
 
 static bool keeps_one(const struct pass *p, uint32_t layer)
 {
     const struct model_config *c = &p->model->config;
-    return layer + 1 == c->n_layers && kept_rows(c) != KEEP_ALL;
+    return layer + 1 == c->n_layers && kept_rows(c) != ENDING_ROWS_ALL;
 }
 
 /* Of document d, the token whose row is kept. */
 static uint32_t kept_token(const struct pass *p, uint32_t d)
 {
-    return kept_rows(&p->model->config) == KEEP_LAST ? p->starts[d + 1] - 1 : p->starts[d];
+    return kept_rows(&p->model->config) == ENDING_ROWS_LAST ? p->starts[d + 1] - 1 : p->starts[d];
 }
 
 /* ---- steps ---- */
@@ -283,18 +273,16 @@ static void qk_norm(const struct pass *p, const struct block *b)
         const uint32_t heads = k == 0 ? c->n_heads : c->n_kv_heads;
         const bool of_head = arch_weight(m->arch, c, part)->sources[0].rows == SIZE_HEAD;
         if (!(k == 0 ? b->queries : b->keys)) continue;
+        struct norm_call call = {
+            .kind = m->arch->norm,
+            .eps = c->eps,
+            .gamma = find_part(m, b->layer, part),
+            .beta = find_part(m, b->layer, part + 1),
+            .n = of_head ? heads : 1,
+            .h = of_head ? c->head_dim : heads * c->head_dim,
+        };
         for (uint32_t r = 0; r < b->n; r++) {
-            float *x = b->at[ROWS_QKV] + r * ld + (k == 0 ? 0 : queries);
-            const struct norm_call call = {
-                .kind = m->arch->norm,
-                .eps = c->eps,
-                .gamma = find_part(m, b->layer, part),
-                .beta = find_part(m, b->layer, part + 1),
-                .x = x,
-                .out = x,
-                .n = of_head ? heads : 1,
-                .h = of_head ? c->head_dim : heads * c->head_dim,
-            };
+            call.x = call.out = b->at[ROWS_QKV] + r * ld + (k == 0 ? 0 : queries);
             m->kern->norm(&call);
         }
     }
@@ -532,7 +520,7 @@ static void pool(void *context, uint32_t d, uint32_t thread)
 {
     const struct pass *p = context;
     const struct model_config *c = &p->model->config;
-    const bool one = kept_rows(c) != KEEP_ALL;
+    const bool one = kept_rows(c) != ENDING_ROWS_ALL;
     const uint32_t begin = one ? d : p->starts[d], n = one ? 1 : p->starts[d + 1] - begin;
     ending_run(&p->model->ending, p->work.x + (size_t)begin * c->hidden, n,
                p->work.own[thread].attention_scratch, p->vectors + (size_t)d * c->dim);
@@ -664,14 +652,14 @@ double model_flops(const struct model_config *config, uint32_t n)
     if (!arch || n == 0) return 0;
     const struct row_flops row = flops_of_row(arch, config);
     const double pair = 4.0 * config->n_heads * config->head_dim;
-    const enum kept kept = kept_rows(config);
+    const enum ending_rows kept = kept_rows(config);
     double flops = ending_flops(config);
     for (uint32_t layer = 0; layer < config->n_layers; layer++) {
         const struct attention_shape shape = arch_attention(arch, config, layer);
-        const bool one = layer + 1 == config->n_layers && kept != KEEP_ALL;
+        const bool one = layer + 1 == config->n_layers && kept != ENDING_ROWS_ALL;
         const double rows = one ? 1 : n;
-        const double pairs =
-            one ? seen_keys(&shape, n, kept == KEEP_LAST ? n - 1 : 0) : seen_pairs(&shape, n);
+        const double pairs = one ? seen_keys(&shape, n, kept == ENDING_ROWS_LAST ? n - 1 : 0)
+                                 : seen_pairs(&shape, n);
         flops += n * row.keys + rows * (row.queries + row.rest) + pair * pairs;
     }
     return flops;

@@ -35,8 +35,7 @@ static vecmill_status part_bytes(const struct arch *arch, const struct model_con
     return VECMILL_OK;
 }
 
-/* Moves *pos past `bytes` and up to the next multiple of LAYOUT_ALIGN. */
-static bool place(size_t *pos, size_t bytes)
+bool layout_place(size_t *pos, size_t bytes)
 {
     if (!num_add(*pos, bytes, pos) || !num_add(*pos, LAYOUT_ALIGN - 1, pos)) return false;
     *pos &= ~(size_t)(LAYOUT_ALIGN - 1);
@@ -60,7 +59,7 @@ vecmill_status layout_make(const struct arch *arch, const struct model_config *c
         bool part_fits = true;
         VM_TRY(part_bytes(arch, config, kern, w, &part_fits, &made.bytes[part], err));
         made.at[part] = pos;
-        fits = fits && part_fits && place(&pos, made.bytes[part]);
+        fits = fits && part_fits && layout_place(&pos, made.bytes[part]);
     }
     made.layer_bytes = pos;
     fits = fits && num_mul(made.layer_bytes, config->n_layers, &layers) &&

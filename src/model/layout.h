@@ -20,6 +20,9 @@ struct layout {
     size_t total;
 };
 
+/* Moves *pos past `bytes` and up to the next multiple of LAYOUT_ALIGN; false: the address space. */
+bool layout_place(size_t *pos, size_t bytes);
+
 /* E_MODEL when the sum exceeds the address space; kern's error for a shape it refuses. */
 vecmill_status layout_make(const struct arch *arch, const struct model_config *config,
                            const struct kern *kern, struct layout *layout, vecmill_err *err);

@@ -60,22 +60,7 @@ static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing (%u tensors, %u layers)",
                        c->weights.shown, name, c->weights.n_tensors, c->config.model.n_layers);
     }
-    const uint64_t want[2] = {rows, columns};
-    uint32_t rank = columns ? 2 : 1;
-    if (t->rank != rank || t->shape[0] != rows || (columns && t->shape[1] != columns)) {
-        char is[TENSOR_SHAPE_TEXT], wanted[TENSOR_SHAPE_TEXT];
-        tensor_shape_text(t->shape, t->rank, is);
-        tensor_shape_text(want, rank, wanted);
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: tensor \"%s\" has shape %.48s, config.json asks for %s", t->file->shown,
-                       name, is, wanted);
-    }
-    if (t->dtype > TENSOR_BF16) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: tensor \"%s\" is %s; weights are read as F32, F16 or BF16",
-                       t->file->shown, name, tensor_dtype_name(t->dtype));
-    }
-    t->taken = true;
+    VM_TRY(tensor_take(t, name, rows, columns, "config.json", err));
     *tensor = t;
     return VECMILL_OK;
 }

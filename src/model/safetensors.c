@@ -198,8 +198,8 @@ static vecmill_status check_cover(const struct tensor_file *st, uint64_t data_by
     return VECMILL_OK;
 }
 
-/* Tensors that a header of so many bytes can describe; a few more, so that those of a short one are read and
- * refused one by one. */
+/* Tensors that a header of this many bytes can describe; a few more, so that those of a short one are
+ * read and refused one by one. */
 #define ENTRY_LEAST 50u /* "":{"dtype":"U8","shape":[],"data_offsets":[0,0]}, */
 static size_t most_tensors(size_t length)
 {

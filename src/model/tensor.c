@@ -52,6 +52,27 @@ void tensor_shape_text(const uint64_t *shape, uint32_t rank, char *text)
     *at = '\0';
 }
 
+vecmill_status tensor_take(struct tensor *t, const char *name, uint32_t rows, uint32_t columns,
+                           const char *asks, vecmill_err *err)
+{
+    const uint64_t want[2] = {rows, columns};
+    const uint32_t rank = columns ? 2 : 1;
+    if (t->rank != rank || memcmp(t->shape, want, rank * sizeof *want) != 0) {
+        char is[TENSOR_SHAPE_TEXT], wanted[TENSOR_SHAPE_TEXT];
+        tensor_shape_text(t->shape, t->rank, is);
+        tensor_shape_text(want, rank, wanted);
+        return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" has shape %.48s, %s asks for %s",
+                       t->file->shown, name, is, asks, wanted);
+    }
+    if (t->dtype > TENSOR_BF16) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: tensor \"%s\" is %s; weights are read as F32, F16 or BF16",
+                       t->file->shown, name, tensor_dtype_name(t->dtype));
+    }
+    t->taken = true;
+    return VECMILL_OK;
+}
+
 /* ---- formats ---- */
 
 /* Of all other names: safetensors. */

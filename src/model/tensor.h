@@ -136,6 +136,11 @@ void tensor_widen(enum tensor_dtype dtype, const void *data, size_t n, float *ou
 #define TENSOR_SHAPE_TEXT (TENSOR_RANK_MAX * 22 + 3)
 void tensor_shape_text(const uint64_t *shape, uint32_t rank, char *text);
 
+/* Takes a tensor, which must have this shape (columns 0: a vector) and a dtype that tensor_read
+ * reads. For messages, name is the one that was asked for, asks the file that gives the shape. E_MODEL. */
+vecmill_status tensor_take(struct tensor *t, const char *name, uint32_t rows, uint32_t columns,
+                           const char *asks, vecmill_err *err);
+
 /* The end of a path that fits a message: all of it up to 96 bytes, else its last whole parts. */
 const char *model_path_shown(const char *path);
 

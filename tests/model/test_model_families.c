@@ -2,7 +2,7 @@
  * its source), and folders that must be refused. With shared data next to the checkout, its models
  * too. The level is VECMILL_ISA's, the precision VECMILL_TEST_PRECISION's.
  *
- *     test_model_families [TOKENS]: of a shared folder, compute only so many. 0: all. */
+ *     test_model_families [TOKENS]: of a shared folder, compute only this many. 0: all. */
 #include "model_toy.h"
 
 #include <dirent.h>
