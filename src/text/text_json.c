@@ -10,39 +10,6 @@
 #define WHERE_BYTES  64u /* "post_processor.special_tokens" and the like */
 #define LENGTH(list) (sizeof(list) / sizeof *(list))
 
-static vecmill_status refuse_member(const struct json_reading *reading,
-                                    const struct json_value *key, const struct json_value *value,
-                                    vecmill_err *err)
-{
-    const char *where = reading->context;
-    char quoted[SPEC_QUOTE_BYTES];
-    (void)value;
-    return err_set(err, VECMILL_E_MODEL, "%s: %s has a member %s, which is not understood",
-                   reading->name, where, spec_quote_value(key, quoted));
-}
-
-/* Reads an object by its table; other members are refused. Messages call it `where`. */
-static vecmill_status read_part(const struct spec *s, const struct json_value *object,
-                                const char *where, const struct json_field *fields, size_t n,
-                                void *target, vecmill_err *err)
-{
-    const struct json_reading reading = {.name = s->file,
-                                         .failure = VECMILL_E_MODEL,
-                                         .target = target,
-                                         .other = refuse_member,
-                                         .context = (void *)where};
-    return json_fields(object, fields, n, &reading, err);
-}
-
-static vecmill_status refuse_value(const struct spec *s, const char *where,
-                                   const struct json_value *value, const char *known,
-                                   vecmill_err *err)
-{
-    char quoted[SPEC_QUOTE_BYTES];
-    return err_set(err, VECMILL_E_MODEL, "%s: %s is %s, understood is %s", s->file, where,
-                   spec_quote_value(value, quoted), known);
-}
-
 /* The "type" of a part that is an object; JSON_KIND_ABSENT when the part is null or absent. It is
  * checked before the other members, which depend on it. */
 static vecmill_status part_type(const struct spec *s, const struct json_value *part,
@@ -58,18 +25,6 @@ static vecmill_status part_type(const struct spec *s, const struct json_value *p
     return json_fields(part, &field, 1, &reading, err);
 }
 
-/* The id of a token that a file names; its text need not be kept. */
-static vecmill_status need(const struct spec *s, const char *what, const struct json_value *token,
-                           uint32_t *id, vecmill_err *err)
-{
-    char text[6 * TEXT_TOKEN_BYTES_MAX]; /* \u0041 is the longest form of one byte */
-    uint64_t replaced = 0;
-    if (token->bytes - 2 <= sizeof text)
-        return spec_need(s, what, text, json_decode(token, text, &replaced), id, err);
-    json_show(token, text, sizeof text);
-    return spec_need(s, what, text, strlen(text), id, err);
-}
-
 /* ---- the model ---- */
 
 struct root {
@@ -82,12 +37,12 @@ struct model {
     uint32_t word_chars;
 };
 
-/* Bytes of all texts that are kept, each with a NUL: at most those in the file, with quotes. */
-static size_t text_bytes(const struct root *root, const struct model *model, size_t *n_tokens)
+/* Bytes of the model's texts, each with a NUL: at most those in the file, with quotes. */
+static size_t text_bytes(const struct model *model, size_t *n_tokens)
 {
     struct json_each each = json_begin(&model->vocab);
     struct json_value key, id;
-    size_t bytes = root->added.bytes + model->prefix.bytes;
+    size_t bytes = model->prefix.bytes;
     for (*n_tokens = 0; json_each(&each, &key, &id); ++*n_tokens)
         bytes += key.bytes;
     return bytes;
@@ -112,8 +67,7 @@ static vecmill_status read_vocab(const struct json_value *vocab, struct spec *s,
 }
 
 /* "model": WordPiece and its vocabulary. */
-static vecmill_status read_model(const struct root *root, size_t file_bytes, struct spec *s,
-                                 vecmill_err *err)
+static vecmill_status read_model(const struct root *root, struct spec *s, vecmill_err *err)
 {
     static const struct json_field fields[] = {
         JSON_MAY("type", STRING, offsetof(struct model, type)),
@@ -129,18 +83,18 @@ static vecmill_status read_model(const struct root *root, size_t file_bytes, str
         return err_set(err, VECMILL_E_MODEL, "%s: model is missing or not an object", s->file);
     const struct json_value type = json_get(&root->model, "type");
     if (type.kind == JSON_KIND_STRING && !json_is(&type, "WordPiece"))
-        return refuse_value(s, "model.type", &type, "WordPiece", err);
-    VM_TRY(read_part(s, &root->model, "model", fields, LENGTH(fields), &model, err));
+        return spec_refuse_value(s, "model.type", &type, "WordPiece", err);
+    VM_TRY(spec_read_part(s, &root->model, "model", fields, LENGTH(fields), &model, err));
     if (model.vocab.kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: model.vocab is missing or not an object",
                        s->file);
-    const size_t bytes = text_bytes(root, &model, &n_tokens);
-    VM_TRY(spec_reserve(s, spec_tokens_plan(true, file_bytes), n_tokens, bytes, err));
+    const size_t bytes = text_bytes(&model, &n_tokens);
+    VM_TRY(spec_reserve(s, n_tokens, bytes, err));
     size_t prefix_bytes;
     s->word_chars = model.word_chars;
     s->prefix = spec_keep_text(s, &model.prefix, &prefix_bytes);
     VM_TRY(read_vocab(&model.vocab, s, err));
-    return need(s, "model.unk_token", &model.unk, &s->unk, err);
+    return spec_need_value(s, "model.unk_token", &model.unk, &s->unk, err);
 }
 
 /* ---- the steps before and after it ---- */
@@ -164,8 +118,8 @@ static vecmill_status read_normalizer(const struct json_value *part, struct spec
     VM_TRY(part_type(s, part, "normalizer", &type, err));
     if (type.kind == JSON_KIND_ABSENT) return VECMILL_OK;
     if (!json_is(&type, "BertNormalizer"))
-        return refuse_value(s, "normalizer.type", &type, "BertNormalizer", err);
-    VM_TRY(read_part(s, part, "normalizer", fields, LENGTH(fields), &n, err));
+        return spec_refuse_value(s, "normalizer.type", &type, "BertNormalizer", err);
+    VM_TRY(spec_read_part(s, part, "normalizer", fields, LENGTH(fields), &n, err));
     bool strip = n.lower; /* null: as lowercase */
     VM_TRY(spec_read_bool(s->file, part, "strip_accents", &strip, err));
     s->flags = (n.clean ? NORM_CLEAN : 0u) | (n.chinese ? NORM_CHINESE : 0u) |
@@ -183,8 +137,8 @@ static vecmill_status read_pre_tokenizer(const struct json_value *part, struct s
         return err_set(err, VECMILL_E_MODEL, "%s: pre_tokenizer is null, understood is %s", s->file,
                        "BertPreTokenizer");
     if (!json_is(&type, "BertPreTokenizer"))
-        return refuse_value(s, "pre_tokenizer.type", &type, "BertPreTokenizer", err);
-    return read_part(s, part, "pre_tokenizer", fields, LENGTH(fields), NULL, err);
+        return spec_refuse_value(s, "pre_tokenizer.type", &type, "BertPreTokenizer", err);
+    return spec_read_part(s, part, "pre_tokenizer", fields, LENGTH(fields), NULL, err);
 }
 
 /* The decoder turns ids into text, which is not done here. */
@@ -197,8 +151,8 @@ static vecmill_status read_decoder(const struct json_value *part, const struct s
     VM_TRY(part_type(s, part, "decoder", &type, err));
     if (type.kind == JSON_KIND_ABSENT) return VECMILL_OK;
     if (!json_is(&type, "WordPiece"))
-        return refuse_value(s, "decoder.type", &type, "WordPiece", err);
-    return read_part(s, part, "decoder", fields, LENGTH(fields), NULL, err);
+        return spec_refuse_value(s, "decoder.type", &type, "WordPiece", err);
+    return spec_read_part(s, part, "decoder", fields, LENGTH(fields), NULL, err);
 }
 
 /* Truncation uses the caller's length, at the right; the file's members are only understood. */
@@ -212,9 +166,9 @@ static vecmill_status read_truncation(const struct json_value *part, const struc
     if (part->kind <= JSON_KIND_NULL) return VECMILL_OK;
     if (part->kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: truncation is not an object", s->file);
-    VM_TRY(read_part(s, part, "truncation", fields, LENGTH(fields), &direction, err));
+    VM_TRY(spec_read_part(s, part, "truncation", fields, LENGTH(fields), &direction, err));
     if (direction.kind != JSON_KIND_ABSENT && !json_is(&direction, "Right"))
-        return refuse_value(s, "truncation.direction", &direction, "Right", err);
+        return spec_refuse_value(s, "truncation.direction", &direction, "Right", err);
     return VECMILL_OK;
 }
 
@@ -231,7 +185,7 @@ static vecmill_status read_padding(const struct json_value *part, const struct s
     if (part->kind <= JSON_KIND_NULL) return VECMILL_OK;
     if (part->kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: padding is not an object", s->file);
-    return read_part(s, part, "padding", fields, LENGTH(fields), NULL, err);
+    return spec_read_part(s, part, "padding", fields, LENGTH(fields), NULL, err);
 }
 
 /* ---- added tokens ---- */
@@ -261,7 +215,7 @@ static vecmill_status read_added_token(const struct json_value *token, size_t i,
                        where);
     struct added a = {.id = 0};
     size_t bytes;
-    VM_TRY(read_part(s, token, where, fields, LENGTH(fields), &a, err));
+    VM_TRY(spec_read_part(s, token, where, fields, LENGTH(fields), &a, err));
     const char *text = spec_keep_text(s, &a.content, &bytes);
     const struct spec_added added = {
         .text = text,
@@ -308,7 +262,7 @@ static vecmill_status read_special(const struct json_value *table, const struct 
     }
     struct special special = {.ids.kind = JSON_KIND_ABSENT};
     snprintf(where, sizeof where, "special_tokens.%s", quoted);
-    VM_TRY(read_part(s, &entry, where, fields, LENGTH(fields), &special, err));
+    VM_TRY(spec_read_part(s, &entry, where, fields, LENGTH(fields), &special, err));
     const bool are_arrays =
         special.ids.kind == JSON_KIND_ARRAY && special.tokens.kind == JSON_KIND_ARRAY;
     const size_t n_ids = special.ids.kind == JSON_KIND_ARRAY ? json_count(&special.ids) : 0;
@@ -327,7 +281,7 @@ static vecmill_status read_special(const struct json_value *table, const struct 
             return err_set(err, VECMILL_E_MODEL, "%s: %s is not an integer id and a string token",
                            s->file, where);
         }
-        VM_TRY(need(s, where, &token, &found, err));
+        VM_TRY(spec_need_value(s, where, &token, &found, err));
         if (n != found) {
             return err_set(err, VECMILL_E_MODEL, "%s: %s says id %lld, by the vocabulary it is %u",
                            s->file, where, (long long)n, found);
@@ -358,10 +312,11 @@ static vecmill_status read_piece(const struct json_value *value, const struct js
                        "%s: a piece of the template is neither Sequence nor SpecialToken", s->file);
     }
     struct piece piece = {.type_id = 0};
-    VM_TRY(read_part(s, &body, "a piece of the template", fields, LENGTH(fields), &piece, err));
+    VM_TRY(
+        spec_read_part(s, &body, "a piece of the template", fields, LENGTH(fields), &piece, err));
     if (is_special) return read_special(table, &piece.id, *seen, s, err);
     if (!json_is(&piece.id, "A") || *seen)
-        return refuse_value(s, "a further Sequence of the template", &piece.id, "one, A", err);
+        return spec_refuse_value(s, "a further Sequence of the template", &piece.id, "one, A", err);
     *seen = true;
     return VECMILL_OK;
 }
@@ -377,7 +332,7 @@ static vecmill_status read_template(const struct json_value *part, struct spec *
         JSON_MAY("pair", UNREAD, 0),
         JSON_MAY("special_tokens", ANY, offsetof(struct processor, special_tokens))};
     struct processor p = {.single.kind = JSON_KIND_ABSENT};
-    VM_TRY(read_part(s, part, "post_processor", fields, LENGTH(fields), &p, err));
+    VM_TRY(spec_read_part(s, part, "post_processor", fields, LENGTH(fields), &p, err));
     if (p.single.kind != JSON_KIND_ARRAY || p.special_tokens.kind != JSON_KIND_OBJECT) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: post_processor.single is no array or special_tokens no object",
@@ -406,7 +361,7 @@ static vecmill_status read_pair(const struct json_value *pair, const char *name,
         return err_set(err, VECMILL_E_MODEL,
                        "%s: post_processor.%s is not an array of token and id", s->file, name);
     }
-    VM_TRY(need(s, name, &token, &found, err));
+    VM_TRY(spec_need_value(s, name, &token, &found, err));
     if (n != found) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: post_processor.%s says id %lld, by the vocabulary it is %u", s->file,
@@ -426,7 +381,7 @@ static vecmill_status read_cls_and_sep(const struct json_value *part, bool offse
         JSON_MAY("add_prefix_space", UNREAD, 0)};
     const unsigned n_fields = offsets ? LENGTH(fields) : LENGTH(fields) - 2;
     struct processor p = {.cls.kind = JSON_KIND_ABSENT};
-    VM_TRY(read_part(s, part, "post_processor", fields, n_fields, &p, err));
+    VM_TRY(spec_read_part(s, part, "post_processor", fields, n_fields, &p, err));
     VM_TRY(read_pair(&p.cls, "cls", false, s, err));
     return read_pair(&p.sep, "sep", true, s, err);
 }
@@ -440,8 +395,8 @@ static vecmill_status read_post_processor(const struct json_value *part, struct 
     if (json_is(&type, "TemplateProcessing")) return read_template(part, s, err);
     const bool offsets = json_is(&type, "RobertaProcessing");
     if (offsets || json_is(&type, "BertProcessing")) return read_cls_and_sep(part, offsets, s, err);
-    return refuse_value(s, "post_processor.type", &type,
-                        "TemplateProcessing, BertProcessing or RobertaProcessing", err);
+    return spec_refuse_value(s, "post_processor.type", &type,
+                             "TemplateProcessing, BertProcessing or RobertaProcessing", err);
 }
 
 vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, vecmill_err *err)
@@ -459,14 +414,15 @@ vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, ve
     };
     struct json_value file;
     struct root root = {.model.kind = JSON_KIND_ABSENT};
-    spec_init(s, "tokenizer.json");
+    spec_init(s, "tokenizer.json", spec_tokens_plan(true, bytes));
     VM_TRY(json_check(json, bytes, s->file, VECMILL_E_MODEL, &file, err));
     if (file.kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: the file is not an object", s->file);
-    VM_TRY(read_part(s, &file, "the file", fields, LENGTH(fields), &root, err));
-    VM_TRY(read_model(&root, bytes, s, err));
+    VM_TRY(spec_read_part(s, &file, "the file", fields, LENGTH(fields), &root, err));
+    s->other_text_bytes = root.added.bytes;
+    VM_TRY(read_model(&root, s, err));
     if (root.version.kind != JSON_KIND_ABSENT && !json_is(&root.version, "1.0"))
-        return refuse_value(s, "version", &root.version, "1.0", err);
+        return spec_refuse_value(s, "version", &root.version, "1.0", err);
     VM_TRY(read_normalizer(&root.normalizer, s, err));
     VM_TRY(read_pre_tokenizer(&root.pre_tokenizer, s, err));
     VM_TRY(read_decoder(&root.decoder, s, err));

@@ -6,28 +6,28 @@
 
 #define QUOTED_BYTES 24u /* of a token that a message shows; quoting makes one at most six */
 
-void spec_init(struct spec *s, const char *file)
+void spec_init(struct spec *s, const char *file, uint32_t tokens_plan)
 {
     memset(s, 0, sizeof *s);
     s->file = file;
+    s->tokens_plan = tokens_plan;
 }
 
-vecmill_status spec_reserve(struct spec *s, uint32_t tokens_plan, size_t n, size_t text_bytes,
-                            vecmill_err *err)
+vecmill_status spec_reserve(struct spec *s, size_t n, size_t text_bytes, vecmill_err *err)
 {
     void *tokens = NULL, *texts = NULL;
+    text_bytes += s->other_text_bytes;
     if (n > TEXT_VOCAB_MAX) {
         return err_set(err, VECMILL_E_MODEL, "%s: %zu tokens, the most is TEXT_VOCAB_MAX, %u",
                        s->file, n, TEXT_VOCAB_MAX);
     }
-    if (n > tokens_plan) {
+    if (n > s->tokens_plan) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: %zu tokens, the most that its size allows is SPEC_TOKENS_PLAN, %u",
-                       s->file, n, tokens_plan);
+                       s->file, n, s->tokens_plan);
     }
     VM_TRY(mem_new_array(n, sizeof *s->tokens, "the vocabulary", &tokens, err));
     s->tokens = tokens;
-    s->tokens_plan = tokens_plan;
     VM_TRY(mem_new(text_bytes, "the tokens' texts", &texts, err));
     s->texts = texts;
     s->texts_left = text_bytes;
@@ -39,6 +39,8 @@ void spec_done(struct spec *s)
 {
     mem_free(s->tokens);
     mem_free(s->texts);
+    mem_free(s->model_description);
+    s->model_description = NULL;
     s->tokens = NULL;
     s->texts = NULL;
 }
@@ -61,6 +63,38 @@ vecmill_status spec_read_bool(const char *file, const struct json_value *object,
     const struct json_field field = JSON_MAY(key, BOOL, 0);
     const struct json_reading reading = {.name = file, .failure = VECMILL_E_MODEL, .target = out};
     return json_fields(object, &field, 1, &reading, err);
+}
+
+static vecmill_status refuse_member(const struct json_reading *reading,
+                                    const struct json_value *key, const struct json_value *value,
+                                    vecmill_err *err)
+{
+    const char *where = reading->context;
+    char quoted[SPEC_QUOTE_BYTES];
+    (void)value;
+    return err_set(err, VECMILL_E_MODEL, "%s: %s has a member %s, which is not understood",
+                   reading->name, where, spec_quote_value(key, quoted));
+}
+
+vecmill_status spec_read_part(const struct spec *s, const struct json_value *object,
+                              const char *where, const struct json_field *fields, size_t n,
+                              void *target, vecmill_err *err)
+{
+    const struct json_reading reading = {.name = s->file,
+                                         .failure = VECMILL_E_MODEL,
+                                         .target = target,
+                                         .other = refuse_member,
+                                         .context = (void *)where};
+    return json_fields(object, fields, n, &reading, err);
+}
+
+vecmill_status spec_refuse_value(const struct spec *s, const char *where,
+                                 const struct json_value *value, const char *known,
+                                 vecmill_err *err)
+{
+    char quoted[SPEC_QUOTE_BYTES];
+    return err_set(err, VECMILL_E_MODEL, "%s: %s is %s, understood is %s", s->file, where,
+                   spec_quote_value(value, quoted), known);
 }
 
 const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOTE_BYTES])
@@ -176,6 +210,17 @@ vecmill_status spec_need(const struct spec *s, const char *what, const char *tex
     if (spec_find(s, text, bytes, id)) return VECMILL_OK;
     return err_set(err, VECMILL_E_MODEL, "%s: %s is %s, which is not among the %zu tokens", s->file,
                    what, spec_quote(text, bytes, quoted), s->n_tokens);
+}
+
+vecmill_status spec_need_value(const struct spec *s, const char *what,
+                               const struct json_value *token, uint32_t *id, vecmill_err *err)
+{
+    char text[6 * TEXT_TOKEN_BYTES_MAX]; /* \u0041 is the longest form of one byte */
+    uint64_t replaced = 0;
+    if (token->bytes - 2 <= sizeof text)
+        return spec_need(s, what, text, json_decode(token, text, &replaced), id, err);
+    json_show(token, text, sizeof text);
+    return spec_need(s, what, text, strlen(text), id, err);
 }
 
 /* The id that the reference gives to an added token outside the vocabulary. */

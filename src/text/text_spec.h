@@ -40,6 +40,7 @@ struct spec {
     uint32_t tokens_plan;    /* spec_tokens_plan of it */
     char *texts, *texts_end; /* of spec_keep_text */
     size_t texts_left;
+    size_t other_text_bytes; /* of strings outside the vocabulary, as in spec_reserve */
     struct trie_key *tokens; /* value: id; sorted by spec_index */
     size_t n_tokens;
     uint32_t flags; /* NORM_... */
@@ -50,19 +51,29 @@ struct spec {
     uint32_t n_added;
     uint32_t specials[TEXT_SPECIALS_MAX]; /* before the text, then after */
     uint32_t n_before, n_after;
+    void *model_description; /* of mem_new: what a kind of model needs besides (text_model.h) */
 };
 
-/* An empty description of a file. Pair: spec_done. */
-void spec_init(struct spec *s, const char *file);
+/* An empty description of a file that may have tokens_plan tokens. Pair: spec_done. */
+void spec_init(struct spec *s, const char *file, uint32_t tokens_plan);
 void spec_done(struct spec *s);
 
-/* Room for n tokens, at most tokens_plan, and for the texts of strings that take text_bytes in
- * their file, quotes included. */
-vecmill_status spec_reserve(struct spec *s, uint32_t tokens_plan, size_t n, size_t text_bytes,
-                            vecmill_err *err);
+/* Room for n tokens, and for the texts of strings that take text_bytes in their file, quotes
+ * included, in addition to other_text_bytes. */
+vecmill_status spec_reserve(struct spec *s, size_t n, size_t text_bytes, vecmill_err *err);
 
 /* Keeps what a string means, with a NUL after it, within the room. *bytes without that. */
 const char *spec_keep_text(struct spec *s, const struct json_value *string, size_t *bytes);
+
+/* Reads an object by its table; other members are refused. Messages call it `where`. */
+vecmill_status spec_read_part(const struct spec *s, const struct json_value *object,
+                              const char *where, const struct json_field *fields, size_t n,
+                              void *target, vecmill_err *err);
+
+/* "FILE: `where` is VALUE, understood is `known`". */
+vecmill_status spec_refuse_value(const struct spec *s, const char *where,
+                                 const struct json_value *value, const char *known,
+                                 vecmill_err *err);
 
 /* Reads a member that is true or false; null or absent: *out stays. */
 vecmill_status spec_read_bool(const char *file, const struct json_value *object, const char *key,
@@ -81,6 +92,10 @@ bool spec_find(const struct spec *s, const char *text, size_t bytes, uint32_t *i
 /* As spec_find; on failure the message says that `what` needs it. */
 vecmill_status spec_need(const struct spec *s, const char *what, const char *text, size_t bytes,
                          uint32_t *id, vecmill_err *err);
+
+/* As spec_need for a string of the file, whose text need not be kept. */
+vecmill_status spec_need_value(const struct spec *s, const char *what,
+                               const struct json_value *token, uint32_t *id, vecmill_err *err);
 
 /* Adds an added token. Its id is the vocabulary's, or else the next one after that, as in the
  * reference. `claimed` is the id in the file (negative: none) and must agree. */

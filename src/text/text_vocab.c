@@ -31,7 +31,7 @@ static vecmill_status read_lines(const char *vocab, size_t bytes, size_t text_by
     size_t n = 0;
     for (size_t at = 0; at < bytes; n++)
         next_line(vocab, bytes, &at);
-    VM_TRY(spec_reserve(s, spec_tokens_plan(false, bytes), n, text_bytes, err));
+    VM_TRY(spec_reserve(s, n, text_bytes, err));
     int64_t id = 0;
     for (size_t at = 0; at < bytes; id++) {
         const char *line = vocab + at;
@@ -197,7 +197,7 @@ vecmill_status spec_from_vocab(const char *vocab, size_t bytes, const struct jso
                                struct spec *s, vecmill_err *err)
 {
     struct file file;
-    spec_init(s, vocab_file);
+    spec_init(s, vocab_file, spec_tokens_plan(false, bytes));
     VM_TRY(read_lines(vocab, bytes, config->bytes, s, err));
     VM_TRY(read_file(config, &file, err));
     bool strip = file.lower; /* null: as do_lower_case */

@@ -1,0 +1,49 @@
+/* text_model: a tokenizer's model: words of normalized text to token ids.
+ *
+ * A kind of model is one file, model_<type>.c, and one row of TEXT_MODELS. What is around a model
+ * (normalizers, pre-tokenizers, added tokens, the template) knows no kind by its name. */
+#ifndef TEXT_MODEL_H
+#define TEXT_MODEL_H
+
+#include "text_spec.h"
+
+/* A token of a word, and the bytes of the word that it is made of. */
+struct model_piece {
+    uint32_t id, start, end;
+};
+
+struct text_model {
+    const char *type; /* "type" of "model" in tokenizer.json */
+
+    /* Fills the spec's vocabulary and s->model_description from the member "model". */
+    vecmill_status (*read)(struct spec *s, const struct json_value *model, vecmill_err *err);
+
+    /* Appends the model's table: 8-aligned, offsets from its own start. */
+    vecmill_status (*compile)(const struct spec *s, struct buf *out, vecmill_err *err);
+
+    /* Checks a table as untrusted bytes; after it the functions below are safe. Every id that
+     * encode can give is below `vocab`. */
+    vecmill_status (*check)(const unsigned char *table, size_t bytes, uint32_t vocab,
+                            vecmill_err *err);
+
+    /* Bytes of scratch to encode words of at most `bytes` bytes. */
+    size_t (*scratch)(size_t bytes);
+
+    /* A word's pieces in order, left in scratch (*pieces, until the next call); returns their
+     * number. scratch is aligned to 64, the word is valid UTF-8 and not empty. Cannot fail; time
+     * n log n. */
+    size_t (*encode)(const unsigned char *table, const unsigned char *word, size_t bytes,
+                     void *scratch, const struct model_piece **pieces);
+
+    /* Whether no piece of a word spans the boundary between code points a and b, so that the word's
+     * pieces are those of its two parts, encoded separately. false: not known. */
+    bool (*splits)(const unsigned char *table, uint32_t a, uint32_t b);
+};
+
+/* The kind of that name; NULL: none. */
+const struct text_model *text_model_named(const char *type);
+
+/* All kinds, ended by NULL; a section holds the index. */
+extern const struct text_model *const TEXT_MODELS[];
+
+#endif
