@@ -59,6 +59,7 @@ struct text {
     uint32_t vocab_size; /* largest id + 1 */
     uint32_t n_specials; /* tokens that the template adds to a document ... */
     uint32_t n_before;   /* ... of these, before the text */
+    int32_t unknown;     /* id of what no token of the vocabulary stands for; -1: there is none */
     /* private to text: the section's numbers, checked by text_open */
     uint32_t private_[32];
 };

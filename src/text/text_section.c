@@ -131,6 +131,7 @@ vecmill_status text_open(const void *section, size_t bytes, struct text *text, v
     t.vocab_size = w[SECTION_VOCAB_SIZE];
     t.n_specials = w[SECTION_N_BEFORE] + w[SECTION_N_AFTER];
     t.n_before = w[SECTION_N_BEFORE];
+    t.unknown = (int32_t)w[SECTION_UNK];
     *text = t;
     return VECMILL_OK;
 }

@@ -110,10 +110,11 @@ static void tokens_have_texts(void **state)
         .added = "\"added_tokens\":[{\"id\":3,\"content\":\"new\",\"single_word\":false,"
                  "\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":false}]",
         .model = "\"model\":{\"unk_token\":\"u\",\"continuing_subword_prefix\":\"##\","
-                 "\"max_input_chars_per_word\":9,\"vocab\":{\"u\":0,\"\":2,\"far\":7}}"});
+                 "\"max_input_chars_per_word\":9,\"vocab\":{\"u\":1,\"\":2,\"far\":7}}"});
     assert_int_equal(kit_json(&k, holes, NULL), VECMILL_OK);
     assert_int_equal(k.text.vocab_size, 8);
     assert_int_equal(k.text.n_specials, 0);
+    assert_int_equal(k.text.unknown, 1);
     text = text_token(&k.text, 7, &bytes);
     assert_int_equal(bytes, 3);
     assert_memory_equal(text, "far", 3);
@@ -122,10 +123,10 @@ static void tokens_have_texts(void **state)
     assert_memory_equal(text, "new", 3);
     assert_non_null(text_token(&k.text, 2, &bytes));
     assert_int_equal(bytes, 0);
-    assert_null(text_token(&k.text, 1, &bytes));
+    assert_null(text_token(&k.text, 0, &bytes));
     assert_null(text_token(&k.text, 8, &bytes));
     assert_null(text_token(&k.text, -1, &bytes));
-    assert_string_equal(kit_ids(&k, "far new x", 9), "7 3 0");
+    assert_string_equal(kit_ids(&k, "far new x", 9), "7 3 1");
     kit_done(&k);
 }
 
