@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCORE_BYTES_MAX 32u
+#define SCORE_BYTES_MAX  32u
+#define RECORD_BYTES_MIN 4u /* of a record that is followed by another: ",,0" and its end */
 
 struct pairs_reader {
     char *data;
@@ -77,9 +78,10 @@ static vecmill_status read_all(const char *path, struct pairs *p, vecmill_err *e
 {
     void *docs, *scores;
     VM_TRY(io_read_file(path, &p->file, VECMILL_E_INPUT, VECMILL_E_INPUT, err));
-    VM_TRY(mem_new_array(PAIRS_MAX, 2 * sizeof(vecmill_doc), "pairs", &docs, err));
+    const size_t most = num_min(PAIRS_MAX, p->file.bytes / RECORD_BYTES_MIN + 1);
+    VM_TRY(mem_new_array(most, 2 * sizeof(vecmill_doc), "pairs", &docs, err));
     p->docs = docs;
-    VM_TRY(mem_new_array(PAIRS_MAX, sizeof(double), "scores", &scores, err));
+    VM_TRY(mem_new_array(most, sizeof(double), "scores", &scores, err));
     p->scores = scores;
     struct pairs_reader s = {.data = p->file.data, .bytes = p->file.bytes, .line = 1};
     while (s.at < s.bytes)
