@@ -86,7 +86,7 @@ static void expect_results(struct crew *crew, struct slot *s)
         crew->probe_results + (size_t)(s - crew->slots) * crew->options.result_bytes;
 }
 
-static void send_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
+static void begin_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
 {
     const struct batch *batch = &s->batch;
     XXH3_64bits_reset(crew->hash);
@@ -123,7 +123,6 @@ static void send_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
                                                .first = batch->range.first,
                                                .n = batch->range.n,
                                                .deaths = batch->range.deaths});
-    slot_send(s);
 }
 
 /* ---- the trial of a suspect (trial.h) ---- */
@@ -344,7 +343,8 @@ void apply_event(struct crew *crew, struct slot *s, enum crew_on event)
         report_event(crew, (struct crew_event){.kind = CREW_READY, .pid = s->pid});
         break;
     case DO_SEND:
-        send_batch(crew, s, now_ns);
+        begin_batch(crew, s, now_ns);
+        slot_send(s);
         break;
     case DO_COMMIT:
         commit_batch(crew, s, now_ns);
