@@ -530,16 +530,17 @@ static void pool(void *context, uint32_t d, uint32_t thread)
 
 static_assert(WORK_BLOCK_ROWS % GEMM_TILE_ROWS == 0, "a block in whole tiles would be over it");
 
-/* Divides rows into blocks, as many for each thread and as equal as whole tiles of a product allow.
- * Small blocks cost only a little speed: products are at full speed from about 16 rows on. */
-static void in_blocks(struct pass *p, uint32_t rows, void (*item)(void *, uint32_t, uint32_t))
+/* Divides rows into blocks, as many for each thread and as equal as whole tiles of a product allow;
+ * returns their number. Small blocks cost only a little speed: products are at full speed from about
+ * 16 rows on. */
+static uint32_t divide_rows(struct pass *p, uint32_t rows)
 {
     const size_t n_blocks =
         num_up((rows + WORK_BLOCK_ROWS - 1) / WORK_BLOCK_ROWS, team_size(p->team));
     const size_t share = (rows + n_blocks - 1) / n_blocks;
     p->rows = rows;
     p->block = (uint32_t)num_up(share, GEMM_TILE_ROWS);
-    team_run(p->team, item, p, (rows + p->block - 1) / p->block);
+    return (rows + p->block - 1) / p->block;
 }
 
 /* The last layer goes on with one row of each document: moves it to rows 0 .. n_docs of x. */
@@ -548,26 +549,6 @@ static void keep_rows(struct pass *p)
     const size_t h = p->model->config.hidden;
     for (uint32_t d = 0; d < p->n_docs; d++)
         memmove(p->work.x + d * h, p->work.x + kept_token(p, d) * h, h * sizeof *p->work.x);
-}
-
-static void encode(struct pass *p)
-{
-    const struct model_config *c = &p->model->config;
-    const uint32_t tokens = p->starts[p->n_docs];
-    const uint32_t n = team_size(p->team);
-    /* With enough documents for all threads each is one item: its keys are packed by one thread. */
-    p->head_parts =
-        n == 1 || p->n_docs >= 4 * n ? 1 : (uint32_t)num_min(c->n_kv_heads, (size_t)2 * n);
-    team_run(p->team, embed, p, p->n_docs);
-    in_blocks(p, tokens, begin);
-    for (p->layer = 0; p->layer < c->n_layers; p->layer++) {
-        const bool keeps = keeps_one(p, p->layer);
-        if (keeps) in_blocks(p, p->n_docs, query);
-        team_run(p->team, attend, p, p->n_docs * p->head_parts);
-        if (keeps) keep_rows(p);
-        in_blocks(p, keeps ? p->n_docs : tokens, transform);
-    }
-    team_run(p->team, pool, p, p->n_docs);
 }
 
 static vecmill_status check_vectors(const struct pass *p, vecmill_err *err)
@@ -606,7 +587,22 @@ vecmill_status model_forward(const struct model *model, void *memory,
         return err_set(err, VECMILL_E_INTERNAL, "a pass of %u tokens does not fit its workspace",
                        extent->tokens);
     }
-    encode(&p);
+    const uint32_t tokens = starts[n_docs], n_threads = team_size(team);
+    const uint32_t n_layers = model->config.n_layers, n_kv_heads = model->config.n_kv_heads;
+    /* With enough documents for all threads each is one item: its keys are packed by one thread. */
+    p.head_parts = n_threads == 1 || n_docs >= 4 * n_threads
+                       ? 1
+                       : (uint32_t)num_min(n_kv_heads, (size_t)2 * n_threads);
+    team_run(team, embed, &p, n_docs);
+    team_run(team, begin, &p, divide_rows(&p, tokens));
+    for (p.layer = 0; p.layer < n_layers; p.layer++) {
+        const bool keeps = keeps_one(&p, p.layer);
+        if (keeps) team_run(team, query, &p, divide_rows(&p, n_docs));
+        team_run(team, attend, &p, n_docs * p.head_parts);
+        if (keeps) keep_rows(&p);
+        team_run(team, transform, &p, divide_rows(&p, keeps ? n_docs : tokens));
+    }
+    team_run(team, pool, &p, n_docs);
     return check_vectors(&p, err);
 }
 
