@@ -47,28 +47,12 @@ struct text_stream {
     unsigned char word[TEXT_WORD_CHARS_MAX * 4];
 };
 
-/* The longest piece at the start of the text, from a node of the words' trie; 0 bytes: none. */
-static uint32_t longest_piece(const struct trie *words, uint32_t node, const unsigned char *text,
-                              uint32_t bytes, uint32_t *id)
-{
-    uint32_t longest = 0;
-    for (uint32_t i = 0; i < bytes; i++) {
-        node = trie_step(words, node, text[i]);
-        if (node == TRIE_NONE) break;
-        uint32_t value = trie_value(words, node);
-        if (value == TRIE_NONE) continue;
-        *id = value;
-        longest = i + 1;
-    }
-    return longest;
-}
-
 /* The piece of the word at an offset; 0 bytes: none. */
 static uint32_t piece_at(const struct text_stream *s, uint32_t at, uint32_t *id)
 {
     const uint32_t node = at > 0 ? s->view.continuation : TRIE_ROOT;
     if (node == TRIE_NONE) return 0;
-    return longest_piece(&s->view.words, node, s->word + at, s->word_bytes - at, id);
+    return trie_longest(&s->view.words, node, s->word + at, s->word_bytes - at, id);
 }
 
 /* Gives out the rest of the ended word, as far as there is room. */

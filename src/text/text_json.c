@@ -2,7 +2,7 @@
  *
  * Every member of every object is either understood here or refused by name: ignoring a member
  * could change ids. Defaults are the reference's (tokenizers 0.23.3, serialization). */
-#include "text_spec.h"
+#include "text_model.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -32,69 +32,15 @@ struct root {
         post_processor, decoder, model;
 };
 
-struct model {
-    struct json_value type, unk, prefix, vocab;
-    uint32_t word_chars;
-};
-
-/* Bytes of the model's texts, each with a NUL: at most those in the file, with quotes. */
-static size_t text_bytes(const struct model *model, size_t *n_tokens)
-{
-    struct json_each each = json_begin(&model->vocab);
-    struct json_value key, id;
-    size_t bytes = model->prefix.bytes;
-    for (*n_tokens = 0; json_each(&each, &key, &id); ++*n_tokens)
-        bytes += key.bytes;
-    return bytes;
-}
-
-static vecmill_status read_vocab(const struct json_value *vocab, struct spec *s, vecmill_err *err)
-{
-    struct json_each each = json_begin(vocab);
-    struct json_value key, value;
-    while (json_each(&each, &key, &value)) {
-        int64_t id;
-        size_t bytes;
-        const char *text = spec_keep_text(s, &key, &bytes);
-        if (!json_i64(&value, &id)) {
-            char quoted[SPEC_QUOTE_BYTES];
-            return err_set(err, VECMILL_E_MODEL, "%s: the id of token %s is not an integer",
-                           s->file, spec_quote(text, bytes, quoted));
-        }
-        VM_TRY(spec_add_token(s, text, bytes, id, err));
-    }
-    return spec_index(s, err);
-}
-
 /* "model": WordPiece and its vocabulary. */
 static vecmill_status read_model(const struct root *root, struct spec *s, vecmill_err *err)
 {
-    static const struct json_field fields[] = {
-        JSON_MAY("type", STRING, offsetof(struct model, type)),
-        JSON_MUST("unk_token", STRING, offsetof(struct model, unk)),
-        JSON_MUST("continuing_subword_prefix", STRING, offsetof(struct model, prefix)),
-        JSON_MUST("max_input_chars_per_word", U32, offsetof(struct model, word_chars),
-                  .most = TEXT_WORD_CHARS_MAX),
-        JSON_MAY("vocab", ANY, offsetof(struct model, vocab)),
-    };
-    struct model model = {.vocab.kind = JSON_KIND_ABSENT};
-    size_t n_tokens;
     if (root->model.kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: model is missing or not an object", s->file);
     const struct json_value type = json_get(&root->model, "type");
     if (type.kind == JSON_KIND_STRING && !json_is(&type, "WordPiece"))
         return spec_refuse_value(s, "model.type", &type, "WordPiece", err);
-    VM_TRY(spec_read_part(s, &root->model, "model", fields, LENGTH(fields), &model, err));
-    if (model.vocab.kind != JSON_KIND_OBJECT)
-        return err_set(err, VECMILL_E_MODEL, "%s: model.vocab is missing or not an object",
-                       s->file);
-    const size_t bytes = text_bytes(&model, &n_tokens);
-    VM_TRY(spec_reserve(s, n_tokens, bytes, err));
-    size_t prefix_bytes;
-    s->word_chars = model.word_chars;
-    s->prefix = spec_keep_text(s, &model.prefix, &prefix_bytes);
-    VM_TRY(read_vocab(&model.vocab, s, err));
-    return spec_need_value(s, "model.unk_token", &model.unk, &s->unk, err);
+    return text_model_named("WordPiece")->read(s, &root->model, err);
 }
 
 /* ---- the steps before and after it ---- */
@@ -415,6 +361,7 @@ vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, ve
     struct json_value file;
     struct root root = {.model.kind = JSON_KIND_ABSENT};
     spec_init(s, "tokenizer.json", spec_tokens_plan(true, bytes));
+    s->merges_plan = spec_merges_plan(bytes);
     VM_TRY(json_check(json, bytes, s->file, VECMILL_E_MODEL, &file, err));
     if (file.kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: the file is not an object", s->file);

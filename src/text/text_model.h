@@ -40,10 +40,22 @@ struct text_model {
     bool (*splits)(const unsigned char *table, uint32_t a, uint32_t b);
 };
 
-/* The kind of that name; NULL: none. */
-const struct text_model *text_model_named(const char *type);
+/* The kinds, a file each. */
+extern const struct text_model text_model_wordpiece, text_model_unigram, text_model_bpe;
 
 /* All kinds, ended by NULL; a section holds the index. */
 extern const struct text_model *const TEXT_MODELS[];
+
+/* The kind of that name; NULL: none. */
+const struct text_model *text_model_named(const char *type);
+
+/* The kind of a member "model" by its "type", or by its other members where it has none, as the
+ * reference finds it (models/mod.rs). E_MODEL: none that is understood. */
+vecmill_status text_model_of(const struct spec *s, const struct json_value *model,
+                             const struct text_model **kind, vecmill_err *err);
+
+/* The most memory of a model_description, from the size of tokenizer.json. In addition `read` and
+ * `compile` hold as much for a time as the vocabulary's keys take. */
+size_t text_model_description_most(size_t file_bytes);
 
 #endif

@@ -139,6 +139,33 @@ vecmill_status spec_add_token(struct spec *s, const char *text, size_t bytes, in
     return VECMILL_OK;
 }
 
+vecmill_status spec_read_vocab(struct spec *s, const struct json_value *vocab, size_t text_bytes,
+                               vecmill_err *err)
+{
+    struct json_each each = json_begin(vocab);
+    struct json_value key, value;
+    size_t n = 0;
+    if (vocab->kind != JSON_KIND_OBJECT)
+        return err_set(err, VECMILL_E_MODEL, "%s: model.vocab is missing or not an object",
+                       s->file);
+    for (; json_each(&each, &key, &value); n++)
+        text_bytes += key.bytes;
+    VM_TRY(spec_reserve(s, n, text_bytes, err));
+    each = json_begin(vocab);
+    while (json_each(&each, &key, &value)) {
+        int64_t id;
+        size_t bytes;
+        const char *text = spec_keep_text(s, &key, &bytes);
+        if (!json_i64(&value, &id)) {
+            char quoted[SPEC_QUOTE_BYTES];
+            return err_set(err, VECMILL_E_MODEL, "%s: the id of token %s is not an integer",
+                           s->file, spec_quote(text, bytes, quoted));
+        }
+        VM_TRY(spec_add_token(s, text, bytes, id, err));
+    }
+    return spec_index(s, err);
+}
+
 static int compare_ids(const void *a, const void *b)
 {
     const struct trie_key *x = a, *y = b;
@@ -170,8 +197,7 @@ vecmill_status spec_index(struct spec *s, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* The id of a text in the vocabulary, without added tokens. */
-static bool find_token(const struct spec *s, const char *text, size_t bytes, uint32_t *id)
+bool spec_find_token(const struct spec *s, const char *text, size_t bytes, uint32_t *id)
 {
     size_t low = 0, high = s->n_tokens;
     while (low < high) {
@@ -200,7 +226,7 @@ bool spec_find(const struct spec *s, const char *text, size_t bytes, uint32_t *i
             return true;
         }
     }
-    return find_token(s, text, bytes, id);
+    return spec_find_token(s, text, bytes, id);
 }
 
 vecmill_status spec_need(const struct spec *s, const char *what, const char *text, size_t bytes,
@@ -229,7 +255,7 @@ static uint32_t next_id(const struct spec *s)
     uint32_t id = (uint32_t)s->n_tokens, found;
     for (uint32_t i = 0; i < s->n_added; i++) {
         const struct spec_added *a = &s->added[i];
-        if (!find_token(s, a->text, a->bytes, &found)) id++;
+        if (!spec_find_token(s, a->text, a->bytes, &found)) id++;
     }
     return id;
 }

@@ -28,6 +28,17 @@ static inline uint32_t spec_tokens_plan(bool is_json, size_t file_bytes)
     return n < TEXT_VOCAB_MAX ? (uint32_t)n : TEXT_VOCAB_MAX;
 }
 
+/* The same for the merges of a BPE model: `"a b",`, of which most are longer. */
+#define SPEC_JSON_MERGE_BYTES 9u
+#define SPEC_MERGES_BASE      1024u
+#define SPEC_MERGE_BYTES      12u /* of a merge that was read */
+
+static inline uint32_t spec_merges_plan(size_t file_bytes)
+{
+    const size_t n = SPEC_MERGES_BASE + file_bytes / SPEC_JSON_MERGE_BYTES;
+    return n < TEXT_MERGES_MAX ? (uint32_t)n : TEXT_MERGES_MAX;
+}
+
 struct spec_added {
     const char *text;
     uint32_t bytes;
@@ -38,6 +49,7 @@ struct spec_added {
 struct spec {
     const char *file;        /* for messages */
     uint32_t tokens_plan;    /* spec_tokens_plan of it */
+    uint32_t merges_plan;    /* spec_merges_plan of it */
     char *texts, *texts_end; /* of spec_keep_text */
     size_t texts_left;
     size_t other_text_bytes; /* of strings outside the vocabulary, as in spec_reserve */
@@ -85,6 +97,14 @@ vecmill_status spec_add_token(struct spec *s, const char *text, size_t bytes, in
 
 /* Sorts the tokens; refuses two of one text or one id. */
 vecmill_status spec_index(struct spec *s, vecmill_err *err);
+
+/* Reads an object of tokens and their ids, sorted and checked as by spec_index; with room for other
+ * texts as in spec_reserve. */
+vecmill_status spec_read_vocab(struct spec *s, const struct json_value *vocab, size_t text_bytes,
+                               vecmill_err *err);
+
+/* The id of a text in the vocabulary, without added tokens. */
+bool spec_find_token(const struct spec *s, const char *text, size_t bytes, uint32_t *id);
 
 /* The id of a text among the tokens or added tokens. */
 bool spec_find(const struct spec *s, const char *text, size_t bytes, uint32_t *id);

@@ -48,6 +48,23 @@ static inline uint32_t trie_value(const struct trie *t, uint32_t node)
     return trie_word(t, node, 2);
 }
 
+/* The longest string of the set that begins the text, read on from a node: its bytes in the text,
+ * 0: none, and its value. */
+static inline uint32_t trie_longest(const struct trie *t, uint32_t node, const unsigned char *text,
+                                    uint32_t bytes, uint32_t *value)
+{
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < bytes; i++) {
+        node = trie_step(t, node, text[i]);
+        if (node == TRIE_NONE) break;
+        const uint32_t here = trie_value(t, node);
+        if (here == TRIE_NONE) continue;
+        *value = here;
+        longest = i + 1;
+    }
+    return longest;
+}
+
 /* The node that a string leads to, or TRIE_NONE. */
 uint32_t trie_walk(const struct trie *t, const char *text, size_t bytes);
 
