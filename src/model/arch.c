@@ -65,9 +65,26 @@ bool arch_model_types(char *out, size_t most)
     return true;
 }
 
-uint32_t arch_size(const struct model_config *c, enum arch_size size)
+/* ---- sizes ---- */
+
+uint32_t arch_kind(const struct model_config *c, uint32_t layer)
 {
-    const uint32_t queries = c->n_heads * c->head_dim, keys = c->n_kv_heads * c->head_dim;
+    return c->local >> layer & 1 ? KIND_LOCAL : 0;
+}
+
+static uint32_t head_dim(const struct model_config *c, uint32_t kind)
+{
+    return kind & KIND_LOCAL && c->local_head_dim > 0 ? c->local_head_dim : c->head_dim;
+}
+
+static uint32_t kv_heads(const struct model_config *c, uint32_t kind)
+{
+    return kind & KIND_LOCAL && c->local_kv_heads > 0 ? c->local_kv_heads : c->n_kv_heads;
+}
+
+uint32_t arch_size(const struct model_config *c, uint32_t kind, enum arch_size size)
+{
+    const uint32_t d = head_dim(c, kind), queries = c->n_heads * d, keys = kv_heads(c, kind) * d;
     switch (size) {
     case SIZE_NONE:
         return 0;
@@ -86,9 +103,13 @@ uint32_t arch_size(const struct model_config *c, enum arch_size size)
     case SIZE_QKV:
         return queries + 2 * keys;
     case SIZE_HEAD:
-        return c->head_dim;
+        return d;
     case SIZE_HEADS:
         return c->n_heads;
+    case SIZE_KEY_HEADS:
+        return kv_heads(c, kind);
+    case SIZE_LOCAL_HEAD:
+        return head_dim(c, KIND_LOCAL);
     case SIZE_VOCAB:
         return c->vocab;
     case SIZE_POSITIONS:
@@ -105,9 +126,20 @@ uint32_t arch_size(const struct model_config *c, enum arch_size size)
     return 0;
 }
 
-const struct arch_weight *arch_weight(const struct arch *arch, const struct model_config *config,
-                                      enum arch_part part)
+uint32_t arch_most(const struct model_config *c, enum arch_size size)
 {
+    uint32_t most = 0;
+    for (uint32_t layer = 0; layer < c->n_layers && layer < MODEL_LAYERS_MAX; layer++)
+        most = (uint32_t)num_max(most, arch_size(c, arch_kind(c, layer), size));
+    return most;
+}
+
+/* ---- parts and steps ---- */
+
+const struct arch_weight *arch_weight(const struct arch *arch, const struct model_config *config,
+                                      uint32_t kind, enum arch_part part)
+{
+    (void)kind;
     for (size_t i = 0; i < arch->n_weights; i++) {
         const struct arch_weight *w = &arch->weights[i];
         if (w->part == part) return (w->needs & ~config->has) == 0 ? w : NULL;
@@ -116,13 +148,13 @@ const struct arch_weight *arch_weight(const struct arch *arch, const struct mode
 }
 
 struct gemm_shape arch_product(const struct arch *arch, const struct model_config *config,
-                               enum arch_part part)
+                               uint32_t kind, enum arch_part part)
 {
-    const struct arch_weight *w = arch_weight(arch, config, part);
-    struct gemm_shape shape = {.k = arch_size(config, w->columns),
+    const struct arch_weight *w = arch_weight(arch, config, kind, part);
+    struct gemm_shape shape = {.k = arch_size(config, kind, w->columns),
                                .precision = (enum kern_precision)config->precision};
     for (size_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++)
-        shape.n += arch_size(config, w->sources[i].rows);
+        shape.n += arch_size(config, kind, w->sources[i].rows);
     if (part != PART_UP) return shape;
     shape.act = (enum gemm_act)config->act;
     shape.gated = arch->gated;
@@ -131,15 +163,14 @@ struct gemm_shape arch_product(const struct arch *arch, const struct model_confi
 }
 
 struct attention_shape arch_attention(const struct arch *arch, const struct model_config *config,
-                                      uint32_t layer)
+                                      uint32_t kind)
 {
-    const bool is_local = config->local >> layer & 1;
     return (struct attention_shape){
         .heads = config->n_heads,
-        .kv_heads = config->n_kv_heads,
-        .d = config->head_dim,
+        .kv_heads = kv_heads(config, kind),
+        .d = head_dim(config, kind),
         .divisor = config->divisor,
-        .window = is_local ? config->window : ATTENTION_ALL,
+        .window = kind & KIND_LOCAL ? config->window : ATTENTION_ALL,
         .causal = config->causal,
         .bias = arch->bias,
         .span = config->span,

@@ -9,9 +9,20 @@
 
 #include "config.h"
 
+/* ---- kinds of layers ---- */
+
+/* Layers of one kind have the same parts, sizes and steps. A kind is a set of these bits; which
+ * layers have which is in the configuration (model.h). */
+enum {
+    KIND_LOCAL = 1, /* keys at most `window` away, heads of a width and number of their own */
+    KINDS = 2
+};
+uint32_t arch_kind(const struct model_config *config, uint32_t layer);
+
 /* ---- sizes ---- */
 
-/* In words of the configuration; arch_size resolves them. */
+/* In words of the configuration; arch_size resolves them for layers of a kind, arch_most for the layer
+ * that has the most. */
 enum arch_size {
     SIZE_NONE,
     SIZE_ONE,
@@ -21,8 +32,10 @@ enum arch_size {
     SIZE_QUERIES, /* heads * head_dim */
     SIZE_KEYS,    /* key heads * head_dim */
     SIZE_QKV,     /* queries, keys and values */
-    SIZE_HEAD,    /* head_dim */
+    SIZE_HEAD,    /* width of a head */
     SIZE_HEADS,
+    SIZE_KEY_HEADS,
+    SIZE_LOCAL_HEAD, /* width of a head in layers with a window */
     SIZE_VOCAB,
     SIZE_POSITIONS, /* rows of the position table */
     SIZE_LENGTHS,   /* the longest document */
@@ -30,7 +43,8 @@ enum arch_size {
     SIZE_BUCKETS, /* of relative positions */
     SIZE_SPAN     /* distances of a table of relative positions: 2 * span + 1 */
 };
-uint32_t arch_size(const struct model_config *config, enum arch_size size);
+uint32_t arch_size(const struct model_config *config, uint32_t kind, enum arch_size size);
+uint32_t arch_most(const struct model_config *config, enum arch_size size);
 
 /* ---- weights ---- */
 
@@ -214,17 +228,17 @@ const struct arch *arch_of_config(const struct json_value *config);
 /* Names of all model types, for a message: "bert, xlm-roberta, ..."; false when they do not fit. */
 bool arch_model_types(char *out, size_t most);
 
-/* The weight of this part; NULL: the family, or this configuration, has none. */
+/* The weight of this part, in layers of a kind; NULL: the family, or this configuration, has none. The
+ * kind of what there is once is 0. */
 const struct arch_weight *arch_weight(const struct arch *arch, const struct model_config *config,
-                                      enum arch_part part);
+                                      uint32_t kind, enum arch_part part);
 
 /* Inputs, outputs and activation of a product. */
 struct gemm_shape arch_product(const struct arch *arch, const struct model_config *config,
-                               enum arch_part part);
+                               uint32_t kind, enum arch_part part);
 
-/* Attention of a layer. */
 struct attention_shape arch_attention(const struct arch *arch, const struct model_config *config,
-                                      uint32_t layer);
+                                      uint32_t kind);
 
 /* Whether a step writes or reads these rows. */
 bool arch_uses(const struct arch *arch, enum arch_rows rows);
@@ -292,18 +306,20 @@ vecmill_status arch_settle_layers(struct config *config, const char *shown, uint
 
 /* Parts PART_ROPE and PART_ROPE_LOCAL: cosines, then sines, of position * theta^(-2i/d), for
  * i < d / 2, in float as transformers computes them (Su et al. 2021, eq. 15 and 34). */
-#define ARCH_ROPE_TABLE(place, function)                                                           \
+#define ARCH_ROPE_TABLE(place, width_of_row, function)                                             \
     {                                                                                              \
-        .part = PART_##place, .storage = STORE_COMPUTED, .rows = SIZE_LENGTHS, .width = SIZE_HEAD, \
-        .compute = (function)                                                                      \
+        .part = PART_##place, .storage = STORE_COMPUTED, .rows = SIZE_LENGTHS,                     \
+        .width = SIZE_##width_of_row, .compute = (function)                                        \
     }
+#define ARCH_ROPE_GLOBAL ARCH_ROPE_TABLE(ROPE, HEAD, arch_rope)
+#define ARCH_ROPE_LOCAL  ARCH_ROPE_TABLE(ROPE_LOCAL, LOCAL_HEAD, arch_rope_local)
 void arch_rope(const struct model_config *config, const float *tensor, uint32_t first, uint32_t n,
                float *out);
 void arch_rope_local(const struct model_config *config, const float *tensor, uint32_t first,
                      uint32_t n, float *out);
-/* One row, for a document of `len` tokens where the family scales by it. */
-void arch_rope_row(const struct model_config *config, float theta, uint32_t len, uint32_t position,
-                   float *row);
+/* One row of d floats, for a document of `len` tokens where the family scales by it. */
+void arch_rope_row(const struct model_config *config, float theta, uint32_t d, uint32_t len,
+                   uint32_t position, float *row);
 
 /* out = 1 + tensor: norms that are stored around zero (RMSNorm of Gemma). */
 void arch_one_plus(const struct model_config *config, const float *tensor, uint32_t first,

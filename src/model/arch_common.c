@@ -123,10 +123,10 @@ vecmill_status arch_settle_rope(struct config *config, const char *shown, float 
 /* Of a document of `len` tokens, with NTK-aware scaling where the family has it: of the base, fixed,
  * with all frequencies divided so that the lowest is 1 / factor of what it was; or by the length
  * beyond that of the training (transformers, modeling_rope_utils, "dynamic"). */
-void arch_rope_row(const struct model_config *c, float theta, uint32_t len, uint32_t position,
-                   float *row)
+void arch_rope_row(const struct model_config *c, float theta, uint32_t d, uint32_t len,
+                   uint32_t position, float *row)
 {
-    const uint32_t d = c->head_dim, half = d / 2;
+    const uint32_t half = d / 2;
     const double factor = (double)c->rope_factor;
     double base = (double)theta, divisor = 1;
     if (factor > 0 && c->rope_trained == 0) {
@@ -144,21 +144,26 @@ void arch_rope_row(const struct model_config *c, float theta, uint32_t len, uint
     }
 }
 
+static void rope_rows(const struct model_config *config, float theta, uint32_t d, uint32_t first,
+                      uint32_t n, float *out)
+{
+    for (uint32_t i = 0; i < n; i++)
+        arch_rope_row(config, theta, d, 0, first + i, out + (size_t)i * d);
+}
+
 void arch_rope(const struct model_config *config, const float *tensor, uint32_t first, uint32_t n,
                float *out)
 {
     (void)tensor;
-    for (uint32_t i = 0; i < n; i++)
-        arch_rope_row(config, config->rope_theta, 0, first + i, out + (size_t)i * config->head_dim);
+    rope_rows(config, config->rope_theta, config->head_dim, first, n, out);
 }
 
 void arch_rope_local(const struct model_config *config, const float *tensor, uint32_t first,
                      uint32_t n, float *out)
 {
     (void)tensor;
-    for (uint32_t i = 0; i < n; i++)
-        arch_rope_row(config, config->rope_local_theta, 0, first + i,
-                      out + (size_t)i * config->head_dim);
+    rope_rows(config, config->rope_local_theta, arch_size(config, 0, SIZE_LOCAL_HEAD), first, n,
+              out);
 }
 
 /* ---- layers with and without a window ---- */

@@ -61,8 +61,8 @@ static vecmill_status settle(struct config *config, const char *shown, vecmill_e
 
 static const struct arch_weight weights[] = {
     ARCH_WORDS("embed_tokens.weight"),
-    ARCH_ROPE_TABLE(ROPE, arch_rope),
-    ARCH_ROPE_TABLE(ROPE_LOCAL, arch_rope_local),
+    ARCH_ROPE_GLOBAL,
+    ARCH_ROPE_LOCAL,
     ARCH_ONE_PLUS(FINAL_NORM, "norm.weight", HIDDEN),
     ARCH_QKV("layers.%u.self_attn.q_proj.weight", "layers.%u.self_attn.k_proj.weight",
              "layers.%u.self_attn.v_proj.weight"),

@@ -85,7 +85,7 @@ static const struct arch_weight weights[] = {
     ARCH_TYPE_TABLE("embeddings.token_type_embeddings.weight"),
     ARCH_VECTOR(EMBED_NORM, "embeddings.LayerNorm.weight", HIDDEN),
     ARCH_VECTOR(EMBED_NORM_BIAS, "embeddings.LayerNorm.bias", HIDDEN),
-    ARCH_ROPE_TABLE(ROPE, arch_rope),
+    ARCH_ROPE_GLOBAL,
     ARCH_MATRIX(QKV, "encoder.layer.%u.attention.qkv_proj.weight", QKV, HIDDEN),
     ARCH_VECTOR(QKV_BIAS, "encoder.layer.%u.attention.qkv_proj.bias", QKV),
     ARCH_MATRIX(OUT, "encoder.layer.%u.attention.o_proj.weight", HIDDEN, QUERIES),

@@ -40,7 +40,7 @@ static const struct arch_weight weights[] = {
     ARCH_TYPE_TABLE(PLAIN("embeddings.token_type_embeddings")),
     ARCH_VECTOR(EMBED_NORM, "emb_ln.weight", HIDDEN),
     ARCH_VECTOR(EMBED_NORM_BIAS, "emb_ln.bias", HIDDEN),
-    ARCH_ROPE_TABLE(ROPE, arch_rope),
+    ARCH_ROPE_GLOBAL,
     ARCH_MATRIX(QKV, PLAIN("encoder.layers.%u.mixer.Wqkv"), QKV, HIDDEN),
     ARCH_VECTOR(QKV_BIAS, "encoder.layers.%u.mixer.Wqkv.bias", QKV),
     ARCH_MATRIX(OUT, PLAIN("encoder.layers.%u.mixer.out_proj"), HIDDEN, QUERIES),

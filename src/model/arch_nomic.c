@@ -79,7 +79,7 @@ static const struct arch_weight weights[] = {
     ARCH_TYPE_TABLE("embeddings.token_type_embeddings.weight"),
     ARCH_VECTOR(EMBED_NORM, "emb_ln.weight", HIDDEN),
     ARCH_VECTOR(EMBED_NORM_BIAS, "emb_ln.bias", HIDDEN),
-    ARCH_ROPE_TABLE(ROPE, arch_rope),
+    ARCH_ROPE_GLOBAL,
     ARCH_MATRIX(QKV, "encoder.layers.%u.attn.Wqkv.weight", QKV, HIDDEN),
     ARCH_MATRIX(OUT, "encoder.layers.%u.attn.out_proj.weight", HIDDEN, QUERIES),
     ARCH_VECTOR(NORM1, "encoder.layers.%u.norm1.weight", HIDDEN),

@@ -8,7 +8,7 @@
         ARCH_KV_HEADS, ARCH_HEAD_DIM, ARCH_EPS("rms_norm_eps"), ARCH_ROPE("rope_theta")
 
 #define LLAMA_WEIGHTS                                                                              \
-    ARCH_WORDS("embed_tokens.weight"), ARCH_ROPE_TABLE(ROPE, arch_rope),                           \
+    ARCH_WORDS("embed_tokens.weight"), ARCH_ROPE_GLOBAL,                                           \
         ARCH_VECTOR(FINAL_NORM, "norm.weight", HIDDEN),                                            \
         ARCH_QKV("layers.%u.self_attn.q_proj.weight", "layers.%u.self_attn.k_proj.weight",         \
                  "layers.%u.self_attn.v_proj.weight"),                                             \

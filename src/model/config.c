@@ -463,23 +463,38 @@ static vecmill_status check_float(const char *shown, const char *what, float x, 
 static vecmill_status check_rope(const struct model_config *m, const char *shown, vecmill_err *err)
 {
     const struct arch *arch = arch_named(m->family);
-    const bool is_rotary = arch_weight(arch, m, PART_ROPE) != NULL;
-    const bool is_local = m->local != 0 && arch_weight(arch, m, PART_ROPE_LOCAL) != NULL;
+    const bool is_rotary = arch_weight(arch, m, 0, PART_ROPE) != NULL;
+    const bool is_local = m->local != 0 && arch_weight(arch, m, 0, PART_ROPE_LOCAL) != NULL;
     VM_TRY(check_float(shown, "rope_theta", m->rope_theta, is_rotary ? 1 : 0, is_rotary ? 1e12f : 0,
                        err));
     VM_TRY(
         check_float(shown, "rope_local_theta", m->rope_local_theta, is_local ? 1 : 0, 1e12f, err));
     VM_TRY(
         check_float(shown, "rope_factor", m->rope_factor, m->rope_trained > 0 ? 1 : 0, 1e6f, err));
-    if (is_rotary && m->head_dim % 2 != 0)
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: rotary positions take an even width of a head, it is %u", shown,
-                       m->head_dim);
     if (m->rope_trained > 0 && (!is_rotary || m->local != 0))
         return err_set(err, VECMILL_E_MODEL,
                        "%s: rotary positions are scaled by length in layers with a window", shown);
-    if (m->positions == 0 && arch_weight(arch, m, PART_POSITION))
+    if (m->positions == 0 && arch_weight(arch, m, 0, PART_POSITION))
         return err_set(err, VECMILL_E_MODEL, "%s: no rows of the position table", shown);
+    return VECMILL_OK;
+}
+
+/* Of layers of a kind: heads, groups and pairs of rotary columns are whole. */
+static vecmill_status check_heads(const struct model_config *m, uint32_t kind, const char *shown,
+                                  vecmill_err *err)
+{
+    const uint32_t d = arch_size(m, kind, SIZE_HEAD), keys = arch_size(m, kind, SIZE_KEY_HEADS);
+    if (m->n_heads % keys != 0) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %u heads are not a multiple of %u key heads",
+                       shown, m->n_heads, keys);
+    }
+    if ((uint64_t)m->n_heads * d > CONFIG_QUERIES_MAX) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %u heads of width %u, CONFIG_QUERIES_MAX is %u",
+                       shown, m->n_heads, d, CONFIG_QUERIES_MAX);
+    }
+    if (m->rope_theta > 0 && d % 2 != 0)
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: rotary positions take an even width of a head, it is %u", shown, d);
     return VECMILL_OK;
 }
 
@@ -498,6 +513,8 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
         {"num_attention_heads", m->n_heads, 1, MODEL_HIDDEN_MAX},
         {"num_key_value_heads", m->n_kv_heads, 1, m->n_heads},
         {"head_dim", m->head_dim, 1, CONFIG_HEAD_MAX},
+        {"num_key_value_heads", m->local_kv_heads, 0, m->n_heads},
+        {"head_dim", m->local_head_dim, 0, CONFIG_HEAD_MAX},
         {"intermediate_size", m->intermediate, 1, CONFIG_INTERMEDIATE_MAX},
         {"vocab_size", m->vocab, 1, CONFIG_VOCAB_MAX},
         {"type_vocab_size", m->types, 0, CONFIG_TYPES_MAX},
@@ -512,14 +529,8 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
     for (size_t i = 0; i < LENGTH(ranges); i++)
         VM_TRY(
             check_range(shown, ranges[i].what, ranges[i].n, ranges[i].least, ranges[i].most, err));
-    if (m->n_heads % m->n_kv_heads != 0) {
-        return err_set(err, VECMILL_E_MODEL, "%s: %u heads are not a multiple of %u key heads",
-                       shown, m->n_heads, m->n_kv_heads);
-    }
-    if ((uint64_t)m->n_heads * m->head_dim > CONFIG_QUERIES_MAX) {
-        return err_set(err, VECMILL_E_MODEL, "%s: %u heads of width %u, CONFIG_QUERIES_MAX is %u",
-                       shown, m->n_heads, m->head_dim, CONFIG_QUERIES_MAX);
-    }
+    for (uint32_t kind = 0; kind < KINDS; kind++)
+        VM_TRY(check_heads(m, kind, shown, err));
     if (m->positions > 0 && (uint64_t)m->first_position + m->max_positions != m->positions) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: %u positions of which %u are left from position %u", shown,

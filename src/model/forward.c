@@ -12,24 +12,11 @@
  *   pool        a document: its vector
  * A model pooled by its first or last token needs one row of each document from the last layer:
  * there, keys and values are computed for all rows, and everything else for that row only. */
-#include "config.h"
-#include "ending.h"
-#include "layout.h"
-#include "model.h"
-#include "work.h"
+#include "pass.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
-
-struct model {
-    const struct kern *kern;
-    const struct arch *arch;
-    struct model_config config;
-    struct layout layout;
-    const char *weights; /* the pack's section, borrowed */
-    struct ending ending;
-};
 
 /* ---- opening ---- */
 
@@ -128,30 +115,14 @@ const struct model_config *model_describe(const struct model *model)
 
 /* ---- one pass ---- */
 
-struct pass {
-    const struct model *model;
-    struct work work;
-    struct team *team;
-    const int32_t *ids;
-    const uint32_t *starts;
-    uint32_t n_docs;
-    float *vectors;
-
-    /* of the phase */
-    uint32_t layer;
-    uint32_t rows; /* rows in blocks of `block` */
-    uint32_t block;
-    uint32_t head_parts; /* items that a document's heads are divided into */
-};
-
-/* A part that the model has; NULL: it has none, in this layer. */
-static const void *find_part(const struct model *m, uint32_t layer, enum arch_part part)
+const void *model_part(const struct model *m, uint32_t layer, enum arch_part part)
 {
-    const size_t at = m->layout.at[part];
+    const uint32_t kind = part < PARTS_ONCE ? 0 : arch_kind(&m->config, layer);
+    const size_t at = m->layout.at[kind][part];
     if (at == LAYOUT_ABSENT) return NULL;
     if (part < PARTS_ONCE) return m->weights + at;
-    if (layer == 0 && arch_weight(m->arch, &m->config, part)->not_first) return NULL;
-    return m->weights + m->layout.first_layer + layer * m->layout.layer_bytes + at;
+    if (layer == 0 && arch_weight(m->arch, &m->config, kind, part)->not_first) return NULL;
+    return m->weights + m->layout.layers[layer] + at;
 }
 
 static vecmill_status check_pass(const struct model *m, const struct model_extent *extent,
@@ -191,7 +162,8 @@ static enum ending_rows kept_rows(const struct model_config *c)
 {
     const enum ending_rows rows = ending_rows(c);
     const bool is_one = rows == ENDING_ROWS_FIRST || rows == ENDING_ROWS_LAST;
-    return is_one && arch_size(c, SIZE_QUERIES) % GEMM_PANEL == 0 ? rows : ENDING_ROWS_ALL;
+    const uint32_t last = arch_kind(c, c->n_layers - 1);
+    return is_one && arch_size(c, last, SIZE_QUERIES) % GEMM_PANEL == 0 ? rows : ENDING_ROWS_ALL;
 }
 
 static bool keeps_one(const struct pass *p, uint32_t layer)
@@ -204,141 +176,6 @@ static bool keeps_one(const struct pass *p, uint32_t layer)
 static uint32_t kept_token(const struct pass *p, uint32_t d)
 {
     return kept_rows(&p->model->config) == ENDING_ROWS_LAST ? p->starts[d + 1] - 1 : p->starts[d];
-}
-
-/* ---- steps ---- */
-
-/* Rows that go through steps together. */
-struct block {
-    float *at[ROWS_KINDS];
-    const uint32_t *positions; /* each row's row of its rotary table */
-    uint32_t n, layer;
-    bool queries, keys; /* which outputs of PART_QKV: both, or one of them in the last layer */
-    size_t ld_qkv;      /* of ROWS_QKV */
-    uint32_t thread;
-};
-
-static void product(const struct pass *p, const struct arch_step *step, const struct block *b)
-{
-    const struct model *m = p->model;
-    const struct gemm_shape shape = arch_product(m->arch, &m->config, step->part);
-    const uint32_t queries = m->config.n_heads * m->config.head_dim;
-    uint32_t first = 0, end = shape.n;
-    if (step->part == PART_QKV && !b->queries) first = queries;
-    if (step->part == PART_QKV && !b->keys) end = queries;
-    const struct gemm_call call = {
-        .shape = shape,
-        .packed = find_part(m, b->layer, step->part),
-        .bias = find_part(m, b->layer, step->part + 1),
-        .x = b->at[step->in],
-        .y = b->at[step->out] + first,
-        .ldy = step->part == PART_QKV ? b->ld_qkv : shape.n,
-        .first = first,
-        .columns = end - first,
-        .rows = b->n,
-        .scratch = p->work.own[b->thread].gemm_scratch,
-    };
-    gemm_run(m->kern, &call);
-}
-
-static void norm(const struct pass *p, const struct arch_step *step, const struct block *b)
-{
-    const struct model *m = p->model;
-    const uint32_t h = m->config.hidden;
-    const struct norm_call call = {
-        .kind = m->arch->norm,
-        .eps = m->config.eps,
-        .gamma = find_part(m, b->layer, step->part),
-        .beta = find_part(m, b->layer, step->part + 1),
-        .x = b->at[step->in],
-        .add = step->add ? b->at[step->add] : NULL,
-        .out = b->at[step->out],
-        .n = b->n,
-        .h = h,
-    };
-    if (call.gamma)
-        m->kern->norm(&call);
-    else
-        memcpy(call.out, call.x, (size_t)b->n * h * sizeof *call.x);
-}
-
-/* The norms of queries and keys: of a head each, or of all heads together. */
-static void qk_norm(const struct pass *p, const struct block *b)
-{
-    const struct model *m = p->model;
-    const struct model_config *c = &m->config;
-    const size_t ld = b->ld_qkv, queries = (size_t)c->n_heads * c->head_dim;
-    for (int k = 0; k < 2; k++) {
-        const enum arch_part part = k == 0 ? PART_Q_NORM : PART_K_NORM;
-        const uint32_t heads = k == 0 ? c->n_heads : c->n_kv_heads;
-        const bool of_head = arch_weight(m->arch, c, part)->sources[0].rows == SIZE_HEAD;
-        if (!(k == 0 ? b->queries : b->keys)) continue;
-        struct norm_call call = {
-            .kind = m->arch->norm,
-            .eps = c->eps,
-            .gamma = find_part(m, b->layer, part),
-            .beta = find_part(m, b->layer, part + 1),
-            .n = of_head ? heads : 1,
-            .h = of_head ? c->head_dim : heads * c->head_dim,
-        };
-        for (uint32_t r = 0; r < b->n; r++) {
-            call.x = call.out = b->at[ROWS_QKV] + r * ld + (k == 0 ? 0 : queries);
-            m->kern->norm(&call);
-        }
-    }
-}
-
-static void rope(const struct pass *p, const struct block *b)
-{
-    const struct model *m = p->model;
-    const struct model_config *c = &m->config;
-    const bool is_local = c->local >> b->layer & 1;
-    const float *table = is_local ? find_part(m, b->layer, PART_ROPE_LOCAL) : NULL;
-    if (!table) table = find_part(m, b->layer, PART_ROPE);
-    if (c->rope_trained > 0) table = p->work.rope;
-    struct rope_call call = {
-        .x = b->at[ROWS_QKV],
-        .ld = b->ld_qkv,
-        .n = b->n,
-        .heads = c->n_heads,
-        .d = c->head_dim,
-        .rotary = c->head_dim,
-        .table = table,
-        .positions = b->positions,
-    };
-    if (b->queries) m->kern->rope(&call);
-    call.x += (size_t)c->n_heads * c->head_dim;
-    call.heads = c->n_kv_heads;
-    if (b->keys) m->kern->rope(&call);
-}
-
-/* Runs steps to their end, or to attention; returns the step after it. */
-static const struct arch_step *run_steps(const struct pass *p, const struct arch_step *step,
-                                         const struct block *b)
-{
-    for (;; step++) {
-        switch (step->op) {
-        case OP_PRODUCT:
-            product(p, step, b);
-            break;
-        case OP_NORM:
-            norm(p, step, b);
-            break;
-        case OP_ADD:
-            for (size_t i = 0; i < (size_t)b->n * p->model->config.hidden; i++)
-                b->at[step->out][i] += b->at[step->in][i];
-            break;
-        case OP_QK_NORM:
-            qk_norm(p, b);
-            break;
-        case OP_ROPE:
-            rope(p, b);
-            break;
-        case OP_ATTEND:
-        case OP_END:
-            return step + 1;
-        }
-    }
 }
 
 /* The steps of a layer from attention on. */
@@ -365,9 +202,9 @@ static const float *position_row(const struct pass *p, const float *table, int32
 static void rope_row(const struct pass *p, uint32_t n, uint32_t position, float *row)
 {
     const struct model_config *c = &p->model->config;
-    const float *table = find_part(p->model, 0, PART_ROPE);
+    const float *table = model_part(p->model, 0, PART_ROPE);
     if (n > c->rope_trained)
-        arch_rope_row(c, c->rope_theta, n, position, row);
+        arch_rope_row(c, c->rope_theta, c->head_dim, n, position, row);
     else
         memcpy(row, table + (size_t)position * c->head_dim, c->head_dim * sizeof *row);
 }
@@ -380,8 +217,8 @@ static void embed(void *context, uint32_t d, uint32_t thread)
     const struct model_config *c = &m->config;
     const enum kern_precision precision = (enum kern_precision)c->precision;
     const uint32_t begin = p->starts[d], n = p->starts[d + 1] - begin;
-    const char *words = find_part(m, 0, PART_WORD);
-    const float *types = find_part(m, 0, PART_TYPE), *table = find_part(m, 0, PART_POSITION);
+    const char *words = model_part(m, 0, PART_WORD);
+    const float *types = model_part(m, 0, PART_TYPE), *table = model_part(m, 0, PART_POSITION);
     const size_t row_bytes = table_row_bytes(precision, c->hidden);
     uint32_t n_positions = 0;
     (void)thread;
@@ -407,36 +244,41 @@ static struct block block_of(const struct pass *p, uint32_t first, uint32_t thre
 {
     const struct model_config *c = &p->model->config;
     const struct work_own *own = &p->work.own[thread];
-    const size_t queries = (size_t)c->n_heads * c->head_dim;
+    const uint32_t kind = arch_kind(c, p->layer);
     return (struct block){
         .at = {[ROWS_X] = p->work.x + (size_t)first * c->hidden,
                [ROWS_Y] = own->y,
                [ROWS_Z] = own->z,
-               [ROWS_QKV] = p->work.qkv + first * (size_t)arch_size(c, SIZE_QKV),
-               [ROWS_CONTEXT] = p->work.context + first * queries,
+               [ROWS_CONTEXT] = p->work.context + first * (size_t)arch_size(c, kind, SIZE_QUERIES),
                [ROWS_UP] = own->up},
         .positions = c->rope_theta > 0 ? p->work.positions + first : NULL,
         .n = (uint32_t)num_min(p->block, p->rows - first),
+        .first = first,
         .layer = p->layer,
+        .kind = kind,
         .keys = true,
-        .ld_qkv = arch_size(c, SIZE_QKV),
         .thread = thread,
     };
 }
 
-/* A layer's steps before attention. */
+/* A layer's steps before attention. Queries, keys and values of layers of another kind may have other
+ * widths; nobody reads those of the layer before. */
 static void begin_layer(const struct pass *p, uint32_t layer, struct block *b)
 {
+    const struct model_config *c = &p->model->config;
     b->layer = layer;
+    b->kind = arch_kind(c, layer);
     b->queries = !keeps_one(p, layer);
-    run_steps(p, p->model->arch->layer, b);
+    b->ld_qkv = arch_size(c, b->kind, SIZE_QKV);
+    b->at[ROWS_QKV] = p->work.qkv + b->first * b->ld_qkv;
+    steps_run(p, p->model->arch->layer, b);
 }
 
 static void begin(void *context, uint32_t item, uint32_t thread)
 {
     const struct pass *p = context;
     struct block b = block_of(p, item * p->block, thread);
-    run_steps(p, p->model->arch->embed, &b);
+    steps_run(p, p->model->arch->embed, &b);
     begin_layer(p, 0, &b);
 }
 
@@ -447,9 +289,9 @@ static void query(void *context, uint32_t item, uint32_t thread)
     const struct pass *p = context;
     const struct model_config *c = &p->model->config;
     const struct work_own *own = &p->work.own[thread];
-    const uint32_t first = item * p->block, ld = arch_size(c, SIZE_QKV);
-    const size_t queries = (size_t)c->n_heads * c->head_dim;
+    const uint32_t first = item * p->block;
     struct block b = block_of(p, first, thread);
+    const size_t queries = arch_size(c, b.kind, SIZE_QUERIES), ld = arch_size(c, b.kind, SIZE_QKV);
     b.at[ROWS_X] = own->y;
     b.at[ROWS_QKV] = own->up;
     b.ld_qkv = queries;
@@ -462,7 +304,7 @@ static void query(void *context, uint32_t item, uint32_t thread)
                c->hidden * sizeof(float));
         if (c->rope_theta > 0) own->positions[i] = p->work.positions[token];
     }
-    run_steps(p, p->model->arch->layer, &b);
+    steps_run(p, p->model->arch->layer, &b);
     for (uint32_t i = 0; i < b.n; i++)
         memcpy(p->work.qkv + (size_t)kept_token(p, first + i) * ld, own->up + i * queries,
                queries * sizeof(float));
@@ -476,21 +318,23 @@ static void attend(void *context, uint32_t item, uint32_t thread)
     const struct model_config *c = &m->config;
     const uint32_t d = item / p->head_parts, part = item % p->head_parts;
     const uint32_t begin = p->starts[d], len = p->starts[d + 1] - begin;
-    const uint32_t group = c->n_heads / c->n_kv_heads;
-    const uint32_t first = c->n_kv_heads * part / p->head_parts * group;
-    const uint32_t end = c->n_kv_heads * (part + 1) / p->head_parts * group;
+    const struct attention_shape shape = arch_attention(m->arch, c, arch_kind(c, p->layer));
+    const uint32_t group = shape.heads / shape.kv_heads;
+    const uint32_t first = shape.kv_heads * part / p->head_parts * group;
+    const uint32_t end = shape.kv_heads * (part + 1) / p->head_parts * group;
     const bool one = keeps_one(p, p->layer);
     const uint32_t token = one ? kept_token(p, d) : begin;
-    const size_t queries = (size_t)c->n_heads * c->head_dim, ld = arch_size(c, SIZE_QKV);
+    const size_t queries = (size_t)shape.heads * shape.d;
+    const size_t keys = (size_t)shape.kv_heads * shape.d, ld = queries + 2 * keys;
     const float *k = p->work.qkv + begin * ld + queries;
     const struct attention_call call = {
-        .shape = arch_attention(m->arch, c, p->layer),
+        .shape = shape,
         .q = p->work.qkv + token * ld,
         .k = k,
-        .v = k + (size_t)c->n_kv_heads * c->head_dim,
+        .v = k + keys,
         .ld_q = ld,
         .ld_kv = ld,
-        .bias = find_part(m, 0, PART_DISTANCE),
+        .bias = model_part(m, 0, PART_DISTANCE),
         .ctx = p->work.context + (one ? d : begin) * queries,
         .ld_ctx = queries,
         .len = len,
@@ -509,11 +353,11 @@ static void transform(void *context, uint32_t item, uint32_t thread)
     const struct pass *p = context;
     const struct arch *arch = p->model->arch;
     struct block b = block_of(p, item * p->block, thread);
-    run_steps(p, after_attention(arch), &b);
+    steps_run(p, after_attention(arch), &b);
     if (p->layer + 1 < p->model->config.n_layers)
         begin_layer(p, p->layer + 1, &b);
     else
-        run_steps(p, arch->final, &b);
+        steps_run(p, arch->final, &b);
 }
 
 static void pool(void *context, uint32_t d, uint32_t thread)
@@ -588,15 +432,15 @@ vecmill_status model_forward(const struct model *model, void *memory,
                        extent->tokens);
     }
     const uint32_t tokens = starts[n_docs], n_threads = team_size(team);
-    const uint32_t n_layers = model->config.n_layers, n_kv_heads = model->config.n_kv_heads;
+    const struct model_config *c = &model->config;
     /* With enough documents for all threads each is one item: its keys are packed by one thread. */
-    p.head_parts = n_threads == 1 || n_docs >= 4 * n_threads
-                       ? 1
-                       : (uint32_t)num_min(n_kv_heads, (size_t)2 * n_threads);
+    const bool is_whole = n_threads == 1 || n_docs >= 4 * n_threads;
     team_run(team, embed, &p, n_docs);
     team_run(team, begin, &p, divide_rows(&p, tokens));
-    for (p.layer = 0; p.layer < n_layers; p.layer++) {
+    for (p.layer = 0; p.layer < c->n_layers; p.layer++) {
         const bool keeps = keeps_one(&p, p.layer);
+        const size_t key_heads = arch_size(c, arch_kind(c, p.layer), SIZE_KEY_HEADS);
+        p.head_parts = is_whole ? 1 : (uint32_t)num_min(key_heads, (size_t)2 * n_threads);
         if (keeps) team_run(team, query, &p, divide_rows(&p, n_docs));
         team_run(team, attend, &p, n_docs * p.head_parts);
         if (keeps) keep_rows(&p);
@@ -625,13 +469,14 @@ struct row_flops {
     double queries, keys, rest;
 };
 
-static struct row_flops flops_of_row(const struct arch *arch, const struct model_config *c)
+static struct row_flops flops_of_row(const struct arch *arch, const struct model_config *c,
+                                     uint32_t kind)
 {
     struct row_flops row = {0};
     for (const struct arch_step *step = arch->layer; step->op != OP_END; step++) {
         if (step->op != OP_PRODUCT) continue;
-        const struct gemm_shape shape = arch_product(arch, c, step->part);
-        const double one = 2.0 * shape.k, queries = (double)c->n_heads * c->head_dim;
+        const struct gemm_shape shape = arch_product(arch, c, kind, step->part);
+        const double one = 2.0 * shape.k, queries = arch_size(c, kind, SIZE_QUERIES);
         if (step->part == PART_QKV) {
             row.queries = one * queries;
             row.keys = one * (shape.n - queries);
@@ -645,18 +490,23 @@ static struct row_flops flops_of_row(const struct arch *arch, const struct model
 double model_flops(const struct model_config *config, uint32_t n)
 {
     const struct arch *arch = arch_named(config->family);
+    struct row_flops rows_of[KINDS];
+    bool known[KINDS] = {false};
     if (!arch || n == 0) return 0;
-    const struct row_flops row = flops_of_row(arch, config);
-    const double pair = 4.0 * config->n_heads * config->head_dim;
     const enum ending_rows kept = kept_rows(config);
     double flops = ending_flops(config);
     for (uint32_t layer = 0; layer < config->n_layers; layer++) {
-        const struct attention_shape shape = arch_attention(arch, config, layer);
+        const uint32_t kind = arch_kind(config, layer);
+        const struct attention_shape shape = arch_attention(arch, config, kind);
+        const double pair = 4.0 * shape.heads * shape.d;
         const bool one = layer + 1 == config->n_layers && kept != ENDING_ROWS_ALL;
         const double rows = one ? 1 : n;
         const double pairs = one ? seen_keys(&shape, n, kept == ENDING_ROWS_LAST ? n - 1 : 0)
                                  : seen_pairs(&shape, n);
-        flops += n * row.keys + rows * (row.queries + row.rest) + pair * pairs;
+        if (!known[kind]) rows_of[kind] = flops_of_row(arch, config, kind);
+        known[kind] = true;
+        const struct row_flops *row = &rows_of[kind];
+        flops += n * row->keys + rows * (row->queries + row->rest) + pair * pairs;
     }
     return flops;
 }

@@ -3,35 +3,48 @@
 
 #include "ending.h"
 
+/* What parts are placed for. */
+struct place {
+    const struct arch *arch;
+    const struct model_config *config;
+    const struct kern *kern;
+    struct layout *layout;
+    bool fits;
+};
+
 /* Floats of a part that is not packed. */
-static bool float_count(const struct model_config *config, const struct arch_weight *w, size_t *n)
+static bool float_count(const struct model_config *config, uint32_t kind,
+                        const struct arch_weight *w, size_t *n)
 {
-    size_t rows = 0, columns = w->columns ? arch_size(config, w->columns) : 1;
+    size_t rows = 0, columns = w->columns ? arch_size(config, kind, w->columns) : 1;
     if (w->storage == STORE_COMPUTED)
-        return num_mul(arch_size(config, w->rows), arch_size(config, w->width), n);
+        return num_mul(arch_size(config, kind, w->rows), arch_size(config, kind, w->width), n);
     for (size_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++)
-        rows += arch_size(config, w->sources[i].rows);
+        rows += arch_size(config, kind, w->sources[i].rows);
     return num_mul(rows, columns, n);
 }
 
-static vecmill_status part_bytes(const struct arch *arch, const struct model_config *config,
-                                 const struct kern *kern, const struct arch_weight *w, bool *fits,
+static vecmill_status part_bytes(struct place *p, uint32_t kind, const struct arch_weight *w,
                                  size_t *bytes, vecmill_err *err)
 {
-    const enum kern_precision precision = (enum kern_precision)config->precision;
+    const enum kern_precision precision = (enum kern_precision)p->config->precision;
+    bool fits = true;
     size_t n = 0;
     switch (w->storage) {
     case STORE_PRODUCT:
-        return gemm_packed_bytes(kern, arch_product(arch, config, w->part), bytes, err);
+        VM_TRY(gemm_packed_bytes(p->kern, arch_product(p->arch, p->config, kind, w->part), bytes,
+                                 err));
+        break;
     case STORE_TABLE:
-        *fits = num_mul(arch_size(config, w->sources[0].rows),
-                        table_row_bytes(precision, arch_size(config, w->columns)), bytes);
-        return VECMILL_OK;
+        fits = num_mul(arch_size(p->config, kind, w->sources[0].rows),
+                       table_row_bytes(precision, arch_size(p->config, kind, w->columns)), bytes);
+        break;
     case STORE_FLOATS:
     case STORE_COMPUTED:
-        *fits = float_count(config, w, &n) && num_mul(n, sizeof(float), bytes);
-        return VECMILL_OK;
+        fits = float_count(p->config, kind, w, &n) && num_mul(n, sizeof(float), bytes);
+        break;
     }
+    p->fits = p->fits && fits;
     return VECMILL_OK;
 }
 
@@ -42,29 +55,36 @@ bool layout_place(size_t *pos, size_t bytes)
     return true;
 }
 
+/* The parts from `part` to `end` in layers of a kind, one after another from *pos on. */
+static vecmill_status place_parts(struct place *p, uint32_t kind, int part, int end, size_t *pos,
+                                  vecmill_err *err)
+{
+    for (; part < end; part++) {
+        const struct arch_weight *w = arch_weight(p->arch, p->config, kind, (enum arch_part)part);
+        size_t *bytes = &p->layout->bytes[kind][part];
+        p->layout->at[kind][part] = LAYOUT_ABSENT;
+        if (!w) continue;
+        VM_TRY(part_bytes(p, kind, w, bytes, err));
+        p->layout->at[kind][part] = *pos;
+        p->fits = p->fits && layout_place(pos, *bytes);
+    }
+    return VECMILL_OK;
+}
+
 vecmill_status layout_make(const struct arch *arch, const struct model_config *config,
                            const struct kern *kern, struct layout *layout, vecmill_err *err)
 {
     struct layout made = {0};
-    size_t pos = 0, layers = 0;
-    bool fits = true;
-    for (int part = 0; part < PARTS; part++) {
-        if (part == PARTS_ONCE) {
-            made.first_layer = pos;
-            pos = 0;
-        }
-        const struct arch_weight *w = arch_weight(arch, config, (enum arch_part)part);
-        made.at[part] = LAYOUT_ABSENT;
-        if (!w) continue;
-        bool part_fits = true;
-        VM_TRY(part_bytes(arch, config, kern, w, &part_fits, &made.bytes[part], err));
-        made.at[part] = pos;
-        fits = fits && part_fits && layout_place(&pos, made.bytes[part]);
+    struct place p = {arch, config, kern, &made, .fits = true};
+    size_t layer_bytes[KINDS] = {0};
+    VM_TRY(place_parts(&p, 0, 0, PARTS_ONCE, &made.total, err));
+    for (uint32_t kind = 0; kind < KINDS; kind++)
+        VM_TRY(place_parts(&p, kind, PARTS_ONCE, PARTS, &layer_bytes[kind], err));
+    for (uint32_t layer = 0; layer < config->n_layers; layer++) {
+        made.layers[layer] = made.total;
+        p.fits = p.fits && num_add(made.total, layer_bytes[arch_kind(config, layer)], &made.total);
     }
-    made.layer_bytes = pos;
-    fits = fits && num_mul(made.layer_bytes, config->n_layers, &layers) &&
-           num_add(made.first_layer, layers, &made.total);
-    if (!fits) {
+    if (!p.fits) {
         return err_set(err, VECMILL_E_MODEL, "the weights of %u layers pass the address space",
                        config->n_layers);
     }

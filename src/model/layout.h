@@ -12,11 +12,11 @@
 #define LAYOUT_ABSENT SIZE_MAX
 
 struct layout {
-    /* Offset in the section; in a layer: from the layer's start. LAYOUT_ABSENT: no such part. */
-    size_t at[PARTS];
-    size_t bytes[PARTS]; /* without the padding to LAYOUT_ALIGN */
-    size_t first_layer;
-    size_t layer_bytes; /* from one layer to the next */
+    /* Of layers of a kind, offset from the layer's start; of what there is once, kind 0, in the
+     * section. LAYOUT_ABSENT: no such part. */
+    size_t at[KINDS][PARTS];
+    size_t bytes[KINDS][PARTS];      /* without the padding to LAYOUT_ALIGN */
+    size_t layers[MODEL_LAYERS_MAX]; /* where each begins */
     size_t total;
 };
 
@@ -28,7 +28,7 @@ vecmill_status layout_make(const struct arch *arch, const struct model_config *c
                            const struct kern *kern, struct layout *layout, vecmill_err *err);
 
 /* The pack's section "model.config". */
-#define LAYOUT_CONFIG_VERSION 6u
+#define LAYOUT_CONFIG_VERSION 7u
 struct layout_config {
     uint32_t version;
     uint32_t bytes; /* sizeof(struct layout_config) */

@@ -87,8 +87,10 @@ struct model_config {
     uint64_t local;  /* bit l: layer l sees keys at most `window` away */
     uint32_t n_layers, hidden, intermediate;
     uint32_t n_heads, n_kv_heads, head_dim; /* query heads, key heads, the width of each */
-    uint32_t vocab;                         /* rows of the word table, from the weights */
-    uint32_t types;                         /* rows of the token type table; 0: there is none */
+    /* The same of layers in `local`, which have as many query heads; 0: as other layers. */
+    uint32_t local_kv_heads, local_head_dim;
+    uint32_t vocab; /* rows of the word table, from the weights */
+    uint32_t types; /* rows of the token type table; 0: there is none */
 
     /* Rows of the position table, from the weights; 0: there is none. Row first_position is the first
      * token's. Where it is not 0, tokens with the id `pad` take the row before it, and are not

@@ -69,7 +69,7 @@ static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t
 static vecmill_status check_rows(const struct compiler *c, enum arch_part part, const char *key,
                                  uint32_t rows, vecmill_err *err)
 {
-    const struct arch_weight *w = arch_weight(c->arch, &c->config.model, part);
+    const struct arch_weight *w = arch_weight(c->arch, &c->config.model, 0, part);
     char name[NAME_BYTES];
     if (!w) return VECMILL_OK;
     tensor_name(c, w->sources[0].tensor, 0, name);
@@ -124,7 +124,7 @@ static vecmill_status check_all_used(const struct compiler *c, vecmill_err *err)
  * it is part of something larger. Found by the word embeddings. */
 static vecmill_status find_prefix(struct compiler *c, vecmill_err *err)
 {
-    const char *word = arch_weight(c->arch, &c->config.model, PART_WORD)->sources[0].tensor;
+    const char *word = arch_weight(c->arch, &c->config.model, 0, PART_WORD)->sources[0].tensor;
     const size_t word_bytes = strlen(word);
     const char *found = NULL;
     for (uint32_t f = 0; f < c->weights.n_files; f++) {
@@ -154,6 +154,12 @@ static vecmill_status find_prefix(struct compiler *c, vecmill_err *err)
     return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing", c->weights.shown, word);
 }
 
+/* The kind that a part is of. */
+static uint32_t kind_of(const struct model_config *m, uint32_t layer, int part)
+{
+    return part < PARTS_ONCE ? 0 : arch_kind(m, layer);
+}
+
 /* A source's tensor, with the shape that the configuration gives it. */
 static vecmill_status find_source(struct compiler *c, const struct arch_weight *w,
                                   const struct arch_source *source, uint32_t layer,
@@ -161,9 +167,11 @@ static vecmill_status find_source(struct compiler *c, const struct arch_weight *
 {
     const struct model_config *m = &c->config.model;
     const enum arch_size rows = source->of ? source->of : source->rows;
+    const uint32_t kind = kind_of(m, layer, w->part);
     char name[NAME_BYTES];
     tensor_name(c, source->tensor, layer, name);
-    return find_tensor(c, name, arch_size(m, rows), arch_size(m, w->columns), tensor, err);
+    return find_tensor(c, name, arch_size(m, kind, rows), arch_size(m, kind, w->columns), tensor,
+                       err);
 }
 
 /* Checks, before anything is written, that every tensor is there with its shape and dtype, and
@@ -177,7 +185,8 @@ static vecmill_status check_tensors(struct compiler *c, vecmill_err *err)
     VM_TRY(check_rows(c, PART_TYPE, "type_vocab_size", m->types, err));
     for (uint32_t layer = 0; layer < m->n_layers; layer++) {
         for (int part = layer == 0 ? 0 : PARTS_ONCE; part < PARTS; part++) {
-            const struct arch_weight *w = arch_weight(c->arch, m, (enum arch_part)part);
+            const uint32_t kind = kind_of(m, layer, part);
+            const struct arch_weight *w = arch_weight(c->arch, m, kind, (enum arch_part)part);
             if (!w || (w->not_first && layer == 0)) continue;
             for (uint32_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++) {
                 const struct tensor *t;
@@ -195,13 +204,12 @@ struct piece {
     uint64_t first, n;
 };
 
-static struct piece piece_of(const struct compiler *c, const struct arch_weight *w,
-                             const struct arch_source *source)
+static struct piece piece_of(const struct model_config *m, uint32_t kind,
+                             const struct arch_weight *w, const struct arch_source *source)
 {
-    const struct model_config *m = &c->config.model;
-    const uint64_t columns = w->columns ? arch_size(m, w->columns) : 1;
-    return (struct piece){arch_size(m, source->skip) * columns,
-                          arch_size(m, source->rows) * columns};
+    const uint64_t columns = w->columns ? arch_size(m, kind, w->columns) : 1;
+    return (struct piece){arch_size(m, kind, source->skip) * columns,
+                          arch_size(m, kind, source->rows) * columns};
 }
 
 static vecmill_status write_floats(struct compiler *c, struct piece piece, const struct tensor *t,
@@ -221,8 +229,8 @@ static vecmill_status write_table(struct compiler *c, const struct arch_weight *
                                   const struct tensor *t, vecmill_err *err)
 {
     const enum kern_precision precision = (enum kern_precision)c->config.model.precision;
-    const uint32_t columns = arch_size(&c->config.model, w->columns);
-    const uint64_t rows = arch_size(&c->config.model, w->sources[0].rows);
+    const uint32_t columns = arch_size(&c->config.model, 0, w->columns);
+    const uint64_t rows = arch_size(&c->config.model, 0, w->sources[0].rows);
     const size_t row = table_row_bytes(precision, columns);
     const size_t most = num_min(c->floats_n / columns, c->packed_bytes / row);
     for (uint64_t first = 0; first < rows;) {
@@ -237,11 +245,11 @@ static vecmill_status write_table(struct compiler *c, const struct arch_weight *
 }
 
 /* What `compute` makes, as many rows at a time as the buffer of packed weights holds. */
-static vecmill_status write_computed(struct compiler *c, const struct arch_weight *w,
+static vecmill_status write_computed(struct compiler *c, uint32_t kind, const struct arch_weight *w,
                                      const float *tensor, vecmill_err *err)
 {
-    const uint32_t rows = arch_size(&c->config.model, w->rows);
-    const size_t row = arch_size(&c->config.model, w->width) * sizeof(float);
+    const uint32_t rows = arch_size(&c->config.model, kind, w->rows);
+    const size_t row = arch_size(&c->config.model, kind, w->width) * sizeof(float);
     for (uint32_t first = 0; first < rows;) {
         const uint32_t n = (uint32_t)num_min(num_max(1, c->packed_bytes / row), rows - first);
         w->compute(&c->config.model, tensor, first, n, c->packed);
@@ -262,15 +270,16 @@ static vecmill_status write_zeros(struct compiler *c, size_t bytes, vecmill_err 
 static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32_t layer,
                                  vecmill_err *err)
 {
-    const struct arch_weight *w = arch_weight(c->arch, &c->config.model, part);
+    const uint32_t kind = kind_of(&c->config.model, layer, part);
+    const struct arch_weight *w = arch_weight(c->arch, &c->config.model, kind, part);
     size_t at = 0; /* floats of the sources so far */
     if (!w) return VECMILL_OK;
     if (w->not_first && layer == 0) {
-        VM_TRY(write_zeros(c, c->layout.bytes[part], err));
+        VM_TRY(write_zeros(c, c->layout.bytes[kind][part], err));
         return pack_pad(c->out, LAYOUT_ALIGN, err);
     }
     for (uint32_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++) {
-        const struct piece piece = piece_of(c, w, &w->sources[i]);
+        const struct piece piece = piece_of(&c->config.model, kind, w, &w->sources[i]);
         const struct tensor *t;
         VM_TRY(find_source(c, w, &w->sources[i], layer, &t, err));
         if (w->storage == STORE_TABLE) {
@@ -282,10 +291,12 @@ static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32
             at += piece.n;
         }
     }
-    if (w->storage == STORE_COMPUTED) VM_TRY(write_computed(c, w, at ? c->floats : NULL, err));
+    if (w->storage == STORE_COMPUTED)
+        VM_TRY(write_computed(c, kind, w, at ? c->floats : NULL, err));
     if (w->storage == STORE_PRODUCT) {
-        gemm_pack(c->kern, arch_product(c->arch, &c->config.model, part), c->floats, c->packed);
-        VM_TRY(pack_write(c->out, c->packed, c->layout.bytes[part], err));
+        gemm_pack(c->kern, arch_product(c->arch, &c->config.model, kind, part), c->floats,
+                  c->packed);
+        VM_TRY(pack_write(c->out, c->packed, c->layout.bytes[kind][part], err));
     }
     return pack_pad(c->out, LAYOUT_ALIGN, err);
 }
@@ -317,45 +328,53 @@ static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
     return pack_end(c->out, err);
 }
 
-/* Floats of the largest matrix that is read whole, or of a chunk; and the most bytes that it takes
- * packed, or a row of a table or of a computed part: no layout pads inputs or outputs beyond
- * multiples of 64. */
-static void buffer_sizes(const struct arch *arch, const struct model_config *m, size_t *floats_n,
-                         size_t *packed_most)
+/* Of a part: floats of what is read whole; the most bytes that it takes packed, since no layout pads
+ * inputs or outputs beyond multiples of 64, or a row of what is computed; and, where there is a layout
+ * already, the bytes that it takes indeed. */
+struct buffers {
+    size_t floats_n, packed_most, packed_bytes;
+};
+
+static void buffers_of_part(const struct arch *arch, const struct model_config *m, uint32_t kind,
+                            int part, const struct layout *layout, struct buffers *b)
 {
-    *floats_n = CHUNK_FLOATS;
-    *packed_most = m->hidden * sizeof(float);
-    for (int part = 0; part < PARTS; part++) {
-        const struct arch_weight *w = arch_weight(arch, m, (enum arch_part)part);
-        if (!w) continue;
-        if (w->storage == STORE_PRODUCT) {
-            const struct gemm_shape shape = arch_product(arch, m, (enum arch_part)part);
-            const size_t n = (size_t)shape.n * (shape.gated ? 2 : 1);
-            *floats_n = num_max(*floats_n, shape.k * n);
-            *packed_most =
-                num_max(*packed_most, num_up(shape.k, 64) * num_up(n, 64) * sizeof(float));
-        } else if (w->storage == STORE_COMPUTED) {
-            const size_t rows = w->sources[0].tensor ? arch_size(m, w->sources[0].rows) : 0;
-            *floats_n = num_max(*floats_n, rows * num_max(1, arch_size(m, w->columns)));
-            *packed_most = num_max(*packed_most, arch_size(m, w->width) * sizeof(float));
-        }
+    const struct arch_weight *w = arch_weight(arch, m, kind, (enum arch_part)part);
+    if (!w) return;
+    if (w->storage == STORE_PRODUCT) {
+        const struct gemm_shape shape = arch_product(arch, m, kind, (enum arch_part)part);
+        const size_t n = (size_t)shape.n * (shape.gated ? 2 : 1);
+        b->floats_n = num_max(b->floats_n, shape.k * n);
+        b->packed_most =
+            num_max(b->packed_most, num_up(shape.k, 64) * num_up(n, 64) * sizeof(float));
+        if (layout) b->packed_bytes = num_max(b->packed_bytes, layout->bytes[kind][part]);
+    } else if (w->storage == STORE_COMPUTED) {
+        const size_t rows = w->sources[0].tensor ? arch_size(m, kind, w->sources[0].rows) : 0;
+        const size_t row = arch_size(m, kind, w->width) * sizeof(float);
+        b->floats_n = num_max(b->floats_n, rows * num_max(1, arch_size(m, kind, w->columns)));
+        b->packed_most = num_max(b->packed_most, row);
+        b->packed_bytes = num_max(b->packed_bytes, row);
     }
+}
+
+/* The largest of all parts, or of a chunk and a row of any table. */
+static struct buffers buffers_of(const struct arch *arch, const struct model_config *m,
+                                 const struct layout *layout)
+{
+    const size_t row = m->hidden * sizeof(float);
+    struct buffers b = {CHUNK_FLOATS, row, row};
+    for (uint32_t kind = 0; kind < KINDS; kind++) {
+        for (int part = kind == 0 ? 0 : PARTS_ONCE; part < PARTS; part++)
+            buffers_of_part(arch, m, kind, part, layout, &b);
+    }
+    return b;
 }
 
 static vecmill_status take_buffers(struct compiler *c, vecmill_err *err)
 {
-    size_t packed_most;
-    buffer_sizes(c->arch, &c->config.model, &c->floats_n, &packed_most);
-    c->packed_bytes = c->config.model.hidden * sizeof(float); /* a row of any table, at least */
-    for (int part = 0; part < PARTS; part++) {
-        const struct arch_weight *w = arch_weight(c->arch, &c->config.model, (enum arch_part)part);
-        if (!w) continue;
-        if (w->storage == STORE_PRODUCT)
-            c->packed_bytes = num_max(c->packed_bytes, c->layout.bytes[part]);
-        else if (w->storage == STORE_COMPUTED)
-            c->packed_bytes =
-                num_max(c->packed_bytes, arch_size(&c->config.model, w->width) * sizeof(float));
-    }
+    const struct buffers b = buffers_of(c->arch, &c->config.model, &c->layout);
+    const size_t packed_most = b.packed_most;
+    c->floats_n = b.floats_n;
+    c->packed_bytes = b.packed_bytes;
     if (c->packed_bytes > packed_most) {
         return err_set(err, VECMILL_E_INTERNAL,
                        "a packed weight matrix of %zu bytes, the plan has %zu", c->packed_bytes,
@@ -416,14 +435,14 @@ vecmill_status model_compile_most(const char *dir, size_t *bytes, vecmill_err *e
 {
     struct config config;
     char transformer[IO_PATH_MAX];
-    size_t reading, kept, opening, floats_n, packed, ending;
+    size_t reading, kept, opening, ending;
     VM_TRY(config_read(dir, &config, err));
     VM_TRY(config_read_most(dir, &config, &reading, err));
     VM_TRY(config_folder(dir, &config, transformer, err));
     VM_TRY(weights_most(transformer, &kept, &opening, err));
     VM_TRY(ending_most(dir, &config, &ending, err));
-    buffer_sizes(arch_named(config.model.family), &config.model, &floats_n, &packed);
-    const size_t buffers = floats_n * sizeof(float) + packed;
+    const struct buffers b = buffers_of(arch_named(config.model.family), &config.model, NULL);
+    const size_t buffers = b.floats_n * sizeof(float) + b.packed_most;
     *bytes = BESIDE_BYTES + num_max(num_max(reading, ending), num_max(opening, kept + buffers));
     return VECMILL_OK;
 }

@@ -4,29 +4,34 @@
 #include "ending.h"
 
 static size_t gemm_scratch(const struct arch *arch, const struct model_config *c,
-                           const struct kern *kern)
+                           const struct kern *kern, uint32_t kind)
 {
     size_t scratch = 0;
     for (int part = PARTS_ONCE; part < PARTS; part++) {
-        const struct arch_weight *w = arch_weight(arch, c, (enum arch_part)part);
+        const struct arch_weight *w = arch_weight(arch, c, kind, (enum arch_part)part);
         if (!w || w->storage != STORE_PRODUCT) continue;
-        scratch =
-            num_max(scratch, gemm_scratch_bytes(kern, arch_product(arch, c, (enum arch_part)part)));
+        scratch = num_max(
+            scratch, gemm_scratch_bytes(kern, arch_product(arch, c, kind, (enum arch_part)part)));
     }
     return scratch;
 }
 
 /* The most of any layer: the last one may have a window, and another may not. */
-static size_t attention_scratch(const struct arch *arch, const struct model_config *c,
-                                const struct kern *kern, uint32_t longest)
+static void scratch_of_layers(const struct arch *arch, const struct model_config *c,
+                              const struct kern *kern, uint32_t longest, size_t *products,
+                              size_t *attention)
 {
-    size_t scratch = 0;
+    bool seen[KINDS] = {false};
+    *products = *attention = 0;
     for (uint32_t layer = 0; layer < num_min(c->n_layers, MODEL_LAYERS_MAX); layer++) {
-        const struct attention_shape shape = arch_attention(arch, c, layer);
-        scratch = num_max(
-            scratch, attention_bytes(kern, (enum kern_precision)c->precision, &shape, longest));
+        const uint32_t kind = arch_kind(c, layer);
+        if (seen[kind]) continue;
+        seen[kind] = true;
+        const struct attention_shape shape = arch_attention(arch, c, kind);
+        *products = num_max(*products, gemm_scratch(arch, c, kern, kind));
+        *attention = num_max(
+            *attention, attention_bytes(kern, (enum kern_precision)c->precision, &shape, longest));
     }
-    return scratch;
 }
 
 void work_layout(struct work *w, struct arena *a, const struct arch *arch,
@@ -35,13 +40,12 @@ void work_layout(struct work *w, struct arena *a, const struct arch *arch,
 {
     const size_t rows = num_max(e->tokens, e->longest), block = num_min(rows, WORK_BLOCK_ROWS);
     const size_t row_bytes = c->hidden * sizeof(float);
-    const size_t queries = (size_t)c->n_heads * c->head_dim;
-    const size_t qkv = queries + 2 * (size_t)c->n_kv_heads * c->head_dim;
+    const size_t queries = arch_most(c, SIZE_QUERIES), qkv = arch_most(c, SIZE_QKV);
     const size_t up = num_max(num_max(c->intermediate, c->hidden), queries);
-    const size_t products = gemm_scratch(arch, c, kern);
+    size_t products, attention;
+    scratch_of_layers(arch, c, kern, e->longest, &products, &attention);
     /* of attention, and after the last layer of what follows it */
-    const size_t attention =
-        num_max(attention_scratch(arch, c, kern, e->longest), ending_scratch_bytes(c, kern));
+    attention = num_max(attention, ending_scratch_bytes(c, kern));
     const size_t position = c->rope_theta > 0 ? sizeof(uint32_t) : 0;
     const size_t z_bytes = arch_uses(arch, ROWS_Z) ? row_bytes : 0;
     w->x = arena_take_array(a, rows, row_bytes, 64);

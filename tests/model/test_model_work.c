@@ -41,7 +41,7 @@ static size_t products_bytes(const struct model_config *c, const struct kern *ke
     size_t most = 0;
     static const enum arch_part products[] = {PART_QKV, PART_OUT, PART_UP, PART_DOWN};
     for (size_t i = 0; i < ARCH_LENGTH(products); i++) {
-        const struct gemm_shape shape = arch_product(arch_named("bert"), c, products[i]);
+        const struct gemm_shape shape = arch_product(arch_named("bert"), c, 0, products[i]);
         most = num_max(most, gemm_scratch_bytes(kern, shape));
     }
     return most;
