@@ -130,7 +130,7 @@ def random_word(r, letters):
     if kind == 9:
         return text_of(r, letters, 3) * r.randrange(1, 60)
     if kind == 10:
-        return text_of(r, foreign, r.choice([64, 65, 66, 130, 300]))
+        return text_of(r, foreign, r.choice([64, 65, 66, 130, 300, 300, 4000]))
     return r.choice(["<unk>", "<0x61>", "##", "</w>", " "]) * r.randrange(1, 3) + text_of(r, foreign, 4)
 
 

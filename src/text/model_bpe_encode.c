@@ -9,9 +9,7 @@
  *     character that becomes bytes does not end the wait: its bytes come first. */
 #include "model_bpe.h"
 
-#define SHORT_MAX                                                                                  \
-    64u /* symbols of a short segment: above it the heap is faster (docs/TOKENIZER.md) */
-#define HEAP_FAN  4u   /* children of a heap's entry */
+#define SHORT_MAX 64u  /* symbols of a short segment: above it the tree is faster */
 #define WHOLE_MAX 128u /* bytes of words and segments that are looked up as a whole */
 
 struct view {
@@ -42,11 +40,6 @@ struct state {
     bool waits;             /* an unknown character ... */
     uint32_t waits_bytes;   /* ... or several, of this many bytes */
 };
-
-size_t bpe_scratch(size_t bytes)
-{
-    return bytes * (sizeof(struct symbol) + sizeof(uint64_t) + sizeof(uint32_t)) + 64;
-}
 
 static void open_view(struct view *v, const unsigned char *table)
 {
@@ -128,108 +121,122 @@ static void merge_short(struct state *s)
         put_piece(s, ids[i], places[i], places[i + 1]);
 }
 
-/* ---- a long segment: a heap with one entry for each symbol that can merge with the next ---- */
+/* ---- a long segment: a tree of least ranks ----
+ *
+ * Above the ranks of BLOCK places is the least of them with its place, above LOW_FAN of these again
+ * the least. A merge changes three ranks, which are mostly in one block; what is read for it is a
+ * few lines of memory next to each other, where a heap would read one at each of its levels. */
 
-struct heap {
-    uint64_t *keys;  /* rank, then place: the least is on top */
-    uint32_t *slots; /* of each place's key in it, or TRIE_NONE */
-    uint32_t n;
+#define BLOCK      64u
+#define LOW_FAN    16u
+#define LEVELS_MAX 8u /* above blocks: of words of 4 GiB */
+#define NONE       INT32_MAX
+_Static_assert(BLOCK << BPE_RANK_BITS <= 1u << 30, "a rank and a place are below NONE");
+
+struct lows {
+    int32_t *ranks;               /* of each place, then the place in its block; NONE: no merge */
+    uint64_t *levels[LEVELS_MAX]; /* rank, then place; the last is the least of all */
+    unsigned n_levels;
 };
 
-static void heap_put(struct heap *h, uint32_t i, uint64_t key)
+/* Entries of a level above n others, in whole groups. */
+static size_t level_entries(size_t n)
 {
-    h->keys[i] = key;
-    h->slots[(uint32_t)key] = i;
+    return n > 1 ? num_up(n, LOW_FAN) : 1;
 }
 
-static void heap_up(struct heap *h, uint32_t i, uint64_t key)
+static size_t lows_bytes(size_t bytes)
 {
-    while (i > 0 && h->keys[(i - 1) / HEAP_FAN] > key) {
-        heap_put(h, i, h->keys[(i - 1) / HEAP_FAN]);
-        i = (i - 1) / HEAP_FAN;
-    }
-    heap_put(h, i, key);
-}
-
-static void heap_down(struct heap *h, uint32_t i, uint64_t key)
-{
-    for (;;) {
-        const uint32_t first = i * HEAP_FAN + 1;
-        if (first >= h->n) break;
-        const uint32_t end = first + HEAP_FAN < h->n ? first + HEAP_FAN : h->n;
-        uint32_t least = first;
-        for (uint32_t k = first + 1; k < end; k++)
-            least = h->keys[k] < h->keys[least] ? k : least;
-        if (h->keys[least] >= key) break;
-        heap_put(h, i, h->keys[least]);
-        i = least;
-    }
-    heap_put(h, i, key);
-}
-
-/* Gives the symbol at a place the rank of its merge with the next, or takes it out. */
-static void heap_set(struct heap *h, uint32_t place, uint32_t rank)
-{
-    const uint64_t key = (uint64_t)rank << 32 | place;
-    uint32_t i = h->slots[place];
-    if (rank == BPE_NO_RANK) {
-        if (i == TRIE_NONE) return;
-        h->slots[place] = TRIE_NONE;
-        if (i == --h->n) return;
-        const uint64_t last = h->keys[h->n];
-        if (i > 0 && h->keys[(i - 1) / HEAP_FAN] > last)
-            heap_up(h, i, last);
-        else
-            heap_down(h, i, last);
-        return;
-    }
-    if (i == TRIE_NONE) {
-        heap_up(h, h->n++, key);
-    } else if (key < h->keys[i]) {
-        heap_up(h, i, key);
-    } else {
-        heap_down(h, i, key);
+    size_t n = num_up(bytes, BLOCK) / BLOCK, sum = num_up(bytes, BLOCK) * sizeof(uint32_t);
+    for (;; n = (n + LOW_FAN - 1) / LOW_FAN) {
+        sum += level_entries(n) * sizeof(uint64_t);
+        if (n <= 1) return sum;
     }
 }
 
-/* The rank of a symbol's merge with the next. */
-static uint32_t rank_at(const struct state *s, uint32_t place)
+static uint64_t block_low(const struct lows *l, size_t block)
+{
+    const int32_t *ranks = l->ranks + block * BLOCK;
+    int32_t least = NONE; /* signed, as vectors compare */
+    for (unsigned i = 0; i < BLOCK; i++)
+        least = ranks[i] < least ? ranks[i] : least;
+    if (least == NONE) return UINT64_MAX;
+    return (uint64_t)(least / (int32_t)BLOCK) << 32 | (block * BLOCK + (uint32_t)least % BLOCK);
+}
+
+static uint64_t group_low(const uint64_t *entries)
+{
+    uint64_t least = entries[0];
+    for (unsigned i = 1; i < LOW_FAN; i++)
+        least = entries[i] < least ? entries[i] : least;
+    return least;
+}
+
+/* After a rank of the block was changed. */
+static void lows_renew(const struct lows *l, size_t block)
+{
+    uint64_t low = block_low(l, block);
+    size_t i = block;
+    for (unsigned level = 0; l->levels[level][i] != low; level++) {
+        l->levels[level][i] = low;
+        if (level + 1 == l->n_levels) break;
+        low = group_low(l->levels[level] + i / LOW_FAN * LOW_FAN);
+        i /= LOW_FAN;
+    }
+}
+
+/* Sets the rank of a symbol's merge with the next. */
+static void rank_symbol(const struct lows *l, const struct state *s, uint32_t place)
 {
     const uint32_t after = s->symbols[place].after;
-    if (after == s->bytes) return BPE_NO_RANK;
-    return rank_of(s->view, s->symbols[place].id, s->symbols[after].id);
+    uint32_t rank = BPE_NO_RANK;
+    if (after < s->bytes) rank = rank_of(s->view, s->symbols[place].id, s->symbols[after].id);
+    l->ranks[place] = rank == BPE_NO_RANK ? NONE : (int32_t)(rank * BLOCK + place % BLOCK);
 }
 
-static void heap_fill(struct heap *h, const struct state *s)
+/* In the memory after the segment's symbols. */
+static void lows_open(struct lows *l, const struct state *s)
 {
-    h->n = 0;
-    for (uint32_t at = 0; at < s->bytes; at = s->symbols[at].after) {
-        const uint32_t rank = rank_at(s, at);
-        h->slots[at] = TRIE_NONE;
-        if (rank == BPE_NO_RANK) continue;
-        heap_put(h, h->n, (uint64_t)rank << 32 | at);
-        h->n++;
+    size_t n = num_up(s->bytes, BLOCK) / BLOCK;
+    uint64_t *at = (uint64_t *)num_up((uintptr_t)(s->symbols + s->bytes), sizeof(uint64_t));
+    l->ranks = (int32_t *)at;
+    at += n * BLOCK / 2;
+    for (size_t i = 0; i < n * BLOCK; i++)
+        l->ranks[i] = NONE;
+    for (uint32_t i = 0; i < s->bytes; i = s->symbols[i].after)
+        rank_symbol(l, s, i);
+    for (l->n_levels = 0;; n = (n + LOW_FAN - 1) / LOW_FAN) {
+        uint64_t *level = l->levels[l->n_levels] = at;
+        const size_t room = level_entries(n);
+        for (size_t i = 0; i < room; i++) {
+            level[i] = i >= n             ? UINT64_MAX
+                       : l->n_levels == 0 ? block_low(l, i)
+                                          : group_low(l->levels[l->n_levels - 1] + i * LOW_FAN);
+        }
+        at += room;
+        l->n_levels++;
+        if (n == 1) break;
     }
-    for (uint32_t i = h->n / HEAP_FAN + 1; i-- > 0;)
-        if (i < h->n) heap_down(h, i, h->keys[i]);
 }
 
 static void merge_long(struct state *s)
 {
-    const uintptr_t end = (uintptr_t)(s->symbols + s->bytes);
-    struct heap h;
-    h.keys = (uint64_t *)num_up(end, sizeof(uint64_t));
-    h.slots = (uint32_t *)(h.keys + s->bytes);
-    heap_fill(&h, s);
-    while (h.n > 0) {
-        const uint32_t at = (uint32_t)h.keys[0], right = s->symbols[at].after;
+    struct lows l;
+    lows_open(&l, s);
+    for (;;) {
+        const uint64_t low = l.levels[l.n_levels - 1][0];
+        if (low == UINT64_MAX) break;
+        const uint32_t at = (uint32_t)low, right = s->symbols[at].after;
         const uint32_t after = s->symbols[right].after, before = s->symbols[at].before;
-        s->symbols[at].id = merged_id(s->view, (uint32_t)(h.keys[0] >> 32));
+        s->symbols[at].id = merged_id(s->view, (uint32_t)(low >> 32));
         s->symbols[at].after = after;
         if (after < s->bytes) s->symbols[after].before = at;
-        heap_set(&h, right, BPE_NO_RANK);
-        heap_set(&h, at, rank_at(s, at));
-        if (before != TRIE_NONE) heap_set(&h, before, rank_at(s, before));
+        l.ranks[right] = NONE;
+        rank_symbol(&l, s, at);
+        if (before != TRIE_NONE) rank_symbol(&l, s, before);
+        lows_renew(&l, at / BLOCK);
+        if (right / BLOCK != at / BLOCK) lows_renew(&l, right / BLOCK);
+        if (before != TRIE_NONE && before / BLOCK != at / BLOCK) lows_renew(&l, before / BLOCK);
     }
     for (uint32_t at = 0; at < s->bytes;) {
         const struct symbol symbol = s->symbols[at];
@@ -393,6 +400,11 @@ static void encode_affixed(struct state *s, uint32_t bytes)
         end_wait(s);
         add_symbol(s, id, taken);
     }
+}
+
+size_t bpe_scratch(size_t bytes)
+{
+    return bytes * sizeof(struct symbol) + sizeof(uint64_t) + lows_bytes(num_max(bytes, 1));
 }
 
 size_t bpe_encode(const unsigned char *table, const unsigned char *word, size_t bytes,

@@ -19,7 +19,7 @@
 
 #define TEXT_FILE_MAX        (64u << 20) /* bytes of tokenizer.json or vocab.txt */
 #define TEXT_VOCAB_MAX       (1u << 20)  /* tokens */
-#define TEXT_MERGES_MAX      (1u << 21) /* merges of a BPE model */
+#define TEXT_MERGES_MAX      (1u << 21)  /* merges of a BPE model */
 #define TEXT_TOKEN_BYTES_MAX 512u        /* bytes of one token */
 #define TEXT_ADDED_MAX       1024u       /* added tokens */
 #define TEXT_WORD_CHARS_MAX  1024u       /* the most that max_input_chars_per_word may be */
