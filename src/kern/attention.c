@@ -21,7 +21,7 @@ void attention_expand(const struct attention_call *call, size_t g, size_t reach,
 size_t attention_bytes(const struct kern *kern, enum kern_precision precision,
                        const struct attention_shape *shape, uint32_t longest)
 {
-    return variant_attention(kern->level, precision)->bytes(shape, longest);
+    return kern->attention[precision]->bytes(shape, longest);
 }
 
 void attention_run(const struct kern *kern, enum kern_precision precision,
@@ -33,5 +33,5 @@ void attention_run(const struct kern *kern, enum kern_precision precision,
     assert(call->n_queries >= 1 && call->n_queries <= call->len);
     assert(call->first_query <= call->len - call->n_queries);
     assert(call->first_head + call->n_heads <= call->shape.heads);
-    variant_attention(kern->level, precision)->run(call);
+    kern->attention[precision]->run(call);
 }

@@ -19,18 +19,18 @@ vecmill_status gemm_packed_bytes(const struct kern *kern, struct gemm_shape shap
         return err_set(err, VECMILL_E_MODEL,
                        "matrix product of %u inputs and %u outputs does not fit in memory", shape.k,
                        shape.n);
-    *bytes = variant_gemm(kern->level, shape.precision)->packed_bytes(&shape);
+    *bytes = kern->gemm[shape.precision]->packed_bytes(&shape);
     return VECMILL_OK;
 }
 
 void gemm_pack(const struct kern *kern, struct gemm_shape shape, const float *w, void *packed)
 {
-    variant_gemm(kern->level, shape.precision)->pack(&shape, w, packed);
+    kern->gemm[shape.precision]->pack(&shape, w, packed);
 }
 
 size_t gemm_scratch_bytes(const struct kern *kern, struct gemm_shape shape)
 {
-    return variant_gemm(kern->level, shape.precision)->scratch_bytes(&shape);
+    return kern->gemm[shape.precision]->scratch_bytes(&shape);
 }
 
 void gemm_run(const struct kern *kern, const struct gemm_call *call)
@@ -39,5 +39,5 @@ void gemm_run(const struct kern *kern, const struct gemm_call *call)
     assert(call->first + call->columns == call->shape.n ||
            (call->columns % GEMM_PANEL == 0 && call->first + call->columns < call->shape.n));
     assert(!call->shape.gated || call->columns == call->shape.n);
-    if (call->rows > 0) variant_gemm(kern->level, call->shape.precision)->run(call);
+    if (call->rows > 0) kern->gemm[call->shape.precision]->run(call);
 }

@@ -1,8 +1,8 @@
 /* kern: which kernels does this process compute with?
  *
- * The tables are built from kernels.def. The first call selects a level for the process. The
- * selection and two lines of text about it are the only mutable globals, written once under a
- * mutex. */
+ * The tables are built from kernels.def. The first call selects a level for the process. The only
+ * mutable globals are the selection, which is written once under a mutex, and what is filled once: the
+ * tables' variants and the signatures. */
 #include "kern.h"
 
 #include <pthread.h>
@@ -13,7 +13,7 @@
 
 #include "kernels.h"
 
-static const struct kern tables[KERN_LEVELS] = {
+static struct kern tables[KERN_LEVELS] = {
 #define KERNEL(name, LEVEL, level, tolerance, file) [KERN_##LEVEL].name = name##_f32_##level,
 #define ATTENTION(PRECISION, LEVEL, variant, NEEDS, tolerance, file)
 #define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, gelu, file)
@@ -27,6 +27,30 @@ static const struct kern tables[KERN_LEVELS] = {
     [KERN_AVX512].level = KERN_AVX512, [KERN_AVX512].name = "avx512",
 #endif
 };
+
+/* Of a level's lines of one precision the last counts whose needs the processor meets. */
+static void fill_tables(void)
+{
+#define KERNEL(op, LEVEL, level, tolerance, file)
+#define ATTENTION(PRECISION, LEVEL, variant, NEEDS, tolerance, file)                               \
+    if (cpu_favours(CPU_##NEEDS))                                                                  \
+        tables[KERN_##LEVEL].attention[KERN_##PRECISION] = &attention_##variant;
+#define GEMM(PRECISION, LEVEL, variant, NEEDS, tolerance, gelu, file)                              \
+    if (cpu_favours(CPU_##NEEDS)) tables[KERN_##LEVEL].gemm[KERN_##PRECISION] = &gemm_##variant;
+#include "kernels.def"
+#undef KERNEL
+#undef ATTENTION
+#undef GEMM
+}
+
+/* A level's table; filled once, since asking a processor for its features is slow under a
+ * hypervisor. */
+static const struct kern *table(enum kern_level level)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fill_tables);
+    return &tables[level];
+}
 
 const char *kern_level_name(enum kern_level level)
 {
@@ -47,7 +71,7 @@ enum kern_level kern_machine_level(void)
 
 const struct kern *kern_table(enum kern_level level)
 {
-    return level <= cpu_level() ? &tables[level] : NULL;
+    return level <= cpu_level() ? table(level) : NULL;
 }
 
 /* "ref", "ref, avx2", ... */
@@ -96,7 +120,7 @@ vecmill_status kern_select(const char *cap, const struct kern **kern, vecmill_er
                     "this process computes with instruction set %s already, and %s was asked for",
                     selected->name, kern_level_name(level));
     } else if (!selected) {
-        selected = &tables[level];
+        selected = table(level);
     }
     if (status == VECMILL_OK) *kern = selected;
     pthread_mutex_unlock(&mutex);
@@ -114,7 +138,7 @@ static void write_texts(void)
             snprintf(signature_text[level][p], sizeof signature_text[level][p], "%s %s %s",
                      kern_level_name((enum kern_level)level),
                      kern_precision_name((enum kern_precision)p),
-                     variant_gemm((enum kern_level)level, (enum kern_precision)p)->layout);
+                     table((enum kern_level)level)->gemm[p]->layout);
         }
     }
 }
@@ -137,7 +161,7 @@ static double now_s(void)
 
 double kern_peak(const struct kern *kern, enum kern_precision precision, double seconds)
 {
-    const struct gemm_kernel *gemm = variant_gemm(kern->level, precision);
+    const struct gemm_kernel *gemm = kern->gemm[precision];
     float sink[2] = {0.5f, 1.0f}; /* sums run to 2: no overflow, no denormal */
     const double start = now_s();
     double best = 0, before = start;

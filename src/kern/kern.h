@@ -57,11 +57,15 @@ struct rope_call {
     const uint32_t *positions; /* [n]: row r takes row positions[r] of the table; NULL: row r */
 };
 
-/* One level's kernels for rows. All float pointers are aligned to 4; rows named [n, h] are dense.
- * Tolerance of every variant against ref: kernels.def. */
+/* One level's kernels. All float pointers are aligned to 4; rows named [n, h] are dense. Tolerance of
+ * every variant against ref: kernels.def. */
 struct kern {
     enum kern_level level;
     const char *name; /* "ref", "avx2", "avx512" */
+
+    /* private to kern: the variants that this machine computes with, for gemm_run and attention_run */
+    const struct gemm_kernel *gemm[KERN_PRECISIONS];
+    const struct attention_kernel *attention[KERN_PRECISIONS];
 
     void (*norm)(const struct norm_call *call);
     void (*rope)(const struct rope_call *call);

@@ -54,11 +54,6 @@ bool cpu_has(enum cpu_feature feature); /* the instructions are there */
  * needs them is chosen. */
 bool cpu_favours(enum cpu_feature feature);
 
-/* The variant that this machine computes with (variants.c). */
-const struct gemm_kernel *variant_gemm(enum kern_level level, enum kern_precision precision);
-const struct attention_kernel *variant_attention(enum kern_level level,
-                                                 enum kern_precision precision);
-
 /* One slice of kern_peak in float: operations done. */
 #define KERNEL_LEVEL(level) double peak_f32_##level(uint32_t n_rounds, float *sink);
 KERNEL_LEVEL(ref)

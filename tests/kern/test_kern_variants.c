@@ -394,7 +394,7 @@ static void compare_attention(const struct line *line, const struct document *do
     if (line->level == KERN_REF) {
         attention_in_double(doc, want);
     } else {
-        attend(variant_attention(KERN_REF, line->precision), doc, want);
+        attend(kern_table(KERN_REF)->attention[line->precision], doc, want);
     }
     snprintf(now.shape, sizeof now.shape, "%u tokens, %u/%u heads of %u, window %u%s, bias %d, %u",
              doc->len, s->heads, s->kv_heads, s->d, s->window, s->causal ? " causal" : "",
@@ -531,7 +531,7 @@ static struct product product_of(const struct line *line, struct kit_random *r, 
     fill(r, p.w, all, 1 / sqrtf((float)k), 0);
     fill(r, p.bias, n, 1, 0);
     const struct gemm_kernel *ref =
-        line->level == KERN_REF ? NULL : variant_gemm(KERN_REF, line->precision);
+        line->level == KERN_REF ? NULL : kern_table(KERN_REF)->gemm[line->precision];
     p.got = packed_by(line->gemm, &p, false);
     if (ref) p.want = packed_by(ref, &p, false);
     if (n % 2 == 0) p.got_gated = packed_by(line->gemm, &p, true);
@@ -822,8 +822,9 @@ enum { N_LINES = sizeof lines / sizeof *lines };
 /* Does dispatch take another variant of this level and precision on this machine? */
 static bool is_passed_over(const struct line *line)
 {
-    if (line->gemm) return variant_gemm(line->level, line->precision) != line->gemm;
-    if (line->attention) return variant_attention(line->level, line->precision) != line->attention;
+    const struct kern *kern = kern_table(line->level);
+    if (line->gemm) return kern->gemm[line->precision] != line->gemm;
+    if (line->attention) return kern->attention[line->precision] != line->attention;
     return false;
 }
 
