@@ -73,32 +73,26 @@ class Together(Scene):
                 self.assertIn(f"of {N} documents failed", run.err)
                 self.assertEqual(self.contents("all" + ending), self.whole(corpus, "one" + ending))
 
-    @harness.long_form("test_killed_at_each_call kills shards of fewer documents, 12 s")
     def test_a_shard_that_is_killed(self):
-        corpus = crew_kit.corpus(harness.form(3500, 4500), 100) # a shard lasts so long that its kill comes in time
-        reference, _ = crew_kit.reference("slow", corpus)
-        names = []
-        for i in range(SHARDS):
-            name = f"part-{i}.npy"
-            names.append(name)
-            job = self.job(corpus, name, model_name="slow", workers=1, extra=("--shard", f"{i}/{SHARDS}"))
-            if i in (2, 5):
-                job.wait_until("rows", lambda: os.path.exists(job.output + ".part") and
-                               os.path.getsize(job.output + ".part") > 4096)
-                if i == 2:
-                    os.kill(job.process.pid, signal.SIGKILL)
-                    job.wait()
-                    self.gone(job)
-                    self.refused(f"{name}: its run has not ended", "merge", name, "-o", "all.npy", code=8)
-                    job = self.job(corpus, name, model_name="slow", workers=1,
-                                   extra=("--resume", "--shard", f"{i}/{SHARDS}"))
-                else:
-                    os.kill(job.named("worker_ready")[0]["pid"], signal.SIGKILL)
+        fed = crew_kit.Fed(self) # so that its run cannot end before it is killed
+        names = [f"part-{i}.npy" for i in range(SHARDS)]
+        job = self.job(fed.path, names[2], workers=1, extra=("--shard", f"2/{SHARDS}"))
+        job.wait_until("rows", lambda: os.path.exists(job.output + ".part") and
+                       os.path.getsize(job.output + ".part") > 4096)
+        os.kill(job.named("worker_ready")[0]["pid"], signal.SIGKILL)
+        job.wait_until("another worker", lambda: len(job.named("worker_ready")) == 2)
+        self.assertEqual(len(job.named("worker_died")), 1)
+        os.kill(job.process.pid, signal.SIGKILL)
+        job.wait()
+        self.gone(job)
+        self.refused(f"{names[2]}: its run has not ended", "merge", names[2], "-o", "all.npy", code=8)
+        fed.end(more=300)
+        for i, name in enumerate(names):
+            resumed = ("--resume",) if i == 2 else ()
+            job = self.job(fed.path, name, workers=1, extra=(*resumed, "--shard", f"{i}/{SHARDS}"))
             self.assertEqual(job.wait(), 0, job.stderr())
-            if i == 5:
-                self.assertEqual(len(job.named("worker_died")), 1)
         self.vecmill("merge", *names, "-o", "all.npy")
-        with open(reference, "rb") as one, open(self.path("all.npy"), "rb") as all_:
+        with open(crew_kit.reference("toy", fed.path)[0], "rb") as one, open(self.path("all.npy"), "rb") as all_:
             self.assertEqual(one.read(), all_.read())
 
     def test_what_is_refused_is_named(self):
