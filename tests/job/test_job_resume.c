@@ -33,6 +33,9 @@ static void on_notice(void *context, const char *sentence)
 }
 
 /* One run with this pool; stop_at 0: to its end. */
+/* Bytes: a run takes the memory of its longest document before it begins, and here are a thousand runs. */
+#define MAX_DOCUMENT (64u << 10)
+
 static vecmill_status run_pool(const struct job_options *options, vecmill_pool *pool,
                                uint64_t stop_at, struct job_progress *summary, vecmill_err *err)
 {
@@ -166,7 +169,8 @@ static void every_format(void **state)
         snprintf(whole, sizeof whole, "whole%s", ending);
         make_input(name);
         struct job_options options = {.input = kit_lasting("%s", name),
-                                      .output = kit_lasting("%s", whole)};
+                                      .output = kit_lasting("%s", whole),
+                                      .max_document = MAX_DOCUMENT};
         struct job_progress undisturbed, summary;
         vecmill_err err;
         const vecmill_status status = run(&options, 0, &undisturbed, &err);
@@ -200,7 +204,8 @@ static struct job_options stopped_run(const char *input)
 {
     make_input(input);
     struct job_options options = {.input = kit_lasting("%s", input),
-                                  .output = kit_lasting("whole.npy")};
+                                  .output = kit_lasting("whole.npy"),
+                                  .max_document = MAX_DOCUMENT};
     struct job_progress summary;
     vecmill_err err;
     run(&options, 0, &summary, &err);

@@ -23,12 +23,16 @@ static const char *const sides[] = {"",         ".ids.jsonl", ".errors.jsonl", "
                                     ".journal", ".part"};
 #define N_SIDES (sizeof sides / sizeof *sides)
 
+/* Bytes: a run takes the memory of its longest document before it begins, and here are two thousand runs. */
+#define MAX_DOCUMENT (64u << 10)
+
 static vecmill_status run(struct job_options options, uint64_t stop_at, vecmill_pool pool,
                           vecmill_err *err)
 {
     atomic_int stop = 0;
     const struct job_hooks hooks = {.stop = &stop};
     struct job_progress summary;
+    if (options.max_document == 0) options.max_document = MAX_DOCUMENT;
     pool.dim = DIM;
     pool.capacity = 16;
     pool.stop = &stop;
@@ -354,7 +358,7 @@ static void foreign(void **state)
     o.id_field = NULL;
     o.max_document = 1000;
     (void)run(o, 0, (vecmill_pool){0}, &err);
-    refused(mixed, 5, m, VECMILL_E_INPUT, "read with --max-document 1000 and 16777216");
+    refused(mixed, 5, m, VECMILL_E_INPUT, "read with --max-document 1000 and 65536");
     remove_output(o.output);
     remove_shards(parts, 5);
     unlink(input);
