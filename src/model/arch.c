@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const struct arch arch_bert, arch_roberta, arch_mpnet, arch_distilbert, arch_nomic, arch_gte,
-    arch_modernbert, arch_jina_bert, arch_jina_bert_qk_norm, arch_qwen3, arch_eurobert, arch_gemma3,
-    arch_jina_v3;
+extern const struct arch arch_bert, arch_roberta, arch_mpnet, arch_distilbert, arch_nomic,
+    arch_nomic_moe, arch_gte, arch_modernbert, arch_jina_bert, arch_jina_bert_qk_norm, arch_qwen3,
+    arch_eurobert, arch_gemma3, arch_jina_v3;
 
 /* In the order in which config.json is tried: a family with `matches` is before the one that it takes
  * a model type from. */
@@ -18,6 +18,7 @@ static const struct arch *const list[] = {
     &arch_roberta,
     &arch_mpnet,
     &arch_distilbert,
+    &arch_nomic_moe,
     &arch_nomic,
     &arch_gte,
     &arch_modernbert,
@@ -69,7 +70,8 @@ bool arch_model_types(char *out, size_t most)
 
 uint32_t arch_kind(const struct model_config *c, uint32_t layer)
 {
-    return c->local >> layer & 1 ? KIND_LOCAL : 0;
+    return (c->local >> layer & 1 ? KIND_LOCAL : 0) |
+           (c->expert_layers >> layer & 1 ? KIND_EXPERTS : 0);
 }
 
 static uint32_t head_dim(const struct model_config *c, uint32_t kind)
@@ -118,6 +120,10 @@ uint32_t arch_size(const struct model_config *c, uint32_t kind, enum arch_size s
         return c->max_positions;
     case SIZE_TYPES:
         return c->types;
+    case SIZE_EXPERTS:
+        return c->n_experts;
+    case SIZE_EXPERTS_INTER:
+        return c->n_experts * c->intermediate;
     case SIZE_BUCKETS:
         return c->buckets;
     case SIZE_SPAN:
@@ -139,27 +145,44 @@ uint32_t arch_most(const struct model_config *c, enum arch_size size)
 const struct arch_weight *arch_weight(const struct arch *arch, const struct model_config *config,
                                       uint32_t kind, enum arch_part part)
 {
-    (void)kind;
     for (size_t i = 0; i < arch->n_weights; i++) {
         const struct arch_weight *w = &arch->weights[i];
-        if (w->part == part) return (w->needs & ~config->has) == 0 ? w : NULL;
+        if (w->part != part) continue;
+        const bool is_there = (w->needs & ~config->has) == 0 && (w->with & ~kind) == 0;
+        return is_there && (w->without & kind) == 0 ? w : NULL;
     }
     return NULL;
+}
+
+const struct arch_step *arch_steps(const struct arch *arch, uint32_t kind)
+{
+    return kind & KIND_EXPERTS && arch->expert_layer ? arch->expert_layer : arch->layer;
+}
+
+uint32_t arch_each(const struct model_config *config, uint32_t kind, const struct arch_weight *w)
+{
+    return w->each ? arch_size(config, kind, w->each) : 1;
 }
 
 struct gemm_shape arch_product(const struct arch *arch, const struct model_config *config,
                                uint32_t kind, enum arch_part part)
 {
     const struct arch_weight *w = arch_weight(arch, config, kind, part);
-    struct gemm_shape shape = {.k = arch_size(config, kind, w->columns),
-                               .precision = (enum kern_precision)config->precision};
+    const uint32_t columns = arch_size(config, kind, w->columns);
+    uint32_t rows = 0;
     for (size_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++)
-        shape.n += arch_size(config, kind, w->sources[i].rows);
-    if (part != PART_UP) return shape;
-    shape.act = (enum gemm_act)config->act;
-    shape.gated = arch->gated;
-    if (arch->gated) shape.n /= 2;
-    return shape;
+        rows += arch_size(config, kind, w->sources[i].rows);
+    const bool is_active = part == PART_UP || part == PART_EXPERTS_UP;
+    const bool is_gated = part == PART_UP && arch->gated;
+    return (struct gemm_shape){
+        .k = w->transposed ? rows : columns,
+        .n = w->transposed ? columns
+             : is_gated    ? rows / 2
+                           : rows,
+        .act = is_active ? (enum gemm_act)config->act : GEMM_NONE,
+        .gated = is_gated,
+        .precision = w->exact ? KERN_FP32 : (enum kern_precision)config->precision,
+    };
 }
 
 struct attention_shape arch_attention(const struct arch *arch, const struct model_config *config,
@@ -188,5 +211,6 @@ static bool steps_use(const struct arch_step *step, enum arch_rows rows)
 bool arch_uses(const struct arch *arch, enum arch_rows rows)
 {
     return steps_use(arch->embed, rows) || steps_use(arch->layer, rows) ||
+           (arch->expert_layer && steps_use(arch->expert_layer, rows)) ||
            steps_use(arch->final, rows);
 }

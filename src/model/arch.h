@@ -14,8 +14,9 @@
 /* Layers of one kind have the same parts, sizes and steps. A kind is a set of these bits; which
  * layers have which is in the configuration (model.h). */
 enum {
-    KIND_LOCAL = 1, /* keys at most `window` away, heads of a width and number of their own */
-    KINDS = 2
+    KIND_LOCAL = 1,   /* keys at most `window` away, heads of a width and number of their own */
+    KIND_EXPERTS = 2, /* the feed-forward is of experts */
+    KINDS = 4
 };
 uint32_t arch_kind(const struct model_config *config, uint32_t layer);
 
@@ -40,8 +41,10 @@ enum arch_size {
     SIZE_POSITIONS, /* rows of the position table */
     SIZE_LENGTHS,   /* the longest document */
     SIZE_TYPES,
-    SIZE_BUCKETS, /* of relative positions */
-    SIZE_SPAN     /* distances of a table of relative positions: 2 * span + 1 */
+    SIZE_EXPERTS,
+    SIZE_EXPERTS_INTER, /* intermediate of all experts together */
+    SIZE_BUCKETS,       /* of relative positions */
+    SIZE_SPAN           /* distances of a table of relative positions: 2 * span + 1 */
 };
 uint32_t arch_size(const struct model_config *config, uint32_t kind, enum arch_size size);
 uint32_t arch_most(const struct model_config *config, enum arch_size size);
@@ -80,6 +83,10 @@ enum arch_part {
     PART_NORM3_BIAS,
     PART_NORM4,
     PART_NORM4_BIAS,
+    PART_ROUTER,       /* product [experts, hidden], in fp32 */
+    PART_EXPERTS_UP,   /* of each expert a product [inter, hidden] */
+    PART_EXPERTS_DOWN, /* of each a product [hidden, inter] */
+    PART_EXPERTS_BIAS, /* [hidden]: of their sum */
     PART_Q_NORM,
     PART_Q_NORM_BIAS,
     PART_K_NORM,
@@ -111,7 +118,14 @@ struct arch_weight {
     enum arch_size columns; /* of the tensors; SIZE_NONE: vectors */
     struct arch_source sources[ARCH_SOURCES_MAX];
     uint32_t needs; /* MODEL_HAS_* that the configuration must have, else the part is absent */
-    bool not_first; /* absent in layer 0 */
+    uint32_t with, without; /* bits that the layer's kind has and lacks, else it is absent */
+    bool not_first;         /* absent in layer 0 */
+
+    /* STORE_PRODUCT */
+    enum arch_size
+        each;        /* so many products of the tensors' rows, one after another; SIZE_NONE: 1 */
+    bool transposed; /* the tensor's rows are the product's inputs */
+    bool exact;      /* in fp32, whatever the precision */
 
     /* STORE_COMPUTED: a part of [rows, width] floats; `compute` writes n rows from row `first` on.
      * tensor: the source's floats, NULL where there is none. */
@@ -139,6 +153,7 @@ enum arch_op {
     OP_PRODUCT, /* out = in W^T + b; PART_UP: act of it, gated where the family is */
     OP_NORM,    /* out = norm(in + add); the norm of a part that is absent: in */
     OP_ADD,     /* out = out + in */
+    OP_EXPERTS, /* out = what the experts that a row chooses make of in, by their shares (experts.h) */
     OP_QK_NORM, /* queries and keys, by PART_Q_NORM and PART_K_NORM: over a head, or over all */
     OP_ROPE,    /* queries and keys are rotated by their positions */
     OP_ATTEND   /* context = attention of a document's queries, keys and values */
@@ -173,6 +188,10 @@ struct arch_step {
 #define STEP_ADD(from, to)                                                                         \
     {                                                                                              \
         .op = OP_ADD, .in = ROWS_##from, .out = ROWS_##to                                          \
+    }
+#define STEP_EXPERTS(from, to)                                                                     \
+    {                                                                                              \
+        .op = OP_EXPERTS, .in = ROWS_##from, .out = ROWS_##to                                      \
     }
 #define STEP_QK_NORM                                                                               \
     {                                                                                              \
@@ -216,6 +235,7 @@ struct arch {
 
     /* The pass: X = sum of the tables' rows, then `embed`; each layer; `final`. */
     const struct arch_step *embed, *layer, *final;
+    const struct arch_step *expert_layer; /* of layers with experts, which most families lack */
     enum norm_kind norm;
     bool gated;
     enum attention_bias bias;
@@ -233,7 +253,11 @@ bool arch_model_types(char *out, size_t most);
 const struct arch_weight *arch_weight(const struct arch *arch, const struct model_config *config,
                                       uint32_t kind, enum arch_part part);
 
-/* Inputs, outputs and activation of a product. */
+/* The steps of layers of a kind. */
+const struct arch_step *arch_steps(const struct arch *arch, uint32_t kind);
+
+/* Inputs, outputs and activation of a product; and how many there are of it. */
+uint32_t arch_each(const struct model_config *config, uint32_t kind, const struct arch_weight *w);
 struct gemm_shape arch_product(const struct arch *arch, const struct model_config *config,
                                uint32_t kind, enum arch_part part);
 
@@ -337,11 +361,10 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
         .part = PART_##place, .storage = STORE_FLOATS,                                             \
         .sources = {{.tensor = (name), .rows = SIZE_##size}}, __VA_ARGS__                          \
     }
-#define ARCH_MATRIX(place, name, to, from)                                                         \
+#define ARCH_MATRIX(place, name, to, from, ...)                                                    \
     {                                                                                              \
-        .part = PART_##place, .storage = STORE_PRODUCT, .columns = SIZE_##from, .sources = {       \
-            {.tensor = (name), .rows = SIZE_##to}                                                  \
-        }                                                                                          \
+        .part = PART_##place, .storage = STORE_PRODUCT, .columns = SIZE_##from,                    \
+        .sources = {{.tensor = (name), .rows = SIZE_##to}}, __VA_ARGS__                            \
     }
 /* Of two tensors, or two halves of one, the activated first. */
 #define ARCH_GATED(gate, up)                                                                       \

@@ -516,6 +516,8 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
         {"num_key_value_heads", m->local_kv_heads, 0, m->n_heads},
         {"head_dim", m->local_head_dim, 0, CONFIG_HEAD_MAX},
         {"intermediate_size", m->intermediate, 1, CONFIG_INTERMEDIATE_MAX},
+        {"num_experts", m->n_experts, m->expert_layers ? 1 : 0, MODEL_EXPERTS_MAX},
+        {"moe_top_k", m->n_chosen, m->expert_layers ? 1 : 0, m->n_experts},
         {"vocab_size", m->vocab, 1, CONFIG_VOCAB_MAX},
         {"type_vocab_size", m->types, 0, CONFIG_TYPES_MAX},
         {"max_position_embeddings", m->max_positions, 3, MODEL_LENGTH_MAX},

@@ -34,7 +34,7 @@ struct config {
         uint32_t positions;     /* a second "max_position_embeddings" */
         float scalar;           /* "query_pre_attn_scalar" */
         uint32_t act;           /* a second activation */
-        bool qkv_bias, mlp_bias, norm_bias, sliding, bidirectional, causal;
+        bool qkv_bias, mlp_bias, down_bias, norm_bias, sliding, bidirectional, causal;
     } keys;
 
     /* modules.json. Without it the folder is the transformer's, with mean pooling and no

@@ -12,6 +12,7 @@
  *   pool        a document: its vector
  * A model pooled by its first or last token needs one row of each document from the last layer:
  * there, keys and values are computed for all rows, and everything else for that row only. */
+#include "experts.h"
 #include "pass.h"
 
 #include <assert.h>
@@ -179,9 +180,9 @@ static uint32_t kept_token(const struct pass *p, uint32_t d)
 }
 
 /* The steps of a layer from attention on. */
-static const struct arch_step *after_attention(const struct arch *arch)
+static const struct arch_step *after_attention(const struct arch *arch, uint32_t kind)
 {
-    const struct arch_step *step = arch->layer;
+    const struct arch_step *step = arch_steps(arch, kind);
     while (step->op != OP_ATTEND)
         step++;
     return step + 1;
@@ -271,7 +272,7 @@ static void begin_layer(const struct pass *p, uint32_t layer, struct block *b)
     b->queries = !keeps_one(p, layer);
     b->ld_qkv = arch_size(c, b->kind, SIZE_QKV);
     b->at[ROWS_QKV] = p->work.qkv + b->first * b->ld_qkv;
-    steps_run(p, p->model->arch->layer, b);
+    steps_run(p, arch_steps(p->model->arch, b->kind), b);
 }
 
 static void begin(void *context, uint32_t item, uint32_t thread)
@@ -304,7 +305,7 @@ static void query(void *context, uint32_t item, uint32_t thread)
                c->hidden * sizeof(float));
         if (c->rope_theta > 0) own->positions[i] = p->work.positions[token];
     }
-    steps_run(p, p->model->arch->layer, &b);
+    steps_run(p, arch_steps(p->model->arch, b.kind), &b);
     for (uint32_t i = 0; i < b.n; i++)
         memcpy(p->work.qkv + (size_t)kept_token(p, first + i) * ld, own->up + i * queries,
                queries * sizeof(float));
@@ -353,7 +354,7 @@ static void transform(void *context, uint32_t item, uint32_t thread)
     const struct pass *p = context;
     const struct arch *arch = p->model->arch;
     struct block b = block_of(p, item * p->block, thread);
-    steps_run(p, after_attention(arch), &b);
+    steps_run(p, after_attention(arch, b.kind), &b);
     if (p->layer + 1 < p->model->config.n_layers)
         begin_layer(p, p->layer + 1, &b);
     else
@@ -473,7 +474,8 @@ static struct row_flops flops_of_row(const struct arch *arch, const struct model
                                      uint32_t kind)
 {
     struct row_flops row = {0};
-    for (const struct arch_step *step = arch->layer; step->op != OP_END; step++) {
+    for (const struct arch_step *step = arch_steps(arch, kind); step->op != OP_END; step++) {
+        if (step->op == OP_EXPERTS) row.rest += experts_flops(arch, c, kind);
         if (step->op != OP_PRODUCT) continue;
         const struct gemm_shape shape = arch_product(arch, c, kind, step->part);
         const double one = 2.0 * shape.k, queries = arch_size(c, kind, SIZE_QUERIES);

@@ -34,6 +34,10 @@ static vecmill_status part_bytes(struct place *p, uint32_t kind, const struct ar
     case STORE_PRODUCT:
         VM_TRY(gemm_packed_bytes(p->kern, arch_product(p->arch, p->config, kind, w->part), bytes,
                                  err));
+        if (w->each) {
+            *bytes = num_up(*bytes, LAYOUT_ALIGN);
+            fits = num_mul(*bytes, arch_each(p->config, kind, w), bytes);
+        }
         break;
     case STORE_TABLE:
         fits = num_mul(arch_size(p->config, kind, w->sources[0].rows),

@@ -15,7 +15,8 @@ struct layout {
     /* Of layers of a kind, offset from the layer's start; of what there is once, kind 0, in the
      * section. LAYOUT_ABSENT: no such part. */
     size_t at[KINDS][PARTS];
-    size_t bytes[KINDS][PARTS];      /* without the padding to LAYOUT_ALIGN */
+    /* Without the padding to LAYOUT_ALIGN; of a part of several products, all of them, each padded. */
+    size_t bytes[KINDS][PARTS];
     size_t layers[MODEL_LAYERS_MAX]; /* where each begins */
     size_t total;
 };

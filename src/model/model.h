@@ -25,6 +25,7 @@
 #define MODEL_TENSORS_MAX 4096u
 #define MODEL_LAYERS_MAX  64u
 #define MODEL_HIDDEN_MAX  8192u
+#define MODEL_EXPERTS_MAX 64u
 #define MODEL_LENGTH_MAX  65536u /* rows of a position table */
 #define MODEL_DIM_MAX     16000u /* floats of a vector: what a message between processes holds */
 #define MODEL_STEPS_MAX   14u    /* modules after Pooling */
@@ -83,14 +84,16 @@ enum {
 /* What the forward pass needs to know. Fixed-width, stored as it is in the pack's section
  * "model.config"; the family gives the rest (arch.h). */
 struct model_config {
-    char family[24]; /* its name, zero-filled */
-    uint64_t local;  /* bit l: layer l sees keys at most `window` away */
+    char family[24];        /* its name, zero-filled */
+    uint64_t local;         /* bit l: layer l sees keys at most `window` away */
+    uint64_t expert_layers; /* bit l: the feed-forward of layer l is of experts */
     uint32_t n_layers, hidden, intermediate;
     uint32_t n_heads, n_kv_heads, head_dim; /* query heads, key heads, the width of each */
     /* The same of layers in `local`, which have as many query heads; 0: as other layers. */
     uint32_t local_kv_heads, local_head_dim;
-    uint32_t vocab; /* rows of the word table, from the weights */
-    uint32_t types; /* rows of the token type table; 0: there is none */
+    uint32_t n_experts, n_chosen; /* experts of a layer, and how many of them a token takes */
+    uint32_t vocab;               /* rows of the word table, from the weights */
+    uint32_t types;               /* rows of the token type table; 0: there is none */
 
     /* Rows of the position table, from the weights; 0: there is none. Row first_position is the first
      * token's. Where it is not 0, tokens with the id `pad` take the row before it, and are not

@@ -204,6 +204,32 @@ struct piece {
     uint64_t first, n;
 };
 
+/* out[c * rows + r] = in[r * columns + c] */
+static void transpose(const float *in, uint32_t rows, uint32_t columns, float *out)
+{
+    for (uint32_t c = 0; c < columns; c++) {
+        for (uint32_t r = 0; r < rows; r++)
+            out[(size_t)c * rows + r] = in[(size_t)r * columns + c];
+    }
+}
+
+/* A product of the matrix in `floats`, which has room for its transpose after it. */
+static vecmill_status write_product(struct compiler *c, uint32_t kind, const struct arch_weight *w,
+                                    vecmill_err *err)
+{
+    const struct model_config *m = &c->config.model;
+    const struct gemm_shape shape = arch_product(c->arch, m, kind, w->part);
+    const float *matrix = c->floats;
+    if (w->transposed) {
+        float *turned = c->floats + (size_t)shape.k * shape.n;
+        transpose(c->floats, shape.k, shape.n, turned);
+        matrix = turned;
+    }
+    gemm_pack(c->kern, shape, matrix, c->packed);
+    return pack_write(c->out, c->packed, c->layout.bytes[kind][w->part] / arch_each(m, kind, w),
+                      err);
+}
+
 static struct piece piece_of(const struct model_config *m, uint32_t kind,
                              const struct arch_weight *w, const struct arch_source *source)
 {
@@ -267,36 +293,42 @@ static vecmill_status write_zeros(struct compiler *c, size_t bytes, vecmill_err 
     return VECMILL_OK;
 }
 
-static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32_t layer,
-                                 vecmill_err *err)
+/* The i-th of the products of a part, or a part of another storage, which is one. */
+static vecmill_status write_one(struct compiler *c, const struct arch_weight *w, uint32_t layer,
+                                uint32_t i, vecmill_err *err)
 {
-    const uint32_t kind = kind_of(&c->config.model, layer, part);
-    const struct arch_weight *w = arch_weight(c->arch, &c->config.model, kind, part);
+    const uint32_t kind = kind_of(&c->config.model, layer, w->part);
     size_t at = 0; /* floats of the sources so far */
-    if (!w) return VECMILL_OK;
-    if (w->not_first && layer == 0) {
-        VM_TRY(write_zeros(c, c->layout.bytes[kind][part], err));
-        return pack_pad(c->out, LAYOUT_ALIGN, err);
-    }
-    for (uint32_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++) {
-        const struct piece piece = piece_of(&c->config.model, kind, w, &w->sources[i]);
+    for (uint32_t s = 0; s < ARCH_SOURCES_MAX && w->sources[s].tensor; s++) {
+        const struct piece piece = piece_of(&c->config.model, kind, w, &w->sources[s]);
         const struct tensor *t;
-        VM_TRY(find_source(c, w, &w->sources[i], layer, &t, err));
+        VM_TRY(find_source(c, w, &w->sources[s], layer, &t, err));
         if (w->storage == STORE_TABLE) {
             VM_TRY(write_table(c, w, t, err));
         } else if (w->storage == STORE_FLOATS) {
             VM_TRY(write_floats(c, piece, t, err));
         } else {
-            VM_TRY(tensor_read(t, piece.first, (size_t)piece.n, c->floats + at, err));
+            VM_TRY(tensor_read(t, piece.first + i * piece.n, (size_t)piece.n, c->floats + at, err));
             at += piece.n;
         }
     }
     if (w->storage == STORE_COMPUTED)
         VM_TRY(write_computed(c, kind, w, at ? c->floats : NULL, err));
-    if (w->storage == STORE_PRODUCT) {
-        gemm_pack(c->kern, arch_product(c->arch, &c->config.model, kind, part), c->floats,
-                  c->packed);
-        VM_TRY(pack_write(c->out, c->packed, c->layout.bytes[kind][part], err));
+    if (w->storage == STORE_PRODUCT) VM_TRY(write_product(c, kind, w, err));
+    return VECMILL_OK;
+}
+
+static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32_t layer,
+                                 vecmill_err *err)
+{
+    const uint32_t kind = kind_of(&c->config.model, layer, part);
+    const struct arch_weight *w = arch_weight(c->arch, &c->config.model, kind, part);
+    if (!w) return VECMILL_OK;
+    if (w->not_first && layer == 0) {
+        VM_TRY(write_zeros(c, c->layout.bytes[kind][part], err));
+    } else {
+        for (uint32_t i = 0; i < arch_each(&c->config.model, kind, w); i++)
+            VM_TRY(write_one(c, w, layer, i, err));
     }
     return pack_pad(c->out, LAYOUT_ALIGN, err);
 }
@@ -343,10 +375,12 @@ static void buffers_of_part(const struct arch *arch, const struct model_config *
     if (w->storage == STORE_PRODUCT) {
         const struct gemm_shape shape = arch_product(arch, m, kind, (enum arch_part)part);
         const size_t n = (size_t)shape.n * (shape.gated ? 2 : 1);
-        b->floats_n = num_max(b->floats_n, shape.k * n);
+        b->floats_n = num_max(b->floats_n, (w->transposed ? 2 : 1) * shape.k * n);
         b->packed_most =
             num_max(b->packed_most, num_up(shape.k, 64) * num_up(n, 64) * sizeof(float));
-        if (layout) b->packed_bytes = num_max(b->packed_bytes, layout->bytes[kind][part]);
+        if (layout)
+            b->packed_bytes =
+                num_max(b->packed_bytes, layout->bytes[kind][part] / arch_each(m, kind, w));
     } else if (w->storage == STORE_COMPUTED) {
         const size_t rows = w->sources[0].tensor ? arch_size(m, kind, w->sources[0].rows) : 0;
         const size_t row = arch_size(m, kind, w->width) * sizeof(float);

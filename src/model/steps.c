@@ -1,4 +1,5 @@
 /* steps: the operations of a family's steps on a block of rows (arch.h). */
+#include "experts.h"
 #include "pass.h"
 
 #include <string.h>
@@ -112,6 +113,9 @@ const struct arch_step *steps_run(const struct pass *p, const struct arch_step *
         case OP_ADD:
             for (size_t i = 0; i < (size_t)b->n * p->model->config.hidden; i++)
                 b->at[step->out][i] += b->at[step->in][i];
+            break;
+        case OP_EXPERTS:
+            experts_run(p, b, b->at[step->in], b->at[step->out]);
             break;
         case OP_QK_NORM:
             qk_norm(p, b);

@@ -11,9 +11,11 @@ struct work {
     uint32_t *positions; /* [rows]: each token's row of its rotary table; empty without such */
     float *rope; /* [rows, head_dim]: the table, where it depends on the document's length */
     struct work_own {
-        float *y;            /* [block, hidden]: what is added to x */
-        float *z;            /* [block, hidden]: x normalised; empty where x itself is */
-        float *up;           /* [block, the largest of intermediate, hidden and queries] */
+        float *y;      /* [block, hidden]: what is added to x */
+        float *z;      /* [block, hidden]: x normalised; empty where x itself is */
+        float *up;     /* [block, the largest of intermediate, hidden and queries] */
+        float *chosen; /* [block, hidden]: rows that an expert computes; empty without experts */
+        float *shares; /* [block, experts]: of each expert in a row */
         uint32_t *positions; /* [block]: of rows that are not adjacent in x */
         void *gemm_scratch, *attention_scratch;
     } * own; /* [threads] */

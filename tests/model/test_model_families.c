@@ -30,6 +30,17 @@ static const struct {
     [KERN_INT8] = {1, 0.99, 0.95, 0.99},
 };
 
+/* The same of experts in shared folders. Whatever is rounded before a router may change a choice that is
+ * close, and so a whole row: of random weights, 0.919 and 0.815 at the least, 0.9969 and 0.9899 in the
+ * mean. Rounding the word table alone does it (0.921). */
+static const struct {
+    double least, mean;
+} bounds_of_experts[KERN_PRECISIONS] = {
+    [KERN_FP32] = {0.999999, 0.999999},
+    [KERN_BF16] = {0.9, 0.995},
+    [KERN_INT8] = {0.75, 0.98},
+};
+
 static const struct kern *kern;
 static uint32_t tokens_of_shared;
 static unsigned n_computed, n_not_yet;
@@ -172,8 +183,7 @@ static void write_family(const struct toy *toy, const char *path, const char *ar
 }
 
 /* Of families, or with a beginning, that are not computed yet: they must be refused. */
-static const char *const not_yet[] = {"deberta-v2", "embeddinggemma2", "nomic-v2-moe", "static-",
-                                      NULL};
+static const char *const not_yet[] = {"deberta-v2", "embeddinggemma2", "static-", NULL};
 
 static bool is_computed(const char *name)
 {
@@ -233,7 +243,8 @@ static float *compute(struct toy_loaded *loaded, const struct cases *c)
     return alone;
 }
 
-static void compare(const char *name, bool of_tree, const float *vectors, const struct cases *c)
+static void compare(const char *name, bool of_tree, bool has_experts, const float *vectors,
+                    const struct cases *c)
 {
     double worst = 0, largest = 0, least = 1, sum = 0;
     for (uint32_t i = 0; i < c->n; i++) {
@@ -258,8 +269,11 @@ static void compare(const char *name, bool of_tree, const float *vectors, const 
            name, c->n, difference, least, mean);
     const enum kern_precision precision = toy_precision();
     assert_true(difference <= bounds[precision].difference);
-    assert_true(least >= (of_tree ? bounds[precision].least : bounds[precision].least_of_shared));
-    assert_true(mean >= bounds[precision].mean);
+    const bool is_loose = has_experts && !of_tree;
+    assert_true(least >= (is_loose  ? bounds_of_experts[precision].least
+                          : of_tree ? bounds[precision].least
+                                    : bounds[precision].least_of_shared));
+    assert_true(mean >= (is_loose ? bounds_of_experts[precision].mean : bounds[precision].mean));
 }
 
 /* ---- the tests ---- */
@@ -301,7 +315,7 @@ static void a_model(const char *path, bool of_tree)
         of_tree ? read_cases(path, &c) : read_shared(path, &c);
         load(&toy, &c, &loaded);
         float *vectors = compute(&loaded, &c);
-        compare(name, of_tree, vectors, &c);
+        compare(name, of_tree, model_describe(loaded.model)->n_experts > 0, vectors, &c);
         if (of_tree && toy_precision() == KERN_FP32)
             same_from_another_file(path, arguments[strlen(name) % 3], vectors, &c);
         free(vectors);
@@ -465,6 +479,32 @@ static const struct {
      "\"attn_logit_softcapping\": null",
      "\"attn_logit_softcapping\": 50.0",
      {"config.json", "attn_logit_softcapping"}},
+    /* experts */
+    {"nomic-v2-moe",
+     "config.json",
+     "\"moe_normalize_expert_weights\": false",
+     "\"moe_normalize_expert_weights\": true",
+     {"config.json", "moe_normalize_expert_weights"}},
+    {"nomic-v2-moe",
+     "config.json",
+     "\"moe_top_k\": 2",
+     "\"moe_top_k\": 5",
+     {"config.json", "moe_top_k", "5", "4"}},
+    {"nomic-v2-moe",
+     "config.json",
+     "\"num_experts\": 4",
+     "\"num_experts\": 3",
+     {"model.safetensors", "mlp.router.layer.weight", "[3, 48]"}},
+    {"nomic-v2-moe",
+     "config.json",
+     "\"moe_every_n_layers\": 2",
+     "\"moe_every_n_layers\": 1",
+     {"config.json", "moe_every_n_layers"}},
+    {"nomic-v2-moe",
+     "config.json",
+     "\"activation_function\": \"gelu\"",
+     "\"activation_function\": \"swiglu\"",
+     {"config.json", "activation_function", "swiglu"}},
     /* layers */
     {"modernbert-v5keys",
      "config.json",

@@ -579,6 +579,22 @@ static void operations(void **state)
     cls.hidden = 96;
     toy_complete(&cls);
     assert_true(model_flops(&cls, 10) == 552960.0 + 38400.0 + 184320.0 + 384000.0);
+
+    /* The second of 2 layers takes 2 of 4 experts, pooled by the mean: attention's products 10 * 2 * 64 *
+     * 256 = 327680 and 25600 in each; up and down 256000; of experts the router 10 * 2 * 64 * 4 = 5120
+     * and twice up and down. */
+    struct model_config experts = {.n_layers = 2,
+                                   .hidden = 64,
+                                   .n_heads = 4,
+                                   .intermediate = 100,
+                                   .expert_layers = 2,
+                                   .n_experts = 4,
+                                   .n_chosen = 2,
+                                   .ending = {.n_poolings = 1, .poolings = {MODEL_POOL_MEAN}}};
+    toy_complete(&experts);
+    strcpy(experts.family, "nomic_bert_moe");
+    assert_true(model_flops(&experts, 10) ==
+                2 * (327680.0 + 25600.0) + 256000.0 + 5120.0 + 2 * 256000.0);
 }
 
 int main(void)
