@@ -6,7 +6,7 @@
 
 extern const struct arch arch_bert, arch_roberta, arch_mpnet, arch_distilbert, arch_nomic,
     arch_nomic_moe, arch_gte, arch_modernbert, arch_jina_bert, arch_jina_bert_qk_norm, arch_qwen3,
-    arch_eurobert, arch_gemma3, arch_jina_v3;
+    arch_eurobert, arch_gemma3, arch_embeddinggemma2, arch_jina_v3;
 
 /* In the order in which config.json is tried: a family with `matches` is before the one that it takes
  * a model type from. */
@@ -25,6 +25,7 @@ static const struct arch *const list[] = {
     &arch_qwen3,
     &arch_eurobert,
     &arch_gemma3,
+    &arch_embeddinggemma2,
     NULL,
 };
 
@@ -124,6 +125,12 @@ uint32_t arch_size(const struct model_config *c, uint32_t kind, enum arch_size s
         return c->n_experts;
     case SIZE_EXPERTS_INTER:
         return c->n_experts * c->intermediate;
+    case SIZE_INPUT:
+        return c->input;
+    case SIZE_INPUTS:
+        return c->n_layers * c->input;
+    case SIZE_STATE:
+        return c->state > 0 ? c->state : c->hidden;
     case SIZE_BUCKETS:
         return c->buckets;
     case SIZE_SPAN:
@@ -172,7 +179,7 @@ struct gemm_shape arch_product(const struct arch *arch, const struct model_confi
     uint32_t rows = 0;
     for (size_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++)
         rows += arch_size(config, kind, w->sources[i].rows);
-    const bool is_active = part == PART_UP || part == PART_EXPERTS_UP;
+    const bool is_active = part == PART_UP || part == PART_EXPERTS_UP || part == PART_INPUT_GATE;
     const bool is_gated = part == PART_UP && arch->gated;
     return (struct gemm_shape){
         .k = w->transposed ? rows : columns,

@@ -43,6 +43,9 @@ enum arch_size {
     SIZE_TYPES,
     SIZE_EXPERTS,
     SIZE_EXPERTS_INTER, /* intermediate of all experts together */
+    SIZE_INPUT,         /* width of a layer's own input */
+    SIZE_INPUTS,        /* of all layers' */
+    SIZE_STATE,         /* of a row of the last hidden state */
     SIZE_BUCKETS,       /* of relative positions */
     SIZE_SPAN           /* distances of a table of relative positions: 2 * span + 1 */
 };
@@ -64,6 +67,8 @@ enum arch_part {
     PART_ROPE_LOCAL, /* the same for layers with a window */
     PART_FINAL_NORM,
     PART_FINAL_NORM_BIAS,
+    PART_STATE, /* product [state, hidden]: the last hidden state of the normalised one */
+    PART_STATE_BIAS,
     PARTS_ONCE,
 
     /* in each layer */
@@ -83,10 +88,21 @@ enum arch_part {
     PART_NORM3_BIAS,
     PART_NORM4,
     PART_NORM4_BIAS,
+    PART_NORM5,
+    PART_NORM5_BIAS,
     PART_ROUTER,       /* product [experts, hidden], in fp32 */
     PART_EXPERTS_UP,   /* of each expert a product [inter, hidden] */
     PART_EXPERTS_DOWN, /* of each a product [hidden, inter] */
     PART_EXPERTS_BIAS, /* [hidden]: of their sum */
+    PART_INPUT,        /* product [input, hidden]: the layer's own input, of the embedding */
+    PART_INPUT_BIAS,
+    PART_INPUT_NORM,
+    PART_INPUT_NORM_BIAS,
+    PART_INPUT_GATE, /* product [input, hidden], activated */
+    PART_INPUT_GATE_BIAS,
+    PART_INPUT_OUT, /* product [hidden, input] */
+    PART_INPUT_OUT_BIAS,
+    PART_SCALAR, /* [1]: factor of the layer's output */
     PART_Q_NORM,
     PART_Q_NORM_BIAS,
     PART_K_NORM,
@@ -120,6 +136,7 @@ struct arch_weight {
     uint32_t needs; /* MODEL_HAS_* that the configuration must have, else the part is absent */
     uint32_t with, without; /* bits that the layer's kind has and lacks, else it is absent */
     bool not_first;         /* absent in layer 0 */
+    bool by_layer;          /* of one tensor without %u, in which each layer has its own rows */
 
     /* STORE_PRODUCT */
     enum arch_size
@@ -139,12 +156,14 @@ struct arch_weight {
 /* Rows that a pass computes with; of a block of tokens. */
 enum arch_rows {
     ROWS_NONE,
-    ROWS_X,       /* [hidden]: the residual stream, from layer to layer */
-    ROWS_Y,       /* [hidden]: what is added to it */
-    ROWS_Z,       /* [hidden]: normalised, where X is kept */
-    ROWS_QKV,     /* [qkv] */
-    ROWS_CONTEXT, /* [queries]: attention's output */
-    ROWS_UP,      /* [inter] */
+    ROWS_X,        /* [hidden]: the residual stream, from layer to layer */
+    ROWS_Y,        /* [hidden]: what is added to it */
+    ROWS_Z,        /* [hidden]: normalised, where X is kept */
+    ROWS_QKV,      /* [qkv] */
+    ROWS_CONTEXT,  /* [queries]: attention's output */
+    ROWS_UP,       /* [inter], or [input] */
+    ROWS_EMBEDDED, /* [hidden]: the embedding, kept for all layers */
+    ROWS_STATE,    /* [state]: the last hidden state, where it is not X */
     ROWS_KINDS
 };
 
@@ -154,15 +173,20 @@ enum arch_op {
     OP_NORM,    /* out = norm(in + add); the norm of a part that is absent: in */
     OP_ADD,     /* out = out + in */
     OP_EXPERTS, /* out = what the experts that a row chooses make of in, by their shares (experts.h) */
-    OP_QK_NORM, /* queries and keys, by PART_Q_NORM and PART_K_NORM: over a head, or over all */
-    OP_ROPE,    /* queries and keys are rotated by their positions */
-    OP_ATTEND   /* context = attention of a document's queries, keys and values */
+    OP_COPY,    /* out = in */
+    OP_MULTIPLY, /* out = out * in, of PART_INPUT's outputs */
+    OP_SCALE,    /* out = out * PART_SCALAR */
+    OP_V_NORM,   /* values are normalised, a head each, without weights */
+    OP_QK_NORM,  /* queries and keys, by PART_Q_NORM and PART_K_NORM: over a head, or over all */
+    OP_ROPE,     /* queries and keys are rotated by their positions */
+    OP_ATTEND    /* context = attention of a document's queries, keys and values */
 };
 
 struct arch_step {
     enum arch_op op;
     enum arch_part part;
     enum arch_rows in, add, out;
+    enum arch_size eps_times; /* of OP_NORM: factor of the configuration's epsilon; SIZE_NONE: 1 */
 };
 
 #define STEP_PRODUCT(weight, from, to)                                                             \
@@ -193,6 +217,22 @@ struct arch_step {
     {                                                                                              \
         .op = OP_EXPERTS, .in = ROWS_##from, .out = ROWS_##to                                      \
     }
+#define STEP_COPY(from, to)                                                                        \
+    {                                                                                              \
+        .op = OP_COPY, .in = ROWS_##from, .out = ROWS_##to                                         \
+    }
+#define STEP_MULTIPLY(from, to)                                                                    \
+    {                                                                                              \
+        .op = OP_MULTIPLY, .part = PART_INPUT, .in = ROWS_##from, .out = ROWS_##to                 \
+    }
+#define STEP_SCALE(rows)                                                                           \
+    {                                                                                              \
+        .op = OP_SCALE, .out = ROWS_##rows                                                         \
+    }
+#define STEP_V_NORM                                                                                \
+    {                                                                                              \
+        .op = OP_V_NORM                                                                            \
+    }
 #define STEP_QK_NORM                                                                               \
     {                                                                                              \
         .op = OP_QK_NORM                                                                           \
@@ -220,6 +260,7 @@ struct arch {
      * `matches`, where it has one, agrees. */
     const char *const *model_types;
     bool (*matches)(const struct json_value *config);
+    const char *section; /* member of config.json that has the keys; NULL, or absent: itself */
     const char *const *classes; /* beginnings of the names in "architectures" */
     const struct json_field *fields;
     size_t n_fields;

@@ -185,10 +185,19 @@ static vecmill_status parse_model(const struct json_value *o, const char *shown,
     static const struct json_field classes[] = {
         JSON_MAY("architectures", OWN, 0, .own = read_architectures)};
     const struct arch *arch = NULL;
+    char words[IO_PATH_MAX + 32];
     VM_TRY(find_family(o, shown, &arch, err));
-    const struct json_reading reading = {
+    struct json_reading reading = {
         .name = shown, .failure = VECMILL_E_MODEL, .target = config, .context = &arch};
     VM_TRY(json_fields(o, classes, LENGTH(classes), &reading, err));
+    const struct json_value section = arch->section ? json_get(o, arch->section) : *o;
+    if (section.kind != JSON_KIND_ABSENT && section.kind != JSON_KIND_OBJECT)
+        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is not an object", shown, arch->section);
+    if (arch->section && section.kind == JSON_KIND_OBJECT) {
+        snprintf(words, sizeof words, "%s: \"%s\"", shown, arch->section);
+        reading.name = shown = words;
+        o = &section;
+    }
     snprintf(config->model.family, sizeof config->model.family, "%s", arch->name);
     config->model.embed_scale = 1;
     config->model.act = GEMM_GELU_ERF;
@@ -518,6 +527,8 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
         {"intermediate_size", m->intermediate, 1, CONFIG_INTERMEDIATE_MAX},
         {"num_experts", m->n_experts, m->expert_layers ? 1 : 0, MODEL_EXPERTS_MAX},
         {"moe_top_k", m->n_chosen, m->expert_layers ? 1 : 0, m->n_experts},
+        {"hidden_size_per_layer_input", m->input, 0, MODEL_HIDDEN_MAX},
+        {"embedding_dim", m->state, 0, MODEL_HIDDEN_MAX},
         {"vocab_size", m->vocab, 1, CONFIG_VOCAB_MAX},
         {"type_vocab_size", m->types, 0, CONFIG_TYPES_MAX},
         {"max_position_embeddings", m->max_positions, 3, MODEL_LENGTH_MAX},

@@ -27,13 +27,14 @@ struct config {
 
     /* Of config.json, while it is read: what a family makes its configuration from. */
     struct config_keys {
-        struct json_value rope_parameters, rope_scaling, layer_types;
+        struct json_value rope_parameters, rope_scaling, layer_types, per_layer;
         float theta, local_theta; /* 0: not given */
         bool local_theta_is_null;
-        uint32_t window, every; /* one layer in `every` is without the window */
-        uint32_t positions;     /* a second "max_position_embeddings" */
-        float scalar;           /* "query_pre_attn_scalar" */
-        uint32_t act;           /* a second activation */
+        uint32_t window, every;                    /* one layer in `every` is without the window */
+        uint32_t global_head_dim, global_kv_heads; /* of layers without the window */
+        uint32_t positions;                        /* a second "max_position_embeddings" */
+        float scalar;                              /* "query_pre_attn_scalar" */
+        uint32_t act;                              /* a second activation */
         bool qkv_bias, mlp_bias, down_bias, norm_bias, sliding, bidirectional, causal;
     } keys;
 

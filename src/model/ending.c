@@ -36,7 +36,7 @@ bool model_normalizes(const struct model_config *config)
 uint32_t ending_width(const struct model_config *config, uint32_t n_steps)
 {
     const struct model_ending *e = &config->ending;
-    return n_steps ? e->steps[n_steps - 1].width : e->n_poolings * config->hidden;
+    return n_steps ? e->steps[n_steps - 1].width : e->n_poolings * arch_size(config, 0, SIZE_STATE);
 }
 
 static vecmill_status check_poolings(const struct model_ending *e, const char *shown,
@@ -219,7 +219,7 @@ static void pool_weighted(const float *rows, uint32_t n, uint32_t h, float *out)
 static void pool(const struct ending *e, enum model_pooling pooling, const float *rows, uint32_t n,
                  float *out)
 {
-    const uint32_t h = e->config->hidden;
+    const uint32_t h = arch_size(e->config, 0, SIZE_STATE);
     switch (pooling) {
     case MODEL_POOL_CLS:
         memcpy(out, rows, h * sizeof *out);
@@ -344,7 +344,8 @@ void ending_run(const struct ending *e, const float *rows, uint32_t n, void *mem
     }
     float *v = scratch.vectors[0], *other = scratch.vectors[1];
     for (uint32_t i = 0; i < c->ending.n_poolings; i++)
-        pool(e, (enum model_pooling)c->ending.poolings[i], rows, n, v + (size_t)i * c->hidden);
+        pool(e, (enum model_pooling)c->ending.poolings[i], rows, n,
+             v + (size_t)i * arch_size(c, 0, SIZE_STATE));
     for (uint32_t i = 0; i < c->ending.n_steps; i++) {
         const struct model_step *s = &c->ending.steps[i];
         if (s->kind == MODEL_STEP_DENSE) {

@@ -87,7 +87,7 @@ vecmill_status ending_open(const struct pack *pack, const struct kern *kern,
 size_t ending_scratch_bytes(const struct model_config *config, const struct kern *kern);
 
 /* One document's vector.
- *   rows    [n, hidden]: its rows of the last hidden state, n >= 1; where ending_rows says that few
+ *   rows    [n, state]: its rows of the last hidden state, n >= 1; where ending_rows says that few
  *           are read, all of them or only those, in their order
  *   scratch ending_scratch_bytes, aligned to 64
  *   vector  [dim], no overlap with rows */

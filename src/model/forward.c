@@ -251,7 +251,9 @@ static struct block block_of(const struct pass *p, uint32_t first, uint32_t thre
                [ROWS_Y] = own->y,
                [ROWS_Z] = own->z,
                [ROWS_CONTEXT] = p->work.context + first * (size_t)arch_size(c, kind, SIZE_QUERIES),
-               [ROWS_UP] = own->up},
+               [ROWS_UP] = own->up,
+               [ROWS_EMBEDDED] = p->work.embedded + (size_t)first * c->hidden,
+               [ROWS_STATE] = p->work.states + (size_t)first * arch_size(c, 0, SIZE_STATE)},
         .positions = c->rope_theta > 0 ? p->work.positions + first : NULL,
         .n = (uint32_t)num_min(p->block, p->rows - first),
         .first = first,
@@ -367,7 +369,7 @@ static void pool(void *context, uint32_t d, uint32_t thread)
     const struct model_config *c = &p->model->config;
     const bool one = kept_rows(c) != ENDING_ROWS_ALL;
     const uint32_t begin = one ? d : p->starts[d], n = one ? 1 : p->starts[d + 1] - begin;
-    ending_run(&p->model->ending, p->work.x + (size_t)begin * c->hidden, n,
+    ending_run(&p->model->ending, p->work.states + (size_t)begin * arch_size(c, 0, SIZE_STATE), n,
                p->work.own[thread].attention_scratch, p->vectors + (size_t)d * c->dim);
 }
 
@@ -388,12 +390,12 @@ static uint32_t divide_rows(struct pass *p, uint32_t rows)
     return (rows + p->block - 1) / p->block;
 }
 
-/* The last layer goes on with one row of each document: moves it to rows 0 .. n_docs of x. */
-static void keep_rows(struct pass *p)
+/* The last layer goes on with one row of each document: moves it to rows 0 .. n_docs. */
+static void keep_rows(const struct pass *p, float *rows)
 {
     const size_t h = p->model->config.hidden;
     for (uint32_t d = 0; d < p->n_docs; d++)
-        memmove(p->work.x + d * h, p->work.x + kept_token(p, d) * h, h * sizeof *p->work.x);
+        memmove(rows + d * h, rows + kept_token(p, d) * h, h * sizeof *rows);
 }
 
 static vecmill_status check_vectors(const struct pass *p, vecmill_err *err)
@@ -444,7 +446,8 @@ vecmill_status model_forward(const struct model *model, void *memory,
         p.head_parts = is_whole ? 1 : (uint32_t)num_min(key_heads, (size_t)2 * n_threads);
         if (keeps) team_run(team, query, &p, divide_rows(&p, n_docs));
         team_run(team, attend, &p, n_docs * p.head_parts);
-        if (keeps) keep_rows(&p);
+        if (keeps) keep_rows(&p, p.work.x);
+        if (keeps && arch_uses(model->arch, ROWS_EMBEDDED)) keep_rows(&p, p.work.embedded);
         team_run(team, transform, &p, divide_rows(&p, keeps ? n_docs : tokens));
     }
     team_run(team, pool, &p, n_docs);
@@ -489,6 +492,18 @@ static struct row_flops flops_of_row(const struct arch *arch, const struct model
     return row;
 }
 
+/* Of a row after the last layer. */
+static double final_flops_of_row(const struct arch *arch, const struct model_config *c)
+{
+    double flops = 0;
+    for (const struct arch_step *step = arch->final; step->op != OP_END; step++) {
+        if (step->op != OP_PRODUCT) continue;
+        const struct gemm_shape shape = arch_product(arch, c, 0, step->part);
+        flops += 2.0 * shape.k * shape.n;
+    }
+    return flops;
+}
+
 double model_flops(const struct model_config *config, uint32_t n)
 {
     const struct arch *arch = arch_named(config->family);
@@ -496,7 +511,8 @@ double model_flops(const struct model_config *config, uint32_t n)
     bool known[KINDS] = {false};
     if (!arch || n == 0) return 0;
     const enum ending_rows kept = kept_rows(config);
-    double flops = ending_flops(config);
+    double flops =
+        ending_flops(config) + (kept == ENDING_ROWS_ALL ? n : 1) * final_flops_of_row(arch, config);
     for (uint32_t layer = 0; layer < config->n_layers; layer++) {
         const uint32_t kind = arch_kind(config, layer);
         const struct attention_shape shape = arch_attention(arch, config, kind);

@@ -92,8 +92,10 @@ struct model_config {
     /* The same of layers in `local`, which have as many query heads; 0: as other layers. */
     uint32_t local_kv_heads, local_head_dim;
     uint32_t n_experts, n_chosen; /* experts of a layer, and how many of them a token takes */
-    uint32_t vocab;               /* rows of the word table, from the weights */
-    uint32_t types;               /* rows of the token type table; 0: there is none */
+    uint32_t input; /* width of what each layer is given of the embedding; 0: nothing */
+    uint32_t state; /* floats of a row of the last hidden state; 0: hidden */
+    uint32_t vocab; /* rows of the word table, from the weights */
+    uint32_t types; /* rows of the token type table; 0: there is none */
 
     /* Rows of the position table, from the weights; 0: there is none. Row first_position is the first
      * token's. Where it is not 0, tokens with the id `pad` take the row before it, and are not

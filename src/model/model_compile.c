@@ -230,12 +230,14 @@ static vecmill_status write_product(struct compiler *c, uint32_t kind, const str
                       err);
 }
 
-static struct piece piece_of(const struct model_config *m, uint32_t kind,
+static struct piece piece_of(const struct model_config *m, uint32_t layer,
                              const struct arch_weight *w, const struct arch_source *source)
 {
+    const uint32_t kind = kind_of(m, layer, w->part);
     const uint64_t columns = w->columns ? arch_size(m, kind, w->columns) : 1;
-    return (struct piece){arch_size(m, kind, source->skip) * columns,
-                          arch_size(m, kind, source->rows) * columns};
+    const uint64_t n = arch_size(m, kind, source->rows) * columns;
+    return (struct piece){
+        arch_size(m, kind, source->skip) * columns + (w->by_layer ? layer * n : 0), n};
 }
 
 static vecmill_status write_floats(struct compiler *c, struct piece piece, const struct tensor *t,
@@ -300,7 +302,7 @@ static vecmill_status write_one(struct compiler *c, const struct arch_weight *w,
     const uint32_t kind = kind_of(&c->config.model, layer, w->part);
     size_t at = 0; /* floats of the sources so far */
     for (uint32_t s = 0; s < ARCH_SOURCES_MAX && w->sources[s].tensor; s++) {
-        const struct piece piece = piece_of(&c->config.model, kind, w, &w->sources[s]);
+        const struct piece piece = piece_of(&c->config.model, layer, w, &w->sources[s]);
         const struct tensor *t;
         VM_TRY(find_source(c, w, &w->sources[s], layer, &t, err));
         if (w->storage == STORE_TABLE) {

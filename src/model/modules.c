@@ -1,5 +1,6 @@
 #include "modules.h"
 
+#include "arch.h"
 #include "ending.h"
 
 #include <stddef.h>
@@ -203,11 +204,12 @@ static vecmill_status check_dimension(const struct pooling_file *file, const cha
                                       const struct config *config, vecmill_err *err)
 {
     static const char *const keys[] = {"word_embedding_dimension", "embedding_dimension"};
+    const uint32_t state = arch_size(&config->model, 0, SIZE_STATE);
     for (size_t i = 0; i < LENGTH(keys); i++) {
-        if (file->dims[i] == 0 || file->dims[i] == config->model.hidden) continue;
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: \"%s\" is %u, \"hidden_size\" of config.json is %u", shown, keys[i],
-                       file->dims[i], config->model.hidden);
+        if (file->dims[i] == 0 || file->dims[i] == state) continue;
+        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is %u, \"%s\" of config.json is %u", shown,
+                       keys[i], file->dims[i],
+                       config->model.state > 0 ? "embedding_dim" : "hidden_size", state);
     }
     if (file->dims[0] == 0 && file->dims[1] == 0)
         return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is missing", shown, keys[0]);

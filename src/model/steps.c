@@ -30,10 +30,12 @@ static void product(const struct pass *p, const struct arch_step *step, const st
 static void norm(const struct pass *p, const struct arch_step *step, const struct block *b)
 {
     const struct model *m = p->model;
-    const uint32_t h = m->config.hidden;
+    const struct arch_weight *w = arch_weight(m->arch, &m->config, b->kind, step->part);
+    const uint32_t h = arch_size(&m->config, b->kind, w->sources[0].rows);
+    const uint32_t times = step->eps_times ? arch_size(&m->config, b->kind, step->eps_times) : 1;
     const struct norm_call call = {
         .kind = m->arch->norm,
-        .eps = m->config.eps,
+        .eps = m->config.eps * (float)times,
         .gamma = model_part(m, b->layer, step->part),
         .beta = model_part(m, b->layer, step->part + 1),
         .x = b->at[step->in],
@@ -75,6 +77,22 @@ static void qk_norm(const struct pass *p, const struct block *b)
     }
 }
 
+static void v_norm(const struct pass *p, const struct block *b)
+{
+    const struct model *m = p->model;
+    const struct model_config *c = &m->config;
+    struct norm_call call = {
+        .kind = m->arch->norm,
+        .eps = c->eps,
+        .n = arch_size(c, b->kind, SIZE_KEY_HEADS),
+        .h = arch_size(c, b->kind, SIZE_HEAD),
+    };
+    for (uint32_t r = 0; b->keys && r < b->n; r++) {
+        call.x = call.out = b->at[ROWS_QKV] + (r + 1) * b->ld_qkv - (size_t)call.n * call.h;
+        m->kern->norm(&call);
+    }
+}
+
 static void rope(const struct pass *p, const struct block *b)
 {
     const struct model *m = p->model;
@@ -102,6 +120,9 @@ static void rope(const struct pass *p, const struct block *b)
 const struct arch_step *steps_run(const struct pass *p, const struct arch_step *step,
                                   const struct block *b)
 {
+    const struct model_config *c = &p->model->config;
+    const size_t n = (size_t)b->n * c->hidden;
+    const float *scalar;
     for (;; step++) {
         switch (step->op) {
         case OP_PRODUCT:
@@ -111,8 +132,23 @@ const struct arch_step *steps_run(const struct pass *p, const struct arch_step *
             norm(p, step, b);
             break;
         case OP_ADD:
-            for (size_t i = 0; i < (size_t)b->n * p->model->config.hidden; i++)
+            for (size_t i = 0; i < n; i++)
                 b->at[step->out][i] += b->at[step->in][i];
+            break;
+        case OP_COPY:
+            memcpy(b->at[step->out], b->at[step->in], n * sizeof(float));
+            break;
+        case OP_MULTIPLY:
+            for (size_t i = 0; i < (size_t)b->n * c->input; i++)
+                b->at[step->out][i] *= b->at[step->in][i];
+            break;
+        case OP_SCALE:
+            scalar = model_part(p->model, b->layer, PART_SCALAR);
+            for (size_t i = 0; i < n; i++)
+                b->at[step->out][i] *= *scalar;
+            break;
+        case OP_V_NORM:
+            v_norm(p, b);
             break;
         case OP_EXPERTS:
             experts_run(p, b, b->at[step->in], b->at[step->out]);

@@ -7,7 +7,7 @@ static size_t gemm_scratch(const struct arch *arch, const struct model_config *c
                            const struct kern *kern, uint32_t kind)
 {
     size_t scratch = 0;
-    for (int part = PARTS_ONCE; part < PARTS; part++) {
+    for (int part = 0; part < PARTS; part++) {
         const struct arch_weight *w = arch_weight(arch, c, kind, (enum arch_part)part);
         if (!w || w->storage != STORE_PRODUCT) continue;
         scratch = num_max(
@@ -41,18 +41,24 @@ void work_layout(struct work *w, struct arena *a, const struct arch *arch,
     const size_t rows = num_max(e->tokens, e->longest), block = num_min(rows, WORK_BLOCK_ROWS);
     const size_t row_bytes = c->hidden * sizeof(float);
     const size_t queries = arch_most(c, SIZE_QUERIES), qkv = arch_most(c, SIZE_QKV);
-    const size_t up = num_max(num_max(c->intermediate, c->hidden), queries);
+    const size_t up = num_max(num_max(c->intermediate, c->hidden), num_max(queries, c->input));
     size_t products, attention;
     scratch_of_layers(arch, c, kern, e->longest, &products, &attention);
     /* of attention, and after the last layer of what follows it */
     attention = num_max(attention, ending_scratch_bytes(c, kern));
     const size_t position = c->rope_theta > 0 ? sizeof(uint32_t) : 0;
-    const size_t z_bytes = arch_uses(arch, ROWS_Z) ? row_bytes : 0;
+    const size_t z_bytes =
+        arch_uses(arch, ROWS_Z) ? num_max(c->hidden, c->input) * sizeof(float) : 0;
+    const bool has_states = arch_uses(arch, ROWS_STATE);
     w->x = arena_take_array(a, rows, row_bytes, 64);
     w->qkv = arena_take_array(a, rows, qkv * sizeof(float), 64);
     w->context = arena_take_array(a, rows, queries * sizeof(float), 64);
     w->positions = arena_take_array(a, rows, position, 64);
     w->rope = arena_take_array(a, c->rope_trained > 0 ? rows : 0, c->head_dim * sizeof(float), 64);
+    w->embedded = arena_take_array(a, arch_uses(arch, ROWS_EMBEDDED) ? rows : 0, row_bytes, 64);
+    w->states =
+        arena_take_array(a, has_states ? rows : 0, arch_size(c, 0, SIZE_STATE) * sizeof(float), 64);
+    if (!has_states) w->states = w->x;
     w->own = arena_take_array(a, e->threads, sizeof *w->own, 64);
     for (uint32_t i = 0; i < e->threads; i++) {
         const struct work_own own = {

@@ -9,11 +9,13 @@ struct work {
     float *qkv;          /* [rows, qkv] */
     float *context;      /* [rows, queries]: attention's output */
     uint32_t *positions; /* [rows]: each token's row of its rotary table; empty without such */
-    float *rope; /* [rows, head_dim]: the table, where it depends on the document's length */
+    float *embedded;     /* [rows, hidden]: the embedding; empty where no layer reads it */
+    float *states; /* [rows, state]: the last hidden state; x itself where they are the same */
+    float *rope;   /* [rows, head_dim]: the table, where it depends on the document's length */
     struct work_own {
         float *y;      /* [block, hidden]: what is added to x */
         float *z;      /* [block, hidden]: x normalised; empty where x itself is */
-        float *up;     /* [block, the largest of intermediate, hidden and queries] */
+        float *up;     /* [block, the largest of intermediate, hidden, queries and input] */
         float *chosen; /* [block, hidden]: rows that an expert computes; empty without experts */
         float *shares; /* [block, experts]: of each expert in a row */
         uint32_t *positions; /* [block]: of rows that are not adjacent in x */
