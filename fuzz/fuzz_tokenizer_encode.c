@@ -60,6 +60,19 @@ static void compile_once(void)
     }
 }
 
+/* Scratch and memory for a tokenizer; the largest that was needed is kept. */
+static void *memory_of(size_t bytes)
+{
+    static void *memory;
+    static size_t most;
+    if (bytes <= most && memory) return memory;
+    free(memory);
+    most = num_up(bytes, 64) + 64;
+    memory = aligned_alloc(64, most);
+    if (!memory) abort();
+    return memory;
+}
+
 /* The text's tokens, `most` at a time, are those of the whole. */
 static void compare_pieces(const struct text *text, const char *data, size_t bytes, uint32_t most,
                            const int32_t *all, uint32_t n_all)
@@ -68,9 +81,11 @@ static void compare_pieces(const struct text *text, const char *data, size_t byt
     int32_t ids[64];
     uint32_t n = 0;
     if (text_stream_bytes() > sizeof memory) abort();
-    struct text_stream *s = text_stream_begin(memory, text, data, bytes);
+    void *scratch = memory_of(text_scratch_bytes(text));
+    struct text_stream *s = text_stream_begin(memory, scratch, text, data, bytes);
     for (bool more = true; more;) {
-        const uint32_t got = text_stream_next(s, ids, most, &more);
+        uint32_t got;
+        if (text_stream_next(s, ids, most, &got, &more, NULL) != VECMILL_OK) abort();
         if (got > n_all - n || (more && got < most)) abort();
         if (memcmp(ids, all + n, got * sizeof ids[0]) != 0) abort();
         n += got;
@@ -96,10 +111,10 @@ static void keep(void *context, const struct text_piece *piece)
 static void compare_places(const struct text *text, const char *data, size_t bytes,
                            const int32_t *all, uint32_t n_all)
 {
-    static _Alignas(64) unsigned char memory[1u << 15];
+    void *memory = memory_of(text_pieces_bytes(text, bytes));
     struct places p = {.all = all, .n_all = n_all, .bytes = bytes};
-    if (text_pieces_bytes() > sizeof memory) abort();
-    if (text_pieces(memory, text, data, bytes, keep, &p) != n_all || p.n != n_all) abort();
+    if (text_pieces(memory, text, data, bytes, keep, &p, NULL) != VECMILL_OK || p.n != n_all)
+        abort();
 }
 
 static void encode(const struct text *text, const char *data, size_t bytes, uint32_t most)
@@ -107,8 +122,9 @@ static void encode(const struct text *text, const char *data, size_t bytes, uint
     static int32_t all[ALL_TOKENS];
     struct text_result whole, r;
     int32_t ids[64];
-    text_encode(text, data, bytes, ALL_TOKENS, all, &whole);
-    text_encode(text, data, bytes, most, ids, &r);
+    void *scratch = memory_of(text_scratch_bytes(text));
+    text_encode(text, scratch, data, bytes, ALL_TOKENS, all, &whole);
+    text_encode(text, scratch, data, bytes, most, ids, &r);
     uint32_t n = whole.n_ids < most ? whole.n_ids : most;
     if (r.n_ids != n || r.truncated != (whole.n_ids > most || whole.truncated)) abort();
     if (memcmp(ids, all, (n - 1) * sizeof ids[0]) != 0 || ids[n - 1] != all[whole.n_ids - 1])
@@ -135,9 +151,10 @@ static void use_section(const void *section, size_t bytes)
     int32_t ids[64];
     struct text_result r;
     if (text_open(section, bytes, &text, &err) != VECMILL_OK || text.n_specials >= 64) return;
-    static _Alignas(64) unsigned char memory[1u << 15];
-    text_encode(&text, sample, sizeof sample - 1, 64, ids, &r);
-    (void)text_pieces(memory, &text, sample, sizeof sample - 1, ignore, NULL);
+    text_encode(&text, memory_of(text_scratch_bytes(&text)), sample, sizeof sample - 1, 64, ids,
+                &r);
+    (void)text_pieces(memory_of(text_pieces_bytes(&text, sizeof sample - 1)), &text, sample,
+                      sizeof sample - 1, ignore, NULL, NULL);
     for (uint32_t i = 0; i < r.n_ids; i++) {
         size_t n = 0;
         const char *t = text_token(&text, ids[i], &n);

@@ -21,7 +21,10 @@ static void use(const struct buf *section)
     if (text.n_specials >= MAX_TOKENS) abort();
     int32_t ids[MAX_TOKENS];
     struct text_result r;
-    text_encode(&text, sample, sizeof sample - 1, MAX_TOKENS, ids, &r);
+    void *scratch = aligned_alloc(64, num_up(text_scratch_bytes(&text), 64) + 64);
+    if (!scratch) abort();
+    text_encode(&text, scratch, sample, sizeof sample - 1, MAX_TOKENS, ids, &r);
+    free(scratch);
     for (uint32_t i = 0; i < r.n_ids; i++) {
         size_t n;
         if (!text_token(&text, ids[i], &n)) abort();

@@ -3,9 +3,12 @@
 
     tools/diff_tokenizer.py --driver build/tests/text/encode_stream --model-dir DIR
                             [--count 4000] [--seed 1]
+    tools/diff_tokenizer.py --driver build/tests/text/encode_stream --stages | --any DIR...
 
 DIR holds a tokenizer.json (uncased BERT, say). Its vocabulary and one of single characters (where
-nothing hides behind [UNK]) are run through several configurations and truncations. Texts are random
+nothing hides behind [UNK]) are run through several configurations and truncations. --stages: small
+tokenizers with other stages (tools/stage_tokenizers.py). --any: tokenizers of any kind, as they are
+(tokenizer.json or tokenizer.json.gz); --count is then of each. Texts are random
 Unicode weighted to the classes that matter, mutations of real text, invalid UTF-8, pieces of added
 tokens, long words and long runs of marks. Exit status: 0 equal, 1 different, 77 not possible here.
 """
@@ -271,6 +274,21 @@ def configurations(model_dir):
     ]
 
 
+def of_stages():
+    import stage_tokenizers
+    return stage_tokenizers.combinations(stage_tokenizers.train(SENTENCES * 3))
+
+
+def as_they_are(folders):
+    import gzip
+    out = []
+    for folder in map(pathlib.Path, folders):
+        plain, packed = folder / "tokenizer.json", folder / "tokenizer.json.gz"
+        text = plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
+        out.append((folder.name, {**json.loads(text), "truncation": None, "padding": None}))
+    return out
+
+
 def replaced_bytes(data):
     count = 0
 
@@ -321,7 +339,10 @@ def compare(reference, driver, folder, name, texts, limit, shown):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--driver", required=True, help="the program tests/text/encode_stream")
-    parser.add_argument("--model-dir", required=True, help="a folder with tokenizer.json")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model-dir", help="a folder with tokenizer.json of BERT")
+    what.add_argument("--stages", action="store_true", help="small tokenizers with stages")
+    what.add_argument("--any", nargs="+", help="folders with tokenizer.json")
     parser.add_argument("--count", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
@@ -335,8 +356,13 @@ def main():
         sys.exit(77)
 
     began = time.monotonic()
-    every = configurations(arguments.model_dir)
-    added = ["[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]"] + [t["content"] for t in ADDED + SPACED]
+    if arguments.model_dir:
+        every = configurations(arguments.model_dir)
+        added = ["[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]"] + [t["content"] for t in ADDED + SPACED]
+    else:
+        every = of_stages() if arguments.stages else as_they_are(arguments.any)
+        added = sorted({t["content"] for _, c in every for t in c["added_tokens"]})
+        arguments.count *= len(every)
     texts = Texts(arguments.seed, added)
     compared = different = 0
     with tempfile.TemporaryDirectory(prefix="vecmill-diff-") as folder:
@@ -347,6 +373,8 @@ def main():
             (path / "tokenizer.json").write_text(json.dumps(config), encoding="utf-8")
             references.append(tokenizers.Tokenizer.from_file(str(path / "tokenizer.json")))
         turn = 0
+        if not arguments.model_dir:
+            print(f"{len(every)} tokenizers, {arguments.count // len(every)} texts each")
         share = min(BATCH, -(-arguments.count // len(every)))
         while compared < arguments.count:
             i, limit = turn % len(every), LIMITS[(turn + turn // len(every)) % len(LIMITS)]

@@ -27,12 +27,16 @@ class Property(ctypes.Structure):
     _fields_ = [("category", ctypes.c_int16), ("combining_class", ctypes.c_int16)]
 
 
+UTF8PROC_STABLE, UTF8PROC_COMPAT, UTF8PROC_COMPOSE, UTF8PROC_DECOMPOSE = 1 << 1, 1 << 2, 1 << 3, 1 << 4
+
+
 class Utf8proc:
     """What src/text/text_unicode.c takes from utf8proc, before any exception."""
 
     def __init__(self):
         lib = ctypes.CDLL("libutf8proc.so.2")
         lib.utf8proc_get_property.restype = ctypes.POINTER(Property)
+        lib.utf8proc_grapheme_break.restype = ctypes.c_bool
         lib.utf8proc_version.restype = ctypes.c_char_p
         lib.utf8proc_unicode_version.restype = ctypes.c_char_p
         self.lib = lib
@@ -45,11 +49,20 @@ class Utf8proc:
     def lower(self, c):
         return (self.lib.utf8proc_tolower(c),)
 
-    def decompose(self, c):
-        out = (ctypes.c_int32 * 8)()
+    def decompose(self, c, options=UTF8PROC_DECOMPOSE):
+        out = (ctypes.c_int32 * 18)()
         bound = ctypes.c_int(0)
-        n = self.lib.utf8proc_decompose_char(c, out, 8, 1 << 4, ctypes.byref(bound))
+        n = self.lib.utf8proc_decompose_char(c, out, 18, options, ctypes.byref(bound))
         return tuple(out[:n])
+
+    def compose(self, a, b):
+        pair = (ctypes.c_int32 * 2)(a, b)
+        n = self.lib.utf8proc_normalize_utf32(pair, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE)
+        return pair[0] if n == 1 else 0
+
+    def joins(self, c):
+        """Whether a letter and c are one grapheme cluster."""
+        return not self.lib.utf8proc_grapheme_break(ord("a"), c)
 
 
 def space(c):
@@ -98,6 +111,58 @@ def reference():
     return out, nfd
 
 
+KINDS = {"Lu": 1, "Ll": 2, "Lt": 4, "Lm": 8, "Lo": 16, "M": 32, "Nd": 64, "No": 128, "Nl": 128}
+SPACE, OTHER = 256, 512
+
+
+def our_kind(u, c):
+    """unicode_kind of src/text/text_unicode.c without exceptions."""
+    k = u.category[c]
+    return SPACE if space(c) else KINDS.get("M" if k[0] == "M" else k, OTHER)
+
+
+def one_letter_charsmap():
+    """A charsmap {"a": "b"}: a double array (Darts) of one key, and its text."""
+    import struct
+    units = [0] * 1024
+    units[0] = 256 << 10                     # root: its children are at 256 ^ byte
+    leaf = 256 ^ ord("a")
+    units[leaf] = 512 << 10 | 1 << 8 | ord("a")
+    units[leaf ^ 512] = 1 << 31              # value 0: text at offset 0
+    trie = struct.pack("<1024I", *units)
+    return struct.pack("<I", len(trie)) + trie + b"b\0"
+
+
+def reference_of_stages():
+    """What the other stages ask: kinds of regular expressions, numeric, combining, compatibility
+    decomposition, and which code points go on in a grapheme cluster."""
+    from tokenizers import Regex, normalizers, pre_tokenizers
+    everything = "".join(map(chr, CODE_POINTS))
+
+    def left(pattern):
+        return set(everything) - set(
+            normalizers.Replace(Regex(pattern), "").normalize_str(everything))
+
+    kind = dict.fromkeys(CODE_POINTS, OTHER)
+    for name, bit in KINDS.items():
+        for x in left(r"\p{%s}" % name):
+            kind[ord(x)] = bit
+    for x in left(r"\s"):
+        kind[ord(x)] = SPACE
+    digits = set(map(ord, left(r"\d")))
+    assert digits == {c for c in CODE_POINTS if kind[c] == 64}, "\\d is not Nd"
+    split = pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str
+    accents = normalizers.StripAccents().normalize_str
+    nfkd, nfc = normalizers.NFKD().normalize_str, normalizers.NFC().normalize_str
+    precompiled = normalizers.Precompiled(one_letter_charsmap()).normalize_str
+    numeric = {c for c in CODE_POINTS if len(split("a" + chr(c) + "a")) == 3}
+    combining = {c for c in CODE_POINTS if accents(chr(c)) == ""}
+    compat = {c: tuple(map(ord, nfkd(chr(c)))) for c in CODE_POINTS}
+    # A cluster of six bytes and more is looked up character by character.
+    joins = {c for c in CODE_POINTS if c and precompiled("a" + chr(c)) == "b"}
+    return kind, numeric, combining, compat, joins, nfc
+
+
 def marks_order(u, ref, nfd):
     """Canonical combining classes, found by how NFD sorts a code point among known ones."""
     known = {}  # class: a code point that has been in it for long
@@ -134,6 +199,17 @@ def ranges(points):
     return out
 
 
+def runs(points, of):
+    """Sorted code points as inclusive ranges of one value."""
+    out = []
+    for c in points:
+        if out and out[-1][1] == c - 1 and out[-1][2] == of[c]:
+            out[-1][1] = c
+        else:
+            out.append([c, c, of[c]])
+    return out
+
+
 def columns(items, width=96):
     """Initialisers in lines."""
     lines, line = [], ""
@@ -143,6 +219,21 @@ def columns(items, width=96):
             line = ""
         line += (" " if line else "") + item + ","
     return "\n".join(lines + (["    " + line] if line else [])) + "\n"
+
+
+def fnv(rows):
+    h = 0xCBF29CE484222325
+    for row in rows:
+        for byte in row:
+            h = (h ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return h
+
+
+def stages_checksum(kind, numeric, combining, compat, joins):
+    """The same for what the stages ask."""
+    return fnv(bytes([kind[c] & 255, kind[c] >> 8, (c in numeric) | (c in combining) << 1
+                      | (c in joins) << 2, len(compat[c])])
+               + b"".join(x.to_bytes(3, "little") for x in compat[c]) for c in CODE_POINTS)
 
 
 def checksum(ref, ccc):
@@ -182,7 +273,26 @@ def table():
             decompositions.append(c)
         elif ccc[c] != u.ccc[c]:
             orders.append(c)
-    touched = set(lowers) | set(decompositions) | set(orders)
+    kind, numeric, combining, compat, joined, nfc = reference_of_stages()
+    flips["numeric"] = [c for c in CODE_POINTS
+                        if c >= 128 and (c in numeric) != (u.category[c][0] == "N")]
+    flips["combining"] = [c for c in CODE_POINTS
+                          if c >= 0x300 and (c in combining) != (u.category[c][0] == "M")]
+    flips["joins"] = [c for c in CODE_POINTS if c >= 128 and (c in joined) != u.joins(c)]
+    kinds = [c for c in CODE_POINTS if c >= 128 and kind[c] != our_kind(u, c)]
+    compats = [c for c in CODE_POINTS if compat[c] != (
+        ref[c]["decomposition"] if c in decompositions
+        else u.decompose(c, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT))]
+    for c in compats:
+        if compat[c] != (c,):
+            sys.exit(f"make_unicode.py: U+{c:04X} is decomposed otherwise by NFKD")
+    flips["compat"] = compats
+    for c in CODE_POINTS:
+        pair = ref[c]["decomposition"]
+        if len(pair) == 2 and c not in decompositions and not 0xAC00 <= c <= 0xD7A3 and (
+                nfc("".join(map(chr, pair))) == chr(c)) != (u.compose(*pair) == c):
+            sys.exit(f"make_unicode.py: U+{c:04X} is composed by one of the two only")
+    touched = set(lowers) | set(decompositions) | set(orders) | set(kinds)
     for points in flips.values():
         touched |= set(points)
     pages = [0] * (0x1100 // 32)
@@ -198,6 +308,7 @@ def table():
 #define UNICODE_UTF8PROC  "{u.version}"
 #define UNICODE_REFERENCE "tokenizers {tokenizers.__version__}"
 #define UNICODE_CHECKSUM  0x{checksum(ref, ccc):016X}ull /* of the whole, tests/text/test_text_unicode.c */
+#define UNICODE_STAGES_CHECKSUM 0x{stages_checksum(kind, numeric, combining, compat, joined):016X}ull
 
 #ifdef UNICODE_TABLES
 /* Bit cp >> 8: some code point of this page is in a table below. */
@@ -205,30 +316,36 @@ static const uint32_t exception_pages[{len(pages)}] = {{
 {columns(f"0x{p:08X}" for p in pages)}}};
 """
     words = {"control": "removed by clean_text", "mark": "removed by strip_accents",
-             "punctuation": "split off as punctuation", "word": "\\w, asked by single_word"}
+             "punctuation": "split off as punctuation", "word": "\\w, asked by single_word",
+             "numeric": "numeric, asked by Digits", "combining": "removed by StripAccents",
+             "joins": "goes on in a grapheme cluster", "compat": "decomposed by NFKD"}
     for name, points in flips.items():
         text += f"""
-/* {words[name].capitalize()}: the answer is the other one ({len(points)} code points). */
+/* {words[name][0].upper() + words[name][1:]}: the answer is the other one ({len(points)} code points). */
 static const struct code_range exception_{name}[] = {{
 {columns(f"{{0x{a:04X}, 0x{b:04X}}}" for a, b in ranges(points))}}};
 """
 
-    def mapping(points, key):
-        return columns("{0x%04X, %d, {%s}}" % (c, len(ref[c][key]), ", ".join(
-            f"0x{x:04X}" for x in ref[c][key])) for c in points)
+    def mapping(points, to):
+        return columns("{0x%04X, %d, {%s}}" % (c, len(to(c)), ", ".join(
+            f"0x{x:04X}" for x in to(c))) for c in points)
 
     text += f"""
 /* Lower case ({len(lowers)} code points). */
 static const struct code_mapping exception_lower[] = {{
-{mapping(lowers, "lower")}}};
+{mapping(lowers, lambda c: ref[c]["lower"])}}};
 
 /* Canonical decomposition ({len(decompositions)} code points). */
 static const struct code_mapping exception_decomposition[] = {{
-{mapping(decompositions, "decomposition")}}};
+{mapping(decompositions, lambda c: ref[c]["decomposition"])}}};
 
 /* Canonical combining class ({len(orders)} code points). */
 static const struct code_class exception_class[] = {{
 {columns(f"{{0x{c:04X}, {ccc[c]}}}" for c in orders)}}};
+
+/* Kind, for regular expressions ({len(kinds)} code points). */
+static const struct code_kind exception_kind[] = {{
+{columns(f"{{0x{a:04X}, 0x{b:04X}, {k}}}" for a, b, k in runs(kinds, kind))}}};
 #endif
 /* clang-format on */
 """

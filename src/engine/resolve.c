@@ -236,6 +236,7 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
     VM_TRY(baseline_read(pack, &r->baseline, err));
     VM_TRY(settle_lengths(o, text->n_specials, r, err));
     VM_TRY(settle_vector(o, r, err));
+    r->text_scratch = text_scratch_bytes(text);
     r->has_pack = true;
     r->in_memory = model_ref_in_memory(&r->ref);
     r->pack_bytes = pack->map.bytes;

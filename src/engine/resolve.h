@@ -29,6 +29,7 @@ struct resolved {
     char pooling[MODEL_POOLING_TEXT];
     bool scales;                /* a vector is scaled to length 1 after the model's modules */
     uint32_t n_specials;        /* tokens that the tokenizer adds to a document */
+    size_t text_scratch;        /* bytes: text_scratch_bytes of the tokenizer */
     struct model_extent extent; /* of passes: see resolved_batch */
     vecmill_long long_policy;
     char identity[33]; /* of vecmill_facts */

@@ -26,6 +26,7 @@ struct vecmill_session {
     int32_t *ids;     /* [extent.tokens + longest]: the pass, and the document that may not fit */
     uint32_t *starts; /* [extent.tokens + 1]; a document has its special tokens at least */
     void *workspace;
+    void *text_scratch; /* of the tokenizer */
     float *rows; /* [documents of a pass, config.dim], where vectors are cut; split has its own */
     struct split split; /* under VECMILL_LONG_SPLIT */
 };
@@ -37,11 +38,13 @@ static void lay_out_session(struct arena *a, vecmill_session *s)
     s->starts = arena_take_array(a, (size_t)pass + 1, sizeof(uint32_t), 64);
     s->workspace = arena_take(
         a, model_workspace_bytes(&s->resolved.config, s->resolved.kern, &s->resolved.extent), 4096);
+    s->text_scratch = arena_take(a, s->resolved.text_scratch, 64);
     s->split = (struct split){.resolved = &s->resolved,
                               .text = &s->text,
                               .model = s->model,
                               .team = s->team,
                               .workspace = s->workspace,
+                              .text_scratch = s->text_scratch,
                               .ids = s->ids,
                               .starts = s->starts};
     if (s->resolved.long_policy == VECMILL_LONG_SPLIT)
@@ -167,7 +170,7 @@ static vecmill_result encode_document(vecmill_session *s, vecmill_doc doc, int32
 {
     struct text_result t;
     const bool cut = resolved_cut(&s->resolved, &doc);
-    text_encode(&s->text, doc.text, doc.bytes, s->resolved.max_length, ids, &t);
+    text_encode(&s->text, s->text_scratch, doc.text, doc.bytes, s->resolved.max_length, ids, &t);
     t.truncated = t.truncated || cut;
     bool failed = t.truncated && s->resolved.long_policy == VECMILL_LONG_ERROR;
     return (vecmill_result){
@@ -266,17 +269,18 @@ vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc doc, int spe
         return err_set(err, VECMILL_E_LIMIT, "a text of %zu bytes, over VECMILL_MAX_DOCUMENT, %u",
                        doc.bytes, VECMILL_MAX_DOCUMENT);
     }
-    VM_TRY(mem_new(text_pieces_bytes(), "the tokens of a text", &memory, err));
+    VM_TRY(mem_new(text_pieces_bytes(text, doc.bytes), "the tokens of a text", &memory, err));
     struct token_list t = {.at = tokens, .capacity = capacity};
     const uint32_t n_around = specials ? text_enclose(text, around, 0) : 0;
     for (uint32_t i = 0; i < n_around && i < text->n_before; i++)
         keep_token(&t, (vecmill_token){.id = around[i], .word = UINT32_MAX});
-    (void)text_pieces(memory, text, doc.text, doc.bytes, keep_piece, &t);
+    const vecmill_status status =
+        text_pieces(memory, text, doc.text, doc.bytes, keep_piece, &t, err);
     for (uint32_t i = text->n_before; i < n_around; i++)
         keep_token(&t, (vecmill_token){.id = around[i], .word = UINT32_MAX});
     mem_free(memory);
-    *n_tokens = t.n;
-    return VECMILL_OK;
+    if (status == VECMILL_OK) *n_tokens = t.n;
+    return status;
 }
 
 const char *vecmill_token_text(const vecmill_session *session, int32_t id, size_t *bytes)

@@ -110,20 +110,41 @@ static vecmill_status add_window(const struct split *s, struct split_progress *p
     return VECMILL_OK;
 }
 
+/* Takes a document's windows out of the pass, and gives it a row of zeros: its text has no end that the
+ * tokenizer can reach. n_added: its windows that were put into passes. */
+static void drop_document(const struct split *s, struct split_progress *p, size_t i,
+                          uint32_t n_added, vecmill_result *result)
+{
+    uint32_t n_dropped = 0;
+    for (; p->n_windows > 0 && s->windows[p->n_windows - 1].doc == i; n_dropped++)
+        p->n_windows--;
+    p->n_tokens = s->starts[p->n_windows];
+    if (n_dropped < n_added) p->weight = 0; /* of those that were computed */
+    memset(p->vectors + i * s->resolved->dim, 0, s->resolved->dim * sizeof(*p->vectors));
+    *result = (vecmill_result){.status = VECMILL_E_LIMIT};
+}
+
 static vecmill_status add_document(const struct split *s, struct split_progress *p, size_t i,
                                    vecmill_doc doc, vecmill_result *result, vecmill_err *err)
 {
     const struct text *text = s->text;
     const struct split_shape shape = split_shape(s->resolved->max_length, text->n_specials);
-    struct text_stream *stream = text_stream_begin(s->stream, text, doc.text, doc.bytes);
+    struct text_stream *stream =
+        text_stream_begin(s->stream, s->text_scratch, text, doc.text, doc.bytes);
     uint64_t n_tokens = 0;
+    uint32_t n_added = 0;
     uint32_t n_kept = 0; /* tokens that the window begins with: the last ones of that before */
     bool more = true;
     while (more) {
         int32_t *ids = s->ids + p->n_tokens, *first = ids + text->n_before;
-        const uint32_t n =
-            n_kept + text_stream_next(stream, first + n_kept, shape.content - n_kept, &more);
-        const uint32_t n_ids = text_enclose(text, ids, n);
+        uint32_t n_new;
+        if (text_stream_next(stream, first + n_kept, shape.content - n_kept, &n_new, &more, NULL) !=
+            VECMILL_OK) {
+            drop_document(s, p, i, n_added, result);
+            return VECMILL_OK;
+        }
+        const uint32_t n = n_kept + n_new, n_ids = text_enclose(text, ids, n);
+        n_added++;
         n_tokens += n_ids;
         VM_TRY(add_window(s, p, (struct split_window){i, n, !more}, ids, n_ids, err));
         const int32_t *end = s->ids + p->n_tokens - n_ids + text->n_before + n;

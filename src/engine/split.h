@@ -41,7 +41,7 @@ struct split {
     const struct text *text;
     const struct model *model;
     struct team *team;
-    void *workspace;
+    void *workspace, *text_scratch;
     int32_t *ids;     /* [pass_tokens + max_length] */
     uint32_t *starts; /* [pass_tokens + 1] */
 

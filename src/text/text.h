@@ -1,12 +1,12 @@
 /* text: characters to token ids.
  *
- * The BERT tokenizer: cleaning, spaces around CJK, accents, lower case, splitting at white space
- * and punctuation, WordPiece, added and special tokens, template, truncation. It gives the ids of
- * PyPI `tokenizers`, for any bytes.
+ * Normalizers, pre-tokenizers, a model (WordPiece, Unigram, BPE), added and special tokens,
+ * template, truncation. It gives the ids of PyPI `tokenizers`, for any bytes. BERT's tokenizer is
+ * one fused pass (text_encode.c); all others go through stages (text_staged.h).
  *
  * A tokenizer is compiled once from its files into a section (flat bytes, position-independent) and
  * then used in place from mapped memory. Encoding allocates nothing, keeps no state, and takes time
- * linear in the text and no memory beyond the caller's, whatever the document's length. The section
+ * n log n in the text and no memory beyond the caller's, whatever the document's length. The section
  * is checked as untrusted bytes when it is opened. Does not know models, packs or vectors. */
 #ifndef TEXT_H
 #define TEXT_H
@@ -20,8 +20,11 @@
 #define TEXT_FILE_MAX        (64u << 20) /* bytes of tokenizer.json or vocab.txt */
 #define TEXT_VOCAB_MAX       (1u << 20)  /* tokens */
 #define TEXT_MERGES_MAX      (1u << 21)  /* merges of a BPE model */
-#define TEXT_TOKEN_BYTES_MAX 512u        /* bytes of one token */
-#define TEXT_ADDED_MAX       1024u       /* added tokens */
+#define TEXT_TOKEN_BYTES_MAX 1024u       /* bytes of one token */
+#define TEXT_ADDED_MAX       8192u       /* added tokens */
+#define TEXT_STAGES_MAX      32u         /* normalizers and pre-tokenizers */
+#define TEXT_STRETCH_MAX     (1u << 20)  /* bytes of a text without a sure cut */
+#define TEXT_SCRATCH_MAX     (32u << 20) /* bytes of scratch */
 #define TEXT_WORD_CHARS_MAX  1024u       /* the most that max_input_chars_per_word may be */
 #define TEXT_SPECIALS_MAX    16u         /* special tokens that the template adds to one document */
 #define TEXT_SECTION_MAX     (256u << 20)
@@ -72,32 +75,39 @@ struct text_result {
     uint64_t replaced_bytes; /* bytes of invalid UTF-8, read as U+FFFD */
 };
 
+/* Bytes of scratch, aligned to 64, that encoding with this tokenizer takes: 0 for BERT's, otherwise
+ * at most TEXT_SCRATCH_MAX. One call or stream at a time uses it; it need not be kept between. */
+size_t text_scratch_bytes(const struct text *text);
+
 /* Encodes one document into ids[max_tokens]: the template's special tokens around as many of the
  * text's first tokens as fit. max_tokens > n_specials (asserted). Stops reading once the result is
- * certain (replaced_bytes then counts only what was read). Cannot fail. */
-void text_encode(const struct text *text, const char *data, size_t bytes, uint32_t max_tokens,
-                 int32_t *ids, struct text_result *result);
+ * certain (replaced_bytes then counts only what was read). Of a text without a sure cut only the
+ * first TEXT_STRETCH_MAX bytes count (docs/TOKENIZER.md); it is truncated then. Cannot fail. */
+void text_encode(const struct text *text, void *scratch, const char *data, size_t bytes,
+                 uint32_t max_tokens, int32_t *ids, struct text_result *result);
 
 /* ---- the tokens of one text, a few at a time ----
  *
  * The first of these tokens are those of text_encode. The text is read once, left to right, and no
  * further than one token after those asked for. A call may end inside a word and the next continues
  * there, so the ids do not depend on how many are asked for at a time. What is kept between calls
- * does not grow with the text. The caller adds special tokens (text_enclose). Cannot fail. */
+ * does not grow with the text. The caller adds special tokens (text_enclose). */
 struct text_stream;
 
 /* Size of a stream, the same for every text. */
 size_t text_stream_bytes(void);
 
-/* A stream at the start of a text, in the caller's memory (text_stream_bytes, aligned to 64), which
- * must stay until the last call; there is nothing to close. text and data are borrowed as long. */
-struct text_stream *text_stream_begin(void *memory, const struct text *text, const char *data,
-                                      size_t bytes);
+/* A stream at the start of a text, in the caller's memory (text_stream_bytes, aligned to 64) and
+ * scratch (text_scratch_bytes), which must stay until the last call; there is nothing to close. text
+ * and data are borrowed as long. */
+struct text_stream *text_stream_begin(void *memory, void *scratch, const struct text *text,
+                                      const char *data, size_t bytes);
 
-/* Writes the next tokens to ids[max] and returns their number, less than max only at the end of the
- * text. *more: whether another token follows, so the end is known without a further call. max may
- * be 0. */
-uint32_t text_stream_next(struct text_stream *stream, int32_t *ids, uint32_t max, bool *more);
+/* Writes the next tokens to ids[max]; *n: their number, less than max only at the end of the text.
+ * *more: whether another token follows, so the end is known without a further call. max may be 0.
+ * E_LIMIT: the text has no sure cut within TEXT_STRETCH_MAX bytes; never for BERT's tokenizer. */
+vecmill_status text_stream_next(struct text_stream *stream, int32_t *ids, uint32_t max, uint32_t *n,
+                                bool *more, vecmill_err *err);
 
 /* Bytes of invalid UTF-8 in what was read so far. */
 uint64_t text_stream_replaced(const struct text_stream *stream);
@@ -114,13 +124,14 @@ struct text_piece {
     uint32_t start, end; /* bytes of the text that it was made of */
 };
 
-/* Bytes of working memory of text_pieces. */
-size_t text_pieces_bytes(void);
+/* Bytes of working memory of text_pieces for a text of this many bytes. */
+size_t text_pieces_bytes(const struct text *text, size_t bytes);
 
-/* Passes the tokens that a stream gives, of a text of less than 4 GiB, to `keep` one by one and
- * returns their number. memory: text_pieces_bytes, aligned to 64. Cannot fail. */
-size_t text_pieces(void *memory, const struct text *text, const char *data, size_t bytes,
-                   void (*keep)(void *context, const struct text_piece *piece), void *context);
+/* Passes the tokens that a stream gives, of a text of less than 4 GiB, to `keep` one by one.
+ * memory: text_pieces_bytes, aligned to 64. E_LIMIT as text_stream_next. */
+vecmill_status text_pieces(void *memory, const struct text *text, const char *data, size_t bytes,
+                           void (*keep)(void *context, const struct text_piece *piece),
+                           void *context, vecmill_err *err);
 
 /* A token's text, borrowed from the section; NULL if no token has this id. */
 const char *text_token(const struct text *text, int32_t id, size_t *bytes);

@@ -8,8 +8,10 @@
  *              normalized, NORMALIZED_MAX, then tokens by id, K N
  * vocab.txt stays in memory throughout, as the texts of tokens; so do its tokenizer_config.json and
  * the texts from there. */
+#include "text_model.h"
 #include "text_normalize.h"
-#include "text_spec.h"
+#include "text_stage.h"
+#include "text_staged.h"
 
 #include <errno.h>
 
@@ -43,7 +45,8 @@ struct compiler {
     uint32_t vocab_size;
     unsigned char ascii[SECTION_ASCII][2];
     unsigned char first[2][32];
-    struct trie_key *keys; /* [TEXT_ADDED_MAX]: added tokens of one kind */
+    struct staged *staged; /* NULL: BERT's tokenizer */
+    struct trie_key *keys; /* [n_added]: added tokens of one kind */
     struct buf normalized; /* texts of added tokens in the form in which they are matched */
 };
 
@@ -84,6 +87,12 @@ static vecmill_status normalize(struct compiler *c, const struct spec_added *a, 
     struct norm_source source;
     struct norm_cursor cursor;
     const struct raw_cursor raw = {.previous = NORM_NO_CHAR};
+    if (c->staged) {
+        const char *text;
+        size_t bytes;
+        staged_normalize(c->staged, a->text, a->bytes, &text, &bytes);
+        return buf_add(&c->normalized, text, bytes, err);
+    }
     norm_source_init(&source, a->text, a->bytes, c->spec->flags, NULL);
     norm_begin(&cursor, &raw);
     uint32_t cp;
@@ -104,7 +113,8 @@ static vecmill_status add_added_trie(struct compiler *c, bool normalized, vecmil
     size_t n = 0;
     buf_clear(&c->normalized);
     for (uint32_t i = 0; i < s->n_added; i++)
-        strips = strips || (s->added[i].strips && !s->added[i].normalized);
+        strips = strips || (!c->staged && !s->added[i].normalized &&
+                            (s->added[i].lstrip || s->added[i].rstrip));
     for (uint32_t i = 0; i < s->n_added; i++) {
         const struct spec_added *a = &s->added[i];
         if (a->normalized != normalized) continue;
@@ -231,21 +241,106 @@ static void write_head(const struct compiler *c)
     memcpy(head + SECTION_FIRST_AT, c->first, sizeof c->first);
 }
 
+/* ---- a staged pipeline ---- */
+
+static vecmill_status add_stages(struct compiler *c, vecmill_err *err)
+{
+    const struct spec *s = c->spec;
+    uint32_t words[TEXT_STAGES_MAX][STAGE_WORDS] = {{0}};
+    VM_TRY(begin_table(c, SECTION_STAGES_AT, err));
+    const size_t at = c->out->bytes;
+    VM_TRY(buf_add(c->out, words, s->n_stages * sizeof words[0], err));
+    const size_t data = c->out->bytes - c->start;
+    if (s->stage_data.bytes > 0)
+        VM_TRY(buf_add(c->out, s->stage_data.data, s->stage_data.bytes, err));
+    for (uint32_t i = 0; i < s->n_stages; i++) {
+        const struct spec_stage *stage = &s->stages[i];
+        words[i][STAGE_KIND] = (uint32_t)(stage->kind - STAGE_KINDS);
+        words[i][STAGE_FLAGS] = stage->flags;
+        for (uint32_t k = 0; k < 2; k++) {
+            words[i][STAGE_A_AT + 2 * k] = (uint32_t)(data + stage->blobs[k].at);
+            words[i][STAGE_A_BYTES + 2 * k] = (uint32_t)stage->blobs[k].bytes;
+        }
+    }
+    memcpy(c->out->data + at, words, s->n_stages * sizeof words[0]);
+    c->words[SECTION_N_STAGES] = s->n_stages;
+    c->words[SECTION_N_NORMALIZERS] = s->n_normalizers;
+    return VECMILL_OK;
+}
+
+/* Whether an added token could reach over a cut, look over it, or strip what is after it. Letters
+ * are ASCII; what a space becomes is a space or not ASCII. */
+static bool added_tokens_are_local(const struct compiler *c)
+{
+    for (uint32_t i = 0; i < c->spec->n_added; i++) {
+        const struct spec_added *a = &c->spec->added[i];
+        const unsigned char *text = (const unsigned char *)a->text;
+        bool was_letter = false;
+        for (uint32_t k = 0; k < a->bytes; k++) {
+            if (was_letter && (text[k] == ' ' || text[k] >= 0x80)) return false;
+            was_letter = (text[k] | 32u) - 'a' < 26u;
+        }
+        if (a->rstrip && was_letter) return false;
+        if (a->single_word && (text[0] == ' ' || text[0] >= 0x80)) return false;
+    }
+    return true;
+}
+
+static vecmill_status add_model(struct compiler *c, vecmill_err *err)
+{
+    const struct text_model *model = c->spec->model;
+    VM_TRY(begin_table(c, SECTION_MODEL_AT, err));
+    VM_TRY(model->compile(c->spec, c->out, err));
+    while (TEXT_MODELS[c->words[SECTION_MODEL]] != model)
+        c->words[SECTION_MODEL]++;
+    const unsigned char *table =
+        (unsigned char *)c->out->data + c->start + c->words[SECTION_MODEL_AT];
+    c->words[SECTION_MODEL_BYTES] =
+        (uint32_t)(c->out->bytes - c->start - c->words[SECTION_MODEL_AT]);
+    c->words[SECTION_FAMILY] = FAMILY_STAGED;
+    if (added_tokens_are_local(c))
+        staged_find_cuts(c->staged, model, table, &c->words[SECTION_CUTS_LOWER]);
+    return VECMILL_OK;
+}
+
+/* The stages as they will be in the section, for what the compiler runs. */
+static void prepare_stages(struct compiler *c, void *scratch)
+{
+    const struct spec *s = c->spec;
+    const unsigned char *data = (const unsigned char *)s->stage_data.data;
+    struct stage stages[TEXT_STAGES_MAX];
+    for (uint32_t i = 0; i < s->n_stages; i++) {
+        const struct spec_stage *from = &s->stages[i];
+        stages[i] = (struct stage){.kind = from->kind, .flags = from->flags};
+        if (!data) continue;
+        stages[i].a = data + from->blobs[0].at;
+        stages[i].a_bytes = from->blobs[0].bytes;
+        stages[i].b = data + from->blobs[1].at;
+        stages[i].b_bytes = from->blobs[1].bytes;
+    }
+    staged_prepare(c->staged, scratch, stages, s->n_normalizers, s->n_stages);
+}
+
+/* ---- all of it ---- */
+
 static vecmill_status add_section(struct compiler *c, vecmill_err *err)
 {
     static const char head[SECTION_HEAD_BYTES];
     const struct spec *s = c->spec;
     VM_TRY(buf_add(c->out, head, sizeof head, err));
-    VM_TRY(add_words(c, err));
+    VM_TRY(c->staged ? add_stages(c, err) : add_words(c, err));
     VM_TRY(add_added_trie(c, false, err));
     VM_TRY(add_added_trie(c, true, err));
     VM_TRY(begin_table(c, SECTION_ADDED_AT, err));
     for (uint32_t i = 0; i < s->n_added; i++) {
         uint32_t flags = s->added[i].single_word ? ADDED_SINGLE_WORD : 0;
+        if (c->staged && s->added[i].lstrip) flags |= ADDED_LSTRIP;
+        if (c->staged && s->added[i].rstrip) flags |= ADDED_RSTRIP;
         VM_TRY(add_pair(c, s->added[i].id, flags, err));
     }
+    if (c->staged) VM_TRY(add_model(c, err));
     VM_TRY(add_texts(c, err));
-    fill_ascii(c);
+    if (!c->staged) fill_ascii(c);
     c->words[SECTION_FLAGS] = s->flags;
     c->words[SECTION_VOCAB_SIZE] = c->vocab_size;
     c->words[SECTION_UNK] = s->unk;
@@ -264,15 +359,22 @@ static vecmill_status compile_spec(const struct spec *s, struct buf *section, ve
         c.vocab_size = s->tokens[i].value >= c.vocab_size ? s->tokens[i].value + 1 : c.vocab_size;
     for (uint32_t i = 0; i < s->n_added; i++)
         c.vocab_size = s->added[i].id >= c.vocab_size ? s->added[i].id + 1 : c.vocab_size;
-    void *keys = NULL;
+    void *keys = NULL, *scratch = NULL, *staged = NULL;
     buf_init(&c.normalized, NORMALIZED_MAX, "NORMALIZED_MAX");
-    vecmill_status status =
-        mem_new_array(TEXT_ADDED_MAX, sizeof *c.keys, "added tokens", &keys, err);
+    vecmill_status status = mem_new_array(s->n_added, sizeof *c.keys, "added tokens", &keys, err);
+    if (status == VECMILL_OK && s->model)
+        status = mem_new(staged_prepare_bytes(), "the tokenizer's stages", &scratch, err);
+    if (status == VECMILL_OK && s->model)
+        status = mem_new(sizeof *c.staged, "the tokenizer's stages", &staged, err);
     if (status == VECMILL_OK) {
         c.keys = keys;
+        c.staged = staged;
+        if (staged) prepare_stages(&c, scratch);
         status = add_section(&c, err);
     }
     if (status != VECMILL_OK) section->bytes = c.start;
+    mem_free(staged);
+    mem_free(scratch);
     mem_free(keys);
     buf_done(&c.normalized);
     return status;
@@ -426,11 +528,13 @@ vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *er
         VM_TRY(file_size(dir, "tokenizer_config.json", &config, &is_there, err));
     }
     const size_t keys = sizeof(struct trie_key) * spec_tokens_plan(is_json, file);
-    const size_t beside_it = keys + sizeof(struct trie_key) * 2 * TEXT_ADDED_MAX + NORMALIZED_MAX;
+    const size_t beside_it =
+        keys + sizeof(struct trie_key) * 2 * spec_added_plan(file) + NORMALIZED_MAX;
     const size_t compiling = file + keys + beside_it + section_plan(is_json, file);
     const size_t reading = file + 2 * keys + (is_json ? file : 0);
     /* With vocab.txt, the configuration stays as long as its texts. */
-    const size_t beside = BESIDE_BYTES + 2 * config;
+    const size_t beside =
+        BESIDE_BYTES + sizeof(struct spec_added) * spec_added_plan(file) + 2 * config;
     *bytes = beside + num_max(reading, compiling);
     return VECMILL_OK;
 }

@@ -1,4 +1,5 @@
-/* text_encode: a text to ids, all at once or a few at a time.
+/* text_encode: a text to ids, all at once or a few at a time: the door, and BERT's tokenizer. All
+ * others are in text_staged.c.
  *
  * The text is read once, left to right. Regions between added tokens are normalized code point by
  * code point and gathered into words, and each word is cut into the longest known pieces. A word
@@ -6,6 +7,7 @@
  * a token does not fit, what was read and not given out is the rest of one word, and possibly the
  * punctuation mark that ended it. An added token is not read before there is room for it. */
 #include "text_normalize.h"
+#include "text_staged.h"
 
 #include <assert.h>
 
@@ -29,7 +31,8 @@ struct record {
     uint32_t word_start, word_end;
 };
 
-struct text_stream {
+/* BERT's. */
+struct fused {
     struct record *record; /* NULL: ids only */
     struct section_view view;
     struct norm_source source;
@@ -47,8 +50,18 @@ struct text_stream {
     unsigned char word[TEXT_WORD_CHARS_MAX * 4];
 };
 
+struct text_stream {
+    bool is_staged;
+    bool ahead; /* staged: `piece` is the next token */
+    struct text_piece piece;
+    union {
+        struct fused fused;
+        struct staged staged;
+    };
+};
+
 /* The piece of the word at an offset; 0 bytes: none. */
-static uint32_t piece_at(const struct text_stream *s, uint32_t at, uint32_t *id)
+static uint32_t piece_at(const struct fused *s, uint32_t at, uint32_t *id)
 {
     const uint32_t node = at > 0 ? s->view.continuation : TRIE_ROOT;
     if (node == TRIE_NONE) return 0;
@@ -56,7 +69,7 @@ static uint32_t piece_at(const struct text_stream *s, uint32_t at, uint32_t *id)
 }
 
 /* Gives out the rest of the ended word, as far as there is room. */
-static void give_rest(struct text_stream *s)
+static void give_rest(struct fused *s)
 {
     while (s->rest && s->n < s->most) {
         uint32_t id = s->view.unk, bytes = s->word_bytes - s->rest_at;
@@ -77,7 +90,7 @@ static void keep_piece(struct record *r, uint32_t id, uint32_t start, uint32_t e
 }
 
 /* Records the ended word's pieces; an unknown word is one piece. */
-static void keep_word(struct text_stream *s, bool known)
+static void keep_word(struct fused *s, bool known)
 {
     struct record *r = s->record;
     uint32_t at = 0, i = 0; /* byte and character of the word */
@@ -102,7 +115,7 @@ static void keep_word(struct text_stream *s, bool known)
 
 /* Ends the word gathered so far: its pieces, or one unknown token. Whether a word is unknown as a
  * whole shows only at its last piece, so pieces are given out once all are known. */
-static void end_word(struct text_stream *s)
+static void end_word(struct fused *s)
 {
     if (s->word_chars == 0) return;
     uint32_t pieces[WORD_PIECES], n = 0, id = 0;
@@ -134,7 +147,7 @@ static void end_word(struct text_stream *s)
 }
 
 /* Records where in the text the word's next character comes from. */
-static void note_place(struct text_stream *s)
+static void note_place(struct fused *s)
 {
     struct record *r = s->record;
     if (s->word_chars == 0) r->word_start = r->start;
@@ -145,7 +158,7 @@ static void note_place(struct text_stream *s)
     }
 }
 
-static void add_to_word(struct text_stream *s, uint32_t cp)
+static void add_to_word(struct fused *s, uint32_t cp)
 {
     if (s->record) note_place(s);
     if (s->word_chars <= s->view.word_chars) s->word_chars++;
@@ -154,7 +167,7 @@ static void add_to_word(struct text_stream *s, uint32_t cp)
 }
 
 /* BertPreTokenizer: white space separates, punctuation is a word by itself. */
-static void take(struct text_stream *s, uint32_t cp)
+static void take(struct fused *s, uint32_t cp)
 {
     if (unicode_space(cp)) {
         end_word(s);
@@ -172,7 +185,7 @@ static void take(struct text_stream *s, uint32_t cp)
 }
 
 /* A run of ASCII in which no added token begins, directly from the section's table. */
-static void take_ascii(struct text_stream *s)
+static void take_ascii(struct fused *s)
 {
     struct raw_cursor *raw = &s->at.next.raw;
     struct match_state *m = &s->match;
@@ -200,7 +213,7 @@ static void take_ascii(struct text_stream *s)
     raw->pos = pos;
 }
 
-static void give_added(struct text_stream *s, const unsigned char *pair, size_t start, size_t end)
+static void give_added(struct fused *s, const unsigned char *pair, size_t start, size_t end)
 {
     if (s->record) {
         keep_piece(s->record, section_u32(pair), (uint32_t)start, (uint32_t)end);
@@ -212,7 +225,7 @@ static void give_added(struct text_stream *s, const unsigned char *pair, size_t 
 
 /* An added token on normalized text at the cursor: gives it out and moves the cursor past it. If
  * there is no room the cursor stays, so that it is found again. */
-static bool take_normalized(struct text_stream *s)
+static bool take_normalized(struct fused *s)
 {
     struct norm_cursor *c = &s->at;
     struct match_state *m = &s->match;
@@ -259,7 +272,7 @@ static bool take_normalized(struct text_stream *s)
 }
 
 /* The text up to the next added token on raw text, or to the end. */
-static void take_region(struct text_stream *s)
+static void take_region(struct fused *s)
 {
     while (!s->full) {
         uint32_t cp;
@@ -278,13 +291,13 @@ static void take_region(struct text_stream *s)
     if (!s->full) end_word(s);
 }
 
-static void begin_region(struct text_stream *s, const struct raw_cursor *raw)
+static void begin_region(struct fused *s, const struct raw_cursor *raw)
 {
     norm_begin(&s->at, raw);
     s->match = (struct match_state){.previous = NORM_NO_CHAR};
 }
 
-static void begin(struct text_stream *s, const struct text *text, const char *data, size_t bytes)
+static void begin_fused(struct fused *s, const struct text *text, const char *data, size_t bytes)
 {
     const struct raw_cursor raw = {.previous = NORM_NO_CHAR};
     section_view(text, &s->view);
@@ -296,20 +309,7 @@ static void begin(struct text_stream *s, const struct text *text, const char *da
     s->word_bytes = s->word_chars = 0;
 }
 
-size_t text_stream_bytes(void)
-{
-    return sizeof(struct text_stream);
-}
-
-struct text_stream *text_stream_begin(void *memory, const struct text *text, const char *data,
-                                      size_t bytes)
-{
-    struct text_stream *s = memory;
-    begin(s, text, data, bytes);
-    return s;
-}
-
-uint32_t text_stream_next(struct text_stream *s, int32_t *ids, uint32_t max, bool *more)
+static uint32_t next_fused(struct fused *s, int32_t *ids, uint32_t max, bool *more)
 {
     s->ids = ids;
     s->n = 0;
@@ -337,9 +337,72 @@ uint32_t text_stream_next(struct text_stream *s, int32_t *ids, uint32_t max, boo
     return s->n;
 }
 
+/* ---- the door ---- */
+
+size_t text_scratch_bytes(const struct text *text)
+{
+    return section_is_staged(text) ? staged_scratch_bytes(text, false, 0) : 0;
+}
+
+size_t text_stream_bytes(void)
+{
+    return sizeof(struct text_stream);
+}
+
+static void begin(struct text_stream *s, void *scratch, const struct text *text, const char *data,
+                  size_t bytes)
+{
+    s->is_staged = section_is_staged(text);
+    s->ahead = false;
+    if (s->is_staged)
+        staged_begin(&s->staged, scratch, text, data, bytes, false);
+    else
+        begin_fused(&s->fused, text, data, bytes);
+}
+
+struct text_stream *text_stream_begin(void *memory, void *scratch, const struct text *text,
+                                      const char *data, size_t bytes)
+{
+    struct text_stream *s = memory;
+    begin(s, scratch, text, data, bytes);
+    return s;
+}
+
+static uint32_t next_staged(struct text_stream *s, int32_t *ids, uint32_t max, bool *more)
+{
+    uint32_t n = 0;
+    while (n < max && (s->ahead || staged_next(&s->staged, &s->piece))) {
+        s->ahead = false;
+        ids[n++] = s->piece.id;
+    }
+    if (n == max && !s->ahead) s->ahead = staged_next(&s->staged, &s->piece);
+    *more = s->ahead;
+    return n;
+}
+
+static vecmill_status refuse_stretch(const struct staged *s, vecmill_err *err)
+{
+    return err_set(err, VECMILL_E_LIMIT,
+                   "the text has no place before byte %zu where it may be cut: the most that this "
+                   "tokenizer takes at a time is TEXT_STRETCH_MAX, %u bytes, and words of %zu",
+                   s->pos, TEXT_STRETCH_MAX, s->word_most);
+}
+
+vecmill_status text_stream_next(struct text_stream *s, int32_t *ids, uint32_t max, uint32_t *n,
+                                bool *more, vecmill_err *err)
+{
+    bool follows;
+    const uint32_t n_ids = s->is_staged ? next_staged(s, ids, max, &follows)
+                                        : next_fused(&s->fused, ids, max, &follows);
+    if (s->is_staged && s->staged.limit) return refuse_stretch(&s->staged, err);
+    *n = n_ids;
+    *more = follows;
+    return VECMILL_OK;
+}
+
 uint64_t text_stream_replaced(const struct text_stream *s)
 {
-    return s->source.replaced;
+    return s->is_staged ? s->staged.replaced : s->fused.source.replaced;
 }
 
 /* ---- with positions ---- */
@@ -349,23 +412,33 @@ struct places {
     struct record record;
 };
 
-size_t text_pieces_bytes(void)
+size_t text_pieces_bytes(const struct text *text, size_t bytes)
 {
-    return sizeof(struct places);
+    const size_t places = num_up(sizeof(struct places), 64);
+    return places + (section_is_staged(text) ? staged_scratch_bytes(text, true, bytes) : 0);
 }
 
-size_t text_pieces(void *memory, const struct text *text, const char *data, size_t bytes,
-                   void (*keep)(void *context, const struct text_piece *piece), void *context)
+vecmill_status text_pieces(void *memory, const struct text *text, const char *data, size_t bytes,
+                           void (*keep)(void *context, const struct text_piece *piece),
+                           void *context, vecmill_err *err)
 {
     struct places *p = memory;
+    struct text_piece piece;
     bool more;
     assert(bytes <= UINT32_MAX);
-    begin(&p->stream, text, data, bytes);
+    if (section_is_staged(text)) {
+        struct staged *s = &p->stream.staged;
+        staged_begin(s, (char *)memory + num_up(sizeof *p, 64), text, data, bytes, true);
+        while (staged_next(s, &piece))
+            keep(context, &piece);
+        return s->limit ? refuse_stretch(s, err) : VECMILL_OK;
+    }
+    begin_fused(&p->stream.fused, text, data, bytes);
     p->record = (struct record){.keep = keep, .context = context};
-    p->stream.record = &p->record;
-    (void)text_stream_next(&p->stream, NULL, UINT32_MAX,
-                           &more); /* enough room: it ends with the text */
-    return p->record.n;
+    p->stream.fused.record = &p->record;
+    (void)next_fused(&p->stream.fused, NULL, UINT32_MAX,
+                     &more); /* enough room: it ends with the text */
+    return VECMILL_OK;
 }
 
 uint32_t text_enclose(const struct text *text, int32_t *ids, uint32_t n)
@@ -379,18 +452,20 @@ uint32_t text_enclose(const struct text *text, int32_t *ids, uint32_t n)
     return n + text->n_specials;
 }
 
-void text_encode(const struct text *text, const char *data, size_t bytes, uint32_t max_tokens,
-                 int32_t *ids, struct text_result *result)
+void text_encode(const struct text *text, void *scratch, const char *data, size_t bytes,
+                 uint32_t max_tokens, int32_t *ids, struct text_result *result)
 {
     assert(max_tokens > text->n_specials);
     struct text_stream s;
     bool more;
-    begin(&s, text, data, bytes);
+    int32_t *first = ids + text->n_before;
+    const uint32_t max = max_tokens - text->n_specials;
+    begin(&s, scratch, text, data, bytes);
     const uint32_t n =
-        text_stream_next(&s, ids + text->n_before, max_tokens - text->n_specials, &more);
+        s.is_staged ? next_staged(&s, first, max, &more) : next_fused(&s.fused, first, max, &more);
     *result = (struct text_result){
         .n_ids = text_enclose(text, ids, n),
-        .truncated = more,
-        .replaced_bytes = s.source.replaced,
+        .truncated = more || (s.is_staged && s.staged.limit),
+        .replaced_bytes = text_stream_replaced(&s),
     };
 }

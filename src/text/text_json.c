@@ -3,6 +3,7 @@
  * Every member of every object is either understood here or refused by name: ignoring a member
  * could change ids. Defaults are the reference's (tokenizers 0.23.3, serialization). */
 #include "text_model.h"
+#include "text_stage.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -32,17 +33,6 @@ struct root {
         post_processor, decoder, model;
 };
 
-/* "model": WordPiece and its vocabulary. */
-static vecmill_status read_model(const struct root *root, struct spec *s, vecmill_err *err)
-{
-    if (root->model.kind != JSON_KIND_OBJECT)
-        return err_set(err, VECMILL_E_MODEL, "%s: model is missing or not an object", s->file);
-    const struct json_value type = json_get(&root->model, "type");
-    if (type.kind == JSON_KIND_STRING && !json_is(&type, "WordPiece"))
-        return spec_refuse_value(s, "model.type", &type, "WordPiece", err);
-    return text_model_named("WordPiece")->read(s, &root->model, err);
-}
-
 /* ---- the steps before and after it ---- */
 
 struct normalizer {
@@ -63,8 +53,6 @@ static vecmill_status read_normalizer(const struct json_value *part, struct spec
     struct normalizer n = {.clean = false};
     VM_TRY(part_type(s, part, "normalizer", &type, err));
     if (type.kind == JSON_KIND_ABSENT) return VECMILL_OK;
-    if (!json_is(&type, "BertNormalizer"))
-        return spec_refuse_value(s, "normalizer.type", &type, "BertNormalizer", err);
     VM_TRY(spec_read_part(s, part, "normalizer", fields, LENGTH(fields), &n, err));
     bool strip = n.lower; /* null: as lowercase */
     VM_TRY(spec_read_bool(s->file, part, "strip_accents", &strip, err));
@@ -79,12 +67,16 @@ static vecmill_status read_pre_tokenizer(const struct json_value *part, struct s
     static const struct json_field fields[] = {JSON_MAY("type", UNREAD, 0)};
     struct json_value type;
     VM_TRY(part_type(s, part, "pre_tokenizer", &type, err));
-    if (type.kind == JSON_KIND_ABSENT)
-        return err_set(err, VECMILL_E_MODEL, "%s: pre_tokenizer is null, understood is %s", s->file,
-                       "BertPreTokenizer");
-    if (!json_is(&type, "BertPreTokenizer"))
-        return spec_refuse_value(s, "pre_tokenizer.type", &type, "BertPreTokenizer", err);
     return spec_read_part(s, part, "pre_tokenizer", fields, LENGTH(fields), NULL, err);
+}
+
+/* Whether the steps are those of BERT's tokenizer, which text_encode.c does in one pass. */
+static bool is_fused(const struct root *root, const struct text_model *model)
+{
+    const struct json_value normalizer = json_get(&root->normalizer, "type");
+    const struct json_value pre_tokenizer = json_get(&root->pre_tokenizer, "type");
+    return model == &text_model_wordpiece && json_is(&pre_tokenizer, "BertPreTokenizer") &&
+           (root->normalizer.kind <= JSON_KIND_NULL || json_is(&normalizer, "BertNormalizer"));
 }
 
 /* The decoder turns ids into text, which is not done here. */
@@ -167,19 +159,22 @@ static vecmill_status read_added_token(const struct json_value *token, size_t i,
         .text = text,
         .bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes,
         .single_word = a.single_word,
-        .strips = a.lstrip || a.rstrip,
+        .lstrip = a.lstrip,
+        .rstrip = a.rstrip,
         .normalized = a.normalized,
     };
     return spec_add_added(s, &added, a.id, err);
 }
 
-static vecmill_status read_added(const struct json_value *array, struct spec *s, vecmill_err *err)
+static vecmill_status read_added(const struct json_value *array, size_t file_bytes, struct spec *s,
+                                 vecmill_err *err)
 {
     struct json_each each = json_begin(array);
     struct json_value none, token;
     if (array->kind == JSON_KIND_ABSENT) return VECMILL_OK;
     if (array->kind != JSON_KIND_ARRAY)
         return err_set(err, VECMILL_E_MODEL, "%s: added_tokens is not an array", s->file);
+    VM_TRY(spec_reserve_added(s, json_count(array), file_bytes, err));
     for (size_t i = 0; json_each(&each, &none, &token); i++)
         VM_TRY(read_added_token(&token, i, s, err));
     return VECMILL_OK;
@@ -228,11 +223,14 @@ static vecmill_status read_special(const struct json_value *table, const struct 
                            s->file, where);
         }
         VM_TRY(spec_need_value(s, where, &token, &found, err));
-        if (n != found) {
+        /* The reference takes the id. For BERT's tokenizer the two have to agree. */
+        const bool is_token =
+            s->model && n >= 0 && n < TEXT_VOCAB_MAX && spec_has_id(s, (uint32_t)n);
+        if (n != found && !is_token) {
             return err_set(err, VECMILL_E_MODEL, "%s: %s says id %lld, by the vocabulary it is %u",
                            s->file, where, (long long)n, found);
         }
-        VM_TRY(spec_add_special(s, found, after, err));
+        VM_TRY(spec_add_special(s, (uint32_t)n, after, err));
     }
     return VECMILL_OK;
 }
@@ -332,17 +330,49 @@ static vecmill_status read_cls_and_sep(const struct json_value *part, bool offse
     return read_pair(&p.sep, "sep", true, s, err);
 }
 
+/* One post-processor. ByteLevel's changes positions only. *n: those that add special tokens. */
+static vecmill_status read_processor(const struct json_value *part, const struct json_value *type,
+                                     uint32_t *n, struct spec *s, vecmill_err *err)
+{
+    static const struct json_field byte_level[] = {
+        JSON_MAY("type", UNREAD, 0), JSON_MAY("add_prefix_space", UNREAD, 0),
+        JSON_MAY("trim_offsets", UNREAD, 0), JSON_MAY("use_regex", UNREAD, 0)};
+    if (json_is(type, "ByteLevel"))
+        return spec_read_part(s, part, "post_processor", byte_level, LENGTH(byte_level), NULL, err);
+    if (++*n > 1)
+        return err_set(
+            err, VECMILL_E_MODEL,
+            "%s: post_processor has two parts that add special tokens, understood is one", s->file);
+    if (json_is(type, "TemplateProcessing")) return read_template(part, s, err);
+    const bool offsets = json_is(type, "RobertaProcessing");
+    if (offsets || json_is(type, "BertProcessing")) return read_cls_and_sep(part, offsets, s, err);
+    return spec_refuse_value(
+        s, "post_processor.type", type,
+        "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel or a "
+        "Sequence of these",
+        err);
+}
+
 static vecmill_status read_post_processor(const struct json_value *part, struct spec *s,
                                           vecmill_err *err)
 {
-    struct json_value type;
+    static const struct json_field fields[] = {JSON_MAY("type", UNREAD, 0),
+                                               JSON_MUST("processors", ANY, 0)};
+    struct json_value type, list = {.kind = JSON_KIND_ABSENT}, none, each_part;
+    uint32_t n = 0;
     VM_TRY(part_type(s, part, "post_processor", &type, err));
     if (type.kind == JSON_KIND_ABSENT) return VECMILL_OK;
-    if (json_is(&type, "TemplateProcessing")) return read_template(part, s, err);
-    const bool offsets = json_is(&type, "RobertaProcessing");
-    if (offsets || json_is(&type, "BertProcessing")) return read_cls_and_sep(part, offsets, s, err);
-    return spec_refuse_value(s, "post_processor.type", &type,
-                             "TemplateProcessing, BertProcessing or RobertaProcessing", err);
+    if (!json_is(&type, "Sequence")) return read_processor(part, &type, &n, s, err);
+    VM_TRY(spec_read_part(s, part, "post_processor", fields, LENGTH(fields), &list, err));
+    if (list.kind != JSON_KIND_ARRAY)
+        return err_set(err, VECMILL_E_MODEL, "%s: post_processor.processors is not an array",
+                       s->file);
+    struct json_each each = json_begin(&list);
+    while (json_each(&each, &none, &each_part)) {
+        VM_TRY(part_type(s, &each_part, "post_processor.processors[]", &type, err));
+        VM_TRY(read_processor(&each_part, &type, &n, s, err));
+    }
+    return VECMILL_OK;
 }
 
 vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, vecmill_err *err)
@@ -367,14 +397,25 @@ vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, ve
         return err_set(err, VECMILL_E_MODEL, "%s: the file is not an object", s->file);
     VM_TRY(spec_read_part(s, &file, "the file", fields, LENGTH(fields), &root, err));
     s->other_text_bytes = root.added.bytes;
-    VM_TRY(read_model(&root, s, err));
+    if (root.model.kind != JSON_KIND_OBJECT)
+        return err_set(err, VECMILL_E_MODEL, "%s: model is missing or not an object", s->file);
+    const struct text_model *model;
+    VM_TRY(text_model_of(s, &root.model, &model, err));
+    const bool fused = is_fused(&root, model);
+    s->unk = UINT32_MAX;
+    VM_TRY(model->read(s, &root.model, err));
+    if (!fused) s->model = model;
     if (root.version.kind != JSON_KIND_ABSENT && !json_is(&root.version, "1.0"))
         return spec_refuse_value(s, "version", &root.version, "1.0", err);
-    VM_TRY(read_normalizer(&root.normalizer, s, err));
-    VM_TRY(read_pre_tokenizer(&root.pre_tokenizer, s, err));
-    VM_TRY(read_decoder(&root.decoder, s, err));
+    if (fused) {
+        VM_TRY(read_normalizer(&root.normalizer, s, err));
+        VM_TRY(read_pre_tokenizer(&root.pre_tokenizer, s, err));
+        VM_TRY(read_decoder(&root.decoder, s, err));
+    } else {
+        VM_TRY(stage_read(s, &root.normalizer, &root.pre_tokenizer, err));
+    }
     VM_TRY(read_truncation(&root.truncation, s, err));
     VM_TRY(read_padding(&root.padding, s, err));
-    VM_TRY(read_added(&root.added, s, err));
+    VM_TRY(read_added(&root.added, bytes, s, err));
     return read_post_processor(&root.post_processor, s, err);
 }

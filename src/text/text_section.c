@@ -1,7 +1,11 @@
 /* text_section: opens a compiled tokenizer, trusting none of its bytes. */
 #include "text_section.h"
 
-_Static_assert(SECTION_WORDS <= sizeof(((struct text *)0)->private_) / sizeof(uint32_t),
+#include "text_model.h"
+#include "text_stage.h"
+#include "text_staged.h"
+
+_Static_assert(SECTION_WORDS < sizeof(((struct text *)0)->private_) / sizeof(uint32_t),
                "struct text has room for the section's words");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "sections are little-endian");
 
@@ -37,8 +41,10 @@ static vecmill_status check_numbers(const struct text *t, const uint32_t *w, vec
 {
     uint32_t vocab = w[SECTION_VOCAB_SIZE];
     if (w[SECTION_FLAGS] > NORM_ALL || vocab == 0 || vocab > TEXT_VOCAB_MAX ||
-        w[SECTION_UNK] >= vocab || w[SECTION_WORD_CHARS] > TEXT_WORD_CHARS_MAX ||
-        w[SECTION_N_ADDED] > TEXT_ADDED_MAX || w[SECTION_N_BEFORE] > TEXT_SPECIALS_MAX ||
+        (w[SECTION_UNK] >= vocab &&
+         (w[SECTION_UNK] != UINT32_MAX || w[SECTION_FAMILY] == FAMILY_FUSED)) ||
+        w[SECTION_WORD_CHARS] > TEXT_WORD_CHARS_MAX || w[SECTION_N_ADDED] > TEXT_ADDED_MAX ||
+        w[SECTION_N_BEFORE] > TEXT_SPECIALS_MAX ||
         w[SECTION_N_AFTER] > TEXT_SPECIALS_MAX - w[SECTION_N_BEFORE]) {
         return err_set(err, VECMILL_E_MODEL,
                        "tokenizer section: a number is out of range (flags %u, %u tokens, unknown "
@@ -92,6 +98,59 @@ static vecmill_status check_tables(const struct text *t, const uint32_t *w, vecm
     return VECMILL_OK;
 }
 
+static void stage_of(const struct text *t, uint32_t i, struct stage *stage)
+{
+    const unsigned char *w =
+        t->section + t->private_[SECTION_STAGES_AT] + (size_t)i * STAGE_WORDS * 4;
+    *stage = (struct stage){
+        .kind = &STAGE_KINDS[section_u32(w + (size_t)4 * STAGE_KIND)],
+        .flags = section_u32(w + (size_t)4 * STAGE_FLAGS),
+        .a = t->section + section_u32(w + (size_t)4 * STAGE_A_AT),
+        .a_bytes = section_u32(w + (size_t)4 * STAGE_A_BYTES),
+        .b = t->section + section_u32(w + (size_t)4 * STAGE_B_AT),
+        .b_bytes = section_u32(w + (size_t)4 * STAGE_B_BYTES),
+    };
+}
+
+/* Checks the stages and the model of a staged pipeline. */
+static vecmill_status check_staged(struct text *t, uint32_t *w, vecmill_err *err)
+{
+    uint32_t n_models = 0;
+    while (TEXT_MODELS[n_models])
+        n_models++;
+    if (w[SECTION_MODEL] >= n_models || w[SECTION_N_STAGES] > TEXT_STAGES_MAX ||
+        w[SECTION_N_NORMALIZERS] > w[SECTION_N_STAGES]) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "tokenizer section: model %u of %u, %u normalizers of %u stages",
+                       w[SECTION_MODEL], n_models, w[SECTION_N_NORMALIZERS], w[SECTION_N_STAGES]);
+    }
+    VM_TRY(
+        check_range(t, "stages", w[SECTION_STAGES_AT], w[SECTION_N_STAGES], STAGE_WORDS * 4, err));
+    for (uint32_t i = 0; i < w[SECTION_N_STAGES]; i++) {
+        const unsigned char *at = t->section + w[SECTION_STAGES_AT] + (size_t)i * STAGE_WORDS * 4;
+        const enum stage_phase phase =
+            i < w[SECTION_N_NORMALIZERS] ? STAGE_NORMALIZER : STAGE_PRE_TOKENIZER;
+        const uint32_t kind = section_u32(at + (size_t)4 * STAGE_KIND);
+        struct stage stage;
+        VM_TRY(check_range(t, "a stage", section_u32(at + (size_t)4 * STAGE_A_AT),
+                           section_u32(at + (size_t)4 * STAGE_A_BYTES), 1, err));
+        VM_TRY(check_range(t, "a stage", section_u32(at + (size_t)4 * STAGE_B_AT),
+                           section_u32(at + (size_t)4 * STAGE_B_BYTES), 1, err));
+        if (kind < STAGE_N_KINDS) stage_of(t, i, &stage);
+        if (kind >= STAGE_N_KINDS || stage.kind->phase != phase || !stage.kind->check(&stage)) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "tokenizer section: stage %u is of kind %u of %u, or is not valid", i,
+                           kind, STAGE_N_KINDS);
+        }
+    }
+    VM_TRY(check_range(t, "the model", w[SECTION_MODEL_AT], w[SECTION_MODEL_BYTES], 1, err));
+    const struct text_model *model = TEXT_MODELS[w[SECTION_MODEL]];
+    VM_TRY(model->check(t->section + w[SECTION_MODEL_AT], w[SECTION_MODEL_BYTES],
+                        w[SECTION_VOCAB_SIZE], err));
+    w[SECTION_WORD_MOST] = staged_word_most(model);
+    return VECMILL_OK;
+}
+
 vecmill_status text_open(const void *section, size_t bytes, struct text *text, vecmill_err *err)
 {
     struct cur c;
@@ -124,7 +183,12 @@ vecmill_status text_open(const void *section, size_t bytes, struct text *text, v
     VM_TRY(check_trie(&t, "added tokens on normalized text", w[SECTION_NORMALIZED_AT],
                       w[SECTION_NORMALIZED_UNITS], n_added, err));
     uint32_t continuation = w[SECTION_CONTINUATION];
-    if (n_words == 0 || (continuation != TRIE_NONE && continuation >= n_words)) {
+    if (w[SECTION_FAMILY] > FAMILY_STAGED)
+        return err_set(err, VECMILL_E_MODEL, "tokenizer section: family %u of %u",
+                       w[SECTION_FAMILY], FAMILY_STAGED + 1u);
+    if (w[SECTION_FAMILY] == FAMILY_STAGED) {
+        VM_TRY(check_staged(&t, w, err));
+    } else if (n_words == 0 || (continuation != TRIE_NONE && continuation >= n_words)) {
         return err_set(err, VECMILL_E_MODEL, "tokenizer section: words continue at unit %u of %u",
                        continuation, n_words);
     }
@@ -155,7 +219,17 @@ void section_view(const struct text *text, struct section_view *view)
                        added},
         .specials = s + SECTION_SPECIALS_AT,
         .ascii = s + SECTION_ASCII_AT,
+        .n_normalizers = w[SECTION_N_NORMALIZERS],
+        .n_stages = w[SECTION_N_STAGES],
+        .cuts = {w[SECTION_CUTS_LOWER], w[SECTION_CUTS_UPPER]},
+        .model = s + w[SECTION_MODEL_AT],
     };
+}
+
+void section_stages(const struct text *text, struct stage *stages)
+{
+    for (uint32_t i = 0; i < text->private_[SECTION_N_STAGES]; i++)
+        stage_of(text, i, &stages[i]);
 }
 
 const char *text_token(const struct text *text, int32_t id, size_t *bytes)

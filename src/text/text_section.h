@@ -8,6 +8,8 @@
  *   then  first bytes of added tokens: 32 bytes of bits for raw text, 32 for normalized text
  *   then  words, raw, normalized: units of three tries (text_trie.h)
  *         added: pairs of words { id, flags }, the values of the tries raw and normalized
+ *         stages, of a staged pipeline: STAGE_WORDS words each: enum stage_word
+ *         the stages' blobs; the model's table (text_model.h)
  *         tokens: for each id a pair of words { offset in blob, bytes }; bytes SECTION_HOLE: no token
  *         blob: the tokens' bytes
  * text_open checks everything before it is used. */
@@ -18,7 +20,7 @@
 #include "text_trie.h"
 
 #define SECTION_MAGIC   0x58544D56u
-#define SECTION_VERSION 1u
+#define SECTION_VERSION 2u
 #define SECTION_ASCII   128u
 #define SECTION_HOLE    UINT32_MAX
 
@@ -41,7 +43,32 @@ enum section_word {
     SECTION_TOKENS_AT,
     SECTION_BLOB_AT,
     SECTION_BLOB_BYTES,
-    SECTION_WORDS
+    SECTION_FAMILY, /* enum section_family; FUSED has zeros in all words below */
+    SECTION_MODEL,  /* index in TEXT_MODELS */
+    SECTION_MODEL_AT,
+    SECTION_MODEL_BYTES,
+    SECTION_STAGES_AT,
+    SECTION_N_NORMALIZERS, /* the first stages */
+    SECTION_N_STAGES,
+    SECTION_CUTS_LOWER, /* letters around a space before which a text may be cut: bit 0 is a */
+    SECTION_CUTS_UPPER,
+    SECTION_WORDS,
+
+    /* of struct text, not of the section: the longest word that the scratch has room for */
+    SECTION_WORD_MOST = SECTION_WORDS
+};
+
+enum section_family { FAMILY_FUSED, FAMILY_STAGED };
+
+/* Of a stage. Blobs are bytes of the section. */
+enum stage_word {
+    STAGE_KIND, /* index in STAGE_KINDS */
+    STAGE_FLAGS,
+    STAGE_A_AT,
+    STAGE_A_BYTES,
+    STAGE_B_AT,
+    STAGE_B_BYTES,
+    STAGE_WORDS
 };
 
 #define SECTION_SPECIALS_AT (12u + 4u * SECTION_WORDS)
@@ -55,7 +82,7 @@ enum norm_flag { NORM_CLEAN = 1, NORM_CHINESE = 2, NORM_STRIP = 4, NORM_LOWER = 
 /* What an ASCII byte of the text does after normalization. */
 enum ascii_class { ASCII_SLOW, ASCII_WORD, ASCII_SPACE, ASCII_PUNCTUATION, ASCII_DROP, ASCII_LAST };
 
-enum added_flag { ADDED_SINGLE_WORD = 1, ADDED_ALL = 1 };
+enum added_flag { ADDED_SINGLE_WORD = 1, ADDED_LSTRIP = 2, ADDED_RSTRIP = 4, ADDED_ALL = 7 };
 
 /* Added tokens of one kind. */
 struct added_set {
@@ -71,8 +98,21 @@ struct section_view {
     struct added_set raw, normalized;
     const unsigned char *specials; /* words */
     const unsigned char *ascii;    /* pairs of bytes */
+
+    uint32_t n_normalizers, n_stages;
+    uint32_t cuts[2];           /* lower, upper */
+    const unsigned char *model; /* its table */
 };
 void section_view(const struct text *text, struct section_view *view);
+
+/* The stages of a staged pipeline, to stages[TEXT_STAGES_MAX]. */
+struct stage;
+void section_stages(const struct text *text, struct stage *stages);
+
+static inline bool section_is_staged(const struct text *text)
+{
+    return text->private_[SECTION_FAMILY] == FAMILY_STAGED;
+}
 
 static inline uint32_t section_u32(const unsigned char *at)
 {

@@ -11,6 +11,7 @@ void spec_init(struct spec *s, const char *file, uint32_t tokens_plan)
     memset(s, 0, sizeof *s);
     s->file = file;
     s->tokens_plan = tokens_plan;
+    buf_init(&s->stage_data, TEXT_FILE_MAX, "TEXT_FILE_MAX");
 }
 
 vecmill_status spec_reserve(struct spec *s, size_t n, size_t text_bytes, vecmill_err *err)
@@ -39,10 +40,28 @@ void spec_done(struct spec *s)
 {
     mem_free(s->tokens);
     mem_free(s->texts);
+    mem_free(s->added);
     mem_free(s->model_description);
+    buf_done(&s->stage_data);
+    s->added = NULL;
     s->model_description = NULL;
     s->tokens = NULL;
     s->texts = NULL;
+}
+
+vecmill_status spec_reserve_added(struct spec *s, size_t n, size_t file_bytes, vecmill_err *err)
+{
+    const uint32_t most = spec_added_plan(file_bytes);
+    void *added = NULL;
+    if (n > most) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %zu added tokens, the most is %s, %u", s->file, n,
+                       most < TEXT_ADDED_MAX ? "SPEC_ADDED_PLAN of its size" : "TEXT_ADDED_MAX",
+                       most);
+    }
+    VM_TRY(mem_new_array(n, sizeof *s->added, "the added tokens", &added, err));
+    s->added = added;
+    s->added_room = (uint32_t)n;
+    return VECMILL_OK;
 }
 
 const char *spec_keep_text(struct spec *s, const struct json_value *string, size_t *bytes)
@@ -229,6 +248,17 @@ bool spec_find(const struct spec *s, const char *text, size_t bytes, uint32_t *i
     return spec_find_token(s, text, bytes, id);
 }
 
+bool spec_has_id(const struct spec *s, uint32_t id)
+{
+    for (uint32_t i = 0; i < s->n_added; i++) {
+        if (s->added[i].id == id) return true;
+    }
+    for (size_t i = 0; i < s->n_tokens; i++) {
+        if (s->tokens[i].value == id) return true;
+    }
+    return false;
+}
+
 vecmill_status spec_need(const struct spec *s, const char *what, const char *text, size_t bytes,
                          uint32_t *id, vecmill_err *err)
 {
@@ -270,11 +300,7 @@ vecmill_status spec_add_added(struct spec *s, const struct spec_added *added, in
                        "%s: added token %s has %u bytes, allowed are 1 to TEXT_TOKEN_BYTES_MAX, %u",
                        s->file, quoted, added->bytes, TEXT_TOKEN_BYTES_MAX);
     }
-    if (s->n_added == TEXT_ADDED_MAX) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: added token %s is one more than TEXT_ADDED_MAX, %u", s->file, quoted,
-                       TEXT_ADDED_MAX);
-    }
+    assert(s->n_added < s->added_room);
     for (uint32_t i = 0; i < s->n_added; i++) {
         const struct spec_added *a = &s->added[i];
         if (a->bytes == added->bytes && memcmp(a->text, added->text, a->bytes) == 0)

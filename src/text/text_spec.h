@@ -39,11 +39,27 @@ static inline uint32_t spec_merges_plan(size_t file_bytes)
     return n < TEXT_MERGES_MAX ? (uint32_t)n : TEXT_MERGES_MAX;
 }
 
+/* The most added tokens: no file has this many of its own size in them. */
+static inline uint32_t spec_added_plan(size_t file_bytes)
+{
+    const size_t n = num_max(1024, file_bytes / 1024);
+    return n < TEXT_ADDED_MAX ? (uint32_t)n : TEXT_ADDED_MAX;
+}
+
 struct spec_added {
     const char *text;
     uint32_t bytes;
     uint32_t id;
-    bool single_word, strips, normalized;
+    bool single_word, lstrip, rstrip, normalized;
+};
+
+/* A normalizer or pre-tokenizer (text_stage.h). */
+struct spec_stage {
+    const struct stage_kind *kind;
+    uint32_t flags;
+    struct {
+        size_t at, bytes; /* in stage_data */
+    } blobs[2];
 };
 
 struct spec {
@@ -58,11 +74,15 @@ struct spec {
     uint32_t flags; /* NORM_... */
     uint32_t word_chars;
     const char *prefix;
-    uint32_t unk;
-    struct spec_added added[TEXT_ADDED_MAX];
-    uint32_t n_added;
+    uint32_t unk; /* UINT32_MAX: the model has none */
+    struct spec_added *added;
+    uint32_t n_added, added_room;
     uint32_t specials[TEXT_SPECIALS_MAX]; /* before the text, then after */
     uint32_t n_before, n_after;
+    const struct text_model *model;            /* NULL: the pipeline of text_encode.c */
+    struct spec_stage stages[TEXT_STAGES_MAX]; /* normalizers, then pre-tokenizers */
+    uint32_t n_normalizers, n_stages;
+    struct buf stage_data;
     void *model_description; /* of mem_new: what a kind of model needs besides (text_model.h) */
 };
 
@@ -73,6 +93,9 @@ void spec_done(struct spec *s);
 /* Room for n tokens, and for the texts of strings that take text_bytes in their file, quotes
  * included, in addition to other_text_bytes. */
 vecmill_status spec_reserve(struct spec *s, size_t n, size_t text_bytes, vecmill_err *err);
+
+/* Room for n added tokens, at most spec_added_plan of the file. */
+vecmill_status spec_reserve_added(struct spec *s, size_t n, size_t file_bytes, vecmill_err *err);
 
 /* Keeps what a string means, with a NUL after it, within the room. *bytes without that. */
 const char *spec_keep_text(struct spec *s, const struct json_value *string, size_t *bytes);
@@ -108,6 +131,9 @@ bool spec_find_token(const struct spec *s, const char *text, size_t bytes, uint3
 
 /* The id of a text among the tokens or added tokens. */
 bool spec_find(const struct spec *s, const char *text, size_t bytes, uint32_t *id);
+
+/* Whether a token or an added token has the id. */
+bool spec_has_id(const struct spec *s, uint32_t id);
 
 /* As spec_find; on failure the message says that `what` needs it. */
 vecmill_status spec_need(const struct spec *s, const char *what, const char *text, size_t bytes,

@@ -21,6 +21,10 @@ struct code_class {
     unsigned class;
 };
 
+struct code_kind {
+    uint32_t first, last, kind;
+};
+
 #define UNICODE_TABLES
 #include "unicode_exceptions.inc"
 
@@ -148,6 +152,17 @@ unsigned unicode_lower(uint32_t cp, uint32_t out[static UNICODE_LOWER_MAX])
     return 1;
 }
 
+static unsigned decompose(uint32_t cp, utf8proc_option_t options, uint32_t *out, unsigned most)
+{
+    utf8proc_int32_t to[UNICODE_COMPAT_MAX];
+    int bound_class = 0;
+    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)cp, to, (utf8proc_ssize_t)most,
+                                                 options, &bound_class);
+    for (utf8proc_ssize_t i = 0; i < n; i++)
+        out[i] = (uint32_t)to[i];
+    return (unsigned)n;
+}
+
 unsigned unicode_decompose(uint32_t cp, uint32_t out[static UNICODE_DECOMPOSE_MAX])
 {
     const struct code_mapping *m =
@@ -159,11 +174,102 @@ unsigned unicode_decompose(uint32_t cp, uint32_t out[static UNICODE_DECOMPOSE_MA
         out[0] = cp;
         return 1;
     }
-    utf8proc_int32_t to[UNICODE_DECOMPOSE_MAX];
-    int bound_class = 0;
-    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)cp, to, UNICODE_DECOMPOSE_MAX,
-                                                 UTF8PROC_DECOMPOSE, &bound_class);
-    for (utf8proc_ssize_t i = 0; i < n; i++)
-        out[i] = (uint32_t)to[i];
-    return (unsigned)n;
+    return decompose(cp, UTF8PROC_DECOMPOSE, out, UNICODE_DECOMPOSE_MAX);
+}
+
+unsigned unicode_decompose_compat(uint32_t cp, uint32_t out[static UNICODE_COMPAT_MAX])
+{
+    if (in_ranges(exception_compat, COUNT(exception_compat), cp)) {
+        out[0] = cp;
+        return 1;
+    }
+    if (find_entry(exception_decomposition, COUNT(exception_decomposition),
+                   sizeof exception_decomposition[0], cp))
+        return unicode_decompose(cp, out);
+    return decompose(cp, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, out, UNICODE_COMPAT_MAX);
+}
+
+uint32_t unicode_compose(uint32_t a, uint32_t b)
+{
+    if (a >= 0x1100 && a < 0x1113 && b >= 0x1161 && b < 0x1176)
+        return HANGUL_FIRST + ((a - 0x1100) * 21 + (b - 0x1161)) * 28;
+    if (a >= HANGUL_FIRST && a <= HANGUL_LAST && (a - HANGUL_FIRST) % 28 == 0 && b > 0x11A7 &&
+        b < 0x11C3)
+        return a + (b - 0x11A7);
+    if (utf8proc_get_property((utf8proc_int32_t)a)->comb_index == UINT16_MAX ||
+        utf8proc_get_property((utf8proc_int32_t)b)->comb_index == UINT16_MAX)
+        return 0;
+    utf8proc_int32_t pair[2] = {(utf8proc_int32_t)a, (utf8proc_int32_t)b};
+    const utf8proc_ssize_t n =
+        utf8proc_normalize_utf32(pair, 2, (utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+    return n == 1 ? (uint32_t)pair[0] : 0;
+}
+
+/* The kind of cp in the table of exceptions; 0: it is not there. */
+static uint32_t exceptional_kind(uint32_t cp)
+{
+    size_t low = 0, high = COUNT(exception_kind);
+    if (!page_has_exception(cp)) return 0;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (exception_kind[middle].last < cp)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < COUNT(exception_kind) && exception_kind[low].first <= cp ? exception_kind[low].kind
+                                                                          : 0;
+}
+
+uint32_t unicode_kind(uint32_t cp)
+{
+    static const uint32_t kinds[] = {
+        [UTF8PROC_CATEGORY_LU] = UNICODE_LU,     [UTF8PROC_CATEGORY_LL] = UNICODE_LL,
+        [UTF8PROC_CATEGORY_LT] = UNICODE_LT,     [UTF8PROC_CATEGORY_LM] = UNICODE_LM,
+        [UTF8PROC_CATEGORY_LO] = UNICODE_LO,     [UTF8PROC_CATEGORY_MN] = UNICODE_M,
+        [UTF8PROC_CATEGORY_MC] = UNICODE_M,      [UTF8PROC_CATEGORY_ME] = UNICODE_M,
+        [UTF8PROC_CATEGORY_ND] = UNICODE_ND,     [UTF8PROC_CATEGORY_NL] = UNICODE_NUMBER,
+        [UTF8PROC_CATEGORY_NO] = UNICODE_NUMBER, [UTF8PROC_CATEGORY_CO] = 0,
+    };
+    if (cp < 0x80) {
+        const uint32_t letter = (cp | 32) - 'a';
+        if (letter < 26) return cp & 32 ? UNICODE_LL : UNICODE_LU;
+        if (cp - '0' < 10) return UNICODE_ND;
+        return unicode_space(cp) ? UNICODE_S : UNICODE_OTHER;
+    }
+    if (unicode_space(cp)) return UNICODE_S;
+    const uint32_t exception = exceptional_kind(cp);
+    if (exception) return exception;
+    const uint32_t kind = kinds[category(cp)];
+    return kind ? kind : UNICODE_OTHER;
+}
+
+bool unicode_numeric(uint32_t cp)
+{
+    if (cp < 0x80) return cp - '0' < 10;
+    const utf8proc_category_t c = category(cp);
+    return (c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO) !=
+           in_ranges(exception_numeric, COUNT(exception_numeric), cp);
+}
+
+bool unicode_combining(uint32_t cp)
+{
+    if (cp < 0x300) return false;
+    const utf8proc_category_t c = category(cp);
+    return (c >= UTF8PROC_CATEGORY_MN && c <= UTF8PROC_CATEGORY_ME) !=
+           in_ranges(exception_combining, COUNT(exception_combining), cp);
+}
+
+bool unicode_joins(uint32_t a, uint32_t b, int *state)
+{
+    if (in_ranges(exception_joins, COUNT(exception_joins), b)) {
+        const bool joins = utf8proc_grapheme_break((utf8proc_int32_t)'a', (utf8proc_int32_t)b);
+        *state = 0;
+        return joins; /* what breaks in utf8proc joins, and the other way round */
+    }
+    utf8proc_int32_t s = *state;
+    const bool breaks =
+        utf8proc_grapheme_break_stateful((utf8proc_int32_t)a, (utf8proc_int32_t)b, &s);
+    *state = s;
+    return !breaks;
 }

@@ -139,7 +139,8 @@ static vecmill_status add_token(const struct json_value *value, const char *key,
         .text = text,
         .bytes = (uint32_t)bytes,
         .single_word = flags.single_word,
-        .strips = flags.lstrip || flags.rstrip,
+        .lstrip = flags.lstrip,
+        .rstrip = flags.rstrip,
         .normalized = flags.normalized,
     };
     return spec_add_added(s, &added, -1, err);
@@ -203,6 +204,8 @@ vecmill_status spec_from_vocab(const char *vocab, size_t bytes, const struct jso
     bool strip = file.lower; /* null: as do_lower_case */
     VM_TRY(spec_read_bool(config_file, config, "strip_accents", &strip, err));
     VM_TRY(check_class(&file, err));
+    VM_TRY(spec_reserve_added(s, ROLES + json_count(&file.decoder) + json_count(&file.additional),
+                              bytes, err));
     s->flags = NORM_CLEAN | (file.chinese ? NORM_CHINESE : 0u) | (strip ? NORM_STRIP : 0u) |
                (file.lower ? NORM_LOWER : 0u);
     s->word_chars = WORD_CHARS;

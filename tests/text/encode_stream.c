@@ -14,14 +14,15 @@ static int run(const struct text *text)
 {
     char *data = malloc(STREAM_TEXT_MAX);
     int32_t *ids = malloc(STREAM_TOKENS_MAX * sizeof *ids);
+    void *scratch = aligned_alloc(64, num_up(text_scratch_bytes(text), 64) + 64);
     uint32_t head[2];
-    bool good = data && ids;
+    bool good = data && ids && scratch;
     while (good && fread(head, sizeof head, 1, stdin) == 1) {
         good = head[0] <= STREAM_TEXT_MAX && head[1] <= STREAM_TOKENS_MAX &&
                head[1] > text->n_specials && fread(data, 1, head[0], stdin) == head[0];
         if (!good) break;
         struct text_result r;
-        text_encode(text, data, head[0], head[1], ids, &r);
+        text_encode(text, scratch, data, head[0], head[1], ids, &r);
         const uint32_t out[2] = {r.n_ids, r.truncated};
         good = fwrite(out, sizeof out, 1, stdout) == 1 &&
                fwrite(&r.replaced_bytes, sizeof r.replaced_bytes, 1, stdout) == 1 &&
@@ -29,6 +30,7 @@ static int run(const struct text *text)
     }
     good = good && fflush(stdout) == 0;
     if (!good) fprintf(stderr, "encode_stream: bad input, output or memory\n");
+    free(scratch);
     free(ids);
     free(data);
     return good ? 0 : 1;

@@ -84,18 +84,17 @@ static void unknown_members_and_types(void **state)
         {{.head = "\"truncation\":3"}, "truncation is not an object"},
         {{.head = "\"padding\":{\"how\":1}"}, "padding has a member \"how\""},
         {{.head = "\"padding\":[]"}, "padding is not an object"},
-        {{.normalizer = "\"normalizer\":{\"type\":\"NFC\"}"}, "normalizer.type is \"NFC\""},
+        {{.normalizer = "\"normalizer\":{\"type\":\"Nmt\"}"}, "normalizer.type is \"Nmt\""},
         {{.normalizer = "\"normalizer\":{\"type\":\"BertNormalizer\",\"x\":1}"},
          "normalizer has a member \"x\""},
         {{.normalizer = "\"normalizer\":{\"type\":\"BertNormalizer\"}"}, "\"clean_text\""},
         {{.normalizer = "\"normalizer\":3"}, "normalizer is not an object"},
-        {{.pre_tokenizer = "\"pre_tokenizer\":null"}, "pre_tokenizer is null"},
-        {{.pre_tokenizer = "\"pre_tokenizer\":{\"type\":\"Metaspace\"}"},
-         "pre_tokenizer.type is \"Metaspace\""},
+        {{.pre_tokenizer = "\"pre_tokenizer\":{\"type\":\"FixedLength\"}"},
+         "pre_tokenizer.type is \"FixedLength\""},
         {{.pre_tokenizer = "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\",\"y\":1}"},
          "pre_tokenizer has a member \"y\""},
-        {{.post_processor = "\"post_processor\":{\"type\":\"ByteLevel\"}"},
-         "post_processor.type is \"ByteLevel\""},
+        {{.post_processor = "\"post_processor\":{\"type\":\"Other\"}"},
+         "post_processor.type is \"Other\""},
         {{.post_processor = "\"post_processor\":{\"type\":\"BertProcessing\",\"z\":1}"},
          "post_processor has a member \"z\""},
         {{.post_processor =
@@ -103,11 +102,84 @@ static void unknown_members_and_types(void **state)
          "post_processor has a member \"trim_offsets\""},
         {{.post_processor = "\"post_processor\":{\"type\":\"RobertaProcessing\",\"z\":1}"},
          "post_processor has a member \"z\""},
-        {{.model = "\"model\":{\"type\":\"BPE\"}"}, "model.type is \"BPE\""},
+        {{.model = "\"model\":{\"type\":\"WordLevel\"}"}, "model.type is \"WordLevel\""},
         {{.model = MODEL("\"merges\":[],\"vocab\":{}")}, "model has a member \"merges\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_refused(kit_make(cases[i].parts), cases[i].message);
+}
+
+#define NORMALIZER(body)                                                                           \
+    {                                                                                              \
+        .normalizer = "\"normalizer\":" body                                                       \
+    }
+#define PRE_TOKENIZER(body)                                                                        \
+    {                                                                                              \
+        .pre_tokenizer = "\"pre_tokenizer\":" body                                                 \
+    }
+
+static void bad_stages(void **state)
+{
+    (void)state;
+    static const struct {
+        struct kit_parts parts;
+        const char *message;
+    } cases[] = {
+        {NORMALIZER("{\"type\":\"NFC\",\"x\":1}"), "normalizer has a member \"x\""},
+        {NORMALIZER("{\"type\":\"Sequence\"}"), "normalizer.normalizers is not an array"},
+        {NORMALIZER("{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},3]}"),
+         "normalizer.normalizers[1] is not an object"},
+        {NORMALIZER("{\"type\":\"Sequence\",\"normalizers\":[{}]}"),
+         "normalizer.normalizers[0] has no type"},
+        {NORMALIZER("{\"type\":\"Strip\",\"strip_left\":true}"), "\"strip_right\" is missing"},
+        {NORMALIZER("{\"type\":\"Prepend\"}"), "\"prepend\" is missing"},
+        {NORMALIZER("{\"type\":\"Prepend\",\"prepend\":3}"), "normalizer.prepend is not a string"},
+        {NORMALIZER("{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a|b\"},\"content\":\"\"}"),
+         "normalizer.pattern is the regular expression \"a|b\""},
+        {NORMALIZER("{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}"),
+         "normalizer.pattern is an empty string"},
+        {NORMALIZER("{\"type\":\"Replace\",\"pattern\":{},\"content\":\"\"}"),
+         "normalizer.pattern is neither a String nor a Regex"},
+        {NORMALIZER("{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAA\"}"),
+         "normalizer.precompiled_charsmap is no base64"},
+        {NORMALIZER("{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"BAAAAA==\"}"),
+         "normalizer.precompiled_charsmap is no base64 of a table: 4 bytes, its trie has 4"},
+        {NORMALIZER("{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"BAAAAAAAAAD/\"}"),
+         "replacements that are not valid UTF-8"},
+        {PRE_TOKENIZER("{\"type\":\"Metaspace\"}"), "\"replacement\" is missing"},
+        {PRE_TOKENIZER("{\"type\":\"Metaspace\",\"replacement\":\"ab\"}"),
+         "pre_tokenizer.replacement is not one character"},
+        {PRE_TOKENIZER(
+             "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"last\"}"),
+         "pre_tokenizer.prepend_scheme is \"last\""},
+        {PRE_TOKENIZER("{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"first\","
+                       "\"add_prefix_space\":false}"),
+         "add_prefix_space false and prepend_scheme first"},
+        {PRE_TOKENIZER("{\"type\":\"Split\",\"pattern\":{\"String\":\" \"},\"behavior\":\"Kept\","
+                       "\"invert\":false}"),
+         "pre_tokenizer.behavior is \"Kept\""},
+        {PRE_TOKENIZER(
+             "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\A +| +\\\\z\"},\"behavior\":"
+             "\"Isolated\",\"invert\":false}"),
+         "understood for Replace only"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_refused(kit_make(cases[i].parts), cases[i].message);
+    char deep[1024] = "";
+    for (int i = 0; i < 10; i++)
+        strcat(deep, "{\"type\":\"Sequence\",\"normalizers\":[");
+    strcat(deep, "{\"type\":\"NFC\"}");
+    for (int i = 0; i < 10; i++)
+        strcat(deep, "]}");
+    char normalizer[1100];
+    snprintf(normalizer, sizeof normalizer, "\"normalizer\":%s", deep);
+    assert_refused(kit_make((struct kit_parts){.normalizer = normalizer}),
+                   "more than 8 sequences inside each other");
+    char many[2048] = "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}";
+    for (unsigned i = 0; i < TEXT_STAGES_MAX; i++)
+        strcat(many, ",{\"type\":\"NFC\"}");
+    strcat(many, "]}");
+    assert_refused(kit_make((struct kit_parts){.normalizer = many}), "TEXT_STAGES_MAX, 32");
 }
 
 static void bad_vocabularies(void **state)
@@ -170,13 +242,14 @@ static void bad_added_tokens(void **state)
 
     static char many[1 << 18];
     size_t at = 0;
-    for (unsigned i = 0; i <= TEXT_ADDED_MAX; i++) {
+    for (unsigned i = 0; i <= 1024; i++) {
         at += (size_t)snprintf(many + at, sizeof many - at,
                                "%s{\"id\":%u,\"content\":\"t%u\"," PLAIN ",\"special\":true}",
                                i ? "," : "\"added_tokens\":[", 9 + i, i);
     }
     snprintf(many + at, sizeof many - at, "]");
-    assert_refused(kit_make((struct kit_parts){.added = many}), "TEXT_ADDED_MAX, 1024");
+    assert_refused(kit_make((struct kit_parts){.added = many}),
+                   "SPEC_ADDED_PLAN of its size, 1024");
 }
 
 static void bad_templates(void **state)
@@ -339,7 +412,7 @@ static void folders(void **state)
     assert_int_equal(text_open(section.data + 4, section.bytes - 4, &text, &err), VECMILL_OK);
     int32_t ids[4];
     struct text_result r;
-    text_encode(&text, "A", 1, 4, ids, &r);
+    text_encode(&text, NULL, "A", 1, 4, ids, &r);
     assert_int_equal(r.n_ids, 3);
     assert_int_equal(ids[1], 9);
 
@@ -368,6 +441,7 @@ int main(void)
         cmocka_unit_test(the_kit_s_tokenizer_compiles),
         cmocka_unit_test(bad_json),
         cmocka_unit_test(unknown_members_and_types),
+        cmocka_unit_test(bad_stages),
         cmocka_unit_test(bad_vocabularies),
         cmocka_unit_test(bad_added_tokens),
         cmocka_unit_test(bad_templates),

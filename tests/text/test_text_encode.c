@@ -41,7 +41,7 @@ static void golden_ids(void **state)
         }
         int32_t ids[512];
         struct text_result r;
-        text_encode(&k.text, g->text, g->bytes, g->limit, ids, &r);
+        text_encode(&k.text, NULL, g->text, g->bytes, g->limit, ids, &r);
         bool equal = r.n_ids == g->n && memcmp(ids, g->ids, g->n * sizeof ids[0]) == 0;
         if (!equal || r.truncated != g->truncated ||
             (!r.truncated && r.replaced_bytes != g->replaced)) {
@@ -66,7 +66,7 @@ static void reads_no_byte_behind(void **state)
             struct text_result r;
             assert_non_null(copy);
             memcpy(copy + 1, golden_cases[i].text, bytes);
-            text_encode(&k.text, copy + 1, bytes, 64, ids, &r);
+            text_encode(&k.text, NULL, copy + 1, bytes, 64, ids, &r);
             assert_in_range(r.n_ids, 2, 64);
             free(copy);
         }
@@ -83,12 +83,12 @@ static void truncation_is_exact(void **state)
     struct text_result all, r;
     const char *text = "a ab hello abz \xC3\xA9[MASK]zz caf\xC3\xA9! abca  ";
     assert_int_equal(kit_json(&k, golden_uncased, NULL), VECMILL_OK);
-    text_encode(&k.text, text, strlen(text), 64, whole, &all);
+    text_encode(&k.text, NULL, text, strlen(text), 64, whole, &all);
     assert_false(all.truncated);
     for (uint32_t limit = 3; limit <= all.n_ids + 2; limit++) {
         uint32_t n = limit < all.n_ids ? limit : all.n_ids;
         memset(ids, 0x55, sizeof ids);
-        text_encode(&k.text, text, strlen(text), limit, ids, &r);
+        text_encode(&k.text, NULL, text, strlen(text), limit, ids, &r);
         assert_int_equal(r.n_ids, n);
         assert_int_equal(r.truncated, limit < all.n_ids);
         assert_memory_equal(ids, whole, (n - 1) * sizeof ids[0]);
@@ -160,7 +160,7 @@ static void long_texts_take_linear_time(void **state)
         struct text_result r;
         char out[64] = "";
         size_t at = 0;
-        text_encode(&k.text, data, bytes, 5, ids, &r);
+        text_encode(&k.text, NULL, data, bytes, 5, ids, &r);
         for (uint32_t n = 0; n < r.n_ids; n++)
             at += (size_t)snprintf(out + at, sizeof out - at, n ? " %d" : "%d", ids[n]);
         assert_string_equal(out, texts[i].ids);
@@ -183,7 +183,7 @@ static void stops_when_certain(void **state)
         data[i] = "a "[i % 2];
     data[bytes - 1] = '\xFF';
     assert_int_equal(kit_json(&k, golden_uncased, NULL), VECMILL_OK);
-    text_encode(&k.text, data, bytes, 8, ids, &r);
+    text_encode(&k.text, NULL, data, bytes, 8, ids, &r);
     assert_true(r.truncated);
     assert_int_equal(r.replaced_bytes, 0);
     kit_done(&k);

@@ -78,11 +78,11 @@ static void encoding_allocates_nothing(void **state)
     assert_string_equal(kit_ids(&k, "ab \xC3\xA9\xE3\x80\xAE a", 99), "1 3 5 0 3 2");
     static _Alignas(64) unsigned char memory[1u << 14];
     assert_true(text_stream_bytes() <= sizeof memory);
-    struct text_stream *s = text_stream_begin(memory, &k.text, "ab a", 4);
+    struct text_stream *s = text_stream_begin(memory, NULL, &k.text, "ab a", 4);
     int32_t id = -1;
     uint32_t n = 0;
     for (bool more = true; more;)
-        n += text_stream_next(s, &id, 1, &more);
+        n += kit_next(s, &id, 1, &more);
     assert_int_equal(n, 3);
     assert_int_equal(n_calls, before);
     kit_done(&k);

@@ -27,7 +27,7 @@ static uint64_t compare(const struct text *text)
         const struct reference_row *row = &reference.rows[i];
         int32_t ids[LIMIT];
         struct text_result r;
-        text_encode(text, row->text, row->bytes, LIMIT, ids, &r);
+        text_encode(text, NULL, row->text, row->bytes, LIMIT, ids, &r);
         assert_int_equal(r.n_ids, row->n_ids);
         for (uint32_t k = 0; k < r.n_ids; k++)
             assert_int_equal(ids[k], row->ids[k]);
@@ -52,7 +52,7 @@ static void ids_are_the_reference_s(void **state)
             const struct reference_row *row = &reference.rows[k];
             int32_t ids[LIMIT];
             struct text_result r;
-            text_encode(&text, row->text, row->bytes, LIMIT, ids, &r);
+            text_encode(&text, NULL, row->text, row->bytes, LIMIT, ids, &r);
         }
     }
     double seconds = (double)(clock_ns() - began) / 1e9;

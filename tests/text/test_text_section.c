@@ -48,7 +48,7 @@ static void use(const struct text *text)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         int32_t ids[MAX_TOKENS];
         struct text_result r;
-        text_encode(text, texts[i], strlen(texts[i]), MAX_TOKENS, ids, &r);
+        text_encode(text, NULL, texts[i], strlen(texts[i]), MAX_TOKENS, ids, &r);
         assert_in_range(r.n_ids, text->n_specials, MAX_TOKENS);
         for (uint32_t k = 0; k < r.n_ids; k++)
             assert_in_range(ids[k], 0, text->vocab_size - 1);

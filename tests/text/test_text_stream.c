@@ -108,10 +108,10 @@ static void keep(void *context, const struct text_piece *piece)
 static void compare_places(const struct text *text, const char *data, size_t bytes,
                            const int32_t *ids, size_t n)
 {
-    void *memory = aligned_alloc(64, (text_pieces_bytes() + 63) / 64 * 64);
+    void *memory = aligned_alloc(64, (text_pieces_bytes(text, bytes) + 63) / 64 * 64);
     assert_non_null(memory);
     struct places p = {.ids = ids, .bytes = bytes};
-    assert_int_equal(text_pieces(memory, text, data, bytes, keep, &p), n);
+    assert_int_equal(text_pieces(memory, text, data, bytes, keep, &p, NULL), VECMILL_OK);
     assert_int_equal(p.n, n);
     free(memory);
 }
@@ -122,14 +122,14 @@ static void compare(const struct text *text, const char *data, size_t bytes, uin
 {
     static int32_t ids[64];
     void *memory = stream_memory();
-    struct text_stream *s = text_stream_begin(memory, text, data, bytes);
+    struct text_stream *s = text_stream_begin(memory, NULL, text, data, bytes);
     const uint32_t n_all = all->n_ids - text->n_specials;
     uint32_t n = 0;
     uint64_t replaced = 0;
     for (bool more = true; more;) {
         const uint32_t ask = most ? most : any(any(2) ? 4 : 40);
         memset(ids, 0x55, sizeof ids);
-        const uint32_t got = text_stream_next(s, ids, ask, &more);
+        const uint32_t got = kit_next(s, ids, ask, &more);
         assert_true(got <= ask && got <= n_all - n);
         assert_true(got == ask || !more);
         if (got) assert_memory_equal(ids, whole + text->n_before + n, got * sizeof ids[0]);
@@ -144,7 +144,7 @@ static void compare(const struct text *text, const char *data, size_t bytes, uin
     if (most == 1) compare_places(text, data, bytes, whole + text->n_before, n_all);
     assert_int_equal(replaced, all->replaced_bytes);
     bool more = true;
-    assert_int_equal(text_stream_next(s, ids, 64, &more), 0); /* the end stays the end */
+    assert_int_equal(kit_next(s, ids, 64, &more), 0); /* the end stays the end */
     assert_false(more);
     free(memory);
 }
@@ -166,7 +166,7 @@ static void any_pieces_are_the_whole(void **state)
             size_t bytes;
             struct text_result all;
             char *data = make_text(&bytes);
-            text_encode(&k.text, data, bytes, MOST, whole, &all);
+            text_encode(&k.text, NULL, data, bytes, MOST, whole, &all);
             assert_false(all.truncated);
             n_tokens += all.n_ids;
             for (uint32_t most = 0; most <= 3; most++)
@@ -197,13 +197,14 @@ static void cuts_fall_anywhere(void **state)
                               "\"special\":true}]"}),
                  NULL),
         VECMILL_OK);
-    struct text_stream *s = text_stream_begin(memory, &k.text, memory_text, sizeof memory_text - 1);
+    struct text_stream *s =
+        text_stream_begin(memory, NULL, &k.text, memory_text, sizeof memory_text - 1);
     static const int32_t want[] = {3, 5, 5, 5, 6, 3, 5, 0};
     const uint32_t n = sizeof want / sizeof want[0];
-    assert_int_equal(text_stream_next(s, &id, 0, &more), 0);
+    assert_int_equal(kit_next(s, &id, 0, &more), 0);
     assert_true(more);
     for (uint32_t i = 0; i < n; i++) {
-        assert_int_equal(text_stream_next(s, &id, 1, &more), 1);
+        assert_int_equal(kit_next(s, &id, 1, &more), 1);
         assert_int_equal(id, want[i]);
         assert_int_equal(more, i + 1 < n);
     }
@@ -225,7 +226,7 @@ static void specials_stand_around(void **state)
         memset(ids, 0x55, sizeof ids);
         for (uint32_t i = 0; i < n; i++)
             ids[1 + i] = i ? 5 : 3;
-        text_encode(&k.text, "abbb", n, 8, want, &r);
+        text_encode(&k.text, NULL, "abbb", n, 8, want, &r);
         assert_int_equal(text_enclose(&k.text, ids, n), n + 2);
         assert_int_equal(r.n_ids, n + 2);
         assert_memory_equal(ids, want, (n + 2) * sizeof ids[0]);
@@ -260,11 +261,11 @@ static void one_at_a_time_is_linear(void **state)
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         for (size_t at = 0, unit = strlen(units[i]); at < bytes; at++)
             data[at] = units[i][at % unit];
-        struct text_stream *s = text_stream_begin(memory, &k.text, data, bytes);
+        struct text_stream *s = text_stream_begin(memory, NULL, &k.text, data, bytes);
         size_t n = 0;
         for (bool more = true; more;) {
             int32_t id;
-            n += text_stream_next(s, &id, 1, &more);
+            n += kit_next(s, &id, 1, &more);
         }
         assert_true(n <= bytes);
     }

@@ -48,6 +48,46 @@ static void every_code_point_is_the_reference_s(void **state)
     assert_int_equal(h, UNICODE_CHECKSUM);
 }
 
+/* The same as stages_checksum() of the tool. */
+static void stages_see_what_the_reference_sees(void **state)
+{
+    (void)state;
+    uint64_t h = UINT64_C(0xCBF29CE484222325);
+    for (uint32_t cp = 0; cp < 0x110000; cp++) {
+        if (cp >= 0xD800 && cp <= 0xDFFF) continue;
+        uint32_t to[UNICODE_COMPAT_MAX];
+        int grapheme = 0;
+        const unsigned n = unicode_decompose_compat(cp, to);
+        const uint32_t kind = unicode_kind(cp);
+        h = hash(hash(h, kind & 255), kind >> 8);
+        h = hash(h, (unicode_numeric(cp) ? 1u : 0u) | (unicode_combining(cp) ? 2u : 0u) |
+                        (cp && unicode_joins('a', cp, &grapheme) ? 4u : 0u));
+        h = hash_sequence(h, to, n);
+    }
+    assert_int_equal(h, UNICODE_STAGES_CHECKSUM);
+}
+
+static void composed_is_what_decomposes(void **state)
+{
+    (void)state;
+    uint32_t n_composed = 0;
+    for (uint32_t cp = 0; cp < 0x110000; cp++) {
+        if (cp >= 0xD800 && cp <= 0xDFFF) continue;
+        uint32_t to[UNICODE_DECOMPOSE_MAX], again[UNICODE_DECOMPOSE_MAX];
+        if (unicode_decompose(cp, to) != 2) continue;
+        const uint32_t both = unicode_compose(to[0], to[1]);
+        if (both == 0) continue; /* excluded from composition */
+        assert_int_equal(unicode_decompose(both, again), 2);
+        assert_memory_equal(again, to, 2 * sizeof *to);
+        n_composed++;
+    }
+    assert_true(n_composed > 1000);
+    assert_int_equal(unicode_compose(0x1112, 0x1161), 0xD558);
+    assert_int_equal(unicode_compose(0xD558, 0x11AB), 0xD55C);
+    assert_int_equal(unicode_compose(0xD55C, 0x11AB), 0);
+    assert_int_equal(unicode_compose('a', 'b'), 0);
+}
+
 static void chinese_ranges_end_where_they_should(void **state)
 {
     (void)state;
@@ -66,6 +106,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_point_is_the_reference_s),
+        cmocka_unit_test(stages_see_what_the_reference_sees),
+        cmocka_unit_test(composed_is_what_decomposes),
         cmocka_unit_test(chinese_ranges_end_where_they_should),
     };
     const int n = sizeof tests / sizeof tests[0];

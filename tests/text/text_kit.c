@@ -42,11 +42,20 @@ const char *kit_ids(const struct kit *k, const char *text, uint32_t max_tokens)
     static char out[KIT_IDS * 8];
     struct text_result r;
     size_t at = 0;
-    text_encode(&k->text, text, strlen(text), max_tokens, ids, &r);
+    text_encode(&k->text, NULL, text, strlen(text), max_tokens, ids, &r);
     out[0] = '\0';
     for (uint32_t i = 0; i < r.n_ids; i++)
         at += (size_t)snprintf(out + at, sizeof out - at, i ? " %d" : "%d", ids[i]);
     return out;
+}
+
+uint32_t kit_next(struct text_stream *s, int32_t *ids, uint32_t max, bool *more)
+{
+    uint32_t n = UINT32_MAX;
+    vecmill_err err;
+    if (text_stream_next(s, ids, max, &n, more, &err) != VECMILL_OK)
+        printf("text_stream_next: %s\n", err.message);
+    return n;
 }
 
 const char *kit_make(struct kit_parts p)

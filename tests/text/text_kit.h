@@ -20,6 +20,9 @@ void kit_done(struct kit *k);
 /* The ids of a C string as "2 5 3", in a buffer that the next call overwrites. */
 const char *kit_ids(const struct kit *k, const char *text, uint32_t max_tokens);
 
+/* text_stream_next, which must succeed; returns the number of tokens. */
+uint32_t kit_next(struct text_stream *s, int32_t *ids, uint32_t max, bool *more);
+
 /* A small tokenizer.json whose parts can be replaced: every `part` is a whole member. NULL: as in an
  * uncased BERT over KIT_VOCAB. The result lives until the next call. */
 #define KIT_VOCAB                                                                                  \

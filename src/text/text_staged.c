@@ -1,0 +1,508 @@
+/* text_staged: stretches, added tokens and words. */
+#include "text_staged.h"
+
+#include "text_unicode.h"
+
+#include <assert.h>
+
+#define STRETCH_FIRST (16u << 10)             /* bytes of a stretch that are tried first */
+#define ROOM          (3u * TEXT_STRETCH_MAX) /* bytes of a buffer: U+FFFD has three for one */
+#define WORK_LEAST    (8u << 20)              /* bytes for putting marks into order */
+#define ROOM_SMALL    (16u << 10)             /* of the compiler, for texts of one added token */
+#define WORK_SMALL    (64u << 10)
+#define EXPANSION     64u /* of a short text: U+FDFA has 33 bytes for 3 */
+
+/* ---- memory ---- */
+
+static size_t begins_bytes(size_t room)
+{
+    return num_up((room / 64 + 1) * sizeof(uint64_t), 64);
+}
+
+static size_t buffers_bytes(size_t room, bool places)
+{
+    return 3 * num_up(room, 64) + 2 * begins_bytes(room) +
+           (places ? 3 * num_up(room * sizeof(struct stage_place), 64) : 0);
+}
+
+uint32_t staged_word_most(const struct text_model *model)
+{
+    const size_t left = TEXT_SCRATCH_MAX - buffers_bytes(ROOM, false);
+    uint32_t low = 0, high = ROOM / 4096;
+    while (low < high) {
+        const uint32_t middle = high - (high - low) / 2;
+        if (model->scratch((size_t)middle * 4096) <= left)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low * 4096;
+}
+
+static size_t room_for(bool places, size_t text_bytes)
+{
+    return places && text_bytes < ROOM / EXPANSION ? EXPANSION * text_bytes + 4096 : ROOM;
+}
+
+static size_t model_bytes(const struct text *text)
+{
+    const struct text_model *model = TEXT_MODELS[text->private_[SECTION_MODEL]];
+    return num_up(num_max(model->scratch(text->private_[SECTION_WORD_MOST]), WORK_LEAST), 64);
+}
+
+size_t staged_scratch_bytes(const struct text *text, bool places, size_t text_bytes)
+{
+    return buffers_bytes(room_for(places, text_bytes), places) + model_bytes(text);
+}
+
+static unsigned char *take(unsigned char **at, size_t bytes)
+{
+    unsigned char *taken = *at;
+    *at += num_up(bytes, 64);
+    return taken;
+}
+
+static void lay_out(struct staged *s, void *scratch, size_t room, bool places)
+{
+    struct stage_text *const texts[] = {&s->text, &s->one, &s->two};
+    unsigned char *at = scratch;
+    for (int i = 0; i < 3; i++) {
+        *texts[i] = (struct stage_text){.data = take(&at, room), .room = room};
+        if (i > 0) texts[i]->begins = (uint64_t *)(void *)take(&at, begins_bytes(room));
+        if (places)
+            texts[i]->places =
+                (struct stage_place *)(void *)take(&at, room * sizeof(struct stage_place));
+    }
+    s->scratch = at;
+}
+
+void staged_begin(struct staged *s, void *scratch, const struct text *text, const void *data,
+                  size_t bytes, bool places)
+{
+    memset(s, 0, sizeof *s);
+    section_view(text, &s->view);
+    section_stages(text, s->stages);
+    s->model = TEXT_MODELS[text->private_[SECTION_MODEL]];
+    s->data = data;
+    s->bytes = bytes;
+    s->begins = s->at_origin = true;
+    s->window = STRETCH_FIRST;
+    s->scratch_bytes = model_bytes(text);
+    s->word_most = text->private_[SECTION_WORD_MOST];
+    lay_out(s, scratch, room_for(places, bytes), places);
+}
+
+/* ---- added tokens (tokenizer/added_vocabulary.rs, find_matches) ---- */
+
+static size_t space_before(const unsigned char *data, size_t least, size_t at)
+{
+    while (at > least) {
+        size_t start = at - 1;
+        uint32_t cp;
+        bool bad;
+        while (start > least && at - start < 4 && (data[start] & 0xC0) == 0x80)
+            start--;
+        if (utf8_next(data + start, at - start, &cp, &bad) != at - start || !unicode_space(cp))
+            break;
+        at = start;
+    }
+    return at;
+}
+
+static size_t space_after(const unsigned char *data, size_t bytes, size_t at)
+{
+    uint32_t cp;
+    bool bad;
+    while (at < bytes) {
+        const size_t n = utf8_next(data + at, bytes - at, &cp, &bad);
+        if (!unicode_space(cp)) break;
+        at += n;
+    }
+    return at;
+}
+
+static bool word_before(const unsigned char *data, size_t at)
+{
+    size_t start = at;
+    uint32_t cp;
+    bool bad;
+    if (at == 0) return false;
+    do
+        start--;
+    while (start > 0 && at - start < 4 && (data[start] & 0xC0) == 0x80);
+    return utf8_next(data + start, at - start, &cp, &bad) == at - start && !bad && unicode_word(cp);
+}
+
+static bool word_after(const unsigned char *data, size_t bytes, size_t at)
+{
+    uint32_t cp;
+    bool bad;
+    if (at == bytes) return false;
+    utf8_next(data + at, bytes - at, &cp, &bad);
+    return unicode_word(cp);
+}
+
+/* The longest added token at `at`: its end, or `at`. */
+static size_t token_end(const struct added_set *set, const unsigned char *data, size_t bytes,
+                        size_t at, uint32_t *index)
+{
+    size_t end = at;
+    uint32_t node = TRIE_ROOT;
+    for (size_t i = at; i < bytes; i++) {
+        node = trie_step(&set->trie, node, data[i]);
+        if (node == TRIE_NONE) break;
+        if (trie_value(&set->trie, node) == TRIE_NONE) continue;
+        *index = trie_value(&set->trie, node);
+        end = i + 1;
+    }
+    return end;
+}
+
+/* The first added token that begins in [from, until); what it strips on the left is after `least`. A
+ * token that is refused because of its neighbours still covers its text. false: the search goes on
+ * at match->next. */
+static bool find_added(const struct added_set *set, const unsigned char *data, size_t bytes,
+                       size_t least, size_t from, size_t until, struct staged_match *match)
+{
+    uint32_t index = 0;
+    size_t at = from;
+    while (set->trie.n_units && at < until) {
+        if (!added_may_begin(set, data[at])) {
+            at++;
+            continue;
+        }
+        const size_t end = token_end(set, data, bytes, at, &index);
+        if (end == at) {
+            at++;
+            continue;
+        }
+        const uint32_t flags = section_u32(set->added + (size_t)8 * index + 4);
+        if (flags & ADDED_SINGLE_WORD && (word_before(data, at) || word_after(data, bytes, end))) {
+            at = end;
+            continue;
+        }
+        *match = (struct staged_match){.start = at, .end = end, .next = end, .index = index};
+        if (flags & ADDED_LSTRIP) match->start = space_before(data, num_min(least, at), at);
+        if (flags & ADDED_RSTRIP) match->end = space_after(data, bytes, end);
+        return true;
+    }
+    match->next = num_max(at, until);
+    return false;
+}
+
+/* ---- stretches ---- */
+
+static bool is_cut_letter(const struct section_view *v, unsigned char c)
+{
+    const unsigned lower = c - 'a', upper = c - 'A';
+    return lower < 26 ? v->cuts[0] >> lower & 1 : upper < 26 && v->cuts[1] >> upper & 1;
+}
+
+/* The last sure cut in (pos, end); 0: none. */
+static size_t find_cut(const struct staged *s, size_t end)
+{
+    for (size_t at = end; at > s->pos + 1; at--) {
+        const unsigned char *p = s->data + at - 1;
+        if (p[0] == ' ' && is_cut_letter(&s->view, p[-1]) && is_cut_letter(&s->view, p[1]))
+            return at - 1;
+    }
+    return 0;
+}
+
+/* Repairs data[s->pos .. end) into s->text. */
+static void fill(struct staged *s, size_t end)
+{
+    struct stage_text *t = &s->text;
+    const unsigned char *data = s->data + s->pos;
+    const size_t bytes = end - s->pos;
+    stage_clear(t);
+    if (!t->places) {
+        if (utf8_valid(data, bytes)) {
+            memcpy(t->data, data, bytes);
+            t->bytes = bytes;
+        } else {
+            t->bytes = utf8_repair(data, bytes, (char *)t->data, &s->replaced);
+        }
+        return;
+    }
+    for (size_t at = 0; at < bytes;) {
+        uint32_t cp;
+        bool bad;
+        const size_t n = utf8_next(data + at, bytes - at, &cp, &bad);
+        const uint32_t from = (uint32_t)(s->pos + at);
+        if (bad) s->replaced += n;
+        stage_put(t, cp, (struct stage_place){from, from + (uint32_t)n});
+        at += n;
+    }
+}
+
+static struct stage_context context_of(struct staged *s)
+{
+    return (struct stage_context){.begins = s->text_begins,
+                                  .ends = s->text_ends,
+                                  .at_origin = s->at_origin,
+                                  .work = s->scratch,
+                                  .n_work = s->scratch_bytes / (2 * sizeof(struct stage_cp))};
+}
+
+static void normalize(struct staged *s)
+{
+    struct stage_context context = context_of(s);
+    for (uint32_t i = 0; i < s->view.n_normalizers; i++) {
+        const struct stage *stage = &s->stages[i];
+        uint64_t *begins = s->one.begins;
+        stage_clear(&s->one);
+        s->one.begins = NULL; /* a normalizer makes no words */
+        stage->kind->run(stage, &s->text, &s->one, &context);
+        s->limit = s->limit || s->one.full;
+        const struct stage_text made = s->one;
+        s->one = s->text;
+        s->one.begins = begins;
+        s->one.bytes = 0;
+        s->text = made;
+    }
+    s->at_origin = context.at_origin;
+}
+
+/* Takes the next stretch; false at the end of the text. */
+static bool next_stretch(struct staged *s)
+{
+    size_t window = s->window, end = 0;
+    if (s->limit || s->pos == s->bytes) return false;
+    for (;; window *= 2) {
+        const size_t until = s->pos + num_min(num_min(window, TEXT_STRETCH_MAX), s->bytes - s->pos);
+        if (!s->raw_known) {
+            s->raw_known =
+                find_added(&s->view.raw, s->data, s->bytes, s->pos, s->raw_search, until, &s->raw);
+            s->raw_search = s->raw.next;
+        }
+        s->text_ends = s->raw_known || until == s->bytes;
+        end = s->raw_known ? num_max(s->raw.start, s->pos) : until;
+        if (s->text_ends) break;
+        end = find_cut(s, until);
+        if (end) break;
+        if (window < TEXT_STRETCH_MAX) continue;
+        end = until;
+        while (end > s->pos + 1 && (s->data[end] & 0xC0) == 0x80)
+            end--;
+        s->limit = true;
+        break;
+    }
+    s->n_stretches++;
+    s->text_begins = s->begins;
+    s->at_origin = s->pos == 0;
+    fill(s, end);
+    normalize(s);
+    s->text_at = s->text_search = 0;
+    s->pos = end;
+    s->begins = false;
+    s->raw_pending = s->raw_known;
+    return true;
+}
+
+/* ---- words ---- */
+
+/* Pre-tokenizes s->text[start .. end). */
+static void begin_words(struct staged *s, size_t start, size_t end)
+{
+    struct stage_context context = context_of(s);
+    context.at_origin = context.at_origin && start == 0;
+    s->gap = (struct stage_text){.data = s->text.data + start,
+                                 .bytes = end - start,
+                                 .room = end - start,
+                                 .places = s->text.places ? s->text.places + start : NULL};
+    const struct stage_text *in = &s->gap;
+    for (uint32_t i = s->view.n_normalizers; i < s->view.n_stages; i++) {
+        struct stage_text *out = in == &s->one ? &s->two : &s->one;
+        stage_clear(out);
+        s->stages[i].kind->run(&s->stages[i], in, out, &context);
+        s->limit = s->limit || out->full;
+        in = out;
+    }
+    s->words = in;
+    s->word_at = 0;
+}
+
+/* The next part of the stretch: words up to an added token, and that one. */
+static void next_part(struct staged *s)
+{
+    const size_t at = s->text_at;
+    struct staged_match *m = &s->normalized;
+    size_t end = s->text.bytes;
+    s->normalized_pending = find_added(&s->view.normalized, s->text.data, s->text.bytes, at,
+                                       s->text_search, s->text.bytes, m);
+    s->text_at = end;
+    if (s->normalized_pending) {
+        end = num_max(m->start, at);
+        s->text_at = m->end;
+        s->text_search = m->next;
+    }
+    if (end > at) begin_words(s, at, end);
+}
+
+static void give_added(struct staged *s, const struct added_set *set, uint32_t index, size_t start,
+                       size_t end, struct text_piece *piece)
+{
+    *piece = (struct text_piece){.id = (int32_t)section_u32(set->added + (size_t)8 * index),
+                                 .word = s->n_words++,
+                                 .start = (uint32_t)start,
+                                 .end = (uint32_t)end};
+}
+
+static void give_piece(struct staged *s, struct text_piece *piece)
+{
+    const struct model_piece *p = &s->pieces[s->i_piece++];
+    const struct stage_place *places = s->words->places;
+    *piece = (struct text_piece){.id = (int32_t)p->id, .word = s->n_words};
+    if (places && p->end > p->start) {
+        piece->start = places[s->word + p->start].start;
+        piece->end = places[s->word + p->end - 1].end;
+    }
+    if (s->i_piece == s->n_pieces) s->n_words++;
+}
+
+static bool next_word(struct staged *s)
+{
+    size_t end;
+    if (!stage_next_word(s->words, s->word_at, &end)) return false;
+    s->word = s->word_at;
+    s->word_at = end;
+    if (end - s->word > s->word_most) {
+        end = s->word + s->word_most;
+        while ((s->words->data[end] & 0xC0) == 0x80)
+            end--;
+        s->word_at = s->words->bytes;
+        s->limit = true;
+    }
+    s->n_pieces = s->model->encode(s->view.model, s->words->data + s->word, end - s->word,
+                                   s->scratch, &s->pieces);
+    s->i_piece = 0;
+    return true;
+}
+
+bool staged_next(struct staged *s, struct text_piece *piece)
+{
+    for (;;) {
+        if (s->i_piece < s->n_pieces) {
+            give_piece(s, piece);
+            return true;
+        }
+        if (s->words && next_word(s)) continue;
+        s->words = NULL;
+        if (s->normalized_pending) {
+            const struct staged_match *m = &s->normalized;
+            const struct stage_place *places = s->text.places;
+            s->normalized_pending = false;
+            give_added(s, &s->view.normalized, m->index, places ? places[m->start].start : 0,
+                       places ? places[m->end - 1].end : 0, piece);
+            return true;
+        }
+        if (s->text_at < s->text.bytes) {
+            next_part(s);
+            continue;
+        }
+        if (s->raw_pending) {
+            s->raw_pending = s->raw_known = false;
+            s->pos = s->raw.end;
+            s->begins = true;
+            give_added(s, &s->view.raw, s->raw.index, s->raw.start, s->raw.end, piece);
+            return true;
+        }
+        if (!next_stretch(s)) return false;
+    }
+}
+
+/* ---- for the compiler ---- */
+
+size_t staged_prepare_bytes(void)
+{
+    return buffers_bytes(ROOM_SMALL, false) + WORK_SMALL;
+}
+
+void staged_prepare(struct staged *s, void *scratch, const struct stage *stages,
+                    uint32_t n_normalizers, uint32_t n_stages)
+{
+    memset(s, 0, sizeof *s);
+    memcpy(s->stages, stages, n_stages * sizeof(*stages));
+    s->view.n_normalizers = n_normalizers;
+    s->view.n_stages = n_stages;
+    s->scratch_bytes = WORK_SMALL;
+    lay_out(s, scratch, ROOM_SMALL, false);
+}
+
+/* Puts a text that is neither long nor invalid through the normalizers. */
+static void normalize_short(struct staged *s, const char *text, size_t bytes, bool begins,
+                            bool ends)
+{
+    s->data = (const unsigned char *)text;
+    s->bytes = bytes;
+    s->pos = 0;
+    s->text_begins = s->at_origin = begins;
+    s->text_ends = ends;
+    fill(s, s->bytes);
+    normalize(s);
+}
+
+void staged_normalize(struct staged *s, const char *text, size_t bytes, const char **normalized,
+                      size_t *n)
+{
+    normalize_short(s, text, bytes, true, true);
+    *normalized = (const char *)s->text.data;
+    *n = s->text.bytes;
+}
+
+#define SHORT 63u /* bytes of the words that are compared */
+
+/* The words of a short text, one after the other, with a bit where each begins. Returns their bytes;
+ * 0 or more than SHORT: there is nothing to compare. */
+static size_t words_of(struct staged *s, const char *text, bool begins, bool ends,
+                       unsigned char bytes[static SHORT], uint64_t *bits)
+{
+    normalize_short(s, text, strlen(text), begins, ends);
+    if (s->text.bytes == 0) return 0;
+    begin_words(s, 0, s->text.bytes);
+    *bits = 0;
+    for (size_t at = 0, end = 0; at <= SHORT && stage_next_word(s->words, at, &end); at = end)
+        *bits |= UINT64_C(1) << at;
+    memcpy(bytes, s->words->data, num_min(s->words->bytes, SHORT));
+    return s->limit ? 0 : s->words->bytes;
+}
+
+/* Whether a text of this letter, a space and this letter may be cut before the space: its words are
+ * those of the two parts, but that one may reach over the cut if none of its tokens can. */
+static bool may_cut(struct staged *s, char letter)
+{
+    const char whole[] = {letter, ' ', letter, 0}, left[] = {letter, 0}, right[] = {' ', letter, 0};
+    unsigned char a[SHORT], b[SHORT], both[SHORT];
+    uint64_t bits_a, bits_b, bits;
+    const size_t n = words_of(s, whole, true, true, both, &bits);
+    const size_t n_a = words_of(s, left, true, false, a, &bits_a);
+    const size_t n_b = words_of(s, right, false, true, b, &bits_b);
+    if (n == 0 || n > SHORT || n_a == 0 || n_b == 0 || n != n_a + n_b ||
+        memcmp(both, a, n_a) != 0 || memcmp(both + n_a, b, n_b) != 0)
+        return false;
+    if (bits == (bits_a | bits_b << n_a)) return true;
+    if ((bits | UINT64_C(1) << n_a) != (bits_a | bits_b << n_a)) return false;
+    size_t last = n_a - 1;
+    uint32_t before, after;
+    while (last > 0 && (a[last] & 0xC0) == 0x80)
+        last--;
+    stage_char(a + last, &before);
+    stage_char(b, &after);
+    return s->model->splits(s->view.model, before, after);
+}
+
+void staged_find_cuts(struct staged *s, const struct text_model *model, const unsigned char *table,
+                      uint32_t masks[static 2])
+{
+    s->model = model;
+    s->view.model = table;
+    masks[0] = masks[1] = 0;
+    for (uint32_t i = 0; i < s->view.n_stages; i++) {
+        if (!s->stages[i].kind->is_local(&s->stages[i])) return;
+    }
+    for (int i = 0; i < 26; i++) {
+        masks[0] |= (uint32_t)may_cut(s, (char)('a' + i)) << i;
+        masks[1] |= (uint32_t)may_cut(s, (char)('A' + i)) << i;
+    }
+}
