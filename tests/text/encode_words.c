@@ -3,7 +3,8 @@
  *
  * In: { u32 bytes, word } for each word, valid UTF-8 and not empty. Out: { u32 n, n times { u32 id,
  * start, end } }. Little-endian. Ends with the input. With a second argument N it encodes all words N
- * times and prints instead the words, bytes, pieces and seconds of the fastest time. */
+ * times and prints instead the words, bytes, pieces and seconds of processor time of the fastest
+ * time. */
 #include "model_kit.h"
 
 #include <stdio.h>
@@ -33,7 +34,7 @@ static bool write_pieces(struct model_kit *k, const char *data, size_t bytes)
 static double seconds(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
