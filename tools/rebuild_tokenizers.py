@@ -46,7 +46,7 @@ def download(package, folder):
 
 
 def gguf(data):
-    """The metadata of a GGUF file (ggml's docs/gguf.md), of which data is the beginning."""
+    """The metadata of a file in ggml's format GGUF, of which data is the beginning."""
     at = 8 + 8  # magic, version, number of tensors
 
     def number(code):

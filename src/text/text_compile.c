@@ -2,10 +2,13 @@
  *
  * Memory is the larger of two steps (F: bytes of the file; N: spec_tokens_plan, about F / 9 of
  * tokenizer.json; K: bytes of a struct trie_key, 16):
- *   reading    the file, F; texts of tokens, F at most; tokens, K N; sorting them, K N again
+ *   reading    the file, F; texts of tokens, F at most; tokens, K N; sorting them, K N again; then
+ *              finding them for merges, K N; scores or merges, D (text_model_description_most)
  *   compiling  the file is freed: texts F, tokens K N, the section; also branches of a trie that
  *              wait, K N at most (each is of one token or more), then added tokens and their texts
  *              normalized, NORMALIZED_MAX, then tokens by id, K N
+ * A model with a description holds it, D, and some of the tokens, K N, while it is compiled: its
+ * section has so much less.
  * vocab.txt stays in memory throughout, as the texts of tokens; so do its tokenizer_config.json and
  * the texts from there. */
 #include "text_model.h"
@@ -419,9 +422,13 @@ static vecmill_status compile_files(const struct text_files *files, struct buf *
             status = spec_from_vocab(files->vocab, files->vocab_bytes, &config, spec, err);
     }
     if (status == VECMILL_OK) {
-        status = compile_planned(
-            spec, section_plan(is_json, is_json ? files->json_bytes : files->vocab_bytes), section,
-            err);
+        const size_t bytes = is_json ? files->json_bytes : files->vocab_bytes;
+        size_t plan = section_plan(is_json, bytes);
+        if (spec->model_description) {
+            plan -= text_model_description_most(bytes) +
+                    sizeof(struct trie_key) * spec_tokens_plan(is_json, bytes);
+        }
+        status = compile_planned(spec, plan, section, err);
     }
     spec_done(spec);
     mem_free(memory);
@@ -531,7 +538,8 @@ vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *er
     const size_t beside_it =
         keys + sizeof(struct trie_key) * 2 * spec_added_plan(file) + NORMALIZED_MAX;
     const size_t compiling = file + keys + beside_it + section_plan(is_json, file);
-    const size_t reading = file + 2 * keys + (is_json ? file : 0);
+    const size_t reading =
+        file + 2 * keys + (is_json ? file + text_model_description_most(file) : 0);
     /* With vocab.txt, the configuration stays as long as its texts. */
     const size_t beside =
         BESIDE_BYTES + sizeof(struct spec_added) * spec_added_plan(file) + 2 * config;

@@ -146,6 +146,50 @@ static void make_json(struct made m)
     fclose(f);
 }
 
+static FILE *begin_json(const char *type)
+{
+    remove_files();
+    FILE *f = create("tokenizer.json");
+    fprintf(f,
+            "{\"version\":\"1.0\",\"added_tokens\":[],\"normalizer\":null,\"pre_tokenizer\":null,"
+            "\"post_processor\":null,\"decoder\":null,\"model\":{\"type\":\"%s\"",
+            type);
+    return f;
+}
+
+static void make_unigram(struct made m)
+{
+    FILE *f = begin_json("Unigram");
+    fprintf(f, ",\"unk_id\":1,\"vocab\":[");
+    for (uint32_t i = 0; i < m.n; i++)
+        fprintf(f, "%s%s[\"%s\",-%u]", i ? "," : "", m.gap, token(i, m.letters), i % 10);
+    fprintf(f, "]}}");
+    fclose(f);
+}
+
+/* All tokens of up to three letters out of n, and each way to merge them. */
+static void make_bpe(struct made m)
+{
+    FILE *f = begin_json("BPE");
+    uint32_t id = 0;
+    fprintf(f, ",\"vocab\":{");
+    for (unsigned x = 0; x < m.n; x++)
+        fprintf(f, "%s\"%c\":%u", x ? "," : "", 'A' + x, id++);
+    for (unsigned x = 0; x < m.n * m.n; x++)
+        fprintf(f, ",\"%c%c\":%u", 'A' + x / m.n, 'A' + x % m.n, id++);
+    for (unsigned x = 0; x < m.n * m.n * m.n; x++)
+        fprintf(f, ",\"%c%c%c\":%u", 'A' + x / m.n / m.n, 'A' + x / m.n % m.n, 'A' + x % m.n, id++);
+    fprintf(f, "},\"merges\":[");
+    for (unsigned x = 0; x < m.n * m.n; x++)
+        fprintf(f, "%s%s\"%c %c\"", x ? "," : "", m.gap, 'A' + x / m.n, 'A' + x % m.n);
+    for (unsigned x = 0; x < m.n * m.n * m.n; x++) {
+        const int a = 'A' + x / m.n / m.n, b = 'A' + x / m.n % m.n, c = 'A' + x % m.n;
+        fprintf(f, ",%s\"%c%c %c\",%s\"%c %c%c\"", m.gap, a, b, c, m.gap, a, b, c);
+    }
+    fprintf(f, "]}}");
+    fclose(f);
+}
+
 static void make_vocab(struct made m)
 {
     remove_files();
@@ -206,6 +250,18 @@ static void files_stay_within_their_plan(void **state)
     within("120,000 long tokens", "tokenizer.json");
     make_json((struct made){40000, 20, "", 1});
     within("40,000 long, compact", "tokenizer.json");
+    make_unigram((struct made){6, 4, "", 1});
+    within("Unigram, 6 tokens", "tokenizer.json");
+    make_unigram((struct made){33000, 5, "", 1});
+    within("Unigram, 33,000 short", "tokenizer.json");
+    make_unigram((struct made){120000, 20, "\n      ", 1});
+    within("Unigram, 120,000 long", "tokenizer.json");
+    make_bpe((struct made){1, 0, "", 1});
+    within("BPE, 3 tokens", "tokenizer.json");
+    make_bpe((struct made){20, 0, "\n ", 1});
+    within("BPE, 16,400 merges", "tokenizer.json");
+    make_bpe((struct made){26, 0, "\n      ", 1});
+    within("BPE, 35,828 merges", "tokenizer.json");
     make_vocab((struct made){30522, 7, "", 1});
     within("vocab.txt, 30,522", "vocab.txt");
     make_vocab((struct made){120000, 20, "", 1});
@@ -236,6 +292,10 @@ static void each_allocation_fails(void **state)
     make_json((struct made){400, 12, "", 1});
     each_fails(10);
     make_vocab((struct made){400, 12, "", 1});
+    each_fails(10);
+    make_unigram((struct made){400, 12, "", 1});
+    each_fails(10);
+    make_bpe((struct made){4, 0, "", 1});
     each_fails(10);
 }
 
