@@ -366,6 +366,24 @@ class Registry(kit.Case):
         with self.assertRaisesRegex(ValueError, "Embedding size for model no/such was None"):
             TextEmbedding.get_embedding_size("no/such")
 
+    def test_onnx_names(self):
+        """FastEmbed's names of ONNX files are those of the weights that they were made of."""
+        by_name = {m["model"]: m for m in TextEmbedding.list_supported_models()}
+        for name, weights in (("nomic-ai/nomic-embed-text-v1.5-Q", "nomic-ai/nomic-embed-text-v1.5"),
+                              ("Qwen/Qwen3-Embedding-0.6B-Q", "Qwen/Qwen3-Embedding-0.6B"),
+                              ("Qdrant/stella-en-400M-v5-doc-onnx", "NovaSearch/stella_en_400M_v5")):
+            self.assertEqual(by_name[name], {**by_name[weights], "model": name})
+            self.assertEqual(TextEmbedding.get_embedding_size(name.upper()), by_name[weights]["dim"])
+        self.assertNotIn("Qdrant/clip-ViT-B-32-text", by_name)
+
+    def test_fastembed_does_not_normalize_some(self):
+        """Whatever the model's files say, which here scale to length 1."""
+        folder = kit.toy(os.path.join(kit.home(), "model-384"), "--hidden", "384", "--pooling", "cls")
+        for name, normalized in (("BAAI/bge-small-en-v1.5", True), ("ibm-granite/granite-embedding-small-english-r2", False)):
+            m = TextEmbedding(name, specific_model_path=folder)
+            length = float(np.linalg.norm(next(iter(m.embed(["the water"])))))
+            self.assertEqual(abs(length - 1) < 1e-5, normalized, (name, length))
+
     def test_custom(self):
         m = model()
         self.assertEqual((m.embedding_size, TextEmbedding.get_embedding_size("test/TOY")), (32, 32))

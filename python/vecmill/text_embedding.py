@@ -14,7 +14,7 @@ import json
 import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -77,6 +77,29 @@ class _Custom:
     normalization: bool
 
 
+# FastEmbed does not normalize these, whatever their own files say.
+_UNNORMALIZED = frozenset((
+    "nomic-ai/nomic-embed-text-v1", "nomic-ai/nomic-embed-text-v1.5",
+    "sentence-transformers/paraphrase-multilingual-minilm-l12-v2",
+    "sentence-transformers/paraphrase-multilingual-mpnet-base-v2", "intfloat/multilingual-e5-large",
+    "ibm-granite/granite-embedding-small-english-r2"))
+
+# FastEmbed's names of ONNX files: (whose weights they are, at which precision).
+_ONNX_OF = {
+    "nomic-ai/nomic-embed-text-v1.5-Q": ("nomic-ai/nomic-embed-text-v1.5", "int8"),
+    "Qwen/Qwen3-Embedding-0.6B-Q": ("Qwen/Qwen3-Embedding-0.6B", "int8"),
+    "Qdrant/stella-en-400M-v5-doc-onnx": ("NovaSearch/stella_en_400M_v5", "fp32"),
+}
+
+
+def _weights_of(name: str) -> tuple[str, str | None]:
+    """(the registry's name of a model's weights, the precision of FastEmbed's file where it has one of its own)"""
+    for onnx, same in _ONNX_OF.items():
+        if name.lower() in (onnx.lower(), onnx.lower().partition("/")[2]):
+            return same
+    return name, None
+
+
 def _of_entry(entry: dict[str, Any]) -> _Description:
     words = (f"Text embeddings, {entry['pooling']} pooling, "
              f"{'normalized' if entry['normalize'] else 'not normalized'}, {entry['max_length']} tokens")
@@ -87,6 +110,9 @@ def _of_entry(entry: dict[str, Any]) -> _Description:
 
 def _positive(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 30 else None
+
+
+_POSITIONS_AFTER_PAD = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 
 def max_context(model_dir: str) -> int:
@@ -109,6 +135,8 @@ def max_context(model_dir: str) -> int:
         raise UsageError(f"Could not determine the maximum context length for {model_dir}. Set a positive "
                          "`model_max_length` or `max_length` in tokenizer_config.json.")
     table = _positive(files["config.json"].get("max_position_embeddings"))
+    if table and files["config.json"].get("model_type") in _POSITIONS_AFTER_PAD:
+        table -= 2  # the padding's id, which is 1, and one more (docs/MODEL.md)
     return min([*lengths, table] if table else lengths)
 
 
@@ -213,10 +241,13 @@ class TextEmbedding:
         _check_kwargs(kwargs)
         _check_device(providers, cuda, device_ids)
         self.model_name = model_name
+        weights, own = _weights_of(model_name)
+        if precision == "auto":
+            precision = own or "fp32"
         self.cache_dir = _programs.absolute(cache_dir)
         self.threads = threads
         given = os.path.abspath(os.path.expanduser(os.fsdecode(specific_model_path))) if specific_model_path else None
-        find, dim = self._way(model_name, self.cache_dir, local_files_only, given)
+        find, dim = self._way(weights, self.cache_dir, local_files_only, given)
         length = count_of("max_length", max_length, 1 << 30)
         if given is not None and not length:  # errors then name this folder, not the one made from it
             length = max_context(given)
@@ -225,7 +256,7 @@ class TextEmbedding:
         self._size = min(kept, dim) if kept else dim
         self.model = _Model._found(
             find, folder, self.cache_dir, given=given, threads=threads, memory=memory, lazy_load=lazy_load, isa=None,
-            long="truncate", precision="fp32" if precision == "auto" else precision, batch_tokens=0,
+            long="truncate", precision=precision, batch_tokens=0,
             max_length=length or max_context(folder),
             dimensions=dimensions_of(dimensions), normalize=normalize)
         self.model.model_name = model_name
@@ -242,10 +273,15 @@ class TextEmbedding:
             raise NotFoundError(f"Could not find the folder {path} of model {name}")
         if custom is None:
             assert entry is not None
-            dim = int(entry["dim"])
+            dim, pooling = int(entry["dim"]), entry["pooling"].upper()
+            normalization = entry["normalize"] and entry["name"].lower() not in _UNNORMALIZED
+            if path is None and normalization != entry["normalize"]:
+                return partial(_custom.fetched_with, entry["name"], offline, pooling, normalization, dim, cache_dir), dim
             if path is None:
                 return partial(_programs.folder, name, cache_dir, offline), dim
-            return partial(_custom.folder_with, path, entry["pooling"].upper(), entry["normalize"], dim, cache_dir), dim
+            if pooling not in ("CLS", "MEAN"):
+                return partial(_programs.folder, path, cache_dir, offline), dim
+            return partial(_custom.folder_with, path, pooling, normalization, dim, cache_dir), dim
         dim, source = custom.description.dim, custom.description.sources.hf
         if path is None and source is None:
             raise UnsupportedError(f"Model {name} has no source except a url, which names ONNX files")
@@ -259,7 +295,9 @@ class TextEmbedding:
 
     @classmethod
     def _descriptions(cls) -> list[_Description]:
-        listed = [_of_entry(entry) for entry in _programs.registry() if entry["refused"] is None]
+        entries = {entry["name"]: entry for entry in _programs.registry()}
+        listed = [_of_entry(entry) for entry in entries.values() if entry["refused"] is None]
+        listed += [replace(_of_entry(entries[same]), model=name) for name, (same, _) in _ONNX_OF.items()]
         return listed + [custom.description for custom in cls._custom_models]
 
     @classmethod
@@ -272,7 +310,7 @@ class TextEmbedding:
     def get_embedding_size(cls, model_name: str) -> int:
         """Floats in a vector of a model; ValueError if the name is unknown."""
         descriptions = cls._descriptions()
-        entry = _programs.find(model_name)
+        entry = _programs.find(_weights_of(model_name)[0])
         wanted = (entry["name"] if entry else model_name).lower()
         for description in descriptions:
             if description.model.lower() == wanted:

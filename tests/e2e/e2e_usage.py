@@ -249,9 +249,9 @@ class Model(harness.Case):
             self.assertIn("HF_HUB_OFFLINE", self.embed_with(name, code=10).err, name)
         self.assertNotIn("HF_HUB_OFFLINE", self.embed_with("org/na--me", code=10).err)
 
-    def test_refused_by_its_tokenizer(self):
-        self.assertIn("Unigram",
-                      self.embed_with("paraphrase-multilingual-MiniLM-L12-v2", code=9).err)
+    def test_refused_by_the_registry(self):
+        self.assertIn("nomic-ai/nomic-embed-text-v1.5 with --precision int8",
+                      self.embed_with("nomic-embed-text-v1.5-Q", code=9).err)
 
     def test_broken_folders(self):
         folder = harness.toy(self.path("model"))
