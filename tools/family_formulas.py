@@ -178,4 +178,17 @@ def jina_v3(tensors, c, ids):
     return x
 
 
-FORMULAS = {'gte': gte, 'nomic': nomic, 'jina_bert': jina_bert, 'jina_v3': jina_v3}
+def model2vec(tensors, c, ids):
+    """model2vec 0.10.0, StaticModel._encode_helper: each token's row times its weight."""
+    ids = np.array(ids)
+    rows = tensors['mapping'].astype(np.int64)[ids] if 'mapping' in tensors else ids
+    x = tensors['embeddings'][rows]
+    return x * tensors['weights'][ids][:, None] if 'weights' in tensors else x
+
+
+def static_embedding(tensors, c, ids):
+    """sentence-transformers 6.2.0, StaticEmbedding: the rows of an EmbeddingBag."""
+    return tensors['embedding.weight'][ids]
+
+
+FORMULAS = {'model2vec': model2vec, 'static_embedding': static_embedding, 'gte': gte, 'nomic': nomic, 'jina_bert': jina_bert, 'jina_v3': jina_v3}

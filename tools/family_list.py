@@ -9,6 +9,8 @@ class Family:
     `tensors` {name: shape} a formula's. config: the class's arguments, or for a formula what the hub has.
     guards: what would be wrong where this model fails.
 
+    modules: classes of modules.json; None: a Transformer, the pooling and, where `normalize` is set, a
+    Normalize; (): no such file. config None: no config.json.
     hub: changes the configuration as transformers saves it into the hub's. special: first and last id. first:
     the least id of a word. lengths: tokens of the documents. at: {document: {place: id}}. kinds: [(pattern of
     a name, values of "tensors")] before the usual ones. gemma: norms' weights are about 0.
@@ -16,11 +18,11 @@ class Family:
 
     def __init__(self, name, made_by, config, guards, tensors=None, hub=None, pooling='mean', normalize=True,
                  prefix='', special=(2, 3), first=5, lengths=(2, 1, 7, 19, 33, 60), at=None, kinds=(),
-                 gemma=False, seed=None):
+                 gemma=False, seed=None, modules=None):
         self.name, self.made_by, self.config, self.guards = name, made_by, config, guards
         self.tensors, self.hub, self.pooling, self.normalize = tensors, hub, pooling, normalize
         self.prefix, self.special, self.first, self.lengths = prefix, special, first, lengths
-        self.at, self.kinds, self.gemma = at or {}, kinds, gemma
+        self.at, self.kinds, self.gemma, self.modules = at or {}, kinds, gemma, modules
         self.seed = seed or sum(map(ord, name)) * 7919 % 9973
 
 
@@ -352,4 +354,19 @@ FAMILIES = [
            'a window of 4 on either side, inputs of each layer, two sizes of heads and numbers of keys, values '
            'normalised, layer scalars, a projection of each token', kinds=[('embed_tokens', 9)],
            lengths=(2, 1, 5, 9, 10, 60)),
+    Family('static-model2vec', 'model2vec',
+           {'model_type': 'model2vec', 'architectures': ['StaticModel'], 'tokenizer_name': 'none', 'apply_pca': 40,
+            'apply_zipf': True, 'hidden_dim': 40, 'seq_length': 1000000, 'normalize': True},
+           'a mean of rows without layers, normalised by config.json, a length that is not given',
+           tensors={'embeddings': [90, 40]}, modules=(), lengths=(2, 1, 7, 19, 33, 300)),
+    Family('static-model2vec-clusters', 'model2vec',
+           {'model_type': 'model2vec', 'normalize': False, 'max_length': None, 'embedding_dtype': 'int8',
+            'vocabulary_quantization': 37},
+           'fewer rows than tokens, factors of tokens, I8 rows without a scale, not normalised, no limit of length',
+           tensors={'embeddings': [37, 36], 'mapping': [90], 'weights': [90]}, modules=('StaticEmbedding',),
+           normalize=False, kinds=[('^embeddings$', 'i8'), ('^mapping$', 'index 37'), ('^weights$', 'norm')],
+           lengths=(2, 1, 7, 19, 33, 300)),
+    Family('static-embedding', 'static_embedding', None, 'no config.json, a folder of its own, not normalised',
+           tensors={'embedding.weight': [75, 48]}, modules=('StaticEmbedding',), normalize=False,
+           lengths=(2, 1, 7, 19, 33, 300)),
 ]

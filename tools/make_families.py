@@ -82,7 +82,8 @@ def read_safetensors(path):
     for name, t in json.loads(data[8:start]).items():
         if name != '__metadata__':
             a, e = t['data_offsets']
-            tensors[name] = np.frombuffer(data[start + a:start + e], '<f4').reshape(t['shape'])
+            dtype = {'F32': '<f4', 'I8': '<i1', 'I64': '<i8'}[t['dtype']]
+            tensors[name] = np.frombuffer(data[start + a:start + e], dtype).reshape(t['shape'])
     return tensors
 
 
@@ -184,9 +185,13 @@ def write_file(path, **members):
 
 
 def modules_of(family, dim):
-    kinds = ['Transformer', 'Pooling'] + ['Normalize'] * family.normalize
-    modules = [{'idx': i, 'name': str(i), 'path': f'{i}_{kind}' if i else '',
+    kinds = ['Transformer', 'Pooling'] + ['Normalize'] * family.normalize if family.modules is None else \
+        family.modules
+    first = {'model2vec': '.', 'static_embedding': '0_StaticEmbedding'}.get(family.made_by, '')
+    modules = [{'idx': i, 'name': str(i), 'path': f'{i}_{kind}' if i else first,
                 'type': 'sentence_transformers.models.' + kind} for i, kind in enumerate(kinds)]
+    if family.modules is not None:
+        return {'modules.json': modules} if modules else {}
     flags = {'pooling_mode_' + flag: flag == POOLING[family.pooling] for flag in FLAGS}
     return {'modules.json': modules,
             '1_Pooling/config.json': {'word_embedding_dimension': dim, **flags, 'include_prompt': True}}
@@ -201,7 +206,8 @@ def source_of(family, vectors):
     cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b)
                for i, a in enumerate(vectors) for b in vectors[:i]]
     return {'guards': family.guards, 'command': f'tools/make_families.py tests/data/families {family.name}',
-            'expected': f'{by}: float64, eager attention, one document at a time',
+            'expected': f'{by}: float64, {"" if family.modules is not None else "eager attention, "}'
+                        'one document at a time',
             'versions': ', '.join(f'{name} {version}' for name, version in versions.items()),
             'vectors': f'{len(vectors)} x {vectors.shape[1]}, largest component {abs(vectors).max():.3f}, cosines '
                        f'between documents {min(cosines):.2f} to {max(cosines):.2f}'}
@@ -233,14 +239,16 @@ def make(family, root, scratch):
     if family.tensors is None:
         shapes, native = new_model(family, os.path.join(scratch, 'new'))
         config = family.hub(dict(native)) if family.hub else native
-    members = {'files': {'config.json': config}, 'seed': family.seed, 'prefix': family.prefix,
+    members = {'files': {'config.json': config} if config else {}, 'seed': family.seed, 'prefix': family.prefix,
                'tensors': rows_of(shapes, family)}
+    if family.made_by == 'static_embedding':
+        members['weights'] = '0_StaticEmbedding'
     draft = os.path.join(scratch, 'draft.json')
     write_file(draft, **members)
     write_family(draft, written, prefix='')
-    hidden = hidden_of(family, written, config, native)
-    vocab = next(shape[0] for name, shape in shapes.items() if re.search('word_embeddings|tok_embeddings|embed_tokens',
-                                                                         name))
+    hidden = hidden_of(family, os.path.join(written, members.get('weights', '')), config, native)
+    table = 'mapping' if 'mapping' in shapes else 'word_embeddings|tok_embeddings|embed_tokens|^embeddings?(.weight)?$'
+    vocab = next(shape[0] for name, shape in shapes.items() if re.search(table, name))
     ids = documents(family, vocab)
     vectors = np.array([pooled(hidden(document), family) for document in ids])
     assert np.isfinite(vectors).all()
@@ -257,13 +265,15 @@ def make(family, root, scratch):
 
 def formula_of(config):
     """The formula that computes a model; None: there is none."""
+    if config is None:
+        return 'static_embedding'
     if config.get('position_embedding_type') == 'alibi':
         return 'jina_bert'
     if config['model_type'] == 'xlm-roberta' and config.get('position_embedding_type') == 'rotary':
         return 'jina_v3'
     if config['model_type'] == 'nomic_bert' and 'n_embd' not in config:
         return None
-    return {'new': 'gte', 'nomic_bert': 'nomic'}.get(config['model_type'])
+    return {'new': 'gte', 'nomic_bert': 'nomic', 'model2vec': 'model2vec'}.get(config['model_type'])
 
 
 def check(root):

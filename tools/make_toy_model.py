@@ -5,6 +5,7 @@
         [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling none|MODE[+MODE...]]
         [--after MODULE[,MODULE...]] [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--torch] [--pad-vocab N]
         [--transformer PATH] [--pooling-path PATH] [--max-length N] [--seed 1] [--golden FILE]
+        [--table model2vec|module]
 
 DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_config.json and, unless
 --pooling none, modules.json, 1_Pooling/config.json and sentence_bert_config.json. The same arguments
@@ -15,6 +16,10 @@ pytorch_model.bin; --pad-vocab adds rows that no token has;
 --transformer puts the encoder's files into a folder of this path, --pooling-path the pooling's. MODE is one of
 sentence-transformers' words. --after says which modules follow Pooling in place of Normalize:
 Dense:WIDTH:ACTIVATION, LayerNorm, Normalize; the Dense's activation is Identity, Tanh or ReLU.
+
+--table makes a static embedding instead: of model2vec, with --max-length, normalised unless
+--no-normalize, or a StaticEmbedding, a module of modules.json in the folder --transformer, with the modules of
+--after.
 
 --golden writes {"sequences": [{"ids": [...], "vector": [...]}]}: the vectors of a few sequences of ids,
 computed here in double precision from the weights as stored, by the formulas of docs/MODEL.md and by
@@ -36,7 +41,7 @@ WORDS = ('the of and a to in is it that for was on are as with his they at be th
          'use may water long little very after words called just where most know').split()
 
 
-WIDTH = {'I64': 8, 'F32': 4, 'F16': 2, 'BF16': 2}  # bytes of an element; wider tensors come first
+WIDTH = {'I64': 8, 'F32': 4, 'F16': 2, 'BF16': 2, 'I8': 1}  # bytes of an element; wider tensors come first
 
 
 def vocabulary(size):
@@ -332,7 +337,33 @@ def write_json(path, value):
         f.write('\n')
 
 
+def write_table(a):
+    home = os.path.join(a.dir, a.transformer) if a.transformer else a.dir
+    rng, is_module = random.Random(a.seed), a.table == 'module'
+    table = Tensor([a.vocab, a.hidden], [rng.gauss(0, 0.5) for _ in range(a.vocab * a.hidden)], a.dtype)
+    write_json(os.path.join(home, 'tokenizer.json'), tokenizer_json(vocabulary(a.vocab)))
+    write_weights(home, {'embedding.weight' if is_module else 'embeddings': (table.dtype, table.shape, table.data)}, a)
+    if not is_module:
+        write_json(os.path.join(home, 'config.json'), {
+            'model_type': 'model2vec', 'normalize': not a.no_normalize,
+            **({'max_length': a.max_length} if a.max_length else {})})
+        return
+    after = modules_after(a)
+    paths = [a.transformer] + ['%d_%s' % (i + 1, m.kind) for i, m in enumerate(after)]
+    for path, module in zip(paths[1:], after):
+        if module.config:
+            write_json(os.path.join(a.dir, path, 'config.json'), module.config)
+            write_weights(os.path.join(a.dir, path), {
+                name: (t.dtype, t.shape, t.data) for name, t in module.weights.items()}, a)
+    write_json(os.path.join(a.dir, 'modules.json'), [
+        {'idx': i, 'name': str(i), 'path': path, 'type': 'sentence_transformers.models.' + kind}
+        for i, (path, kind) in enumerate(zip(paths, ['StaticEmbedding'] + [m.kind for m in after]))])
+
+
 def write_model(a):
+    if a.table:
+        write_table(a)
+        return
     rng = random.Random(a.seed)
     weights = make_weights(a, rng)
     tokens = vocabulary(a.vocab)
@@ -392,6 +423,7 @@ def main():
     p.add_argument('--transformer', default='')
     p.add_argument('--pooling-path', default='1_Pooling')
     p.add_argument('--golden')
+    p.add_argument('--table', choices=('model2vec', 'module'))
     write_model(p.parse_args())
 
 

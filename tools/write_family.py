@@ -5,20 +5,25 @@
         [--shards N] [--torch]
 
 NAME.json has the folder's small files as they are ("files"), and the names and shapes of its weights
-("tensors"), whose values are those of a formula. --prefix writes TEXT before all names, instead of the file's
-own "prefix"; --shards and --torch are those of make_toy_model.py. The same arguments give the same bytes.
+("tensors"), whose values are those of a formula; "weights" is a folder within it that they are in. --prefix
+writes TEXT before all names, instead of the file's own "prefix"; --shards and --torch are those of
+make_toy_model.py. The same arguments give the same bytes.
 
 A row of "tensors" is [name, shape, values, layers]; a name with * is there once for each of the layers.
 Element i of a tensor is made of byte i of SHAKE-128 over the text "SEED NAME", with "seed" and the name without
 its prefix. With k = byte - 128 it is
     k / 2^values            where values is a number,
-    1 + (k >> 2) / 128      where values is "norm": 0.75 to 1.25.
-Each is exact in float32, float16 and bfloat16, so a model computes the same from a file of any of them.
+    1 + (k >> 2) / 128      where values is "norm": 0.75 to 1.25,
+    k, of the type I8       where values is "i8",
+    byte % N, of type I64   where values is "index N".
+Each is exact in float32, float16 and bfloat16, so a model computes the same from a file of any of them;
+the last two have these types in each.
 Standard library only."""
 import argparse
 import hashlib
 import json
 import os
+import struct
 
 from make_toy_model import to_bytes, write_json, write_weights
 
@@ -30,13 +35,23 @@ def elements(values):
     return [(byte - 128) / 2 ** values for byte in range(256)]
 
 
+def table_of(values, dtype):
+    """The type of a tensor in a file, and the bytes of what each of the 256 bytes stands for."""
+    if values == 'i8':
+        return 'I8', [struct.pack('<b', byte - 128) for byte in range(256)]
+    if str(values).startswith('index '):
+        return 'I64', [struct.pack('<q', byte % int(values[6:])) for byte in range(256)]
+    return dtype, [to_bytes([value], dtype) for value in elements(values)]
+
+
 def stored(seed, name, shape, values, dtype):
-    """The bytes of a tensor in a file."""
+    """A tensor in a file: its type, its shape and its bytes."""
     count = 1
     for side in shape:
         count *= side
-    table = [to_bytes([value], dtype) for value in elements(values)]
-    return b''.join(map(table.__getitem__, hashlib.shake_128(f'{seed} {name}'.encode()).digest(count)))
+    stored_as, table = table_of(values, dtype)
+    return stored_as, shape, b''.join(map(table.__getitem__,
+                                          hashlib.shake_128(f'{seed} {name}'.encode()).digest(count)))
 
 
 def expand(rows):
@@ -49,13 +64,14 @@ def expand(rows):
 def write_family(source, target, dtype='F32', prefix=None, shards=0, torch=False):
     with open(source, encoding='utf-8') as file:
         family = json.load(file)
-    os.makedirs(target, exist_ok=True)
     for path, value in family['files'].items():
         write_json(os.path.join(target, path), value)
     prefix = family['prefix'] if prefix is None else prefix
-    tensors = {prefix + name: (dtype, shape, stored(family['seed'], name, shape, values, dtype))
+    tensors = {prefix + name: stored(family['seed'], name, shape, values, dtype)
                for name, shape, values in expand(family['tensors'])}
-    write_weights(target, tensors, argparse.Namespace(shards=shards, torch=torch))
+    folder = os.path.join(target, family.get('weights', ''))
+    os.makedirs(folder, exist_ok=True)
+    write_weights(folder, tensors, argparse.Namespace(shards=shards, torch=torch))
 
 
 def main():

@@ -495,7 +495,7 @@ static uint64_t cost_ns(const vecmill_pool *pool, vecmill_doc doc)
     const struct resolved *s = &pool->resolved;
     double tokens = 2 + (double)doc.bytes / BYTES_A_TOKEN, windows = 1;
     if (s->long_policy == VECMILL_LONG_SPLIT) {
-        const struct split_shape shape = split_shape(s->max_length, s->n_specials);
+        const struct split_shape shape = split_shape_of(s);
         const uint64_t n = split_guess_tokens(doc.text, doc.bytes);
         tokens = s->n_specials + (double)n;
         windows = (double)split_windows(&shape, n);

@@ -167,9 +167,11 @@ static void identify(const struct pack *pack, struct resolved *s)
 void resolved_batch(struct resolved *s, uint32_t batch_tokens)
 {
     s->batch_tokens = batch_tokens ? batch_tokens : BATCH_TOKENS_AUTO;
-    s->extent = (struct model_extent){.tokens = (uint32_t)num_max(s->batch_tokens, s->max_length),
-                                      .longest = s->max_length,
-                                      .threads = s->threads};
+    const bool takes_rows = !model_is_bag(&s->config);
+    s->extent = (struct model_extent){
+        .tokens = takes_rows ? (uint32_t)num_max(s->batch_tokens, s->max_length) : s->batch_tokens,
+        .longest = s->max_length,
+        .threads = s->threads};
 }
 
 static vecmill_status settle_lengths(const vecmill_options *o, uint32_t specials,
@@ -212,6 +214,29 @@ void resolved_finish(const struct resolved *s, const float *row, float *vector)
 
 /* ---- the ways in ---- */
 
+/* Characters of the vocabulary's tokens: the median, of an even number the mean of the two in the
+ * middle, rounded down (model2vec: int(numpy.median)). */
+static uint32_t median_characters(const struct text *text)
+{
+    uint32_t counts[TEXT_TOKEN_BYTES_MAX + 1] = {0}, n = 0;
+    for (uint32_t id = 0; id < text->vocab_size; id++) {
+        size_t bytes = 0, characters = 0;
+        const char *token = text_token(text, (int32_t)id, &bytes);
+        if (!token) continue;
+        for (size_t i = 0; i < bytes; i++)
+            characters += ((unsigned char)token[i] & 0xC0) != 0x80;
+        counts[num_min(characters, TEXT_TOKEN_BYTES_MAX)]++;
+        n++;
+    }
+    uint32_t seen = 0, low = 0, high = 0; /* of the values in the middle */
+    for (uint32_t length = 0; length <= TEXT_TOKEN_BYTES_MAX; length++) {
+        seen += counts[length];
+        if (2 * seen < n) low = length + 1;
+        if (2 * seen <= n) high = length + 1;
+    }
+    return (low + high) / 2;
+}
+
 /* Settles all that pack and options say. */
 static vecmill_status settle_pack(const vecmill_options *o, const struct pack *pack,
                                   struct resolved *r, struct text *text, vecmill_err *err)
@@ -221,7 +246,8 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
     VM_TRY(pack_find(pack, ENGINE_TEXT_SECTION, &section, &bytes, err));
     VM_TRY(text_open(section, bytes, text, err));
     VM_TRY(model_read_config(pack, r->kern, r->precision, &r->config, err));
-    if (text->n_specials == 0) {
+    const bool encloses = resolved_encloses(r);
+    if (encloses && text->n_specials == 0) {
         return err_set(
             err, VECMILL_E_MODEL,
             "%s: the tokenizer adds no special token, so an empty document would have none",
@@ -234,7 +260,9 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
                        r->ref.dir, text->vocab_size, r->config.vocab);
     }
     VM_TRY(baseline_read(pack, &r->baseline, err));
-    VM_TRY(settle_lengths(o, text->n_specials, r, err));
+    VM_TRY(settle_lengths(o, encloses ? text->n_specials : 0, r, err));
+    if (r->config.text & MODEL_TEXT_CHARACTERS)
+        r->characters = num_max(1, (uint64_t)r->max_length * median_characters(text));
     VM_TRY(settle_vector(o, r, err));
     r->text_scratch = text_scratch_bytes(text);
     r->has_pack = true;
@@ -256,7 +284,7 @@ static vecmill_status settle_folder(const vecmill_options *o, struct resolved *r
         VM_TRY(text_compile_most(r->ref.dir, &bytes, err));
         r->pack_bytes += bytes;
     }
-    VM_TRY(settle_lengths(o, SPECIALS_ASSUMED, r, err));
+    VM_TRY(settle_lengths(o, resolved_encloses(r) ? SPECIALS_ASSUMED : 0, r, err));
     VM_TRY(settle_vector(o, r, err));
     VM_TRY(build_bytes(r->ref.dir, &bytes, err));
     r->build_bytes = bytes;
@@ -334,9 +362,35 @@ uint64_t resolved_text_bytes(const struct resolved *s, uint64_t max_document)
     return num_min(max_document, VECMILL_TEXT_BYTES + 1);
 }
 
+uint32_t resolved_keep_known(const struct resolved *s, const struct text *text, int32_t *ids,
+                             uint32_t n)
+{
+    uint32_t kept = 0;
+    if ((s->config.text & MODEL_TEXT_KNOWN) == 0) return n;
+    for (uint32_t i = 0; i < n; i++)
+        if (ids[i] != text->unknown) ids[kept++] = ids[i];
+    return kept;
+}
+
+static bool cut_characters(uint64_t most, vecmill_doc *doc)
+{
+    size_t at = 0;
+    if (most == 0 || doc->bytes <= most) return false;
+    for (uint64_t n = 0; n < most && at < doc->bytes; n++) {
+        uint32_t cp;
+        bool bad;
+        at += utf8_next((const unsigned char *)doc->text + at, doc->bytes - at, &cp, &bad);
+    }
+    const bool cut = at < doc->bytes;
+    doc->bytes = at;
+    return cut;
+}
+
 bool resolved_cut(const struct resolved *s, vecmill_doc *doc)
 {
-    if (s->long_policy == VECMILL_LONG_SPLIT || doc->bytes <= VECMILL_TEXT_BYTES) return false;
+    if (s->long_policy == VECMILL_LONG_SPLIT) return false;
+    const bool cut = cut_characters(s->characters, doc);
+    if (doc->bytes <= VECMILL_TEXT_BYTES) return cut;
     size_t end = VECMILL_TEXT_BYTES;
     /* Bytes 10xxxxxx continue a character; a run of them that is longer than any character's is not one. */
     while (end > VECMILL_TEXT_BYTES - 3 && ((unsigned char)doc->text[end] & 0xC0) == 0x80)

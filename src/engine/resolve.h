@@ -28,8 +28,9 @@ struct resolved {
     uint32_t dim; /* floats of a vector, of config.dim */
     char pooling[MODEL_POOLING_TEXT];
     bool scales;                /* a vector is scaled to length 1 after the model's modules */
-    uint32_t n_specials;        /* tokens that the tokenizer adds to a document */
+    uint32_t n_specials;        /* tokens that are added to a document */
     size_t text_scratch;        /* bytes: text_scratch_bytes of the tokenizer */
+    uint64_t characters;        /* a text is cut at so many; 0: it is not */
     struct model_extent extent; /* of passes: see resolved_batch */
     vecmill_long long_policy;
     char identity[33]; /* of vecmill_facts */
@@ -62,6 +63,22 @@ vecmill_status resolve_to_memory(struct resolved *resolved, const vecmill_err *w
 void resolved_warn_of_pack(struct resolved *resolved, vecmill_status status,
                            const vecmill_err *why);
 
+/* Whether the tokenizer's special tokens are added to a document. Without them one may have no token. */
+static inline bool resolved_encloses(const struct resolved *resolved)
+{
+    return (resolved->config.text & MODEL_TEXT_BARE) == 0;
+}
+
+/* Documents of a pass, at most. */
+static inline uint32_t resolved_docs(const struct resolved *resolved)
+{
+    return resolved->extent.tokens / (resolved->n_specials ? resolved->n_specials : 1);
+}
+
+/* Takes the tokens out that the model leaves out; returns how many are left of n. */
+uint32_t resolved_keep_known(const struct resolved *resolved, const struct text *text, int32_t *ids,
+                             uint32_t n);
+
 /* The arithmetic's word for a caller's. */
 enum kern_precision resolve_precision(vecmill_precision precision);
 
@@ -90,8 +107,8 @@ static inline void resolved_result_is_dense(const struct resolved *resolved, vec
  * one that shows that there are more. */
 uint64_t resolved_text_bytes(const struct resolved *resolved, uint64_t max_document);
 
-/* Takes off what is not looked at (VECMILL_TEXT_BYTES), a character not being cut in two; true when there
- * was any. */
+/* Takes off what is not looked at (VECMILL_TEXT_BYTES, a character not being cut in two, and
+ * `characters`); true when there was any. */
 bool resolved_cut(const struct resolved *resolved, vecmill_doc *doc);
 
 /* Working memory of a session: what vecmill_session_open takes. */

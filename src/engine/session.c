@@ -24,7 +24,7 @@ struct vecmill_session {
     void *arena;
     size_t arena_bytes;
     int32_t *ids;     /* [extent.tokens + longest]: the pass, and the document that may not fit */
-    uint32_t *starts; /* [extent.tokens + 1]; a document has its special tokens at least */
+    uint32_t *starts; /* [extent.tokens + 1]; of resolved_docs at most */
     void *workspace;
     void *text_scratch; /* of the tokenizer */
     float *rows; /* [documents of a pass, config.dim], where vectors are cut; split has its own */
@@ -50,7 +50,7 @@ static void lay_out_session(struct arena *a, vecmill_session *s)
     if (s->resolved.long_policy == VECMILL_LONG_SPLIT)
         split_lay_out(a, &s->resolved, &s->split);
     else if (s->resolved.dim < s->resolved.config.dim)
-        s->rows = arena_take_array(a, pass / s->resolved.n_specials, /* empty documents */
+        s->rows = arena_take_array(a, resolved_docs(&s->resolved),
                                    s->resolved.config.dim * sizeof(float), 64);
 }
 
@@ -170,7 +170,15 @@ static vecmill_result encode_document(vecmill_session *s, vecmill_doc doc, int32
 {
     struct text_result t;
     const bool cut = resolved_cut(&s->resolved, &doc);
-    text_encode(&s->text, s->text_scratch, doc.text, doc.bytes, s->resolved.max_length, ids, &t);
+    if (resolved_encloses(&s->resolved)) {
+        text_encode(&s->text, s->text_scratch, doc.text, doc.bytes, s->resolved.max_length, ids,
+                    &t);
+    } else {
+        text_encode_bare(&s->text, s->text_scratch, doc.text, doc.bytes, s->resolved.max_length,
+                         ids, &t);
+        /* those that are left out have counted for the length */
+        t.n_ids = resolved_keep_known(&s->resolved, &s->text, ids, t.n_ids);
+    }
     t.truncated = t.truncated || cut;
     bool failed = t.truncated && s->resolved.long_policy == VECMILL_LONG_ERROR;
     return (vecmill_result){
@@ -211,7 +219,8 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
             resolved_result_is_dense(&s->resolved, &r);
         }
         if (results) results[i] = r;
-        if (p.n_tokens >= s->resolved.batch_tokens) VM_TRY(run_pass(s, &p, vectors, err));
+        if (p.n_tokens >= s->resolved.batch_tokens || p.n_docs == resolved_docs(&s->resolved))
+            VM_TRY(run_pass(s, &p, vectors, err));
     }
     return run_pass(s, &p, vectors, err);
 }
@@ -271,7 +280,8 @@ vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc doc, int spe
     }
     VM_TRY(mem_new(text_pieces_bytes(text, doc.bytes), "the tokens of a text", &memory, err));
     struct token_list t = {.at = tokens, .capacity = capacity};
-    const uint32_t n_around = specials ? text_enclose(text, around, 0) : 0;
+    const bool encloses = specials && resolved_encloses(&session->resolved);
+    const uint32_t n_around = encloses ? text_enclose(text, around, 0) : 0;
     for (uint32_t i = 0; i < n_around && i < text->n_before; i++)
         keep_token(&t, (vecmill_token){.id = around[i], .word = UINT32_MAX});
     const vecmill_status status =

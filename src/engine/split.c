@@ -20,6 +20,16 @@ struct split_shape split_shape(uint32_t max_length, uint32_t n_specials)
     return (struct split_shape){content, overlap, content - overlap};
 }
 
+struct split_shape split_shape_of(const struct resolved *resolved)
+{
+    struct split_shape shape = split_shape(resolved->max_length, resolved->n_specials);
+    if (model_is_bag(&resolved->config)) {
+        shape.overlap = 0;
+        shape.stride = shape.content;
+    }
+    return shape;
+}
+
 uint64_t split_windows(const struct split_shape *shape, uint64_t n_tokens)
 {
     if (n_tokens <= shape->content) return 1;
@@ -46,7 +56,7 @@ uint64_t split_guess_tokens(const char *text, size_t bytes)
 
 void split_lay_out(struct arena *a, const struct resolved *resolved, struct split *split)
 {
-    const size_t n_windows = resolved->extent.tokens / resolved->n_specials; /* empty documents */
+    const size_t n_windows = resolved_docs(resolved);
     const size_t dim = resolved->config.dim;
     split->stream = arena_take(a, text_stream_bytes(), 64);
     split->windows = arena_take_array(a, n_windows, sizeof(struct split_window), 64);
@@ -128,7 +138,9 @@ static vecmill_status add_document(const struct split *s, struct split_progress 
                                    vecmill_doc doc, vecmill_result *result, vecmill_err *err)
 {
     const struct text *text = s->text;
-    const struct split_shape shape = split_shape(s->resolved->max_length, text->n_specials);
+    const struct split_shape shape = split_shape_of(s->resolved);
+    const bool encloses = resolved_encloses(s->resolved);
+    const uint32_t n_before = encloses ? text->n_before : 0;
     struct text_stream *stream =
         text_stream_begin(s->stream, s->text_scratch, text, doc.text, doc.bytes);
     uint64_t n_tokens = 0;
@@ -136,22 +148,24 @@ static vecmill_status add_document(const struct split *s, struct split_progress 
     uint32_t n_kept = 0; /* tokens that the window begins with: the last ones of that before */
     bool more = true;
     while (more) {
-        int32_t *ids = s->ids + p->n_tokens, *first = ids + text->n_before;
+        int32_t *ids = s->ids + p->n_tokens, *first = ids + n_before;
         uint32_t n_new;
         if (text_stream_next(stream, first + n_kept, shape.content - n_kept, &n_new, &more, NULL) !=
             VECMILL_OK) {
             drop_document(s, p, i, n_added, result);
             return VECMILL_OK;
         }
-        const uint32_t n = n_kept + n_new, n_ids = text_enclose(text, ids, n);
+        const uint32_t n = resolved_keep_known(s->resolved, text, first, n_kept + n_new);
+        const uint32_t n_ids = encloses ? text_enclose(text, ids, n) : n;
         n_added++;
         n_tokens += n_ids;
         VM_TRY(add_window(s, p, (struct split_window){i, n, !more}, ids, n_ids, err));
-        const int32_t *end = s->ids + p->n_tokens - n_ids + text->n_before + n;
-        if (p->n_tokens >= s->resolved->batch_tokens) VM_TRY(run_windows(s, p, err));
+        const int32_t *end = s->ids + p->n_tokens - n_ids + n_before + n;
+        if (p->n_tokens >= s->resolved->batch_tokens || p->n_windows == resolved_docs(s->resolved))
+            VM_TRY(run_windows(s, p, err));
         if (!more) break;
         n_kept = shape.overlap;
-        memmove(s->ids + p->n_tokens + text->n_before, end - n_kept, n_kept * sizeof(*ids));
+        memmove(s->ids + p->n_tokens + n_before, end - n_kept, n_kept * sizeof(*ids));
     }
     *result = (vecmill_result){
         .status = VECMILL_OK,

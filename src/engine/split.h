@@ -24,6 +24,9 @@ struct split_shape {
 /* max_length > n_specials (asserted). */
 struct split_shape split_shape(uint32_t max_length, uint32_t n_specials);
 
+/* Of a model: tokens that see no others need no overlap. */
+struct split_shape split_shape_of(const struct resolved *resolved);
+
 /* Windows of a document of n_tokens text tokens. */
 uint64_t split_windows(const struct split_shape *shape, uint64_t n_tokens);
 

@@ -217,6 +217,10 @@ size_t table_row_bytes(enum kern_precision precision, uint32_t h);
 void table_pack(enum kern_precision precision, const float *row, uint32_t h, void *packed);
 void table_read(enum kern_precision precision, const void *packed, uint32_t h, float *row);
 
+/* sum += factor * row */
+void table_add(enum kern_precision precision, const void *packed, uint32_t h, float factor,
+               float *sum);
+
 /* ---- words and measures ---- */
 
 /* The text about the arithmetic in a pack's key: level, and the layout of this precision's weights

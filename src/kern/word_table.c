@@ -53,6 +53,19 @@ void table_pack(enum kern_precision precision, const float *row, uint32_t h, voi
     }
 }
 
+void table_add(enum kern_precision precision, const void *packed, uint32_t h, float factor,
+               float *sum)
+{
+    enum { CHUNK = 4 * TABLE_GROUP }; /* of a row, whole groups of it */
+    float chunk[CHUNK];
+    for (uint32_t first = 0; first < h; first += CHUNK) {
+        const uint32_t n = (uint32_t)num_min(CHUNK, h - first);
+        table_read(precision, (const char *)packed + table_row_bytes(precision, first), n, chunk);
+        for (uint32_t c = 0; c < n; c++)
+            sum[first + c] += factor * chunk[c];
+    }
+}
+
 static void read_bf16(const char *from, size_t n, float *row)
 {
     for (size_t c = 0; c < n; c++) {

@@ -6,7 +6,8 @@
 
 extern const struct arch arch_bert, arch_roberta, arch_mpnet, arch_distilbert, arch_nomic,
     arch_nomic_moe, arch_gte, arch_modernbert, arch_jina_bert, arch_jina_bert_qk_norm, arch_qwen3,
-    arch_eurobert, arch_gemma3, arch_embeddinggemma2, arch_jina_v3;
+    arch_eurobert, arch_gemma3, arch_embeddinggemma2, arch_jina_v3, arch_model2vec,
+    arch_static_embedding;
 
 /* In the order in which config.json is tried: a family with `matches` is before the one that it takes
  * a model type from. */
@@ -26,6 +27,8 @@ static const struct arch *const list[] = {
     &arch_eurobert,
     &arch_gemma3,
     &arch_embeddinggemma2,
+    &arch_model2vec,
+    &arch_static_embedding,
     NULL,
 };
 
@@ -49,6 +52,13 @@ const struct arch *arch_of_config(const struct json_value *config)
 {
     for (size_t i = 0; list[i]; i++)
         if (is_of(list[i], config)) return list[i];
+    return NULL;
+}
+
+const struct arch *arch_of_module(const char *class)
+{
+    for (size_t i = 0; list[i]; i++)
+        if (list[i]->module && strcmp(list[i]->module, class) == 0) return list[i];
     return NULL;
 }
 
@@ -115,6 +125,8 @@ uint32_t arch_size(const struct model_config *c, uint32_t kind, enum arch_size s
         return head_dim(c, KIND_LOCAL);
     case SIZE_VOCAB:
         return c->vocab;
+    case SIZE_ROWS:
+        return c->rows;
     case SIZE_POSITIONS:
         return c->positions;
     case SIZE_LENGTHS:
@@ -205,6 +217,12 @@ struct attention_shape arch_attention(const struct arch *arch, const struct mode
         .bias = arch->bias,
         .span = config->span,
     };
+}
+
+bool model_is_bag(const struct model_config *config)
+{
+    const struct arch *arch = arch_named(config->family);
+    return arch && arch->bag;
 }
 
 static bool steps_use(const struct arch_step *step, enum arch_rows rows)

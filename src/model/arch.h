@@ -9,6 +9,8 @@
 
 #include "config.h"
 
+struct weights;
+
 /* ---- kinds of layers ---- */
 
 /* Layers of one kind have the same parts, sizes and steps. A kind is a set of these bits; which
@@ -38,6 +40,7 @@ enum arch_size {
     SIZE_KEY_HEADS,
     SIZE_LOCAL_HEAD, /* width of a head in layers with a window */
     SIZE_VOCAB,
+    SIZE_ROWS,      /* of a word table that has not a row for each token */
     SIZE_POSITIONS, /* rows of the position table */
     SIZE_LENGTHS,   /* the longest document */
     SIZE_TYPES,
@@ -58,6 +61,8 @@ uint32_t arch_most(const struct model_config *config, enum arch_size size);
 enum arch_part {
     /* once */
     PART_WORD,     /* rows of a table (kern.h), in the precision */
+    PART_ROW_OF,   /* [vocab], as uint32_t: each token's row of the word table */
+    PART_FACTOR,   /* [vocab]: of each token's row */
     PART_POSITION, /* [positions, hidden] */
     PART_TYPE,     /* [hidden]: row 0 of the token type table */
     PART_EMBED_NORM,
@@ -113,6 +118,7 @@ enum arch_part {
 /* How a part is stored. */
 enum arch_storage {
     STORE_FLOATS,  /* as they are */
+    STORE_INDEX,   /* whole numbers from 0 to SIZE_ROWS - 1, as uint32_t */
     STORE_TABLE,   /* rows of a table in the precision (kern.h) */
     STORE_PRODUCT, /* packed by gemm_pack */
     STORE_COMPUTED /* floats that `compute` makes */
@@ -267,6 +273,11 @@ struct arch {
     /* Values before any key was read; NULL: zeros. And after all were: what follows from them. */
     void (*defaults)(struct config *config);
     vecmill_status (*settle)(struct config *config, const char *shown, vecmill_err *err);
+    /* Sizes that only the weights say; NULL: config.json has all. */
+    vecmill_status (*measure)(struct config *config, const struct weights *weights,
+                              vecmill_err *err);
+    /* The class in modules.json that is such a model without a config.json; NULL: none. */
+    const char *module;
 
     /* The checkpoint. Tensors under the prefix that begin with a root are the encoder's: each is
      * either used or in `ignored`, by its name or, after a star, by how it ends. */
@@ -274,7 +285,10 @@ struct arch {
     size_t n_weights;
     const char *const *roots, *const *ignored; /* NULL at their ends */
 
-    /* The pass: X = sum of the tables' rows, then `embed`; each layer; `final`. */
+    /* The pass: X = sum of the tables' rows, then `embed`; each layer; `final`. Or, of a bag, a
+     * document's vector is the mean of its tokens' rows of the word table, each times its factor;
+     * there are no layers, and a document may have no token: then it is zeros. */
+    bool bag;
     const struct arch_step *embed, *layer, *final;
     const struct arch_step *expert_layer; /* of layers with experts, which most families lack */
     enum norm_kind norm;
@@ -285,6 +299,8 @@ struct arch {
 /* The family of this name; NULL: there is none. And by what config.json says. */
 const struct arch *arch_named(const char *name);
 const struct arch *arch_of_config(const struct json_value *config);
+/* The family of a class of modules.json, without the packages before it; NULL: none. */
+const struct arch *arch_of_module(const char *class);
 
 /* Names of all model types, for a message: "bert, xlm-roberta, ..."; false when they do not fit. */
 bool arch_model_types(char *out, size_t most);

@@ -3,6 +3,7 @@
 #include "ending.h"
 #include "modules.h"
 #include "tensor.h"
+#include "weights.h"
 
 #include <errno.h>
 #include <math.h>
@@ -34,12 +35,14 @@ void config_name(const struct config *config, enum config_file file, char name[C
 bool config_has(const struct config *config, enum config_file file)
 {
     if (file == CONFIG_POOLING) return config->has_pooling_file;
+    if (file == CONFIG_SENTENCE || file == CONFIG_TOKENIZER) return !config->is_bag;
     return file < CONFIG_STEPS || config->steps[file - CONFIG_STEPS][0] != '\0';
 }
 
 bool config_needs(const struct config *config, enum config_file file)
 {
-    if (file == CONFIG_MODEL || file == CONFIG_POOLING) return true;
+    if (file == CONFIG_MODEL) return !config->is_bag;
+    if (file == CONFIG_POOLING) return true;
     return file >= CONFIG_STEPS &&
            config->model.ending.steps[file - CONFIG_STEPS].kind != MODEL_STEP_NORMALIZE;
 }
@@ -184,7 +187,9 @@ static vecmill_status parse_model(const struct json_value *o, const char *shown,
 {
     static const struct json_field classes[] = {
         JSON_MAY("architectures", OWN, 0, .own = read_architectures)};
-    const struct arch *arch = NULL;
+    const struct arch *arch = arch_of_config(o);
+    /* sentence-transformers' module does not read the file */
+    if (config->is_bag && (!arch || !arch->bag)) return VECMILL_OK;
     char words[IO_PATH_MAX + 32];
     VM_TRY(find_family(o, shown, &arch, err));
     struct json_reading reading = {
@@ -204,8 +209,10 @@ static vecmill_status parse_model(const struct json_value *o, const char *shown,
     if (arch->defaults) arch->defaults(config);
     VM_TRY(json_fields(o, arch->fields, arch->n_fields, &reading, err));
     if (arch->settle) VM_TRY(arch->settle(config, shown, err));
-    VM_TRY(settle_shape(&config->model, shown, err));
     config->keys = (struct config_keys){0}; /* its values point into the file */
+    config->is_bag = arch->bag;
+    if (arch->measure) return VECMILL_OK; /* it checks what it has measured */
+    VM_TRY(settle_shape(&config->model, shown, err));
     return config_check(&config->model, shown, err);
 }
 
@@ -327,7 +334,8 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
     } else {
         VM_TRY(modules_parse_step(&root, (uint32_t)(file - CONFIG_STEPS), shown, &next, err));
     }
-    if (file == CONFIG_MODEL && !next.has_pooling_file) modules_default(&root, &next);
+    if (file == CONFIG_MODEL && !next.has_pooling_file && !next.is_bag)
+        modules_default(&root, &next);
     *config = next;
     return VECMILL_OK;
 }
@@ -399,6 +407,21 @@ static vecmill_status check_no_adapter(const char *dir, const struct config *con
                    model_path_shown(path));
 }
 
+/* After config.json: what the modules after it are checked against may be in the weights alone. */
+static vecmill_status measure(const char *dir, struct config *config, vecmill_err *err)
+{
+    const struct arch *arch = arch_named(config->model.family);
+    struct weights weights;
+    char folder[IO_PATH_MAX];
+    if (!arch || !arch->measure) return VECMILL_OK;
+    VM_TRY(config_folder(dir, config, folder, err));
+    vecmill_status status = weights_open(folder, &weights, err);
+    if (status == VECMILL_OK) status = arch->measure(config, &weights, err);
+    if (status == VECMILL_OK) status = config_check(&config->model, weights.shown, err);
+    weights_close(&weights);
+    return status;
+}
+
 vecmill_status config_read(const char *dir, struct config *config, vecmill_err *err)
 {
     struct buf b;
@@ -408,8 +431,9 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
     vecmill_status status = VECMILL_OK;
     for (int file = 0; file < CONFIG_FILES && status == VECMILL_OK; file++) {
         if (file >= CONFIG_STEPS) modules_begin_step((uint32_t)(file - CONFIG_STEPS), &next);
-        if (!config_has(&next, (enum config_file)file)) continue;
-        status = read_one(dir, (enum config_file)file, &b, &next, err);
+        if (config_has(&next, (enum config_file)file))
+            status = read_one(dir, (enum config_file)file, &b, &next, err);
+        if (file == CONFIG_MODEL && status == VECMILL_OK) status = measure(dir, &next, err);
     }
     buf_done(&b);
     /* Without a position table, sentence-transformers takes whatever length its own file says. */
@@ -431,7 +455,7 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
 vecmill_status config_max_length(const struct config *config, uint32_t max_positions,
                                  uint32_t *length, vecmill_err *err)
 {
-    uint32_t n = max_positions;
+    uint32_t n = config->model.max_length ? config->model.max_length : max_positions;
     if (config->max_seq_length > max_positions) {
         const bool is_table = config->model.positions == max_positions;
         return err_set(err, VECMILL_E_MODEL,
@@ -507,12 +531,35 @@ static vecmill_status check_heads(const struct model_config *m, uint32_t kind, c
     return VECMILL_OK;
 }
 
+/* What an encoder with layers has, a bag has not. */
+static vecmill_status check_bag(const struct model_config *m, const char *shown, vecmill_err *err)
+{
+    const struct {
+        const char *what;
+        uint32_t n, least, most;
+    } ranges[] = {
+        {"layers", m->n_layers, 0, 0},
+        {"columns", m->hidden, 1, MODEL_HIDDEN_MAX},
+        {"rows", m->rows, 1, CONFIG_VOCAB_MAX},
+        {"tokens", m->vocab, 1, CONFIG_VOCAB_MAX},
+        {"length", m->max_positions, 1, MODEL_BAG_MAX},
+        {"precision", m->precision, KERN_FP32, KERN_INT8},
+        {"text", m->text, 0, MODEL_TEXT_ALL},
+    };
+    for (size_t i = 0; i < LENGTH(ranges); i++)
+        VM_TRY(
+            check_range(shown, ranges[i].what, ranges[i].n, ranges[i].least, ranges[i].most, err));
+    if ((m->has & MODEL_HAS_ROW_OF) != 0 || m->rows == m->vocab) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL, "%s: %u rows for %u tokens", shown, m->rows, m->vocab);
+}
+
 vecmill_status config_check(const struct model_config *m, const char *shown, vecmill_err *err)
 {
     if (memchr(m->family, '\0', sizeof m->family) == NULL || !arch_named(m->family)) {
         return err_set(err, VECMILL_E_MODEL, "%s: family \"%.*s\" is not known", shown,
                        (int)sizeof m->family, m->family);
     }
+    if (arch_named(m->family)->bag) return check_bag(m, shown, err);
     const struct {
         const char *what;
         uint32_t n, least, most;

@@ -35,13 +35,16 @@ struct config {
         uint32_t positions;                        /* a second "max_position_embeddings" */
         float scalar;                              /* "query_pre_attn_scalar" */
         uint32_t act;                              /* a second activation */
-        bool qkv_bias, mlp_bias, down_bias, norm_bias, sliding, bidirectional, causal;
+        bool qkv_bias, mlp_bias, down_bias, norm_bias, sliding, bidirectional, causal, normalize;
     } keys;
 
     /* modules.json. Without it the folder is the transformer's, with mean pooling and no
      * normalisation, as in sentence-transformers. Paths are within the folder, zero-filled at their
      * end. */
     bool has_pooling_file;
+    /* The first module is a static embedding, or config.json is one's: the model is a bag (arch.h),
+     * without a Pooling and the files that say lengths. */
+    bool is_bag;
     char transformer[CONFIG_PATH_BYTES]; /* "": the folder itself; "0_Transformer" */
     char pooling[CONFIG_PATH_BYTES];     /* "1_Pooling" */
     /* of model.ending.steps: "2_Dense"; "" where there is none, or a Normalize has no file */
@@ -66,7 +69,7 @@ enum config_file {
     CONFIG_FILES = CONFIG_STEPS + MODEL_STEPS_MAX
 };
 
-/* Whether modules.json leaves room for the file, and whether it must be there. */
+/* Whether the model has a place for the file, and whether it must be there. */
 bool config_has(const struct config *config, enum config_file file);
 bool config_needs(const struct config *config, enum config_file file);
 

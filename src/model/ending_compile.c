@@ -36,7 +36,8 @@ static vecmill_status find_tensor(const struct weights *w, const struct part *pa
     struct tensor *t = weights_find(w, part->name);
     if (!t)
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing", w->shown, part->name);
-    VM_TRY(tensor_take(t, part->name, part->rows, part->columns, "the module's config.json", err));
+    VM_TRY(tensor_take(t, part->name, part->rows, part->columns, TENSOR_FLOATS,
+                       "the module's config.json", err));
     *tensor = t;
     return VECMILL_OK;
 }

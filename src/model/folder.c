@@ -125,7 +125,8 @@ static vecmill_status add_identities(const char *dir, const char *const *names, 
         char name[CONFIG_NAME_BYTES];
         if (!config_has(&config, (enum config_file)file)) continue;
         config_name(&config, (enum config_file)file, name);
-        VM_TRY(add_identity(dir, name, file == CONFIG_MODEL, id, err));
+        const bool required = file == CONFIG_MODEL && config_needs(&config, (enum config_file)file);
+        VM_TRY(add_identity(dir, name, required, id, err));
     }
     for (uint32_t i = 0; i < config.model.ending.n_steps; i++) {
         if (config.model.ending.steps[i].kind == MODEL_STEP_NORMALIZE) continue;

@@ -10,6 +10,7 @@
  *               that what a block writes is still in the cache when it is read; after the last
  *               layer the final steps
  *   pool        a document: its vector
+ * A bag has one phase, whose items are documents.
  * A model pooled by its first or last token needs one row of each document from the last layer:
  * there, keys and values are computed for all rows, and everything else for that row only. */
 #include "experts.h"
@@ -50,7 +51,8 @@ static vecmill_status read_config(const struct pack *pack, const struct kern *ke
         return err_set(err, VECMILL_E_MODEL, "section \"%s\": precision %u, not %u",
                        LAYOUT_CONFIG_SECTION, head->model.precision, (unsigned)precision);
     }
-    if (head->model.max_length < 3 || head->model.max_length > head->model.max_positions) {
+    const uint32_t least = arch_named(head->model.family)->bag ? 1 : 3;
+    if (head->model.max_length < least || head->model.max_length > head->model.max_positions) {
         return err_set(err, VECMILL_E_MODEL, "section \"%s\": a length of %u with %u positions",
                        LAYOUT_CONFIG_SECTION, head->model.max_length, head->model.max_positions);
     }
@@ -136,10 +138,11 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
                        "documents of %u tokens, the model has %u positions", longest,
                        m->config.max_positions);
     }
+    const uint32_t least = m->arch->bag ? 0 : 1;
     uint32_t most = extent->tokens > longest ? extent->tokens : longest;
     for (uint32_t d = 0; d < n_docs; d++) {
         uint32_t begin = starts[d], end = starts[d + 1];
-        if (begin > end || end > most || end - begin < 1 || end - begin > longest ||
+        if (begin > end || end > most || end - begin < least || end - begin > longest ||
             (d == 0 && begin != 0)) {
             return err_set(
                 err, VECMILL_E_INTERNAL,
@@ -373,6 +376,39 @@ static void pool(void *context, uint32_t d, uint32_t thread)
                p->work.own[thread].attention_scratch, p->vectors + (size_t)d * c->dim);
 }
 
+/* A document of a bag: the mean of its tokens' rows, and what follows it. Some rows are added as
+ * floats, and these sums as doubles, so that a long document's mean is as exact as a short one's. */
+static void add_up(void *context, uint32_t d, uint32_t thread)
+{
+    enum { ROWS = 16 };
+    const struct pass *p = context;
+    const struct model *m = p->model;
+    const struct model_config *c = &m->config;
+    const enum kern_precision precision = (enum kern_precision)c->precision;
+    const struct work_own *own = &p->work.own[thread];
+    const uint32_t n = p->starts[d + 1] - p->starts[d];
+    const int32_t *ids = p->ids + p->starts[d];
+    const char *words = model_part(m, 0, PART_WORD);
+    const uint32_t *row_of = model_part(m, 0, PART_ROW_OF);
+    const float *factors = model_part(m, 0, PART_FACTOR);
+    const size_t row_bytes = table_row_bytes(precision, c->hidden);
+    memset(own->sum, 0, c->hidden * sizeof *own->sum);
+    for (uint32_t i = 0; i < n; i += ROWS) {
+        memset(own->y, 0, c->hidden * sizeof *own->y);
+        for (uint32_t k = i; k < n && k < i + ROWS; k++) {
+            /* a damaged pack's row, too, is one of the table's */
+            const size_t row = row_of ? num_min(row_of[ids[k]], c->rows - 1) : (size_t)ids[k];
+            table_add(precision, words + row * row_bytes, c->hidden, factors ? factors[ids[k]] : 1,
+                      own->y);
+        }
+        for (uint32_t k = 0; k < c->hidden; k++)
+            own->sum[k] += (double)own->y[k];
+    }
+    for (uint32_t k = 0; k < c->hidden; k++)
+        own->y[k] = n > 0 ? (float)(own->sum[k] / n) : 0;
+    ending_run(&m->ending, own->y, 1, own->attention_scratch, p->vectors + (size_t)d * c->dim);
+}
+
 /* ---- phases: their order ---- */
 
 static_assert(WORK_BLOCK_ROWS % GEMM_TILE_ROWS == 0, "a block in whole tiles would be over it");
@@ -433,6 +469,10 @@ vecmill_status model_forward(const struct model *model, void *memory,
     if (!arena_ok(&a)) {
         return err_set(err, VECMILL_E_INTERNAL, "a pass of %u tokens does not fit its workspace",
                        extent->tokens);
+    }
+    if (model->arch->bag) {
+        team_run(team, add_up, &p, n_docs);
+        return check_vectors(&p, err);
     }
     const uint32_t tokens = starts[n_docs], n_threads = team_size(team);
     const struct model_config *c = &model->config;
@@ -510,6 +550,7 @@ double model_flops(const struct model_config *config, uint32_t n)
     struct row_flops rows_of[KINDS];
     bool known[KINDS] = {false};
     if (!arch || n == 0) return 0;
+    if (arch->bag) return 2.0 * n * config->hidden + ending_flops(config);
     const enum ending_rows kept = kept_rows(config);
     double flops =
         ending_flops(config) + (kept == ENDING_ROWS_ALL ? n : 1) * final_flops_of_row(arch, config);

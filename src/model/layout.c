@@ -44,6 +44,7 @@ static vecmill_status part_bytes(struct place *p, uint32_t kind, const struct ar
                        table_row_bytes(precision, arch_size(p->config, kind, w->columns)), bytes);
         break;
     case STORE_FLOATS:
+    case STORE_INDEX:
     case STORE_COMPUTED:
         fits = float_count(p->config, kind, w, &n) && num_mul(n, sizeof(float), bytes);
         break;

@@ -26,7 +26,8 @@
 #define MODEL_LAYERS_MAX  64u
 #define MODEL_HIDDEN_MAX  8192u
 #define MODEL_EXPERTS_MAX 64u
-#define MODEL_LENGTH_MAX  65536u /* rows of a position table */
+#define MODEL_LENGTH_MAX  65536u     /* rows of a position table */
+#define MODEL_BAG_MAX     (1u << 20) /* tokens of a document where they are only added up */
 #define MODEL_DIM_MAX     16000u /* floats of a vector: what a message between processes holds */
 #define MODEL_STEPS_MAX   14u    /* modules after Pooling */
 
@@ -79,6 +80,17 @@ enum {
     MODEL_HAS_UP_BIAS = 8,
     MODEL_HAS_DOWN_BIAS = 16,
     MODEL_HAS_NORM_BIAS = 32,
+    MODEL_HAS_ROW_OF = 64, /* a table of the tokens' rows of the word table */
+    MODEL_HAS_FACTOR = 128 /* factors of the tokens' rows */
+};
+
+/* What becomes of a text otherwise than with most models. */
+enum {
+    MODEL_TEXT_BARE = 1,       /* no special tokens are added, and an empty text has no token */
+    MODEL_TEXT_KNOWN = 2,      /* unknown tokens count for the length, and are left out then */
+    MODEL_TEXT_CHARACTERS = 4, /* the text is cut first: at max_length times the median number of
+                                * characters of the vocabulary's tokens */
+    MODEL_TEXT_ALL = 7
 };
 
 /* What the forward pass needs to know. Fixed-width, stored as it is in the pack's section
@@ -94,7 +106,8 @@ struct model_config {
     uint32_t n_experts, n_chosen; /* experts of a layer, and how many of them a token takes */
     uint32_t input; /* width of what each layer is given of the embedding; 0: nothing */
     uint32_t state; /* floats of a row of the last hidden state; 0: hidden */
-    uint32_t vocab; /* rows of the word table, from the weights */
+    uint32_t vocab; /* rows of the word table, or tokens that have one; from the weights */
+    uint32_t rows;  /* of the word table, where it is a bag's; else 0 */
     uint32_t types; /* rows of the token type table; 0: there is none */
 
     /* Rows of the position table, from the weights; 0: there is none. Row first_position is the first
@@ -108,6 +121,7 @@ struct model_config {
      * tokenizer_config.json, else max_positions. */
     uint32_t max_length;
     uint32_t has;    /* MODEL_HAS_* */
+    uint32_t text;   /* MODEL_TEXT_* */
     uint32_t act;    /* enum gemm_act */
     uint32_t causal; /* 1: a token sees no later one */
     uint32_t window; /* of the layers in `local` */
@@ -126,6 +140,9 @@ struct model_config {
     uint32_t truncate_dim; /* components of a vector to keep, according to the files; 0: all */
     struct model_ending ending;
 };
+
+/* Whether a document's tokens are only added up: then its length takes no working memory. */
+bool model_is_bag(const struct model_config *config);
 
 /* Whether vectors have length 1: the last step is Normalize. */
 bool model_normalizes(const struct model_config *config);
@@ -203,7 +220,8 @@ size_t model_workspace_bytes(const struct model_config *config, const struct ker
 
 /* One pass: n_docs documents end to end, no padding between them. No bit depends on the team's size.
  *   ids     [starts[n_docs]], each in [0, vocab) (checked: E_INTERNAL)
- *   starts  [n_docs + 1], starts[0] = 0; document d is ids[starts[d] .. starts[d + 1]), 1 to longest
+ *   starts  [n_docs + 1], starts[0] = 0; document d is ids[starts[d] .. starts[d + 1]), 1 to longest,
+ *           with MODEL_TEXT_BARE from 0 on
  *   vectors [n_docs, dim], written
  *   memory  model_workspace_bytes of this extent, aligned to 4096
  *   team    of at most extent->threads; NULL: the caller alone */

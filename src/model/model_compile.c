@@ -51,28 +51,39 @@ static void tensor_name(const struct compiler *c, const char *pattern, uint32_t 
     }
 }
 
-/* The tensor, which must have this shape (columns == 0: a vector) and a readable dtype. */
-static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t rows,
-                                  uint32_t columns, const struct tensor **tensor, vecmill_err *err)
+/* What a part's tensors may consist of. */
+static enum tensor_take types_of(const struct compiler *c, const struct arch_weight *w)
 {
+    if (w->storage == STORE_INDEX) return TENSOR_INTEGERS;
+    return c->arch->bag ? TENSOR_NUMBERS : TENSOR_FLOATS;
+}
+
+/* The tensor, which must have this shape (columns == 0: a vector) and a type of these. */
+static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t rows,
+                                  uint32_t columns, enum tensor_take types,
+                                  const struct tensor **tensor, vecmill_err *err)
+{
+    const char *asks = c->arch->bag ? "its table of tokens" : "config.json";
     struct tensor *t = weights_find(&c->weights, name);
     if (!t) {
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing (%u tensors, %u layers)",
                        c->weights.shown, name, c->weights.n_tensors, c->config.model.n_layers);
     }
-    VM_TRY(tensor_take(t, name, rows, columns, "config.json", err));
+    VM_TRY(tensor_take(t, name, rows, columns, types, asks, err));
     *tensor = t;
     return VECMILL_OK;
 }
 
 /* Rows of a table: the weights decide, and config.json must agree. */
 static vecmill_status check_rows(const struct compiler *c, enum arch_part part, const char *key,
-                                 uint32_t rows, vecmill_err *err)
+                                 vecmill_err *err)
 {
     const struct arch_weight *w = arch_weight(c->arch, &c->config.model, 0, part);
     char name[NAME_BYTES];
     if (!w) return VECMILL_OK;
-    tensor_name(c, w->sources[0].tensor, 0, name);
+    const struct arch_source *source = &w->sources[0];
+    const uint32_t rows = arch_size(&c->config.model, 0, source->of ? source->of : source->rows);
+    tensor_name(c, source->tensor, 0, name);
     const struct tensor *t = weights_find(&c->weights, name);
     if (!t || t->rank != 2 || t->shape[0] == rows) return VECMILL_OK; /* find_tensor reports it */
     return err_set(err, VECMILL_E_MODEL,
@@ -111,6 +122,10 @@ static vecmill_status check_all_used(const struct compiler *c, vecmill_err *err)
         const struct tensor_file *st = &c->weights.files[f];
         for (uint32_t i = 0; i < st->n_tensors; i++) {
             if (st->tensors[i].taken || !of_encoder(c, st->tensors[i].name)) continue;
+            if (c->arch->bag)
+                return err_set(err, VECMILL_E_MODEL,
+                               "%s: tensor \"%.64s\" is no part of a %s table", st->shown,
+                               st->tensors[i].name, c->arch->title);
             return err_set(err, VECMILL_E_MODEL,
                            "%s: tensor \"%.64s\" is no part of a %s encoder of %u layers",
                            st->shown, st->tensors[i].name, c->arch->title,
@@ -170,8 +185,21 @@ static vecmill_status find_source(struct compiler *c, const struct arch_weight *
     const uint32_t kind = kind_of(m, layer, w->part);
     char name[NAME_BYTES];
     tensor_name(c, source->tensor, layer, name);
-    return find_tensor(c, name, arch_size(m, kind, rows), arch_size(m, kind, w->columns), tensor,
-                       err);
+    return find_tensor(c, name, arch_size(m, kind, rows), arch_size(m, kind, w->columns),
+                       types_of(c, w), tensor, err);
+}
+
+static vecmill_status check_part(struct compiler *c, enum arch_part part, uint32_t layer,
+                                 vecmill_err *err)
+{
+    const struct model_config *m = &c->config.model;
+    const struct arch_weight *w = arch_weight(c->arch, m, kind_of(m, layer, part), part);
+    if (!w || (w->not_first && layer == 0)) return VECMILL_OK;
+    for (uint32_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++) {
+        const struct tensor *t;
+        VM_TRY(find_source(c, w, &w->sources[i], layer, &t, err));
+    }
+    return VECMILL_OK;
 }
 
 /* Checks, before anything is written, that every tensor is there with its shape and dtype, and
@@ -180,19 +208,14 @@ static vecmill_status check_tensors(struct compiler *c, vecmill_err *err)
 {
     const struct model_config *m = &c->config.model;
     VM_TRY(find_prefix(c, err));
-    VM_TRY(check_rows(c, PART_WORD, "vocab_size", m->vocab, err));
-    VM_TRY(check_rows(c, PART_POSITION, "max_position_embeddings", m->positions, err));
-    VM_TRY(check_rows(c, PART_TYPE, "type_vocab_size", m->types, err));
+    VM_TRY(check_rows(c, PART_WORD, "vocab_size", err));
+    VM_TRY(check_rows(c, PART_POSITION, "max_position_embeddings", err));
+    VM_TRY(check_rows(c, PART_TYPE, "type_vocab_size", err));
+    for (int part = 0; part < PARTS_ONCE; part++)
+        VM_TRY(check_part(c, (enum arch_part)part, 0, err));
     for (uint32_t layer = 0; layer < m->n_layers; layer++) {
-        for (int part = layer == 0 ? 0 : PARTS_ONCE; part < PARTS; part++) {
-            const uint32_t kind = kind_of(m, layer, part);
-            const struct arch_weight *w = arch_weight(c->arch, m, kind, (enum arch_part)part);
-            if (!w || (w->not_first && layer == 0)) continue;
-            for (uint32_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++) {
-                const struct tensor *t;
-                VM_TRY(find_source(c, w, &w->sources[i], layer, &t, err));
-            }
-        }
+        for (int part = PARTS_ONCE; part < PARTS; part++)
+            VM_TRY(check_part(c, (enum arch_part)part, layer, err));
     }
     return check_all_used(c, err);
 }
@@ -240,12 +263,30 @@ static struct piece piece_of(const struct model_config *m, uint32_t layer,
         arch_size(m, kind, source->skip) * columns + (w->by_layer ? layer * n : 0), n};
 }
 
-static vecmill_status write_floats(struct compiler *c, struct piece piece, const struct tensor *t,
-                                   vecmill_err *err)
+/* Floats become indexes in their own memory. */
+static vecmill_status to_indexes(const struct compiler *c, const struct tensor *t, uint64_t first,
+                                 size_t n, vecmill_err *err)
+{
+    const uint32_t rows = arch_size(&c->config.model, 0, SIZE_ROWS);
+    for (size_t i = 0; i < n; i++) {
+        if (!(c->floats[i] >= 0 && c->floats[i] < (float)rows))
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: tensor \"%.64s\": element %llu is %g, the table has %u rows",
+                           t->file->shown, t->name, (unsigned long long)(first + i),
+                           (double)c->floats[i], rows);
+        const uint32_t index = (uint32_t)c->floats[i];
+        memcpy(&c->floats[i], &index, sizeof index);
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status write_floats(struct compiler *c, const struct arch_weight *w,
+                                   struct piece piece, const struct tensor *t, vecmill_err *err)
 {
     for (uint64_t done = 0; done < piece.n;) {
         const size_t chunk = (size_t)num_min(piece.n - done, c->floats_n);
-        VM_TRY(tensor_read(t, piece.first + done, chunk, c->floats, err));
+        VM_TRY(tensor_read_as(t, types_of(c, w), piece.first + done, chunk, c->floats, err));
+        if (w->storage == STORE_INDEX) VM_TRY(to_indexes(c, t, piece.first + done, chunk, err));
         VM_TRY(pack_write(c->out, c->floats, chunk * sizeof(float), err));
         done += chunk;
     }
@@ -263,7 +304,7 @@ static vecmill_status write_table(struct compiler *c, const struct arch_weight *
     const size_t most = num_min(c->floats_n / columns, c->packed_bytes / row);
     for (uint64_t first = 0; first < rows;) {
         const size_t n = (size_t)num_min(most, rows - first);
-        VM_TRY(tensor_read(t, first * columns, n * columns, c->floats, err));
+        VM_TRY(tensor_read_as(t, types_of(c, w), first * columns, n * columns, c->floats, err));
         for (size_t i = 0; i < n; i++)
             table_pack(precision, c->floats + i * columns, columns, (char *)c->packed + i * row);
         VM_TRY(pack_write(c->out, c->packed, n * row, err));
@@ -307,8 +348,8 @@ static vecmill_status write_one(struct compiler *c, const struct arch_weight *w,
         VM_TRY(find_source(c, w, &w->sources[s], layer, &t, err));
         if (w->storage == STORE_TABLE) {
             VM_TRY(write_table(c, w, t, err));
-        } else if (w->storage == STORE_FLOATS) {
-            VM_TRY(write_floats(c, piece, t, err));
+        } else if (w->storage == STORE_FLOATS || w->storage == STORE_INDEX) {
+            VM_TRY(write_floats(c, w, piece, t, err));
         } else {
             VM_TRY(tensor_read(t, piece.first + i * piece.n, (size_t)piece.n, c->floats + at, err));
             at += piece.n;
@@ -362,6 +403,9 @@ static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
     return pack_end(c->out, err);
 }
 
+/* A row of any table: int8 has a scale more than bytes. */
+#define ROW_BYTES(config) (((size_t)(config)->hidden + 1) * sizeof(float))
+
 /* Of a part: floats of what is read whole; the most bytes that it takes packed, since no layout pads
  * inputs or outputs beyond multiples of 64, or a row of what is computed; and, where there is a layout
  * already, the bytes that it takes indeed. */
@@ -396,7 +440,7 @@ static void buffers_of_part(const struct arch *arch, const struct model_config *
 static struct buffers buffers_of(const struct arch *arch, const struct model_config *m,
                                  const struct layout *layout)
 {
-    const size_t row = m->hidden * sizeof(float);
+    const size_t row = ROW_BYTES(m);
     struct buffers b = {CHUNK_FLOATS, row, row};
     for (uint32_t kind = 0; kind < KINDS; kind++) {
         for (int part = kind == 0 ? 0 : PARTS_ONCE; part < PARTS; part++)

@@ -11,7 +11,7 @@
 
 /* ---- modules.json ---- */
 
-#define CLASSES "Transformer, Pooling, Dense, LayerNorm and Normalize"
+#define CLASSES "Transformer, StaticEmbedding, Pooling, Dense, LayerNorm and Normalize"
 
 /* A module's class, by the last word of its type. */
 static const struct class
@@ -22,6 +22,8 @@ static const struct class
     bool has_folder; /* its path must lead to one */
 } classes[] = {
     {"Transformer", 0, 0, false},
+    {"StaticEmbedding", 0, 0,
+     false}, /* a family of its own (arch.h): Transformer and Pooling in one */
     {"Pooling", 1, 0, true},
     {"Dense", 2, MODEL_STEP_DENSE, true},
     {"LayerNorm", 2, MODEL_STEP_LAYER_NORM, true},
@@ -60,8 +62,8 @@ struct module {
 
 /* The packages whose classes of these names compute the same: sentence-transformers, pylate, and a
  * model's own module custom_st, whose Transformer only takes other arguments. */
-static vecmill_status find_class(const struct json_value *type, size_t place, const char *shown,
-                                 const struct class **found, vecmill_err *err)
+static vecmill_status find_class(const struct json_value *type, size_t place, bool is_bag,
+                                 const char *shown, const struct class **found, vecmill_err *err)
 {
     static const char *const packages[] = {"sentence_transformers.", "pylate.", "custom_st."};
     char text[256];
@@ -80,11 +82,12 @@ static vecmill_status find_class(const struct json_value *type, size_t place, co
                        "%s: module %zu is a \"%.48s\"; " CLASSES " are computed here", shown, place,
                        dot + 1);
     }
-    if (c->place != num_min(place, 2)) {
-        static const char *const expected[] = {"Transformer", "Pooling",
+    const size_t expects = num_min(is_bag ? place + 1 : place, 2);
+    if (c->place != expects) {
+        static const char *const expected[] = {"Transformer or StaticEmbedding", "Pooling",
                                                "Dense, LayerNorm or Normalize"};
         return err_set(err, VECMILL_E_MODEL, "%s: module %zu is %s where %s is expected", shown,
-                       place, dot + 1, expected[num_min(place, 2)]);
+                       place, dot + 1, expected[expects]);
     }
     *found = c;
     return VECMILL_OK;
@@ -97,11 +100,22 @@ static vecmill_status read_path(const struct module *module, size_t place, bool 
     const bool is_given = module->path.kind == JSON_KIND_STRING;
     const bool is_whole = !is_given || json_string_into(&module->path, path, sizeof path);
     memset(out, 0, CONFIG_PATH_BYTES);
-    if (is_whole && path[0] == '\0' && !has_folder) return VECMILL_OK;
+    if (is_whole && (path[0] == '\0' || strcmp(path, ".") == 0) && !has_folder) return VECMILL_OK;
     if (is_whole && safe_path(path, out)) return VECMILL_OK;
     return err_set(err, VECMILL_E_MODEL,
                    "%s: \"path\" of module %zu is \"%s\", no folder within the model's", shown,
                    place, json_show(&module->path, text, sizeof text));
+}
+
+/* Of a module that is a family by itself; NULL: config.json says which family it is. */
+static void take_family(const struct arch *arch, struct config *config)
+{
+    if (!arch) return;
+    snprintf(config->model.family, sizeof config->model.family, "%s", arch->name);
+    arch->defaults(config);
+    config->is_bag = arch->bag;
+    config->model.ending.n_poolings = 1;
+    config->model.ending.poolings[0] = MODEL_POOL_MEAN;
 }
 
 static vecmill_status parse_module(const struct json_value *value, size_t place, const char *shown,
@@ -119,7 +133,7 @@ static vecmill_status parse_module(const struct json_value *value, size_t place,
         return err_set(err, VECMILL_E_MODEL, "%s: module %zu is not an object", shown, place);
     }
     VM_TRY(config_fields(value, fields, LENGTH(fields), NULL, shown, &module, err));
-    VM_TRY(find_class(&module.type, place, shown, &class, err));
+    VM_TRY(find_class(&module.type, place, config->is_bag, shown, &class, err));
     if (module.idx != place) {
         return err_set(err, VECMILL_E_MODEL, "%s: module %zu has \"idx\" %u", shown, place,
                        module.idx);
@@ -128,13 +142,12 @@ static vecmill_status parse_module(const struct json_value *value, size_t place,
         return err_set(err, VECMILL_E_MODEL, "%s: \"kwargs\" of module %zu are not understood",
                        shown, place);
     }
-    char *path = place == 0   ? config->transformer
-                 : place == 1 ? config->pooling
-                              : config->steps[place - 2];
-    if (place >= 2) {
-        struct model_ending *e = &config->model.ending;
-        e->steps[e->n_steps++] = (struct model_step){.kind = class->step};
-    }
+    struct model_ending *e = &config->model.ending;
+    char *path = class->place == 0   ? config->transformer
+                 : class->place == 1 ? config->pooling
+                                     : config->steps[e->n_steps];
+    if (class->place == 2) e->steps[e->n_steps++] = (struct model_step){.kind = class->step};
+    if (place == 0) take_family(arch_of_module(class->word), config);
     return read_path(&module, place, class->has_folder, shown, path, err);
 }
 
@@ -147,18 +160,23 @@ vecmill_status modules_parse(const struct json_value *list, const char *shown,
         return err_set(err, VECMILL_E_MODEL, "%s: not an array of modules", shown);
     }
     const size_t n = json_count(list);
-    if (n < 2) {
-        return err_set(err, VECMILL_E_MODEL, "%s: %zu modules, Transformer and Pooling are needed",
-                       shown, n);
-    }
     if (n > MODEL_STEPS_MAX + 2) {
         return err_set(err, VECMILL_E_MODEL, "%s: %zu modules after Pooling, MODEL_STEPS_MAX is %u",
                        shown, n - 2, MODEL_STEPS_MAX);
     }
     config->model.ending = (struct model_ending){0};
-    for (size_t i = 0; json_each(&each, &none, &module); i++)
+    for (size_t i = 0; json_each(&each, &none, &module); i++) {
+        if (config->model.ending.n_steps == MODEL_STEPS_MAX)
+            return err_set(err, VECMILL_E_MODEL,
+                           "%s: %zu modules after the first, MODEL_STEPS_MAX is %u", shown, n - 1,
+                           MODEL_STEPS_MAX);
         VM_TRY(parse_module(&module, i, shown, config, err));
-    config->has_pooling_file = true;
+    }
+    if (n < (config->is_bag ? 1 : 2)) {
+        return err_set(err, VECMILL_E_MODEL, "%s: %zu modules, Transformer and Pooling are needed",
+                       shown, n);
+    }
+    config->has_pooling_file = !config->is_bag;
     return VECMILL_OK;
 }
 

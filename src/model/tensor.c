@@ -52,8 +52,32 @@ void tensor_shape_text(const uint64_t *shape, uint32_t rank, char *text)
     *at = '\0';
 }
 
+/* ---- types ---- */
+
+#define BIT(dtype) (1u << TENSOR_##dtype)
+
+static const struct {
+    uint32_t dtypes; /* bits 1u << enum tensor_dtype */
+    const char *words;
+} takes[] = {
+    [TENSOR_FLOATS] = {BIT(F32) | BIT(F16) | BIT(BF16), "weights are read as F32, F16 or BF16"},
+    [TENSOR_NUMBERS] = {BIT(F32) | BIT(F16) | BIT(BF16) | BIT(F64) | BIT(I8),
+                        "it is read as F32, F16, BF16, F64 or I8"},
+    [TENSOR_INTEGERS] = {BIT(I64) | BIT(U64) | BIT(I32) | BIT(U32) | BIT(I16) | BIT(U16) | BIT(I8) |
+                             BIT(U8),
+                         "it is read as whole numbers of 8 to 64 bits"},
+};
+
+static vecmill_status check_dtype(const struct tensor *t, const char *name, enum tensor_take types,
+                                  vecmill_err *err)
+{
+    if (takes[types].dtypes >> t->dtype & 1) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%.64s\" is %s; %s", t->file->shown, name,
+                   tensor_dtype_name(t->dtype), takes[types].words);
+}
+
 vecmill_status tensor_take(struct tensor *t, const char *name, uint32_t rows, uint32_t columns,
-                           const char *asks, vecmill_err *err)
+                           enum tensor_take types, const char *asks, vecmill_err *err)
 {
     const uint64_t want[2] = {rows, columns};
     const uint32_t rank = columns ? 2 : 1;
@@ -64,11 +88,7 @@ vecmill_status tensor_take(struct tensor *t, const char *name, uint32_t rows, ui
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" has shape %.48s, %s asks for %s",
                        t->file->shown, name, is, asks, wanted);
     }
-    if (t->dtype > TENSOR_BF16) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: tensor \"%s\" is %s; weights are read as F32, F16 or BF16",
-                       t->file->shown, name, tensor_dtype_name(t->dtype));
-    }
+    VM_TRY(check_dtype(t, name, types, err));
     t->taken = true;
     return VECMILL_OK;
 }
@@ -226,29 +246,74 @@ void tensor_widen(enum tensor_dtype dtype, const void *data, size_t n, float *ou
     }
 }
 
-vecmill_status tensor_read(const struct tensor *tensor, uint64_t first, size_t n, float *out,
-                           vecmill_err *err)
+/* A value of F64 or an integer type: exact up to 2^24, else rounded. */
+static float convert(enum tensor_dtype dtype, const unsigned char *value, size_t width)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < width; i++)
+        bits |= (uint64_t)value[i] << (8 * i);
+    if (dtype == TENSOR_F64) {
+        double d;
+        memcpy(&d, &bits, sizeof d);
+        return (float)d;
+    }
+    const bool is_signed = (BIT(I64) | BIT(I32) | BIT(I16) | BIT(I8)) >> dtype & 1;
+    const size_t unused = 64 - 8 * width;
+    return is_signed ? (float)((int64_t)(bits << unused) >> unused) : (float)bits;
+}
+
+/* n elements' bytes into raw. */
+static vecmill_status read_raw(const struct tensor *tensor, uint64_t first, size_t n, void *raw,
+                               vecmill_err *err)
 {
     const struct tensor_file *st = tensor->file;
-    if (tensor->dtype > TENSOR_BF16) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: tensor \"%.64s\" is %s; weights are read as F32, F16 or BF16",
-                       st->shown, tensor->name, tensor_dtype_name(tensor->dtype));
-    }
-    size_t width = dtypes[tensor->dtype].bits / 8, got = 0;
-    uint64_t at = st->data_at + tensor->begin + first * width;
-    char *raw = (char *)(out + n) - n * width;
+    const size_t width = dtypes[tensor->dtype].bits / 8;
+    const uint64_t at = st->data_at + tensor->begin + first * width;
+    size_t got = 0;
     if (lseek(st->fd, (off_t)at, SEEK_SET) < 0) {
         return err_sys(err, VECMILL_E_MODEL, errno, "%s: cannot seek to %" PRIu64, st->shown, at);
     }
     VM_TRY(io_read(st->fd, raw, n * width, &got, st->path, VECMILL_E_MODEL, err));
-    if (got != n * width) {
-        return err_set(err, VECMILL_E_MODEL,
-                       "%s: the file was cut while it was read: %zu bytes at %" PRIu64
-                       ", %zu expected",
-                       st->shown, got, at, n * width);
+    if (got == n * width) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL,
+                   "%s: the file was cut while it was read: %zu bytes at %" PRIu64 ", %zu expected",
+                   st->shown, got, at, n * width);
+}
+
+/* Types that tensor_widen does not know, some at a time. */
+static vecmill_status read_others(const struct tensor *tensor, uint64_t first, size_t n, float *out,
+                                  vecmill_err *err)
+{
+    unsigned char raw[4096];
+    const size_t width = dtypes[tensor->dtype].bits / 8;
+    for (size_t done = 0; done < n;) {
+        const size_t some = num_min(n - done, sizeof raw / width);
+        VM_TRY(read_raw(tensor, first + done, some, raw, err));
+        for (size_t i = 0; i < some; i++)
+            out[done + i] = convert(tensor->dtype, raw + i * width, width);
+        done += some;
     }
-    tensor_widen(tensor->dtype, raw, n, out);
+    return VECMILL_OK;
+}
+
+vecmill_status tensor_read(const struct tensor *tensor, uint64_t first, size_t n, float *out,
+                           vecmill_err *err)
+{
+    return tensor_read_as(tensor, TENSOR_FLOATS, first, n, out, err);
+}
+
+vecmill_status tensor_read_as(const struct tensor *tensor, enum tensor_take types, uint64_t first,
+                              size_t n, float *out, vecmill_err *err)
+{
+    const struct tensor_file *st = tensor->file;
+    VM_TRY(check_dtype(tensor, tensor->name, types, err));
+    if (tensor->dtype <= TENSOR_BF16) {
+        char *raw = (char *)(out + n) - n * (dtypes[tensor->dtype].bits / 8);
+        VM_TRY(read_raw(tensor, first, n, raw, err));
+        tensor_widen(tensor->dtype, raw, n, out);
+    } else {
+        VM_TRY(read_others(tensor, first, n, out, err));
+    }
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(out[i])) {
             return err_set(err, VECMILL_E_MODEL,

@@ -123,10 +123,21 @@ vecmill_status tensor_file_sort(struct tensor_file *file, vecmill_err *err);
 
 /* ---- values ---- */
 
+/* Types of a tensor's elements that a reader takes. */
+enum tensor_take {
+    TENSOR_FLOATS,  /* F32, F16, BF16: exact in fp32 */
+    TENSOR_NUMBERS, /* these, I8, and F64, which is rounded */
+    TENSOR_INTEGERS /* of 8 to 64 bits; exact up to 2^24 */
+};
+
 /* Elements first .. first + n of an F32, F16 or BF16 tensor as fp32 (exact) into out[n]. E_MODEL,
  * naming the tensor, for another dtype, a file that ends early, or a value that is not finite. */
 vecmill_status tensor_read(const struct tensor *tensor, uint64_t first, size_t n, float *out,
                            vecmill_err *err);
+
+/* The same of these types. */
+vecmill_status tensor_read_as(const struct tensor *tensor, enum tensor_take types, uint64_t first,
+                              size_t n, float *out, vecmill_err *err);
 
 /* Widens n values at data (dtype F32, F16 or BF16, little-endian) to out. data may be at the end of
  * out itself: &out[n] minus the values' bytes. */
@@ -136,10 +147,10 @@ void tensor_widen(enum tensor_dtype dtype, const void *data, size_t n, float *ou
 #define TENSOR_SHAPE_TEXT (TENSOR_RANK_MAX * 22 + 3)
 void tensor_shape_text(const uint64_t *shape, uint32_t rank, char *text);
 
-/* Takes a tensor, which must have this shape (columns 0: a vector) and a dtype that tensor_read
- * reads. For messages, name is the one that was asked for, asks the file that gives the shape. E_MODEL. */
+/* Takes a tensor, which must have this shape (columns 0: a vector) and elements of these types. For
+ * messages, name is the one that was asked for, asks what gives the shape. E_MODEL. */
 vecmill_status tensor_take(struct tensor *t, const char *name, uint32_t rows, uint32_t columns,
-                           const char *asks, vecmill_err *err);
+                           enum tensor_take types, const char *asks, vecmill_err *err);
 
 /* The end of a path that fits a message: all of it up to 96 bytes, else its last whole parts. */
 const char *model_path_shown(const char *path);

@@ -34,10 +34,29 @@ static void scratch_of_layers(const struct arch *arch, const struct model_config
     }
 }
 
+/* A document is one row, however long it is. */
+static void lay_out_bag(struct work *w, struct arena *a, const struct model_config *c,
+                        const struct kern *kern, const struct model_extent *e)
+{
+    w->own = arena_take_array(a, e->threads, sizeof *w->own, 64);
+    for (uint32_t i = 0; i < e->threads; i++) {
+        const struct work_own own = {
+            .y = arena_take_array(a, c->hidden, sizeof(float), 64),
+            .sum = arena_take_array(a, c->hidden, sizeof(double), 64),
+            .attention_scratch = arena_take(a, ending_scratch_bytes(c, kern), 64),
+        };
+        if (w->own) w->own[i] = own;
+    }
+}
+
 void work_layout(struct work *w, struct arena *a, const struct arch *arch,
                  const struct model_config *c, const struct kern *kern,
                  const struct model_extent *e)
 {
+    if (arch->bag) {
+        lay_out_bag(w, a, c, kern, e);
+        return;
+    }
     const size_t rows = num_max(e->tokens, e->longest), block = num_min(rows, WORK_BLOCK_ROWS);
     const size_t row_bytes = c->hidden * sizeof(float);
     const size_t queries = arch_most(c, SIZE_QUERIES), qkv = arch_most(c, SIZE_QKV);

@@ -19,7 +19,11 @@ struct work {
         float *chosen; /* [block, hidden]: rows that an expert computes; empty without experts */
         float *shares; /* [block, experts]: of each expert in a row */
         uint32_t *positions; /* [block]: of rows that are not adjacent in x */
-        void *gemm_scratch, *attention_scratch;
+        union {
+            void *gemm_scratch;
+            double *sum; /* of a bag: [hidden]; then y is one row, and there is no x */
+        };
+        void *attention_scratch;
     } * own; /* [threads] */
 };
 

@@ -86,6 +86,10 @@ size_t text_scratch_bytes(const struct text *text);
 void text_encode(const struct text *text, void *scratch, const char *data, size_t bytes,
                  uint32_t max_tokens, int32_t *ids, struct text_result *result);
 
+/* The same without special tokens; max_tokens may be 0. */
+void text_encode_bare(const struct text *text, void *scratch, const char *data, size_t bytes,
+                      uint32_t max_tokens, int32_t *ids, struct text_result *result);
+
 /* ---- the tokens of one text, a few at a time ----
  *
  * The first of these tokens are those of text_encode. The text is read once, left to right, and no

@@ -452,20 +452,26 @@ uint32_t text_enclose(const struct text *text, int32_t *ids, uint32_t n)
     return n + text->n_specials;
 }
 
+void text_encode_bare(const struct text *text, void *scratch, const char *data, size_t bytes,
+                      uint32_t max_tokens, int32_t *ids, struct text_result *result)
+{
+    struct text_stream s;
+    bool more;
+    begin(&s, scratch, text, data, bytes);
+    const uint32_t n = s.is_staged ? next_staged(&s, ids, max_tokens, &more)
+                                   : next_fused(&s.fused, ids, max_tokens, &more);
+    *result = (struct text_result){
+        .n_ids = n,
+        .truncated = more || (s.is_staged && s.staged.limit),
+        .replaced_bytes = text_stream_replaced(&s),
+    };
+}
+
 void text_encode(const struct text *text, void *scratch, const char *data, size_t bytes,
                  uint32_t max_tokens, int32_t *ids, struct text_result *result)
 {
     assert(max_tokens > text->n_specials);
-    struct text_stream s;
-    bool more;
-    int32_t *first = ids + text->n_before;
-    const uint32_t max = max_tokens - text->n_specials;
-    begin(&s, scratch, text, data, bytes);
-    const uint32_t n =
-        s.is_staged ? next_staged(&s, first, max, &more) : next_fused(&s.fused, first, max, &more);
-    *result = (struct text_result){
-        .n_ids = text_enclose(text, ids, n),
-        .truncated = more || (s.is_staged && s.staged.limit),
-        .replaced_bytes = text_stream_replaced(&s),
-    };
+    text_encode_bare(text, scratch, data, bytes, max_tokens - text->n_specials,
+                     ids + text->n_before, result);
+    result->n_ids = text_enclose(text, ids, result->n_ids);
 }

@@ -183,7 +183,7 @@ static void write_family(const struct toy *toy, const char *path, const char *ar
 }
 
 /* Of families, or with a beginning, that are not computed yet: they must be refused. */
-static const char *const not_yet[] = {"deberta-v2", "static-", NULL};
+static const char *const not_yet[] = {"deberta-v2", NULL};
 
 static bool is_computed(const char *name)
 {
@@ -588,6 +588,47 @@ static const struct {
      "\"head_dim\": 8",
      "\"head_dim\": 7",
      {"config.json", "even", "7"}},
+    /* tables of tokens */
+    {"static-model2vec",
+     "model.safetensors",
+     "\"embeddings\"",
+     "\"embeddingz\"",
+     {"model.safetensors", "\"embeddings\" is missing"}},
+    {"static-model2vec",
+     "model.safetensors",
+     "\"F32\"",
+     "\"U32\"",
+     {"model.safetensors", "embeddings", "U32", "I8"}},
+    {"static-model2vec",
+     "model.safetensors",
+     "[90,40]",
+     "[3600]",
+     {"model.safetensors", "embeddings", "[3600]"}},
+    {"static-model2vec-clusters",
+     "model.safetensors",
+     "\"I64\"",
+     "\"F64\"",
+     {"model.safetensors", "mapping", "F64", "whole numbers"}},
+    {"static-model2vec-clusters",
+     "model.safetensors",
+     "[37,36]",
+     "[18,74]",
+     {"model.safetensors", "mapping", "the table has 18 rows"}},
+    {"static-model2vec-clusters",
+     "model.safetensors",
+     "\"weights\"",
+     "\"weights2\"",
+     {"model.safetensors", "weights2", "model2vec"}},
+    {"static-model2vec-clusters",
+     "config.json",
+     "\"normalize\": false",
+     "\"normalize\": true",
+     {"config.json", "\"normalize\" is true", "modules.json", "without"}},
+    {"static-model2vec-clusters",
+     "modules.json",
+     "StaticEmbedding",
+     "WordEmbeddings",
+     {"modules.json", "WordEmbeddings"}},
 };
 
 /* Whether the folder is refused with one sentence that says each of the texts, and leaves no pack. */
