@@ -221,7 +221,9 @@ static void fill(struct staged *s, size_t end)
             memcpy(t->data, data, bytes);
             t->bytes = bytes;
         } else {
-            t->bytes = utf8_repair(data, bytes, (char *)t->data, &s->replaced);
+            uint64_t replaced = 0;
+            t->bytes = utf8_repair(data, bytes, (char *)t->data, &replaced);
+            s->replaced += replaced;
         }
         return;
     }
@@ -268,7 +270,7 @@ static void normalize(struct staged *s)
 static bool next_stretch(struct staged *s)
 {
     size_t window = s->window, end = 0;
-    if (s->limit || s->pos == s->bytes) return false;
+    if (s->limit || num_min(s->pos, s->raw_search) == s->bytes) return false;
     for (;; window *= 2) {
         const size_t until = s->pos + num_min(num_min(window, TEXT_STRETCH_MAX), s->bytes - s->pos);
         if (!s->raw_known) {
@@ -332,10 +334,10 @@ static void next_part(struct staged *s)
     s->normalized_pending = find_added(&s->view.normalized, s->text.data, s->text.bytes, at,
                                        s->text_search, s->text.bytes, m);
     s->text_at = end;
+    s->text_search = m->next;
     if (s->normalized_pending) {
         end = num_max(m->start, at);
         s->text_at = m->end;
-        s->text_search = m->next;
     }
     if (end > at) begin_words(s, at, end);
 }
@@ -397,7 +399,8 @@ bool staged_next(struct staged *s, struct text_piece *piece)
                        places ? places[m->end - 1].end : 0, piece);
             return true;
         }
-        if (s->text_at < s->text.bytes) {
+        /* A token may begin in white space that the one before has stripped. */
+        if (num_min(s->text_at, s->text_search) < s->text.bytes) {
             next_part(s);
             continue;
         }

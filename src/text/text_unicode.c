@@ -260,16 +260,17 @@ bool unicode_combining(uint32_t cp)
            in_ranges(exception_combining, COUNT(exception_combining), cp);
 }
 
+/* A code point that utf8proc knows as the reference knows cp: a mark, or a letter. */
+static utf8proc_int32_t like(uint32_t cp)
+{
+    if (!in_ranges(exception_joins, COUNT(exception_joins), cp)) return (utf8proc_int32_t)cp;
+    return utf8proc_grapheme_break('a', (utf8proc_int32_t)cp) ? 0x301 : 'a';
+}
+
 bool unicode_joins(uint32_t a, uint32_t b, int *state)
 {
-    if (in_ranges(exception_joins, COUNT(exception_joins), b)) {
-        const bool joins = utf8proc_grapheme_break((utf8proc_int32_t)'a', (utf8proc_int32_t)b);
-        *state = 0;
-        return joins; /* what breaks in utf8proc joins, and the other way round */
-    }
     utf8proc_int32_t s = *state;
-    const bool breaks =
-        utf8proc_grapheme_break_stateful((utf8proc_int32_t)a, (utf8proc_int32_t)b, &s);
+    const bool breaks = utf8proc_grapheme_break_stateful(like(a), like(b), &s);
     *state = s;
     return !breaks;
 }
