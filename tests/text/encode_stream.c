@@ -1,16 +1,26 @@
-/* encode_stream MODEL_DIR: encodes texts from standard input for tools/diff_tokenizer.py.
+/* encode_stream MODEL_DIR [N]: encodes texts from standard input for tools/diff_tokenizer.py.
  *
  * In: { u32 bytes, u32 max_tokens, text } for each text. Out: { u32 n_ids, u32 truncated,
- * u64 replaced_bytes, i32 ids[n_ids] }. Little-endian. Ends with the input. */
+ * u64 replaced_bytes, i32 ids[n_ids] }. Little-endian. Ends with the input. With N each text is
+ * encoded N times, and out is a line "bytes n_ids seconds" for it: processor time of the fastest
+ * (tools/time_tokenizer.py). */
 #include "text/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define STREAM_TEXT_MAX   (64u << 20) /* bytes of one text */
 #define STREAM_TOKENS_MAX (1u << 20)  /* what max_tokens may be */
 
-static int run(const struct text *text)
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int run(const struct text *text, int times)
 {
     char *data = malloc(STREAM_TEXT_MAX);
     int32_t *ids = malloc(STREAM_TOKENS_MAX * sizeof *ids);
@@ -22,7 +32,17 @@ static int run(const struct text *text)
                head[1] > text->n_specials && fread(data, 1, head[0], stdin) == head[0];
         if (!good) break;
         struct text_result r;
-        text_encode(text, scratch, data, head[0], head[1], ids, &r);
+        double best = 1e9;
+        for (int i = 0; i < times || i == 0; i++) {
+            const double begin = seconds();
+            text_encode(text, scratch, data, head[0], head[1], ids, &r);
+            const double took = seconds() - begin;
+            best = took < best ? took : best;
+        }
+        if (times > 0) {
+            printf("%u %u %.9f\n", head[0], r.n_ids, best);
+            continue;
+        }
         const uint32_t out[2] = {r.n_ids, r.truncated};
         good = fwrite(out, sizeof out, 1, stdout) == 1 &&
                fwrite(&r.replaced_bytes, sizeof r.replaced_bytes, 1, stdout) == 1 &&
@@ -38,8 +58,8 @@ static int run(const struct text *text)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: encode_stream MODEL_DIR\n");
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "usage: encode_stream MODEL_DIR [N]\n");
         return 2;
     }
     struct buf section;
@@ -51,7 +71,7 @@ int main(int argc, char **argv)
         text_open(section.data, section.bytes, &text, &err) != VECMILL_OK) {
         fprintf(stderr, "encode_stream: %s\n", err.message);
     } else {
-        code = run(&text);
+        code = run(&text, argc == 3 ? atoi(argv[2]) : 0);
     }
     buf_done(&section);
     return code;
