@@ -126,7 +126,7 @@ static vecmill_status read_vocab(struct spec *s, const struct json_value *vocab,
     VM_TRY(
         mem_new(sizeof(struct unigram) + n * sizeof(double), "the tokens' scores", &memory, err));
     struct unigram *u = s->model_description = memory;
-    u->least = INFINITY;
+    u->least = HUGE_VAL;
     for (uint32_t id = 0; json_each(&each, &none, &element); id++)
         VM_TRY(read_token(s, &element, id, u, err));
     *out = u;
