@@ -97,8 +97,8 @@ typedef enum vecmill_normalize {
     VECMILL_NORMALIZE_NO = 2
 } vecmill_normalize;
 
-/* Which side of a search a document is on, for models that treat them differently. This version computes
- * VECMILL_ROLE_DEFAULT. */
+/* Which side of a search a document is on, for models that treat them differently: of a dense model, the
+ * prompt of the name "document" or "query". */
 typedef enum vecmill_role {
     VECMILL_ROLE_DEFAULT = 0,
     VECMILL_ROLE_DOCUMENT = 1,
@@ -154,11 +154,17 @@ typedef struct vecmill_options {
      * config_sentence_transformers.json, else all. */
     uint32_t dimensions;
     vecmill_normalize normalize; /* default VECMILL_NORMALIZE_AUTO */
-    vecmill_role role;           /* of documents that have none of their own; 0, or E_UNSUPPORTED */
+    vecmill_role role; /* of documents that have none of their own; default VECMILL_ROLE_DEFAULT */
     /* The first version ends here. */
 
-    /* Text that is put before each document, or its name in the model's list of prompts. NULL, or
-     * E_UNSUPPORTED. */
+    /* Text that is put before each document's, UTF-8 of at most VECMILL_MAX_PROMPT bytes, or its name in
+     * the model's list of prompts (config_sentence_transformers.json); one of the two, or E_USAGE. Of no
+     * name: role's, if it is set, else the model's default prompt, if it has one. "": no prompt. The names
+     * "query" and "document" are there in every model, of no text where its files do not have them; any
+     * other that it does not have is E_USAGE. The prompt's tokens count for max_length, and must leave
+     * room there (else E_USAGE); where the model's pooling has include_prompt false, it leaves them out.
+     * Under LONG_SPLIT each window has it, and a session, unlike a pool, takes no document over
+     * VECMILL_TEXT_BYTES then (E_LIMIT, in its result). */
     const char *prompt, *prompt_name;
     /* Name of one of the model's tasks (adapters). NULL, or E_UNSUPPORTED. */
     const char *task;
@@ -171,6 +177,7 @@ typedef struct vecmill_options {
     const float *ranges;
 } vecmill_options;
 
+#define VECMILL_MAX_PROMPT       4095u
 #define VECMILL_MAX_THREADS      256u
 #define VECMILL_MAX_BATCH_TOKENS 65536u
 
@@ -215,7 +222,8 @@ typedef struct vecmill_facts {
     /* This session's working memory, taken whole at open; of a pool: of each worker's session. */
     uint64_t arena_bytes;
     /* 32 hex digits: a hash of what a vector's bits depend on besides its text: the compiled model, its
-     * tokenizer, instruction set, precision, max_length, long_policy, dimensions and normalisation. Equal
+     * tokenizer, instruction set, precision, max_length, long_policy, dimensions, normalisation and
+     * prompt. Equal
      * identity, equal bits. */
     const char *identity;
     uint32_t threads; /* in force; of a pool: of each worker, 1 */
@@ -225,6 +233,7 @@ typedef struct vecmill_facts {
     uint32_t kinds;        /* bits 1u << vecmill_kind, in force */
     vecmill_dtype dtype;   /* of a result's elements, in force */
     uint64_t result_bytes; /* of one document's result, at most */
+    const char *prompt;    /* text that is put before each document's, in force; "": none */
 } vecmill_facts;
 
 /* Facts about an open session. Fills *facts as far as its struct_bytes reaches. */
@@ -251,7 +260,8 @@ typedef struct vecmill_doc {
 } vecmill_doc;
 
 typedef struct vecmill_result {
-    /* OK, or E_LIMIT: longer than max_length, or than VECMILL_TEXT_BYTES, under LONG_ERROR. */
+    /* OK, or E_LIMIT: longer than max_length, or than VECMILL_TEXT_BYTES, under LONG_ERROR; in a session
+     * with a prompt longer than those under LONG_SPLIT. */
     vecmill_status status;
     /* Computed, special ones included; LONG_SPLIT: of all windows, so that what two of them share counts
      * twice; UINT32_MAX also if more. */

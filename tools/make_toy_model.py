@@ -5,7 +5,7 @@
         [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling none|MODE[+MODE...]]
         [--after MODULE[,MODULE...]] [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--torch] [--pad-vocab N]
         [--transformer PATH] [--pooling-path PATH] [--max-length N] [--seed 1] [--golden FILE]
-        [--table model2vec|module]
+        [--skip N] [--table model2vec|module]
 
 DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_config.json and, unless
 --pooling none, modules.json, 1_Pooling/config.json and sentence_bert_config.json. The same arguments
@@ -20,6 +20,8 @@ Dense:WIDTH:ACTIVATION, LayerNorm, Normalize; the Dense's activation is Identity
 --table makes a static embedding instead: of model2vec, with --max-length, normalised unless
 --no-normalize, or a StaticEmbedding, a module of modules.json in the folder --transformer, with the modules of
 --after.
+
+--skip N leaves the first N rows of each document out of the golden poolings, but never the last.
 
 --golden writes {"sequences": [{"ids": [...], "vector": [...]}]}: the vectors of a few sequences of ids,
 computed here in double precision from the weights as stored, by the formulas of docs/MODEL.md and by
@@ -261,7 +263,7 @@ def embed(ids, weights, a):
                  layer + 'attention.output.LayerNorm')
         up = [[gelu(u) for u in row] for row in linear(x, layer + 'intermediate.dense')]
         x = norm(add(x, linear(up, layer + 'output.dense')), layer + 'output.LayerNorm')
-    v = [p for mode in modes(a) for p in pooled(x, mode)]
+    v = [p for mode in modes(a) for p in pooled(x, mode, min(a.skip, len(x) - 1))]
     for module in modules_after(a):
         if module.kind == 'Normalize':
             length = max(math.sqrt(math.fsum(p * p for p in v)), 1e-12)
@@ -281,11 +283,13 @@ def modes(a):
     return ['mean'] if a.pooling == 'none' else a.pooling.split('+')
 
 
-def pooled(x, mode):
+def pooled(x, mode, skip):
+    x = x[skip:]
     n = len(x)
     of = {'cls': lambda c: c[0], 'lasttoken': lambda c: c[-1], 'max': max, 'mean': lambda c: math.fsum(c) / n,
             'mean_sqrt_len_tokens': lambda c: math.fsum(c) / math.sqrt(n),
-            'weightedmean': lambda c: math.fsum((i + 1) * v for i, v in enumerate(c)) / (n * (n + 1) / 2),
+            'weightedmean': lambda c: (math.fsum((skip + i + 1) * v for i, v in enumerate(c)) /
+                                       sum(range(skip + 1, skip + n + 1))),
           }[mode]
     return [of(c) for c in zip(*x)]
 
@@ -410,7 +414,7 @@ def main():
     p.add_argument('dir')
     for name, default in (('layers', 2), ('hidden', 32), ('heads', 4), ('intermediate', 64),
                           ('vocab', 160), ('positions', 64), ('max-length', 0), ('seed', 1),
-                          ('shards', 0), ('pad-vocab', 0)):
+                          ('shards', 0), ('pad-vocab', 0), ('skip', 0)):
         p.add_argument('--' + name, type=int, default=default)
     p.add_argument('--dtype', choices=('F32', 'F16', 'BF16'), default='F32')
     p.add_argument('--pooling', default='mean')

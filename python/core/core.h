@@ -36,10 +36,10 @@ struct core_beside {
 };
 
 /* Options of sessions and pools, by keyword: model_dir (required), cache_dir, worker_path, isa, precision,
- * long, batch_tokens, max_length, dimensions, normalize; of sessions also threads, of pools workers,
- * memory_bytes, max_document, beside_bytes, beside_rows. Paths are str or bytes. Strings are borrowed from
- * the arguments, and *held by *pool_options; both of those are NULL for a session. False with an exception
- * set. */
+ * long, batch_tokens, max_length, dimensions, normalize, prompt, prompt_name, role; of sessions also
+ * threads, of pools workers, memory_bytes, max_document, beside_bytes, beside_rows. Paths are str or bytes.
+ * Strings are borrowed from the arguments, and *held by *pool_options; both of those are NULL for a session.
+ * False with an exception set. */
 bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
                   vecmill_pool_options *pool_options, struct core_beside *held);
 

@@ -84,7 +84,7 @@ PyObject *core_facts(const vecmill_facts *f)
                put(d, "pack_path", PyUnicode_DecodeFSDefault(f->pack_path)) &&
                put_u64(d, "pack_bytes", f->pack_bytes) &&
                put_u64(d, "arena_bytes", f->arena_bytes) && put_text(d, "identity", f->identity) &&
-               put_u64(d, "threads", f->threads) &&
+               put_u64(d, "threads", f->threads) && put_text(d, "prompt", f->prompt) &&
                put(d, "warning", PyUnicode_DecodeFSDefault(f->warning)));
 }
 

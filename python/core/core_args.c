@@ -8,6 +8,7 @@ const char *const core_precisions[CORE_PRECISIONS] = {"fp32", "bf16", "int8"};
 #define PICK_PRECISION "precision is 'fp32', 'bf16' or 'int8', not '%.40s'"
 #define PICK_LONG      "long is 'truncate', 'error' or 'split', not '%.40s'"
 #define PICK_NORMALIZE "normalize is 'auto', 'yes' or 'no', not '%.40s'"
+#define PICK_ROLE      "role is 'auto', 'document' or 'query', not '%.40s'"
 
 static bool pick(const char *word, const char *const *words, int n, const char *format, int *picked)
 {
@@ -48,28 +49,32 @@ static int path_of(PyObject *given, void *out)
 bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
                   vecmill_pool_options *pool_options, struct core_beside *held)
 {
-    static char *of_session[] = {"model_dir",  "cache_dir",  "worker_path", "isa",
-                                 "precision",  "long",       "normalize",   "batch_tokens",
-                                 "max_length", "dimensions", "threads",     NULL};
-    static char *of_pool[] = {"model_dir",    "cache_dir",    "worker_path", "isa",
-                              "precision",    "long",         "normalize",   "batch_tokens",
-                              "max_length",   "dimensions",   "workers",     "memory_bytes",
-                              "max_document", "beside_bytes", "beside_rows", NULL};
+    static char *of_session[] = {
+        "model_dir",    "cache_dir",  "worker_path", "isa",         "precision",
+        "long",         "normalize",  "prompt",      "prompt_name", "role",
+        "batch_tokens", "max_length", "dimensions",  "threads",     NULL};
+    static char *of_pool[] = {
+        "model_dir",    "cache_dir",    "worker_path", "isa",         "precision",
+        "long",         "normalize",    "prompt",      "prompt_name", "role",
+        "batch_tokens", "max_length",   "dimensions",  "workers",     "memory_bytes",
+        "max_document", "beside_bytes", "beside_rows", NULL};
     static const char *const policies[] = {"truncate", "error", "split"};
     static const char *const whens[] = {"auto", "yes", "no"};
-    const char *precision = NULL, *policy = NULL, *when = NULL;
+    static const char *const roles[] = {"auto", "document", "query"};
+    const char *precision = NULL, *policy = NULL, *when = NULL, *role = NULL;
     unsigned long long memory = 0, document = 0, bytes = 0;
     unsigned int rows = 0, workers = 0;
     int picked_precision = VECMILL_FP32, picked_policy = VECMILL_LONG_TRUNCATE;
-    int picked_when = VECMILL_NORMALIZE_AUTO;
+    int picked_when = VECMILL_NORMALIZE_AUTO, picked_role = VECMILL_ROLE_DEFAULT;
     vecmill_options_init(options);
     if (pool_options) {
         vecmill_pool_options_init(pool_options);
         if (!PyArg_ParseTupleAndKeywords(
-                args, kwargs, "O&|$O&O&zzzzIIIIKKKI", of_pool, path_of, &options->model_dir,
+                args, kwargs, "O&|$O&O&zzzzzzzIIIIKKKI", of_pool, path_of, &options->model_dir,
                 path_of, &options->cache_dir, path_of, &options->worker_path, &options->isa,
-                &precision, &policy, &when, &options->batch_tokens, &options->max_length,
-                &options->dimensions, &workers, &memory, &document, &bytes, &rows))
+                &precision, &policy, &when, &options->prompt, &options->prompt_name, &role,
+                &options->batch_tokens, &options->max_length, &options->dimensions, &workers,
+                &memory, &document, &bytes, &rows))
             return false;
         pool_options->workers = workers;
         pool_options->memory_bytes = memory;
@@ -78,10 +83,11 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
         pool_options->caller_bytes = bytes || rows ? beside_bytes : NULL;
         pool_options->caller_context = held;
     } else if (!PyArg_ParseTupleAndKeywords(
-                   args, kwargs, "O&|$O&O&zzzzIIII", of_session, path_of, &options->model_dir,
+                   args, kwargs, "O&|$O&O&zzzzzzzIIII", of_session, path_of, &options->model_dir,
                    path_of, &options->cache_dir, path_of, &options->worker_path, &options->isa,
-                   &precision, &policy, &when, &options->batch_tokens, &options->max_length,
-                   &options->dimensions, &options->threads)) {
+                   &precision, &policy, &when, &options->prompt, &options->prompt_name, &role,
+                   &options->batch_tokens, &options->max_length, &options->dimensions,
+                   &options->threads)) {
         return false;
     }
     if (!pick(precision, core_precisions, CORE_PRECISIONS, PICK_PRECISION, &picked_precision))
@@ -89,6 +95,8 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
     if (!pick(policy, policies, 3, PICK_LONG, &picked_policy)) return false;
     options->precision = (vecmill_precision)picked_precision;
     if (!pick(when, whens, 3, PICK_NORMALIZE, &picked_when)) return false;
+    if (!pick(role, roles, 3, PICK_ROLE, &picked_role)) return false;
+    options->role = (vecmill_role)picked_role;
     options->long_policy = (vecmill_long)picked_policy;
     options->normalize = (vecmill_normalize)picked_when;
     return true;

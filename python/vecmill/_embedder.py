@@ -80,6 +80,9 @@ class Embedder:
                   config_sentence_transformers.json, else all
     normalize:    which vectors are scaled to length 1: "auto", those that were cut; "yes", all, as the last step;
                   "no", only as the model's own modules do
+    prompt, prompt_name: text that is put before each text, or its name among the model's prompts; one of the two.
+                  Without them the role's, else the model's default prompt, if it has one; "" is none
+    role:         "document" or "query", what the texts are to a search: the model's prompt of that name
     isa:          at most this instruction set: "ref", "avx2", "avx512"
     memory:       the most that workers and this process's share for them may use, bytes or "512M"; without workers,
                   the most that the session's working memory may be
@@ -99,7 +102,8 @@ class Embedder:
     def __init__(self, model: str = "all-MiniLM-L6-v2", *, cache_dir: str | os.PathLike[str] | None = None,
                  precision: str = "auto", threads: int | None = None, max_length: int | None = None,
                  batch_tokens: int | None = None, long: str = "truncate", dimensions: int | None = None,
-                 normalize: str = "auto", isa: str | None = None, memory: int | str | None = None,
+                 normalize: str = "auto", prompt: str | None = None, prompt_name: str | None = None,
+                 role: str = "auto", isa: str | None = None, memory: int | str | None = None,
                  local_files_only: bool = False, lazy_load: bool = False):
         self.cache_dir = _programs.absolute(cache_dir)
         asked = os.path.expanduser(os.fsdecode(model))
@@ -113,6 +117,9 @@ class Embedder:
             "max_length": count_of("max_length", max_length, 1 << 30),
             "dimensions": dimensions_of(dimensions),
             "normalize": normalize,
+            "prompt": prompt,
+            "prompt_name": prompt_name,
+            "role": role,
         }, lazy_load)
 
     @classmethod
@@ -214,7 +221,8 @@ class Embedder:
     @property
     def facts(self) -> dict[str, Any]:
         """The options in force: dim, max_length, most_length, batch_tokens, layers, heads, hidden, intermediate, vocab,
-        precision, normalized, pooling, isa, pack_path, pack_bytes, arena_bytes, identity, threads, warning."""
+        precision, normalized, pooling, isa, pack_path, pack_bytes, arena_bytes, identity, threads, prompt,
+        warning."""
         if not self._facts:
             self._open()
         return dict(self._facts)

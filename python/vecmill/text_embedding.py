@@ -258,7 +258,7 @@ class TextEmbedding:
             find, folder, self.cache_dir, given=given, threads=threads, memory=memory, lazy_load=lazy_load, isa=None,
             long="truncate", precision=precision, batch_tokens=0,
             max_length=length or max_context(folder),
-            dimensions=dimensions_of(dimensions), normalize=normalize)
+            dimensions=dimensions_of(dimensions), normalize=normalize, prompt="")  # FastEmbed has none
         self.model.model_name = model_name
 
     @classmethod

@@ -67,6 +67,9 @@ vecmill_status app_library_options(const struct options *o, char *dir, vecmill_o
     options->max_length = (uint32_t)o->max_length;
     options->dimensions = (uint32_t)o->dimensions;
     options->normalize = (vecmill_normalize)o->normalize;
+    options->role = (vecmill_role)o->role;
+    options->prompt = o->prompt;
+    options->prompt_name = o->prompt_name;
     options->threads = (uint32_t)o->threads;
     return VECMILL_OK;
 }
@@ -86,7 +89,12 @@ vecmill_status app_session_open(const struct options *o, vecmill_session **sessi
     vecmill_options options;
     VM_TRY(app_library_options(o, dir, &options, err));
     VM_TRY(vecmill_session_open(&options, session, err));
-    app_warn(app_facts(*session).warning);
+    const vecmill_facts facts = app_facts(*session);
+    char sentence[APP_SENTENCE_MAX];
+    app_warn(facts.warning);
+    if (o->progress != PROGRESS_NONE &&
+        options_default_prompt(o, facts.prompt, sentence, sizeof sentence))
+        app_complain(sentence);
     return VECMILL_OK;
 }
 

@@ -31,6 +31,7 @@ struct option_line {
     const char *choices;  /* KIND_CHOICE: the words, the first is 0 */
     uint64_t least, most; /* KIND_NUMBER, KIND_BYTES */
     bool automatic;       /* "auto" is a value too, and is kept as 0 */
+    bool takes_empty;     /* KIND_TEXT */
     unsigned commands;    /* that take it */
     unsigned required;    /* commands that cannot do without; of texts and lists */
     size_t offset;        /* in struct options */
@@ -100,6 +101,12 @@ static const struct option_line lines[] = {
     {"normalize", 0, KIND_CHOICE, "WHEN", .choices = "auto yes no",
      .commands = RUNS | COMMAND_SEARCH | COMMAND_BENCH, AT(normalize),
      .help = "to length 1: auto is when --dimensions cuts; no leaves what the model does"},
+    {"prompt", 0, KIND_TEXT, "TEXT", .takes_empty = true, .commands = MODEL, AT(prompt),
+     .help = "put before each document; '' is none (default: the model's, if it has one)"},
+    {"prompt-name", 0, KIND_TEXT, "NAME", .commands = MODEL, AT(prompt_name),
+     .help = "of one of the model's prompts; query and document are there in every model"},
+    {"role", 0, KIND_CHOICE, "ROLE", .choices = "auto document query", .commands = MODEL, AT(role),
+     .help = "what the texts are to a search: the model's prompt of that name; auto is neither"},
     {"on-error", 0, KIND_CHOICE, "POLICY", .choices = "skip stop", .commands = RUNS, AT(on_error),
      .help = "a document that fails: skip it and go on, or stop with exit 8"},
     {"field", 0, KIND_TEXT, "NAME", .commands = READS, AT(field),
@@ -168,6 +175,18 @@ const char *options_precision_word(vecmill_precision precision)
 #undef WORD
     };
     return words[precision];
+}
+
+bool options_default_prompt(const struct options *o, const char *prompt, char *sentence,
+                            size_t most)
+{
+    if (o->prompt || o->prompt_name || o->role != VECMILL_ROLE_DEFAULT) return false;
+    if (!prompt || !prompt[0]) return false;
+    (void)snprintf(sentence, most,
+                   "the model's default prompt is put before each text (--prompt '' for none): "
+                   "%.300s",
+                   prompt);
+    return true;
 }
 
 const char *options_input_format(uint32_t input_format)
@@ -291,7 +310,7 @@ static vecmill_status take(struct options *o, const struct option_line *line, co
         *(bool *)member = true;
         return VECMILL_OK;
     case KIND_TEXT:
-        if (!*value)
+        if (!*value && !line->takes_empty)
             return err_set(err, VECMILL_E_USAGE, "--%s is given an empty value", line->name);
         *(const char **)member = value;
         return VECMILL_OK;
@@ -469,6 +488,7 @@ vecmill_status options_parse(int argc, char *const *argv, struct options *option
     static_assert(VECMILL_LONG_ERROR == 1 && VECMILL_LONG_SPLIT == 2, "order of --long");
     static_assert(VECMILL_BF16 == VECMILL_FP32 + 1 && VECMILL_INT8 == VECMILL_FP32 + 2,
                   "order of --precision");
+    static_assert(VECMILL_ROLE_DOCUMENT == 1 && VECMILL_ROLE_QUERY == 2, "order of --role");
     static_assert(VECMILL_NORMALIZE_YES == 1 && VECMILL_NORMALIZE_NO == 2, "order of --normalize");
 
     struct options o = {.model = OPTIONS_DEFAULT_MODEL, .top = 10, .repeat = 1};

@@ -49,7 +49,7 @@ struct options {
     uint32_t n_operands;
     struct option_shard shard;
     const char *model, *input, *output, *field, *id_field, *encoding, *delimiter, *events, *texts,
-        *stsb;
+        *stsb, *prompt, *prompt_name;
     const char *queries[OPTIONS_QUERIES_MAX];
     uint32_t n_queries;
     bool json, verify, resume, force, try_out;
@@ -57,6 +57,7 @@ struct options {
     uint32_t precision;                 /* enum precision_word */
     uint32_t long_policy;               /* enum vecmill_long */
     uint32_t normalize;                 /* enum vecmill_normalize */
+    uint32_t role;                      /* enum vecmill_role */
     uint32_t on_error;                  /* enum on_error */
     uint32_t progress;                  /* enum progress_mode */
     uint32_t input_format;              /* a word of its choices; 0 is auto */
@@ -76,6 +77,11 @@ vecmill_status options_help(enum command command, struct buf *text, vecmill_err 
 /* The precision that --precision asks for: auto is fp32. And its word, "fp32". */
 vecmill_precision options_precision(const struct options *o);
 const char *options_precision_word(vecmill_precision precision);
+
+/* The prompt in force is the model's default one, which no option has asked for: a sentence that says so;
+ * false: it is not, or there is none (""; NULL). */
+bool options_default_prompt(const struct options *o, const char *prompt, char *sentence,
+                            size_t most);
 
 /* The word of --input-format, "txt" or "csv.gz"; NULL for auto: what job_options wants. */
 const char *options_input_format(uint32_t input_format);

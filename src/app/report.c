@@ -145,6 +145,9 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
     vecmill_pool_planned(pool, &plan);
     report_plan(r, &plan);
     report_warning(r, facts.warning);
+    char sentence[APP_SENTENCE_MAX];
+    if (options_default_prompt(o, facts.prompt, sentence, sizeof sentence))
+        report_notice(r, sentence);
     lock(r);
     r->progress.precision = options_precision_word(facts.precision);
     if (events_begin(&r->events, "run_started")) {
@@ -166,6 +169,7 @@ void report_started(struct report *r, const struct options *o, vecmill_pool *poo
         app_json_bytes(out, "memory_limit_bytes", plan.limit_bytes);
         app_json_key_string(out, "memory_limit_source", plan.limit_source);
         app_json_key_bool(out, "oom_group", plan.oom_group != 0);
+        app_json_key_string(out, "prompt", facts.prompt);
         events_end(&r->events);
     }
     unlock(r);

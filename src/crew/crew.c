@@ -30,8 +30,8 @@ static bool options_in_range(const struct crew_options *o)
            o->result_bytes >= 1 && o->result_bytes <= CREW_RESULT_MAX &&
            o->item_bytes_max <= SIZE_MAX / 4 && o->queue_bytes >= 1 &&
            o->queue_bytes <= SIZE_MAX / 4 && o->batch_bytes_max <= SIZE_MAX / 4 &&
-           o->probe_bytes <= o->item_bytes_max && o->batch_ns >= CREW_MS &&
-           o->start_ns >= CREW_MS && o->least_ns >= CREW_MS;
+           o->probe_bytes <= o->item_bytes_max && o->prefix_bytes <= o->item_bytes_max &&
+           o->batch_ns >= CREW_MS && o->start_ns >= CREW_MS && o->least_ns >= CREW_MS;
 }
 
 static void lay_out_crew(struct crew *crew, const struct crew_options *o, struct arena *a)
@@ -192,7 +192,7 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
     crew->memory_bytes = bytes;
     lay_out_crew(crew, options, &a);
     assert(arena_ok(&a));
-    frame_put_item(options->probe, options->probe_bytes, crew->probe);
+    frame_put_item(NULL, 0, options->probe, options->probe_bytes, crew->probe);
     for (uint32_t i = 0; i < options->workers; i++) {
         struct slot *s = &crew->slots[i];
         s->socket = s->process.pidfd = -1;
@@ -240,7 +240,7 @@ void crew_close(struct crew *crew)
 bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cost_ns)
 {
     const struct ledger *l = &crew->ledger;
-    if (bytes > crew->options.item_bytes_max) return false;
+    if (bytes > crew->options.item_bytes_max - crew->options.prefix_bytes) return false;
     if (!ledger_put(&crew->ledger, data, bytes, num_min(cost_ns, ITEM_COST_MOST_NS))) return false;
     if (l->accepted - l->unsent >= l->batch_items_max || l->unsent_cost_ns >= crew->whole_batch_ns)
         crew_hurry(crew);

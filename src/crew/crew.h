@@ -77,7 +77,9 @@ struct crew_options {
      * what is queued, at least one. */
     uint32_t start_workers;
     uint32_t items_max;    /* items accepted and not yet taken */
-    size_t item_bytes_max; /* of one item */
+    const void *prefix;    /* what every item that a worker is given begins with */
+    size_t prefix_bytes;   /* at most item_bytes_max */
+    size_t item_bytes_max; /* of one item, with the prefix */
     size_t queue_bytes;    /* of items accepted and not yet taken; one item may go beyond it */
     uint32_t batch_items_max;
     size_t batch_bytes_max; /* of a batch with more than one item */
@@ -140,10 +142,11 @@ void crew_wait(struct crew *crew);
 void crew_step(struct crew *crew);
 void crew_wake(struct crew *crew); /* by any thread */
 
-/* Takes a copy of an item. Its tag is the number of items accepted before. cost_ns: estimated work,
- * at most an hour; only the proportions between items matter, the crew measures the rest. False: no
- * room, take results first; or the item is over item_bytes_max and will never be accepted. An idle
- * worker is given work at once when there is enough for a whole batch; for less, crew_hurry. */
+/* Takes a copy of an item, which is put after the prefix. Its tag is the number of items accepted
+ * before. cost_ns: estimated work, at most an hour; only the proportions between items matter, the
+ * crew measures the rest. False: no room, take results first; or the item is over item_bytes_max and
+ * will never be accepted. An idle worker is given work at once when there is enough for a whole batch;
+ * for less, crew_hurry. */
 bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cost_ns);
 
 /* Results are awaited: gives out at once what is queued, however little. */

@@ -17,12 +17,15 @@ void frame_put(const struct frame_head *head, unsigned char out[FRAME_HEAD_BYTES
     cur_put_u64(out + 40, XXH3_64bits(out, 40));
 }
 
-void frame_put_item(const void *data, size_t bytes, unsigned char *out)
+void frame_put_item(const void *prefix, size_t prefix_bytes, const void *data, size_t bytes,
+                    unsigned char *out)
 {
-    const uint64_t head = bytes;
+    const size_t whole = prefix_bytes + bytes;
+    const uint64_t head = whole;
     memcpy(out, &head, sizeof head);
-    if (bytes > 0) memcpy(out + FRAME_ITEM_HEAD, data, bytes);
-    memset(out + FRAME_ITEM_HEAD + bytes, 0, frame_item_bytes(bytes) - FRAME_ITEM_HEAD - bytes);
+    if (prefix_bytes > 0) memcpy(out + FRAME_ITEM_HEAD, prefix, prefix_bytes);
+    if (bytes > 0) memcpy(out + FRAME_ITEM_HEAD + prefix_bytes, data, bytes);
+    memset(out + FRAME_ITEM_HEAD + whole, 0, frame_item_bytes(whole) - FRAME_ITEM_HEAD - whole);
 }
 
 bool frame_get(const unsigned char in[FRAME_HEAD_BYTES], struct frame_head *head)

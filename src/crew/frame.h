@@ -62,7 +62,9 @@ static inline size_t frame_item_bytes(size_t bytes)
     return FRAME_ITEM_HEAD + (bytes + 7) / 8 * 8;
 }
 
-/* Writes an item in that form: its size, its bytes, zeros up to frame_item_bytes. */
-void frame_put_item(const void *data, size_t bytes, unsigned char *out);
+/* Writes an item in that form: its size, its bytes, which are in two pieces, and zeros up to
+ * frame_item_bytes of both. */
+void frame_put_item(const void *prefix, size_t prefix_bytes, const void *data, size_t bytes,
+                    unsigned char *out);
 
 #endif

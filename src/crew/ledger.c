@@ -11,6 +11,8 @@ void ledger_layout(struct ledger *l, const struct crew_options *options, struct 
     l->batch_items_max = options->batch_items_max;
     l->batch_bytes_max = options->batch_bytes_max;
     l->result_bytes = options->result_bytes;
+    l->prefix = options->prefix;
+    l->prefix_bytes = options->prefix_bytes;
     l->wrap_at = num_up(options->queue_bytes, 8);
     l->bytes_capacity = l->wrap_at + frame_item_bytes(options->item_bytes_max);
     l->items = arena_take_array(a, l->items_max, sizeof *l->items, 64);
@@ -48,13 +50,13 @@ static bool find_room(const struct ledger *l, size_t need, size_t *at)
 
 bool ledger_put(struct ledger *l, const void *data, size_t bytes, uint64_t cost_ns)
 {
-    const size_t need = frame_item_bytes(bytes);
+    const size_t whole = l->prefix_bytes + bytes, need = frame_item_bytes(whole);
     size_t at;
     assert(need <= l->bytes_capacity - l->wrap_at);
     if (l->accepted - l->dropped == l->items_max || !find_room(l, need, &at)) return false;
-    frame_put_item(data, bytes, l->bytes + at);
+    frame_put_item(l->prefix, l->prefix_bytes, data, bytes, l->bytes + at);
     *item_of(l, l->accepted) =
-        (struct item){.at = at, .bytes = bytes, .cost_ns = cost_ns, .state = ITEM_QUEUED};
+        (struct item){.at = at, .bytes = whole, .cost_ns = cost_ns, .state = ITEM_QUEUED};
     l->put_at = at + need;
     l->accepted++;
     l->unsent_cost_ns += cost_ns;

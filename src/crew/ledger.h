@@ -62,6 +62,8 @@ struct ledger {
     /* as in the crew's options */
     uint32_t items_max, batch_items_max, result_bytes;
     size_t batch_bytes_max;
+    const void *prefix; /* of every item */
+    size_t prefix_bytes;
 
     /* Tags: dropped <= unsent <= accepted. Item t is items[t % items_max]. */
     uint64_t dropped;  /* items below are gone */

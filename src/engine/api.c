@@ -82,7 +82,7 @@ _Static_assert(OPTIONS_FIRST == offsetof(vecmill_options, role) + sizeof(vecmill
     _Static_assert(offsetof(type, last) + sizeof((type *)0)->last == sizeof(type),                 \
                    #type " ends without padding")
 ENDS_WITH(vecmill_options, ranges);
-ENDS_WITH(vecmill_facts, result_bytes);
+ENDS_WITH(vecmill_facts, prompt);
 ENDS_WITH(vecmill_pool_options, caller_context);
 ENDS_WITH(vecmill_event, deaths);
 ENDS_WITH(vecmill_plan, advice);
@@ -154,9 +154,6 @@ vecmill_status api_check_options(const vecmill_options *o, vecmill_err *err)
     if ((unsigned)o->dtype > VECMILL_DTYPE_INT32)
         return err_set(err, VECMILL_E_USAGE, "dtype is %u, over VECMILL_DTYPE_INT32, %u",
                        (unsigned)o->dtype, (unsigned)VECMILL_DTYPE_INT32);
-    if (o->role != VECMILL_ROLE_DEFAULT) return refuse_uncomputed("a role is asked for", err);
-    if (o->prompt) return refuse_uncomputed("a prompt is given", err);
-    if (o->prompt_name) return refuse_uncomputed("a prompt's name is given", err);
     if (o->task) return refuse_uncomputed("a task is asked for", err);
     if (o->kinds & ~(1u << VECMILL_KIND_DENSE))
         return refuse_uncomputed("a kind of result other than dense is asked for", err);

@@ -149,7 +149,9 @@ void plan_crew(const struct resolved *resolved, uint32_t workers, uint64_t max_d
     *options = (struct crew_options){
         .workers = workers,
         .items_max = QUEUE_DOCS(workers),
-        .item_bytes_max = resolved_text_bytes(resolved, max_document),
+        .prefix = resolved->prompt,
+        .prefix_bytes = resolved->prompt_bytes,
+        .item_bytes_max = resolved_item_bytes(resolved, max_document),
         .queue_bytes = QUEUE_BYTES(workers),
         .batch_items_max = ENGINE_BATCH_DOCS,
         .batch_bytes_max = ENGINE_BATCH_BYTES,
@@ -217,7 +219,7 @@ static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_pl
              pages(resolved_session_bytes(&f->resolved)));
     add_part(plan, VECMILL_OWNER_WORKER, "leases", workers,
              pages(worker_session_bytes(f->resolved.dim,
-                                        resolved_text_bytes(&f->resolved, f->max_document))));
+                                        resolved_item_bytes(&f->resolved, f->max_document))));
 }
 
 /* Two kernel stacks, the process, its descriptors. */

@@ -235,7 +235,8 @@ static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
         .dimensions = r->dim,
         .long_policy = r->long_policy,
         .normalize = normalize,
-        .max_document = resolved_text_bytes(r, pool->max_document),
+        .max_document = resolved_item_bytes(r, pool->max_document),
+        .prompt = r->prompt,
     };
     worker_args_encode(&pool->args, &pool->argv);
 }
@@ -493,11 +494,11 @@ void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts)
 static uint64_t cost_ns(const vecmill_pool *pool, vecmill_doc doc)
 {
     const struct resolved *s = &pool->resolved;
-    double tokens = 2 + (double)doc.bytes / BYTES_A_TOKEN, windows = 1;
+    double tokens = 2 + (s->prompt_bytes + (double)doc.bytes) / BYTES_A_TOKEN, windows = 1;
     if (s->long_policy == VECMILL_LONG_SPLIT) {
         const struct split_shape shape = split_shape_of(s);
         const uint64_t n = split_guess_tokens(doc.text, doc.bytes);
-        tokens = s->n_specials + (double)n;
+        tokens = s->n_specials + s->prompt_tokens + (double)n;
         windows = (double)split_windows(&shape, n);
     }
     if (tokens > s->max_length) tokens = s->max_length;
@@ -514,9 +515,12 @@ struct sought {
 static bool has_bytes(const void *context, uint64_t work)
 {
     const struct sought *sought = context;
+    const size_t prefix = sought->pool->resolved.prompt_bytes;
     size_t bytes;
-    const void *data = crew_item(sought->pool->crew, work, &bytes);
-    return bytes == sought->doc.bytes && (bytes == 0 || memcmp(data, sought->doc.text, bytes) == 0);
+    const char *data = crew_item(sought->pool->crew, work, &bytes);
+    return bytes == prefix + sought->doc.bytes &&
+           (sought->doc.bytes == 0 ||
+            memcmp(data + prefix, sought->doc.text, sought->doc.bytes) == 0);
 }
 
 vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *accepted,

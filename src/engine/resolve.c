@@ -29,6 +29,8 @@ static vecmill_status check_options(const vecmill_options *o, vecmill_err *err)
         return err_set(err, VECMILL_E_USAGE, "long_policy is %u, over VECMILL_LONG_SPLIT, %u",
                        (unsigned)o->long_policy, (unsigned)VECMILL_LONG_SPLIT);
     }
+    if (o->prompt && o->prompt_name)
+        return err_set(err, VECMILL_E_USAGE, "a prompt and the name of a prompt are given");
     if ((unsigned)o->normalize > VECMILL_NORMALIZE_NO) {
         return err_set(err, VECMILL_E_USAGE, "normalize is %u, over VECMILL_NORMALIZE_NO, %u",
                        (unsigned)o->normalize, (unsigned)VECMILL_NORMALIZE_NO);
@@ -70,6 +72,33 @@ vecmill_status resolve_build(const vecmill_options *o, const struct resolved *s,
     char worker[IO_PATH_MAX];
     VM_TRY(worker_find(o->worker_path, worker, err));
     return build_ask(&s->ref, worker, s->kern->name, (vecmill_precision)s->precision, err);
+}
+
+/* The options' text, else the model's of the options' name or role, else its default. A worker is given
+ * the text, so that it reads no file. */
+static vecmill_status find_prompt(const vecmill_options *o, struct resolved *r, vecmill_err *err)
+{
+    static const char *const roles[] = {
+        [VECMILL_ROLE_DEFAULT] = NULL,
+        [VECMILL_ROLE_DOCUMENT] = "document",
+        [VECMILL_ROLE_QUERY] = "query",
+    };
+    const char *name = o->prompt_name ? o->prompt_name : roles[o->role];
+    if (!o->prompt) {
+        VM_TRY(model_prompt(r->ref.dir, name, r->prompt, err));
+        r->prompt_bytes = (uint32_t)strlen(r->prompt);
+        return VECMILL_OK;
+    }
+    const size_t bytes = strlen(o->prompt);
+    if (bytes >= MODEL_PROMPT_MAX)
+        return err_set(err, VECMILL_E_USAGE,
+                       "a prompt of %zu bytes; with a NUL, MODEL_PROMPT_MAX is %u", bytes,
+                       MODEL_PROMPT_MAX);
+    if (!utf8_valid(o->prompt, bytes))
+        return err_set(err, VECMILL_E_USAGE, "the prompt is not valid UTF-8");
+    memcpy(r->prompt, o->prompt, bytes + 1);
+    r->prompt_bytes = (uint32_t)bytes;
+    return VECMILL_OK;
 }
 
 __attribute__((format(printf, 2, 3))) static void add_warning(struct resolved *s,
@@ -145,6 +174,7 @@ static void identify(const struct pack *pack, struct resolved *s)
         char signature[64];
         struct pack_section sections[PACK_SECTIONS_MAX];
         uint32_t n_sections, precision, max_length, long_policy, dim, scales;
+        uint64_t prompt;
     } what;
     memset(&what, 0, sizeof what);
     snprintf(what.signature, sizeof what.signature, "%s", kern_signature(s->kern, s->precision));
@@ -159,6 +189,7 @@ static void identify(const struct pack *pack, struct resolved *s)
     what.long_policy = s->long_policy;
     what.dim = s->dim;
     what.scales = s->scales;
+    what.prompt = XXH3_64bits(s->prompt, s->prompt_bytes);
     const XXH128_hash_t hash = XXH3_128bits(&what, sizeof what);
     snprintf(s->identity, sizeof s->identity, "%016llx%016llx", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
@@ -171,7 +202,8 @@ void resolved_batch(struct resolved *s, uint32_t batch_tokens)
     s->extent = (struct model_extent){
         .tokens = takes_rows ? (uint32_t)num_max(s->batch_tokens, s->max_length) : s->batch_tokens,
         .longest = s->max_length,
-        .threads = s->threads};
+        .threads = s->threads,
+        .skip = s->extent.skip};
 }
 
 static vecmill_status settle_lengths(const vecmill_options *o, uint32_t specials,
@@ -237,6 +269,36 @@ static uint32_t median_characters(const struct text *text)
     return (low + high) / 2;
 }
 
+static void count_piece(void *context, const struct text_piece *piece)
+{
+    (void)piece;
+    ++*(size_t *)context;
+}
+
+/* How many tokens the prompt has. Where poolings leave it out, so are the special tokens before the text;
+ * of several after it all but one are counted with it (sentence-transformers, _get_prompt_length). */
+static vecmill_status settle_prompt(const struct text *text, struct resolved *r, vecmill_err *err)
+{
+    void *memory = NULL;
+    if (r->prompt_bytes == 0) return VECMILL_OK;
+    size_t n = 0;
+    VM_TRY(mem_new(text_pieces_bytes(text, r->prompt_bytes), "a prompt's tokens", &memory, err));
+    const vecmill_status status =
+        text_pieces(memory, text, r->prompt, r->prompt_bytes, count_piece, &n, err);
+    mem_free(memory);
+    VM_TRY(status);
+    if (n + r->n_specials >= r->max_length)
+        return err_set(err, VECMILL_E_USAGE,
+                       "a prompt of %zu tokens and %u special ones leaves no room for a text in a "
+                       "maximum length of %u",
+                       n, r->n_specials, r->max_length);
+    r->prompt_tokens = (uint32_t)n;
+    if (r->config.skips_prompt)
+        r->extent.skip =
+            r->prompt_tokens + (r->n_specials > text->n_before ? r->n_specials - 1 : r->n_specials);
+    return VECMILL_OK;
+}
+
 /* Settles all that pack and options say. */
 static vecmill_status settle_pack(const vecmill_options *o, const struct pack *pack,
                                   struct resolved *r, struct text *text, vecmill_err *err)
@@ -263,6 +325,7 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
     VM_TRY(settle_lengths(o, encloses ? text->n_specials : 0, r, err));
     if (r->config.text & MODEL_TEXT_CHARACTERS)
         r->characters = num_max(1, (uint64_t)r->max_length * median_characters(text));
+    VM_TRY(settle_prompt(text, r, err));
     VM_TRY(settle_vector(o, r, err));
     r->text_scratch = text_scratch_bytes(text);
     r->has_pack = true;
@@ -323,7 +386,9 @@ vecmill_status resolve_session(const vecmill_options *o, const struct model_ref 
     VM_TRY(begin_resolve(o, r, err));
     if (known) r->ref = *known;
     VM_TRY(known ? open_known(r, pack, err) : find_pack(o, r, pack, err));
-    vecmill_status status = settle_pack(o, pack, r, text, err);
+    r->prepends = !known;
+    vecmill_status status = find_prompt(o, r, err);
+    if (status == VECMILL_OK) status = settle_pack(o, pack, r, text, err);
     if (status == VECMILL_OK && known && strcmp(r->identity, known->identity) != 0)
         status = err_set(err, VECMILL_E_MODEL,
                          "the model's pack changed while it was in use: it holds another model");
@@ -341,6 +406,7 @@ vecmill_status resolve_plan(const vecmill_options *o, const struct model_ref *kn
     r->threads = 1; /* of each worker */
     if (known) r->ref = *known;
     if (!known) VM_TRY(describe_ref(o, r, err));
+    VM_TRY(find_prompt(o, r, err));
     vecmill_status status =
         known ? model_ref_open(&r->ref, &pack, &why) : model_ref_find(&r->ref, &pack, &why);
     /* No memory says nothing about the pack: it is not to be built again for that. */
@@ -360,6 +426,27 @@ uint64_t resolved_text_bytes(const struct resolved *s, uint64_t max_document)
 {
     if (s->long_policy == VECMILL_LONG_SPLIT) return max_document;
     return num_min(max_document, VECMILL_TEXT_BYTES + 1);
+}
+
+uint64_t resolved_item_bytes(const struct resolved *s, uint64_t max_document)
+{
+    return s->prompt_bytes + resolved_text_bytes(s, max_document);
+}
+
+size_t resolved_buffer_bytes(const struct resolved *s)
+{
+    return s->prepends && s->prompt_bytes > 0 ? s->prompt_bytes + VECMILL_TEXT_BYTES + 1 : 0;
+}
+
+vecmill_doc resolved_prepend(const struct resolved *s, char *buffer, vecmill_doc doc)
+{
+    if (!buffer) return doc;
+    doc.bytes = num_min(doc.bytes, VECMILL_TEXT_BYTES + 1);
+    memcpy(buffer, s->prompt, s->prompt_bytes);
+    if (doc.bytes > 0) memcpy(buffer + s->prompt_bytes, doc.text, doc.bytes);
+    doc.text = buffer;
+    doc.bytes += s->prompt_bytes;
+    return doc;
 }
 
 uint32_t resolved_keep_known(const struct resolved *s, const struct text *text, int32_t *ids,
@@ -388,12 +475,13 @@ static bool cut_characters(uint64_t most, vecmill_doc *doc)
 
 bool resolved_cut(const struct resolved *s, vecmill_doc *doc)
 {
+    const size_t most = s->prompt_bytes + VECMILL_TEXT_BYTES;
     if (s->long_policy == VECMILL_LONG_SPLIT) return false;
     const bool cut = cut_characters(s->characters, doc);
-    if (doc->bytes <= VECMILL_TEXT_BYTES) return cut;
-    size_t end = VECMILL_TEXT_BYTES;
+    if (doc->bytes <= most) return cut;
+    size_t end = most;
     /* Bytes 10xxxxxx continue a character; a run of them that is longer than any character's is not one. */
-    while (end > VECMILL_TEXT_BYTES - 3 && ((unsigned char)doc->text[end] & 0xC0) == 0x80)
+    while (end > most - 3 && ((unsigned char)doc->text[end] & 0xC0) == 0x80)
         end--;
     doc->bytes = end;
     return true;
@@ -425,6 +513,7 @@ void resolved_describe(const struct resolved *s, uint64_t arena_bytes, vecmill_f
         .kinds = 1u << VECMILL_KIND_DENSE,
         .dtype = VECMILL_DTYPE_FLOAT32,
         .result_bytes = s->dim * sizeof(float),
+        .prompt = s->prompt,
     };
     api_give(facts, &f, sizeof f);
 }

@@ -27,10 +27,15 @@ struct resolved {
     uint32_t batch_tokens, max_length;
     uint32_t dim; /* floats of a vector, of config.dim */
     char pooling[MODEL_POOLING_TEXT];
-    bool scales;                /* a vector is scaled to length 1 after the model's modules */
-    uint32_t n_specials;        /* tokens that are added to a document */
-    size_t text_scratch;        /* bytes: text_scratch_bytes of the tokenizer */
-    uint64_t characters;        /* a text is cut at so many; 0: it is not */
+    bool scales;         /* a vector is scaled to length 1 after the model's modules */
+    uint32_t n_specials; /* tokens that are added to a document */
+    size_t text_scratch; /* bytes: text_scratch_bytes of the tokenizer */
+    uint64_t characters; /* a text is cut at so many; 0: it is not */
+    /* Text before each document; "": none. A session of this process puts it there; documents come to a
+     * worker with it. prompt_tokens: of it alone, 0 in a plan without a pack. */
+    char prompt[MODEL_PROMPT_MAX];
+    uint32_t prompt_bytes, prompt_tokens;
+    bool prepends;
     struct model_extent extent; /* of passes: see resolved_batch */
     vecmill_long long_policy;
     char identity[33]; /* of vecmill_facts */
@@ -104,11 +109,18 @@ static inline void resolved_result_is_dense(const struct resolved *resolved, vec
 }
 
 /* Bytes that a session must be given of a document of at most max_document: those that are looked at, and
- * one that shows that there are more. */
+ * one that shows that there are more. And with the prompt before them. */
 uint64_t resolved_text_bytes(const struct resolved *resolved, uint64_t max_document);
+uint64_t resolved_item_bytes(const struct resolved *resolved, uint64_t max_document);
 
-/* Takes off what is not looked at (VECMILL_TEXT_BYTES, a character not being cut in two, and
- * `characters`); true when there was any. */
+/* Where a session of this process puts a text after its prompt: bytes of that buffer, 0 where there is
+ * nothing to do; and the document as it is there, as far as it is looked at without LONG_SPLIT. buffer
+ * NULL: the document itself. */
+size_t resolved_buffer_bytes(const struct resolved *resolved);
+vecmill_doc resolved_prepend(const struct resolved *resolved, char *buffer, vecmill_doc doc);
+
+/* Of a document with its prompt, takes off what is not looked at (VECMILL_TEXT_BYTES of the document, a
+ * character not being cut in two, and `characters`); true when there was any. */
 bool resolved_cut(const struct resolved *resolved, vecmill_doc *doc);
 
 /* Working memory of a session: what vecmill_session_open takes. */

@@ -25,6 +25,7 @@ struct vecmill_session {
     size_t arena_bytes;
     int32_t *ids;     /* [extent.tokens + longest]: the pass, and the document that may not fit */
     uint32_t *starts; /* [extent.tokens + 1]; of resolved_docs at most */
+    char *buffer;     /* of a text and its prompt; NULL: there is none to be put before it */
     void *workspace;
     void *text_scratch; /* of the tokenizer */
     float *rows; /* [documents of a pass, config.dim], where vectors are cut; split has its own */
@@ -36,6 +37,8 @@ static void lay_out_session(struct arena *a, vecmill_session *s)
     const uint32_t pass = s->resolved.extent.tokens, longest = s->resolved.extent.longest;
     s->ids = arena_take_array(a, (size_t)pass + longest, sizeof(int32_t), 64);
     s->starts = arena_take_array(a, (size_t)pass + 1, sizeof(uint32_t), 64);
+    if (resolved_buffer_bytes(&s->resolved) > 0)
+        s->buffer = arena_take(a, resolved_buffer_bytes(&s->resolved), 64);
     s->workspace = arena_take(
         a, model_workspace_bytes(&s->resolved.config, s->resolved.kern, &s->resolved.extent), 4096);
     s->text_scratch = arena_take(a, s->resolved.text_scratch, 64);
@@ -45,6 +48,7 @@ static void lay_out_session(struct arena *a, vecmill_session *s)
                               .team = s->team,
                               .workspace = s->workspace,
                               .text_scratch = s->text_scratch,
+                              .buffer = s->buffer,
                               .ids = s->ids,
                               .starts = s->starts};
     if (s->resolved.long_policy == VECMILL_LONG_SPLIT)
@@ -73,6 +77,7 @@ static vecmill_status take_arena(vecmill_session *s, vecmill_err *err)
     s->arena_bytes = bytes;
     arena_init(&a, s->arena, bytes);
     lay_out_session(&a, s);
+    if (s->resolved.long_policy == VECMILL_LONG_SPLIT) split_begin(&s->split);
     return VECMILL_OK;
 }
 
@@ -169,6 +174,7 @@ static vecmill_status run_pass(vecmill_session *s, struct pass *p, float *vector
 static vecmill_result encode_document(vecmill_session *s, vecmill_doc doc, int32_t *ids)
 {
     struct text_result t;
+    doc = resolved_prepend(&s->resolved, s->buffer, doc);
     const bool cut = resolved_cut(&s->resolved, &doc);
     if (resolved_encloses(&s->resolved)) {
         text_encode(&s->text, s->text_scratch, doc.text, doc.bytes, s->resolved.max_length, ids,

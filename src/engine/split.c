@@ -22,7 +22,8 @@ struct split_shape split_shape(uint32_t max_length, uint32_t n_specials)
 
 struct split_shape split_shape_of(const struct resolved *resolved)
 {
-    struct split_shape shape = split_shape(resolved->max_length, resolved->n_specials);
+    struct split_shape shape =
+        split_shape(resolved->max_length, resolved->n_specials + resolved->prompt_tokens);
     if (model_is_bag(&resolved->config)) {
         shape.overlap = 0;
         shape.stride = shape.content;
@@ -62,6 +63,21 @@ void split_lay_out(struct arena *a, const struct resolved *resolved, struct spli
     split->windows = arena_take_array(a, n_windows, sizeof(struct split_window), 64);
     split->rows = arena_take_array(a, n_windows, dim * sizeof(float), 64);
     split->sum = arena_take_array(a, dim, sizeof(double), 64);
+    /* Of a plan its number of tokens is not known; it is less than a window's. */
+    if (resolved->prompt_bytes > 0)
+        split->prompt = arena_take_array(a, resolved->max_length, sizeof(int32_t), 64);
+}
+
+void split_begin(struct split *s)
+{
+    const struct resolved *r = s->resolved;
+    uint32_t n;
+    bool more;
+    if (r->prompt_bytes == 0) return;
+    struct text_stream *stream =
+        text_stream_begin(s->stream, s->text_scratch, s->text, r->prompt, r->prompt_bytes);
+    (void)text_stream_next(stream, s->prompt, r->prompt_tokens, &n, &more,
+                           NULL); /* counted before */
 }
 
 /* ---- computing ---- */
@@ -143,29 +159,35 @@ static vecmill_status add_document(const struct split *s, struct split_progress 
     const uint32_t n_before = encloses ? text->n_before : 0;
     struct text_stream *stream =
         text_stream_begin(s->stream, s->text_scratch, text, doc.text, doc.bytes);
+    const uint32_t n_prompt = s->resolved->prompt_tokens, n_most = n_prompt + shape.content;
     uint64_t n_tokens = 0;
     uint32_t n_added = 0;
-    uint32_t n_kept = 0; /* tokens that the window begins with: the last ones of that before */
+    /* Tokens that a window begins with: the prompt's, and the last ones of the window before. The first
+     * window's are all of the stream, which begins with the prompt. */
+    uint32_t n_begun = 0;
     bool more = true;
     while (more) {
         int32_t *ids = s->ids + p->n_tokens, *first = ids + n_before;
         uint32_t n_new;
-        if (text_stream_next(stream, first + n_kept, shape.content - n_kept, &n_new, &more, NULL) !=
+        if (text_stream_next(stream, first + n_begun, n_most - n_begun, &n_new, &more, NULL) !=
             VECMILL_OK) {
             drop_document(s, p, i, n_added, result);
             return VECMILL_OK;
         }
-        const uint32_t n = resolved_keep_known(s->resolved, text, first, n_kept + n_new);
+        const uint32_t n = resolved_keep_known(s->resolved, text, first, n_begun + n_new);
         const uint32_t n_ids = encloses ? text_enclose(text, ids, n) : n;
+        const uint32_t n_text = n - (uint32_t)num_min(n, n_prompt);
         n_added++;
         n_tokens += n_ids;
-        VM_TRY(add_window(s, p, (struct split_window){i, n, !more}, ids, n_ids, err));
+        VM_TRY(add_window(s, p, (struct split_window){i, n_text, !more}, ids, n_ids, err));
         const int32_t *end = s->ids + p->n_tokens - n_ids + n_before + n;
         if (p->n_tokens >= s->resolved->batch_tokens || p->n_windows == resolved_docs(s->resolved))
             VM_TRY(run_windows(s, p, err));
         if (!more) break;
-        n_kept = shape.overlap;
-        memmove(s->ids + p->n_tokens + n_before, end - n_kept, n_kept * sizeof(*ids));
+        int32_t *next = s->ids + p->n_tokens + n_before;
+        memmove(next + n_prompt, end - shape.overlap, shape.overlap * sizeof(*ids));
+        if (n_prompt > 0) memcpy(next, s->prompt, n_prompt * sizeof(*ids));
+        n_begun = n_prompt + shape.overlap;
     }
     *result = (vecmill_result){
         .status = VECMILL_OK,
@@ -182,8 +204,13 @@ vecmill_status split_embed(struct split *split, const vecmill_doc *docs, size_t 
     struct split_progress p = {.vectors = vectors};
     split->starts[0] = 0;
     for (size_t i = 0; i < n_docs; i++) {
-        vecmill_result r;
-        VM_TRY(add_document(split, &p, i, docs[i], &r, err));
+        vecmill_result r = {.status = VECMILL_E_LIMIT};
+        if (split->buffer && docs[i].bytes > VECMILL_TEXT_BYTES) {
+            memset(vectors + i * split->resolved->dim, 0, split->resolved->dim * sizeof *vectors);
+        } else {
+            const vecmill_doc doc = resolved_prepend(split->resolved, split->buffer, docs[i]);
+            VM_TRY(add_document(split, &p, i, doc, &r, err));
+        }
         if (results) results[i] = r;
     }
     return run_windows(split, &p, err);

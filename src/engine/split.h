@@ -46,17 +46,22 @@ struct split {
     struct team *team;
     void *workspace, *text_scratch;
     int32_t *ids;     /* [pass_tokens + max_length] */
+    char *buffer;     /* of a text and its prompt; NULL: texts come with it */
     uint32_t *starts; /* [pass_tokens + 1] */
 
     /* in the session's arena */
     void *stream;                 /* text_stream_bytes() */
     struct split_window *windows; /* of a pass */
     float *rows;                  /* [windows, config.dim]: their vectors */
-    double *sum; /* [config.dim]: of the document whose windows are being added up */
+    double *sum;     /* [config.dim]: of the document whose windows are being added up */
+    int32_t *prompt; /* [prompt_tokens]: what windows but the first begin with */
 };
 
 /* Lays out what splitting takes besides a session without it. */
 void split_lay_out(struct arena *a, const struct resolved *resolved, struct split *split);
+
+/* To be called once before split_embed. */
+void split_begin(struct split *split);
 
 /* vecmill_embed under VECMILL_LONG_SPLIT. */
 vecmill_status split_embed(struct split *split, const vecmill_doc *docs, size_t n_docs,

@@ -22,6 +22,7 @@ enum {
     AT_DIMENSIONS,
     AT_NORMALIZE,
     AT_IDENTITY,
+    AT_PROMPT,
     AT_END
 };
 _Static_assert(AT_END == WORKER_WORDS, "there is room for all words");
@@ -60,6 +61,7 @@ void worker_args_encode(const struct worker_args *args, struct worker_argv *argv
         words[AT_PACK] = ref->path;
         words[AT_KEY] = ref->key;
         words[AT_IDENTITY] = ref->identity;
+        words[AT_PROMPT] = args->prompt ? args->prompt : "";
     }
     for (int i = 0; i < WORKER_NUMBERS; i++) {
         snprintf(argv->numbers[i], sizeof argv->numbers[i], "%llu",
@@ -138,11 +140,13 @@ bool worker_args_decode(int argc, char *const argv[], struct worker_args *args,
         if (!read_u32(argv[AT_BATCH], VECMILL_MAX_BATCH_TOKENS, &a.batch_tokens) ||
             !read_u32(argv[AT_LENGTH], UINT32_MAX, &a.max_length) ||
             !read_u32(argv[AT_LONG], VECMILL_LONG_SPLIT, &policy) ||
-            !num_parse(argv[AT_DOCUMENT], VECMILL_MAX_DOCUMENT, &a.max_document) ||
+            !num_parse(argv[AT_DOCUMENT], VECMILL_MAX_DOCUMENT + MODEL_PROMPT_MAX,
+                       &a.max_document) ||
             !read_u32(argv[AT_DIMENSIONS], UINT32_MAX, &a.dimensions) ||
             !read_u32(argv[AT_NORMALIZE], VECMILL_NORMALIZE_NO, &normalize) ||
-            !read_identity(argv[AT_IDENTITY], ref))
+            !read_identity(argv[AT_IDENTITY], ref) || strlen(argv[AT_PROMPT]) >= MODEL_PROMPT_MAX)
             return false;
+        a.prompt = argv[AT_PROMPT];
         a.long_policy = (vecmill_long)policy;
         a.normalize = (vecmill_normalize)normalize;
     }

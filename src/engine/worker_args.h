@@ -3,7 +3,7 @@
  *     vecmill-worker pack PARENT ISA PRECISION MODEL_DIR PACK KEY
  *     vecmill-worker baseline PARENT
  *     vecmill-worker serve PARENT ISA PRECISION MODEL_DIR PACK KEY BATCH_TOKENS MAX_LENGTH LONG
- *         MAX_DOCUMENT DIMENSIONS NORMALIZE IDENTITY
+ *         MAX_DOCUMENT DIMENSIONS NORMALIZE IDENTITY PROMPT
  *
  * Reading believes nothing: the number of words, ranges, lengths and digits are checked.
  * Private to engine. */
@@ -33,10 +33,12 @@ struct worker_args {
     uint32_t batch_tokens, max_length, dimensions;
     vecmill_long long_policy;
     vecmill_normalize normalize;
-    uint64_t max_document; /* bytes that the worker is given of a document, at most */
+    uint64_t
+        max_document;   /* bytes that the worker is given of a document with its prompt, at most */
+    const char *prompt; /* what each document that it is given begins with; "": nothing */
 };
 
-#define WORKER_WORDS   15
+#define WORKER_WORDS   16
 #define WORKER_NUMBERS 7
 
 /* What exec takes; words point into it and into what the arguments borrow. */
@@ -48,7 +50,7 @@ struct worker_argv {
 void worker_args_encode(const struct worker_args *args, struct worker_argv *argv);
 
 /* False: that is no command line of worker_args_encode's. On success args->ref is ref, which has been filled
- * for modes with a model; args->isa is borrowed from argv. */
+ * for modes with a model; args->isa and args->prompt are borrowed from argv. */
 bool worker_args_decode(int argc, char *const argv[], struct worker_args *args,
                         struct model_ref *ref);
 

@@ -168,7 +168,8 @@ static const char *shard_compare(const struct shard *a, const struct shard *b, c
                  y->isa);
     else if (x->dim != y->dim || strcmp(x->identity, y->identity) != 0)
         snprintf(text, room,
-                 "of models %.8s of %u dimensions and %.8s of %u (model, precision, --max-length, "
+                 "of models %.8s of %u dimensions and %.8s of %u (model, prompt, precision, "
+                 "--max-length, "
                  "--long or version differ)",
                  x->identity, x->dim, y->identity, y->dim);
     else if (x->output_format != y->output_format)

@@ -248,11 +248,12 @@ static vecmill_status check_same_run(const struct run *run, const struct journal
                        "--force: %s",
                        then->isa, now.isa, then->isa, journal);
     if (strcmp(then->identity, now.identity) != 0 || then->dim != now.dim)
-        return err_set(err, VECMILL_E_MODEL,
-                       "the run to resume had model %.8s of %u dimensions, this one has %.8s of "
-                       "%u (model, precision, --max-length, --long, --dimensions, --normalize or "
-                       "version differ; --force starts afresh): %s",
-                       then->identity, then->dim, now.identity, now.dim, journal);
+        return err_set(
+            err, VECMILL_E_MODEL,
+            "the run to resume had model %.8s of %u dimensions, this one has %.8s of "
+            "%u (model, prompt, precision, --max-length, --long, --dimensions, --normalize or "
+            "version differ; --force starts afresh): %s",
+            then->identity, then->dim, now.identity, now.dim, journal);
     const char *option = then->output_format != now.output_format ? "format of the output"
                          : then->input_format != now.input_format ? "format of the input"
                          : then->field != now.field       ? "--field, --encoding or --delimiter"

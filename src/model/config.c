@@ -2,6 +2,7 @@
 #include "arch.h"
 #include "ending.h"
 #include "modules.h"
+#include "prompts.h"
 #include "tensor.h"
 #include "weights.h"
 
@@ -279,40 +280,6 @@ static vecmill_status parse_tokenizer(const struct json_value *o, const char *sh
     return VECMILL_OK;
 }
 
-struct prompts_file {
-    struct json_value name, prompts;
-    uint32_t truncate_dim;
-};
-
-/* config_sentence_transformers.json. A default prompt is text that sentence-transformers puts
- * before every document; truncate_dim is the number of components of a vector that it keeps, all if
- * that is larger. */
-static vecmill_status parse_prompts(const struct json_value *o, const char *shown,
-                                    struct config *config, vecmill_err *err)
-{
-    static const struct json_field fields[] = {
-        JSON_MAY("truncate_dim", U32, offsetof(struct prompts_file, truncate_dim), .least = 1,
-                 .most = UINT32_MAX),
-        JSON_MAY("default_prompt_name", STRING, offsetof(struct prompts_file, name)),
-        JSON_MAY("prompts", ANY, offsetof(struct prompts_file, prompts)),
-        JSON_MAY("model_type", OWN, 0, .own = config_read_only, .detail = "SentenceTransformer"),
-    };
-    struct prompts_file file = {.truncate_dim = config->model.truncate_dim};
-    VM_TRY(config_fields(o, fields, LENGTH(fields), NULL, shown, &file, err));
-    config->model.truncate_dim = file.truncate_dim;
-    if (file.name.kind == JSON_KIND_ABSENT) return VECMILL_OK;
-    const struct json_value prompt = json_find(&file.prompts, &file.name);
-    char text[SHOWN_BYTES];
-    const char *name = json_show(&file.name, text, sizeof text);
-    if (prompt.kind == JSON_KIND_ABSENT || prompt.kind == JSON_KIND_NULL)
-        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is missing", shown, name);
-    if (prompt.kind != JSON_KIND_STRING)
-        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is not a string", shown, name);
-    if (!json_is(&prompt, ""))
-        return config_refuse(shown, "default_prompt_name", &file.name, "no prompt", err);
-    return VECMILL_OK;
-}
-
 /* ---- all of them ---- */
 
 vecmill_status config_parse(enum config_file file, const void *data, size_t bytes,
@@ -322,7 +289,7 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
                                                          struct config *, vecmill_err *) = {
         [CONFIG_MODULES] = modules_parse,         [CONFIG_MODEL] = parse_model,
         [CONFIG_POOLING] = modules_parse_pooling, [CONFIG_SENTENCE] = parse_sentence,
-        [CONFIG_TOKENIZER] = parse_tokenizer,     [CONFIG_PROMPTS] = parse_prompts,
+        [CONFIG_TOKENIZER] = parse_tokenizer,     [CONFIG_PROMPTS] = prompts_parse,
     };
     struct json_value root;
     struct config next = *config;
@@ -582,6 +549,7 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
         {"precision", m->precision, KERN_FP32, KERN_INT8},
         {"hidden_act", m->act, GEMM_GELU_ERF, GEMM_TANH},
         {"causal", m->causal, 0, 1},
+        {"include_prompt", m->skips_prompt, 0, 1},
         {"num_buckets", m->buckets, 0, CONFIG_BUCKETS_MAX},
         {"max_trained_positions", m->rope_trained, 0, MODEL_LENGTH_MAX},
         {"span", m->span, 0, MODEL_LENGTH_MAX},

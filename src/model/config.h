@@ -1,7 +1,7 @@
 /* config: the small JSON files of a model folder, read as sentence-transformers 6 reads them.
  *
- * What would change the numbers and is not computed here (another activation, another module, a
- * default prompt) is refused by name. Files other than config.json may be missing.
+ * What would change the numbers and is not computed here (another activation, another module) is
+ * refused by name. Files other than config.json may be missing.
  * docs/MODEL.md, "Files of a model folder", has the rules. Does not know the weights: sizes that
  * they also determine are only what these files say. */
 #ifndef MODEL_CONFIG_H

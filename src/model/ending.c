@@ -198,18 +198,19 @@ static void pool_max(const float *rows, uint32_t n, uint32_t h, float *out)
     }
 }
 
-/* sum of (i + 1) x_i over sum of (i + 1). Some columns at a time, whose sums are on the stack. */
-static void pool_weighted(const float *rows, uint32_t n, uint32_t h, float *out)
+/* sum of w_i x_i over sum of w_i, with w_i = before + i + 1. Some columns at a time, whose sums are on
+ * the stack. */
+static void pool_weighted(const float *rows, uint32_t n, uint32_t before, uint32_t h, float *out)
 {
     enum { COLUMNS = 64 };
-    const double weight = 0.5 * (double)n * ((double)n + 1.0);
+    const double weight = 0.5 * (double)n * ((double)n + 1.0 + 2.0 * (double)before);
     for (uint32_t first = 0; first < h; first += COLUMNS) {
         const uint32_t columns = (uint32_t)num_min(COLUMNS, h - first);
         double sums[COLUMNS] = {0};
         for (uint32_t i = 0; i < n; i++) {
             const float *row = rows + (size_t)i * h + first;
             for (uint32_t c = 0; c < columns; c++)
-                sums[c] += ((double)i + 1.0) * (double)row[c];
+                sums[c] += ((double)before + (double)i + 1.0) * (double)row[c];
         }
         for (uint32_t c = 0; c < columns; c++)
             out[first + c] = (float)(sums[c] / weight);
@@ -217,7 +218,7 @@ static void pool_weighted(const float *rows, uint32_t n, uint32_t h, float *out)
 }
 
 static void pool(const struct ending *e, enum model_pooling pooling, const float *rows, uint32_t n,
-                 float *out)
+                 uint32_t before, float *out)
 {
     const uint32_t h = arch_size(e->config, 0, SIZE_STATE);
     switch (pooling) {
@@ -231,7 +232,7 @@ static void pool(const struct ending *e, enum model_pooling pooling, const float
         pool_max(rows, n, h, out);
         return;
     case MODEL_POOL_WEIGHTED_MEAN:
-        pool_weighted(rows, n, h, out);
+        pool_weighted(rows, n, before, h, out);
         return;
     case MODEL_POOL_MEAN:
     case MODEL_POOL_MEAN_SQRT_LEN:
@@ -332,7 +333,8 @@ size_t ending_scratch_bytes(const struct model_config *config, const struct kern
     return arena_bytes(&a);
 }
 
-void ending_run(const struct ending *e, const float *rows, uint32_t n, void *memory, float *vector)
+void ending_run(const struct ending *e, const float *rows, uint32_t n, uint32_t first, void *memory,
+                float *vector)
 {
     const struct model_config *c = e->config;
     struct scratch scratch = {.vectors = {vector, vector}}; /* without a Dense, all is in place */
@@ -344,7 +346,7 @@ void ending_run(const struct ending *e, const float *rows, uint32_t n, void *mem
     }
     float *v = scratch.vectors[0], *other = scratch.vectors[1];
     for (uint32_t i = 0; i < c->ending.n_poolings; i++)
-        pool(e, (enum model_pooling)c->ending.poolings[i], rows, n,
+        pool(e, (enum model_pooling)c->ending.poolings[i], rows, n, first,
              v + (size_t)i * arch_size(c, 0, SIZE_STATE));
     for (uint32_t i = 0; i < c->ending.n_steps; i++) {
         const struct model_step *s = &c->ending.steps[i];

@@ -89,9 +89,10 @@ size_t ending_scratch_bytes(const struct model_config *config, const struct kern
 /* One document's vector.
  *   rows    [n, state]: its rows of the last hidden state, n >= 1; where ending_rows says that few
  *           are read, all of them or only those, in their order
+ *   first   rows of the document before these, for weights that grow with a row's place
  *   scratch ending_scratch_bytes, aligned to 64
  *   vector  [dim], no overlap with rows */
-void ending_run(const struct ending *ending, const float *rows, uint32_t n, void *scratch,
-                float *vector);
+void ending_run(const struct ending *ending, const float *rows, uint32_t n, uint32_t first,
+                void *scratch, float *vector);
 
 #endif

@@ -176,10 +176,17 @@ static bool keeps_one(const struct pass *p, uint32_t layer)
     return layer + 1 == c->n_layers && kept_rows(c) != ENDING_ROWS_ALL;
 }
 
+/* Rows of document d that poolings leave out: the last one counts always. */
+static uint32_t skipped(const struct pass *p, uint32_t d)
+{
+    return (uint32_t)num_min(p->skip, p->starts[d + 1] - p->starts[d] - 1);
+}
+
 /* Of document d, the token whose row is kept. */
 static uint32_t kept_token(const struct pass *p, uint32_t d)
 {
-    return kept_rows(&p->model->config) == ENDING_ROWS_LAST ? p->starts[d + 1] - 1 : p->starts[d];
+    const bool is_last = kept_rows(&p->model->config) == ENDING_ROWS_LAST;
+    return is_last ? p->starts[d + 1] - 1 : p->starts[d] + skipped(p, d);
 }
 
 /* The steps of a layer from attention on. */
@@ -371,9 +378,10 @@ static void pool(void *context, uint32_t d, uint32_t thread)
     const struct pass *p = context;
     const struct model_config *c = &p->model->config;
     const bool one = kept_rows(c) != ENDING_ROWS_ALL;
-    const uint32_t begin = one ? d : p->starts[d], n = one ? 1 : p->starts[d + 1] - begin;
+    const uint32_t skip = one ? 0 : skipped(p, d), begin = one ? d : p->starts[d] + skip;
+    const uint32_t n = one ? 1 : p->starts[d + 1] - begin;
     ending_run(&p->model->ending, p->work.states + (size_t)begin * arch_size(c, 0, SIZE_STATE), n,
-               p->work.own[thread].attention_scratch, p->vectors + (size_t)d * c->dim);
+               skip, p->work.own[thread].attention_scratch, p->vectors + (size_t)d * c->dim);
 }
 
 /* A document of a bag: the mean of its tokens' rows, and what follows it. Some rows are added as
@@ -406,7 +414,7 @@ static void add_up(void *context, uint32_t d, uint32_t thread)
     }
     for (uint32_t k = 0; k < c->hidden; k++)
         own->y[k] = n > 0 ? (float)(own->sum[k] / n) : 0;
-    ending_run(&m->ending, own->y, 1, own->attention_scratch, p->vectors + (size_t)d * c->dim);
+    ending_run(&m->ending, own->y, 1, 0, own->attention_scratch, p->vectors + (size_t)d * c->dim);
 }
 
 /* ---- phases: their order ---- */
@@ -459,6 +467,7 @@ vecmill_status model_forward(const struct model *model, void *memory,
         .ids = ids,
         .starts = starts,
         .n_docs = n_docs,
+        .skip = extent->skip,
         .vectors = vectors,
     };
     if (n_docs == 0) return VECMILL_OK;

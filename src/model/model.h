@@ -138,6 +138,7 @@ struct model_config {
     uint32_t dim;          /* floats of a vector, before truncate_dim cuts it */
     uint32_t precision;    /* enum kern_precision of the products and of attention */
     uint32_t truncate_dim; /* components of a vector to keep, according to the files; 0: all */
+    uint32_t skips_prompt; /* 1: poolings leave out the rows of a prompt (include_prompt: false) */
     struct model_ending ending;
 };
 
@@ -169,6 +170,13 @@ vecmill_status model_stamp(const char *dir, const char *const *names, size_t n_n
  * path[IO_PATH_MAX]: the path of the first module of modules.json ("0_Transformer"), or the folder
  * itself. */
 vecmill_status model_folder(const char *dir, char *path, vecmill_err *err);
+
+/* The prompt of this name in a model's folder, or of no name (NULL) its default prompt, into
+ * text[MODEL_PROMPT_MAX], as a string of UTF-8; "": none. "query" and "document" are empty where the
+ * files do not have them. E_USAGE: no prompt has this name; E_MODEL: it is no text, or too long. */
+#define MODEL_PROMPT_MAX 4096u /* bytes with the NUL */
+vecmill_status model_prompt(const char *dir, const char *name, char text[MODEL_PROMPT_MAX],
+                            vecmill_err *err);
 
 /* Reads configuration and weights of a folder and writes the sections "model.config",
  * "model.weights" and, where a module after Pooling has weights, "model.ending" into an open pack
@@ -205,12 +213,14 @@ vecmill_status model_open(const struct pack *pack, const struct kern *kern,
 void model_close(struct model *model);
 const struct model_config *model_describe(const struct model *model);
 
-/* What working memory depends on besides the configuration. */
+/* What a pass is like; its working memory depends on the first three and the configuration. */
 struct model_extent {
     uint32_t tokens; /* of a pass, at most */
     /* Tokens of a document, at most; one longer than `tokens` is a pass by itself. */
     uint32_t longest;
     uint32_t threads; /* that compute a pass together, at least 1 */
+    /* First rows of each document that poolings leave out, but never its last row. */
+    uint32_t skip;
 };
 
 /* Working memory for such passes, planned and carved by one function. Needs no open model, so it is

@@ -215,7 +215,7 @@ static const struct {
 struct pooling_file {
     uint32_t dims[2]; /* 0: not given */
     struct json_value mode;
-    bool flags[MODEL_POOLINGS];
+    bool flags[MODEL_POOLINGS], includes_prompt;
 };
 
 static vecmill_status check_dimension(const struct pooling_file *file, const char *shown,
@@ -286,10 +286,10 @@ vecmill_status modules_parse_pooling(const struct json_value *o, const char *sho
         JSON_MAY("embedding_dimension", U32, offsetof(struct pooling_file, dims[1]), .least = 1,
                  .most = UINT32_MAX),
         JSON_MAY("pooling_mode", ANY, offsetof(struct pooling_file, mode)),
-        JSON_MAY("include_prompt", UNREAD, 0),
+        JSON_MAY("include_prompt", BOOL, offsetof(struct pooling_file, includes_prompt)),
     };
     struct json_field fields[LENGTH(common) + MODEL_POOLINGS];
-    struct pooling_file file = {.dims = {0}};
+    struct pooling_file file = {.includes_prompt = true};
     struct model_ending *e = &config->model.ending;
     bool has_flags = false;
     memcpy(fields, common, sizeof common);
@@ -300,6 +300,7 @@ vecmill_status modules_parse_pooling(const struct json_value *o, const char *sho
     }
     VM_TRY(config_fields(o, fields, LENGTH(fields), config_refuse_key, shown, &file, err));
     VM_TRY(check_dimension(&file, shown, config, err));
+    config->model.skips_prompt = !file.includes_prompt;
     e->n_poolings = 0;
     memset(e->poolings, 0, sizeof e->poolings);
     if (file.mode.kind != JSON_KIND_ABSENT) return take_modes(&file.mode, shown, e, err);

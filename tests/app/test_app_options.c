@@ -90,6 +90,26 @@ static void every_option_of_embed(void **state)
     assert_string_equal(o.events, "e.jsonl");
 }
 
+static void prompts(void **state)
+{
+    (void)state;
+    char sentence[64];
+    const struct options o = accepted("embed -i a -o b --prompt= --role query");
+    assert_string_equal(o.prompt, "");
+    assert_int_equal(o.role, VECMILL_ROLE_QUERY);
+    assert_false(options_default_prompt(&o, "query: ", sentence, sizeof sentence));
+    const struct options named = accepted("search -i a.npy -q x --prompt-name passage");
+    assert_string_equal(named.prompt_name, "passage");
+    assert_false(options_default_prompt(&named, "passage: ", sentence, sizeof sentence));
+    const struct options none = accepted("tokenize --role auto");
+    assert_null(none.prompt);
+    assert_int_equal(none.role, VECMILL_ROLE_DEFAULT);
+    assert_false(options_default_prompt(&none, "", sentence, sizeof sentence));
+    assert_false(options_default_prompt(&none, NULL, sentence, sizeof sentence));
+    assert_true(options_default_prompt(&none, "query: ", sentence, sizeof sentence));
+    assert_non_null(strstr(sentence, "default prompt"));
+}
+
 static void shards(void **state)
 {
     (void)state;
@@ -370,6 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
         cmocka_unit_test(every_option_of_embed),
+        cmocka_unit_test(prompts),
         cmocka_unit_test(shards),
         cmocka_unit_test(the_last_of_several_counts),
         cmocka_unit_test(values_that_look_like_options),

@@ -38,6 +38,7 @@ void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts)
     facts->isa = "ref";
     facts->dim = 8;
     facts->max_length = 16;
+    facts->prompt = "query: ";
     facts->batch_tokens = 32;
 }
 
@@ -166,7 +167,7 @@ static void events_of_a_run(void **state)
     has(all, "\"isa\":\"ref\",\"precision\":\"fp32\",\"dim\":8,\"max_length\":16,\"batch_tokens\":"
              "32,\"workers\":2,"
              "\"memory_bytes\":1000,\"memory_limit_bytes\":null,\"memory_limit_source\":\"\","
-             "\"oom_group\":false}\n");
+             "\"oom_group\":false,\"prompt\":\"query: \"}\n");
     has(all, "\"cause\":\"killed\",\"signal\":9,\"documents\":34,\"deaths\":1}\n");
     has(all, "\"event\":\"document_failed\",\"index\":3,\"place\":\"in.txt line 4\"");
     has(all, "\"exit\":6,\"reason\":\"the reason\",\"documents\":100,\"resumed\":40,");

@@ -61,6 +61,39 @@ static void items_of_no_bytes_are_items(void **state)
     mem_free(memory);
 }
 
+static void items_begin_with_the_prefix(void **state)
+{
+    (void)state;
+    struct ledger l;
+    struct batch batch;
+    size_t bytes;
+    /* 8 + 16 bytes each: 5 of the prefix, 9 of the item, 2 of padding */
+    void *memory = open_ledger(&l, &(struct crew_options){.prefix = "head:",
+                                                          .prefix_bytes = 5,
+                                                          .items_max = 8,
+                                                          .item_bytes_max = 14,
+                                                          .queue_bytes = 48,
+                                                          .batch_items_max = 8,
+                                                          .batch_bytes_max = 64,
+                                                          .result_bytes = 1});
+    assert_true(put_letters(&l, 'a', 9, 1));
+    assert_true(put_letters(&l, 'b', 9, 1));
+    assert_false(put_letters(&l, 'c', 9, 1));
+    assert_memory_equal(ledger_item(&l, 1, &bytes), "head:bbbbbbbbb", 14);
+    assert_int_equal(bytes, 14);
+    assert_true(ledger_next_batch(&l, 100, &batch));
+    assert_int_equal(batch.range.n, 2);
+    assert_int_equal(batch.payload_bytes, 48);
+    assert_memory_equal(batch.pieces[0], "\16\0\0\0\0\0\0\0head:aaaaaaaaa\0\0\16", 25);
+    ledger_commit(&l, &batch.range);
+    ledger_drop(&l);
+    ledger_drop(&l);
+    assert_true(ledger_put(&l, NULL, 0, 1));
+    assert_memory_equal(ledger_item(&l, 2, &bytes), "head:", 5);
+    assert_int_equal(bytes, 5);
+    mem_free(memory);
+}
+
 static void the_ring_wraps(void **state)
 {
     (void)state;
@@ -735,6 +768,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_item_may_be_larger_than_the_queue),
         cmocka_unit_test(items_of_no_bytes_are_items),
+        cmocka_unit_test(items_begin_with_the_prefix),
         cmocka_unit_test(the_ring_wraps),
         cmocka_unit_test(a_full_queue_is_full_until_a_drop),
         cmocka_unit_test(a_batch_keeps_to_its_maxima),

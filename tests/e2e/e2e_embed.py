@@ -258,6 +258,57 @@ class Dimensions(harness.Case):
         self.assertFalse(self.exists("no.npy"))
 
 
+class Prompts(harness.Case):
+    PROMPTS = {"query": "which of the ", "passage": "many:"}
+
+    def model(self, default=None):
+        harness.toy(self.path("model"))
+        with open(os.path.join(self.path("model"), "config_sentence_transformers.json"), "w", encoding="utf-8") as file:
+            json.dump({"prompts": self.PROMPTS, "default_prompt_name": default}, file)
+        return self.path("model")
+
+    def rows(self, texts, *args, model):
+        self.file("in.jsonl", [{"text": text} for text in texts])
+        run = self.embed("-i", "in.jsonl", "-o", "out.npy", "--force", *args, model=model)
+        return harness.Npy(self.path("out.npy")).bytes, run.err
+
+    def test_a_prompt_is_text_before_each_text(self):
+        model = self.model()
+        want, _ = self.rows([self.PROMPTS["query"] + text for text in TEXTS], "--prompt", "", model=model)
+        for args in (("--prompt", self.PROMPTS["query"]), ("--prompt-name", "query"), ("--role", "query")):
+            found, err = self.rows(TEXTS, *args, model=model)
+            self.assertEqual(found, want, args)
+            self.assertNotIn("prompt", err)
+        plain, _ = self.rows(TEXTS, model=model)
+        self.assertEqual(self.rows(TEXTS, "--role", "document", model=model)[0], plain)
+        self.assertNotEqual(plain, want)
+
+    def test_a_default_prompt_is_applied_and_said(self):
+        model = self.model("passage")
+        want, _ = self.rows([self.PROMPTS["passage"] + text for text in TEXTS], "--prompt", "", model=model)
+        found, err = self.rows(TEXTS, model=model)
+        self.assertEqual(found, want)
+        self.assertIn("default prompt", err)
+        self.assertIn("many:", err)
+        ids = [self.run_vecmill("tokenize", "-m", model, *args, stdin=text.encode()).objects()[0]["ids"]
+               for args, text in (((), "a cat"), (("--prompt", ""), "many:a cat"))]
+        self.assertEqual(*ids)
+
+    def test_an_unknown_name_lists_those_there_are(self):
+        self.file("in.txt", "one\n")
+        self.refused("no prompt of the model is called foo; there are query, document, passage", "embed", "-m",
+                     self.model(), "-i", "in.txt", "-o", "out.npy", "--prompt-name", "foo")
+        self.refused("a prompt and the name", "embed", "-m", self.model(), "-i", "in.txt", "-o", "out.npy",
+                     "--prompt", "x", "--prompt-name", "query")
+
+    def test_another_prompt_is_another_job(self):
+        model = self.model()
+        self.file("in.txt", "one\ntwo\n")
+        self.embed("-i", "in.txt", "-o", "a.npy", "--shard", "0/2", model=model)
+        self.embed("-i", "in.txt", "-o", "b.npy", "--shard", "1/2", "--role", "query", model=model)
+        self.run_vecmill("merge", "-o", "out.npy", "a.npy", "b.npy", code=8)
+
+
 class BadDocuments(harness.Case):
     BAD = ['{"id": 1, "text": "good"}', '{"id": 2, "text": ', '{"id": 3}', '{"id": 4, "text": 5}',
            "[1]", '{"id": 6, "text": "good too"}', '{"text": "a", "text": "b"}', "nonsense"]

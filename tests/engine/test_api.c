@@ -189,12 +189,12 @@ static void options_grow(void **state)
     o.known.model_dir = NOWHERE;
     const size_t first = offsetof(vecmill_options, prompt);
     for (size_t i = 0; i < OPENS; i++) {
-        o.known.prompt = "what a caller of the first version has not got";
+        o.known.task = "what a caller of the first version has not got";
         o.known.struct_bytes = first;
         expect(opens[i](&o, &p, &err), VECMILL_E_MODEL, &err, NOWHERE);
         o.known.struct_bytes = first - 8;
         expect(opens[i](&o, &p, &err), VECMILL_E_USAGE, &err, "vecmill_options has");
-        o.known.prompt = NULL;
+        o.known.task = NULL;
         o.known.struct_bytes = sizeof o;
         expect(opens[i](&o, &p, &err), VECMILL_E_MODEL, &err, NOWHERE);
         o.unknown = 1;
@@ -227,34 +227,27 @@ static void what_is_not_computed_is_refused(void **state)
 {
     (void)state;
     static const float ranges[2] = {0, 1};
-    vecmill_options o[8];
-    const char *const parts[8] = {"a role",
-                                  "a prompt is given",
-                                  "a prompt's name",
-                                  "a task",
-                                  "a kind of result other than dense",
-                                  "a dtype other than float32",
-                                  "ranges of components",
+    enum { N = 5 };
+    vecmill_options o[N];
+    const char *const parts[N] = {"a task", "a kind of result other than dense",
+                                  "a dtype other than float32", "ranges of components",
                                   "a kind of result other than dense"};
     vecmill_pool_options p;
     vecmill_err err;
     vecmill_pool_options_init(&p);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < N; i++) {
         vecmill_options_init(&o[i]);
         o[i].model_dir = NOWHERE;
     }
-    o[0].role = VECMILL_ROLE_QUERY;
-    o[1].prompt = "";
-    o[2].prompt_name = "query";
-    o[3].task = "retrieval";
-    o[4].kinds = 1u << VECMILL_KIND_SPARSE;
-    o[5].dtype = VECMILL_DTYPE_BINARY;
-    o[6].ranges = ranges;
-    o[7].kinds = 1u << VECMILL_KIND_DENSE | 1u << 31;
+    o[0].task = "retrieval";
+    o[1].kinds = 1u << VECMILL_KIND_SPARSE;
+    o[2].dtype = VECMILL_DTYPE_BINARY;
+    o[3].ranges = ranges;
+    o[4].kinds = 1u << VECMILL_KIND_DENSE | 1u << 31;
     for (size_t i = 0; i < OPENS; i++)
-        for (int k = 0; k < 8; k++)
+        for (int k = 0; k < N; k++)
             expect(opens[i](&o[k], &p, &err), VECMILL_E_UNSUPPORTED, &err, parts[k]);
-    vecmill_options bad = o[5];
+    vecmill_options bad = o[2];
     bad.dtype = (vecmill_dtype)7;
     expect(open_session(&bad, NULL, &err), VECMILL_E_USAGE, &err, "dtype is 7, over");
     bad = o[0];

@@ -27,7 +27,8 @@ static const struct worker_args serve = {
     .dimensions = UINT32_MAX,
     .long_policy = VECMILL_LONG_SPLIT,
     .normalize = VECMILL_NORMALIZE_NO,
-    .max_document = VECMILL_MAX_DOCUMENT,
+    .max_document = VECMILL_MAX_DOCUMENT + VECMILL_MAX_PROMPT,
+    .prompt = "query: ",
 };
 
 static int count(const struct worker_argv *argv)
@@ -56,6 +57,7 @@ static void check_same(const struct worker_args *a, const struct worker_args *b)
     assert_int_equal(a->long_policy, b->long_policy);
     assert_int_equal(a->normalize, b->normalize);
     assert_int_equal(a->max_document, b->max_document);
+    assert_string_equal(a->prompt, b->prompt ? b->prompt : "");
 }
 
 static void what_is_written_is_read(void **state)
@@ -99,9 +101,11 @@ static void hostile_words_are_refused(void **state)
 {
     (void)state;
     static char long_path[IO_PATH_MAX + 1], long_key[PACK_KEY_BYTES + 1];
+    static char long_prompt[VECMILL_MAX_PROMPT + 2];
     static char huge[] = "18446744073709551617", none[] = "", minus[] = "-1", hex[] = "0x10";
     memset(long_path, 'a', IO_PATH_MAX);
     memset(long_key, 'a', PACK_KEY_BYTES);
+    memset(long_prompt, 'a', VECMILL_MAX_PROMPT + 1);
     const struct {
         int at;
         char *word;
@@ -128,7 +132,7 @@ static void hostile_words_are_refused(void **state)
         {9, (char *)"4294967296"},
         {9, huge},
         {10, (char *)"3"},
-        {11, (char *)"1073741825"},
+        {11, (char *)"1073745921"},
         {12, huge},
         {13, (char *)"3"},
         {13, minus},
@@ -136,6 +140,7 @@ static void hostile_words_are_refused(void **state)
         {14, (char *)"0123456789abcdef0123456789abcde"},
         {14, (char *)"0123456789abcdef0123456789abcdef0"},
         {14, (char *)"0123456789abcdef0123456789abcdeg"},
+        {15, long_prompt},
     };
     struct worker_argv argv;
     struct worker_args read = {.parent = 99};

@@ -180,7 +180,7 @@ static double compare(const struct json_value *one, const struct config *read,
         unsigned char *scratch = aligned_alloc(64, bytes);
         assert_non_null(scratch);
         memset(scratch, 0xA5, bytes);
-        ending_run(&ending, rows, n, scratch, vectors[precision]);
+        ending_run(&ending, rows, n, 0, scratch, vectors[precision]);
         for (size_t i = bytes - 64; i < bytes; i++)
             assert_int_equal(scratch[i], 0xA5);
         free(scratch);
@@ -263,9 +263,9 @@ static void rows_that_are_read(void **state)
         if (cases[i].rows == ENDING_ROWS_ALL) continue;
         /* only those rows, in their order, give the same */
         const bool first = cases[i].rows != ENDING_ROWS_LAST;
-        ending_run(&ending, rows, N, NULL, all_of);
-        ending_run(&ending, first ? few : few + H, cases[i].rows == ENDING_ROWS_BOTH ? 2 : 1, NULL,
-                   few_of);
+        ending_run(&ending, rows, N, 0, NULL, all_of);
+        ending_run(&ending, first ? few : few + H, cases[i].rows == ENDING_ROWS_BOTH ? 2 : 1, 0,
+                   NULL, few_of);
         assert_memory_equal(all_of, few_of, config.dim * sizeof(float));
     }
 }

@@ -130,6 +130,13 @@ static void golden_vectors(void **state)
         {"--seed 23 --pooling cls --hidden 64 --dtype BF16 --torch --after "
          "Dense:100:ReLU,Normalize",
          MODEL_POOL_CLS, 1},
+        /* without the rows of a prompt */
+        {"--seed 24 --skip 3", MODEL_POOL_MEAN, 1},
+        {"--seed 25 --skip 2 --pooling cls --hidden 64", MODEL_POOL_CLS, 1},
+        {"--seed 26 --skip 5 --pooling cls --layers 1", MODEL_POOL_CLS, 1},
+        {"--seed 27 --skip 4 --pooling lasttoken --hidden 64", MODEL_POOL_LAST, 1},
+        {"--seed 28 --skip 8 --pooling weightedmean+max+mean_sqrt_len_tokens+cls --after LayerNorm",
+         MODEL_POOL_WEIGHTED_MEAN, 0},
         {"--seed 19 --torch --shards 3 --dtype BF16 --prefix", MODEL_POOL_MEAN, 1},
     };
     for (size_t i = 0; i < sizeof(toys) / sizeof(*toys); i++) {
@@ -144,6 +151,8 @@ static void golden_vectors(void **state)
         toy_make(&toy, arguments);
         if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s", err.message);
         toy_load(&toy, kern, &loaded);
+        const char *skip = strstr(toys[i].arguments, "--skip ");
+        if (skip) loaded.extent.skip = (uint32_t)strtoul(skip + 7, NULL, 10);
         assert_int_equal(model_describe(loaded.model)->ending.poolings[0], toys[i].pooling);
         assert_int_equal(model_normalizes(model_describe(loaded.model)), toys[i].normalize);
         double worst, largest;
@@ -317,7 +326,7 @@ static void fills_its_workspace(uint32_t tokens, uint32_t longest, uint32_t thre
 {
     const uint32_t h = model_describe(toy_model.model)->dim;
     const uint32_t most = tokens > longest ? tokens : longest;
-    const struct model_extent extent = {tokens, longest, threads};
+    const struct model_extent extent = {tokens, longest, threads, 0};
     size_t bytes = model_workspace_bytes(model_describe(toy_model.model), kern, &extent);
     unsigned char *memory = (unsigned char *)aligned_alloc(4096, num_up(bytes + 4096, 4096));
     int32_t *ids = (int32_t *)calloc(most, sizeof(*ids));
@@ -354,7 +363,7 @@ static void workspace_is_kept(void **state)
         for (uint32_t threads = 1; threads <= 4; threads += 3)
             fills_its_workspace(plans[i][0], plans[i][1], threads);
     }
-    struct model_extent less = {1, 64, 1}, more = {2, 64, 1};
+    struct model_extent less = {1, 64, 1, 0}, more = {2, 64, 1, 0};
     for (; more.tokens < 1000; less.tokens++, more.tokens++) {
         assert_true(model_workspace_bytes(model_describe(toy_model.model), kern, &less) <=
                     model_workspace_bytes(model_describe(toy_model.model), kern, &more));

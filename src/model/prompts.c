@@ -1,0 +1,142 @@
+#include "prompts.h"
+
+#include "arch.h"
+#include "tensor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NAME_BYTES  64u  /* of a prompt's name in a message, with the NUL */
+#define NAMES_BYTES 160u /* of all of them */
+
+/* These two are there in every model, and empty where the file does not have them. */
+static const char *const always[] = {"query", "document"};
+
+struct prompts_file {
+    struct json_value name, prompts;
+    uint32_t truncate_dim;
+};
+
+static vecmill_status read_members(const struct json_value *o, const char *shown,
+                                   struct prompts_file *file, vecmill_err *err)
+{
+    static const struct json_field fields[] = {
+        JSON_MAY("truncate_dim", U32, offsetof(struct prompts_file, truncate_dim), .least = 1,
+                 .most = UINT32_MAX),
+        JSON_MAY("default_prompt_name", STRING, offsetof(struct prompts_file, name)),
+        JSON_MAY("prompts", ANY, offsetof(struct prompts_file, prompts)),
+        JSON_MAY("model_type", OWN, 0, .own = config_read_only, .detail = "SentenceTransformer"),
+    };
+    return config_fields(o, fields, ARCH_LENGTH(fields), NULL, shown, file, err);
+}
+
+static bool is_always(const char *name)
+{
+    for (size_t i = 0; i < ARCH_LENGTH(always); i++)
+        if (strcmp(name, always[i]) == 0) return true;
+    return false;
+}
+
+/* A prompt's text as a string; null is the empty one, as in sentence-transformers. */
+static vecmill_status take_text(const struct json_value *value, const char *name, const char *shown,
+                                char text[MODEL_PROMPT_MAX], vecmill_err *err)
+{
+    text[0] = '\0';
+    if (value->kind <= JSON_KIND_NULL) return VECMILL_OK;
+    if (value->kind != JSON_KIND_STRING)
+        return err_set(err, VECMILL_E_MODEL, "%s: prompt \"%.63s\" is not a string", shown, name);
+    if (json_string_into(value, text, MODEL_PROMPT_MAX)) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL,
+                   "%s: prompt \"%.63s\" has a NUL, or more than MODEL_PROMPT_MAX, %u bytes", shown,
+                   name, MODEL_PROMPT_MAX);
+}
+
+/* The default prompt's name and text; "" where there is none. */
+static vecmill_status take_default(const struct prompts_file *file, const char *shown,
+                                   char text[MODEL_PROMPT_MAX], vecmill_err *err)
+{
+    char name[NAME_BYTES];
+    text[0] = '\0';
+    if (file->name.kind == JSON_KIND_ABSENT) return VECMILL_OK;
+    const struct json_value prompt = json_find(&file->prompts, &file->name);
+    json_show(&file->name, name, sizeof name);
+    if (prompt.kind == JSON_KIND_ABSENT && !is_always(name))
+        return err_set(err, VECMILL_E_MODEL, "%s: \"%s\" is missing", shown, name);
+    return take_text(&prompt, name, shown, text, err);
+}
+
+vecmill_status prompts_parse(const struct json_value *o, const char *shown, struct config *config,
+                             vecmill_err *err)
+{
+    struct prompts_file file = {.truncate_dim = config->model.truncate_dim};
+    char text[MODEL_PROMPT_MAX];
+    VM_TRY(read_members(o, shown, &file, err));
+    config->model.truncate_dim = file.truncate_dim;
+    return take_default(&file, shown, text, err);
+}
+
+/* ---- one prompt, when a model is opened ---- */
+
+/* "query, document, passage" */
+static void list_names(const struct json_value *prompts, char out[NAMES_BYTES])
+{
+    struct json_each each = json_begin(prompts);
+    struct json_value name, none;
+    size_t used = (size_t)snprintf(out, NAMES_BYTES, "%s, %s", always[0], always[1]);
+    while (json_each(&each, &name, &none)) {
+        char text[NAME_BYTES];
+        json_show(&name, text, sizeof text);
+        if (is_always(text)) continue;
+        const int n = snprintf(out + used, NAMES_BYTES - used, ", %s", text);
+        if (n < 0 || (size_t)n >= NAMES_BYTES - used) {
+            memcpy(out + NAMES_BYTES - 4, "...", 4);
+            return;
+        }
+        used += (size_t)n;
+    }
+}
+
+static vecmill_status find_prompt(const struct prompts_file *file, const char *name,
+                                  const char *shown, char text[MODEL_PROMPT_MAX], vecmill_err *err)
+{
+    char names[NAMES_BYTES];
+    if (!name) return take_default(file, shown, text, err);
+    const struct json_value prompt = json_get(&file->prompts, name);
+    if (prompt.kind != JSON_KIND_ABSENT || is_always(name))
+        return take_text(&prompt, name, shown, text, err);
+    list_names(&file->prompts, names);
+    return err_set(err, VECMILL_E_USAGE, "no prompt of the model is called %.40s; there are %s",
+                   name, names);
+}
+
+vecmill_status model_prompt(const char *dir, const char *name, char text[MODEL_PROMPT_MAX],
+                            vecmill_err *err)
+{
+    static const char empty[] = "{}";
+    struct config config;
+    struct prompts_file file = {0};
+    struct json_value root;
+    struct buf b;
+    struct stat link;
+    char path[IO_PATH_MAX], name_of_file[CONFIG_NAME_BYTES], found[MODEL_PROMPT_MAX];
+    config_init(&config);
+    config_name(&config, CONFIG_PROMPTS, name_of_file);
+    VM_TRY(io_join(dir, name_of_file, path, err));
+    const char *shown = model_path_shown(path);
+    const bool is_there = lstat(path, &link) == 0 || errno != ENOENT;
+    buf_init(&b, MODEL_CONFIG_MAX, "MODEL_CONFIG_MAX");
+    vecmill_status status = VECMILL_OK;
+    if (is_there) status = io_read_file(path, &b, VECMILL_E_MODEL, VECMILL_E_MODEL, err);
+    if (status == VECMILL_OK)
+        status = json_check(is_there ? b.data : empty, is_there ? b.bytes : sizeof empty - 1, shown,
+                            VECMILL_E_MODEL, &root, err);
+    if (status == VECMILL_OK && root.kind != JSON_KIND_OBJECT)
+        status = err_set(err, VECMILL_E_MODEL, "%s: not a JSON object", shown);
+    if (status == VECMILL_OK) status = read_members(&root, shown, &file, err);
+    if (status == VECMILL_OK) status = find_prompt(&file, name, shown, found, err);
+    buf_done(&b);
+    if (status == VECMILL_OK) memcpy(text, found, sizeof found);
+    return status;
+}
