@@ -6,7 +6,7 @@
 #define SLOTS_MORE  2u  /* times that the table is doubled if none is good */
 #define SPAN_BITS   8u  /* bits for each merge, most of which have no pair of their own */
 #define LOG_MAX     24u /* of slots, and of bits */
-#define MERGE_BYTES (2u * TEXT_TOKEN_BYTES_MAX)
+#define MERGE_BYTES ((size_t)2 * TEXT_TOKEN_BYTES_MAX)
 
 struct merge {
     uint32_t a, b, merged;
@@ -505,7 +505,7 @@ static bool holds_characters(const unsigned char *table, size_t bytes, uint32_t 
 static vecmill_status check(const unsigned char *table, size_t bytes, uint32_t vocab,
                             vecmill_err *err)
 {
-    if (bytes < 4 * BPE_WORDS || table_word(table, BPE_FLAGS) > BPE_FLAGS_ALL)
+    if (bytes < BPE_WORDS * sizeof(uint32_t) || table_word(table, BPE_FLAGS) > BPE_FLAGS_ALL)
         return table_refuse(&text_model_bpe, "the words", bytes, err);
     if (!holds_characters(table, bytes, vocab))
         return table_refuse(&text_model_bpe, "tokens", bytes, err);

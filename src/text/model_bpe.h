@@ -50,7 +50,7 @@ enum bpe_flag {
 #define BPE_EMPTY     UINT64_MAX
 #define BPE_RUN_MAX   64u
 #define BPE_NO_RANK   UINT32_MAX
-_Static_assert(TEXT_VOCAB_MAX <= 1u << BPE_ID_BITS, "ids fit into a slot");
+_Static_assert((TEXT_VOCAB_MAX - 1) >> BPE_ID_BITS == 0, "ids fit into a slot");
 _Static_assert(TEXT_MERGES_MAX < 1u << BPE_RANK_BITS, "ranks fit into a slot");
 
 static inline uint64_t bpe_pair(uint32_t a, uint32_t b)
@@ -74,11 +74,11 @@ static inline uint64_t bpe_u64(const unsigned char *at)
 
 /* ---- neighbouring characters ---- */
 
-#define BPE_ASCII_SPANS (128u * 128) /* bits of their own, before the 2^SPANS_LOG others */
+#define BPE_ASCII_SPANS ((size_t)128 * 128) /* bits of their own, before the 2^SPANS_LOG others */
 
 static inline uint64_t bpe_span(uint32_t a, uint32_t b, uint32_t log)
 {
-    if (a < 128 && b < 128) return a * 128 + b;
+    if (a < 128 && b < 128) return (uint64_t)a * 128 + b;
     return BPE_ASCII_SPANS + (((uint64_t)a << 21 | b) * 0x9E3779B97F4A7C15u >> (64 - log));
 }
 

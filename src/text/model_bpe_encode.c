@@ -198,7 +198,8 @@ static void rank_symbol(const struct lows *l, const struct state *s, uint32_t pl
 static void lows_open(struct lows *l, const struct state *s)
 {
     size_t n = num_up(s->bytes, BLOCK) / BLOCK;
-    uint64_t *at = (uint64_t *)num_up((uintptr_t)(s->symbols + s->bytes), sizeof(uint64_t));
+    unsigned char *end = (unsigned char *)(s->symbols + s->bytes);
+    uint64_t *at = (uint64_t *)(void *)(end + (-(uintptr_t)end & (sizeof(uint64_t) - 1)));
     l->ranks = (int32_t *)at;
     at += n * BLOCK / 2;
     for (size_t i = 0; i < n * BLOCK; i++)

@@ -190,7 +190,8 @@ static vecmill_status compile(const struct spec *s, struct buf *out, vecmill_err
 static vecmill_status check(const unsigned char *table, size_t bytes, uint32_t vocab,
                             vecmill_err *err)
 {
-    if (bytes < 4 * N_WORDS) return table_refuse(&text_model_unigram, "the words", bytes, err);
+    if (bytes < N_WORDS * sizeof(uint32_t))
+        return table_refuse(&text_model_unigram, "the words", bytes, err);
     const uint32_t n = table_word(table, N_SCORES);
     if (n > vocab || !table_holds(table, bytes, SCORES_AT, n, sizeof(double)) ||
         !table_holds(table, bytes, UNK_SCORE_AT, 1, sizeof(double)))

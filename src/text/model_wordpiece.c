@@ -56,7 +56,8 @@ static vecmill_status compile(const struct spec *s, struct buf *out, vecmill_err
 static vecmill_status check(const unsigned char *table, size_t bytes, uint32_t vocab,
                             vecmill_err *err)
 {
-    if (bytes < 4 * N_WORDS) return table_refuse(&text_model_wordpiece, "the words", bytes, err);
+    if (bytes < N_WORDS * sizeof(uint32_t))
+        return table_refuse(&text_model_wordpiece, "the words", bytes, err);
     const uint32_t continuation = table_word(table, CONTINUATION);
     if (!table_holds_trie(table, bytes, WORDS_AT, vocab) || table_word(table, UNK) >= vocab ||
         table_word(table, WORD_CHARS) > TEXT_WORD_CHARS_MAX ||
@@ -68,7 +69,7 @@ static vecmill_status check(const unsigned char *table, size_t bytes, uint32_t v
 /* Each piece has a character of the word, of which there are at most TEXT_WORD_CHARS_MAX. */
 static size_t scratch_bytes(size_t bytes)
 {
-    return num_min(num_max(bytes, 1), 4 * TEXT_WORD_CHARS_MAX) * sizeof(struct model_piece);
+    return num_min(num_max(bytes, 1), (size_t)4 * TEXT_WORD_CHARS_MAX) * sizeof(struct model_piece);
 }
 
 static bool is_long(const unsigned char *word, size_t bytes, uint32_t most)
