@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Compares vecmill's token ids with those kept beside real tokenizers; prints `N compared, M different`.
 
-    tools/check_tokenizer_ids.py --driver build/tests/text/encode_stream [FOLDER...]
+    tools/check_tokenizer_ids.py --driver build/tests/text/encode_stream [--rebuilt DIR] [FOLDER...]
 
 A FOLDER has tokenizer.json or tokenizer.json.gz, and texts with ids that PyPI tokenizers gave:
 ids.jsonl.gz {text, ids} whole, or ids.jsonl {id, ids} with texts.jsonl {id, text}, cut at a length that
-no whole text exceeds. Without FOLDER: all of shared/data/tokenizers and shared/data/families. Exit
-status: 0 equal, 1 different, 77 nothing is there.
+no whole text exceeds. One that has ids alone takes DIR/NAME.json, of tools/rebuild_tokenizers.py. Without FOLDER:
+all of shared/data/tokenizers and shared/data/families. Exit status: 0 equal, 1 different, 77 nothing is there.
 """
 import argparse
 import gzip
@@ -40,20 +40,23 @@ def records(folder):
             for r in lines(folder / "texts.jsonl") if r["id"] in ids]
 
 
-def unpack(folder, to):
+def unpack(folder, to, rebuilt):
     """A folder with tokenizer.json: the folder itself, or a copy."""
     if (folder / "tokenizer.json").exists():
         return folder
+    if not (folder / "tokenizer.json.gz").exists():
+        shutil.copyfile(rebuilt / f"{folder.name}.json", to / "tokenizer.json")
+        return to
     with gzip.open(folder / "tokenizer.json.gz") as source, open(to / "tokenizer.json", "wb") as out:
         shutil.copyfileobj(source, out)
     return to
 
 
-def compare(driver, folder, shown):
+def compare(driver, folder, rebuilt, shown):
     """(compared, different) of one folder."""
     wanted = records(folder)
     with tempfile.TemporaryDirectory(prefix="vecmill-ids-") as scratch:
-        where = unpack(folder, pathlib.Path(scratch))
+        where = unpack(folder, pathlib.Path(scratch), rebuilt)
         texts = [t.encode("utf-8", "surrogatepass") for t, _, _ in wanted]
         limit = max((len(ids) for _, ids, cut in wanted if cut), default=WHOLE)
         whole = run_driver(driver, str(where), texts, WHOLE)
@@ -75,19 +78,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--driver", required=True, help="the program tests/text/encode_stream")
     parser.add_argument("--shown", type=int, default=3, help="differences shown of a folder")
+    parser.add_argument("--rebuilt", type=pathlib.Path, help="NAME.json for folders that have ids alone")
     parser.add_argument("folders", nargs="*", type=pathlib.Path)
     arguments = parser.parse_args()
     shared = pathlib.Path(os.environ.get("VECMILL_SHARED") or ROOT.parent / "shared") / "data"
     folders = arguments.folders or sorted(
         f for name in ("tokenizers", "families") for f in (shared / name).glob("*")
-        if (f / "tokenizer.json").exists() or (f / "tokenizer.json.gz").exists())
+        if (f / "tokenizer.json").exists() or (f / "tokenizer.json.gz").exists()
+        or arguments.rebuilt and (arguments.rebuilt / f"{f.name}.json").exists())
     if not folders:
         print(f"skipped: no tokenizer under {shared}")
         sys.exit(77)
     compared = different = failed = 0
     for folder in folders:
         try:
-            n, bad = compare(arguments.driver, folder, arguments.shown)
+            n, bad = compare(arguments.driver, folder, arguments.rebuilt, arguments.shown)
         except Exception as e:  # the driver said why
             print(f"{folder.name}: {e}")
             failed += 1
