@@ -431,5 +431,58 @@ class Registry(kit.Case):
                 self.assertEqual(max_context(folder), want, said)
 
 
+class Prompts(kit.Case):
+    """Of vecmill.Embedder; the program's are in tests/e2e/e2e_embed.py."""
+
+    TEXTS = ["a cat", "", "the other"]
+
+    def model(self):
+        folder = os.path.join(kit.home(), "prompts")
+        if not os.path.isdir(folder):
+            kit.toy(folder)
+            with open(os.path.join(folder, "config_sentence_transformers.json"), "w", encoding="utf-8") as file:
+                json.dump({"prompts": {"query": "which ", "passage": "many:"}, "default_prompt_name": "passage"}, file)
+        return folder
+
+    def test_a_prompt_is_text_before_each_text(self):
+        def rows(prefix):
+            return vecmill.Embedder(self.model(), prompt="").embed([prefix + text for text in self.TEXTS]).tobytes()
+
+        for more, prefix in (({}, "many:"), ({"prompt": "x"}, "x"), ({"prompt_name": "query"}, "which "),
+                             ({"role": "query"}, "which "), ({"role": "document"}, ""), ({"prompt": ""}, "")):
+            e = vecmill.Embedder(self.model(), **more)
+            self.assertEqual(e.facts["prompt"], prefix)
+            self.assertEqual(e.embed(self.TEXTS).tobytes(), rows(prefix), more)
+            pooled = np.stack(list(e.stream(self.TEXTS, workers=1)))
+            self.assertEqual(pooled.tobytes(), rows(prefix), more)
+
+    def test_what_is_refused(self):
+        for more, words in (({"prompt_name": "foo"}, "there are query, document, passage"),
+                            ({"prompt": "x", "prompt_name": "query"}, "a prompt and the name"),
+                            ({"prompt": "x" * 5000}, "MODEL_PROMPT_MAX")):
+            with self.assertRaisesRegex(vecmill.UsageError, words):
+                vecmill.Embedder(self.model(), **more)
+        with self.assertRaisesRegex(ValueError, "role is"):
+            vecmill.Embedder(self.model(), role="passage")
+
+    def test_fastembed_has_none(self):
+        m = model(specific_model_path=self.model())
+        self.assertEqual(m.model.facts["prompt"], "")
+
+
+class Tables(kit.Case):
+    def test_a_static_embedding(self):
+        """Its own pooling, whatever is asked for; unknown tokens are left out; no token, no length."""
+        folder = kit.toy(os.path.join(kit.home(), "table"), "--table", "model2vec")
+        e = vecmill.Embedder(folder)
+        rows = e.embed(["the cat", "\u6f22 the \u6f22 cat", "\u6f22", ""])
+        self.assertEqual(rows[0].tobytes(), rows[1].tobytes())
+        self.assertAlmostEqual(float(np.linalg.norm(rows[0])), 1, places=6)
+        self.assertFalse(rows[2:].any())
+        self.assertEqual((e.facts["layers"], e.facts["pooling"], e.tokenize("")), (0, "mean", []))
+        m = model(specific_model_path=folder)
+        self.assertEqual(np.stack(list(m.embed(["the cat"])))[0].tobytes(), rows[0].tobytes())
+
+
 if __name__ == "__main__":
     kit.main()

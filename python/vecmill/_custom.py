@@ -32,8 +32,25 @@ def encoder_folder(model_dir: str) -> str:
     return path if isinstance(path, str) and os.path.isdir(os.path.join(model_dir, path)) else ""
 
 
-def _modules(encoder: str, normalize: bool) -> list[dict[str, object]]:
-    kinds = [(encoder, "Transformer"), ("1_Pooling", "Pooling")] + ([("2_Normalize", "Normalize")] if normalize else [])
+def is_table(model_dir: str) -> bool:
+    """Whether it is a static embedding, which has no pooling to choose (docs/MODEL.md)."""
+    try:
+        with open(os.path.join(model_dir, "modules.json"), encoding="utf-8") as file:
+            if str(json.load(file)[0].get("type", "")).endswith(".StaticEmbedding"):
+                return True
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        pass
+    try:
+        with open(os.path.join(model_dir, "config.json"), encoding="utf-8") as file:
+            return bool(json.load(file).get("model_type") == "model2vec")
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _modules(encoder: str, table: bool, normalize: bool) -> list[dict[str, object]]:
+    kinds = [(encoder, "StaticEmbedding")] if table else [(encoder, "Transformer"), ("1_Pooling", "Pooling")]
+    if normalize:
+        kinds.append((f"{len(kinds)}_Normalize", "Normalize"))
     return [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
             for i, (path, kind) in enumerate(kinds)]
 
@@ -110,9 +127,11 @@ def folder_with(model_dir: str, pooling: str, normalize: bool, dim: int, cache_d
     with _made(os.path.dirname(place)) as made:
         for name in names:
             os.symlink(os.path.join(source, name), os.path.join(made, name))
-        _write(made, "modules.json", _modules(encoder_folder(source), normalize))
-        os.mkdir(os.path.join(made, "1_Pooling"))
-        _write(made, os.path.join("1_Pooling", "config.json"), _pooling(pooling, dim))
+        table = is_table(source)
+        _write(made, "modules.json", _modules(encoder_folder(source), table, normalize))
+        if not table:
+            os.mkdir(os.path.join(made, "1_Pooling"))
+            _write(made, os.path.join("1_Pooling", "config.json"), _pooling(pooling, dim))
         _check(made, source)
         os.chmod(made, 0o755)
         try:

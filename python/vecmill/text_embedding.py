@@ -119,6 +119,8 @@ def max_context(model_dir: str) -> int:
     """FastEmbed's rule for the length in tokens: the smaller of model_max_length and max_length in
     tokenizer_config.json, of those that are positive integers. Here it is never more than the position table has; with
     FastEmbed that fails in the middle of a job. UsageError (a ValueError) if neither is set."""
+    if _custom.is_table(model_dir):
+        return 512  # of FastEmbed's static embeddings, whatever their files say
     files = {}
     for name in ("config.json", "tokenizer_config.json"):
         try:
