@@ -223,9 +223,9 @@ static vecmill_status read_special(const struct json_value *table, const struct 
                            s->file, where);
         }
         VM_TRY(spec_need_value(s, where, &token, &found, err));
-        /* The reference takes the id. For BERT's tokenizer the two have to agree. */
-        const bool is_token =
-            s->model && n >= 0 && n < TEXT_VOCAB_MAX && spec_has_id(s, (uint32_t)n);
+        /* The reference takes the id. model2vec's files have those of the tokenizer before its
+         * vocabulary was cut. */
+        const bool is_token = n >= 0 && n < TEXT_VOCAB_MAX && spec_has_id(s, (uint32_t)n);
         if (n != found && !is_token) {
             return err_set(err, VECMILL_E_MODEL, "%s: %s says id %lld, by the vocabulary it is %u",
                            s->file, where, (long long)n, found);

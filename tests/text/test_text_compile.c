@@ -49,6 +49,20 @@ static void assert_vocab_refused(const char *vocab, const char *config, const ch
         fail_msg("status %d, message \"%s\", want \"%s\"", (int)status, err.message, part);
 }
 
+/* The ids of a template are what the reference adds, though a token has another one. */
+static void a_template_has_ids_of_its_own(void **state)
+{
+    (void)state;
+    struct kit k;
+    vecmill_err err = {0};
+    const char *json = kit_make((struct kit_parts){
+        .post_processor = TEMPLATE(
+            CLS "," SEQUENCE, "\"[CLS]\":{\"id\":\"[CLS]\",\"ids\":[7],\"tokens\":[\"[CLS]\"]}")});
+    if (kit_json(&k, json, &err) != VECMILL_OK) fail_msg("%s", err.message);
+    assert_string_equal(kit_ids(&k, "ab", 99), "7 3 5");
+    kit_done(&k);
+}
+
 static void the_kit_s_tokenizer_compiles(void **state)
 {
     (void)state;
@@ -270,8 +284,8 @@ static void bad_templates(void **state)
                                     "\"[CLS]\":{\"ids\":[1,2],\"tokens\":[]}"),
          "has 2 ids and 0 tokens"}, /* the last of two keys counts */
         {TEMPLATE(CLS "," SEQUENCE,
-                  "\"[CLS]\":{\"id\":\"[CLS]\",\"ids\":[2],\"tokens\":[\"[CLS]\"]}"),
-         "says id 2, by the vocabulary it is 1"},
+                  "\"[CLS]\":{\"id\":\"[CLS]\",\"ids\":[77],\"tokens\":[\"[CLS]\"]}"),
+         "says id 77, by the vocabulary it is 1"},
         {TEMPLATE(CLS "," SEQUENCE,
                   "\"[CLS]\":{\"id\":\"[CLS]\",\"ids\":[1],\"tokens\":[\"[NO]\"]}"),
          "is \"[NO]\", which is not among the 9 tokens"},
@@ -439,6 +453,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_kit_s_tokenizer_compiles),
+        cmocka_unit_test(a_template_has_ids_of_its_own),
         cmocka_unit_test(bad_json),
         cmocka_unit_test(unknown_members_and_types),
         cmocka_unit_test(bad_stages),
