@@ -1,17 +1,20 @@
 /* needs: dep_text */
 /* Text from anywhere, over a small tokenizer with added tokens of each kind; and sections from
  * anywhere. The first byte chooses: 'S': the rest is a section, which is refused or used; 'E': the rest
- * is triples { u16 offset, u8 bits } that are turned over in a good section, which is then used so. Any
+ * is triples { u16 offset, u8 bits } that are turned over in a good section, which is then used so; 'F':
+ * the same for the section of a tokenizer with stages, which the next byte chooses. Any
  * other: its low five bits are the most tokens, and the rest is text, encoded in each configuration and
  * again with room for all, of which the first has to be the beginning, as many at a time, and with
  * their places. */
 #include "text/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SECTION_BYTES_MAX (1u << 20)
-#define N_CONFIGURATIONS  4u
+#define N_CONFIGURATIONS  8u
+#define FIRST_STAGED      4u
 #define ALL_TOKENS        (1u << 16)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -30,6 +33,37 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
     "\"##\xE3\x80\xAE\":8,\"##\xD6\xB0\":9,\".\":10,\"[MASK]\":11,\"foo\":12,\"ff\":13,"           \
     "\"fo of\":14,\"\xEF\xBF\xBD\":15}}}"
 
+#define MARK "\xE2\x96\x81"
+#define STAGED(normalizer, pre_tokenizer, added, model)                                            \
+    "{\"added_tokens\":[" added "],\"normalizer\":" normalizer ",\"pre_tokenizer\":" pre_tokenizer \
+    ",\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"[SEP]\",2],\"cls\":[\"[CLS]\",1]" \
+    "},"                                                                                           \
+    "\"model\":" model "}"
+#define NORMALIZERS(parts)    "{\"type\":\"Sequence\",\"normalizers\":[" parts "]}"
+#define PRE_TOKENIZERS(parts) "{\"type\":\"Sequence\",\"pretokenizers\":[" parts "]}"
+#define QWEN2                                                                                      \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| "              \
+    "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+#define BPE                                                                                        \
+    "{\"type\":\"BPE\",\"unk_token\":\"[UNK]\",\"fuse_unk\":true,\"vocab\":{\"[UNK]\":0,\"[CLS]"   \
+    "\":1,"                                                                                        \
+    "\"[SEP]\":2,\"a\":3,\"b\":4,\"ab\":5,\"\xC4\xA0\":6,\"\xC4\xA0"                               \
+    "a\":7,\"\xC3\xA9\":8,\"" MARK "\":9,\"" MARK                                                  \
+    "a\":10,\"[MASK]\":11},\"merges\":[\"a b\",\"\xC4\xA0 a\",\"" MARK " a\"]}"
+#define UNIGRAM                                                                                    \
+    "{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"[UNK]\",0],[\"[CLS]\",0],[\"[SEP]\",0],["    \
+    "\"a\",-1"                                                                                     \
+    "],[\"b\",-2],[\"ab\",-2.5],[\"" MARK "\",-3],[\"" MARK "a\",-3.5],[\"" MARK "foo\",-4],"      \
+    "[\"\xC3\xA9\",-5],[\".\",-2],[\"[MASK]\",0]]}"
+
+/* %s: a table as base64. */
+#define PRECOMPILED                                                                                \
+    STAGED("{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"%s\"}",                           \
+           PRE_TOKENIZERS(                                                                         \
+               "{\"type\":\"Whitespace\"},{\"type\":\"Digits\",\"individual_digits\":false},"      \
+               "{\"type\":\"Punctuation\",\"behavior\":\"MergedWithNext\"}"),                      \
+           ADDED(11, "[MASK]", false, false), UNIGRAM)
+
 static const char *const configurations[N_CONFIGURATIONS] = {
     TOKENIZER(true, true, null, true, ADDED(11, "[MASK]", false, false)),
     TOKENIZER(false, true, true, false,
@@ -39,7 +73,44 @@ static const char *const configurations[N_CONFIGURATIONS] = {
                                                                                       false, true)),
     TOKENIZER(false, false, false, false,
               ADDED(12, "foo", true, false) "," ADDED(13, "ff", false, true)),
+    STAGED(NORMALIZERS(
+               "{\"type\":\"NFKC\"},{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true},"
+               "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\" \"}"),
+           "{\"type\":\"Metaspace\",\"replacement\":\"" MARK "\",\"prepend_scheme\":\"first\"}",
+           ADDED(11, "[MASK]", true, false) "," ADDED(12, "foo", true, true), UNIGRAM),
+    STAGED("{\"type\":\"NFC\"}",
+           PRE_TOKENIZERS("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" QWEN2
+                          "\"},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\","
+                          "\"add_prefix_space\":true,\"use_regex\":true}"),
+           ADDED(11, "[MASK]", false, true), BPE),
+    STAGED(NORMALIZERS(
+               "{\"type\":\"Lowercase\"},{\"type\":\"NFD\"},{\"type\":\"StripAccents\"},{\"type\":"
+               "\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" MARK "\"}"),
+           "null", ADDED(11, "[MASK]", false, false) "," ADDED(12, "a b", false, true), BPE),
+    NULL, /* PRECOMPILED */
 };
+
+/* A table of replacements as base64: Q becomes "ab", and a space disappears. */
+static void make_charsmap(char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    enum { UNITS = 1024 };
+    uint32_t units[1 + UNITS] = {UNITS * 4, 256u << 10};
+    units[1 + (256 ^ 'Q')] = 512u << 10 | 1u << 8 | 'Q';
+    units[1 + (256 ^ 'Q' ^ 512)] = 1u << 31;
+    units[1 + (256 ^ ' ')] = 768u << 10 | 1u << 8 | ' ';
+    units[1 + (256 ^ ' ' ^ 768)] = 1u << 31 | 2; /* its NUL */
+    unsigned char bytes[sizeof units + 5] = {0};
+    memcpy(bytes, units, sizeof units);
+    memcpy(bytes + sizeof units, "ab", 3);
+    for (size_t i = 0; i + 3 <= sizeof bytes; i += 3) {
+        const uint32_t three =
+            (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
+        for (int k = 18; k >= 0; k -= 6)
+            *out++ = digits[three >> k & 63];
+    }
+    *out = 0;
+}
 
 static struct {
     struct buf section;
@@ -49,9 +120,12 @@ static struct {
 static void compile_once(void)
 {
     if (tokenizers[0].section.bytes) return;
+    static char charsmap[8192], last[16384];
+    make_charsmap(charsmap);
+    snprintf(last, sizeof last, PRECOMPILED, charsmap);
     for (size_t i = 0; i < N_CONFIGURATIONS; i++) {
-        const struct text_files files = {.json = configurations[i],
-                                         .json_bytes = strlen(configurations[i])};
+        const char *json = configurations[i] ? configurations[i] : last;
+        const struct text_files files = {.json = json, .json_bytes = strlen(json)};
         struct buf *section = &tokenizers[i].section;
         buf_init(section, SECTION_BYTES_MAX, "SECTION_BYTES_MAX");
         if (text_compile_bytes(&files, section, NULL) != VECMILL_OK ||
@@ -163,10 +237,9 @@ static void use_section(const void *section, size_t bytes)
     }
 }
 
-static void use_edited(const uint8_t *edits, size_t bytes)
+static void use_edited(const struct buf *good, const uint8_t *edits, size_t bytes)
 {
     static unsigned char copy[SECTION_BYTES_MAX];
-    const struct buf *good = &tokenizers[2].section;
     memcpy(copy, good->data, good->bytes);
     for (size_t i = 0; bytes - i >= 3; i += 3) {
         size_t at = ((size_t)edits[i] | (size_t)edits[i + 1] << 8) % good->bytes;
@@ -184,7 +257,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         return 0;
     }
     if (data[0] == 'E') {
-        use_edited(data + 1, bytes - 1);
+        use_edited(&tokenizers[2].section, data + 1, bytes - 1);
+        return 0;
+    }
+    if (data[0] == 'F') {
+        const size_t i = bytes > 1 ? data[1] % (N_CONFIGURATIONS - FIRST_STAGED) : 0;
+        if (bytes > 2) use_edited(&tokenizers[FIRST_STAGED + i].section, data + 2, bytes - 2);
         return 0;
     }
     for (size_t i = 0; i < N_CONFIGURATIONS; i++)

@@ -261,7 +261,8 @@ typedef struct vecmill_doc {
 
 typedef struct vecmill_result {
     /* OK, or E_LIMIT: longer than max_length, or than VECMILL_TEXT_BYTES, under LONG_ERROR; in a session
-     * with a prompt longer than those under LONG_SPLIT. */
+     * with a prompt longer than those under LONG_SPLIT; under LONG_SPLIT also a text of a megabyte that
+     * the tokenizer may not cut anywhere (docs/TOKENIZER.md). */
     vecmill_status status;
     /* Computed, special ones included; LONG_SPLIT: of all windows, so that what two of them share counts
      * twice; UINT32_MAX also if more. */

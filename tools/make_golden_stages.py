@@ -4,7 +4,8 @@
     tools/make_golden_stages.py
 
 Lines: {"texts": [...]}; {"model": name, "is": ...}; {"tokenizer": name, "model": name, "rest": all
-other members of tokenizer.json, "ids": one list a text}. Needs the version that
+other members of tokenizer.json, "ids": one list a text, "places": for the texts of PLACED the begin and end
+of each token but the special ones, in bytes}. Needs the version that
 tools/requirements-tokenizers.txt pins.
 """
 import json
@@ -25,6 +26,16 @@ TEXTS = [
     "हिन्दी क्ष \u0e01\u0e33", "\\\"{[()]}\"", "a\u0301\u0301\u0301 .\u0301 \u0301", "<|startoftext|>a <|STARTOFTEXT|>", "\n\n\n a\n\n",
 ]
 
+PLACED = [4, 6, 10, 14, 15, 18, 21]
+
+
+def places(encoding, text):
+    """Begin and end of each token in bytes of the text, one after the other."""
+    at = [0]
+    for c in text:
+        at.append(at[-1] + len(c.encode()))
+    return [at[x] for pair in encoding.offsets for x in pair]
+
 
 def main():
     import tokenizers
@@ -32,7 +43,7 @@ def main():
         sys.exit(f"tokenizers {tokenizers.__version__} is here, {PINNED} is pinned")
     models = train(SENTENCES * 3)
     lines = [{"made": f"by tools/make_golden_stages.py with tokenizers {tokenizers.__version__}; do not edit",
-              "texts": TEXTS}]
+              "texts": TEXTS, "placed": PLACED}]
     known = {}
     for name, tokenizer in combinations(models):
         model = json.dumps(tokenizer["model"], ensure_ascii=False, separators=(",", ":"))
@@ -42,7 +53,9 @@ def main():
         reference = tokenizers.Tokenizer.from_str(json.dumps(tokenizer))
         rest = {k: v for k, v in tokenizer.items() if k != "model"}
         lines.append({"tokenizer": name, "model": known[model], "rest": rest,
-                      "ids": [reference.encode(t).ids for t in TEXTS]})
+                      "ids": [reference.encode(t).ids for t in TEXTS],
+                      "places": [places(reference.encode(TEXTS[i], add_special_tokens=False), TEXTS[i])
+                                 for i in PLACED]})
     OUT.write_text("".join(json.dumps(x, ensure_ascii=False, separators=(",", ":")) + "\n" for x in lines),
                    encoding="utf-8")
     print(f"{OUT.relative_to(ROOT)}: {len(lines)} lines, {OUT.stat().st_size} bytes")

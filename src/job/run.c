@@ -424,7 +424,10 @@ static vecmill_status write_row(struct run *run, uint32_t wait_ms, bool *written
         int is_ready = 0;
         VM_TRY(vecmill_pool_take(run->pool, wait_ms, run->vector, &result, &why, &is_ready, err));
         if (is_ready == 0) return VECMILL_OK;
-        if (result.status == VECMILL_E_LIMIT)
+        if (result.status == VECMILL_E_LIMIT && result.truncated == 0)
+            snprintf(text, sizeof text,
+                     "the document has no place where its tokenizer may cut it (TEXT_STRETCH_MAX)");
+        else if (result.status == VECMILL_E_LIMIT)
             snprintf(text, sizeof text,
                      "the document has more tokens than the maximum (--max-length) of %u",
                      run->facts.max_length);

@@ -70,6 +70,7 @@ static size_t compose(struct stage_cp *cps, size_t n)
             const uint32_t both = unicode_compose(cps[starter].cp, cps[i].cp);
             if (both) {
                 cps[starter].cp = both;
+                cps[starter].change += cps[i].change - 1;
                 continue;
             }
         }
@@ -90,13 +91,12 @@ static size_t decompose(const struct form *form, const struct stage_text *in, si
     size_t n = 0;
     while (at < end) {
         uint32_t cp, to[UNICODE_COMPAT_MAX];
-        const size_t from = at;
         at += stage_char(in->data + at, &cp);
         const unsigned n_to =
             form->compat ? unicode_decompose_compat(cp, to) : unicode_decompose(cp, to);
         if (n_to > room - n) return SIZE_MAX;
         for (unsigned i = 0; i < n_to; i++)
-            cps[n++] = (struct stage_cp){to[i], (uint32_t)from};
+            cps[n++] = (struct stage_cp){to[i], i > 0};
     }
     return n;
 }
@@ -131,9 +131,9 @@ static void run(const struct form *form, const struct stage_text *in, struct sta
         }
         put_in_order(cps, n, spare);
         if (form->compose) n = compose(cps, n);
+        struct stage_flow f = {in, out, begin};
         for (size_t i = 0; i < n; i++)
-            stage_put(out, cps[i].cp,
-                      in->places ? in->places[cps[i].at] : (struct stage_place){0, 0});
+            stage_give(&f, cps[i].cp, cps[i].change);
     }
 }
 

@@ -301,6 +301,7 @@ static vecmill_status add_model(struct compiler *c, vecmill_err *err)
     c->words[SECTION_MODEL_BYTES] =
         (uint32_t)(c->out->bytes - c->start - c->words[SECTION_MODEL_AT]);
     c->words[SECTION_FAMILY] = FAMILY_STAGED;
+    c->words[SECTION_TRIM] = c->spec->trim;
     if (added_tokens_are_local(c))
         staged_find_cuts(c->staged, model, table, &c->words[SECTION_CUTS_LOWER]);
     return VECMILL_OK;
@@ -453,6 +454,25 @@ static vecmill_status read_file(const char *dir, const char *name, struct buf *b
     return stray_check(b->data, b->bytes, path, VECMILL_E_MODEL, err);
 }
 
+/* A folder without a tokenizer that is read. transformers makes tokenizer.json of its older files. */
+static vecmill_status refuse_folder(const char *dir, vecmill_err *err)
+{
+    static const char *const older[] = {"sentencepiece.bpe.model", "spiece.model", "spm.model",
+                                        "tokenizer.model", "merges.txt"};
+    for (size_t i = 0; i < sizeof older / sizeof *older; i++) {
+        char path[IO_PATH_MAX];
+        VM_TRY(io_join(dir, older[i], path, err));
+        if (!io_exists(path)) continue;
+        return err_set(
+            err, VECMILL_E_MODEL,
+            "%s has %s but neither tokenizer.json nor vocab.txt; to make tokenizer.json: "
+            "python -c \"from transformers import AutoTokenizer as A; "
+            "A.from_pretrained('%s').save_pretrained('%s')\"",
+            dir, older[i], dir, dir);
+    }
+    return err_set(err, VECMILL_E_MODEL, "%s has neither tokenizer.json nor vocab.txt", dir);
+}
+
 vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *err)
 {
     struct text_files files = {0};
@@ -467,7 +487,7 @@ vecmill_status text_compile(const char *dir, struct buf *section, vecmill_err *e
         status = read_file(dir, "tokenizer_config.json", &config, &has_config, err);
     if (status != VECMILL_OK) goto done;
     if (!has_json && !has_vocab) {
-        status = err_set(err, VECMILL_E_MODEL, "%s has neither tokenizer.json nor vocab.txt", dir);
+        status = refuse_folder(dir, err);
         goto done;
     }
     if (has_json) {
@@ -529,9 +549,7 @@ vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *er
     VM_TRY(file_size(dir, "tokenizer.json", &file, &is_json, err));
     if (!is_json) {
         VM_TRY(file_size(dir, "vocab.txt", &file, &is_there, err));
-        if (!is_there)
-            return err_set(err, VECMILL_E_MODEL, "%s has neither tokenizer.json nor vocab.txt",
-                           dir);
+        if (!is_there) return refuse_folder(dir, err);
         VM_TRY(file_size(dir, "tokenizer_config.json", &config, &is_there, err));
     }
     const size_t keys = sizeof(struct trie_key) * spec_tokens_plan(is_json, file);

@@ -267,6 +267,7 @@ static vecmill_status read_piece(const struct json_value *value, const struct js
 
 struct processor {
     struct json_value single, special_tokens, cls, sep;
+    bool trims, prefix;
 };
 
 static vecmill_status read_template(const struct json_value *part, struct spec *s, vecmill_err *err)
@@ -314,6 +315,12 @@ static vecmill_status read_pair(const struct json_value *pair, const char *name,
     return spec_add_special(s, found, after, err);
 }
 
+/* White space at the ends of a token is left out of its place (processors: process_offsets). */
+static void set_trim(struct spec *s, const struct processor *p)
+{
+    if (p->trims) s->trim = SECTION_TRIMS | (p->prefix ? SECTION_TRIM_PREFIX : 0u);
+}
+
 /* BertProcessing and RobertaProcessing, of one text: [cls] text [sep]. The latter has two members more, about
  * offsets, which change no id (processors/roberta.rs). */
 static vecmill_status read_cls_and_sep(const struct json_value *part, bool offsets, struct spec *s,
@@ -321,11 +328,13 @@ static vecmill_status read_cls_and_sep(const struct json_value *part, bool offse
 {
     static const struct json_field fields[] = {
         JSON_MAY("type", UNREAD, 0), JSON_MAY("sep", ANY, offsetof(struct processor, sep)),
-        JSON_MAY("cls", ANY, offsetof(struct processor, cls)), JSON_MAY("trim_offsets", UNREAD, 0),
-        JSON_MAY("add_prefix_space", UNREAD, 0)};
+        JSON_MAY("cls", ANY, offsetof(struct processor, cls)),
+        JSON_MAY("trim_offsets", BOOL, offsetof(struct processor, trims)),
+        JSON_MAY("add_prefix_space", BOOL, offsetof(struct processor, prefix))};
     const unsigned n_fields = offsets ? LENGTH(fields) : LENGTH(fields) - 2;
-    struct processor p = {.cls.kind = JSON_KIND_ABSENT};
+    struct processor p = {.trims = offsets, .prefix = true};
     VM_TRY(spec_read_part(s, part, "post_processor", fields, n_fields, &p, err));
+    set_trim(s, &p);
     VM_TRY(read_pair(&p.cls, "cls", false, s, err));
     return read_pair(&p.sep, "sep", true, s, err);
 }
@@ -335,10 +344,16 @@ static vecmill_status read_processor(const struct json_value *part, const struct
                                      uint32_t *n, struct spec *s, vecmill_err *err)
 {
     static const struct json_field byte_level[] = {
-        JSON_MAY("type", UNREAD, 0), JSON_MAY("add_prefix_space", UNREAD, 0),
-        JSON_MAY("trim_offsets", UNREAD, 0), JSON_MAY("use_regex", UNREAD, 0)};
-    if (json_is(type, "ByteLevel"))
-        return spec_read_part(s, part, "post_processor", byte_level, LENGTH(byte_level), NULL, err);
+        JSON_MAY("type", UNREAD, 0),
+        JSON_MAY("add_prefix_space", BOOL, offsetof(struct processor, prefix)),
+        JSON_MAY("trim_offsets", BOOL, offsetof(struct processor, trims)),
+        JSON_MAY("use_regex", UNREAD, 0)};
+    if (json_is(type, "ByteLevel")) {
+        struct processor p = {.trims = true, .prefix = true};
+        VM_TRY(spec_read_part(s, part, "post_processor", byte_level, LENGTH(byte_level), &p, err));
+        set_trim(s, &p);
+        return VECMILL_OK;
+    }
     if (++*n > 1)
         return err_set(
             err, VECMILL_E_MODEL,

@@ -222,6 +222,7 @@ void section_view(const struct text *text, struct section_view *view)
         .n_normalizers = w[SECTION_N_NORMALIZERS],
         .n_stages = w[SECTION_N_STAGES],
         .cuts = {w[SECTION_CUTS_LOWER], w[SECTION_CUTS_UPPER]},
+        .trim = w[SECTION_TRIM],
         .model = s + w[SECTION_MODEL_AT],
     };
 }

@@ -52,11 +52,15 @@ enum section_word {
     SECTION_N_STAGES,
     SECTION_CUTS_LOWER, /* letters around a space before which a text may be cut: bit 0 is a */
     SECTION_CUTS_UPPER,
+    SECTION_TRIM, /* places: SECTION_TRIMS: without white space at their ends; SECTION_TRIM_PREFIX:
+                   * but for one space before the first token */
     SECTION_WORDS,
 
     /* of struct text, not of the section: the longest word that the scratch has room for */
     SECTION_WORD_MOST = SECTION_WORDS
 };
+
+enum { SECTION_TRIMS = 1, SECTION_TRIM_PREFIX = 2 };
 
 enum section_family { FAMILY_FUSED, FAMILY_STAGED };
 
@@ -100,7 +104,8 @@ struct section_view {
     const unsigned char *ascii;    /* pairs of bytes */
 
     uint32_t n_normalizers, n_stages;
-    uint32_t cuts[2];           /* lower, upper */
+    uint32_t cuts[2]; /* lower, upper */
+    uint32_t trim;
     const unsigned char *model; /* its table */
 };
 void section_view(const struct text *text, struct section_view *view);

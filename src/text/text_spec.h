@@ -82,6 +82,7 @@ struct spec {
     const struct text_model *model;            /* NULL: the pipeline of text_encode.c */
     struct spec_stage stages[TEXT_STAGES_MAX]; /* normalizers, then pre-tokenizers */
     uint32_t n_normalizers, n_stages;
+    uint32_t trim; /* SECTION_TRIMS ... */
     struct buf stage_data;
     void *model_description; /* of mem_new: what a kind of model needs besides (text_model.h) */
 };

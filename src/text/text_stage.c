@@ -309,12 +309,12 @@ void stage_skip(struct stage_flow *f, size_t n)
 
 void stage_give(struct stage_flow *f, uint32_t cp, int change)
 {
-    struct stage_place place = {0, 0};
-    if (f->out->places) {
-        const size_t at = change > 0 ? f->at - (f->at > 0) : f->at;
-        if (at < f->in->bytes) place = f->in->places[at];
+    if (!f->out->places) {
+        stage_put(f->out, cp, (struct stage_place){0, 0});
+        return;
     }
-    stage_put(f->out, cp, place);
+    const size_t at = change > 0 ? f->at - (f->at > 0) : f->at;
+    stage_put(f->out, cp, at < f->in->bytes ? f->in->places[at] : (struct stage_place){0, 0});
     if (change <= 0) stage_skip(f, 1 + (size_t)-change);
 }
 

@@ -25,9 +25,10 @@ struct stage_text {
     bool full;                  /* something did not fit */
 };
 
-/* A code point, and the byte of the input that it is made of. */
+/* A code point that is being put into order, and what it does to the input (stage_give). */
 struct stage_cp {
-    uint32_t cp, at;
+    uint32_t cp;
+    int32_t change;
 };
 
 /* What a stage sees of the text around its input. */

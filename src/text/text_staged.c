@@ -80,6 +80,7 @@ void staged_begin(struct staged *s, void *scratch, const struct text *text, cons
                   size_t bytes, bool places)
 {
     memset(s, 0, sizeof *s);
+    s->tokens = text;
     section_view(text, &s->view);
     section_stages(text, s->stages);
     s->model = TEXT_MODELS[text->private_[SECTION_MODEL]];
@@ -342,13 +343,58 @@ static void next_part(struct staged *s)
     if (end > at) begin_words(s, at, end);
 }
 
-static void give_added(struct staged *s, const struct added_set *set, uint32_t index, size_t start,
-                       size_t end, struct text_piece *piece)
+/* White space at the begin, or end, of a token's text; byte-level tokens have a letter for a space. */
+static size_t count_spaces(const unsigned char *text, size_t bytes, bool at_end)
 {
-    *piece = (struct text_piece){.id = (int32_t)section_u32(set->added + (size_t)8 * index),
-                                 .word = s->n_words++,
-                                 .start = (uint32_t)start,
-                                 .end = (uint32_t)end};
+    size_t n = 0, from = 0, to = bytes;
+    for (uint32_t cp; from < to; n++) {
+        size_t at = from;
+        if (at_end) {
+            at = to - 1;
+            while (at > from && (text[at] & 0xC0) == 0x80)
+                at--;
+        }
+        bool bad;
+        const size_t size = utf8_next(text + at, to - at, &cp, &bad);
+        if (cp != stage_byte_letter(' ') && !unicode_space(cp)) break;
+        if (at_end)
+            to = at;
+        else
+            from += size;
+    }
+    return n;
+}
+
+/* Leaves white space out of a token's place, as the reference does: as many characters of the text
+ * as the token has blanks (pre_tokenizers/byte_level.rs, process_offsets). */
+static void trim(struct staged *s, const void *text, size_t bytes, struct text_piece *piece)
+{
+    const bool first = !s->given || piece->start == 0;
+    s->given = true;
+    if (!(s->view.trim & SECTION_TRIMS) || !text) return;
+    size_t leading = count_spaces(text, bytes, false);
+    const size_t trailing = count_spaces(text, bytes, true);
+    if (first && s->view.trim & SECTION_TRIM_PREFIX && leading == 1) leading = 0;
+    for (; leading && piece->start < piece->end; leading--) {
+        uint32_t cp;
+        bool bad;
+        piece->start +=
+            (uint32_t)utf8_next(s->data + piece->start, piece->end - piece->start, &cp, &bad);
+    }
+    for (size_t n = trailing; n && piece->end > piece->start; n--) {
+        do
+            piece->end--;
+        while (piece->end > piece->start && (s->data[piece->end] & 0xC0) == 0x80);
+    }
+}
+
+/* An added token; text: what it was found as. */
+static void give_added(struct staged *s, const struct added_set *set, uint32_t index,
+                       const unsigned char *text, size_t bytes, struct text_piece *piece)
+{
+    piece->id = (int32_t)section_u32(set->added + (size_t)8 * index);
+    piece->word = s->n_words++;
+    if (s->text.places) trim(s, text, bytes, piece);
 }
 
 static void give_piece(struct staged *s, struct text_piece *piece)
@@ -356,11 +402,15 @@ static void give_piece(struct staged *s, struct text_piece *piece)
     const struct model_piece *p = &s->pieces[s->i_piece++];
     const struct stage_place *places = s->words->places;
     *piece = (struct text_piece){.id = (int32_t)p->id, .word = s->n_words};
-    if (places && p->end > p->start) {
+    if (s->i_piece == s->n_pieces) s->n_words++;
+    if (!places) return;
+    if (p->end > p->start) {
         piece->start = places[s->word + p->start].start;
         piece->end = places[s->word + p->end - 1].end;
     }
-    if (s->i_piece == s->n_pieces) s->n_words++;
+    size_t bytes = 0;
+    const char *text = text_token(s->tokens, piece->id, &bytes);
+    trim(s, text, bytes, piece);
 }
 
 static bool next_word(struct staged *s)
@@ -395,8 +445,10 @@ bool staged_next(struct staged *s, struct text_piece *piece)
             const struct staged_match *m = &s->normalized;
             const struct stage_place *places = s->text.places;
             s->normalized_pending = false;
-            give_added(s, &s->view.normalized, m->index, places ? places[m->start].start : 0,
-                       places ? places[m->end - 1].end : 0, piece);
+            *piece = (struct text_piece){.start = places ? places[m->start].start : 0,
+                                         .end = places ? places[m->end - 1].end : 0};
+            give_added(s, &s->view.normalized, m->index, s->text.data + m->start, m->end - m->start,
+                       piece);
             return true;
         }
         /* A token may begin in white space that the one before has stripped. */
@@ -408,7 +460,10 @@ bool staged_next(struct staged *s, struct text_piece *piece)
             s->raw_pending = s->raw_known = false;
             s->pos = s->raw.end;
             s->begins = true;
-            give_added(s, &s->view.raw, s->raw.index, s->raw.start, s->raw.end, piece);
+            *piece =
+                (struct text_piece){.start = (uint32_t)s->raw.start, .end = (uint32_t)s->raw.end};
+            give_added(s, &s->view.raw, s->raw.index, s->data + s->raw.start,
+                       s->raw.end - s->raw.start, piece);
             return true;
         }
         if (!next_stretch(s)) return false;

@@ -20,6 +20,7 @@ struct staged_match {
 };
 
 struct staged {
+    const struct text *tokens; /* for the texts of tokens */
     struct section_view view;
     struct stage stages[TEXT_STAGES_MAX];
     const struct text_model *model;
@@ -47,6 +48,7 @@ struct staged {
     const struct model_piece *pieces;
     size_t n_pieces, i_piece;
     uint32_t n_words;
+    bool given; /* a token was given out */
 
     size_t window;        /* bytes of a stretch that are tried first */
     uint64_t n_stretches; /* so far */

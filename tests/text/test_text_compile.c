@@ -411,6 +411,12 @@ static void folders(void **state)
 
     assert_int_equal(text_compile(dir, &section, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "neither tokenizer.json nor vocab.txt"));
+    write_file(dir, "spiece.model", "");
+    assert_int_equal(text_compile(dir, &section, &err), VECMILL_E_MODEL);
+    assert_non_null(strstr(err.message, "has spiece.model but neither"));
+    assert_non_null(strstr(err.message, "save_pretrained"));
+    assert_int_equal(io_join(dir, "spiece.model", path, NULL), VECMILL_OK);
+    unlink(path);
     write_file(dir, "vocab.txt", "");
     assert_int_equal(text_compile(dir, &section, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, dir));

@@ -24,7 +24,8 @@ struct golden {
     struct buf file;
     struct json_value texts[TEXTS_MAX], models[MODELS_MAX], names[MODELS_MAX];
     uint32_t n_texts, n_models;
-    size_t at; /* in file, of the next line */
+    struct json_value placed; /* numbers of texts */
+    size_t at;                /* in file, of the next line */
 };
 
 static void open_golden(struct golden *g)
@@ -49,9 +50,9 @@ static bool next_line(struct golden *g, struct json_value *line)
     return true;
 }
 
-/* The next tokenizer, compiled; *ids: an array of arrays. false at the end. */
+/* The next tokenizer, compiled; *line: its line. false at the end. */
 static bool next_tokenizer(struct golden *g, struct kit *k, char name[static 64],
-                           struct json_value *ids)
+                           struct json_value *tokenizer)
 {
     struct json_value line;
     while (next_line(g, &line)) {
@@ -61,6 +62,7 @@ static bool next_tokenizer(struct golden *g, struct kit *k, char name[static 64]
             struct json_each each = json_begin(&texts);
             while (json_each(&each, &none, &g->texts[g->n_texts]))
                 assert_true(++g->n_texts < TEXTS_MAX);
+            g->placed = json_get(&line, "placed");
             continue;
         }
         const struct json_value is = json_get(&line, "is"), rest = json_get(&line, "rest");
@@ -76,7 +78,7 @@ static bool next_tokenizer(struct golden *g, struct kit *k, char name[static 64]
         assert_true(i < g->n_models);
         const struct json_value title = json_get(&line, "tokenizer");
         json_show(&title, name, 64);
-        *ids = json_get(&line, "ids");
+        *tokenizer = line;
         char *json = malloc(rest.bytes + g->models[i].bytes + 16);
         assert_non_null(json);
         sprintf(json, "%.*s,\"model\":%.*s}", (int)rest.bytes - 1, rest.raw,
@@ -104,10 +106,11 @@ static void ids_are_the_reference_s(void **state)
     struct golden g;
     struct kit k;
     char name[64];
-    struct json_value ids;
+    struct json_value tokenizer;
     uint32_t n_tokenizers = 0, n_different = 0;
     open_golden(&g);
-    while (next_tokenizer(&g, &k, name, &ids)) {
+    while (next_tokenizer(&g, &k, name, &tokenizer)) {
+        const struct json_value ids = json_get(&tokenizer, "ids");
         struct json_each each = json_begin(&ids);
         struct json_value none, list, id;
         void *scratch = scratch_of(&k.text);
@@ -138,6 +141,58 @@ static void ids_are_the_reference_s(void **state)
     buf_done(&g.file);
     assert_true(n_tokenizers >= 20);
     assert_int_equal(n_different, 0);
+}
+
+struct places {
+    uint32_t n, at[2 * IDS_MAX];
+};
+
+static void keep(void *context, const struct text_piece *piece)
+{
+    struct places *p = context;
+    assert_true(p->n + 2 <= 2 * IDS_MAX);
+    p->at[p->n++] = piece->start;
+    p->at[p->n++] = piece->end;
+}
+
+static void places_are_the_reference_s(void **state)
+{
+    (void)state;
+    static struct places got;
+    static char text[1u << 16];
+    struct golden g;
+    struct kit k;
+    char name[64];
+    struct json_value tokenizer;
+    uint32_t n_compared = 0;
+    open_golden(&g);
+    while (next_tokenizer(&g, &k, name, &tokenizer)) {
+        const struct json_value places = json_get(&tokenizer, "places");
+        struct json_each each = json_begin(&places), texts = json_begin(&g.placed);
+        struct json_value none, list, number, place;
+        while (json_each(&each, &none, &list) && json_each(&texts, &none, &number)) {
+            uint64_t replaced = 0, i, want;
+            assert_true(json_u64(&number, &i) && i < g.n_texts);
+            const size_t bytes = json_decode(&g.texts[i], text, &replaced);
+            void *memory = aligned_alloc(64, num_up(text_pieces_bytes(&k.text, bytes), 64));
+            assert_non_null(memory);
+            got.n = 0;
+            assert_int_equal(text_pieces(memory, &k.text, text, bytes, keep, &got, NULL),
+                             VECMILL_OK);
+            struct json_each of = json_begin(&list);
+            bool equal = json_count(&list) == got.n;
+            for (uint32_t n = 0; equal && json_each(&of, &none, &place); n++)
+                equal = json_u64(&place, &want) && want == got.at[n];
+            if (!equal)
+                fail_msg("%s: text %d: places differ from %.*s", name, (int)i, (int)list.bytes,
+                         list.raw);
+            n_compared++;
+            free(memory);
+        }
+        kit_done(&k);
+    }
+    buf_done(&g.file);
+    assert_true(n_compared > 150);
 }
 
 static uint32_t seed;
@@ -212,13 +267,13 @@ static void a_text_in_stretches_is_the_whole(void **state)
     struct golden g;
     struct kit k;
     char name[64];
-    struct json_value ids;
+    struct json_value tokenizer;
     uint64_t n_stretches = 0;
     uint32_t n_cutting = 0;
     open_golden(&g);
     seed = 20261130;
     printf("seed %u\n", seed);
-    while (next_tokenizer(&g, &k, name, &ids)) {
+    while (next_tokenizer(&g, &k, name, &tokenizer)) {
         if (text_scratch_bytes(&k.text) == 0) { /* BERT's */
             kit_done(&k);
             continue;
@@ -253,6 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_the_reference_s),
+        cmocka_unit_test(places_are_the_reference_s),
         cmocka_unit_test(a_text_in_stretches_is_the_whole),
     };
     const int n = sizeof tests / sizeof tests[0];
