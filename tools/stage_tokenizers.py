@@ -228,6 +228,10 @@ def combinations(models):
             regex(r"\s+", "Removed"), regex(r"\p{N}{1,3}", "Isolated"), regex(r"\d", "MergedWithNext")))),
         ("words", make("words", normalizers(*forms("NFD", "StripAccents", "Lowercase")),
                        {"type": "Whitespace"}, odd)),
+        ("bert first", make("bpe", None, pre_tokenizers({"type": "BertPreTokenizer"},
+                                                        metaspace(prepend_scheme="first")),
+                            [("\n\n", {"lstrip": True, "rstrip": True, "normalized": True}),
+                             ("  ", {"rstrip": True, "normalized": True})])),
         ("mpnet cased", make("words", normalizers(bert(lowercase=True, strip_accents=False)),
                              pre_tokenizers({"type": "BertPreTokenizer"}), post=roberta)),
     ]

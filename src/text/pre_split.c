@@ -126,6 +126,7 @@ void pre_basic_run(const struct stage *stage, const struct stage_text *in, struc
             i += n;
             if (!space && i < end) continue;
             split_word(&punctuation, in, start, space ? i - n : i, out, context);
+            context->at_origin = context->at_origin && !(space && out->bytes == 0);
             start = i;
         }
     }

@@ -183,9 +183,11 @@ static bool find_added(const struct added_set *set, const unsigned char *data, s
             continue;
         }
         *match = (struct staged_match){.start = at, .end = end, .next = end, .index = index};
-        if (flags & ADDED_LSTRIP) match->start = space_before(data, num_min(least, at), at);
+        if (flags & ADDED_LSTRIP)
+            match->start = num_max(least, space_before(data, num_min(least, at), at));
         if (flags & ADDED_RSTRIP) match->end = space_after(data, bytes, end);
-        return true;
+        if (match->start < match->end) return true;
+        at = end; /* nothing is left of it: the one before has stripped it */
     }
     match->next = num_max(at, until);
     return false;
