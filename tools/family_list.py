@@ -344,6 +344,18 @@ FAMILIES = [
                  position_biased_input=False, type_vocab_size=0, layer_norm_eps=1e-7, max_relative_positions=-1),
            'scores by content and position, in logarithmic buckets', pooling='cls',
            kinds=[('rel_embeddings', 7)], lengths=(2, 1, 7, 19, 33, 100)),
+    Family('deberta-v2-own', 'DebertaV2',
+           sizes(66, 40, 2, 2, 44, max_position_embeddings=50, relative_attention=True, position_buckets=-1,
+                 pos_att_type=['c2p', 'p2c'], share_att_key=False, norm_rel_ebd='none', position_biased_input=True,
+                 type_vocab_size=2, layer_norm_eps=1e-6, max_relative_positions=20),
+           'distances through matrices of their own, one a vector up to 20, no norm of them; a table of positions, '
+           'token types, a prefix', prefix='deberta.', kinds=[('rel_embeddings', 7)], lengths=(2, 1, 7, 19, 33, 50)),
+    Family('deberta-v2-c2p', 'DebertaV2',
+           sizes(50, 36, 2, 3, 28, max_position_embeddings=40, relative_attention=True, position_buckets=10,
+                 pos_att_type='c2p', share_att_key=True, norm_rel_ebd='layer_norm', position_biased_input=False,
+                 type_vocab_size=0, layer_norm_eps=1e-7, max_relative_positions=-1),
+           'one of the two terms, as a text, and the divisor that goes with it; texts longer than the farthest bucket',
+           kinds=[('rel_embeddings', 7)], lengths=(2, 1, 7, 19, 40, 33)),
     Family('embeddinggemma2', 'EmbeddingGemma2',
            {'vision_config': None, 'audio_config': None, 'text_config': sizes(
                60, 48, 3, 4, 36, num_key_value_heads=2, head_dim=12, max_position_embeddings=256,

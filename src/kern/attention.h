@@ -39,6 +39,14 @@ static inline struct key_range attention_keys(const struct attention_shape *s, s
     };
 }
 
+static inline float attention_relative_term(const struct attention_call *call, size_t i, size_t j)
+{
+    const struct attention_relative *r = &call->relative;
+    const size_t b = r->bucket[i + call->len - 1 - j];
+    return (r->of_queries[(i - call->first_query) * r->ld + b] + r->of_keys[j * r->ld + b]) /
+           call->shape.divisor;
+}
+
 /* What is added to the score of query i and key j of head g: -infinity where j is not seen. */
 static inline float attention_term(const struct attention_call *call, size_t g, size_t i, size_t j)
 {
@@ -47,6 +55,7 @@ static inline float attention_term(const struct attention_call *call, size_t g, 
     if (distance > s->window || (s->causal && j > i)) return -INFINITY;
     if (s->bias == ATTENTION_SLOPES) return -call->bias[g] * (float)distance;
     if (s->bias == ATTENTION_PLAIN) return 0;
+    if (s->bias == ATTENTION_RELATIVE) return attention_relative_term(call, i, j);
     const size_t span = s->span, near = num_min(distance, span);
     return call->bias[g * (2 * span + 1) + (i > j ? span - near : span + near)];
 }
@@ -73,6 +82,16 @@ static inline size_t attention_reach(const struct attention_shape *s, size_t len
 {
     return s->window < len ? num_min(len - 1, s->window + 2 * most) : len - 1;
 }
+
+/* Whether attention_expand has all terms: they are a function of i - j. */
+static inline bool attention_is_expanded(const struct attention_shape *s, size_t len)
+{
+    return attention_is_biased(s, len) && s->bias != ATTENTION_RELATIVE;
+}
+
+/* Adds the terms of n queries and n_keys keys, times log2(e), to scores [n_keys, ld]. */
+void attention_add_relative(const struct attention_call *call, size_t query, size_t n, size_t key,
+                            size_t n_keys, float *scores, size_t ld);
 
 /* attention_term of head g for every distance up to reach, times log2(e), at i - j + reach; n_more
  * zeros follow these 2 * reach + 1 numbers. */

@@ -101,9 +101,10 @@ const struct kern *kern_table(enum kern_level level);
  * over the keys j that it sees. Groups of heads / kv_heads query heads share a key head (Ainslie et
  * al. 2023): g' = g / (heads / kv_heads). */
 enum attention_bias {
-    ATTENTION_PLAIN,  /* 0 */
-    ATTENTION_SLOPES, /* -slope[g] * |i - j| (Press et al. 2022, for both directions) */
-    ATTENTION_TABLE   /* table[g][clamp(j - i, -span, span) + span] (Shaw et al. 2018, 3.2) */
+    ATTENTION_PLAIN,   /* 0 */
+    ATTENTION_SLOPES,  /* -slope[g] * |i - j| (Press et al. 2022, for both directions) */
+    ATTENTION_TABLE,   /* table[g][clamp(j - i, -span, span) + span] (Shaw et al. 2018, 3.2) */
+    ATTENTION_RELATIVE /* struct attention_relative (He et al. 2021, DeBERTa, eq. 4) */
 };
 
 #define ATTENTION_ALL UINT32_MAX /* a window without an end */
@@ -120,6 +121,16 @@ struct attention_shape {
 
 #define ATTENTION_MOST_D 512u
 
+/* For one head, what is added to the score of query i and key j, for b = bucket[i - j + len - 1]:
+ *   (of_queries[i][b] + of_keys[j][b]) / divisor
+ * These are products of each query, and of each key, with vectors that stand for distances; many
+ * distances may have one bucket. Without a window, and not causal. */
+struct attention_relative {
+    const float *of_queries, *of_keys; /* [n_queries, ld], from the first query on; [len, ld] */
+    size_t ld;
+    const uint16_t *bucket; /* [2 * len - 1], each below ld */
+};
+
 /* Some queries and some heads of one document. A query's bits depend on none of these ranges, and
  * every query sees itself. No len * len matrix exists: scores live for a few queries of one head. A
  * key or value that is not finite may show in any query of its document, seen or not. */
@@ -129,13 +140,14 @@ struct attention_call {
      * g': k + j * ld_kv + g' * d, for j < len; v likewise. */
     const float *q, *k, *v;
     size_t ld_q, ld_kv;
-    const float *bias; /* SLOPES: [heads]; TABLE: [heads, 2 * span + 1]; PLAIN: NULL */
+    const float *bias; /* SLOPES: [heads]; TABLE: [heads, 2 * span + 1]; others: NULL */
+    struct attention_relative relative; /* RELATIVE: of the one head; others: zeros */
     /* Row r, head g: ctx + r * ld_ctx + g * d; what is between heads and rows stays unchanged. No
      * overlap with the inputs. */
     float *ctx;
     size_t ld_ctx;
     uint32_t len, first_query, n_queries; /* n_queries >= 1, first_query + n_queries <= len */
-    uint32_t first_head, n_heads;         /* query heads */
+    uint32_t first_head, n_heads;         /* query heads; RELATIVE: one */
     void *scratch; /* attention_bytes(longest >= len) of this shape, aligned to 64 */
 };
 

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const struct arch arch_bert, arch_roberta, arch_mpnet, arch_distilbert, arch_nomic,
-    arch_nomic_moe, arch_gte, arch_modernbert, arch_jina_bert, arch_jina_bert_qk_norm, arch_qwen3,
-    arch_eurobert, arch_gemma3, arch_embeddinggemma2, arch_jina_v3, arch_model2vec,
+extern const struct arch arch_bert, arch_roberta, arch_mpnet, arch_deberta, arch_distilbert,
+    arch_nomic, arch_nomic_moe, arch_gte, arch_modernbert, arch_jina_bert, arch_jina_bert_qk_norm,
+    arch_qwen3, arch_eurobert, arch_gemma3, arch_embeddinggemma2, arch_jina_v3, arch_model2vec,
     arch_static_embedding;
 
 /* In the order in which config.json is tried: a family with `matches` is before the one that it takes
@@ -18,6 +18,7 @@ static const struct arch *const list[] = {
     &arch_bert,
     &arch_roberta,
     &arch_mpnet,
+    &arch_deberta,
     &arch_distilbert,
     &arch_nomic_moe,
     &arch_nomic,
@@ -143,6 +144,8 @@ uint32_t arch_size(const struct model_config *c, uint32_t kind, enum arch_size s
         return c->n_layers * c->input;
     case SIZE_STATE:
         return c->state > 0 ? c->state : c->hidden;
+    case SIZE_DISTANCES:
+        return c->distances;
     case SIZE_BUCKETS:
         return c->buckets;
     case SIZE_SPAN:
@@ -168,7 +171,7 @@ const struct arch_weight *arch_weight(const struct arch *arch, const struct mode
         const struct arch_weight *w = &arch->weights[i];
         if (w->part != part) continue;
         const bool is_there = (w->needs & ~config->has) == 0 && (w->with & ~kind) == 0;
-        return is_there && (w->without & kind) == 0 ? w : NULL;
+        if (is_there && (w->without & kind) == 0) return w;
     }
     return NULL;
 }
@@ -180,6 +183,7 @@ const struct arch_step *arch_steps(const struct arch *arch, uint32_t kind)
 
 uint32_t arch_each(const struct model_config *config, uint32_t kind, const struct arch_weight *w)
 {
+    if (w->storage == STORE_PROJECTED) return config->n_heads;
     return w->each ? arch_size(config, kind, w->each) : 1;
 }
 
@@ -187,7 +191,8 @@ struct gemm_shape arch_product(const struct arch *arch, const struct model_confi
                                uint32_t kind, enum arch_part part)
 {
     const struct arch_weight *w = arch_weight(arch, config, kind, part);
-    const uint32_t columns = arch_size(config, kind, w->columns);
+    const bool is_projected = w->storage == STORE_PROJECTED;
+    const uint32_t columns = arch_size(config, kind, is_projected ? SIZE_HEAD : w->columns);
     uint32_t rows = 0;
     for (size_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++)
         rows += arch_size(config, kind, w->sources[i].rows);

@@ -49,6 +49,7 @@ enum arch_size {
     SIZE_INPUT,         /* width of a layer's own input */
     SIZE_INPUTS,        /* of all layers' */
     SIZE_STATE,         /* of a row of the last hidden state */
+    SIZE_DISTANCES,     /* vectors that stand for distances */
     SIZE_BUCKETS,       /* of relative positions */
     SIZE_SPAN           /* distances of a table of relative positions: 2 * span + 1 */
 };
@@ -107,7 +108,9 @@ enum arch_part {
     PART_INPUT_GATE_BIAS,
     PART_INPUT_OUT, /* product [hidden, input] */
     PART_INPUT_OUT_BIAS,
-    PART_SCALAR, /* [1]: factor of the layer's output */
+    PART_SCALAR,           /* [1]: factor of the layer's output */
+    PART_DISTANCE_KEYS,    /* of each head a product [distances, head]: a query's with distances */
+    PART_DISTANCE_QUERIES, /* the same: a key's with distances */
     PART_Q_NORM,
     PART_Q_NORM_BIAS,
     PART_K_NORM,
@@ -117,11 +120,12 @@ enum arch_part {
 
 /* How a part is stored. */
 enum arch_storage {
-    STORE_FLOATS,  /* as they are */
-    STORE_INDEX,   /* whole numbers from 0 to SIZE_ROWS - 1, as uint32_t */
-    STORE_TABLE,   /* rows of a table in the precision (kern.h) */
-    STORE_PRODUCT, /* packed by gemm_pack */
-    STORE_COMPUTED /* floats that `compute` makes */
+    STORE_FLOATS,    /* as they are */
+    STORE_INDEX,     /* whole numbers from 0 to SIZE_ROWS - 1, as uint32_t */
+    STORE_TABLE,     /* rows of a table in the precision (kern.h) */
+    STORE_PRODUCT,   /* packed by gemm_pack */
+    STORE_PROJECTED, /* a product of each head, whose matrix is itself what a product makes */
+    STORE_COMPUTED   /* floats that `compute` makes */
 };
 
 /* Rows of a tensor of the checkpoint: `rows` of them from `skip` on, of `of` in all (SIZE_NONE: no
@@ -132,6 +136,14 @@ struct arch_source {
 };
 
 #define ARCH_SOURCES_MAX 3u
+
+/* STORE_PROJECTED: the rows of sources[0], normalised where the configuration has norm_needs, times
+ * matrix [queries, columns], plus bias: [rows, queries]. The columns of each head are a product's
+ * matrix [rows, head]. It is computed when the pack is built, in fp32. */
+struct arch_projection {
+    const char *norm, *norm_bias, *matrix, *bias;
+    uint32_t norm_needs;
+};
 
 /* A part that a family has. Products and tables stack their sources' rows. */
 struct arch_weight {
@@ -149,6 +161,8 @@ struct arch_weight {
         each;        /* so many products of the tensors' rows, one after another; SIZE_NONE: 1 */
     bool transposed; /* the tensor's rows are the product's inputs */
     bool exact;      /* in fp32, whatever the precision */
+
+    struct arch_projection through; /* STORE_PROJECTED */
 
     /* STORE_COMPUTED: a part of [rows, width] floats; `compute` writes n rows from row `first` on.
      * tensor: the source's floats, NULL where there is none. */
@@ -460,11 +474,10 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
             {.tensor = (name), .rows = SIZE_VOCAB}                                                 \
         }                                                                                          \
     }
-#define ARCH_POSITION_TABLE(name)                                                                  \
+#define ARCH_POSITION_TABLE(name, ...)                                                             \
     {                                                                                              \
-        .part = PART_POSITION, .storage = STORE_FLOATS, .columns = SIZE_HIDDEN, .sources = {       \
-            {.tensor = (name), .rows = SIZE_POSITIONS}                                             \
-        }                                                                                          \
+        .part = PART_POSITION, .storage = STORE_FLOATS, .columns = SIZE_HIDDEN,                    \
+        .sources = {{.tensor = (name), .rows = SIZE_POSITIONS}}, __VA_ARGS__                       \
     }
 #define ARCH_TYPE_TABLE(name)                                                                      \
     {                                                                                              \

@@ -527,6 +527,7 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
                        (int)sizeof m->family, m->family);
     }
     if (arch_named(m->family)->bag) return check_bag(m, shown, err);
+    const bool is_relative = arch_named(m->family)->bias == ATTENTION_RELATIVE;
     const struct {
         const char *what;
         uint32_t n, least, most;
@@ -553,12 +554,19 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
         {"num_buckets", m->buckets, 0, CONFIG_BUCKETS_MAX},
         {"max_trained_positions", m->rope_trained, 0, MODEL_LENGTH_MAX},
         {"span", m->span, 0, MODEL_LENGTH_MAX},
+        {"max_relative_positions", m->distances, is_relative ? 2 : 0, CONFIG_DISTANCES_MAX},
+        {"position_buckets", m->distance_buckets, 0, CONFIG_DISTANCES_MAX},
+        {"max_relative_positions", m->distance_most,
+         m->distance_buckets ? m->distance_buckets / 2 + 2 : 0, MODEL_LENGTH_MAX},
     };
     for (size_t i = 0; i < LENGTH(ranges); i++)
         VM_TRY(
             check_range(shown, ranges[i].what, ranges[i].n, ranges[i].least, ranges[i].most, err));
     for (uint32_t kind = 0; kind < KINDS; kind++)
         VM_TRY(check_heads(m, kind, shown, err));
+    if (m->distance_buckets == 1)
+        return err_set(err, VECMILL_E_MODEL, "%s: \"position_buckets\" is 1, at least 2 are needed",
+                       shown);
     if (m->positions > 0 && (uint64_t)m->first_position + m->max_positions != m->positions) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: %u positions of which %u are left from position %u", shown,

@@ -17,6 +17,7 @@
 #define CONFIG_TYPES_MAX        1024u  /* rows of the token type table */
 #define CONFIG_HEAD_MAX         512u   /* width of a head */
 #define CONFIG_BUCKETS_MAX      511u   /* of relative positions */
+#define CONFIG_DISTANCES_MAX    4096u  /* vectors that stand for distances */
 #define CONFIG_QUERIES_MAX      65536u /* width of all heads */
 #define CONFIG_PATH_BYTES       64u    /* of a module's path within the folder, with the NUL */
 
@@ -35,6 +36,7 @@ struct config {
         uint32_t positions;                        /* a second "max_position_embeddings" */
         float scalar;                              /* "query_pre_attn_scalar" */
         uint32_t act;                              /* a second activation */
+        bool shared_distances, position_input;
         bool qkv_bias, mlp_bias, down_bias, norm_bias, sliding, bidirectional, causal, normalize;
     } keys;
 

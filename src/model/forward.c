@@ -15,6 +15,7 @@
  * there, keys and values are computed for all rows, and everything else for that row only. */
 #include "experts.h"
 #include "pass.h"
+#include "relative.h"
 
 #include <assert.h>
 #include <math.h>
@@ -357,7 +358,10 @@ static void attend(void *context, uint32_t item, uint32_t thread)
         .n_heads = end - first,
         .scratch = p->work.own[thread].attention_scratch,
     };
-    attention_run(m->kern, (enum kern_precision)c->precision, &call);
+    if (shape.bias == ATTENTION_RELATIVE)
+        relative_run(p, thread, &call);
+    else
+        attention_run(m->kern, (enum kern_precision)c->precision, &call);
 }
 
 /* The rest of a layer, and what follows it. */
@@ -575,6 +579,8 @@ double model_flops(const struct model_config *config, uint32_t n)
         known[kind] = true;
         const struct row_flops *row = &rows_of[kind];
         flops += n * row->keys + rows * (row->queries + row->rest) + pair * pairs;
+        if (shape.bias == ATTENTION_RELATIVE)
+            flops += relative_flops(arch, config, kind, n, one ? 1 : n);
     }
     return flops;
 }

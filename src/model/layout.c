@@ -32,9 +32,10 @@ static vecmill_status part_bytes(struct place *p, uint32_t kind, const struct ar
     size_t n = 0;
     switch (w->storage) {
     case STORE_PRODUCT:
+    case STORE_PROJECTED:
         VM_TRY(gemm_packed_bytes(p->kern, arch_product(p->arch, p->config, kind, w->part), bytes,
                                  err));
-        if (w->each) {
+        if (w->each || w->storage == STORE_PROJECTED) {
             *bytes = num_up(*bytes, LAYOUT_ALIGN);
             fits = num_mul(*bytes, arch_each(p->config, kind, w), bytes);
         }

@@ -80,8 +80,14 @@ enum {
     MODEL_HAS_UP_BIAS = 8,
     MODEL_HAS_DOWN_BIAS = 16,
     MODEL_HAS_NORM_BIAS = 32,
-    MODEL_HAS_ROW_OF = 64, /* a table of the tokens' rows of the word table */
-    MODEL_HAS_FACTOR = 128 /* factors of the tokens' rows */
+    MODEL_HAS_ROW_OF = 64,             /* a table of the tokens' rows of the word table */
+    MODEL_HAS_FACTOR = 128,            /* factors of the tokens' rows */
+    MODEL_HAS_POSITIONS = 256,         /* a table of positions, where the family may lack it */
+    MODEL_HAS_DISTANCE_KEYS = 512,     /* scores have products of queries with distances */
+    MODEL_HAS_DISTANCE_QUERIES = 1024, /* and of keys with distances */
+    MODEL_HAS_DISTANCE_NORM = 2048,    /* distances are normalised */
+    MODEL_HAS_SHARED_DISTANCES = 4096, /* they go through the queries' and keys' own matrices */
+    MODEL_HAS_OWN_DISTANCES = 8192,    /* or through matrices of their own */
 };
 
 /* What becomes of a text otherwise than with most models. */
@@ -126,7 +132,10 @@ struct model_config {
     uint32_t causal; /* 1: a token sees no later one */
     uint32_t window; /* of the layers in `local` */
     uint32_t buckets,
-        span;          /* of relative positions: rows of the checkpoint's table; kern.h's span */
+        span; /* of relative positions: rows of the checkpoint's table; kern.h's span */
+    /* Vectors that stand for distances; how many of them are for distances in logarithmic steps, 0:
+     * each distance has its own; and the distance that the last of these stands for. */
+    uint32_t distances, distance_buckets, distance_most;
     float eps;         /* of LayerNorm and RMSNorm */
     float divisor;     /* of attention's scores */
     float embed_scale; /* factor of the word table's rows */

@@ -12,6 +12,7 @@
 #include "layout.h"
 #include "weights.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -189,6 +190,31 @@ static vecmill_status find_source(struct compiler *c, const struct arch_weight *
                        types_of(c, w), tensor, err);
 }
 
+/* The tensors that the rows of a STORE_PROJECTED part go through. */
+struct projection {
+    const struct tensor *norm, *norm_bias, *matrix, *bias;
+};
+
+static vecmill_status find_projection(struct compiler *c, const struct arch_weight *w,
+                                      uint32_t layer, struct projection *found, vecmill_err *err)
+{
+    const struct model_config *m = &c->config.model;
+    const struct arch_projection *through = &w->through;
+    const uint32_t queries = arch_size(m, kind_of(m, layer, w->part), SIZE_QUERIES);
+    char name[NAME_BYTES];
+    *found = (struct projection){0};
+    if ((through->norm_needs & ~m->has) == 0) {
+        tensor_name(c, through->norm, layer, name);
+        VM_TRY(find_tensor(c, name, m->hidden, 0, TENSOR_FLOATS, &found->norm, err));
+        tensor_name(c, through->norm_bias, layer, name);
+        VM_TRY(find_tensor(c, name, m->hidden, 0, TENSOR_FLOATS, &found->norm_bias, err));
+    }
+    tensor_name(c, through->matrix, layer, name);
+    VM_TRY(find_tensor(c, name, queries, m->hidden, TENSOR_FLOATS, &found->matrix, err));
+    tensor_name(c, through->bias, layer, name);
+    return find_tensor(c, name, queries, 0, TENSOR_FLOATS, &found->bias, err);
+}
+
 static vecmill_status check_part(struct compiler *c, enum arch_part part, uint32_t layer,
                                  vecmill_err *err)
 {
@@ -199,7 +225,8 @@ static vecmill_status check_part(struct compiler *c, enum arch_part part, uint32
         const struct tensor *t;
         VM_TRY(find_source(c, w, &w->sources[i], layer, &t, err));
     }
-    return VECMILL_OK;
+    struct projection through;
+    return w->storage == STORE_PROJECTED ? find_projection(c, w, layer, &through, err) : VECMILL_OK;
 }
 
 /* Checks, before anything is written, that every tensor is there with its shape and dtype, and
@@ -344,7 +371,7 @@ static vecmill_status write_one(struct compiler *c, const struct arch_weight *w,
     size_t at = 0; /* floats of the sources so far */
     for (uint32_t s = 0; s < ARCH_SOURCES_MAX && w->sources[s].tensor; s++) {
         const struct piece piece = piece_of(&c->config.model, layer, w, &w->sources[s]);
-        const struct tensor *t;
+        const struct tensor *t = NULL;
         VM_TRY(find_source(c, w, &w->sources[s], layer, &t, err));
         if (w->storage == STORE_TABLE) {
             VM_TRY(write_table(c, w, t, err));
@@ -361,6 +388,60 @@ static vecmill_status write_one(struct compiler *c, const struct arch_weight *w,
     return VECMILL_OK;
 }
 
+/* The matrices of all heads of a STORE_PROJECTED part. The buffer of floats has the table, the norm's
+ * two vectors, the matrix, its bias, what it makes of the table, and a head's columns of that. */
+static vecmill_status write_projected(struct compiler *c, const struct arch_weight *w,
+                                      uint32_t layer, vecmill_err *err)
+{
+    const struct model_config *m = &c->config.model;
+    const uint32_t kind = kind_of(m, layer, w->part), d = arch_size(m, kind, SIZE_HEAD);
+    const uint32_t n = arch_size(m, kind, w->sources[0].rows), h = m->hidden;
+    const struct gemm_shape shape = {.k = h, .n = arch_size(m, kind, SIZE_QUERIES)};
+    const struct gemm_shape of_head = arch_product(c->arch, m, kind, w->part);
+    float *table = c->floats, *gamma = table + (size_t)n * h, *matrix = gamma + 2 * (size_t)h;
+    float *bias = matrix + (size_t)shape.n * h, *made = bias + shape.n;
+    float *columns = made + (size_t)n * shape.n;
+    const struct tensor *t;
+    struct projection through;
+    VM_TRY(find_source(c, w, &w->sources[0], layer, &t, err));
+    VM_TRY(find_projection(c, w, layer, &through, err));
+    VM_TRY(tensor_read(t, 0, (size_t)n * h, table, err));
+    VM_TRY(tensor_read(through.matrix, 0, (size_t)shape.n * h, matrix, err));
+    VM_TRY(tensor_read(through.bias, 0, shape.n, bias, err));
+    if (through.norm) {
+        VM_TRY(tensor_read(through.norm, 0, h, gamma, err));
+        VM_TRY(tensor_read(through.norm_bias, 0, h, gamma + h, err));
+        const struct norm_call norm = {.kind = NORM_LAYER,
+                                       .eps = m->eps,
+                                       .gamma = gamma,
+                                       .beta = gamma + h,
+                                       .x = table,
+                                       .out = table,
+                                       .n = n,
+                                       .h = h};
+        c->kern->norm(&norm);
+    }
+    gemm_pack(c->kern, shape, matrix, c->packed);
+    const struct gemm_call call = {.shape = shape,
+                                   .packed = c->packed,
+                                   .bias = bias,
+                                   .x = table,
+                                   .y = made,
+                                   .ldy = shape.n,
+                                   .columns = shape.n,
+                                   .rows = n};
+    assert(gemm_scratch_bytes(c->kern, shape) == 0); /* products in float take none */
+    gemm_run(c->kern, &call);
+    for (uint32_t head = 0; head < m->n_heads; head++) {
+        for (uint32_t r = 0; r < n; r++)
+            memcpy(columns + (size_t)r * d, made + (size_t)r * shape.n + head * d,
+                   d * sizeof *made);
+        gemm_pack(c->kern, of_head, columns, c->packed);
+        VM_TRY(pack_write(c->out, c->packed, c->layout.bytes[kind][w->part] / m->n_heads, err));
+    }
+    return VECMILL_OK;
+}
+
 static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32_t layer,
                                  vecmill_err *err)
 {
@@ -369,6 +450,8 @@ static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32
     if (!w) return VECMILL_OK;
     if (w->not_first && layer == 0) {
         VM_TRY(write_zeros(c, c->layout.bytes[kind][part], err));
+    } else if (w->storage == STORE_PROJECTED) {
+        VM_TRY(write_projected(c, w, layer, err));
     } else {
         for (uint32_t i = 0; i < arch_each(&c->config.model, kind, w); i++)
             VM_TRY(write_one(c, w, layer, i, err));
@@ -427,6 +510,14 @@ static void buffers_of_part(const struct arch *arch, const struct model_config *
         if (layout)
             b->packed_bytes =
                 num_max(b->packed_bytes, layout->bytes[kind][part] / arch_each(m, kind, w));
+    } else if (w->storage == STORE_PROJECTED) {
+        const size_t n = arch_size(m, kind, w->sources[0].rows), h = m->hidden;
+        const size_t queries = arch_size(m, kind, SIZE_QUERIES), d = arch_size(m, kind, SIZE_HEAD);
+        const size_t matrix = num_up(h, 64) * num_up(queries, 64) * sizeof(float);
+        b->floats_n = num_max(b->floats_n, n * (h + queries + d) + 2 * h + (h + 1) * queries);
+        b->packed_most =
+            num_max(b->packed_most, num_max(matrix, num_up(d, 64) * num_up(n, 64) * sizeof(float)));
+        b->packed_bytes = b->packed_most;
     } else if (w->storage == STORE_COMPUTED) {
         const size_t rows = w->sources[0].tensor ? arch_size(m, kind, w->sources[0].rows) : 0;
         const size_t row = arch_size(m, kind, w->width) * sizeof(float);

@@ -9,7 +9,7 @@ static size_t gemm_scratch(const struct arch *arch, const struct model_config *c
     size_t scratch = 0;
     for (int part = 0; part < PARTS; part++) {
         const struct arch_weight *w = arch_weight(arch, c, kind, (enum arch_part)part);
-        if (!w || w->storage != STORE_PRODUCT) continue;
+        if (!w || (w->storage != STORE_PRODUCT && w->storage != STORE_PROJECTED)) continue;
         scratch = num_max(
             scratch, gemm_scratch_bytes(kern, arch_product(arch, c, kind, (enum arch_part)part)));
     }
@@ -47,6 +47,19 @@ static void lay_out_bag(struct work *w, struct arena *a, const struct model_conf
         };
         if (w->own) w->own[i] = own;
     }
+}
+
+static struct relative_work relative_layout(struct arena *a, const struct arch *arch,
+                                            const struct model_config *c, uint32_t longest)
+{
+    const size_t n = arch->bias == ATTENTION_RELATIVE ? longest : 0;
+    const size_t row = c->distances * sizeof(float);
+    return (struct relative_work){
+        .rows = arena_take_array(a, n, c->head_dim * sizeof(float), 64),
+        .of_queries = arena_take_array(a, n, row, 64),
+        .of_keys = arena_take_array(a, n, row, 64),
+        .bucket = arena_take_array(a, n, 2 * sizeof(uint16_t), 64),
+    };
 }
 
 void work_layout(struct work *w, struct arena *a, const struct arch *arch,
@@ -89,6 +102,7 @@ void work_layout(struct work *w, struct arena *a, const struct arch *arch,
             .positions = arena_take_array(a, block, position, 64),
             .gemm_scratch = arena_take(a, products, 64),
             .attention_scratch = arena_take(a, attention, 64),
+            .relative = relative_layout(a, arch, c, e->longest),
         };
         if (w->own) w->own[i] = own;
     }

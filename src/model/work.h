@@ -4,6 +4,14 @@
 
 #include "arch.h"
 
+/* Of one head of one document, where scores have products with distances (relative.h). */
+struct relative_work {
+    float *rows;       /* [longest, head]: its queries or keys */
+    float *of_queries; /* [longest, distances] */
+    float *of_keys;    /* the same */
+    uint16_t *bucket;  /* [2 * longest] */
+};
+
 struct work {
     float *x;            /* [rows, hidden]: the layer's input, then its output */
     float *qkv;          /* [rows, qkv] */
@@ -24,7 +32,8 @@ struct work {
             double *sum; /* of a bag: [hidden]; then y is one row, and there is no x */
         };
         void *attention_scratch;
-    } * own; /* [threads] */
+        struct relative_work relative; /* relative.h; empty without such a bias */
+    } * own;                           /* [threads] */
 };
 
 /* Most rows of a block that goes through products and row-wise operations together. What a block

@@ -190,7 +190,7 @@ struct attention_shape kit_random_shape(struct kit_random *r, uint32_t len)
 
 float *kit_random_bias(struct kit_random *r, const struct attention_shape *shape)
 {
-    if (shape->bias == ATTENTION_PLAIN) return NULL;
+    if (shape->bias == ATTENTION_PLAIN || shape->bias == ATTENTION_RELATIVE) return NULL;
     const bool is_table = shape->bias == ATTENTION_TABLE;
     const size_t n = shape->heads * (is_table ? 2 * (size_t)shape->span + 1 : 1);
     float *bias = kit_floats(n);

@@ -3,7 +3,9 @@
  * test_kern_variants.c. */
 #include "kern_kit.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SEED = 20261201 };
@@ -243,12 +245,93 @@ static void test_scratch(void **state)
     }
 }
 
+/* Scores with products of distances, by the formula in double, and in parts of the queries with the
+ * bits of the whole. Relative to the largest value: rounding to bfloat16 is 2^-9 of each factor. */
+static void test_relative(void **state)
+{
+    (void)state;
+    static const double bounds[KERN_PRECISIONS] = {2e-5, 4e-2, 2e-5};
+    struct kit_random r = {SEED + 5};
+    for (int turn = 0; turn < kit_times(120); turn++) {
+        const uint32_t len = random_len(&r), ld = 1 + kit_below(&r, 70);
+        const enum kern_precision precision = random_precision(&r);
+        struct attention_shape shape = kit_random_shape(&r, len);
+        shape.bias = ATTENTION_RELATIVE;
+        shape.window = ATTENTION_ALL;
+        shape.causal = false;
+        shape.span = 0;
+        shape.divisor = sqrtf(3.0f * (float)shape.d);
+        struct document doc = document(&r, shape, len);
+        struct attention_call *c = &doc.call;
+        uint16_t *bucket = kit_bytes((2 * (size_t)len - 1) * sizeof *bucket, sizeof *bucket);
+        for (uint32_t i = 0; i < 2 * len - 1; i++)
+            bucket[i] = (uint16_t)kit_below(&r, ld);
+        c->relative = (struct attention_relative){.of_queries = filled(&r, (size_t)len * ld),
+                                                  .of_keys = filled(&r, (size_t)len * ld),
+                                                  .ld = ld,
+                                                  .bucket = bucket};
+        c->first_head = kit_below(&r, shape.heads);
+        c->n_heads = 1;
+        const float *got = attend(&doc, precision);
+        const size_t at = c->first_head * shape.d;
+        const size_t at_kv = c->first_head / (shape.heads / shape.kv_heads) * shape.d;
+        double largest = 0;
+        for (size_t j = 0; j < len * (size_t)shape.d; j++) {
+            const float v = c->v[j / shape.d * c->ld_kv + at_kv + j % shape.d];
+            largest = fmax(largest, fabs((double)v));
+        }
+        double *weights = calloc(len, sizeof *weights), *want = calloc(shape.d, sizeof *want);
+        assert_true(weights && want);
+        for (uint32_t i = 0; i < len; i++) {
+            double max = -INFINITY, sum = 0;
+            memset(want, 0, shape.d * sizeof *want);
+            for (uint32_t j = 0; j < len; j++) {
+                const size_t b = bucket[i + len - 1 - j];
+                double s = (double)c->relative.of_queries[i * ld + b] +
+                           (double)c->relative.of_keys[j * ld + b];
+                for (uint32_t t = 0; t < shape.d; t++)
+                    s +=
+                        (double)c->q[i * c->ld_q + at + t] * (double)c->k[j * c->ld_kv + at_kv + t];
+                weights[j] = s / (double)shape.divisor;
+                max = fmax(max, weights[j]);
+            }
+            for (uint32_t j = 0; j < len; j++) {
+                const double weight = exp(weights[j] - max);
+                sum += weight;
+                for (uint32_t t = 0; t < shape.d; t++)
+                    want[t] += weight * (double)c->v[j * c->ld_kv + at_kv + t];
+            }
+            for (uint32_t t = 0; t < shape.d; t++) {
+                const double is = (double)got[i * c->ld_ctx + at + t];
+                if (!(fabs(is - want[t] / sum) <= bounds[precision] * largest))
+                    fail_msg("%s, %u tokens, %u buckets, d %u: query %u, column %u: %g, not %g",
+                             kern_precision_name(precision), len, ld, shape.d, i, t, is,
+                             want[t] / sum);
+            }
+        }
+        struct document part = doc;
+        part.call.first_query = kit_below(&r, len);
+        part.call.n_queries = 1 + kit_below(&r, len - part.call.first_query);
+        part.call.q += part.call.first_query * c->ld_q;
+        part.call.relative.of_queries += (size_t)part.call.first_query * ld;
+        const float *some = attend(&part, precision);
+        for (uint32_t i = 0; i < part.call.n_queries; i++)
+            assert_memory_equal(some + i * c->ld_ctx + at,
+                                got + (part.call.first_query + i) * c->ld_ctx + at,
+                                shape.d * sizeof *got);
+        free(weights);
+        free(want);
+        kit_free();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts),         cmocka_unit_test(test_unseen),
         cmocka_unit_test(test_alike),         cmocka_unit_test(test_shared_keys),
         cmocka_unit_test(test_int8_is_float), cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_relative),
     };
     kern = kit_kern();
     char name[40];

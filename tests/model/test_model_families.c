@@ -183,7 +183,7 @@ static void write_family(const struct toy *toy, const char *path, const char *ar
 }
 
 /* Of families, or with a beginning, that are not computed yet: they must be refused. */
-static const char *const not_yet[] = {"deberta-v2", NULL};
+static const char *const not_yet[] = {NULL};
 
 static bool is_computed(const char *name)
 {
@@ -541,6 +541,52 @@ static const struct {
      "\"text_config\": {",
      "\"text_config\": 1, \"text\": {",
      {"config.json", "text_config", "not an object"}},
+    /* distances */
+    {"deberta-v2",
+     "config.json",
+     "\"hidden_act\": \"gelu\"",
+     "\"hidden_act\": \"gelu\", \"conv_kernel_size\": 3",
+     {"config.json", "conv_kernel_size"}},
+    {"deberta-v2",
+     "config.json",
+     "\"hidden_act\": \"gelu\"",
+     "\"hidden_act\": \"gelu\", \"embedding_size\": 40",
+     {"config.json", "embedding_size", "40", "48"}},
+    {"deberta-v2",
+     "config.json",
+     "\"relative_attention\": true",
+     "\"relative_attention\": false",
+     {"config.json", "relative_attention"}},
+    {"deberta-v2",
+     "config.json",
+     "\"p2c\"",
+     "\"p2p\"",
+     {"config.json", "pos_att_type", "c2p and p2c"}},
+    {"deberta-v2",
+     "config.json",
+     "\"position_buckets\": 16",
+     "\"position_buckets\": 260",
+     {"config.json", "position_buckets", "260", "128"}},
+    {"deberta-v2",
+     "config.json",
+     "\"position_buckets\": 16",
+     "\"position_buckets\": 1",
+     {"config.json", "position_buckets", "1"}},
+    {"deberta-v2",
+     "config.json",
+     "\"position_buckets\": 16",
+     "\"position_buckets\": 18",
+     {"model.safetensors", "encoder.rel_embeddings.weight", "[36, 48]"}},
+    {"deberta-v2",
+     "config.json",
+     "\"norm_rel_ebd\": \"layer_norm\"",
+     "\"norm_rel_ebd\": \"batch_norm\"",
+     {"config.json", "norm_rel_ebd", "batch_norm"}},
+    {"deberta-v2-own",
+     "config.json",
+     "\"share_att_key\": false",
+     "\"share_att_key\": true",
+     {"model.safetensors", "pos_"}},
     /* layers */
     {"modernbert-v5keys",
      "config.json",

@@ -505,6 +505,11 @@ static vecmill_status try_sections(const void *config, size_t config_bytes, cons
     X(model.ending.steps[0].kind, MODEL_STEP_DENSE) \
     X(model.ending.steps[0].width, 0) X(model.ending.steps[0].width, 31) \
     X(model.ending.steps[0].act, 1) X(model.ending.steps[0].has_bias, 1) \
+    X(model.local_kv_heads, 5) X(model.local_kv_heads, 3) X(model.local_head_dim, CONFIG_HEAD_MAX + 1) \
+    X(model.expert_layers, 1) X(model.n_experts, MODEL_EXPERTS_MAX + 1) X(model.n_chosen, 1) \
+    X(model.input, MODEL_HIDDEN_MAX + 1) X(model.state, MODEL_HIDDEN_MAX + 1) X(model.state, 31) \
+    X(model.distances, CONFIG_DISTANCES_MAX + 1) X(model.distance_buckets, 8) X(model.distance_buckets, 1) \
+    X(model.distance_most, MODEL_LENGTH_MAX + 1) \
     X(model.eps, 0) X(model.eps, 2) X(model.precision, 3) X(total, 0) X(kern[0], 'x')
 /* clang-format on */
 
