@@ -177,7 +177,8 @@ bool norm_replace_is_local(const struct stage *stage)
 {
     if (stage->flags & STAGE_REGEX) return true;
     for (size_t i = 1; i < stage->a_bytes; i++) {
-        if (stage->a[i] == ' ' && (stage->a[i - 1] | 32) >= 'a' && (stage->a[i - 1] | 32) <= 'z')
+        const unsigned char before = stage->a[i - 1];
+        if ((stage->a[i] == ' ' || stage->a[i] == '\n') && before != ' ' && before != '\n')
             return false;
     }
     return true;

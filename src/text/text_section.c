@@ -221,7 +221,7 @@ void section_view(const struct text *text, struct section_view *view)
         .ascii = s + SECTION_ASCII_AT,
         .n_normalizers = w[SECTION_N_NORMALIZERS],
         .n_stages = w[SECTION_N_STAGES],
-        .cuts = {w[SECTION_CUTS_LOWER], w[SECTION_CUTS_UPPER]},
+        .cuts = {w[SECTION_CUTS_LOWER], w[SECTION_CUTS_UPPER], w[SECTION_CUTS_MORE]},
         .trim = w[SECTION_TRIM],
         .model = s + w[SECTION_MODEL_AT],
     };

@@ -52,12 +52,20 @@ enum section_word {
     SECTION_N_STAGES,
     SECTION_CUTS_LOWER, /* letters around a space before which a text may be cut: bit 0 is a */
     SECTION_CUTS_UPPER,
+    SECTION_CUTS_MORE, /* enum section_cut */
     SECTION_TRIM, /* places: SECTION_TRIMS: without white space at their ends; SECTION_TRIM_PREFIX:
                    * but for one space before the first token */
     SECTION_WORDS,
 
     /* of struct text, not of the section: the longest word that the scratch has room for */
     SECTION_WORD_MOST = SECTION_WORDS
+};
+
+/* Other places before which a text may be cut. */
+enum section_cut {
+    SECTION_CUT_LINES = 1,     /* LF between letters */
+    SECTION_CUT_HAN = 2,       /* a space between U+4E00 to U+9FFF */
+    SECTION_CUT_HAN_LINES = 4, /* LF between those */
 };
 
 enum { SECTION_TRIMS = 1, SECTION_TRIM_PREFIX = 2 };
@@ -104,7 +112,7 @@ struct section_view {
     const unsigned char *ascii;    /* pairs of bytes */
 
     uint32_t n_normalizers, n_stages;
-    uint32_t cuts[2]; /* lower, upper */
+    uint32_t cuts[3]; /* lower, upper, more */
     uint32_t trim;
     const unsigned char *model; /* its table */
 };

@@ -3,7 +3,7 @@
 
 #include "text_unicode.h"
 
-#include <assert.h>
+#include <stdio.h>
 
 #define STRETCH_FIRST (16u << 10)             /* bytes of a stretch that are tried first */
 #define ROOM          (3u * TEXT_STRETCH_MAX) /* bytes of a buffer: U+FFFD has three for one */
@@ -201,13 +201,32 @@ static bool is_cut_letter(const struct section_view *v, unsigned char c)
     return lower < 26 ? v->cuts[0] >> lower & 1 : upper < 26 && v->cuts[1] >> upper & 1;
 }
 
-/* The last sure cut in (pos, end); 0: none. */
+/* U+4E00 to U+9FFF at p. */
+static bool is_han(const unsigned char *p)
+{
+    return p[0] >= 0xE4 && p[0] <= 0xE9 && (p[0] > 0xE4 || p[1] >= 0xB8) && (p[1] & 0xC0) == 0x80 &&
+           (p[2] & 0xC0) == 0x80;
+}
+
+/* Whether a text may be cut at data[at], with the characters around it. */
+static bool may_cut_at(const struct staged *s, size_t at)
+{
+    const unsigned char *p = s->data + at;
+    const uint32_t more = s->view.cuts[2];
+    const bool line = p[0] == '\n';
+    if (!line && p[0] != ' ') return false;
+    if ((!line || more & SECTION_CUT_LINES) && is_cut_letter(&s->view, p[-1]) &&
+        is_cut_letter(&s->view, p[1]))
+        return true;
+    return more & (line ? SECTION_CUT_HAN_LINES : SECTION_CUT_HAN) && at >= s->pos + 3 &&
+           s->bytes - at > 3 && is_han(p - 3) && is_han(p + 1);
+}
+
+/* The last sure cut in (pos, end), where end is before the text's end; 0: none. */
 static size_t find_cut(const struct staged *s, size_t end)
 {
     for (size_t at = end; at > s->pos + 1; at--) {
-        const unsigned char *p = s->data + at - 1;
-        if (p[0] == ' ' && is_cut_letter(&s->view, p[-1]) && is_cut_letter(&s->view, p[1]))
-            return at - 1;
+        if (may_cut_at(s, at - 1)) return at - 1;
     }
     return 0;
 }
@@ -528,13 +547,16 @@ static size_t words_of(struct staged *s, const char *text, bool begins, bool end
     return s->limit ? 0 : s->words->bytes;
 }
 
-/* Whether a text of this letter, a space and this letter may be cut before the space: its words are
- * those of the two parts, but that one may reach over the cut if none of its tokens can. */
-static bool may_cut(struct staged *s, char letter)
+/* Whether a text of this letter, a space or LF, and this letter may be cut before the space: its words
+ * are those of the two parts, but that one may reach over the cut if no token can do so. */
+static bool may_cut(struct staged *s, const char *letter, char space, bool any_letter)
 {
-    const char whole[] = {letter, ' ', letter, 0}, left[] = {letter, 0}, right[] = {' ', letter, 0};
+    char whole[16], left[8], right[8];
     unsigned char a[SHORT], b[SHORT], both[SHORT];
     uint64_t bits_a, bits_b, bits;
+    snprintf(left, sizeof left, "%s", letter);
+    snprintf(right, sizeof right, "%c%s", space, letter);
+    snprintf(whole, sizeof whole, "%s%s", left, right);
     const size_t n = words_of(s, whole, true, true, both, &bits);
     const size_t n_a = words_of(s, left, true, false, a, &bits_a);
     const size_t n_b = words_of(s, right, false, true, b, &bits_b);
@@ -542,7 +564,7 @@ static bool may_cut(struct staged *s, char letter)
         memcmp(both, a, n_a) != 0 || memcmp(both + n_a, b, n_b) != 0)
         return false;
     if (bits == (bits_a | bits_b << n_a)) return true;
-    if ((bits | UINT64_C(1) << n_a) != (bits_a | bits_b << n_a)) return false;
+    if (any_letter || (bits | UINT64_C(1) << n_a) != (bits_a | bits_b << n_a)) return false;
     size_t last = n_a - 1;
     uint32_t before, after;
     while (last > 0 && (a[last] & 0xC0) == 0x80)
@@ -552,17 +574,34 @@ static bool may_cut(struct staged *s, char letter)
     return s->model->splits(s->view.model, before, after);
 }
 
-void staged_find_cuts(struct staged *s, const struct text_model *model, const unsigned char *table,
-                      uint32_t masks[static 2])
+/* The same for Han characters, of which the stages see only that they are letters. */
+static bool may_cut_han(struct staged *s, char space)
 {
+    static const char *const some[] = {"\xE4\xB8\x80", "\xE4\xB8\xAD", "\xE6\x96\x87",
+                                       "\xE7\x9A\x84", "\xE9\xBE\xA5", "\xE9\xBF\xBF"};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        if (!may_cut(s, some[i], space, true)) return false;
+    }
+    return true;
+}
+
+void staged_find_cuts(struct staged *s, const struct text_model *model, const unsigned char *table,
+                      uint32_t cuts[static 3])
+{
+    bool lines = true;
     s->model = model;
     s->view.model = table;
-    masks[0] = masks[1] = 0;
+    memset(cuts, 0, 3 * sizeof(*cuts));
     for (uint32_t i = 0; i < s->view.n_stages; i++) {
         if (!s->stages[i].kind->is_local(&s->stages[i])) return;
     }
-    for (int i = 0; i < 26; i++) {
-        masks[0] |= (uint32_t)may_cut(s, (char)('a' + i)) << i;
-        masks[1] |= (uint32_t)may_cut(s, (char)('A' + i)) << i;
+    for (int i = 0; i < 52; i++) {
+        const char letter[2] = {(char)(i % 26 + (i < 26 ? 'a' : 'A')), 0};
+        if (!may_cut(s, letter, ' ', false)) continue;
+        cuts[i / 26] |= UINT32_C(1) << i % 26;
+        lines = lines && may_cut(s, letter, '\n', false);
     }
+    if (lines) cuts[2] |= SECTION_CUT_LINES;
+    if (may_cut_han(s, ' ')) cuts[2] |= SECTION_CUT_HAN;
+    if (may_cut_han(s, '\n')) cuts[2] |= SECTION_CUT_HAN_LINES;
 }

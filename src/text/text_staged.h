@@ -84,9 +84,8 @@ void staged_prepare(struct staged *s, void *scratch, const struct stage *stages,
 void staged_normalize(struct staged *s, const char *text, size_t bytes, const char **normalized,
                       size_t *n);
 
-/* Fills masks of letters (bit i: 'a' + i, and 'A' + i) around a space before which a text may be
- * cut. */
+/* Fills the section's words CUTS_LOWER, CUTS_UPPER and CUTS_MORE: where a text may be cut. */
 void staged_find_cuts(struct staged *s, const struct text_model *model, const unsigned char *table,
-                      uint32_t masks[static 2]);
+                      uint32_t cuts[static 3]);
 
 #endif

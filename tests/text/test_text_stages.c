@@ -269,7 +269,7 @@ static void a_text_in_stretches_is_the_whole(void **state)
     char name[64];
     struct json_value tokenizer;
     uint64_t n_stretches = 0;
-    uint32_t n_cutting = 0;
+    uint32_t n_cutting = 0, n_han = 0;
     open_golden(&g);
     seed = 20261130;
     printf("seed %u\n", seed);
@@ -280,7 +280,7 @@ static void a_text_in_stretches_is_the_whole(void **state)
         }
         void *scratch = scratch_of(&k.text);
         struct staged s;
-        bool cuts = false;
+        bool cuts = false, han = false;
         for (uint32_t i = 0; i < RANDOM_RUNS; i++) {
             const size_t bytes = make_text(text);
             staged_begin(&s, scratch, &k.text, text, bytes, false);
@@ -291,17 +291,20 @@ static void a_text_in_stretches_is_the_whole(void **state)
             const uint32_t n_parts = run(&s, parts);
             n_stretches += s.n_stretches;
             cuts = cuts || s.view.cuts[0];
+            han = han || s.view.cuts[2] & SECTION_CUT_HAN_LINES;
             if (n_parts == n && memcmp(whole, parts, n * sizeof *whole) == 0) continue;
             fail_msg("%s: %u tokens whole, %u in stretches of %zu: \"%.*s\"", name, n, n_parts,
                      s.window, (int)bytes, text);
         }
         n_cutting += cuts;
+        n_han += han;
         free(scratch);
         kit_done(&k);
     }
-    printf("%u tokenizers with cuts, %llu stretches\n", n_cutting, (unsigned long long)n_stretches);
+    printf("%u tokenizers with cuts, %u of them at lines of Han, %llu stretches\n", n_cutting,
+           n_han, (unsigned long long)n_stretches);
     buf_done(&g.file);
-    assert_true(n_cutting >= 15 && n_stretches > 10000);
+    assert_true(n_cutting >= 15 && n_han >= 10 && n_stretches > 10000);
 }
 
 int main(void)
