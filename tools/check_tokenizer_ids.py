@@ -5,8 +5,8 @@
 
 A FOLDER has tokenizer.json or tokenizer.json.gz, and texts with ids that PyPI tokenizers gave:
 ids.jsonl.gz {text, ids} whole, or ids.jsonl {id, ids} with texts.jsonl {id, text}, cut at a length that
-no whole text exceeds. One that has ids alone takes DIR/NAME.json, of tools/rebuild_tokenizers.py. Without FOLDER:
-all of shared/data/tokenizers and shared/data/families. Exit status: 0 equal, 1 different, 77 nothing is there.
+no whole text exceeds. One that has ids alone takes DIR/NAME.json, of tools/rebuild_tokenizers.py. Of ids.jsonl.gz also the pairs. Without
+FOLDER: all of shared/data/tokenizers and shared/data/families. Exit status: 0 equal, 1 different, 77 nothing is there.
 """
 import argparse
 import gzip
@@ -14,6 +14,8 @@ import json
 import os
 import pathlib
 import shutil
+import struct
+import subprocess
 import sys
 import tempfile
 
@@ -52,6 +54,31 @@ def unpack(folder, to, rebuilt):
     return to
 
 
+def pairs_of(folder):
+    """(first text, second, ids, type ids) of a folder."""
+    path = folder / "ids.jsonl.gz"
+    return [(r["text"], r["pair"], r["pair_ids"], r["pair_type_ids"])
+            for r in (lines(path) if path.exists() else []) if "pair" in r]
+
+
+def compare_pairs(driver, where, wanted):
+    """How many pairs differ."""
+    data = b""
+    for first, second, _, _ in wanted:
+        one, two = (t.encode("utf-8", "surrogatepass") for t in (first, second))
+        data += struct.pack("<III", len(one), len(two), WHOLE) + one + two
+    done = subprocess.run([driver, where, "pairs"], input=data, stdout=subprocess.PIPE, check=True).stdout
+    at = different = 0
+    for first, second, ids, types in wanted:
+        n, _ = struct.unpack_from("<II", done, at)
+        got = list(struct.unpack_from(f"<{n}i", done, at + 8)), list(done[at + 8 + 4 * n:at + 8 + 5 * n])
+        at += 8 + 5 * n
+        if got != (ids, types):
+            different += 1
+            print(f"different pair: {first[:100]!a}, {second[:100]!a}\n  wanted {ids} {types}\n  got {got[0]} {got[1]}")
+    return different
+
+
 def compare(driver, folder, rebuilt, shown):
     """(compared, different) of one folder."""
     wanted = records(folder)
@@ -61,6 +88,8 @@ def compare(driver, folder, rebuilt, shown):
         limit = max((len(ids) for _, ids, cut in wanted if cut), default=WHOLE)
         whole = run_driver(driver, str(where), texts, WHOLE)
         short = run_driver(driver, str(where), texts, limit)
+        pairs = pairs_of(folder)
+        different_pairs = compare_pairs(driver, str(where), pairs) if pairs else 0
     different = 0
     for (text, ids, cut), one, two in zip(wanted, whole, short):
         got = two[0] if cut else one[0]
@@ -71,7 +100,7 @@ def compare(driver, folder, rebuilt, shown):
             at = next((i for i, (a, b) in enumerate(zip(got, ids)) if a != b), min(len(got), len(ids)))
             print(f"different ({folder.name}): {text[:200]!a}\n  at {at}: wanted "
                   f"{ids[at:at + 8]} of {len(ids)}, got {got[at:at + 8]} of {len(got)}")
-    return len(wanted), different
+    return len(wanted) + len(pairs), different + different_pairs
 
 
 def main():

@@ -27,6 +27,7 @@
 #define TEXT_SCRATCH_MAX     (32u << 20) /* bytes of scratch */
 #define TEXT_WORD_CHARS_MAX  1024u       /* the most that max_input_chars_per_word may be */
 #define TEXT_SPECIALS_MAX    16u         /* special tokens that the template adds to one document */
+#define TEXT_PAIR_PIECES_MAX 18u /* the two texts of a pair and the special tokens around them */
 #define TEXT_SECTION_MAX     (256u << 20)
 
 /* Compiles the tokenizer of a folder in Hugging Face layout: tokenizer.json, or vocab.txt alone
@@ -64,6 +65,8 @@ struct text {
     uint32_t n_specials; /* tokens that the template adds to a document ... */
     uint32_t n_before;   /* ... of these, before the text */
     int32_t unknown;     /* id of what no token of the vocabulary stands for; -1: there is none */
+    bool takes_pairs;    /* whether there is a template for pairs that is understood */
+    uint32_t n_pair_specials; /* tokens that it adds */
     /* private to text: the section's numbers, checked by text_open */
     uint32_t private_[32];
 };
@@ -89,6 +92,19 @@ void text_encode(const struct text *text, void *scratch, const char *data, size_
 /* The same without special tokens; max_tokens may be 0. */
 void text_encode_bare(const struct text *text, void *scratch, const char *data, size_t bytes,
                       uint32_t max_tokens, int32_t *ids, struct text_result *result);
+
+/* Encodes a pair of texts by the template for pairs, which there is (asserted). Writes ids[] and
+ * types[], each token's type id. Where both do not fit, the longer one is cut at its end, then both by
+ * turns (tokenizers, utils/truncation.rs, LongestFirst). max_tokens > n_pair_specials (asserted).
+ * ids: [3 * max_tokens], of which the first max_tokens are the result; types: [max_tokens]. Otherwise
+ * as text_encode. */
+struct text_part {
+    const char *data;
+    size_t bytes;
+};
+void text_encode_pair(const struct text *text, void *scratch, const struct text_part parts[2],
+                      uint32_t max_tokens, int32_t *ids, uint8_t *types,
+                      struct text_result *result);
 
 /* ---- the tokens of one text, a few at a time ----
  *

@@ -240,6 +240,7 @@ static void write_head(const struct compiler *c)
     memcpy(head, lead, sizeof lead);
     memcpy(head + sizeof lead, c->words, sizeof c->words);
     memcpy(head + SECTION_SPECIALS_AT, c->spec->specials, sizeof c->spec->specials);
+    memcpy(head + SECTION_PAIR_AT, c->spec->pair, sizeof c->spec->pair);
     memcpy(head + SECTION_ASCII_AT, c->ascii, sizeof c->ascii);
     memcpy(head + SECTION_FIRST_AT, c->first, sizeof c->first);
 }
@@ -354,6 +355,7 @@ static vecmill_status add_section(struct compiler *c, vecmill_err *err)
     c->words[SECTION_WORD_CHARS] = s->word_chars;
     c->words[SECTION_N_BEFORE] = s->n_before;
     c->words[SECTION_N_AFTER] = s->n_after;
+    c->words[SECTION_N_PAIR] = s->n_pair;
     c->words[SECTION_N_ADDED] = s->n_added;
     write_head(c);
     return VECMILL_OK;

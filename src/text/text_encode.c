@@ -475,3 +475,66 @@ void text_encode(const struct text *text, void *scratch, const char *data, size_
                      ids + text->n_before, result);
     result->n_ids = text_enclose(text, ids, result->n_ids);
 }
+
+/* Tokens of a text, `most` at most. */
+static uint64_t count_tokens(const struct text *text, void *scratch, const struct text_part *part,
+                             uint64_t most)
+{
+    struct text_stream s;
+    int32_t some[256];
+    uint64_t n = 0;
+    bool more = true;
+    begin(&s, scratch, text, part->data, part->bytes);
+    while (more && n < most)
+        n += s.is_staged ? next_staged(&s, some, sizeof some / sizeof *some, &more)
+                         : next_fused(&s.fused, some, sizeof some / sizeof *some, &more);
+    return num_min(n, most);
+}
+
+/* How many tokens of two texts are kept where room of them fit. first_is_longer: where both are cut,
+ * it gets what is left over. */
+static void cut_longest_first(uint32_t room, bool first_is_longer, uint32_t kept[static 2])
+{
+    uint32_t *shorter = &kept[first_is_longer], *longer = &kept[!first_is_longer];
+    if ((uint64_t)kept[0] + kept[1] <= room) return;
+    if (2 * (uint64_t)*shorter > room) *shorter = room / 2;
+    *longer = room - *shorter;
+}
+
+void text_encode_pair(const struct text *text, void *scratch, const struct text_part parts[2],
+                      uint32_t max_tokens, int32_t *ids, uint8_t *types, struct text_result *result)
+{
+    assert(text->takes_pairs && max_tokens > text->n_pair_specials);
+    const uint32_t room = max_tokens - text->n_pair_specials;
+    int32_t *const of_parts[2] = {ids + max_tokens, ids + (size_t)2 * max_tokens};
+    struct text_result encoded[2];
+    uint32_t kept[2], n = 0;
+    for (int i = 0; i < 2; i++) {
+        text_encode_bare(text, scratch, parts[i].data, parts[i].bytes, room, of_parts[i],
+                         &encoded[i]);
+        kept[i] = encoded[i].n_ids;
+    }
+    bool first_is_longer = kept[0] > kept[1];
+    if (kept[0] == room && kept[1] == room && room % 2 > 0) { /* both may go on */
+        const uint64_t first = count_tokens(text, scratch, &parts[0], UINT64_MAX);
+        first_is_longer = count_tokens(text, scratch, &parts[1], first) < first;
+    }
+    cut_longest_first(room, first_is_longer, kept);
+    const unsigned char *pieces = text->section + SECTION_PAIR_AT;
+    for (uint32_t i = 0; i < text->private_[SECTION_N_PAIR]; i++) {
+        const uint32_t piece = section_u32(pieces + (size_t)4 * i), kind = PAIR_WORD_KIND(piece);
+        const uint32_t n_piece = kind == PAIR_SPECIAL ? 1 : kept[kind - PAIR_FIRST];
+        if (kind == PAIR_SPECIAL)
+            ids[n] = (int32_t)PAIR_WORD_ID(piece);
+        else
+            memcpy(ids + n, of_parts[kind - PAIR_FIRST], n_piece * sizeof *ids);
+        memset(types + n, (int)PAIR_WORD_TYPE(piece), n_piece);
+        n += n_piece;
+    }
+    *result = (struct text_result){
+        .n_ids = n,
+        .truncated = encoded[0].truncated || encoded[1].truncated || kept[0] < encoded[0].n_ids ||
+                     kept[1] < encoded[1].n_ids,
+        .replaced_bytes = encoded[0].replaced_bytes + encoded[1].replaced_bytes,
+    };
+}

@@ -187,8 +187,11 @@ struct special {
 };
 
 /* The ids of one special token that a template names. */
+enum place { PLACE_BEFORE, PLACE_AFTER, PLACE_PAIR };
+
 static vecmill_status read_special(const struct json_value *table, const struct json_value *name,
-                                   bool after, struct spec *s, vecmill_err *err)
+                                   enum place place, uint32_t type, struct spec *s,
+                                   vecmill_err *err)
 {
     static const struct json_field fields[] = {
         JSON_MAY("id", UNREAD, 0), JSON_MAY("ids", ANY, offsetof(struct special, ids)),
@@ -230,7 +233,10 @@ static vecmill_status read_special(const struct json_value *table, const struct 
             return err_set(err, VECMILL_E_MODEL, "%s: %s says id %lld, by the vocabulary it is %u",
                            s->file, where, (long long)n, found);
         }
-        VM_TRY(spec_add_special(s, (uint32_t)n, after, err));
+        if (place == PLACE_PAIR)
+            VM_TRY(spec_add_pair(s, PAIR_WORD(PAIR_SPECIAL, type, (uint32_t)n), err));
+        else
+            VM_TRY(spec_add_special(s, (uint32_t)n, place == PLACE_AFTER, err));
     }
     return VECMILL_OK;
 }
@@ -241,13 +247,15 @@ struct piece {
 };
 
 /* One piece of a template: exactly one member, Sequence or SpecialToken, with id and type_id. Types
- * are those of the two segments of a pair; an embedding is of one text, all of type 0. */
+ * are those of the two segments of a pair; one text is all of type 0. *n_texts: those before this
+ * piece. */
 static vecmill_status read_piece(const struct json_value *value, const struct json_value *table,
-                                 bool *seen, struct spec *s, vecmill_err *err)
+                                 bool is_pair, uint32_t *n_texts, struct spec *s, vecmill_err *err)
 {
-    static const struct json_field fields[] = {
-        JSON_MUST("id", STRING, offsetof(struct piece, id)),
-        JSON_MUST("type_id", U32, offsetof(struct piece, type_id), .most = 0)};
+    const struct json_field fields[] = {JSON_MUST("id", STRING, offsetof(struct piece, id)),
+                                        JSON_MUST("type_id", U32, offsetof(struct piece, type_id),
+                                                  .most = is_pair ? PAIR_TYPE_MAX : 0)};
+    static const char *const texts[] = {"A", "B"};
     struct json_value body = json_get(value, "Sequence");
     const bool is_special = body.kind == JSON_KIND_ABSENT;
     if (is_special) body = json_get(value, "SpecialToken");
@@ -258,15 +266,33 @@ static vecmill_status read_piece(const struct json_value *value, const struct js
     struct piece piece = {.type_id = 0};
     VM_TRY(
         spec_read_part(s, &body, "a piece of the template", fields, LENGTH(fields), &piece, err));
-    if (is_special) return read_special(table, &piece.id, *seen, s, err);
-    if (!json_is(&piece.id, "A") || *seen)
-        return spec_refuse_value(s, "a further Sequence of the template", &piece.id, "one, A", err);
-    *seen = true;
-    return VECMILL_OK;
+    if (is_special) {
+        const enum place place = is_pair ? PLACE_PAIR : *n_texts > 0 ? PLACE_AFTER : PLACE_BEFORE;
+        return read_special(table, &piece.id, place, piece.type_id, s, err);
+    }
+    if (*n_texts > is_pair || !json_is(&piece.id, texts[*n_texts]))
+        return spec_refuse_value(s, "a further Sequence of the template", &piece.id,
+                                 is_pair ? "A, then B" : "one, A", err);
+    ++*n_texts;
+    return is_pair ? spec_add_pair(s, PAIR_WORD(*n_texts, piece.type_id, 0), err) : VECMILL_OK;
+}
+
+/* The pieces of one template. */
+static vecmill_status read_pieces(const struct json_value *pieces, const struct json_value *table,
+                                  bool is_pair, struct spec *s, vecmill_err *err)
+{
+    struct json_each each = json_begin(pieces);
+    struct json_value none, piece;
+    uint32_t n_texts = 0;
+    while (json_each(&each, &none, &piece))
+        VM_TRY(read_piece(&piece, table, is_pair, &n_texts, s, err));
+    if (n_texts == (is_pair ? 2 : 1)) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL, "%s: the template has no Sequence %s", s->file,
+                   n_texts == 0 ? "A" : "B");
 }
 
 struct processor {
-    struct json_value single, special_tokens, cls, sep;
+    struct json_value single, pair, special_tokens, cls, sep;
     bool trims, prefix;
 };
 
@@ -274,7 +300,7 @@ static vecmill_status read_template(const struct json_value *part, struct spec *
 {
     static const struct json_field fields[] = {
         JSON_MAY("type", UNREAD, 0), JSON_MAY("single", ANY, offsetof(struct processor, single)),
-        JSON_MAY("pair", UNREAD, 0),
+        JSON_MAY("pair", ANY, offsetof(struct processor, pair)),
         JSON_MAY("special_tokens", ANY, offsetof(struct processor, special_tokens))};
     struct processor p = {.single.kind = JSON_KIND_ABSENT};
     VM_TRY(spec_read_part(s, part, "post_processor", fields, LENGTH(fields), &p, err));
@@ -283,12 +309,12 @@ static vecmill_status read_template(const struct json_value *part, struct spec *
                        "%s: post_processor.single is no array or special_tokens no object",
                        s->file);
     }
-    struct json_each each = json_begin(&p.single);
-    struct json_value none, piece;
-    bool seen = false;
-    while (json_each(&each, &none, &piece))
-        VM_TRY(read_piece(&piece, &p.special_tokens, &seen, s, err));
-    if (!seen) return err_set(err, VECMILL_E_MODEL, "%s: the template has no Sequence A", s->file);
+    VM_TRY(read_pieces(&p.single, &p.special_tokens, false, s, err));
+    /* A template for pairs that is not understood does not hinder single texts. */
+    s->n_pair = 0;
+    if (p.pair.kind != JSON_KIND_ARRAY ||
+        read_pieces(&p.pair, &p.special_tokens, true, s, NULL) != VECMILL_OK)
+        s->n_pair = 0;
     return VECMILL_OK;
 }
 
@@ -336,7 +362,12 @@ static vecmill_status read_cls_and_sep(const struct json_value *part, bool offse
     VM_TRY(spec_read_part(s, part, "post_processor", fields, n_fields, &p, err));
     set_trim(s, &p);
     VM_TRY(read_pair(&p.cls, "cls", false, s, err));
-    return read_pair(&p.sep, "sep", true, s, err);
+    VM_TRY(read_pair(&p.sep, "sep", true, s, err));
+    if (offsets)
+        spec_pair_untyped(s, s->specials[0], s->specials[1]);
+    else
+        spec_pair_typed(s, s->specials[0], s->specials[1]);
+    return VECMILL_OK;
 }
 
 /* One post-processor. ByteLevel's changes positions only. *n: those that add special tokens. */
@@ -375,6 +406,7 @@ static vecmill_status read_post_processor(const struct json_value *part, struct 
                                                JSON_MUST("processors", ANY, 0)};
     struct json_value type, list = {.kind = JSON_KIND_ABSENT}, none, each_part;
     uint32_t n = 0;
+    spec_pair_alone(s); /* unless a processor has a template */
     VM_TRY(part_type(s, part, "post_processor", &type, err));
     if (type.kind == JSON_KIND_ABSENT) return VECMILL_OK;
     if (!json_is(&type, "Sequence")) return read_processor(part, &type, &n, s, err);

@@ -36,6 +36,30 @@ static vecmill_status check_trie(const struct text *t, const char *what, uint32_
     return VECMILL_OK;
 }
 
+/* The template for pairs has both texts once, the first one first. */
+static vecmill_status check_pair(const struct text *t, uint32_t n, uint32_t vocab, vecmill_err *err)
+{
+    uint32_t n_texts = 0;
+    for (uint32_t i = 0; i < num_min(n, TEXT_PAIR_PIECES_MAX); i++) {
+        const uint32_t piece = section_u32(t->section + SECTION_PAIR_AT + (size_t)4 * i);
+        const uint32_t kind = PAIR_WORD_KIND(piece);
+        n_texts += kind != PAIR_SPECIAL;
+        if (PAIR_WORD_TYPE(piece) > PAIR_TYPE_MAX ||
+            (kind == PAIR_SPECIAL ? PAIR_WORD_ID(piece) >= vocab : kind != n_texts)) {
+            return err_set(err, VECMILL_E_MODEL,
+                           "tokenizer section: piece %u of the template for pairs is %08x, of %u "
+                           "tokens",
+                           i, piece, vocab);
+        }
+    }
+    if (n > TEXT_PAIR_PIECES_MAX || (n > 0 && n_texts != PAIR_SECOND)) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "tokenizer section: the template for pairs has %u pieces and %u texts", n,
+                       n_texts);
+    }
+    return VECMILL_OK;
+}
+
 /* Checks the numbers of the head that are not offsets. */
 static vecmill_status check_numbers(const struct text *t, const uint32_t *w, vecmill_err *err)
 {
@@ -59,6 +83,7 @@ static vecmill_status check_numbers(const struct text *t, const uint32_t *w, vec
                            "tokenizer section: special token %u has id %u of %u", i, id, vocab);
         }
     }
+    VM_TRY(check_pair(t, w[SECTION_N_PAIR], vocab, err));
     for (uint32_t i = 0; i < SECTION_ASCII; i++) {
         const unsigned char *pair = t->section + SECTION_ASCII_AT + (size_t)2 * i;
         if (pair[0] >= ASCII_LAST || pair[1] >= SECTION_ASCII) {
@@ -196,6 +221,8 @@ vecmill_status text_open(const void *section, size_t bytes, struct text *text, v
     t.n_specials = w[SECTION_N_BEFORE] + w[SECTION_N_AFTER];
     t.n_before = w[SECTION_N_BEFORE];
     t.unknown = (int32_t)w[SECTION_UNK];
+    t.takes_pairs = w[SECTION_N_PAIR] > 0;
+    t.n_pair_specials = t.takes_pairs ? w[SECTION_N_PAIR] - PAIR_SECOND : 0;
     *text = t;
     return VECMILL_OK;
 }

@@ -4,6 +4,7 @@
  *      0  magic "VMTX"                  4  SECTION_VERSION
  *      8  bytes of the whole section   12  SECTION_WORDS words: enum section_word
  *   then  special ids of the template, those before the text first: TEXT_SPECIALS_MAX words
+ *   then  the template for pairs: TEXT_PAIR_PIECES_MAX words of PAIR_WORD
  *   then  what each ASCII byte does: SECTION_ASCII pairs of bytes { enum ascii_class, byte }
  *   then  first bytes of added tokens: 32 bytes of bits for raw text, 32 for normalized text
  *   then  words, raw, normalized: units of three tries (text_trie.h)
@@ -20,7 +21,7 @@
 #include "text_trie.h"
 
 #define SECTION_MAGIC   0x58544D56u
-#define SECTION_VERSION 2u
+#define SECTION_VERSION 4u
 #define SECTION_ASCII   128u
 #define SECTION_HOLE    UINT32_MAX
 
@@ -55,6 +56,7 @@ enum section_word {
     SECTION_CUTS_MORE, /* enum section_cut */
     SECTION_TRIM, /* places: SECTION_TRIMS: without white space at their ends; SECTION_TRIM_PREFIX:
                    * but for one space before the first token */
+    SECTION_N_PAIR, /* pieces of the template for pairs; 0: none that is understood */
     SECTION_WORDS,
 
     /* of struct text, not of the section: the longest word that the scratch has room for */
@@ -84,9 +86,19 @@ enum stage_word {
 };
 
 #define SECTION_SPECIALS_AT (12u + 4u * SECTION_WORDS)
-#define SECTION_ASCII_AT    (SECTION_SPECIALS_AT + 4u * TEXT_SPECIALS_MAX)
+#define SECTION_PAIR_AT     (SECTION_SPECIALS_AT + 4u * TEXT_SPECIALS_MAX)
+#define SECTION_ASCII_AT    (SECTION_PAIR_AT + 4u * TEXT_PAIR_PIECES_MAX)
 #define SECTION_FIRST_AT    (SECTION_ASCII_AT + 2u * SECTION_ASCII)
 #define SECTION_HEAD_BYTES  (SECTION_FIRST_AT + 64u)
+
+/* A piece of the template for pairs: the first text, the second one, or a special token; and the type
+ * id of its tokens. */
+enum pair_kind { PAIR_SPECIAL, PAIR_FIRST, PAIR_SECOND };
+#define PAIR_TYPE_MAX             1u
+#define PAIR_WORD(kind, type, id) ((uint32_t)(kind) << 28 | (uint32_t)(type) << 24 | (id))
+#define PAIR_WORD_KIND(word)      ((word) >> 28)
+#define PAIR_WORD_TYPE(word)      ((word) >> 24 & 15u)
+#define PAIR_WORD_ID(word)        ((word)&0xFFFFFFu)
 
 /* What BertNormalizer does. */
 enum norm_flag { NORM_CLEAN = 1, NORM_CHINESE = 2, NORM_STRIP = 4, NORM_LOWER = 8, NORM_ALL = 15 };

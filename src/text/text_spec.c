@@ -349,3 +349,42 @@ vecmill_status spec_add_special(struct spec *s, uint32_t id, bool after, vecmill
         s->n_before++;
     return VECMILL_OK;
 }
+
+vecmill_status spec_add_pair(struct spec *s, uint32_t piece, vecmill_err *err)
+{
+    if (s->n_pair == TEXT_PAIR_PIECES_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: the template for pairs has more than TEXT_PAIR_PIECES_MAX, %u, pieces",
+                       s->file, TEXT_PAIR_PIECES_MAX);
+    }
+    s->pair[s->n_pair++] = piece;
+    return VECMILL_OK;
+}
+
+static void set_pair(struct spec *s, const uint32_t *pieces, uint32_t n)
+{
+    memcpy(s->pair, pieces, n * sizeof *pieces);
+    s->n_pair = n;
+}
+
+void spec_pair_typed(struct spec *s, uint32_t cls, uint32_t sep)
+{
+    const uint32_t pieces[] = {PAIR_WORD(PAIR_SPECIAL, 0, cls), PAIR_WORD(PAIR_FIRST, 0, 0),
+                               PAIR_WORD(PAIR_SPECIAL, 0, sep), PAIR_WORD(PAIR_SECOND, 1, 0),
+                               PAIR_WORD(PAIR_SPECIAL, 1, sep)};
+    set_pair(s, pieces, sizeof pieces / sizeof *pieces);
+}
+
+void spec_pair_untyped(struct spec *s, uint32_t cls, uint32_t sep)
+{
+    const uint32_t pieces[] = {PAIR_WORD(PAIR_SPECIAL, 0, cls), PAIR_WORD(PAIR_FIRST, 0, 0),
+                               PAIR_WORD(PAIR_SPECIAL, 0, sep), PAIR_WORD(PAIR_SPECIAL, 0, sep),
+                               PAIR_WORD(PAIR_SECOND, 0, 0),    PAIR_WORD(PAIR_SPECIAL, 0, sep)};
+    set_pair(s, pieces, sizeof pieces / sizeof *pieces);
+}
+
+void spec_pair_alone(struct spec *s)
+{
+    const uint32_t pieces[] = {PAIR_WORD(PAIR_FIRST, 0, 0), PAIR_WORD(PAIR_SECOND, 1, 0)};
+    set_pair(s, pieces, sizeof pieces / sizeof *pieces);
+}

@@ -79,6 +79,8 @@ struct spec {
     uint32_t n_added, added_room;
     uint32_t specials[TEXT_SPECIALS_MAX]; /* before the text, then after */
     uint32_t n_before, n_after;
+    uint32_t pair[TEXT_PAIR_PIECES_MAX];       /* PAIR_WORD */
+    uint32_t n_pair;                           /* 0: no template for pairs that is understood */
     const struct text_model *model;            /* NULL: the pipeline of text_encode.c */
     struct spec_stage stages[TEXT_STAGES_MAX]; /* normalizers, then pre-tokenizers */
     uint32_t n_normalizers, n_stages;
@@ -151,6 +153,15 @@ vecmill_status spec_add_added(struct spec *s, const struct spec_added *added, in
 
 /* One more special token of the template. */
 vecmill_status spec_add_special(struct spec *s, uint32_t id, bool after, vecmill_err *err);
+
+/* One more piece of the template for pairs (PAIR_WORD). */
+vecmill_status spec_add_pair(struct spec *s, uint32_t piece, vecmill_err *err);
+
+/* Those of BERT, [cls] A [sep] B [sep] with types 0 and 1; of RoBERTa, <s> A </s> </s> B </s>, all of
+ * type 0; and where nothing is added, A B. */
+void spec_pair_typed(struct spec *s, uint32_t cls, uint32_t sep);
+void spec_pair_untyped(struct spec *s, uint32_t cls, uint32_t sep);
+void spec_pair_alone(struct spec *s);
 
 /* A token's text for a message: quoted, control characters escaped, a long one cut. Returns out. */
 const char *spec_quote(const char *text, size_t bytes, char out[static SPEC_QUOTE_BYTES]);

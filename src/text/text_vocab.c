@@ -219,5 +219,6 @@ vecmill_status spec_from_vocab(const char *vocab, size_t bytes, const struct jso
     VM_TRY(add_role(&file, ROLE_CLS, s, &cls, err));
     VM_TRY(add_role(&file, ROLE_MASK, s, &other, err));
     VM_TRY(spec_add_special(s, cls, false, err));
+    spec_pair_typed(s, cls, sep);
     return spec_add_special(s, sep, true, err);
 }

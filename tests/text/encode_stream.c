@@ -1,13 +1,15 @@
-/* encode_stream MODEL_DIR [N]: encodes texts from standard input for tools/diff_tokenizer.py.
+/* encode_stream MODEL_DIR [N | pairs]: encodes texts from standard input for tools/diff_tokenizer.py.
  *
  * In: { u32 bytes, u32 max_tokens, text } for each text. Out: { u32 n_ids, u32 truncated,
  * u64 replaced_bytes, i32 ids[n_ids] }. Little-endian. Ends with the input. With N each text is
  * encoded N times, and out is a line "bytes n_ids seconds" for it: processor time of the fastest
- * (tools/time_tokenizer.py). */
+ * (tools/time_tokenizer.py). With `pairs`, in: { u32 bytes, u32 bytes, u32 max_tokens, both texts };
+ * out: { u32 n_ids, u32 truncated, i32 ids[n_ids], u8 types[n_ids] }. */
 #include "text/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define STREAM_TEXT_MAX   (64u << 20) /* bytes of one text */
@@ -56,10 +58,40 @@ static int run(const struct text *text, int times)
     return good ? 0 : 1;
 }
 
+static int run_pairs(const struct text *text)
+{
+    char *data = malloc(STREAM_TEXT_MAX);
+    int32_t *ids = malloc((size_t)3 * STREAM_TOKENS_MAX * sizeof *ids);
+    uint8_t *types = malloc(STREAM_TOKENS_MAX);
+    void *scratch = aligned_alloc(64, num_up(text_scratch_bytes(text), 64) + 64);
+    uint32_t head[3];
+    bool good = data && ids && types && scratch && text->takes_pairs;
+    while (good && fread(head, sizeof head, 1, stdin) == 1) {
+        const size_t bytes = (size_t)head[0] + head[1];
+        good = bytes <= STREAM_TEXT_MAX && head[2] <= STREAM_TOKENS_MAX &&
+               head[2] > text->n_pair_specials && fread(data, 1, bytes, stdin) == bytes;
+        if (!good) break;
+        const struct text_part parts[2] = {{data, head[0]}, {data + head[0], head[1]}};
+        struct text_result r;
+        text_encode_pair(text, scratch, parts, head[2], ids, types, &r);
+        const uint32_t out[2] = {r.n_ids, r.truncated};
+        good = fwrite(out, sizeof out, 1, stdout) == 1 &&
+               fwrite(ids, sizeof *ids, r.n_ids, stdout) == r.n_ids &&
+               fwrite(types, 1, r.n_ids, stdout) == r.n_ids;
+    }
+    good = good && fflush(stdout) == 0;
+    if (!good) fprintf(stderr, "encode_stream: bad input, output or memory, or no pairs\n");
+    free(scratch);
+    free(types);
+    free(ids);
+    free(data);
+    return good ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2 && argc != 3) {
-        fprintf(stderr, "usage: encode_stream MODEL_DIR [N]\n");
+        fprintf(stderr, "usage: encode_stream MODEL_DIR [N | pairs]\n");
         return 2;
     }
     struct buf section;
@@ -71,7 +103,8 @@ int main(int argc, char **argv)
         text_open(section.data, section.bytes, &text, &err) != VECMILL_OK) {
         fprintf(stderr, "encode_stream: %s\n", err.message);
     } else {
-        code = run(&text, argc == 3 ? atoi(argv[2]) : 0);
+        const bool pairs = argc == 3 && strcmp(argv[2], "pairs") == 0;
+        code = pairs ? run_pairs(&text) : run(&text, argc == 3 ? atoi(argv[2]) : 0);
     }
     buf_done(&section);
     return code;
