@@ -497,7 +497,9 @@ static uint64_t cost_ns(const vecmill_pool *pool, vecmill_doc doc)
     double tokens = 2 + (s->prompt_bytes + (double)doc.bytes) / BYTES_A_TOKEN, windows = 1;
     if (s->long_policy == VECMILL_LONG_SPLIT) {
         const struct split_shape shape = split_shape_of(s);
-        const uint64_t n = split_guess_tokens(doc.text, doc.bytes);
+        /* What fails at once must not look like fast work, by which the next would be late. */
+        const bool fails = s->text_scratch > 0 && split_has_no_cut(doc.text, doc.bytes);
+        const uint64_t n = fails ? 0 : split_guess_tokens(doc.text, doc.bytes);
         tokens = s->n_specials + s->prompt_tokens + (double)n;
         windows = (double)split_windows(&shape, n);
     }

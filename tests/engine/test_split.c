@@ -385,9 +385,30 @@ static int remove_folder(void **state)
     return system(command);
 }
 
+static void a_text_without_blanks_has_no_cut(void **state)
+{
+    (void)state;
+    const size_t most = TEXT_STRETCH_MAX;
+    char *text = malloc(2 * most + 1);
+    assert_non_null(text);
+    memset(text, '7', 2 * most + 1);
+    assert_false(split_has_no_cut(text, 0));
+    assert_false(split_has_no_cut(text, most));
+    assert_true(split_has_no_cut(text, most + 1));
+    text[most] = ' ';
+    assert_false(split_has_no_cut(text, 2 * most + 1));
+    text[most] = '\n';
+    assert_false(split_has_no_cut(text, 2 * most + 1));
+    text[most] = '7';
+    text[0] = ' ';
+    assert_true(split_has_no_cut(text, most + 2));
+    free(text);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_text_without_blanks_has_no_cut),
         cmocka_unit_test(windows_cover_the_text),
         cmocka_unit_test(guesses_are_near),
         cmocka_unit_test(rows_are_means_of_windows),
