@@ -164,9 +164,25 @@ def jina_bert(tensors, c, ids):
     return x
 
 
-def jina_v3(tensors, c, ids):
-    """XLM-RoBERTa with rotary positions, without an adapter (transformers 5.24.0, jina_embeddings_v3)."""
-    plain = {name.replace('.parametrizations.weight.original', '.weight'): t for name, t in tensors.items()}
+def with_adapter(tensors, c, task):
+    """Weights under their plain names, with the low-rank parts of a task (Hu et al. 2022): of a matrix B A times
+    alpha / rank, of a table of embeddings A B. No task: the plain weights."""
+    plain, at = {}, '.parametrizations.weight.'
+    for name, t in tensors.items():
+        if at + '0.' in name:
+            continue
+        if task is not None and name.endswith(at + 'original'):
+            number, start = c['lora_adaptations'].index(task), name.removesuffix('original') + '0.lora_'
+            a, b = tensors[start + 'A'][number], tensors[start + 'B'][number]
+            t = t + (a @ b if '_embeddings' in name else b @ a) * c['lora_alpha'] / c['lora_rank']
+        plain[name.replace(at + 'original', '.weight')] = t
+    return plain
+
+
+def jina_v3(tensors, c, ids, task=None):
+    """XLM-RoBERTa with rotary positions (transformers 5.24.0, jina_embeddings_v3), and with a task's low-rank parts
+    (jina-embeddings-v3's modeling_lora and embedding)."""
+    plain = with_adapter(tensors, c, task)
     w, n_heads = Weights(plain, c['layer_norm_eps']), c['num_attention_heads']
     frequencies = frequencies_of(c['rotary_emb_base'], c['hidden_size'] // n_heads)
     x = w.embed(ids, 'emb_ln', c['type_vocab_size'])

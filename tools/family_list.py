@@ -11,6 +11,7 @@ class Family:
 
     modules: classes of modules.json; None: a Transformer, the pooling and, where `normalize` is set, a
     Normalize; (): no such file. config None: no config.json.
+    tasks: of each document, None or a name of "lora_adaptations".
     hub: changes the configuration as transformers saves it into the hub's. special: first and last id. first:
     the least id of a word. lengths: tokens of the documents. at: {document: {place: id}}. kinds: [(pattern of
     a name, values of "tensors")] before the usual ones. gemma: norms' weights are about 0.
@@ -18,11 +19,12 @@ class Family:
 
     def __init__(self, name, made_by, config, guards, tensors=None, hub=None, pooling='mean', normalize=True,
                  prefix='', special=(2, 3), first=5, lengths=(2, 1, 7, 19, 33, 60), at=None, kinds=(),
-                 gemma=False, seed=None, modules=None):
+                 gemma=False, seed=None, modules=None, tasks=()):
         self.name, self.made_by, self.config, self.guards = name, made_by, config, guards
         self.tensors, self.hub, self.pooling, self.normalize = tensors, hub, pooling, normalize
         self.prefix, self.special, self.first, self.lengths = prefix, special, first, lengths
         self.at, self.kinds, self.gemma, self.modules = at or {}, kinds, gemma, modules
+        self.tasks = tasks
         self.seed = seed or sum(map(ord, name)) * 7919 % 9973
 
 
@@ -285,6 +287,11 @@ FAMILIES = [
            'names of parametrised matrices, no adapter asked for: the plain ones, rotary theta 7000',
            prefix='roberta.', tensors=jina_v3_tensors(60, 48, 2, 52), special=(0, 2),
            lengths=(2, 1, 7, 19, 33, 90)),
+    Family('jina-v3-tasks', 'jina_v3',
+           {**jina_v3_config(44, 36, 2, 3, 28), 'lora_alpha': 3, 'position_embedding_type': 'rotary'},
+           "the low-rank parts of matrices, words and the token type, 3/4 of their product, a task's own; heads of 12",
+           prefix='roberta.', tensors=jina_v3_tensors(44, 36, 2, 28), special=(0, 2), lengths=(7, 19, 2, 33, 1, 11),
+           tasks=(None, 'query', 'query', 'query', 'match', 'match'), kinds=[('lora_[AB]', 7)]),
     Family('modernbert', 'ModernBert',
            sizes(101, 40, 5, 2, 52, max_position_embeddings=256, local_attention=10, norm_eps=1e-5,
                  rope_parameters={'full_attention': rope(90000), 'sliding_attention': rope(700)},

@@ -219,7 +219,7 @@ def hidden_of(family, folder, config, native):
     wide = {name: t.astype(np.float64)
             for name, t in read_safetensors(os.path.join(folder, 'model.safetensors')).items()}
     if family.tensors is not None:
-        return lambda ids: FORMULAS[formula](wide, config, ids)
+        return lambda ids, *task: FORMULAS[formula](wide, config, ids, *task)
     write_json(os.path.join(folder, 'config.json'), native)
     hidden = loaded_model(family, folder)
     if not formula:
@@ -250,12 +250,15 @@ def make(family, root, scratch):
     table = 'mapping' if 'mapping' in shapes else 'word_embeddings|tok_embeddings|embed_tokens|^embeddings?(.weight)?$'
     vocab = next(shape[0] for name, shape in shapes.items() if re.search(table, name))
     ids = documents(family, vocab)
-    vectors = np.array([pooled(hidden(document), family) for document in ids])
+    tasks = family.tasks or [None] * len(ids)
+    vectors = np.array([pooled(hidden(document, *([task] if task else [])), family)
+                        for document, task in zip(ids, tasks)])
     assert np.isfinite(vectors).all()
     members['files'] |= modules_of(family, vectors.shape[1])
     source = source_of(family, vectors)
     write_file(path, source=source, **members, cases=[
-        {'ids': document, 'vector': [float(f'{x:.7g}') for x in v]} for document, v in zip(ids, vectors)])
+        {**({'task': task} if task else {}), 'ids': document, 'vector': [float(f'{x:.7g}') for x in v]}
+        for document, task, v in zip(ids, tasks, vectors)])
     print(f'{family.name}: {os.path.getsize(path)} bytes; {source["vectors"]}', flush=True)
     assert os.path.getsize(path) <= 16000
     shutil.rmtree(os.path.join(scratch, 'new'), ignore_errors=True)

@@ -144,6 +144,10 @@ uint32_t arch_size(const struct model_config *c, uint32_t kind, enum arch_size s
         return c->n_layers * c->input;
     case SIZE_STATE:
         return c->state > 0 ? c->state : c->hidden;
+    case SIZE_TASKS:
+        return c->n_tasks;
+    case SIZE_RANK:
+        return c->task_rank;
     case SIZE_DISTANCES:
         return c->distances;
     case SIZE_BUCKETS:
@@ -199,7 +203,7 @@ struct gemm_shape arch_product(const struct arch *arch, const struct model_confi
     const bool is_active = part == PART_UP || part == PART_EXPERTS_UP || part == PART_INPUT_GATE;
     const bool is_gated = part == PART_UP && arch->gated;
     return (struct gemm_shape){
-        .k = w->transposed ? rows : columns,
+        .k = (w->transposed ? rows : columns) + (w->task ? config->n_tasks * config->task_rank : 0),
         .n = w->transposed ? columns
              : is_gated    ? rows / 2
                            : rows,

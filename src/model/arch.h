@@ -49,6 +49,8 @@ enum arch_size {
     SIZE_INPUT,         /* width of a layer's own input */
     SIZE_INPUTS,        /* of all layers' */
     SIZE_STATE,         /* of a row of the last hidden state */
+    SIZE_TASKS,         /* tasks that have low-rank parts */
+    SIZE_RANK,          /* of these parts */
     SIZE_DISTANCES,     /* vectors that stand for distances */
     SIZE_BUCKETS,       /* of relative positions */
     SIZE_SPAN           /* distances of a table of relative positions: 2 * span + 1 */
@@ -61,11 +63,14 @@ uint32_t arch_most(const struct model_config *config, enum arch_size size);
 /* What a pack may hold. A weight's bias follows it. */
 enum arch_part {
     /* once */
-    PART_WORD,     /* rows of a table (kern.h), in the precision */
-    PART_ROW_OF,   /* [vocab], as uint32_t: each token's row of the word table */
-    PART_FACTOR,   /* [vocab]: of each token's row */
-    PART_POSITION, /* [positions, hidden] */
-    PART_TYPE,     /* [hidden]: row 0 of the token type table */
+    PART_WORD,           /* rows of a table (kern.h), in the precision */
+    PART_ROW_OF,         /* [vocab], as uint32_t: each token's row of the word table */
+    PART_FACTOR,         /* [vocab]: of each token's row */
+    PART_POSITION,       /* [positions, hidden] */
+    PART_TYPE,           /* [hidden]: row 0 of the token type table */
+    PART_WORD_TASKS,     /* [tasks, vocab, rank]: the first low-rank part of the word table */
+    PART_WORD_TASKS_OUT, /* [tasks, rank, hidden]: the second */
+    PART_TYPE_TASKS,     /* [tasks, hidden]: both, of row 0 of the type table */
     PART_EMBED_NORM,
     PART_EMBED_NORM_BIAS,
     PART_DISTANCE,   /* what is added to scores by distance: slopes or a table (kern.h) */
@@ -111,6 +116,10 @@ enum arch_part {
     PART_SCALAR,           /* [1]: factor of the layer's output */
     PART_DISTANCE_KEYS,    /* of each head a product [distances, head]: a query's with distances */
     PART_DISTANCE_QUERIES, /* the same: a key's with distances */
+    PART_QKV_TASKS, /* of each task a product [rank, inputs], in fp32, of the product before it */
+    PART_OUT_TASKS,
+    PART_UP_TASKS,
+    PART_DOWN_TASKS,
     PART_Q_NORM,
     PART_Q_NORM_BIAS,
     PART_K_NORM,
@@ -133,6 +142,8 @@ enum arch_storage {
 struct arch_source {
     const char *tensor;
     enum arch_size rows, skip, of;
+    enum arch_size columns; /* SIZE_NONE: the weight's */
+    enum arch_size slabs; /* the tensor has so many such matrices, all used; SIZE_NONE: it is one */
 };
 
 #define ARCH_SOURCES_MAX 3u
@@ -161,6 +172,12 @@ struct arch_weight {
         each;        /* so many products of the tensors' rows, one after another; SIZE_NONE: 1 */
     bool transposed; /* the tensor's rows are the product's inputs */
     bool exact;      /* in fp32, whatever the precision */
+    /* Low-rank parts of tasks (Hu et al. 2022, LoRA): after its own inputs the product has `rank` of
+     * each task, whose columns are those of task_tensor [tasks, outputs, rank] times the
+     * configuration's task_scale. A row's inputs of the pass's task are what the part `task` makes
+     * of it, those of others are 0. */
+    enum arch_part task; /* 0: none */
+    const char *task_tensor;
 
     struct arch_projection through; /* STORE_PROJECTED */
 

@@ -528,6 +528,7 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
     }
     if (arch_named(m->family)->bag) return check_bag(m, shown, err);
     const bool is_relative = arch_named(m->family)->bias == ATTENTION_RELATIVE;
+    const bool has_tasks = m->has & MODEL_HAS_TASKS;
     const struct {
         const char *what;
         uint32_t n, least, most;
@@ -547,6 +548,8 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
         {"vocab_size", m->vocab, 1, CONFIG_VOCAB_MAX},
         {"type_vocab_size", m->types, 0, CONFIG_TYPES_MAX},
         {"max_position_embeddings", m->max_positions, 3, MODEL_LENGTH_MAX},
+        {"lora_adaptations", m->n_tasks, has_tasks ? 1 : 0, has_tasks ? MODEL_TASKS_MAX : 0},
+        {"lora_rank", m->task_rank, has_tasks ? 1 : 0, MODEL_RANK_MAX},
         {"precision", m->precision, KERN_FP32, KERN_INT8},
         {"hidden_act", m->act, GEMM_GELU_ERF, GEMM_TANH},
         {"causal", m->causal, 0, 1},
@@ -573,6 +576,11 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
                        m->positions, m->max_positions, m->first_position);
     }
     VM_TRY(check_float(shown, "layer_norm_eps", m->eps, 9e-21f, 1, err));
+    for (uint32_t i = 0; i < m->n_tasks; i++) {
+        if (m->tasks[i][0] == '\0' || !memchr(m->tasks[i], '\0', MODEL_TASK_BYTES))
+            return err_set(err, VECMILL_E_MODEL, "%s: task %u has no name", shown, i + 1);
+    }
+    if (has_tasks) VM_TRY(check_float(shown, "lora_alpha", m->task_scale, 1e-6f, 1e6f, err));
     VM_TRY(check_float(shown, "divisor", m->divisor, 1e-6f, 1e6f, err));
     VM_TRY(check_rope(m, shown, err));
     return check_float(shown, "embed_scale", m->embed_scale, 1e-6f, 1e6f, err);

@@ -134,6 +134,10 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
                                  vecmill_err *err)
 {
     const uint32_t longest = extent->longest;
+    if (extent->task > m->config.n_tasks) {
+        return err_set(err, VECMILL_E_INTERNAL, "task %u of a pass, the model has %u", extent->task,
+                       m->config.n_tasks);
+    }
     if (longest > m->config.max_positions) {
         return err_set(err, VECMILL_E_INTERNAL,
                        "documents of %u tokens, the model has %u positions", longest,
@@ -221,6 +225,24 @@ static void rope_row(const struct pass *p, uint32_t n, uint32_t position, float 
         memcpy(row, table + (size_t)position * c->head_dim, c->head_dim * sizeof *row);
 }
 
+/* x = x + what the pass's task adds to a word and to type 0. */
+static void add_task(const struct pass *p, int32_t id, float *x)
+{
+    const struct model *m = p->model;
+    const struct model_config *c = &m->config;
+    const size_t task = p->task - 1, rank = c->task_rank, h = c->hidden;
+    const float *words = model_part(m, 0, PART_WORD_TASKS);
+    const float *out = model_part(m, 0, PART_WORD_TASKS_OUT);
+    const float *types = model_part(m, 0, PART_TYPE_TASKS);
+    for (size_t i = 0; words && out && i < rank; i++) {
+        const float share = words[(task * c->vocab + (size_t)id) * rank + i] * c->task_scale;
+        for (size_t k = 0; k < h; k++)
+            x[k] += share * out[(task * rank + i) * h + k];
+    }
+    for (size_t k = 0; types && k < h; k++)
+        x[k] += types[task * h + k];
+}
+
 /* x = (word * scale + type) + position, in this order. */
 static void embed(void *context, uint32_t d, uint32_t thread)
 {
@@ -242,6 +264,7 @@ static void embed(void *context, uint32_t d, uint32_t thread)
             x[k] *= c->embed_scale;
         for (uint32_t k = 0; types && k < c->hidden; k++)
             x[k] += types[k];
+        if (p->task > 0) add_task(p, id, x);
         const float *position = table ? position_row(p, table, id, &n_positions) : NULL;
         for (uint32_t k = 0; position && k < c->hidden; k++)
             x[k] += position[k];
@@ -472,6 +495,7 @@ vecmill_status model_forward(const struct model *model, void *memory,
         .starts = starts,
         .n_docs = n_docs,
         .skip = extent->skip,
+        .task = extent->task,
         .vectors = vectors,
     };
     if (n_docs == 0) return VECMILL_OK;
@@ -505,6 +529,13 @@ vecmill_status model_forward(const struct model *model, void *memory,
     }
     team_run(team, pool, &p, n_docs);
     return check_vectors(&p, err);
+}
+
+uint32_t model_task(const struct model_config *config, const char *name)
+{
+    for (uint32_t i = 0; i < config->n_tasks; i++)
+        if (strcmp(config->tasks[i], name) == 0) return i + 1;
+    return 0;
 }
 
 /* Pairs of a query and a key that it sees, of n tokens. */

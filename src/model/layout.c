@@ -16,12 +16,20 @@ struct place {
 static bool float_count(const struct model_config *config, uint32_t kind,
                         const struct arch_weight *w, size_t *n)
 {
-    size_t rows = 0, columns = w->columns ? arch_size(config, kind, w->columns) : 1;
+    size_t sum = 0;
     if (w->storage == STORE_COMPUTED)
         return num_mul(arch_size(config, kind, w->rows), arch_size(config, kind, w->width), n);
-    for (size_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++)
-        rows += arch_size(config, kind, w->sources[i].rows);
-    return num_mul(rows, columns, n);
+    for (size_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++) {
+        const struct arch_source *source = &w->sources[i];
+        const enum arch_size columns = source->columns ? source->columns : w->columns;
+        const size_t slabs = source->slabs ? arch_size(config, kind, source->slabs) : 1;
+        size_t one = arch_size(config, kind, source->rows);
+        if (!num_mul(one, columns ? arch_size(config, kind, columns) : 1, &one) ||
+            !num_mul(one, slabs, &one) || !num_add(sum, one, &sum))
+            return false;
+    }
+    *n = sum;
+    return true;
 }
 
 static vecmill_status part_bytes(struct place *p, uint32_t kind, const struct arch_weight *w,

@@ -26,6 +26,9 @@
 #define MODEL_LAYERS_MAX  64u
 #define MODEL_HIDDEN_MAX  8192u
 #define MODEL_EXPERTS_MAX 64u
+#define MODEL_TASKS_MAX   8u
+#define MODEL_TASK_BYTES  32u /* of a task's name, with the NUL */
+#define MODEL_RANK_MAX    256u
 #define MODEL_LENGTH_MAX  65536u     /* rows of a position table */
 #define MODEL_BAG_MAX     (1u << 20) /* tokens of a document where they are only added up */
 #define MODEL_DIM_MAX     16000u /* floats of a vector: what a message between processes holds */
@@ -87,6 +90,7 @@ enum {
     MODEL_HAS_DISTANCE_QUERIES = 1024, /* and of keys with distances */
     MODEL_HAS_DISTANCE_NORM = 2048,    /* distances are normalised */
     MODEL_HAS_SHARED_DISTANCES = 4096, /* they go through the queries' and keys' own matrices */
+    MODEL_HAS_TASKS = 16384,           /* low-rank parts of tasks */
     MODEL_HAS_OWN_DISTANCES = 8192,    /* or through matrices of their own */
 };
 
@@ -136,9 +140,13 @@ struct model_config {
     /* Vectors that stand for distances; how many of them are for distances in logarithmic steps, 0:
      * each distance has its own; and the distance that the last of these stands for. */
     uint32_t distances, distance_buckets, distance_most;
-    float eps;         /* of LayerNorm and RMSNorm */
-    float divisor;     /* of attention's scores */
-    float embed_scale; /* factor of the word table's rows */
+    /* Tasks that the weights have low-rank parts for, their rank and the factor of their product. */
+    uint32_t n_tasks, task_rank;
+    float task_scale;
+    char tasks[MODEL_TASKS_MAX][MODEL_TASK_BYTES]; /* zero-filled */
+    float eps;                                     /* of LayerNorm and RMSNorm */
+    float divisor;                                 /* of attention's scores */
+    float embed_scale;                             /* factor of the word table's rows */
     /* Bases of rotary positions, in layers without and with a window; 0: there are none. rope_factor
      * scales them: of all documents, or of those with more than rope_trained tokens, by their length
      * (docs/MODEL.md, "Rotary positions"). */
@@ -230,12 +238,16 @@ struct model_extent {
     uint32_t threads; /* that compute a pass together, at least 1 */
     /* First rows of each document that poolings leave out, but never its last row. */
     uint32_t skip;
+    uint32_t task; /* model_task's; 0: none, which leaves the plain weights */
 };
 
 /* Working memory for such passes, planned and carved by one function. Needs no open model, so it is
  * known beforehand. SIZE_MAX: more than there can be. */
 size_t model_workspace_bytes(const struct model_config *config, const struct kern *kern,
                              const struct model_extent *extent);
+
+/* The number of a task by its name, from 1 on; 0: the model has none of this name. */
+uint32_t model_task(const struct model_config *config, const char *name);
 
 /* One pass: n_docs documents end to end, no padding between them. No bit depends on the team's size.
  *   ids     [starts[n_docs]], each in [0, vocab) (checked: E_INTERNAL)

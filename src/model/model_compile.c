@@ -59,18 +59,21 @@ static enum tensor_take types_of(const struct compiler *c, const struct arch_wei
     return c->arch->bag ? TENSOR_NUMBERS : TENSOR_FLOATS;
 }
 
-/* The tensor, which must have this shape (columns == 0: a vector) and a type of these. */
-static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t rows,
-                                  uint32_t columns, enum tensor_take types,
+/* The tensor, which must have this shape (slabs == 0: of one matrix; columns == 0: a vector) and a
+ * type of these. */
+static vecmill_status find_tensor(struct compiler *c, const char *name, uint32_t slabs,
+                                  uint32_t rows, uint32_t columns, enum tensor_take types,
                                   const struct tensor **tensor, vecmill_err *err)
 {
+    const uint64_t shape[3] = {slabs, rows, columns};
     const char *asks = c->arch->bag ? "its table of tokens" : "config.json";
     struct tensor *t = weights_find(&c->weights, name);
     if (!t) {
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing (%u tensors, %u layers)",
                        c->weights.shown, name, c->weights.n_tensors, c->config.model.n_layers);
     }
-    VM_TRY(tensor_take(t, name, rows, columns, types, asks, err));
+    VM_TRY(tensor_take_shape(t, name, slabs ? shape : shape + 1, columns ? (slabs ? 3 : 2) : 1,
+                             types, asks, err));
     *tensor = t;
     return VECMILL_OK;
 }
@@ -183,10 +186,12 @@ static vecmill_status find_source(struct compiler *c, const struct arch_weight *
 {
     const struct model_config *m = &c->config.model;
     const enum arch_size rows = source->of ? source->of : source->rows;
+    const enum arch_size columns = source->columns ? source->columns : w->columns;
     const uint32_t kind = kind_of(m, layer, w->part);
+    const uint32_t slabs = source->slabs ? arch_size(m, kind, source->slabs) : 0;
     char name[NAME_BYTES];
     tensor_name(c, source->tensor, layer, name);
-    return find_tensor(c, name, arch_size(m, kind, rows), arch_size(m, kind, w->columns),
+    return find_tensor(c, name, slabs, arch_size(m, kind, rows), arch_size(m, kind, columns),
                        types_of(c, w), tensor, err);
 }
 
@@ -205,14 +210,25 @@ static vecmill_status find_projection(struct compiler *c, const struct arch_weig
     *found = (struct projection){0};
     if ((through->norm_needs & ~m->has) == 0) {
         tensor_name(c, through->norm, layer, name);
-        VM_TRY(find_tensor(c, name, m->hidden, 0, TENSOR_FLOATS, &found->norm, err));
+        VM_TRY(find_tensor(c, name, 0, m->hidden, 0, TENSOR_FLOATS, &found->norm, err));
         tensor_name(c, through->norm_bias, layer, name);
-        VM_TRY(find_tensor(c, name, m->hidden, 0, TENSOR_FLOATS, &found->norm_bias, err));
+        VM_TRY(find_tensor(c, name, 0, m->hidden, 0, TENSOR_FLOATS, &found->norm_bias, err));
     }
     tensor_name(c, through->matrix, layer, name);
-    VM_TRY(find_tensor(c, name, queries, m->hidden, TENSOR_FLOATS, &found->matrix, err));
+    VM_TRY(find_tensor(c, name, 0, queries, m->hidden, TENSOR_FLOATS, &found->matrix, err));
     tensor_name(c, through->bias, layer, name);
-    return find_tensor(c, name, queries, 0, TENSOR_FLOATS, &found->bias, err);
+    return find_tensor(c, name, 0, queries, 0, TENSOR_FLOATS, &found->bias, err);
+}
+
+/* The tensor of a product's columns of all tasks. */
+static vecmill_status find_task(struct compiler *c, const struct arch_weight *w, uint32_t layer,
+                                const struct tensor **tensor, vecmill_err *err)
+{
+    const struct model_config *m = &c->config.model;
+    const struct gemm_shape shape = arch_product(c->arch, m, kind_of(m, layer, w->part), w->part);
+    char name[NAME_BYTES];
+    tensor_name(c, w->task_tensor, layer, name);
+    return find_tensor(c, name, m->n_tasks, shape.n, m->task_rank, TENSOR_FLOATS, tensor, err);
 }
 
 static vecmill_status check_part(struct compiler *c, enum arch_part part, uint32_t layer,
@@ -226,6 +242,8 @@ static vecmill_status check_part(struct compiler *c, enum arch_part part, uint32
         VM_TRY(find_source(c, w, &w->sources[i], layer, &t, err));
     }
     struct projection through;
+    const struct tensor *task;
+    if (w->task && m->n_tasks > 0) VM_TRY(find_task(c, w, layer, &task, err));
     return w->storage == STORE_PROJECTED ? find_projection(c, w, layer, &through, err) : VECMILL_OK;
 }
 
@@ -263,10 +281,32 @@ static void transpose(const float *in, uint32_t rows, uint32_t columns, float *o
     }
 }
 
+/* Puts the columns of tasks after those of the matrix [n, k] in `floats`, in a copy that follows the
+ * two; returns the copy. */
+static vecmill_status add_tasks(struct compiler *c, const struct arch_weight *w, uint32_t layer,
+                                struct gemm_shape shape, const float **matrix, vecmill_err *err)
+{
+    const struct model_config *m = &c->config.model;
+    const size_t n = shape.n, rank = m->task_rank, k = shape.k - m->n_tasks * rank;
+    float *tasks = c->floats + n * k, *made = tasks + m->n_tasks * n * rank;
+    const struct tensor *t = NULL;
+    VM_TRY(find_task(c, w, layer, &t, err));
+    VM_TRY(tensor_read(t, 0, m->n_tasks * n * rank, tasks, err));
+    for (size_t row = 0; row < n; row++) {
+        float *to = made + row * shape.k;
+        memcpy(to, c->floats + row * k, k * sizeof *to);
+        for (size_t i = 0; i < m->n_tasks * rank; i++)
+            to[k + i] = tasks[(i / rank * n + row) * rank + i % rank] * m->task_scale;
+    }
+    *matrix = made;
+    return VECMILL_OK;
+}
+
 /* A product of the matrix in `floats`, which has room for its transpose after it. */
-static vecmill_status write_product(struct compiler *c, uint32_t kind, const struct arch_weight *w,
+static vecmill_status write_product(struct compiler *c, const struct arch_weight *w, uint32_t layer,
                                     vecmill_err *err)
 {
+    const uint32_t kind = kind_of(&c->config.model, layer, w->part);
     const struct model_config *m = &c->config.model;
     const struct gemm_shape shape = arch_product(c->arch, m, kind, w->part);
     const float *matrix = c->floats;
@@ -275,17 +315,20 @@ static vecmill_status write_product(struct compiler *c, uint32_t kind, const str
         transpose(c->floats, shape.k, shape.n, turned);
         matrix = turned;
     }
+    if (w->task && m->n_tasks > 0) VM_TRY(add_tasks(c, w, layer, shape, &matrix, err));
     gemm_pack(c->kern, shape, matrix, c->packed);
     return pack_write(c->out, c->packed, c->layout.bytes[kind][w->part] / arch_each(m, kind, w),
                       err);
 }
 
-static struct piece piece_of(const struct model_config *m, uint32_t layer,
+static struct piece piece_of(const struct model_config *m, uint32_t kind, uint32_t layer,
                              const struct arch_weight *w, const struct arch_source *source)
 {
-    const uint32_t kind = kind_of(m, layer, w->part);
-    const uint64_t columns = w->columns ? arch_size(m, kind, w->columns) : 1;
-    const uint64_t n = arch_size(m, kind, source->rows) * columns;
+    const enum arch_size size = source->columns ? source->columns : w->columns;
+    const uint64_t columns = size ? arch_size(m, kind, size) : 1;
+    const bool is_one = !source->slabs || w->each; /* each product is of one slab */
+    const uint64_t slabs = is_one ? 1 : arch_size(m, kind, source->slabs);
+    const uint64_t n = slabs * arch_size(m, kind, source->rows) * columns;
     return (struct piece){
         arch_size(m, kind, source->skip) * columns + (w->by_layer ? layer * n : 0), n};
 }
@@ -370,7 +413,7 @@ static vecmill_status write_one(struct compiler *c, const struct arch_weight *w,
     const uint32_t kind = kind_of(&c->config.model, layer, w->part);
     size_t at = 0; /* floats of the sources so far */
     for (uint32_t s = 0; s < ARCH_SOURCES_MAX && w->sources[s].tensor; s++) {
-        const struct piece piece = piece_of(&c->config.model, layer, w, &w->sources[s]);
+        const struct piece piece = piece_of(&c->config.model, kind, layer, w, &w->sources[s]);
         const struct tensor *t = NULL;
         VM_TRY(find_source(c, w, &w->sources[s], layer, &t, err));
         if (w->storage == STORE_TABLE) {
@@ -384,7 +427,7 @@ static vecmill_status write_one(struct compiler *c, const struct arch_weight *w,
     }
     if (w->storage == STORE_COMPUTED)
         VM_TRY(write_computed(c, kind, w, at ? c->floats : NULL, err));
-    if (w->storage == STORE_PRODUCT) VM_TRY(write_product(c, kind, w, err));
+    if (w->storage == STORE_PRODUCT) VM_TRY(write_product(c, w, layer, err));
     return VECMILL_OK;
 }
 
@@ -504,7 +547,7 @@ static void buffers_of_part(const struct arch *arch, const struct model_config *
     if (w->storage == STORE_PRODUCT) {
         const struct gemm_shape shape = arch_product(arch, m, kind, (enum arch_part)part);
         const size_t n = (size_t)shape.n * (shape.gated ? 2 : 1);
-        b->floats_n = num_max(b->floats_n, (w->transposed ? 2 : 1) * shape.k * n);
+        b->floats_n = num_max(b->floats_n, (w->transposed || w->task ? 2 : 1) * shape.k * n);
         b->packed_most =
             num_max(b->packed_most, num_up(shape.k, 64) * num_up(n, 64) * sizeof(float));
         if (layout)
@@ -519,9 +562,11 @@ static void buffers_of_part(const struct arch *arch, const struct model_config *
             num_max(b->packed_most, num_max(matrix, num_up(d, 64) * num_up(n, 64) * sizeof(float)));
         b->packed_bytes = b->packed_most;
     } else if (w->storage == STORE_COMPUTED) {
-        const size_t rows = w->sources[0].tensor ? arch_size(m, kind, w->sources[0].rows) : 0;
         const size_t row = arch_size(m, kind, w->width) * sizeof(float);
-        b->floats_n = num_max(b->floats_n, rows * num_max(1, arch_size(m, kind, w->columns)));
+        size_t floats = 0;
+        for (uint32_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++)
+            floats += piece_of(m, kind, 0, w, &w->sources[i]).n;
+        b->floats_n = num_max(b->floats_n, floats);
         b->packed_most = num_max(b->packed_most, row);
         b->packed_bytes = num_max(b->packed_bytes, row);
     }

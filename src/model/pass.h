@@ -26,6 +26,7 @@ struct pass {
     const int32_t *ids;
     const uint32_t *starts;
     uint32_t n_docs;
+    uint32_t task; /* as in model_extent */
     uint32_t skip; /* of each document's rows, for poolings */
     float *vectors;
 

@@ -4,11 +4,42 @@
 
 #include <string.h>
 
+/* A product's inputs and after them those of the tasks (arch.h): [b->n, k]. */
+static const float *with_tasks(const struct pass *p, const struct block *b,
+                               const struct arch_weight *w, const float *x, uint32_t k)
+{
+    const struct model *m = p->model;
+    const struct gemm_shape shape = arch_product(m->arch, &m->config, b->kind, w->task);
+    const size_t bytes = m->layout.bytes[b->kind][w->task] / m->config.n_tasks;
+    const struct work_own *own = &p->work.own[b->thread];
+    for (uint32_t r = 0; r < b->n; r++) {
+        float *row = own->inputs + (size_t)r * k;
+        memcpy(row, x + (size_t)r * shape.k, shape.k * sizeof *x);
+        memset(row + shape.k, 0, (k - shape.k) * sizeof *x);
+    }
+    if (p->task == 0) return own->inputs;
+    const struct gemm_call call = {
+        .shape = shape,
+        .packed = (const char *)model_part(m, b->layer, w->task) + (p->task - 1) * bytes,
+        .x = x,
+        .y = own->inputs + shape.k + (size_t)(p->task - 1) * shape.n,
+        .ldy = k,
+        .columns = shape.n,
+        .rows = b->n,
+        .scratch = own->gemm_scratch,
+    };
+    gemm_run(m->kern, &call);
+    return own->inputs;
+}
+
 static void product(const struct pass *p, const struct arch_step *step, const struct block *b)
 {
     const struct model *m = p->model;
     const struct gemm_shape shape = arch_product(m->arch, &m->config, b->kind, step->part);
     const uint32_t queries = arch_size(&m->config, b->kind, SIZE_QUERIES);
+    const struct arch_weight *w = arch_weight(m->arch, &m->config, b->kind, step->part);
+    const bool has_tasks = w->task && m->config.n_tasks > 0;
+    const float *x = b->at[step->in];
     uint32_t first = 0, end = shape.n;
     if (step->part == PART_QKV && !b->queries) first = queries;
     if (step->part == PART_QKV && !b->keys) end = queries;
@@ -16,7 +47,7 @@ static void product(const struct pass *p, const struct arch_step *step, const st
         .shape = shape,
         .packed = model_part(m, b->layer, step->part),
         .bias = model_part(m, b->layer, step->part + 1),
-        .x = b->at[step->in],
+        .x = has_tasks ? with_tasks(p, b, w, x, shape.k) : x,
         .y = b->at[step->out] + first,
         .ldy = step->part == PART_QKV ? b->ld_qkv : shape.n,
         .first = first,

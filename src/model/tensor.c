@@ -79,8 +79,14 @@ static vecmill_status check_dtype(const struct tensor *t, const char *name, enum
 vecmill_status tensor_take(struct tensor *t, const char *name, uint32_t rows, uint32_t columns,
                            enum tensor_take types, const char *asks, vecmill_err *err)
 {
-    const uint64_t want[2] = {rows, columns};
-    const uint32_t rank = columns ? 2 : 1;
+    const uint64_t shape[2] = {rows, columns};
+    return tensor_take_shape(t, name, shape, columns ? 2 : 1, types, asks, err);
+}
+
+vecmill_status tensor_take_shape(struct tensor *t, const char *name, const uint64_t *want,
+                                 uint32_t rank, enum tensor_take types, const char *asks,
+                                 vecmill_err *err)
+{
     if (t->rank != rank || memcmp(t->shape, want, rank * sizeof *want) != 0) {
         char is[TENSOR_SHAPE_TEXT], wanted[TENSOR_SHAPE_TEXT];
         tensor_shape_text(t->shape, t->rank, is);

@@ -151,6 +151,10 @@ void tensor_shape_text(const uint64_t *shape, uint32_t rank, char *text);
  * messages, name is the one that was asked for, asks what gives the shape. E_MODEL. */
 vecmill_status tensor_take(struct tensor *t, const char *name, uint32_t rows, uint32_t columns,
                            enum tensor_take types, const char *asks, vecmill_err *err);
+/* The same of any shape [rank]. */
+vecmill_status tensor_take_shape(struct tensor *t, const char *name, const uint64_t *shape,
+                                 uint32_t rank, enum tensor_take types, const char *asks,
+                                 vecmill_err *err);
 
 /* The end of a path that fits a message: all of it up to 96 bytes, else its last whole parts. */
 const char *model_path_shown(const char *path);

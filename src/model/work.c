@@ -49,6 +49,17 @@ static void lay_out_bag(struct work *w, struct arena *a, const struct model_conf
     }
 }
 
+/* The most inputs that a product has with those of tasks; 0: there are no tasks. */
+static size_t inputs_with_tasks(const struct arch *arch, const struct model_config *c)
+{
+    size_t most = 0;
+    for (int part = PARTS_ONCE; part < PARTS && c->n_tasks > 0; part++) {
+        const struct arch_weight *w = arch_weight(arch, c, 0, (enum arch_part)part);
+        if (w && w->task) most = num_max(most, arch_product(arch, c, 0, (enum arch_part)part).k);
+    }
+    return most;
+}
+
 static struct relative_work relative_layout(struct arena *a, const struct arch *arch,
                                             const struct model_config *c, uint32_t longest)
 {
@@ -97,6 +108,7 @@ void work_layout(struct work *w, struct arena *a, const struct arch *arch,
             .y = arena_take_array(a, block, row_bytes, 64),
             .z = arena_take_array(a, block, z_bytes, 64),
             .up = arena_take_array(a, block, up * sizeof(float), 64),
+            .inputs = arena_take_array(a, block, inputs_with_tasks(arch, c) * sizeof(float), 64),
             .chosen = arena_take_array(a, c->n_experts > 0 ? block : 0, row_bytes, 64),
             .shares = arena_take_array(a, block, c->n_experts * sizeof(float), 64),
             .positions = arena_take_array(a, block, position, 64),

@@ -24,6 +24,7 @@ struct work {
         float *y;      /* [block, hidden]: what is added to x */
         float *z;      /* [block, hidden]: x normalised; empty where x itself is */
         float *up;     /* [block, the largest of intermediate, hidden, queries and input] */
+        float *inputs; /* [block, the most inputs of a product with tasks]; empty without tasks */
         float *chosen; /* [block, hidden]: rows that an expert computes; empty without experts */
         float *shares; /* [block, experts]: of each expert in a row */
         uint32_t *positions; /* [block]: of rows that are not adjacent in x */

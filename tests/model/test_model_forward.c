@@ -318,6 +318,14 @@ static void wrong_passes(void **state)
     assert_int_equal(model_forward(toy_model.model, toy_model.memory, &toy_model.extent, NULL,
                                    passes[0].ids, none, 0, vectors, &err),
                      VECMILL_OK);
+    struct model_extent tasked = toy_model.extent;
+    const uint32_t one[2] = {0, 4};
+    const int32_t ids[4] = {0, 1, 2, 3};
+    tasked.task = 1;
+    assert_int_equal(
+        model_forward(toy_model.model, toy_model.memory, &tasked, NULL, ids, one, 1, vectors, &err),
+        VECMILL_E_INTERNAL);
+    assert_non_null(strstr(err.message, "task 1"));
     free(vectors);
 }
 
@@ -326,7 +334,7 @@ static void fills_its_workspace(uint32_t tokens, uint32_t longest, uint32_t thre
 {
     const uint32_t h = model_describe(toy_model.model)->dim;
     const uint32_t most = tokens > longest ? tokens : longest;
-    const struct model_extent extent = {tokens, longest, threads, 0};
+    const struct model_extent extent = {.tokens = tokens, .longest = longest, .threads = threads};
     size_t bytes = model_workspace_bytes(model_describe(toy_model.model), kern, &extent);
     unsigned char *memory = (unsigned char *)aligned_alloc(4096, num_up(bytes + 4096, 4096));
     int32_t *ids = (int32_t *)calloc(most, sizeof(*ids));
@@ -363,7 +371,8 @@ static void workspace_is_kept(void **state)
         for (uint32_t threads = 1; threads <= 4; threads += 3)
             fills_its_workspace(plans[i][0], plans[i][1], threads);
     }
-    struct model_extent less = {1, 64, 1, 0}, more = {2, 64, 1, 0};
+    struct model_extent less = {.tokens = 1, .longest = 64, .threads = 1}, more = less;
+    more.tokens = 2;
     for (; more.tokens < 1000; less.tokens++, more.tokens++) {
         assert_true(model_workspace_bytes(model_describe(toy_model.model), kern, &less) <=
                     model_workspace_bytes(model_describe(toy_model.model), kern, &more));
@@ -510,6 +519,7 @@ static vecmill_status try_sections(const void *config, size_t config_bytes, cons
     X(model.input, MODEL_HIDDEN_MAX + 1) X(model.state, MODEL_HIDDEN_MAX + 1) X(model.state, 31) \
     X(model.distances, CONFIG_DISTANCES_MAX + 1) X(model.distance_buckets, 8) X(model.distance_buckets, 1) \
     X(model.distance_most, MODEL_LENGTH_MAX + 1) \
+    X(model.n_tasks, 1) X(model.task_rank, MODEL_RANK_MAX + 1) \
     X(model.eps, 0) X(model.eps, 2) X(model.precision, 3) X(total, 0) X(kern[0], 'x')
 /* clang-format on */
 
