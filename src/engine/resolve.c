@@ -339,12 +339,15 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
 static vecmill_status settle_folder(const vecmill_options *o, struct resolved *r, vecmill_err *err)
 {
     size_t bytes;
+    char folder[IO_PATH_MAX];
     VM_TRY(model_config_of_folder(r->ref.dir, r->precision, &r->config, err));
+    VM_TRY(model_folder(r->ref.dir, folder, err));
+    VM_TRY(text_scratch_of(folder, &r->text_scratch, err));
     baseline_bound(&r->baseline);
     r->in_memory = model_ref_in_memory(&r->ref) || !model_ref_is_writable(&r->ref);
     r->pack_bytes = model_weight_bytes(&r->config, r->kern);
     if (r->in_memory) { /* then it counts: with the tokenizer, at most */
-        VM_TRY(text_compile_most(r->ref.dir, &bytes, err));
+        VM_TRY(text_compile_most(folder, &bytes, err));
         r->pack_bytes += bytes;
     }
     VM_TRY(settle_lengths(o, resolved_encloses(r) ? SPECIALS_ASSUMED : 0, r, err));

@@ -82,6 +82,10 @@ struct text_result {
  * at most TEXT_SCRATCH_MAX. One call or stream at a time uses it; it need not be kept between. */
 size_t text_scratch_bytes(const struct text *text);
 
+/* What text_scratch_bytes will say of the tokenizer of a folder, which is not compiled: the file is read
+ * and freed. E_MODEL: it has none, or one that is not understood. */
+vecmill_status text_scratch_of(const char *dir, size_t *bytes, vecmill_err *err);
+
 /* Encodes one document into ids[max_tokens]: the template's special tokens around as many of the
  * text's first tokens as fit. max_tokens > n_specials (asserted). Stops reading once the result is
  * certain (replaced_bytes then counts only what was read). Of a text without a sure cut only the

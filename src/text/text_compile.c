@@ -569,3 +569,31 @@ vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *er
     *bytes = beside + num_max(reading, compiling);
     return VECMILL_OK;
 }
+
+vecmill_status text_scratch_of(const char *dir, size_t *bytes, vecmill_err *err)
+{
+    struct buf file;
+    bool is_there = false;
+    void *memory = NULL;
+    const struct text_model *model = NULL;
+    vecmill_err inner;
+    buf_init(&file, TEXT_FILE_MAX, "TEXT_FILE_MAX");
+    vecmill_status status = read_file(dir, "tokenizer.json", &file, &is_there, err);
+    if (status == VECMILL_OK && is_there)
+        status = mem_new(sizeof(struct spec), "a tokenizer's description", &memory, err);
+    if (status == VECMILL_OK && is_there) {
+        status = spec_model_of_json(file.data, file.bytes, memory, &model, &inner);
+        if (status != VECMILL_OK) err_set(err, status, "%s/%s", dir, inner.message);
+        spec_done(memory);
+    }
+    struct text staged = {.private_ = {[SECTION_FAMILY] = FAMILY_STAGED}};
+    if (model) {
+        while (TEXT_MODELS[staged.private_[SECTION_MODEL]] != model)
+            staged.private_[SECTION_MODEL]++;
+        staged.private_[SECTION_WORD_MOST] = staged_word_most(model);
+    }
+    if (status == VECMILL_OK) *bytes = model ? text_scratch_bytes(&staged) : 0;
+    mem_free(memory);
+    buf_done(&file);
+    return status;
+}

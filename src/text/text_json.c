@@ -422,7 +422,9 @@ static vecmill_status read_post_processor(const struct json_value *part, struct 
     return VECMILL_OK;
 }
 
-vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, vecmill_err *err)
+/* The members of the file, and the kind of its model. */
+static vecmill_status read_root(const char *json, size_t bytes, struct spec *s, struct root *root,
+                                const struct text_model **model, vecmill_err *err)
 {
     static const struct json_field fields[] = {
         JSON_MAY("version", STRING, offsetof(struct root, version)),
@@ -436,18 +438,33 @@ vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, ve
         JSON_MAY("model", ANY, offsetof(struct root, model)),
     };
     struct json_value file;
-    struct root root = {.model.kind = JSON_KIND_ABSENT};
+    *root = (struct root){.model.kind = JSON_KIND_ABSENT};
     spec_init(s, "tokenizer.json", spec_tokens_plan(true, bytes));
     s->merges_plan = spec_merges_plan(bytes);
     VM_TRY(json_check(json, bytes, s->file, VECMILL_E_MODEL, &file, err));
     if (file.kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: the file is not an object", s->file);
-    VM_TRY(spec_read_part(s, &file, "the file", fields, LENGTH(fields), &root, err));
-    s->other_text_bytes = root.added.bytes;
-    if (root.model.kind != JSON_KIND_OBJECT)
+    VM_TRY(spec_read_part(s, &file, "the file", fields, LENGTH(fields), root, err));
+    s->other_text_bytes = root->added.bytes;
+    if (root->model.kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: model is missing or not an object", s->file);
+    return text_model_of(s, &root->model, model, err);
+}
+
+vecmill_status spec_model_of_json(const char *json, size_t bytes, struct spec *s,
+                                  const struct text_model **model, vecmill_err *err)
+{
+    struct root root;
+    VM_TRY(read_root(json, bytes, s, &root, model, err));
+    if (is_fused(&root, *model)) *model = NULL;
+    return VECMILL_OK;
+}
+
+vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, vecmill_err *err)
+{
+    struct root root;
     const struct text_model *model;
-    VM_TRY(text_model_of(s, &root.model, &model, err));
+    VM_TRY(read_root(json, bytes, s, &root, &model, err));
     const bool fused = is_fused(&root, model);
     s->unk = UINT32_MAX;
     VM_TRY(model->read(s, &root.model, err));

@@ -170,6 +170,9 @@ const char *spec_quote_value(const struct json_value *value, char out[static SPE
 /* The readers, which fill a new spec. config is an object of tokenizer_config.json, or
  * absent. */
 vecmill_status spec_from_json(const char *json, size_t bytes, struct spec *s, vecmill_err *err);
+/* Of tokenizer.json only the kind of its model; NULL: BERT's pipeline. Fills a new spec for messages. */
+vecmill_status spec_model_of_json(const char *json, size_t bytes, struct spec *s,
+                                  const struct text_model **model, vecmill_err *err);
 vecmill_status spec_from_vocab(const char *vocab, size_t bytes, const struct json_value *config,
                                struct spec *s, vecmill_err *err);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -57,6 +58,25 @@ static void check_case(const struct kit *k, void *scratch, const struct json_val
     assert_int_equal(r.truncated, whole > (uint64_t)number[2]);
 }
 
+/* A plan knows the scratch before there is a section. */
+static void check_scratch(const struct kit *k, const struct json_value *tokenizer)
+{
+    char dir[] = "/tmp/vecmill-pairs-XXXXXX", path[64];
+    size_t bytes = 1;
+    vecmill_err err = {0};
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fwrite(tokenizer->raw, 1, tokenizer->bytes, f);
+    fclose(f);
+    const vecmill_status status = text_scratch_of(dir, &bytes, &err);
+    unlink(path);
+    rmdir(dir);
+    if (status != VECMILL_OK) fail_msg("%s", err.message);
+    assert_int_equal(bytes, text_scratch_bytes(&k->text));
+}
+
 static void ids_and_types_are_the_reference_s(void **state)
 {
     (void)state;
@@ -79,6 +99,7 @@ static void ids_and_types_are_the_reference_s(void **state)
         if (kit_json(&k, json, &err) != VECMILL_OK) fail_msg("%s", err.message);
         free(json);
         assert_true(k.text.takes_pairs);
+        check_scratch(&k, &tokenizer);
         void *scratch = aligned_alloc(64, num_up(text_scratch_bytes(&k.text), 64) + 64);
         struct json_each each = json_begin(&cases);
         for (; json_each(&each, &none, &item); n_cases++)
