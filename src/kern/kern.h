@@ -229,9 +229,10 @@ size_t table_row_bytes(enum kern_precision precision, uint32_t h);
 void table_pack(enum kern_precision precision, const float *row, uint32_t h, void *packed);
 void table_read(enum kern_precision precision, const void *packed, uint32_t h, float *row);
 
-/* sum += factor * row */
-void table_add(enum kern_precision precision, const void *packed, uint32_t h, float factor,
-               float *sum);
+/* sum[h] = the sum of n rows of a table, in their order: of row i its factor times row rows[i] of the
+ * table. factors NULL: ones. table: of fp32 aligned to 4. */
+void table_sum(enum kern_precision precision, const void *table, uint32_t h, const uint32_t *rows,
+               const float *factors, uint32_t n, float *sum);
 
 /* ---- words and measures ---- */
 

@@ -53,19 +53,6 @@ void table_pack(enum kern_precision precision, const float *row, uint32_t h, voi
     }
 }
 
-void table_add(enum kern_precision precision, const void *packed, uint32_t h, float factor,
-               float *sum)
-{
-    enum { CHUNK = 4 * TABLE_GROUP }; /* of a row, whole groups of it */
-    float chunk[CHUNK];
-    for (uint32_t first = 0; first < h; first += CHUNK) {
-        const uint32_t n = (uint32_t)num_min(CHUNK, h - first);
-        table_read(precision, (const char *)packed + table_row_bytes(precision, first), n, chunk);
-        for (uint32_t c = 0; c < n; c++)
-            sum[first + c] += factor * chunk[c];
-    }
-}
-
 static void read_bf16(const char *from, size_t n, float *row)
 {
     for (size_t c = 0; c < n; c++) {
@@ -93,4 +80,51 @@ void table_read(enum kern_precision precision, const void *packed, uint32_t h, f
     if (precision == KERN_FP32) memcpy(row, packed, h * sizeof *row);
     if (precision == KERN_BF16) read_bf16(packed, h, row);
     if (precision == KERN_INT8) read_int8(packed, h, row);
+}
+
+/* Columns that are summed in registers over all rows: a line of cache of each, so that as many lines
+ * are waited for at a time as there are rows. */
+enum { COLUMNS = 16 };
+
+static void sum_floats(const float *table, uint32_t h, const uint32_t *rows, const float *factors,
+                       uint32_t n, uint32_t first, float *sum)
+{
+    float sums[COLUMNS] = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        const float *row = table + (size_t)rows[i] * h + first;
+        const float factor = factors ? factors[i] : 1;
+        for (uint32_t c = 0; c < COLUMNS; c++)
+            sums[c] += factor * row[c];
+    }
+    memcpy(sum + first, sums, sizeof sums);
+}
+
+/* Columns from `first` on, some at a time, which begin with a group. */
+static void sum_packed(enum kern_precision precision, const char *table, uint32_t h,
+                       const uint32_t *rows, const float *factors, uint32_t n, uint32_t first,
+                       float *sum)
+{
+    enum { CHUNK = 4 * TABLE_GROUP };
+    const size_t row_bytes = table_row_bytes(precision, h);
+    float values[CHUNK];
+    memset(sum + first, 0, (h - first) * sizeof *sum);
+    for (uint32_t at = first; at < h; at += CHUNK) {
+        const uint32_t n_values = (uint32_t)num_min(CHUNK, h - at);
+        for (uint32_t i = 0; i < n; i++) {
+            const float factor = factors ? factors[i] : 1;
+            table_read(precision, table + rows[i] * row_bytes + table_row_bytes(precision, at),
+                       n_values, values);
+            for (uint32_t c = 0; c < n_values; c++)
+                sum[at + c] += factor * values[c];
+        }
+    }
+}
+
+void table_sum(enum kern_precision precision, const void *table, uint32_t h, const uint32_t *rows,
+               const float *factors, uint32_t n, float *sum)
+{
+    uint32_t first = 0;
+    for (; precision == KERN_FP32 && h - first >= COLUMNS; first += COLUMNS)
+        sum_floats(table, h, rows, factors, n, first, sum);
+    sum_packed(precision, table, h, rows, factors, n, first, sum);
 }

@@ -426,16 +426,18 @@ static void add_up(void *context, uint32_t d, uint32_t thread)
     const char *words = model_part(m, 0, PART_WORD);
     const uint32_t *row_of = model_part(m, 0, PART_ROW_OF);
     const float *factors = model_part(m, 0, PART_FACTOR);
-    const size_t row_bytes = table_row_bytes(precision, c->hidden);
     memset(own->sum, 0, c->hidden * sizeof *own->sum);
     for (uint32_t i = 0; i < n; i += ROWS) {
-        memset(own->y, 0, c->hidden * sizeof *own->y);
-        for (uint32_t k = i; k < n && k < i + ROWS; k++) {
+        const uint32_t n_rows = (uint32_t)num_min(ROWS, n - i);
+        uint32_t rows[ROWS];
+        float times[ROWS];
+        for (uint32_t k = 0; k < n_rows; k++) {
+            const uint32_t id = (uint32_t)ids[i + k];
             /* a damaged pack's row, too, is one of the table's */
-            const size_t row = row_of ? num_min(row_of[ids[k]], c->rows - 1) : (size_t)ids[k];
-            table_add(precision, words + row * row_bytes, c->hidden, factors ? factors[ids[k]] : 1,
-                      own->y);
+            rows[k] = row_of ? (uint32_t)num_min(row_of[id], c->rows - 1) : id;
+            times[k] = factors ? factors[id] : 1;
         }
+        table_sum(precision, words, c->hidden, rows, factors ? times : NULL, n_rows, own->y);
         for (uint32_t k = 0; k < c->hidden; k++)
             own->sum[k] += (double)own->y[k];
     }

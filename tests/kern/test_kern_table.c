@@ -84,12 +84,53 @@ static void test_sizes(void **state)
     assert_int_equal(table_row_bytes(KERN_INT8, 65), 65 + 3 * 4);
 }
 
+/* Against rows read one at a time and summed in double. */
+static void test_sum(void **state)
+{
+    (void)state;
+    enum { TABLE_ROWS = 5, SUMMED = 9 };
+    static const uint32_t rows[SUMMED] = {4, 0, 3, 3, 1, 4, 2, 0, 3};
+    static const float factors[SUMMED] = {1, 0.5f, -2, 0, 3, 1e-3f, 7, 1, -0.25f};
+    struct kit_random r = {4};
+    for (uint32_t h = 1; h <= MOST; h++) {
+        float *row = kit_floats(h), *sum = kit_floats(h);
+        for (int p = KERN_FP32; p < KERN_PRECISIONS; p++) {
+            const enum kern_precision precision = (enum kern_precision)p;
+            const size_t bytes = table_row_bytes(precision, h);
+            char *table = kit_bytes(TABLE_ROWS * bytes, 4);
+            for (uint32_t i = 0; i < TABLE_ROWS; i++) {
+                for (uint32_t c = 0; c < h; c++)
+                    row[c] = kit_normal(&r);
+                table_pack(precision, row, h, table + i * bytes);
+            }
+            for (uint32_t n = 0; n <= SUMMED; n++) {
+                const float *times = n % 2 ? factors : NULL;
+                double want[MOST] = {0}, size[MOST] = {0};
+                for (uint32_t i = 0; i < n; i++) {
+                    table_read(precision, table + rows[i] * bytes, h, row);
+                    for (uint32_t c = 0; c < h; c++) {
+                        const double value = (times ? (double)times[i] : 1) * (double)row[c];
+                        want[c] += value;
+                        size[c] += fabs(value);
+                    }
+                }
+                memset(sum, 0x55, h * sizeof *sum); /* what lay there does not count */
+                table_sum(precision, table, h, rows, times, n, sum);
+                for (uint32_t c = 0; c < h; c++)
+                    assert_true(fabs((double)sum[c] - want[c]) <= size[c] * 1e-6);
+            }
+        }
+        kit_free();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_sum),
     };
     return kit_end("kern-table", sizeof tests / sizeof *tests,
                    cmocka_run_group_tests(tests, NULL, NULL));
