@@ -90,7 +90,7 @@ static size_t is_letter(const unsigned char *data, size_t bytes, size_t at, char
 /* The end of a contraction at `at`, or `at`. */
 static size_t contraction_end(const unsigned char *data, size_t bytes, size_t at, bool any)
 {
-    static const char list[][3] = {"s", "t", "re", "ve", "m", "ll", "d"};
+    static const char *const list[] = {"s", "t", "re", "ve", "m", "ll", "d"};
     if (at >= bytes || data[at] != '\'') return at;
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         size_t end = at + 1, n = 1;
@@ -278,10 +278,6 @@ static size_t match_ascii_digits(const struct pattern *p, const unsigned char *d
 #define LOWER        "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 #define SPACES       "\\s+(?!\\S)|\\s+"
 #define LINES        "\\s*[\\r\\n]+|" SPACES
-#define RUN(what, of)                                                                              \
-    {                                                                                              \
-        .text = what, .match = match_run, .run = of, .is_local = true                              \
-    }
 #define WORDS(what, ...)                                                                           \
     {                                                                                              \
         .text = what, .match = match_words, .words = __VA_ARGS__, .is_local = true                 \
@@ -335,14 +331,38 @@ static const struct pattern patterns[] = {
     {.text = "\\A +| +\\z",
      .match = match_ends,
      .run = {.byte = ' ', .least = 1, .most = UINT32_MAX}},
-    RUN("\\s+", ((struct run){UNICODE_S, 0, 1, UINT32_MAX})),
-    RUN("\\s", ((struct run){UNICODE_S, 0, 1, 1})),
-    RUN("\\p{N}", ((struct run){UNICODE_N, 0, 1, 1})),
-    RUN("\\p{N}+", ((struct run){UNICODE_N, 0, 1, UINT32_MAX})),
-    RUN("\\p{N}{1,3}", ((struct run){UNICODE_N, 0, 1, 3})),
-    RUN("\\d", ((struct run){UNICODE_ND, 0, 1, 1})),
-    RUN("\\d+", ((struct run){UNICODE_ND, 0, 1, UINT32_MAX})),
-    RUN("\\d{1,3}", ((struct run){UNICODE_ND, 0, 1, 3})),
+    {.text = "\\s+",
+     .match = match_run,
+     .run = {.class = UNICODE_S, .least = 1, .most = UINT32_MAX},
+     .is_local = true},
+    {.text = "\\s",
+     .match = match_run,
+     .run = {.class = UNICODE_S, .least = 1, .most = 1},
+     .is_local = true},
+    {.text = "\\p{N}",
+     .match = match_run,
+     .run = {.class = UNICODE_N, .least = 1, .most = 1},
+     .is_local = true},
+    {.text = "\\p{N}+",
+     .match = match_run,
+     .run = {.class = UNICODE_N, .least = 1, .most = UINT32_MAX},
+     .is_local = true},
+    {.text = "\\p{N}{1,3}",
+     .match = match_run,
+     .run = {.class = UNICODE_N, .least = 1, .most = 3},
+     .is_local = true},
+    {.text = "\\d",
+     .match = match_run,
+     .run = {.class = UNICODE_ND, .least = 1, .most = 1},
+     .is_local = true},
+    {.text = "\\d+",
+     .match = match_run,
+     .run = {.class = UNICODE_ND, .least = 1, .most = UINT32_MAX},
+     .is_local = true},
+    {.text = "\\d{1,3}",
+     .match = match_run,
+     .run = {.class = UNICODE_ND, .least = 1, .most = 3},
+     .is_local = true},
     {.text = "[0-9]", .match = match_ascii_digits, .run = {.most = 1}, .is_local = true},
     {.text = "[0-9]+", .match = match_ascii_digits, .run = {.most = UINT32_MAX}, .is_local = true},
 };

@@ -5,10 +5,10 @@
 
 #include <stdio.h>
 
-#define STRETCH_FIRST (16u << 10)             /* bytes of a stretch that are tried first */
-#define ROOM          (3u * TEXT_STRETCH_MAX) /* bytes of a buffer: U+FFFD has three for one */
-#define WORK_LEAST    (8u << 20)              /* bytes for putting marks into order */
-#define ROOM_SMALL    (16u << 10)             /* of the compiler, for texts of one added token */
+#define STRETCH_FIRST (16u << 10)                    /* bytes of a stretch that are tried first */
+#define ROOM          ((size_t)3 * TEXT_STRETCH_MAX) /* bytes of a buffer: U+FFFD has three for one */
+#define WORK_LEAST    (8u << 20)                     /* bytes for putting marks into order */
+#define ROOM_SMALL    (16u << 10) /* of the compiler, for texts of one added token */
 #define WORK_SMALL    (64u << 10)
 #define EXPANSION     64u /* of a short text: U+FDFA has 33 bytes for 3 */
 
@@ -28,7 +28,7 @@ static size_t buffers_bytes(size_t room, bool places)
 uint32_t staged_word_most(const struct text_model *model)
 {
     const size_t left = TEXT_SCRATCH_MAX - buffers_bytes(ROOM, false);
-    uint32_t low = 0, high = ROOM / 4096;
+    uint32_t low = 0, high = (uint32_t)(ROOM / 4096);
     while (low < high) {
         const uint32_t middle = high - (high - low) / 2;
         if (model->scratch((size_t)middle * 4096) <= left)
