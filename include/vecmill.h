@@ -323,6 +323,34 @@ VECMILL_API vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc 
 VECMILL_API const char *vecmill_token_text(const vecmill_session *session, int32_t id,
                                            size_t *bytes);
 
+/* ---- a tokenizer without its model ----
+ *
+ * For a folder whose tokenizer is read, whatever else is in it: no weights are needed, nothing is kept,
+ * and each opening compiles the tokenizer anew (a file of 33 MB: two seconds). One thread at a time. */
+typedef struct vecmill_tokenizer vecmill_tokenizer;
+
+/* Of the options model_dir and max_length count; a prompt or a role is E_UNSUPPORTED. Without
+ * max_length: what sentence_bert_config.json, tokenizer_config.json or config.json says, in this
+ * sequence, else VECMILL_TOKENIZER_LENGTH. E_MODEL: no tokenizer, or one that is not understood. Pair:
+ * vecmill_tokenizer_close, which accepts NULL. */
+#define VECMILL_TOKENIZER_LENGTH 65536u
+VECMILL_API vecmill_status vecmill_tokenizer_open(const vecmill_options *options,
+                                                  vecmill_tokenizer **tokenizer, vecmill_err *err);
+VECMILL_API void vecmill_tokenizer_close(vecmill_tokenizer *tokenizer);
+VECMILL_API uint32_t vecmill_tokenizer_max_length(const vecmill_tokenizer *tokenizer);
+
+/* The tokens of a text, or of a pair (VECMILL_DOC_PAIR), special ones included, cut at max_length: a pair
+ * by cutting the longer text first. ids: [max_length]; types: [max_length], each token's segment, 0 or 1,
+ * or NULL. E_UNSUPPORTED: a pair, and the tokenizer has no template for pairs that is understood; or
+ * token ids. */
+VECMILL_API vecmill_status vecmill_tokenizer_encode(vecmill_tokenizer *tokenizer, vecmill_doc doc,
+                                                    int32_t *ids, uint8_t *types, size_t *n_ids,
+                                                    vecmill_result *result, vecmill_err *err);
+
+/* As vecmill_token_text. */
+VECMILL_API const char *vecmill_tokenizer_text(const vecmill_tokenizer *tokenizer, int32_t id,
+                                               size_t *bytes);
+
 /* ---- a pool: the same work in supervised worker processes ----
  *
  * Documents go in, vectors come out in the same order. A document that is in the pool is kept until

@@ -1,10 +1,12 @@
-/* tokenize: the token ids of documents, one JSON object a line, as embed would compute them. */
+/* tokenize: the token ids of documents, one JSON object a line, as embed would compute them; of a folder
+ * whose model is not computed, or has no weights, what its tokenizer gives. */
 #include "app.h"
 
 struct tokenizing {
     struct app *app;
     vecmill_session *session;
-    int32_t *ids; /* [capacity] */
+    vecmill_tokenizer *tokenizer; /* where there is no session */
+    int32_t *ids;                 /* [capacity] */
     size_t capacity;
     uint64_t n_documents, n_failed;
 };
@@ -30,7 +32,8 @@ static void print_ids(struct tokenizing *t, size_t n, bool truncated)
     app_json_open(out, '[');
     for (size_t i = 0; i < n; i++) {
         size_t bytes = 0;
-        const char *text = vecmill_token_text(t->session, t->ids[i], &bytes);
+        const char *text = t->session ? vecmill_token_text(t->session, t->ids[i], &bytes)
+                                      : vecmill_tokenizer_text(t->tokenizer, t->ids[i], &bytes);
         if (text)
             app_json_text(out, text, bytes);
         else
@@ -56,11 +59,28 @@ static vecmill_status on_document(void *context, uint64_t index, const char *id,
     } else {
         size_t n = 0;
         vecmill_result result = {0};
-        VM_TRY(vecmill_tokenize(t->session, doc, t->ids, t->capacity, &n, &result, err));
+        if (t->session)
+            VM_TRY(vecmill_tokenize(t->session, doc, t->ids, t->capacity, &n, &result, err));
+        else
+            VM_TRY(vecmill_tokenizer_encode(t->tokenizer, doc, t->ids, NULL, &n, &result, err));
         print_ids(t, n, result.truncated != 0);
     }
     if (out->status == VECMILL_OK) return VECMILL_OK;
     return app_out_flush(out, err); /* says which write failed */
+}
+
+/* Opens the model; where it cannot be computed, its tokenizer. Of two failures the model's is reported. */
+static vecmill_status open_any(struct tokenizing *t, const struct options *o, vecmill_err *err)
+{
+    char dir[IO_PATH_MAX];
+    vecmill_options options;
+    const vecmill_status status = app_session_open(o, &t->session, err);
+    if (status == VECMILL_OK) t->capacity = app_facts(t->session).max_length;
+    if (status != VECMILL_E_MODEL || app_library_options(o, dir, &options, NULL) != VECMILL_OK ||
+        vecmill_tokenizer_open(&options, &t->tokenizer, NULL) != VECMILL_OK)
+        return status;
+    t->capacity = vecmill_tokenizer_max_length(t->tokenizer);
+    return VECMILL_OK;
 }
 
 vecmill_status cmd_tokenize(struct app *app, vecmill_err *err)
@@ -71,9 +91,8 @@ vecmill_status cmd_tokenize(struct app *app, vecmill_err *err)
 
     struct tokenizing t = {.app = app};
     void *ids = NULL;
-    vecmill_status status = app_session_open(o, &t.session, err);
+    vecmill_status status = open_any(&t, o, err);
     if (status != VECMILL_OK) goto done;
-    t.capacity = app_facts(t.session).max_length;
     status = mem_new_array(t.capacity, sizeof(*t.ids), "token ids", &ids, err);
     if (status != VECMILL_OK) goto done;
     t.ids = ids;
@@ -84,6 +103,7 @@ vecmill_status cmd_tokenize(struct app *app, vecmill_err *err)
 
 done:
     mem_free(ids);
+    vecmill_tokenizer_close(t.tokenizer);
     vecmill_session_close(t.session);
     return status;
 }

@@ -419,6 +419,36 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
     return status;
 }
 
+vecmill_status model_text_folder(const char *dir, char *path, uint32_t *length, vecmill_err *err)
+{
+    static const struct json_field field =
+        JSON_MAY("max_position_embeddings", U32, 0, .most = UINT32_MAX);
+    struct config config;
+    struct json_value root;
+    struct buf b;
+    char name[IO_PATH_MAX];
+    uint32_t positions = 0;
+    if (config_read_modules(dir, &config, NULL) != VECMILL_OK) config_init(&config);
+    VM_TRY(config_folder(dir, &config, path, err));
+    buf_init(&b, MODEL_CONFIG_MAX, "MODEL_CONFIG_MAX");
+    vecmill_status status = read_one(dir, CONFIG_SENTENCE, &b, &config, err);
+    if (status == VECMILL_OK) status = read_one(dir, CONFIG_TOKENIZER, &b, &config, err);
+    if (status == VECMILL_OK) status = io_join(path, "config.json", name, err);
+    if (status == VECMILL_OK && io_exists(name)) {
+        const struct json_reading reading = {
+            .name = "config.json", .failure = VECMILL_E_MODEL, .target = &positions};
+        status = io_read_file(name, &b, VECMILL_E_MODEL, VECMILL_E_MODEL, err);
+        if (status == VECMILL_OK)
+            status = json_check(b.data, b.bytes, name, VECMILL_E_MODEL, &root, err);
+        if (status == VECMILL_OK) status = json_fields(&root, &field, 1, &reading, err);
+    }
+    buf_done(&b);
+    *length = config.max_seq_length         ? config.max_seq_length
+              : config.tokenizer_max_length ? config.tokenizer_max_length
+                                            : positions;
+    return status;
+}
+
 vecmill_status config_max_length(const struct config *config, uint32_t max_positions,
                                  uint32_t *length, vecmill_err *err)
 {

@@ -188,6 +188,11 @@ vecmill_status model_stamp(const char *dir, const char *const *names, size_t n_n
  * itself. */
 vecmill_status model_folder(const char *dir, char *path, vecmill_err *err);
 
+/* Where the tokenizer of a folder is, into path[IO_PATH_MAX], and the length that its files say, 0 if none
+ * does, whatever model is there: modules.json and config.json may be of one that is not computed. E_MODEL:
+ * a file that is read is damaged. */
+vecmill_status model_text_folder(const char *dir, char *path, uint32_t *length, vecmill_err *err);
+
 /* The prompt of this name in a model's folder, or of no name (NULL) its default prompt, into
  * text[MODEL_PROMPT_MAX], as a string of UTF-8; "": none. "query" and "document" are empty where the
  * files do not have them. E_USAGE: no prompt has this name; E_MODEL: it is no text, or too long. */

@@ -145,6 +145,23 @@ class Tokenize(harness.Case):
             self.assertFalse(line["truncated"])
         self.assertEqual(lines[1]["tokens"], ["[CLS]", "[SEP]"])
 
+    def test_needs_no_weights(self):
+        """The same lines from a folder without weights, and from one whose model is not computed."""
+        texts = b"the cat\n\nwho could have made it\n" + b"the " * 100
+        want = self.tokenize(stdin=texts).out
+        for name in ("no-weights", "no-model"):
+            folder = harness.toy(self.path(name))
+            if name == "no-weights":
+                os.unlink(os.path.join(folder, "model.safetensors"))
+            else:
+                with open(os.path.join(folder, "modules.json"), "w", encoding="utf-8") as file:
+                    json.dump([{"idx": 0, "name": "0", "path": "", "type": "models.MLMTransformer"}], file)
+            run = self.run_vecmill("tokenize", "-m", folder, stdin=texts)
+            self.assertEqual((run.out, run.err), (want, ""), name)
+            self.assertIn("MLMTransformer" if name == "no-model" else
+                          "model.safetensors", self.run_vecmill("embed", "-m", folder, "-i", "-", "-o", "-", stdin=texts,
+                                                                code=9).err)
+
     def test_max_length(self):
         line, = self.tokenize("--max-length", "3", stdin=b"the cat sits there and waits\n").objects()
         self.assertEqual(len(line["ids"]), 3)
