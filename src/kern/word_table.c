@@ -106,7 +106,7 @@ static void sum_packed(enum kern_precision precision, const char *table, uint32_
 {
     enum { CHUNK = 4 * TABLE_GROUP };
     const size_t row_bytes = table_row_bytes(precision, h);
-    float values[CHUNK];
+    float values[CHUNK] = {0};
     memset(sum + first, 0, (h - first) * sizeof *sum);
     for (uint32_t at = first; at < h; at += CHUNK) {
         const uint32_t n_values = (uint32_t)num_min(CHUNK, h - at);
