@@ -477,7 +477,7 @@ static vecmill_status write_projected(struct compiler *c, const struct arch_weig
     gemm_run(c->kern, &call);
     for (uint32_t head = 0; head < m->n_heads; head++) {
         for (uint32_t r = 0; r < n; r++)
-            memcpy(columns + (size_t)r * d, made + (size_t)r * shape.n + head * d,
+            memcpy(columns + (size_t)r * d, made + (size_t)r * shape.n + (size_t)head * d,
                    d * sizeof *made);
         gemm_pack(c->kern, of_head, columns, c->packed);
         VM_TRY(pack_write(c->out, c->packed, c->layout.bytes[kind][w->part] / m->n_heads, err));
@@ -547,7 +547,7 @@ static void buffers_of_part(const struct arch *arch, const struct model_config *
     if (w->storage == STORE_PRODUCT) {
         const struct gemm_shape shape = arch_product(arch, m, kind, (enum arch_part)part);
         const size_t n = (size_t)shape.n * (shape.gated ? 2 : 1);
-        b->floats_n = num_max(b->floats_n, (w->transposed || w->task ? 2 : 1) * shape.k * n);
+        b->floats_n = num_max(b->floats_n, (w->transposed || w->task ? 2 * n : n) * shape.k);
         b->packed_most =
             num_max(b->packed_most, num_up(shape.k, 64) * num_up(n, 64) * sizeof(float));
         if (layout)
