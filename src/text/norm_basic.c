@@ -1,6 +1,7 @@
 /* norm_basic: normalizers that look at one character at a time, and those that add, remove or
  * replace (normalizers/{bert,strip,replace,prepend,byte_level}.rs). */
 #include "stage_kinds.h"
+#include "text_cut.h"
 #include "text_normalize.h"
 #include "text_regex.h"
 
@@ -172,16 +173,17 @@ bool norm_replace_check(const struct stage *stage)
     return stage_check_pattern(stage) && utf8_valid(stage->b, stage->b_bytes);
 }
 
-/* A string must not reach over the cut; the expressions do not. */
+/* Of the expressions those for white space and digits. What is written must join nothing. */
 bool norm_replace_is_local(const struct stage *stage)
 {
-    if (stage->flags & STAGE_REGEX) return true;
-    for (size_t i = 1; i < stage->a_bytes; i++) {
-        const unsigned char before = stage->a[i - 1];
-        if ((stage->a[i] == ' ' || stage->a[i] == '\n') && before != ' ' && before != '\n')
-            return false;
+    size_t end;
+    for (size_t i = 0; i < stage->b_bytes;) {
+        uint32_t cp;
+        i += stage_char(stage->b + i, &cp);
+        if (cp >= 0x80 && !cut_is_space(cp)) return false;
     }
-    return true;
+    if (!(stage->flags & STAGE_REGEX)) return cut_string_is_local(stage->a, stage->a_bytes);
+    return stage_find(stage, (const unsigned char *)"a.", 2, 0, &end) == 2;
 }
 
 void norm_replace_run(const struct stage *stage, const struct stage_text *in,

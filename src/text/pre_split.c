@@ -2,6 +2,7 @@
  * split); two also write a letter in front (Metaspace, ByteLevel) or other bytes
  * (pre_tokenizers/{bert,whitespace,metaspace,byte_level,split,digits,punctuation}.rs). */
 #include "stage_kinds.h"
+#include "text_cut.h"
 #include "text_regex.h"
 #include "text_unicode.h"
 
@@ -189,6 +190,13 @@ bool pre_metaspace_check(const struct stage *stage)
            stage_char(stage->a, &cp) == stage->a_bytes;
 }
 
+bool pre_metaspace_is_local(const struct stage *stage)
+{
+    uint32_t mark;
+    stage_char(stage->a, &mark);
+    return cut_is_space(mark);
+}
+
 void pre_metaspace_run(const struct stage *stage, const struct stage_text *in,
                        struct stage_text *out, struct stage_context *context)
 {
@@ -330,9 +338,13 @@ bool pre_split_check(const struct stage *stage)
     return behavior_of(stage) < BEHAVIORS && stage_check_pattern(stage);
 }
 
+/* Characters outside ASCII are not tried one by one for cuts. */
 bool pre_split_is_local(const struct stage *stage)
 {
-    return norm_replace_is_local(stage);
+    uint32_t cp;
+    if (stage->flags & STAGE_REGEX) return true;
+    stage_char(stage->a, &cp);
+    return cut_string_is_local(stage->a, stage->a_bytes) && (cp < 0x80 || cut_is_space(cp));
 }
 
 void pre_split_run(const struct stage *stage, const struct stage_text *in, struct stage_text *out,

@@ -60,6 +60,7 @@ STAGE_RUN(pre_whitespace_split_run);
 
 STAGE_READ(pre_metaspace_read);
 bool pre_metaspace_check(const struct stage *stage);
+bool pre_metaspace_is_local(const struct stage *stage);
 STAGE_RUN(pre_metaspace_run);
 
 STAGE_READ(pre_bytes_read);

@@ -11,6 +11,7 @@
  * section has so much less.
  * vocab.txt stays in memory throughout, as the texts of tokens; so do its tokenizer_config.json and
  * the texts from there. */
+#include "text_cut.h"
 #include "text_model.h"
 #include "text_normalize.h"
 #include "text_stage.h"
@@ -272,22 +273,18 @@ static vecmill_status add_stages(struct compiler *c, vecmill_err *err)
     return VECMILL_OK;
 }
 
-/* Whether no added token can reach over a cut, look over it, or strip what is after it. Letters are
- * ASCII, with `han` others too; what a space becomes is a space or not ASCII. */
-static bool added_tokens_are_local(const struct compiler *c, bool han)
+/* Whether all added tokens are local, in the text and as they are matched. */
+static bool added_tokens_are_local(const struct compiler *c)
 {
     for (uint32_t i = 0; i < c->spec->n_added; i++) {
         const struct spec_added *a = &c->spec->added[i];
-        const unsigned char *text = (const unsigned char *)a->text;
-        bool was_letter = false;
-        for (uint32_t k = 0; k < a->bytes; k++) {
-            const bool space =
-                text[k] == ' ' || text[k] == '\n' || (a->normalized && text[k] >= 0x80);
-            if (was_letter && space) return false;
-            was_letter = (text[k] | 32u) - 'a' < 26u || (han && text[k] >= 0x80);
+        const char *text = a->text;
+        size_t bytes = a->bytes;
+        for (int form = 0; form <= (a->normalized ? 1 : 0); form++) {
+            if (form == 1) staged_normalize(c->staged, a->text, a->bytes, &text, &bytes);
+            if (!cut_token_is_local((const unsigned char *)text, bytes, a->rstrip, a->single_word))
+                return false;
         }
-        if (a->rstrip && was_letter) return false;
-        if (a->single_word && (text[0] == ' ' || text[0] == '\n' || text[0] >= 0x80)) return false;
     }
     return true;
 }
@@ -305,9 +302,8 @@ static vecmill_status add_model(struct compiler *c, vecmill_err *err)
         (uint32_t)(c->out->bytes - c->start - c->words[SECTION_MODEL_AT]);
     c->words[SECTION_FAMILY] = FAMILY_STAGED;
     c->words[SECTION_TRIM] = c->spec->trim;
-    if (added_tokens_are_local(c, false))
+    if (added_tokens_are_local(c))
         staged_find_cuts(c->staged, model, table, &c->words[SECTION_CUTS_LOWER]);
-    if (!added_tokens_are_local(c, true)) c->words[SECTION_CUTS_MORE] &= SECTION_CUT_LINES;
     return VECMILL_OK;
 }
 

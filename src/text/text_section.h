@@ -21,7 +21,7 @@
 #include "text_trie.h"
 
 #define SECTION_MAGIC   0x58544D56u
-#define SECTION_VERSION 4u
+#define SECTION_VERSION 5u
 #define SECTION_ASCII   128u
 #define SECTION_HOLE    UINT32_MAX
 
@@ -63,11 +63,12 @@ enum section_word {
     SECTION_WORD_MOST = SECTION_WORDS
 };
 
-/* Other places before which a text may be cut. */
+/* The word SECTION_CUTS_MORE: LF between ASCII letters; then a bit for each class of text_cut.h, for
+ * a space, and for LF. */
 enum section_cut {
-    SECTION_CUT_LINES = 1,     /* LF between letters */
-    SECTION_CUT_HAN = 2,       /* a space between U+4E00 to U+9FFF */
-    SECTION_CUT_HAN_LINES = 4, /* LF between those */
+    SECTION_CUT_LINES = 1,
+    SECTION_CUT_CLASS_SPACES = 1, /* bits to shift by */
+    SECTION_CUT_CLASS_LINES = 16
 };
 
 enum { SECTION_TRIMS = 1, SECTION_TRIM_PREFIX = 2 };

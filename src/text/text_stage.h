@@ -57,9 +57,9 @@ struct stage_kind {
                            const char *where, vecmill_err *err);
     bool (*check)(const struct stage *stage);
 
-    /* Whether the stage gives the same for a text as for its two parts, when it is cut between a
-     * letter and one space or LF that a letter follows (ASCII, or U+4E00 to U+9FFF), for all texts if
-     * for these three characters. */
+    /* Whether what the stage does next to a cut (text_cut.h) depends only on the characters there: for
+     * all texts it gives the same for the whole as for the two parts, if it does so for a letter, the
+     * space or LF, and a letter. */
     bool (*is_local)(const struct stage *stage);
 
     void (*run)(const struct stage *stage, const struct stage_text *in, struct stage_text *out,

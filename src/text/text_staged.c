@@ -1,6 +1,7 @@
 /* text_staged: stretches, added tokens and words. */
 #include "text_staged.h"
 
+#include "text_cut.h"
 #include "text_unicode.h"
 
 #include <stdio.h>
@@ -195,42 +196,6 @@ static bool find_added(const struct added_set *set, const unsigned char *data, s
 
 /* ---- stretches ---- */
 
-static bool is_cut_letter(const struct section_view *v, unsigned char c)
-{
-    const unsigned lower = c - 'a', upper = c - 'A';
-    return lower < 26 ? v->cuts[0] >> lower & 1 : upper < 26 && v->cuts[1] >> upper & 1;
-}
-
-/* U+4E00 to U+9FFF at p. */
-static bool is_han(const unsigned char *p)
-{
-    return p[0] >= 0xE4 && p[0] <= 0xE9 && (p[0] > 0xE4 || p[1] >= 0xB8) && (p[1] & 0xC0) == 0x80 &&
-           (p[2] & 0xC0) == 0x80;
-}
-
-/* Whether a text may be cut at data[at], with the characters around it. */
-static bool may_cut_at(const struct staged *s, size_t at)
-{
-    const unsigned char *p = s->data + at;
-    const uint32_t more = s->view.cuts[2];
-    const bool line = p[0] == '\n';
-    if (!line && p[0] != ' ') return false;
-    if ((!line || more & SECTION_CUT_LINES) && is_cut_letter(&s->view, p[-1]) &&
-        is_cut_letter(&s->view, p[1]))
-        return true;
-    return more & (line ? SECTION_CUT_HAN_LINES : SECTION_CUT_HAN) && at >= s->pos + 3 &&
-           s->bytes - at > 3 && is_han(p - 3) && is_han(p + 1);
-}
-
-/* The last sure cut in (pos, end), where end is before the text's end; 0: none. */
-static size_t find_cut(const struct staged *s, size_t end)
-{
-    for (size_t at = end; at > s->pos + 1; at--) {
-        if (may_cut_at(s, at - 1)) return at - 1;
-    }
-    return 0;
-}
-
 /* Repairs data[s->pos .. end) into s->text. */
 static void fill(struct staged *s, size_t end)
 {
@@ -303,7 +268,7 @@ static bool next_stretch(struct staged *s)
         s->text_ends = s->raw_known || until == s->bytes;
         end = s->raw_known ? num_max(s->raw.start, s->pos) : until;
         if (s->text_ends) break;
-        end = find_cut(s, until);
+        end = cut_find(&s->view, s->data, s->bytes, s->pos, until);
         if (end) break;
         if (window < TEXT_STRETCH_MAX) continue;
         end = until;
@@ -547,40 +512,96 @@ static size_t words_of(struct staged *s, const char *text, bool begins, bool end
     return s->limit ? 0 : s->words->bytes;
 }
 
+/* Whether the text is not empty and each normalizer leaves it letters, or white space, as text_cut.h
+ * needs them; the first one joins nothing. */
+static bool keeps_kind(struct staged *s, const char *text, size_t bytes, bool (*is)(uint32_t cp))
+{
+    const uint32_t n = s->view.n_normalizers;
+    bool keeps = true;
+    for (uint32_t i = 0; keeps && i <= n; i++) {
+        s->view.n_normalizers = i;
+        normalize_short(s, text, bytes, false, false);
+        keeps = s->text.bytes > 0 && !s->limit;
+        for (size_t at = 0; keeps && at < s->text.bytes;) {
+            uint32_t cp;
+            const bool first = at == 0;
+            at += stage_char(s->text.data + at, &cp);
+            keeps = is(cp) && !(first && (unicode_combining(cp) || unicode_class(cp)));
+        }
+    }
+    s->view.n_normalizers = n;
+    return keeps;
+}
+
+/* Whether the normalizers change none of the characters; for many of them faster than one by one. */
+static bool are_unchanged(struct staged *s, uint32_t first, uint32_t last)
+{
+    const uint32_t n = s->view.n_normalizers;
+    unsigned char chars[256 * 4];
+    bool same = true;
+    for (uint32_t cp = first; same && cp <= last;) {
+        size_t bytes = 0;
+        for (; cp <= last && bytes <= sizeof chars - 4; cp++)
+            bytes += utf8_put(cp, chars + bytes);
+        for (uint32_t i = 1; same && i <= n; i++) {
+            s->view.n_normalizers = i;
+            normalize_short(s, (const char *)chars, bytes, false, false);
+            same = s->text.bytes == bytes && memcmp(s->text.data, chars, bytes) == 0;
+        }
+        s->view.n_normalizers = n;
+    }
+    return same;
+}
+
+enum cut { NO_CUT, CUT_OF_WORD, CUT_BETWEEN_WORDS };
+
 /* Whether a text of this letter, a space or LF, and this letter may be cut before the space: its words
  * are those of the two parts, but that one may reach over the cut if no token can do so. */
-static bool may_cut(struct staged *s, const char *letter, char space, bool any_letter)
+static enum cut may_cut(struct staged *s, uint32_t cp, char space)
 {
-    char whole[16], left[8], right[8];
+    char letter[8] = "", whole[16], right[12];
     unsigned char a[SHORT], b[SHORT], both[SHORT];
     uint64_t bits_a, bits_b, bits;
-    snprintf(left, sizeof left, "%s", letter);
+    const size_t bytes = utf8_put(cp, (unsigned char *)letter);
+    if (!keeps_kind(s, letter, bytes, cut_is_letter)) return NO_CUT;
     snprintf(right, sizeof right, "%c%s", space, letter);
-    snprintf(whole, sizeof whole, "%s%s", left, right);
+    snprintf(whole, sizeof whole, "%s%c%s", letter, space, letter);
     const size_t n = words_of(s, whole, true, true, both, &bits);
-    const size_t n_a = words_of(s, left, true, false, a, &bits_a);
+    const size_t n_a = words_of(s, letter, true, false, a, &bits_a);
     const size_t n_b = words_of(s, right, false, true, b, &bits_b);
     if (n == 0 || n > SHORT || n_a == 0 || n_b == 0 || n != n_a + n_b ||
         memcmp(both, a, n_a) != 0 || memcmp(both + n_a, b, n_b) != 0)
-        return false;
-    if (bits == (bits_a | bits_b << n_a)) return true;
-    if (any_letter || (bits | UINT64_C(1) << n_a) != (bits_a | bits_b << n_a)) return false;
+        return NO_CUT;
+    if (bits == (bits_a | bits_b << n_a)) return CUT_BETWEEN_WORDS;
+    if ((bits | UINT64_C(1) << n_a) != (bits_a | bits_b << n_a)) return NO_CUT;
     size_t last = n_a - 1;
     uint32_t before, after;
     while (last > 0 && (a[last] & 0xC0) == 0x80)
         last--;
     stage_char(a + last, &before);
     stage_char(b, &after);
-    return s->model->splits(s->view.model, before, after);
+    return s->model->splits(s->view.model, before, after) ? CUT_OF_WORD : NO_CUT;
 }
 
-/* The same for Han characters, of which the stages see only that they are letters. */
-static bool may_cut_han(struct staged *s, char space)
+/* What pre-tokenizers see of a character outside ASCII. */
+static uint32_t kind_of(uint32_t cp)
 {
-    static const char *const some[] = {"\xE4\xB8\x80", "\xE4\xB8\xAD", "\xE6\x96\x87",
-                                       "\xE7\x9A\x84", "\xE9\xBE\xA5", "\xE9\xBF\xBF"};
-    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
-        if (!may_cut(s, some[i], space, true)) return false;
+    return unicode_kind(cp) | (uint32_t)unicode_word(cp) << 16 |
+           (uint32_t)unicode_punctuation(cp) << 17 | (uint32_t)unicode_numeric(cp) << 18;
+}
+
+/* Whether each character of the range may be before a cut. Of those that stay as they are, and are cut
+ * between words, one of each kind is tried. */
+static bool may_cut_range(struct staged *s, const struct cut_range *r, char space)
+{
+    const bool unchanged = r->first >= 0x80 && are_unchanged(s, r->first, r->last);
+    uint32_t known = UINT32_MAX;
+    for (uint32_t cp = r->first; cp <= r->last; cp++) {
+        const uint32_t kind = kind_of(cp);
+        if (unchanged && kind == known) continue;
+        const enum cut cut = may_cut(s, cp, space);
+        if (cut == NO_CUT) return false;
+        known = cut == CUT_BETWEEN_WORDS ? kind : UINT32_MAX;
     }
     return true;
 }
@@ -588,20 +609,29 @@ static bool may_cut_han(struct staged *s, char space)
 void staged_find_cuts(struct staged *s, const struct text_model *model, const unsigned char *table,
                       uint32_t cuts[static 3])
 {
-    bool lines = true;
     s->model = model;
     s->view.model = table;
     memset(cuts, 0, 3 * sizeof(*cuts));
     for (uint32_t i = 0; i < s->view.n_stages; i++) {
         if (!s->stages[i].kind->is_local(&s->stages[i])) return;
     }
-    for (int i = 0; i < 52; i++) {
-        const char letter[2] = {(char)(i % 26 + (i < 26 ? 'a' : 'A')), 0};
-        if (!may_cut(s, letter, ' ', false)) continue;
+    const bool spaces = keeps_kind(s, " ", 1, cut_is_space);
+    const bool lines = keeps_kind(s, "\n", 1, cut_is_space);
+    bool letters = lines;
+    for (uint32_t i = 0; spaces && i < 52; i++) {
+        const uint32_t letter = i % 26 + (i < 26 ? 'a' : 'A');
+        if (may_cut(s, letter, ' ') == NO_CUT) continue;
         cuts[i / 26] |= UINT32_C(1) << i % 26;
-        lines = lines && may_cut(s, letter, '\n', false);
+        letters = letters && may_cut(s, letter, '\n') != NO_CUT;
     }
-    if (lines) cuts[2] |= SECTION_CUT_LINES;
-    if (may_cut_han(s, ' ')) cuts[2] |= SECTION_CUT_HAN;
-    if (may_cut_han(s, '\n')) cuts[2] |= SECTION_CUT_HAN_LINES;
+    if (letters) cuts[2] |= SECTION_CUT_LINES;
+    uint32_t failed = 0;
+    for (uint32_t i = 0; i < CUT_N_RANGES; i++) {
+        const struct cut_range *r = &CUT_RANGES[i];
+        const uint32_t space = cut_bit(r->class, false), line = cut_bit(r->class, true);
+        cuts[2] |= space | line;
+        if (!(failed & space) && !(spaces && may_cut_range(s, r, ' '))) failed |= space;
+        if (!(failed & line) && !(lines && may_cut_range(s, r, '\n'))) failed |= line;
+    }
+    cuts[2] &= ~failed;
 }

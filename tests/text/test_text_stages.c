@@ -3,6 +3,7 @@
  * made it. */
 #include "text_kit.h"
 
+#include "text/text_cut.h"
 #include "text/text_staged.h"
 
 #include <setjmp.h>
@@ -291,7 +292,7 @@ static void a_text_in_stretches_is_the_whole(void **state)
             const uint32_t n_parts = run(&s, parts);
             n_stretches += s.n_stretches;
             cuts = cuts || s.view.cuts[0];
-            han = han || s.view.cuts[2] & SECTION_CUT_HAN_LINES;
+            han = han || s.view.cuts[2] & cut_bit(CUT_HAN, true);
             if (n_parts == n && memcmp(whole, parts, n * sizeof *whole) == 0) continue;
             fail_msg("%s: %u tokens whole, %u in stretches of %zu: \"%.*s\"", name, n, n_parts,
                      s.window, (int)bytes, text);
