@@ -166,7 +166,8 @@ typedef struct vecmill_options {
      * Under LONG_SPLIT each window has it, and a session, unlike a pool, takes no document over
      * VECMILL_TEXT_BYTES then (E_LIMIT, in its result). */
     const char *prompt, *prompt_name;
-    /* Name of one of the model's tasks (adapters). NULL, or E_UNSUPPORTED. */
+    /* Name of one of the model's tasks: its adapter, and before each text its instruction, unless a prompt
+     * or a role says another. NULL: the plain weights. E_USAGE: the model has none of this name. */
     const char *task;
     /* What is computed, of a model that has several: bits 1u << vecmill_kind; 0: dense where the model has
      * it. 0 or dense alone, or E_UNSUPPORTED. */
@@ -333,7 +334,7 @@ typedef struct vecmill_tokenizer vecmill_tokenizer;
  * max_length: what sentence_bert_config.json, tokenizer_config.json or config.json says, in this
  * sequence, else VECMILL_TOKENIZER_LENGTH. E_MODEL: no tokenizer, or one that is not understood. Pair:
  * vecmill_tokenizer_close, which accepts NULL. */
-#define VECMILL_TOKENIZER_LENGTH 65536u
+#define VECMILL_TOKENIZER_LENGTH 512u
 VECMILL_API vecmill_status vecmill_tokenizer_open(const vecmill_options *options,
                                                   vecmill_tokenizer **tokenizer, vecmill_err *err);
 VECMILL_API void vecmill_tokenizer_close(vecmill_tokenizer *tokenizer);

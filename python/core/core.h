@@ -36,7 +36,7 @@ struct core_beside {
 };
 
 /* Options of sessions and pools, by keyword: model_dir (required), cache_dir, worker_path, isa, precision,
- * long, batch_tokens, max_length, dimensions, normalize, prompt, prompt_name, role; of sessions also
+ * long, batch_tokens, max_length, dimensions, normalize, prompt, prompt_name, role, task; of sessions also
  * threads, of pools workers, memory_bytes, max_document, beside_bytes, beside_rows. Paths are str or bytes.
  * Strings are borrowed from the arguments, and *held by *pool_options; both of those are NULL for a session.
  * False with an exception set. */

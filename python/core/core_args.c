@@ -49,15 +49,15 @@ static int path_of(PyObject *given, void *out)
 bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
                   vecmill_pool_options *pool_options, struct core_beside *held)
 {
-    static char *of_session[] = {
-        "model_dir",    "cache_dir",  "worker_path", "isa",         "precision",
-        "long",         "normalize",  "prompt",      "prompt_name", "role",
-        "batch_tokens", "max_length", "dimensions",  "threads",     NULL};
-    static char *of_pool[] = {
-        "model_dir",    "cache_dir",    "worker_path", "isa",         "precision",
-        "long",         "normalize",    "prompt",      "prompt_name", "role",
-        "batch_tokens", "max_length",   "dimensions",  "workers",     "memory_bytes",
-        "max_document", "beside_bytes", "beside_rows", NULL};
+    static char *of_session[] = {"model_dir",   "cache_dir",  "worker_path", "isa",
+                                 "precision",   "long",       "normalize",   "prompt",
+                                 "prompt_name", "role",       "task",        "batch_tokens",
+                                 "max_length",  "dimensions", "threads",     NULL};
+    static char *of_pool[] = {"model_dir",    "cache_dir",    "worker_path", "isa",
+                              "precision",    "long",         "normalize",   "prompt",
+                              "prompt_name",  "role",         "task",        "batch_tokens",
+                              "max_length",   "dimensions",   "workers",     "memory_bytes",
+                              "max_document", "beside_bytes", "beside_rows", NULL};
     static const char *const policies[] = {"truncate", "error", "split"};
     static const char *const whens[] = {"auto", "yes", "no"};
     static const char *const roles[] = {"auto", "document", "query"};
@@ -70,11 +70,11 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
     if (pool_options) {
         vecmill_pool_options_init(pool_options);
         if (!PyArg_ParseTupleAndKeywords(
-                args, kwargs, "O&|$O&O&zzzzzzzIIIIKKKI", of_pool, path_of, &options->model_dir,
+                args, kwargs, "O&|$O&O&zzzzzzzzIIIIKKKI", of_pool, path_of, &options->model_dir,
                 path_of, &options->cache_dir, path_of, &options->worker_path, &options->isa,
                 &precision, &policy, &when, &options->prompt, &options->prompt_name, &role,
-                &options->batch_tokens, &options->max_length, &options->dimensions, &workers,
-                &memory, &document, &bytes, &rows))
+                &options->task, &options->batch_tokens, &options->max_length, &options->dimensions,
+                &workers, &memory, &document, &bytes, &rows))
             return false;
         pool_options->workers = workers;
         pool_options->memory_bytes = memory;
@@ -83,11 +83,11 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
         pool_options->caller_bytes = bytes || rows ? beside_bytes : NULL;
         pool_options->caller_context = held;
     } else if (!PyArg_ParseTupleAndKeywords(
-                   args, kwargs, "O&|$O&O&zzzzzzzIIII", of_session, path_of, &options->model_dir,
+                   args, kwargs, "O&|$O&O&zzzzzzzzIIII", of_session, path_of, &options->model_dir,
                    path_of, &options->cache_dir, path_of, &options->worker_path, &options->isa,
                    &precision, &policy, &when, &options->prompt, &options->prompt_name, &role,
-                   &options->batch_tokens, &options->max_length, &options->dimensions,
-                   &options->threads)) {
+                   &options->task, &options->batch_tokens, &options->max_length,
+                   &options->dimensions, &options->threads)) {
         return false;
     }
     if (!pick(precision, core_precisions, CORE_PRECISIONS, PICK_PRECISION, &picked_precision))

@@ -355,6 +355,12 @@ class Failing(kit.Case):
             self.assertEqual([bool(row.any()) for row in rows], [True, False, True])
 
 
+class Tasks(kit.Case):
+    def test_unknown(self):
+        with self.assertRaisesRegex(ValueError, "a task, query, and the model has none"):
+            vecmill.Embedder(kit.model("toy"), task="query")
+
+
 class Registry(kit.Case):
     def test_list(self):
         models = TextEmbedding.list_supported_models()

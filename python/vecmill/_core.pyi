@@ -29,7 +29,7 @@ class Session:
     def __new__(cls, model_dir: _Path, *, cache_dir: _Path | None = None, worker_path: _Path | None = None,
                 isa: str | None = None, precision: str | None = None, long: str | None = None,
                 normalize: str | None = None, prompt: str | None = None, prompt_name: str | None = None,
-                role: str | None = None, batch_tokens: int = 0, max_length: int = 0, dimensions: int = 0,
+                role: str | None = None, task: str | None = None, batch_tokens: int = 0, max_length: int = 0, dimensions: int = 0,
                 threads: int = 0) -> Session: ...
     def embed(self, texts: Sequence[str], rows: Any, /) -> list[tuple[int, int, int]]: ...
     def tokenize(self, text: str, /) -> list[int]: ...
@@ -42,7 +42,7 @@ class Pool:
     def __new__(cls, model_dir: _Path, *, cache_dir: _Path | None = None, worker_path: _Path | None = None,
                 isa: str | None = None, precision: str | None = None, long: str | None = None,
                 normalize: str | None = None, prompt: str | None = None, prompt_name: str | None = None,
-                role: str | None = None, batch_tokens: int = 0, max_length: int = 0, dimensions: int = 0,
+                role: str | None = None, task: str | None = None, batch_tokens: int = 0, max_length: int = 0, dimensions: int = 0,
                 workers: int = 0, memory_bytes: int = 0,
                 max_document: int = 0, beside_bytes: int = 0, beside_rows: int = 0) -> Pool: ...
     def submit(self, texts: Sequence[str | bytes], start: int = 0, /) -> int: ...
@@ -55,7 +55,7 @@ class Pool:
 
 def plan(model_dir: _Path, *, cache_dir: _Path | None = None, worker_path: _Path | None = None,
          isa: str | None = None, precision: str | None = None, long: str | None = None, normalize: str | None = None,
-         prompt: str | None = None, prompt_name: str | None = None, role: str | None = None,
+         prompt: str | None = None, prompt_name: str | None = None, role: str | None = None, task: str | None = None,
          batch_tokens: int = 0, max_length: int = 0, dimensions: int = 0, workers: int = 0, memory_bytes: int = 0, max_document: int = 0, beside_bytes: int = 0,
          beside_rows: int = 0) -> dict[str, Any]: ...
 def cpus() -> int: ...

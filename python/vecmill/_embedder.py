@@ -83,6 +83,8 @@ class Embedder:
     prompt, prompt_name: text that is put before each text, or its name among the model's prompts; one of the two.
                   Without them the role's, else the model's default prompt, if it has one; "" is none
     role:         "document" or "query", what the texts are to a search: the model's prompt of that name
+    task:         one of the model's tasks, as jina-embeddings-v3 has: its adapter, and its instruction before each text
+                  unless a prompt or a role says another
     isa:          at most this instruction set: "ref", "avx2", "avx512"
     memory:       the most that workers and this process's share for them may use, bytes or "512M"; without workers,
                   the most that the session's working memory may be
@@ -103,7 +105,7 @@ class Embedder:
                  precision: str = "auto", threads: int | None = None, max_length: int | None = None,
                  batch_tokens: int | None = None, long: str = "truncate", dimensions: int | None = None,
                  normalize: str = "auto", prompt: str | None = None, prompt_name: str | None = None,
-                 role: str = "auto", isa: str | None = None, memory: int | str | None = None,
+                 role: str = "auto", task: str | None = None, isa: str | None = None, memory: int | str | None = None,
                  local_files_only: bool = False, lazy_load: bool = False):
         self.cache_dir = _programs.absolute(cache_dir)
         asked = os.path.expanduser(os.fsdecode(model))
@@ -120,6 +122,7 @@ class Embedder:
             "prompt": prompt,
             "prompt_name": prompt_name,
             "role": role,
+            "task": task,
         }, lazy_load)
 
     @classmethod

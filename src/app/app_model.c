@@ -70,6 +70,7 @@ vecmill_status app_library_options(const struct options *o, char *dir, vecmill_o
     options->role = (vecmill_role)o->role;
     options->prompt = o->prompt;
     options->prompt_name = o->prompt_name;
+    options->task = o->task;
     options->threads = (uint32_t)o->threads;
     return VECMILL_OK;
 }

@@ -107,6 +107,8 @@ static const struct option_line lines[] = {
      .help = "of one of the model's prompts; query and document are there in every model"},
     {"role", 0, KIND_CHOICE, "ROLE", .choices = "auto document query", .commands = MODEL, AT(role),
      .help = "what the texts are to a search: the model's prompt of that name; auto is neither"},
+    {"task", 0, KIND_TEXT, "NAME", .commands = MODEL, AT(task),
+     .help = "of one of the model's tasks: its adapter, and its instruction before each document"},
     {"on-error", 0, KIND_CHOICE, "POLICY", .choices = "skip stop", .commands = RUNS, AT(on_error),
      .help = "a document that fails: skip it and go on, or stop with exit 8"},
     {"field", 0, KIND_TEXT, "NAME", .commands = READS, AT(field),
@@ -180,7 +182,7 @@ const char *options_precision_word(vecmill_precision precision)
 bool options_default_prompt(const struct options *o, const char *prompt, char *sentence,
                             size_t most)
 {
-    if (o->prompt || o->prompt_name || o->role != VECMILL_ROLE_DEFAULT) return false;
+    if (o->prompt || o->prompt_name || o->task || o->role != VECMILL_ROLE_DEFAULT) return false;
     if (!prompt || !prompt[0]) return false;
     (void)snprintf(sentence, most,
                    "the model's default prompt is put before each text (--prompt '' for none): "

@@ -49,7 +49,7 @@ struct options {
     uint32_t n_operands;
     struct option_shard shard;
     const char *model, *input, *output, *field, *id_field, *encoding, *delimiter, *events, *texts,
-        *stsb, *prompt, *prompt_name;
+        *stsb, *prompt, *prompt_name, *task;
     const char *queries[OPTIONS_QUERIES_MAX];
     uint32_t n_queries;
     bool json, verify, resume, force, try_out;

@@ -154,7 +154,6 @@ vecmill_status api_check_options(const vecmill_options *o, vecmill_err *err)
     if ((unsigned)o->dtype > VECMILL_DTYPE_INT32)
         return err_set(err, VECMILL_E_USAGE, "dtype is %u, over VECMILL_DTYPE_INT32, %u",
                        (unsigned)o->dtype, (unsigned)VECMILL_DTYPE_INT32);
-    if (o->task) return refuse_uncomputed("a task is asked for", err);
     if (o->kinds & ~(1u << VECMILL_KIND_DENSE))
         return refuse_uncomputed("a kind of result other than dense is asked for", err);
     if (o->dtype != VECMILL_DTYPE_FLOAT32)

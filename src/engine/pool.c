@@ -237,6 +237,7 @@ static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
         .normalize = normalize,
         .max_document = resolved_item_bytes(r, pool->max_document),
         .prompt = r->prompt,
+        .task = r->extent.task > 0 ? r->config.tasks[r->extent.task - 1] : NULL,
     };
     worker_args_encode(&pool->args, &pool->argv);
 }

@@ -85,7 +85,10 @@ static vecmill_status find_prompt(const vecmill_options *o, struct resolved *r, 
     };
     const char *name = o->prompt_name ? o->prompt_name : roles[o->role];
     if (!o->prompt) {
-        VM_TRY(model_prompt(r->ref.dir, name, r->prompt, err));
+        if (o->task && !name)
+            VM_TRY(model_task_prompt(r->ref.dir, o->task, r->prompt, err));
+        else
+            VM_TRY(model_prompt(r->ref.dir, name, r->prompt, err));
         r->prompt_bytes = (uint32_t)strlen(r->prompt);
         return VECMILL_OK;
     }
@@ -173,7 +176,7 @@ static void identify(const struct pack *pack, struct resolved *s)
     struct {
         char signature[64];
         struct pack_section sections[PACK_SECTIONS_MAX];
-        uint32_t n_sections, precision, max_length, long_policy, dim, scales;
+        uint32_t n_sections, precision, max_length, long_policy, dim, scales, task, pad;
         uint64_t prompt;
     } what;
     memset(&what, 0, sizeof what);
@@ -189,6 +192,7 @@ static void identify(const struct pack *pack, struct resolved *s)
     what.long_policy = s->long_policy;
     what.dim = s->dim;
     what.scales = s->scales;
+    what.task = s->extent.task;
     what.prompt = XXH3_64bits(s->prompt, s->prompt_bytes);
     const XXH128_hash_t hash = XXH3_128bits(&what, sizeof what);
     snprintf(s->identity, sizeof s->identity, "%016llx%016llx", (unsigned long long)hash.high64,
@@ -203,7 +207,25 @@ void resolved_batch(struct resolved *s, uint32_t batch_tokens)
         .tokens = takes_rows ? (uint32_t)num_max(s->batch_tokens, s->max_length) : s->batch_tokens,
         .longest = s->max_length,
         .threads = s->threads,
-        .skip = s->extent.skip};
+        .skip = s->extent.skip,
+        .task = s->extent.task};
+}
+
+static vecmill_status settle_task(const vecmill_options *o, struct resolved *s, vecmill_err *err)
+{
+    const struct model_config *c = &s->config;
+    char names[MODEL_TASKS_MAX * (MODEL_TASK_BYTES + 2)] = "";
+    if (!o->task) return VECMILL_OK;
+    s->extent.task = model_task(c, o->task);
+    if (s->extent.task > 0) return VECMILL_OK;
+    if (c->n_tasks == 0)
+        return err_set(err, VECMILL_E_USAGE, "a task, %.40s, and the model has none", o->task);
+    for (uint32_t i = 0; i < c->n_tasks; i++) {
+        if (i > 0) strcat(names, ", ");
+        strcat(names, c->tasks[i]);
+    }
+    return err_set(err, VECMILL_E_USAGE, "no task of the model is called %.40s; there are %s",
+                   o->task, names);
 }
 
 static vecmill_status settle_lengths(const vecmill_options *o, uint32_t specials,
@@ -322,6 +344,7 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
                        r->ref.dir, text->vocab_size, r->config.vocab);
     }
     VM_TRY(baseline_read(pack, &r->baseline, err));
+    VM_TRY(settle_task(o, r, err));
     VM_TRY(settle_lengths(o, encloses ? text->n_specials : 0, r, err));
     if (r->config.text & MODEL_TEXT_CHARACTERS)
         r->characters = num_max(1, (uint64_t)r->max_length * median_characters(text));
@@ -350,6 +373,7 @@ static vecmill_status settle_folder(const vecmill_options *o, struct resolved *r
         VM_TRY(text_compile_most(folder, &bytes, err));
         r->pack_bytes += bytes;
     }
+    VM_TRY(settle_task(o, r, err));
     VM_TRY(settle_lengths(o, resolved_encloses(r) ? SPECIALS_ASSUMED : 0, r, err));
     VM_TRY(settle_vector(o, r, err));
     VM_TRY(build_bytes(r->ref.dir, &bytes, err));

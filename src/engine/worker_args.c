@@ -23,6 +23,7 @@ enum {
     AT_NORMALIZE,
     AT_IDENTITY,
     AT_PROMPT,
+    AT_TASK,
     AT_END
 };
 _Static_assert(AT_END == WORKER_WORDS, "there is room for all words");
@@ -62,6 +63,7 @@ void worker_args_encode(const struct worker_args *args, struct worker_argv *argv
         words[AT_KEY] = ref->key;
         words[AT_IDENTITY] = ref->identity;
         words[AT_PROMPT] = args->prompt ? args->prompt : "";
+        words[AT_TASK] = args->task ? args->task : "";
     }
     for (int i = 0; i < WORKER_NUMBERS; i++) {
         snprintf(argv->numbers[i], sizeof argv->numbers[i], "%llu",
@@ -144,9 +146,11 @@ bool worker_args_decode(int argc, char *const argv[], struct worker_args *args,
                        &a.max_document) ||
             !read_u32(argv[AT_DIMENSIONS], UINT32_MAX, &a.dimensions) ||
             !read_u32(argv[AT_NORMALIZE], VECMILL_NORMALIZE_NO, &normalize) ||
-            !read_identity(argv[AT_IDENTITY], ref) || strlen(argv[AT_PROMPT]) >= MODEL_PROMPT_MAX)
+            !read_identity(argv[AT_IDENTITY], ref) || strlen(argv[AT_PROMPT]) >= MODEL_PROMPT_MAX ||
+            strlen(argv[AT_TASK]) >= MODEL_TASK_BYTES)
             return false;
         a.prompt = argv[AT_PROMPT];
+        a.task = argv[AT_TASK][0] ? argv[AT_TASK] : NULL;
         a.long_policy = (vecmill_long)policy;
         a.normalize = (vecmill_normalize)normalize;
     }

@@ -36,9 +36,10 @@ struct worker_args {
     uint64_t
         max_document;   /* bytes that the worker is given of a document with its prompt, at most */
     const char *prompt; /* what each document that it is given begins with; "": nothing */
+    const char *task;   /* NULL: none */
 };
 
-#define WORKER_WORDS   16
+#define WORKER_WORDS   17
 #define WORKER_NUMBERS 7
 
 /* What exec takes; words point into it and into what the arguments borrow. */
@@ -50,7 +51,7 @@ struct worker_argv {
 void worker_args_encode(const struct worker_args *args, struct worker_argv *argv);
 
 /* False: that is no command line of worker_args_encode's. On success args->ref is ref, which has been filled
- * for modes with a model; args->isa and args->prompt are borrowed from argv. */
+ * for modes with a model; args->isa, args->prompt and args->task are borrowed from argv. */
 bool worker_args_decode(int argc, char *const argv[], struct worker_args *args,
                         struct model_ref *ref);
 

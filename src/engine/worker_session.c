@@ -127,6 +127,7 @@ vecmill_status worker_session_serve(const struct worker_args *args)
     options.dimensions = args->dimensions;
     options.normalize = args->normalize;
     options.prompt = args->prompt;
+    options.task = args->task;
     vecmill_status status = engine_session_open(args->ref, &options, &s.session, &err);
     if (status != VECMILL_OK) goto refuse;
     vecmill_session_describe(s.session, &facts);

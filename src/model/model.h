@@ -200,6 +200,11 @@ vecmill_status model_text_folder(const char *dir, char *path, uint32_t *length, 
 vecmill_status model_prompt(const char *dir, const char *name, char text[MODEL_PROMPT_MAX],
                             vecmill_err *err);
 
+/* The instruction of a task, "task_instructions" of config.json, into text[MODEL_PROMPT_MAX]; "": none.
+ * E_MODEL as of model_prompt. */
+vecmill_status model_task_prompt(const char *dir, const char *task, char text[MODEL_PROMPT_MAX],
+                                 vecmill_err *err);
+
 /* Reads configuration and weights of a folder and writes the sections "model.config",
  * "model.weights" and, where a module after Pooling has weights, "model.ending" into an open pack
  * writer, for this level and precision. Reads one tensor at a

@@ -111,31 +111,57 @@ static vecmill_status find_prompt(const struct prompts_file *file, const char *n
                    name, names);
 }
 
+/* One of the files of a model, as an object; without it an empty one. b has its bytes. */
+static vecmill_status read_object(const char *path, const char *shown, struct buf *b,
+                                  struct json_value *root, vecmill_err *err)
+{
+    static const char empty[] = "{}";
+    struct stat link;
+    const bool is_there = lstat(path, &link) == 0 || errno != ENOENT;
+    if (is_there) VM_TRY(io_read_file(path, b, VECMILL_E_MODEL, VECMILL_E_MODEL, err));
+    VM_TRY(json_check(is_there ? b->data : empty, is_there ? b->bytes : sizeof empty - 1, shown,
+                      VECMILL_E_MODEL, root, err));
+    if (root->kind == JSON_KIND_OBJECT) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL, "%s: not a JSON object", shown);
+}
+
 vecmill_status model_prompt(const char *dir, const char *name, char text[MODEL_PROMPT_MAX],
                             vecmill_err *err)
 {
-    static const char empty[] = "{}";
     struct config config;
     struct prompts_file file = {0};
     struct json_value root;
     struct buf b;
-    struct stat link;
     char path[IO_PATH_MAX], name_of_file[CONFIG_NAME_BYTES], found[MODEL_PROMPT_MAX];
     config_init(&config);
     config_name(&config, CONFIG_PROMPTS, name_of_file);
     VM_TRY(io_join(dir, name_of_file, path, err));
     const char *shown = model_path_shown(path);
-    const bool is_there = lstat(path, &link) == 0 || errno != ENOENT;
     buf_init(&b, MODEL_CONFIG_MAX, "MODEL_CONFIG_MAX");
-    vecmill_status status = VECMILL_OK;
-    if (is_there) status = io_read_file(path, &b, VECMILL_E_MODEL, VECMILL_E_MODEL, err);
-    if (status == VECMILL_OK)
-        status = json_check(is_there ? b.data : empty, is_there ? b.bytes : sizeof empty - 1, shown,
-                            VECMILL_E_MODEL, &root, err);
-    if (status == VECMILL_OK && root.kind != JSON_KIND_OBJECT)
-        status = err_set(err, VECMILL_E_MODEL, "%s: not a JSON object", shown);
+    vecmill_status status = read_object(path, shown, &b, &root, err);
     if (status == VECMILL_OK) status = read_members(&root, shown, &file, err);
     if (status == VECMILL_OK) status = find_prompt(&file, name, shown, found, err);
+    buf_done(&b);
+    if (status == VECMILL_OK) memcpy(text, found, sizeof found);
+    return status;
+}
+
+vecmill_status model_task_prompt(const char *dir, const char *task, char text[MODEL_PROMPT_MAX],
+                                 vecmill_err *err)
+{
+    struct json_value root;
+    struct buf b;
+    char folder[IO_PATH_MAX], path[IO_PATH_MAX], found[MODEL_PROMPT_MAX];
+    VM_TRY(model_folder(dir, folder, err));
+    VM_TRY(io_join(folder, "config.json", path, err));
+    const char *shown = model_path_shown(path);
+    buf_init(&b, MODEL_CONFIG_MAX, "MODEL_CONFIG_MAX");
+    vecmill_status status = read_object(path, shown, &b, &root, err);
+    if (status == VECMILL_OK) {
+        const struct json_value all = json_get(&root, "task_instructions");
+        const struct json_value one = json_get(&all, task);
+        status = take_text(&one, task, shown, found, err);
+    }
     buf_done(&b);
     if (status == VECMILL_OK) memcpy(text, found, sizeof found);
     return status;

@@ -12,6 +12,7 @@ import os
 import pickle
 import pty
 import subprocess
+import sys
 import zlib
 
 import harness
@@ -256,6 +257,43 @@ class Dimensions(harness.Case):
             self.refused(words, "plan", "-m", harness.toy_model(), "--dimensions", n)
         self.refused(["auto", "yes", "no"], "embed", "-i", "in.txt", "-o", "no.npy", "--normalize", "maybe")
         self.assertFalse(self.exists("no.npy"))
+
+
+class Tasks(harness.Case):
+    """A model with tasks, as jina-embeddings-v3. What a task computes is held to a formula in model-families."""
+
+    def model(self):
+        folder = self.path("model")
+        family = os.path.join(harness.ROOT, "tests", "data", "families", "jina-v3-tasks.json")
+        subprocess.run([sys.executable, os.path.join(harness.ROOT, "tools", "write_family.py"), family, folder], check=True,
+                       stdout=subprocess.DEVNULL)
+        words = "[PAD] [UNK] [CLS] [SEP] [MASK] the of and to in is it that for was on are as".split()
+        with open(os.path.join(folder, "vocab.txt"), "w", encoding="utf-8") as file:
+            file.write("\n".join([*words, *"abcdefghijklmnopqrstuvwxyz"]) + "\n")
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+            config = json.load(file)
+        config["task_instructions"] = {"query": "that is the "}
+        with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        return folder
+
+    def test_tasks(self):
+        model, texts = self.model(), ["the of", "is it that", "a was on the x", ""]
+        self.file("in.jsonl", [{"text": text} for text in texts])
+        self.file("with.jsonl", [{"text": "that is the " + text} for text in texts])
+
+        def rows(*args, source="in.jsonl"):
+            self.embed("-i", source, "-o", "out.npy", "--force", "--workers", "2", *args, model=model)
+            return harness.Npy(self.path("out.npy")).bytes
+
+        plain, query, passage = rows(), rows("--task", "query"), rows("--task", "passage")
+        self.assertEqual(len({plain, query, passage, rows("--task", "match"), rows("--prompt", "that is the ")}), 5)
+        self.assertEqual(rows("--task", "query", "--prompt", "", source="with.jsonl"), query)
+        self.assertEqual(rows("--task", "passage", "--role", "document"), passage)
+        run = self.embed("-i", "in.jsonl", "-o", "x.npy", "--task", "nope", model=model, code=2)
+        self.assertIn("no task of the model is called nope; there are query, passage, match", run.err)
+        run = self.embed("-i", "in.jsonl", "-o", "x.npy", "--task", "query", code=2)
+        self.assertIn("a task, query, and the model has none", run.err)
 
 
 class Prompts(harness.Case):

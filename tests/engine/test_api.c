@@ -227,11 +227,10 @@ static void what_is_not_computed_is_refused(void **state)
 {
     (void)state;
     static const float ranges[2] = {0, 1};
-    enum { N = 5 };
+    enum { N = 4 };
     vecmill_options o[N];
-    const char *const parts[N] = {"a task", "a kind of result other than dense",
-                                  "a dtype other than float32", "ranges of components",
-                                  "a kind of result other than dense"};
+    const char *const parts[N] = {"a kind of result other than dense", "a dtype other than float32",
+                                  "ranges of components", "a kind of result other than dense"};
     vecmill_pool_options p;
     vecmill_err err;
     vecmill_pool_options_init(&p);
@@ -239,21 +238,20 @@ static void what_is_not_computed_is_refused(void **state)
         vecmill_options_init(&o[i]);
         o[i].model_dir = NOWHERE;
     }
-    o[0].task = "retrieval";
-    o[1].kinds = 1u << VECMILL_KIND_SPARSE;
-    o[2].dtype = VECMILL_DTYPE_BINARY;
-    o[3].ranges = ranges;
-    o[4].kinds = 1u << VECMILL_KIND_DENSE | 1u << 31;
+    o[0].kinds = 1u << VECMILL_KIND_SPARSE;
+    o[1].dtype = VECMILL_DTYPE_BINARY;
+    o[2].ranges = ranges;
+    o[3].kinds = 1u << VECMILL_KIND_DENSE | 1u << 31;
     for (size_t i = 0; i < OPENS; i++)
         for (int k = 0; k < N; k++)
             expect(opens[i](&o[k], &p, &err), VECMILL_E_UNSUPPORTED, &err, parts[k]);
-    vecmill_options bad = o[2];
+    vecmill_options bad = o[1];
     bad.dtype = (vecmill_dtype)7;
     expect(open_session(&bad, NULL, &err), VECMILL_E_USAGE, &err, "dtype is 7, over");
     bad = o[0];
     bad.role = (vecmill_role)3;
     expect(open_session(&bad, NULL, &err), VECMILL_E_USAGE, &err, "role is 3, over");
-    bad = o[4];
+    bad = o[3];
     bad.kinds = 1u << VECMILL_KIND_DENSE; /* what is computed may be asked for by its name */
     expect(open_session(&bad, NULL, &err), VECMILL_E_MODEL, &err, NOWHERE);
 }

@@ -141,6 +141,7 @@ static void hostile_words_are_refused(void **state)
         {14, (char *)"0123456789abcdef0123456789abcdef0"},
         {14, (char *)"0123456789abcdef0123456789abcdeg"},
         {15, long_prompt},
+        {16, long_prompt},
     };
     struct worker_argv argv;
     struct worker_args read = {.parent = 99};
