@@ -465,8 +465,8 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
 #define ARCH_GATED_SECOND(name)                                                                    \
     {                                                                                              \
         .part = PART_UP, .storage = STORE_PRODUCT, .columns = SIZE_HIDDEN, .sources = {            \
-            {name, SIZE_INTER, SIZE_INTER, SIZE_TWO_INTER},                                        \
-            {name, SIZE_INTER, SIZE_NONE, SIZE_TWO_INTER}                                          \
+            {.tensor = (name), .rows = SIZE_INTER, .skip = SIZE_INTER, .of = SIZE_TWO_INTER},      \
+            {.tensor = (name), .rows = SIZE_INTER, .of = SIZE_TWO_INTER}                           \
         }                                                                                          \
     }
 #define ARCH_QKV(q, k, v)                                                                          \
@@ -499,7 +499,8 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
 #define ARCH_TYPE_TABLE(name)                                                                      \
     {                                                                                              \
         .part = PART_TYPE, .storage = STORE_FLOATS, .columns = SIZE_HIDDEN,                        \
-        .sources = {{(name), SIZE_ONE, SIZE_NONE, SIZE_TYPES}}, .needs = MODEL_HAS_TYPES           \
+        .sources = {{.tensor = (name), .rows = SIZE_ONE, .of = SIZE_TYPES}},                       \
+        .needs = MODEL_HAS_TYPES                                                                   \
     }
 
 /* The weights of arch_post_norm_layer with learned positions, by the names of its first family

@@ -167,8 +167,8 @@ static vecmill_status moe_settle(struct config *config, const char *shown, vecmi
 #define NOMIC_EXPERTS(place, name, ...)                                                            \
     {                                                                                              \
         .part = PART_##place, .storage = STORE_PRODUCT, .columns = SIZE_HIDDEN,                    \
-        .sources = {{(name), SIZE_INTER, SIZE_NONE, SIZE_EXPERTS_INTER}}, .with = KIND_EXPERTS,    \
-        .each = SIZE_EXPERTS, __VA_ARGS__                                                          \
+        .sources = {{.tensor = (name), .rows = SIZE_INTER, .of = SIZE_EXPERTS_INTER}},             \
+        .with = KIND_EXPERTS, .each = SIZE_EXPERTS, __VA_ARGS__                                    \
     }
 
 static const struct arch_weight moe_weights[] = {

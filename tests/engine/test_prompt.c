@@ -116,13 +116,7 @@ static vecmill_result embed(vecmill_session *s, const char *text, float vector[D
 
 /* ---- what a prompt is ---- */
 
-static const char *const texts[] = {"",
-                                    "many which,time",
-                                    "ll you",
-                                    " ",
-                                    "a\xff"
-                                    "b",
-                                    "z"};
+static const char *const texts[] = {"", "many which,time", "ll you", " ", "a\xff z", "z"};
 #define TEXTS (sizeof texts / sizeof *texts)
 
 /* The vectors of `o` are those of the prompt and the text in one. */

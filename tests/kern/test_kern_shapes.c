@@ -283,7 +283,7 @@ static void test_relative(void **state)
         double *weights = calloc(len, sizeof *weights), *want = calloc(shape.d, sizeof *want);
         assert_true(weights && want);
         for (uint32_t i = 0; i < len; i++) {
-            double max = -INFINITY, sum = 0;
+            double max = -HUGE_VAL, sum = 0;
             memset(want, 0, shape.d * sizeof *want);
             for (uint32_t j = 0; j < len; j++) {
                 const size_t b = bucket[i + len - 1 - j];
