@@ -46,7 +46,7 @@ void norm_basic_run(const struct stage *stage, const struct stage_text *in, stru
     uint32_t cp;
     norm_source_init(&source, in->data, in->bytes, stage->flags, NULL);
     norm_begin(&cursor, &raw);
-    while (norm_next(&source, &cursor, &cp)) {
+    while (!out->full && norm_next(&source, &cursor, &cp)) {
         struct stage_place place = {0, 0};
         const struct raw_cursor *from = norm_origin(&cursor);
         if (out->bytes == 0 && from->start > 0) context->at_origin = false;
@@ -65,7 +65,7 @@ void norm_lowercase_run(const struct stage *stage, const struct stage_text *in,
     struct stage_flow f = {in, out, 0};
     (void)stage;
     (void)context;
-    for (size_t at = 0; at < in->bytes;) {
+    for (size_t at = 0; at < in->bytes && !out->full;) {
         uint32_t cp, lower[UNICODE_LOWER_MAX];
         at += stage_char(in->data + at, &cp);
         if (cp < 0x80) {
@@ -83,7 +83,7 @@ void norm_accents_run(const struct stage *stage, const struct stage_text *in,
 {
     struct stage_flow f = {in, out, 0};
     (void)stage;
-    for (size_t at = 0; at < in->bytes;) {
+    for (size_t at = 0; at < in->bytes && !out->full;) {
         uint32_t cp, next;
         at += stage_char(in->data + at, &cp);
         if (unicode_combining(cp)) {
@@ -170,7 +170,8 @@ vecmill_status norm_replace_read(struct spec *s, struct spec_stage *stage,
 
 bool norm_replace_check(const struct stage *stage)
 {
-    return stage_check_pattern(stage) && utf8_valid(stage->b, stage->b_bytes);
+    return stage_check_pattern(stage) && stage->b_bytes <= STAGE_STRING_MAX &&
+           utf8_valid(stage->b, stage->b_bytes);
 }
 
 /* Of the expressions those for white space and digits. What is written must join nothing. */
@@ -190,7 +191,7 @@ void norm_replace_run(const struct stage *stage, const struct stage_text *in,
                       struct stage_text *out, struct stage_context *context)
 {
     const bool anchored = stage->flags & STAGE_REGEX && !regex_is_local(stage->flags & 0xFF);
-    for (size_t at = 0, end = 0; at < in->bytes; at = end) {
+    for (size_t at = 0, end = 0; at < in->bytes && !out->full; at = end) {
         const size_t start = stage_find(stage, in->data, in->bytes, at, &end);
         stage_copy(in, at, start - at, out);
         if (start == in->bytes) break;
@@ -224,7 +225,8 @@ vecmill_status norm_prepend_read(struct spec *s, struct spec_stage *stage,
 
 bool norm_prepend_check(const struct stage *stage)
 {
-    return stage->flags == 0 && utf8_valid(stage->a, stage->a_bytes);
+    return stage->flags == 0 && stage->a_bytes <= STAGE_STRING_MAX &&
+           utf8_valid(stage->a, stage->a_bytes);
 }
 
 void norm_prepend_run(const struct stage *stage, const struct stage_text *in,

@@ -84,9 +84,9 @@ static size_t compose(struct stage_cp *cps, size_t n)
     return out;
 }
 
-/* Decomposes in[at .. end) into cps; returns the number, or SIZE_MAX when there is no room. */
+/* Decomposes in[at .. end) into cps; returns the number. *full: not all of them fit. */
 static size_t decompose(const struct form *form, const struct stage_text *in, size_t at, size_t end,
-                        struct stage_cp *cps, size_t room)
+                        struct stage_cp *cps, size_t room, bool *full)
 {
     size_t n = 0;
     while (at < end) {
@@ -94,7 +94,8 @@ static size_t decompose(const struct form *form, const struct stage_text *in, si
         at += stage_char(in->data + at, &cp);
         const unsigned n_to =
             form->compat ? unicode_decompose_compat(cp, to) : unicode_decompose(cp, to);
-        if (n_to > room - n) return SIZE_MAX;
+        *full = n_to > room - n;
+        if (*full) break;
         for (unsigned i = 0; i < n_to; i++)
             cps[n++] = (struct stage_cp){to[i], i > 0};
     }
@@ -124,16 +125,14 @@ static void run(const struct form *form, const struct stage_text *in, struct sta
         stage_copy(in, at, begin - at, out);
         at = end;
         if (begin == end) continue;
-        size_t n = decompose(form, in, begin, end, cps, context->n_work);
-        if (n == SIZE_MAX) {
-            out->full = true;
-            return;
-        }
+        bool full = false;
+        size_t n = decompose(form, in, begin, end, cps, context->n_work, &full);
         put_in_order(cps, n, spare);
         if (form->compose) n = compose(cps, n);
         struct stage_flow f = {in, out, begin};
         for (size_t i = 0; i < n; i++)
             stage_give(&f, cps[i].cp, cps[i].change);
+        out->full = out->full || full;
     }
 }
 

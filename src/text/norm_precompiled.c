@@ -45,6 +45,19 @@ static bool decode_base64(char *text, size_t *bytes)
     return true;
 }
 
+/* The bytes of the longest replacement. */
+static size_t longest(const void *strings, size_t bytes)
+{
+    size_t most = 0;
+    for (size_t at = 0; at < bytes;) {
+        const char *from = (const char *)strings + at, *end = memchr(from, 0, bytes - at);
+        const size_t n = end ? (size_t)(end - from) : bytes - at;
+        most = num_max(most, n);
+        at += n + 1;
+    }
+    return most;
+}
+
 static vecmill_status keep_charsmap(struct spec *s, struct spec_stage *stage, char *text,
                                     const struct json_value *value, const char *where,
                                     vecmill_err *err)
@@ -67,6 +80,11 @@ static vecmill_status keep_charsmap(struct spec *s, struct spec_stage *stage, ch
         return err_set(err, VECMILL_E_MODEL,
                        "%s: %s.precompiled_charsmap has replacements that are not valid UTF-8",
                        s->file, where);
+    }
+    if (longest(strings, n_strings) > STAGE_STRING_MAX) {
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: %s.precompiled_charsmap has a replacement of %zu bytes, the most is %u",
+                       s->file, where, longest(strings, n_strings), STAGE_STRING_MAX);
     }
     VM_TRY(stage_keep(s, stage, false, text + sizeof trie, trie, err));
     return stage_keep(s, stage, true, strings, n_strings, err);
@@ -96,7 +114,8 @@ vecmill_status norm_precompiled_read(struct spec *s, struct spec_stage *stage,
 bool norm_precompiled_check(const struct stage *stage)
 {
     return stage->flags == 0 && stage->a_bytes >= 4 && stage->a_bytes % 4 == 0 &&
-           utf8_valid(stage->b, stage->b_bytes);
+           utf8_valid(stage->b, stage->b_bytes) &&
+           longest(stage->b, stage->b_bytes) <= STAGE_STRING_MAX;
 }
 
 /* ---- running ---- */
@@ -193,7 +212,7 @@ void norm_precompiled_run(const struct stage *stage, const struct stage_text *in
             at = end;
             continue;
         }
-        while (at < end) {
+        while (at < end && !out->full) {
             uint32_t cp;
             const size_t n = stage_char(in->data + at, &cp);
             if (look_up(stage, in->data + at, n, &text, &n_text))

@@ -81,7 +81,7 @@ static void split_word(const struct matcher *m, const struct stage_text *in, siz
                        size_t end, struct stage_text *out, struct stage_context *context)
 {
     struct segments segments = {.context = context};
-    for (size_t at = word, stop = 0; at < end; at = word + stop) {
+    for (size_t at = word, stop = 0; at < end && !out->full; at = word + stop) {
         const size_t start = find(m, in, word, end, at, &stop);
         add_segment(&segments, m, in, at, start, false, out);
         if (start == end) break;
@@ -92,7 +92,7 @@ static void split_word(const struct matcher *m, const struct stage_text *in, siz
 static void split_all(const struct matcher *m, const struct stage_text *in, struct stage_text *out,
                       struct stage_context *context)
 {
-    for (size_t at = 0, end = 0; stage_next_word(in, at, &end); at = end)
+    for (size_t at = 0, end = 0; !out->full && stage_next_word(in, at, &end); at = end)
         split_word(m, in, at, end, out, context);
 }
 
@@ -119,7 +119,7 @@ void pre_basic_run(const struct stage *stage, const struct stage_text *in, struc
 {
     const struct matcher punctuation = {.is_match = unicode_punctuation, .behavior = ISOLATED};
     (void)stage;
-    for (size_t at = 0, end = 0; stage_next_word(in, at, &end); at = end) {
+    for (size_t at = 0, end = 0; !out->full && stage_next_word(in, at, &end); at = end) {
         for (size_t i = at, start = at; i < end;) {
             uint32_t cp;
             const size_t n = stage_char(in->data + i, &cp);
@@ -204,14 +204,14 @@ void pre_metaspace_run(const struct stage *stage, const struct stage_text *in,
     const size_t n_mark = stage->a_bytes;
     uint32_t mark;
     stage_char(stage->a, &mark);
-    for (size_t at = 0, end = 0; stage_next_word(in, at, &end); at = end) {
+    for (size_t at = 0, end = 0; !out->full && stage_next_word(in, at, &end); at = end) {
         const bool marked = in->data[at] == ' ' ||
                             (end - at >= n_mark && memcmp(in->data + at, stage->a, n_mark) == 0);
         const bool first = at == 0 && context->at_origin;
         stage_begin_word(out);
         if (!marked && (scheme == META_ALWAYS || (scheme == META_FIRST && first)))
             stage_put(out, mark, in->places ? in->places[at] : (struct stage_place){0, 0});
-        for (size_t i = at; i < end;) {
+        for (size_t i = at; i < end && !out->full;) {
             uint32_t cp;
             const size_t n = stage_char(in->data + i, &cp);
             /* MergedWithNext of single marks: a word begins at each */
@@ -268,7 +268,7 @@ static void put_word(const struct stage *stage, const struct stage_text *in, siz
     }
     size_t stop = prefix ? regex_after_space(word, bytes) : 0;
     stage_put_bytes(in, at, stop, out);
-    for (size_t from = stop; from < bytes; from = stop) {
+    for (size_t from = stop; from < bytes && !out->full; from = stop) {
         (void)regex_find(regex_gpt2(), word, bytes, from, &stop);
         stage_begin_word(out);
         stage_put_bytes(in, at + from, stop - from, out);
@@ -279,7 +279,7 @@ void pre_bytes_run(const struct stage *stage, const struct stage_text *in, struc
                    struct stage_context *context)
 {
     (void)context;
-    for (size_t at = 0, end = 0; stage_next_word(in, at, &end); at = end) {
+    for (size_t at = 0, end = 0; !out->full && stage_next_word(in, at, &end); at = end) {
         const bool prefix = stage->flags & BYTES_PREFIX && in->data[at] != ' ';
         put_word(stage, in, at, end, prefix, out);
     }

@@ -6,7 +6,8 @@
  *
  * A tokenizer is compiled once from its files into a section (flat bytes, position-independent) and
  * then used in place from mapped memory. Encoding allocates nothing, keeps no state, and takes time
- * n log n in the text and no memory beyond the caller's, whatever the document's length. The section
+ * n log n in the text (Unigram and added tokens: n times the longest token, at worst) and no memory
+ * beyond the caller's, whatever the document's length. The section
  * is checked as untrusted bytes when it is opened. Does not know models, packs or vectors. */
 #ifndef TEXT_H
 #define TEXT_H
@@ -89,7 +90,8 @@ vecmill_status text_scratch_of(const char *dir, size_t *bytes, vecmill_err *err)
 /* Encodes one document into ids[max_tokens]: the template's special tokens around as many of the
  * text's first tokens as fit. max_tokens > n_specials (asserted). Stops reading once the result is
  * certain (replaced_bytes then counts only what was read). Of a text without a sure cut only the
- * first TEXT_STRETCH_MAX bytes count (docs/TOKENIZER.md); it is truncated then. Cannot fail. */
+ * first TEXT_STRETCH_MAX bytes count, or fewer if a stage makes much more of them; of a word, what a
+ * model has scratch for, over 1 MB (docs/TOKENIZER.md). The text is truncated then. Cannot fail. */
 void text_encode(const struct text *text, void *scratch, const char *data, size_t bytes,
                  uint32_t max_tokens, int32_t *ids, struct text_result *result);
 
@@ -129,7 +131,8 @@ struct text_stream *text_stream_begin(void *memory, void *scratch, const struct 
 
 /* Writes the next tokens to ids[max]; *n: their number, less than max only at the end of the text.
  * *more: whether another token follows, so the end is known without a further call. max may be 0.
- * E_LIMIT: the text has no sure cut within TEXT_STRETCH_MAX bytes; never for BERT's tokenizer. */
+ * E_LIMIT: the text has no sure cut within TEXT_STRETCH_MAX bytes, a word is longer than the model has
+ * scratch for, or the stages make too much of a text; never for BERT's tokenizer. */
 vecmill_status text_stream_next(struct text_stream *stream, int32_t *ids, uint32_t max, uint32_t *n,
                                 bool *more, vecmill_err *err);
 
@@ -152,7 +155,8 @@ struct text_piece {
 size_t text_pieces_bytes(const struct text *text, size_t bytes);
 
 /* Passes the tokens that a stream gives, of a text of less than 4 GiB, to `keep` one by one.
- * memory: text_pieces_bytes, aligned to 64. E_LIMIT as text_stream_next. */
+ * memory: text_pieces_bytes, aligned to 64. E_LIMIT as text_stream_next; there is room for 64 times the
+ * text's bytes and 4 KiB, at most 3 MiB. */
 vecmill_status text_pieces(void *memory, const struct text *text, const char *data, size_t bytes,
                            void (*keep)(void *context, const struct text_piece *piece),
                            void *context, vecmill_err *err);

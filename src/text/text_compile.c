@@ -92,9 +92,15 @@ static vecmill_status normalize(struct compiler *c, const struct spec_added *a, 
     struct norm_cursor cursor;
     const struct raw_cursor raw = {.previous = NORM_NO_CHAR};
     if (c->staged) {
+        char quoted[SPEC_QUOTE_BYTES];
         const char *text;
         size_t bytes;
-        staged_normalize(c->staged, a->text, a->bytes, &text, &bytes);
+        if (!staged_normalize(c->staged, a->text, a->bytes, &text, &bytes)) {
+            return err_set(
+                err, VECMILL_E_MODEL,
+                "%s: added token %s grows to more than the %zu bytes of a normalized one",
+                c->spec->file, spec_quote(a->text, a->bytes, quoted), bytes);
+        }
         return buf_add(&c->normalized, text, bytes, err);
     }
     norm_source_init(&source, a->text, a->bytes, c->spec->flags, NULL);

@@ -382,6 +382,12 @@ static uint32_t next_staged(struct text_stream *s, int32_t *ids, uint32_t max, b
 
 static vecmill_status refuse_stretch(const struct staged *s, vecmill_err *err)
 {
+    if (s->grows) {
+        return err_set(err, VECMILL_E_LIMIT,
+                       "the text grows too much before byte %zu: the tokenizer's stages make more "
+                       "of it than the %zu bytes that there is room for",
+                       s->pos, s->text.room);
+    }
     return err_set(err, VECMILL_E_LIMIT,
                    "the text has no place before byte %zu where it may be cut: the most that this "
                    "tokenizer takes at a time is TEXT_STRETCH_MAX, %u bytes, and words of %zu",

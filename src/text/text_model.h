@@ -31,7 +31,7 @@ struct text_model {
 
     /* A word's pieces in order, left in scratch (*pieces, until the next call); returns their
      * number. scratch is aligned to 64, the word is valid UTF-8 and not empty. Cannot fail; time
-     * n log n. */
+     * n log n, or n times the longest token. */
     size_t (*encode)(const unsigned char *table, const unsigned char *word, size_t bytes,
                      void *scratch, const struct model_piece **pieces);
 

@@ -225,7 +225,8 @@ bool stage_is_local(const struct stage *stage)
 bool stage_check_pattern(const struct stage *stage)
 {
     if (stage->flags & STAGE_REGEX) return (stage->flags & 0xFF) < regex_count();
-    return stage->a_bytes > 0 && utf8_valid(stage->a, stage->a_bytes);
+    return stage->a_bytes > 0 && stage->a_bytes <= STAGE_STRING_MAX &&
+           utf8_valid(stage->a, stage->a_bytes);
 }
 
 size_t stage_find(const struct stage *stage, const unsigned char *data, size_t bytes, size_t from,
@@ -279,9 +280,12 @@ bool stage_next_word(const struct stage_text *t, size_t at, size_t *end)
 
 void stage_copy(const struct stage_text *in, size_t at, size_t n, struct stage_text *out)
 {
+    if (out->full) return;
     if (n > out->room - out->bytes) {
         out->full = true;
-        return;
+        n = out->room - out->bytes;
+        while (n > 0 && (in->data[at + n] & 0xC0) == 0x80)
+            n--;
     }
     memcpy(out->data + out->bytes, in->data + at, n);
     if (out->places) memcpy(out->places + out->bytes, in->places + at, n * sizeof(*in->places));
@@ -290,7 +294,7 @@ void stage_copy(const struct stage_text *in, size_t at, size_t n, struct stage_t
 
 void stage_put(struct stage_text *out, uint32_t cp, struct stage_place place)
 {
-    if (out->room - out->bytes < 4) {
+    if (out->full || out->room - out->bytes < 4) {
         out->full = true;
         return;
     }
@@ -329,11 +333,11 @@ uint32_t stage_byte_letter(unsigned char byte)
 
 void stage_put_bytes(const struct stage_text *in, size_t at, size_t n, struct stage_text *out)
 {
-    if (2 * n > out->room - out->bytes) {
-        out->full = true;
-        return;
-    }
-    for (size_t i = at; i < at + n; i++) {
+    for (size_t i = at; i < at + n && !out->full; i++) {
+        if (out->room - out->bytes < 2) {
+            out->full = true;
+            break;
+        }
         const uint32_t letter = stage_byte_letter(in->data[i]);
         const size_t before = out->bytes;
         unsigned char *to = out->data + before;

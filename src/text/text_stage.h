@@ -5,8 +5,9 @@
  * a buffer of valid UTF-8 and writes another one. Words are not copied out: a bit for each byte says
  * where one begins. Where in the text each byte comes from is kept only when it is asked for.
  *
- * Stages keep no state and allocate nothing. What does not fit is dropped, and the output is marked
- * full. Formulas are those of tokenizers 0.23.3, tokenizers/src/{normalizers,pre_tokenizers}. */
+ * Stages keep no state and allocate nothing. An output that has no room for the next character is
+ * marked full and takes nothing more: it is the begin of what it would have been. Formulas are those
+ * of tokenizers 0.23.3, tokenizers/src/{normalizers,pre_tokenizers}. */
 #ifndef TEXT_STAGE_H
 #define TEXT_STAGE_H
 
@@ -22,7 +23,7 @@ struct stage_text {
     size_t bytes, room;
     uint64_t *begins; /* [room / 64 + 1]; bit i: a word begins at byte i; NULL: all is one word */
     struct stage_place *places; /* [room]; NULL: not asked for */
-    bool full;                  /* something did not fit */
+    bool full;                  /* something did not fit; what follows is dropped too */
 };
 
 /* A code point that is being put into order, and what it does to the input (stage_give). */

@@ -6,12 +6,13 @@
 
 #include <stdio.h>
 
-#define STRETCH_FIRST (16u << 10)                    /* bytes of a stretch that are tried first */
-#define ROOM          ((size_t)3 * TEXT_STRETCH_MAX) /* bytes of a buffer: U+FFFD has three for one */
-#define WORK_LEAST    (8u << 20)                     /* bytes for putting marks into order */
-#define ROOM_SMALL    (16u << 10) /* of the compiler, for texts of one added token */
-#define WORK_SMALL    (64u << 10)
-#define EXPANSION     64u /* of a short text: U+FDFA has 33 bytes for 3 */
+#define STRETCH_FIRST (16u << 10) /* bytes of a stretch that are tried first */
+/* Bytes of a buffer: U+FFFD has three for one; and for what is put in front. */
+#define ROOM       ((size_t)3 * TEXT_STRETCH_MAX + 4096)
+#define WORK_LEAST (8u << 20)  /* bytes for putting marks into order */
+#define ROOM_SMALL (16u << 10) /* of the compiler, for texts of one added token */
+#define WORK_SMALL (64u << 10)
+#define EXPANSION  64u /* of a short text: U+FDFA has 33 bytes for 3 */
 
 /* ---- memory ---- */
 
@@ -45,15 +46,23 @@ static size_t room_for(bool places, size_t text_bytes)
     return places && text_bytes < ROOM / EXPANSION ? EXPANSION * text_bytes + 4096 : ROOM;
 }
 
-static size_t model_bytes(const struct text *text)
+/* The largest word that is encoded in buffers of this room. */
+static uint32_t word_most(const struct text *text, size_t room)
 {
+    return (uint32_t)num_min(text->private_[SECTION_WORD_MOST], room);
+}
+
+static size_t model_bytes(const struct text *text, size_t room)
+{
+    const size_t work = num_min(WORK_LEAST, 2 * sizeof(struct stage_cp) * room);
     const struct text_model *model = TEXT_MODELS[text->private_[SECTION_MODEL]];
-    return num_up(num_max(model->scratch(text->private_[SECTION_WORD_MOST]), WORK_LEAST), 64);
+    return num_up(num_max(model->scratch(word_most(text, room)), work), 64);
 }
 
 size_t staged_scratch_bytes(const struct text *text, bool places, size_t text_bytes)
 {
-    return buffers_bytes(room_for(places, text_bytes), places) + model_bytes(text);
+    const size_t room = room_for(places, text_bytes);
+    return buffers_bytes(room, places) + model_bytes(text, room);
 }
 
 static unsigned char *take(unsigned char **at, size_t bytes)
@@ -80,6 +89,7 @@ static void lay_out(struct staged *s, void *scratch, size_t room, bool places)
 void staged_begin(struct staged *s, void *scratch, const struct text *text, const void *data,
                   size_t bytes, bool places)
 {
+    const size_t room = room_for(places, bytes);
     memset(s, 0, sizeof *s);
     s->tokens = text;
     section_view(text, &s->view);
@@ -89,9 +99,9 @@ void staged_begin(struct staged *s, void *scratch, const struct text *text, cons
     s->bytes = bytes;
     s->begins = s->at_origin = true;
     s->window = STRETCH_FIRST;
-    s->scratch_bytes = model_bytes(text);
-    s->word_most = text->private_[SECTION_WORD_MOST];
-    lay_out(s, scratch, room_for(places, bytes), places);
+    s->scratch_bytes = model_bytes(text, room);
+    s->word_most = word_most(text, room);
+    lay_out(s, scratch, room, places);
 }
 
 /* ---- added tokens (tokenizer/added_vocabulary.rs, find_matches) ---- */
@@ -111,15 +121,18 @@ static size_t space_before(const unsigned char *data, size_t least, size_t at)
     return at;
 }
 
-static size_t space_after(const unsigned char *data, size_t bytes, size_t at)
+/* *known: where the last run that was looked at ends, so that tokens inside it do not look again. */
+static size_t space_after(const unsigned char *data, size_t bytes, size_t at, size_t *known)
 {
     uint32_t cp;
     bool bad;
+    if (at < *known) return *known;
     while (at < bytes) {
         const size_t n = utf8_next(data + at, bytes - at, &cp, &bad);
         if (!unicode_space(cp)) break;
         at += n;
     }
+    *known = at;
     return at;
 }
 
@@ -161,10 +174,11 @@ static size_t token_end(const struct added_set *set, const unsigned char *data, 
 }
 
 /* The first added token that begins in [from, until); what it strips on the left is after `least`. A
- * token that is refused because of its neighbours still covers its text. false: the search goes on
- * at match->next. */
+ * token that is refused because of its neighbours still covers its text. spaces: of space_after, 0 at
+ * first. false: the search goes on at match->next. */
 static bool find_added(const struct added_set *set, const unsigned char *data, size_t bytes,
-                       size_t least, size_t from, size_t until, struct staged_match *match)
+                       size_t least, size_t from, size_t until, size_t *spaces,
+                       struct staged_match *match)
 {
     uint32_t index = 0;
     size_t at = from;
@@ -186,7 +200,7 @@ static bool find_added(const struct added_set *set, const unsigned char *data, s
         *match = (struct staged_match){.start = at, .end = end, .next = end, .index = index};
         if (flags & ADDED_LSTRIP)
             match->start = num_max(least, space_before(data, num_min(least, at), at));
-        if (flags & ADDED_RSTRIP) match->end = space_after(data, bytes, end);
+        if (flags & ADDED_RSTRIP) match->end = space_after(data, bytes, end, spaces);
         if (match->start < match->end) return true;
         at = end; /* nothing is left of it: the one before has stripped it */
     }
@@ -223,6 +237,7 @@ static void fill(struct staged *s, size_t end)
         stage_put(t, cp, (struct stage_place){from, from + (uint32_t)n});
         at += n;
     }
+    s->grows = t->full;
 }
 
 static struct stage_context context_of(struct staged *s)
@@ -243,7 +258,7 @@ static void normalize(struct staged *s)
         stage_clear(&s->one);
         s->one.begins = NULL; /* a normalizer makes no words */
         stage->kind->run(stage, &s->text, &s->one, &context);
-        s->limit = s->limit || s->one.full;
+        s->grows = s->grows || s->one.full;
         const struct stage_text made = s->one;
         s->one = s->text;
         s->one.begins = begins;
@@ -251,6 +266,7 @@ static void normalize(struct staged *s)
         s->text = made;
     }
     s->at_origin = context.at_origin;
+    s->limit = s->limit || s->grows;
 }
 
 /* Takes the next stretch; false at the end of the text. */
@@ -261,8 +277,8 @@ static bool next_stretch(struct staged *s)
     for (;; window *= 2) {
         const size_t until = s->pos + num_min(num_min(window, TEXT_STRETCH_MAX), s->bytes - s->pos);
         if (!s->raw_known) {
-            s->raw_known =
-                find_added(&s->view.raw, s->data, s->bytes, s->pos, s->raw_search, until, &s->raw);
+            s->raw_known = find_added(&s->view.raw, s->data, s->bytes, s->pos, s->raw_search, until,
+                                      &s->raw_spaces, &s->raw);
             s->raw_search = s->raw.next;
         }
         s->text_ends = s->raw_known || until == s->bytes;
@@ -282,14 +298,22 @@ static bool next_stretch(struct staged *s)
     s->at_origin = s->pos == 0;
     fill(s, end);
     normalize(s);
-    s->text_at = s->text_search = 0;
+    s->text_at = s->text_search = s->text_spaces = 0;
     s->pos = end;
     s->begins = false;
-    s->raw_pending = s->raw_known;
+    s->raw_pending = s->raw_known && !s->limit;
     return true;
 }
 
 /* ---- words ---- */
+
+/* Something did not fit: the tokens of what did are the last ones. */
+static void end_here(struct staged *s)
+{
+    s->limit = true;
+    s->normalized_pending = s->raw_pending = false;
+    s->text_at = s->text_search = s->text.bytes;
+}
 
 /* Pre-tokenizes s->text[start .. end). */
 static void begin_words(struct staged *s, size_t start, size_t end)
@@ -301,13 +325,16 @@ static void begin_words(struct staged *s, size_t start, size_t end)
                                  .room = end - start,
                                  .places = s->text.places ? s->text.places + start : NULL};
     const struct stage_text *in = &s->gap;
+    bool full = false;
     for (uint32_t i = s->view.n_normalizers; i < s->view.n_stages; i++) {
         struct stage_text *out = in == &s->one ? &s->two : &s->one;
         stage_clear(out);
         s->stages[i].kind->run(&s->stages[i], in, out, &context);
-        s->limit = s->limit || out->full;
+        full = full || out->full;
         in = out;
     }
+    s->grows = s->grows || full;
+    if (full) end_here(s);
     s->words = in;
     s->word_at = 0;
 }
@@ -319,7 +346,7 @@ static void next_part(struct staged *s)
     struct staged_match *m = &s->normalized;
     size_t end = s->text.bytes;
     s->normalized_pending = find_added(&s->view.normalized, s->text.data, s->text.bytes, at,
-                                       s->text_search, s->text.bytes, m);
+                                       s->text_search, s->text.bytes, &s->text_spaces, m);
     s->text_at = end;
     s->text_search = m->next;
     if (s->normalized_pending) {
@@ -410,7 +437,7 @@ static bool next_word(struct staged *s)
         while ((s->words->data[end] & 0xC0) == 0x80)
             end--;
         s->word_at = s->words->bytes;
-        s->limit = true;
+        end_here(s);
     }
     s->n_pieces = s->model->encode(s->view.model, s->words->data + s->word, end - s->word,
                                    s->scratch, &s->pieces);
@@ -482,17 +509,19 @@ static void normalize_short(struct staged *s, const char *text, size_t bytes, bo
     s->bytes = bytes;
     s->pos = 0;
     s->text_begins = s->at_origin = begins;
+    s->limit = s->grows = false;
     s->text_ends = ends;
     fill(s, s->bytes);
     normalize(s);
 }
 
-void staged_normalize(struct staged *s, const char *text, size_t bytes, const char **normalized,
+bool staged_normalize(struct staged *s, const char *text, size_t bytes, const char **normalized,
                       size_t *n)
 {
     normalize_short(s, text, bytes, true, true);
     *normalized = (const char *)s->text.data;
     *n = s->text.bytes;
+    return !s->limit;
 }
 
 #define SHORT 63u /* bytes of the words that are compared */

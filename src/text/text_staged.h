@@ -31,6 +31,7 @@ struct staged {
     size_t pos;        /* what is before was put into a stretch, or given out */
     size_t raw_search; /* no added token begins before */
     struct staged_match raw;
+    size_t raw_spaces;           /* the end of white space that rstrip looked at; 0: none */
     bool raw_known, raw_pending; /* raw is the next one; it is next to be given */
     bool begins, at_origin;      /* of the next stretch */
 
@@ -38,7 +39,7 @@ struct staged {
     struct stage_text text; /* normalized */
     struct stage_text one, two, gap;
     bool text_begins, text_ends;
-    size_t text_at, text_search;
+    size_t text_at, text_search, text_spaces;
     struct staged_match normalized;
     bool normalized_pending;
 
@@ -57,7 +58,8 @@ struct staged {
     size_t scratch_bytes, word_most;
 
     uint64_t replaced;
-    bool limit; /* a stretch or word was cut where nothing says that it may be */
+    bool limit; /* a stretch or word was cut where nothing says that it may be: nothing follows */
+    bool grows; /* the reason: a stage made more of the text than there is room for */
 };
 
 /* Bytes of scratch for a tokenizer whose model takes model_bytes, aligned to 64; with places, for
@@ -80,8 +82,8 @@ size_t staged_prepare_bytes(void);
 void staged_prepare(struct staged *s, void *scratch, const struct stage *stages,
                     uint32_t n_normalizers, uint32_t n_stages);
 
-/* An added token's text, normalized, in s until the next call. */
-void staged_normalize(struct staged *s, const char *text, size_t bytes, const char **normalized,
+/* An added token's text, normalized, in s until the next call. false: there is no room for it. */
+bool staged_normalize(struct staged *s, const char *text, size_t bytes, const char **normalized,
                       size_t *n);
 
 /* Fills the section's words CUTS_LOWER, CUTS_UPPER and CUTS_MORE: where a text may be cut. */
