@@ -6,7 +6,7 @@
 #define MARK 0x2581u /* of SentencePiece */
 
 const struct cut_range CUT_RANGES[] = {
-    /* in order */
+    /* in order; without letters too rare for a vocabulary */
     {CUT_STOP, '!', '!'},
     {CUT_STOP, ',', ','},
     {CUT_STOP, '.', '.'},
@@ -14,15 +14,17 @@ const struct cut_range CUT_RANGES[] = {
     {CUT_STOP, ':', ';'},
     {CUT_STOP, '?', '?'},
     {CUT_GREEK, 0x391, 0x3A1},
-    {CUT_GREEK, 0x3A3, 0x3CE},
-    {CUT_CYRILLIC, 0x400, 0x45F},
+    {CUT_GREEK, 0x3A3, 0x3AA},
+    {CUT_GREEK, 0x3AC, 0x3CE},
+    {CUT_CYRILLIC, 0x401, 0x40C},
+    {CUT_CYRILLIC, 0x40E, 0x45F},
     {CUT_CYRILLIC, 0x490, 0x491},
     {CUT_HEBREW, 0x5D0, 0x5EA},
     {CUT_ARABIC, 0x621, 0x63A},
     {CUT_ARABIC, 0x641, 0x64A},
     {CUT_WIDE_STOP, 0x3001, 0x3002},
-    {CUT_KANA, 0x3041, 0x3096},
-    {CUT_KANA, 0x30A1, 0x30FA},
+    {CUT_KANA, 0x3041, 0x3094},
+    {CUT_KANA, 0x30A1, 0x30F6},
     {CUT_KANA, 0x30FC, 0x30FC},
     {CUT_HAN, 0x4E00, 0x9FFF},
     {CUT_HANGUL, 0xAC00, 0xD7A3},
@@ -43,6 +45,11 @@ static enum cut_class class_of(uint32_t cp)
     return CUT_CLASSES;
 }
 
+static bool is_ascii_letter(uint32_t cp)
+{
+    return (cp | 32) - 'a' < 26;
+}
+
 bool cut_is_space(uint32_t cp)
 {
     return cp == MARK || unicode_space(cp);
@@ -51,7 +58,7 @@ bool cut_is_space(uint32_t cp)
 bool cut_is_letter(uint32_t cp)
 {
     if (cp >= 0x80) return !cut_is_space(cp);
-    return (cp | 32) - 'a' < 26 || class_of(cp) != CUT_CLASSES;
+    return is_ascii_letter(cp) || class_of(cp) != CUT_CLASSES;
 }
 
 bool cut_string_is_local(const unsigned char *text, size_t bytes)
@@ -95,16 +102,16 @@ static bool char_before(const unsigned char *data, size_t begin, size_t at, size
 
 static bool is_proven(const struct section_view *v, uint32_t cp, bool line)
 {
-    const uint32_t letter = (cp | 32) - 'a';
-    if (letter < 26) {
-        return v->cuts[cp & 32 ? 0 : 1] >> letter & 1 && (!line || v->cuts[2] & SECTION_CUT_LINES);
+    if (is_ascii_letter(cp)) {
+        return v->cuts[cp & 32 ? 0 : 1] >> ((cp | 32) - 'a') & 1 &&
+               (!line || v->cuts[2] & SECTION_CUT_LINES);
     }
     const enum cut_class class = class_of(cp);
     return class != CUT_CLASSES && v->cuts[2] & cut_bit(class, line);
 }
 
 /* Whether a text may be cut at data[at]. The character before the letter must be of a kind that joins
- * nothing after it (UAX 29). */
+ * nothing after it (UAX 29). What is after the space is in its part whatever it becomes. */
 static bool may_cut_at(const struct section_view *v, const unsigned char *data, size_t bytes,
                        size_t begin, size_t at)
 {
@@ -119,7 +126,7 @@ static bool may_cut_at(const struct section_view *v, const unsigned char *data, 
         return false;
     if (at + 1 == bytes) return false;
     (void)utf8_next(data + at + 1, bytes - at - 1, &cp, &bad);
-    return !bad && is_proven(v, cp, line);
+    return !bad && (is_ascii_letter(cp) || class_of(cp) != CUT_CLASSES);
 }
 
 size_t cut_find(const struct section_view *v, const unsigned char *data, size_t bytes, size_t begin,

@@ -1,9 +1,9 @@
 /* text_cut: before which spaces and lines a text may be cut into stretches.
  *
  * A sure cut is before a space or LF that has a letter of a class on both sides. The compiler proves for
- * each class that the tokens of the whole are those of the two parts (staged_find_cuts): no stage looks
- * at more than the characters next to the cut, and these stay what they are, letters and white space,
- * through all normalizers. What is not proven is no cut. */
+ * each class of the letter before it that the tokens of the whole are those of the two parts
+ * (staged_find_cuts): no stage looks at more than the characters next to the cut, and these stay what
+ * they are, letters and white space, through all normalizers. What is not proven is no cut. */
 #ifndef TEXT_CUT_H
 #define TEXT_CUT_H
 

@@ -81,6 +81,10 @@ static const struct sample samples[] = {
     /* one character of a class that is no letter */
     {NO_ADDED, NORMALIZERS(REPLACE("国", " ") "," REPLACE_ALL(" {2,}", " ")), METASPACE("never"),
      "中国 国文", false},
+    {NO_ADDED, NORMALIZERS(REPLACE("国", " ") "," REPLACE_ALL(" {2,}", " ")), METASPACE("never"),
+     "文。 国 国文", true},
+    {NO_ADDED, NORMALIZERS(REPLACE("国", "") "," REPLACE_ALL(" {2,}", "X")), METASPACE("always"),
+     "国文 国\n国文", false},
     {NO_ADDED, NORMALIZERS(REPLACE("국", " ") "," REPLACE_ALL(" {2,}", " ")), METASPACE("never"),
      "중국 국문", false},
     {NO_ADDED, NORMALIZERS(REPLACE("ж", "") "," REPLACE_ALL(" {2,}", "X")), METASPACE("never"),
