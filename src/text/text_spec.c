@@ -205,6 +205,11 @@ vecmill_status spec_index(struct spec *s, vecmill_err *err)
                            a->value);
         }
     }
+    memset(s->taken, 0, sizeof s->taken);
+    for (size_t i = 0; i < s->n_tokens; i++) {
+        const size_t after = s->tokens[i].value - s->n_tokens;
+        if (after < TEXT_ADDED_MAX) s->taken[after / 64] |= UINT64_C(1) << after % 64;
+    }
     trie_sort(s->tokens, s->n_tokens);
     for (size_t i = 1; i < s->n_tokens; i++) {
         const struct trie_key *a = &s->tokens[i - 1], *b = &s->tokens[i];
@@ -279,17 +284,6 @@ vecmill_status spec_need_value(const struct spec *s, const char *what,
     return spec_need(s, what, text, strlen(text), id, err);
 }
 
-/* The id that the reference gives to an added token outside the vocabulary. */
-static uint32_t next_id(const struct spec *s)
-{
-    uint32_t id = (uint32_t)s->n_tokens, found;
-    for (uint32_t i = 0; i < s->n_added; i++) {
-        const struct spec_added *a = &s->added[i];
-        if (!spec_find_token(s, a->text, a->bytes, &found)) id++;
-    }
-    return id;
-}
-
 vecmill_status spec_add_added(struct spec *s, const struct spec_added *added, int64_t claimed,
                               vecmill_err *err)
 {
@@ -309,9 +303,9 @@ vecmill_status spec_add_added(struct spec *s, const struct spec_added *added, in
     }
     uint32_t id;
     if (!spec_find(s, added->text, added->bytes, &id)) {
-        id = next_id(s);
-        for (size_t i = 0; i < s->n_tokens; i++) {
-            if (s->tokens[i].value != id) continue;
+        const uint32_t i = s->n_outside++;
+        id = (uint32_t)s->n_tokens + i;
+        if (s->taken[i / 64] >> i % 64 & 1) {
             return err_set(err, VECMILL_E_MODEL,
                            "%s: added token %s is not in the vocabulary, and id %u, its number of "
                            "tokens, is taken",

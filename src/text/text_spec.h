@@ -77,6 +77,9 @@ struct spec {
     uint32_t unk; /* UINT32_MAX: the model has none */
     struct spec_added *added;
     uint32_t n_added, added_room;
+    uint32_t
+        n_outside; /* added tokens outside the vocabulary; they have the ids n_tokens + i ... */
+    uint64_t taken[TEXT_ADDED_MAX / 64];  /* ... unless a token of the vocabulary has it: bit i */
     uint32_t specials[TEXT_SPECIALS_MAX]; /* before the text, then after */
     uint32_t n_before, n_after;
     uint32_t pair[TEXT_PAIR_PIECES_MAX];       /* PAIR_WORD */
