@@ -3,7 +3,8 @@
  * A word is taken in segments: between two known characters that no merge can be across
  * (BPE_SPANS_AT) what is before does not see what is after. So a text that is one word is many short
  * problems. A segment that is one token is looked up; in a short one the lowest rank is searched
- * for, in a long one it is at the top of a heap. As in the reference (models/bpe/word.rs):
+ * for, in a long one it is at the root of a tree of least ranks. As in the reference
+ * (models/bpe/word.rs):
  *   - places of pieces are sums of their bytes in order, without characters that are left out;
  *   - an unknown character waits for the next known or unknown one before it becomes a symbol, and a
  *     character that becomes bytes does not end the wait: its bytes come first. */

@@ -26,7 +26,7 @@ static vecmill_status part_type(const struct spec *s, const struct json_value *p
     return json_fields(part, &field, 1, &reading, err);
 }
 
-/* ---- the model ---- */
+/* ---- the root ---- */
 
 struct root {
     struct json_value version, truncation, padding, added, normalizer, pre_tokenizer,

@@ -76,8 +76,9 @@ static size_t run_end(const unsigned char *data, size_t bytes, size_t at, uint32
     return at;
 }
 
-/* One of `letters` at data[at], in any case. U+017F is an s in any case. Returns its bytes. */
-static size_t is_letter(const unsigned char *data, size_t bytes, size_t at, char letter, bool any)
+/* The bytes of the letter at data[at]; 0: another one. any: in any case; U+017F is an s then. */
+static size_t letter_bytes(const unsigned char *data, size_t bytes, size_t at, char letter,
+                           bool any)
 {
     if (at >= bytes) return 0;
     if (data[at] == (unsigned char)letter || (any && data[at] == (unsigned char)(letter - 32)))
@@ -95,7 +96,7 @@ static size_t contraction_end(const unsigned char *data, size_t bytes, size_t at
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         size_t end = at + 1, n = 1;
         for (const char *c = list[i]; *c && n; c++) {
-            n = is_letter(data, bytes, end, *c, any);
+            n = letter_bytes(data, bytes, end, *c, any);
             end += n;
         }
         if (n) return end;

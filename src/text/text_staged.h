@@ -33,7 +33,8 @@ struct staged {
     struct staged_match raw;
     size_t raw_spaces;           /* the end of white space that rstrip looked at; 0: none */
     bool raw_known, raw_pending; /* raw is the next one; it is next to be given */
-    bool begins, at_origin;      /* of the next stretch */
+    bool begins;                 /* the next stretch begins a piece of text between added tokens */
+    bool at_origin;              /* of this stretch, as in stage_context */
 
     /* the stretch */
     struct stage_text text; /* normalized */
