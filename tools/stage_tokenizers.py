@@ -234,4 +234,8 @@ def combinations(models):
                              ("  ", {"rstrip": True, "normalized": True})])),
         ("mpnet cased", make("words", normalizers(bert(lowercase=True, strip_accents=False)),
                              pre_tokenizers({"type": "BertPreTokenizer"}), post=roberta)),
+        ("origin", make("bpe", replace("a", " b c", "String"),
+                        pre_tokenizers(split, metaspace(prepend_scheme="first")))),
+        ("origin bert", make("bpe", normalizers(bert(), STRIP_BOTH),
+                             pre_tokenizers(split, metaspace(prepend_scheme="first")))),
     ]

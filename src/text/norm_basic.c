@@ -40,6 +40,7 @@ bool norm_basic_check(const struct stage *stage)
 void norm_basic_run(const struct stage *stage, const struct stage_text *in, struct stage_text *out,
                     struct stage_context *context)
 {
+    (void)context;
     struct norm_source source;
     struct norm_cursor cursor;
     const struct raw_cursor raw = {.previous = NORM_NO_CHAR};
@@ -49,7 +50,6 @@ void norm_basic_run(const struct stage *stage, const struct stage_text *in, stru
     while (!out->full && norm_next(&source, &cursor, &cp)) {
         struct stage_place place = {0, 0};
         const struct raw_cursor *from = norm_origin(&cursor);
-        if (out->bytes == 0 && from->start > 0) context->at_origin = false;
         if (in->places && from->pos > 0)
             place =
                 (struct stage_place){in->places[from->start].start, in->places[from->pos - 1].end};
@@ -81,13 +81,13 @@ void norm_lowercase_run(const struct stage *stage, const struct stage_text *in,
 void norm_accents_run(const struct stage *stage, const struct stage_text *in,
                       struct stage_text *out, struct stage_context *context)
 {
+    (void)context;
     struct stage_flow f = {in, out, 0};
     (void)stage;
     for (size_t at = 0; at < in->bytes && !out->full;) {
         uint32_t cp, next;
         at += stage_char(in->data + at, &cp);
         if (unicode_combining(cp)) {
-            context->at_origin = context->at_origin && out->bytes > 0;
             f.at = at;
             continue;
         }
@@ -140,7 +140,6 @@ void norm_strip_run(const struct stage *stage, const struct stage_text *in, stru
         const size_t n = stage_char(in->data + begin, &cp);
         if (!unicode_space(cp)) break;
         begin += n;
-        context->at_origin = false;
     }
     while (stage->flags & STRIP_RIGHT && context->ends && end > begin) {
         size_t last = end - 1;
@@ -198,11 +197,6 @@ void norm_replace_run(const struct stage *stage, const struct stage_text *in,
         if (anchored && start == 0 && !context->begins) { /* the stretch's begin is not \A */
             stage_copy(in, start, end - start, out);
             continue;
-        }
-        if (start == 0) {
-            uint32_t cp;
-            const bool one = stage_char(in->data, &cp) == end;
-            context->at_origin = context->at_origin && one && stage->b_bytes > 0;
         }
         for (size_t i = 0; i < stage->b_bytes;) {
             uint32_t cp;

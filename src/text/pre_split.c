@@ -54,8 +54,6 @@ static void add_segment(struct segments *s, const struct matcher *m, const struc
     if (m->behavior != REMOVED || !is_match) {
         if (begins_word(s, is_match, m->behavior)) stage_begin_word(out);
         stage_copy(in, start, end - start, out);
-    } else if (out->bytes == 0) {
-        s->context->at_origin = false;
     }
     s->was_match = is_match;
     s->n++;
@@ -127,7 +125,6 @@ void pre_basic_run(const struct stage *stage, const struct stage_text *in, struc
             i += n;
             if (!space && i < end) continue;
             split_word(&punctuation, in, start, space ? i - n : i, out, context);
-            context->at_origin = context->at_origin && !(space && out->bytes == 0);
             start = i;
         }
     }
@@ -197,6 +194,11 @@ bool pre_metaspace_is_local(const struct stage *stage)
     return cut_is_space(mark);
 }
 
+bool stage_asks_origin(const struct stage *stage)
+{
+    return stage->kind->run == pre_metaspace_run && (stage->flags & 3) == META_FIRST;
+}
+
 void pre_metaspace_run(const struct stage *stage, const struct stage_text *in,
                        struct stage_text *out, struct stage_context *context)
 {
@@ -207,7 +209,7 @@ void pre_metaspace_run(const struct stage *stage, const struct stage_text *in,
     for (size_t at = 0, end = 0; !out->full && stage_next_word(in, at, &end); at = end) {
         const bool marked = in->data[at] == ' ' ||
                             (end - at >= n_mark && memcmp(in->data + at, stage->a, n_mark) == 0);
-        const bool first = at == 0 && context->at_origin;
+        const bool first = at < context->n_origin;
         stage_begin_word(out);
         if (!marked && (scheme == META_ALWAYS || (scheme == META_FIRST && first)))
             stage_put(out, mark, in->places ? in->places[at] : (struct stage_place){0, 0});

@@ -34,9 +34,9 @@ struct stage_cp {
 
 /* What a stage sees of the text around its input. */
 struct stage_context {
-    bool begins;    /* the input begins a piece of text between added tokens, not a later stretch */
-    bool ends;      /* and ends it */
-    bool at_origin; /* its first byte comes from the document's first; stages keep it up to date */
+    bool begins; /* the input begins a piece of text between added tokens, not a later stretch */
+    bool ends;   /* and ends it */
+    size_t n_origin;       /* bytes at its begin that come from the document's first character */
     struct stage_cp *work; /* [2 * n_work] */
     size_t n_work;
 };
@@ -111,6 +111,9 @@ static inline size_t stage_char(const unsigned char *p, uint32_t *cp)
     *cp = (p[0] & 0x07u) << 18 | (p[1] & 0x3Fu) << 12 | (p[2] & 0x3Fu) << 6 | (p[3] & 0x3Fu);
     return 4;
 }
+
+/* Whether the stage looks at n_origin. */
+bool stage_asks_origin(const struct stage *stage);
 
 /* Empties a buffer. */
 void stage_clear(struct stage_text *t);

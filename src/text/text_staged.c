@@ -97,7 +97,9 @@ void staged_begin(struct staged *s, void *scratch, const struct text *text, cons
     s->model = TEXT_MODELS[text->private_[SECTION_MODEL]];
     s->data = data;
     s->bytes = bytes;
-    s->begins = s->at_origin = true;
+    s->begins = true;
+    for (uint32_t i = s->view.n_normalizers; i < s->view.n_stages; i++)
+        s->asks_origin = s->asks_origin || stage_asks_origin(&s->stages[i]);
     s->window = STRETCH_FIRST;
     s->scratch_bytes = model_bytes(text, room);
     s->word_most = word_most(text, room);
@@ -244,9 +246,41 @@ static struct stage_context context_of(struct staged *s)
 {
     return (struct stage_context){.begins = s->text_begins,
                                   .ends = s->text_ends,
-                                  .at_origin = s->at_origin,
+                                  .n_origin = s->n_origin,
                                   .work = s->scratch,
                                   .n_work = s->scratch_bytes / (2 * sizeof(struct stage_cp))};
+}
+
+#define ORIGIN_IN                                                                                  \
+    2048u /* bytes of a stage's input in which the document's first character is followed */
+#define ORIGIN_OUT 4096u
+
+/* How many bytes at the begin of a stage's output come from the document's first character: the stage is
+ * run over its first bytes with their places. */
+static size_t origin_after(const struct stage *stage, const struct stage_text *in,
+                           const struct stage_context *context)
+{
+    struct stage_place from[ORIGIN_IN], to[ORIGIN_OUT];
+    unsigned char data[ORIGIN_OUT];
+    uint64_t begins[ORIGIN_OUT / 64 + 1];
+    struct stage_context around = *context;
+    struct stage_text begin = *in;
+    struct stage_text out = {.data = data, .room = ORIGIN_OUT, .places = to};
+    if (context->n_origin == 0) return 0;
+    begin.bytes = num_min(in->bytes, ORIGIN_IN);
+    while (begin.bytes < in->bytes && (in->data[begin.bytes] & 0xC0) == 0x80)
+        begin.bytes--;
+    around.ends = around.ends && begin.bytes == in->bytes;
+    for (size_t i = 0; i < begin.bytes; i++)
+        from[i] = (struct stage_place){i >= context->n_origin, 1};
+    begin.places = from;
+    if (stage->kind->phase == STAGE_PRE_TOKENIZER) out.begins = begins;
+    stage_clear(&out);
+    stage->kind->run(stage, &begin, &out, &around);
+    size_t n = 0;
+    while (n < out.bytes && to[n].start == 0)
+        n++;
+    return n;
 }
 
 static void normalize(struct staged *s)
@@ -257,7 +291,9 @@ static void normalize(struct staged *s)
         uint64_t *begins = s->one.begins;
         stage_clear(&s->one);
         s->one.begins = NULL; /* a normalizer makes no words */
+        const size_t n_origin = origin_after(stage, &s->text, &context);
         stage->kind->run(stage, &s->text, &s->one, &context);
+        context.n_origin = n_origin;
         s->grows = s->grows || s->one.full;
         const struct stage_text made = s->one;
         s->one = s->text;
@@ -265,7 +301,7 @@ static void normalize(struct staged *s)
         s->one.bytes = 0;
         s->text = made;
     }
-    s->at_origin = context.at_origin;
+    s->n_origin = context.n_origin;
     s->limit = s->limit || s->grows;
 }
 
@@ -295,8 +331,11 @@ static bool next_stretch(struct staged *s)
     }
     s->n_stretches++;
     s->text_begins = s->begins;
-    s->at_origin = s->pos == 0;
+    const bool first = s->pos == 0 && s->asks_origin;
     fill(s, end);
+    s->n_origin = first && s->text.bytes
+                      ? utf8_next(s->text.data, s->text.bytes, &(uint32_t){0}, &(bool){0})
+                      : 0;
     normalize(s);
     s->text_at = s->text_search = s->text_spaces = 0;
     s->pos = end;
@@ -319,7 +358,7 @@ static void end_here(struct staged *s)
 static void begin_words(struct staged *s, size_t start, size_t end)
 {
     struct stage_context context = context_of(s);
-    context.at_origin = context.at_origin && start == 0;
+    context.n_origin = start == 0 ? context.n_origin : 0;
     s->gap = (struct stage_text){.data = s->text.data + start,
                                  .bytes = end - start,
                                  .room = end - start,
@@ -329,7 +368,9 @@ static void begin_words(struct staged *s, size_t start, size_t end)
     for (uint32_t i = s->view.n_normalizers; i < s->view.n_stages; i++) {
         struct stage_text *out = in == &s->one ? &s->two : &s->one;
         stage_clear(out);
+        const size_t n_origin = origin_after(&s->stages[i], in, &context);
         s->stages[i].kind->run(&s->stages[i], in, out, &context);
+        context.n_origin = n_origin;
         full = full || out->full;
         in = out;
     }
@@ -508,7 +549,8 @@ static void normalize_short(struct staged *s, const char *text, size_t bytes, bo
     s->data = (const unsigned char *)text;
     s->bytes = bytes;
     s->pos = 0;
-    s->text_begins = s->at_origin = begins;
+    s->text_begins = begins;
+    s->n_origin = 0;
     s->limit = s->grows = false;
     s->text_ends = ends;
     fill(s, s->bytes);

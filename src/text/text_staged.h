@@ -34,12 +34,13 @@ struct staged {
     size_t raw_spaces;           /* the end of white space that rstrip looked at; 0: none */
     bool raw_known, raw_pending; /* raw is the next one; it is next to be given */
     bool begins;                 /* the next stretch begins a piece of text between added tokens */
-    bool at_origin;              /* of this stretch, as in stage_context */
 
     /* the stretch */
     struct stage_text text; /* normalized */
     struct stage_text one, two, gap;
     bool text_begins, text_ends;
+    size_t n_origin;  /* bytes of text from the document's first character, when asked for */
+    bool asks_origin; /* by a stage */
     size_t text_at, text_search, text_spaces;
     struct staged_match normalized;
     bool normalized_pending;
