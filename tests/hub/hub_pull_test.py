@@ -499,7 +499,7 @@ class Machine(PullCase):
         self.refuse("HF_ENDPOINT", HF_ENDPOINT="http://" + "a" * 3000)
 
     def test_refused_model(self):
-        code, out = self.run_driver("paraphrase-multilingual-MiniLM-L12-v2")
+        code, out = self.run_driver("nomic-embed-text-v1.5-Q")
         self.assertEqual((code, out.split(":")[0]), (1, str(MODEL)))
 
     def test_two_at_once(self):
