@@ -25,7 +25,7 @@ import memory_kit as kit
 import oracle
 from memory_kit import MIB, mib
 
-RUNS = int(os.environ.get("VECMILL_TEST_RUNS", harness.form(8, 240)))
+RUNS = int(os.environ.get("VECMILL_TEST_RUNS", harness.form(5, 240)))
 LOOKED_AT = 5 # times that a run is made, until all its workers were seen at once
 JOBS = harness.form(1, 50) # in a group with as much as planned, and not a page more
 MEDIAN_LEAST = 0.85               # of peak / plan

@@ -47,7 +47,8 @@ static void compute(const vecmill_doc *doc, uint32_t dim, struct fake_doc *out)
 {
     *out = (struct fake_doc){.result = {.status = VECMILL_OK, .n_tokens = 2},
                              .breaks = is(doc, "BREAK")};
-    if (is(doc, "TOO LONG")) out->result = (vecmill_result){.status = VECMILL_E_LIMIT};
+    if (is(doc, "TOO LONG"))
+        out->result = (vecmill_result){.status = VECMILL_E_LIMIT, .truncated = 1};
     if (is(doc, "CONDEMN ME")) out->result = (vecmill_result){.status = VECMILL_E_WORKERS};
     if (out->result.status != VECMILL_OK) return;
     out->result.duplicate = is(doc, "TWIN");
