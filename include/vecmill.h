@@ -223,9 +223,8 @@ typedef struct vecmill_facts {
     /* This session's working memory, taken whole at open; of a pool: of each worker's session. */
     uint64_t arena_bytes;
     /* 32 hex digits: a hash of what a vector's bits depend on besides its text: the compiled model, its
-     * tokenizer, instruction set, precision, max_length, long_policy, dimensions, normalisation and
-     * prompt. Equal
-     * identity, equal bits. */
+     * tokenizer, instruction set, precision, max_length, long_policy, dimensions, normalisation,
+     * prompt and task. Equal identity, equal bits. */
     const char *identity;
     uint32_t threads; /* in force; of a pool: of each worker, 1 */
     /* "", or what a user should read about the pack: it was damaged, or another user's, and was built
