@@ -15,18 +15,16 @@ struct vecmill_tokenizer {
     uint8_t *types; /* [max_length] */
 };
 
-#define LENGTH_MAX MODEL_LENGTH_MAX
-
 static vecmill_status settle_length(vecmill_tokenizer *t, uint32_t wanted, uint32_t said,
                                     vecmill_err *err)
 {
     const uint32_t least = (uint32_t)num_max(t->text.n_specials, t->text.n_pair_specials) + 1;
     t->max_length = wanted ? wanted
-                    : said ? (uint32_t)num_min(said, LENGTH_MAX)
+                    : said ? (uint32_t)num_min(said, MODEL_LENGTH_MAX)
                            : VECMILL_TOKENIZER_LENGTH;
-    if (t->max_length >= least && t->max_length <= LENGTH_MAX) return VECMILL_OK;
+    if (t->max_length >= least && t->max_length <= MODEL_LENGTH_MAX) return VECMILL_OK;
     return err_set(err, VECMILL_E_USAGE, "a maximum length of %u tokens, outside %u to %u",
-                   t->max_length, least, LENGTH_MAX);
+                   t->max_length, least, MODEL_LENGTH_MAX);
 }
 
 static vecmill_status open_tokenizer(const vecmill_options *o, vecmill_tokenizer *t,

@@ -1,5 +1,5 @@
 /* stage_kinds: what the rows of STAGE_KINDS point to, kind by kind. Only text_stage.c and the files
- * of the kinds open it. */
+ * of the kinds open it, and text_json.c, whose BERT pipeline has the same normalizer. */
 #ifndef TEXT_STAGE_KINDS_H
 #define TEXT_STAGE_KINDS_H
 

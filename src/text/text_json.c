@@ -2,8 +2,8 @@
  *
  * Every member of every object is either understood here or refused by name: ignoring a member
  * could change ids. Defaults are the reference's (tokenizers 0.23.3, serialization). */
+#include "stage_kinds.h"
 #include "text_model.h"
-#include "text_stage.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -35,29 +35,13 @@ struct root {
 
 /* ---- the steps before and after it ---- */
 
-struct normalizer {
-    bool clean, chinese, lower;
-};
-
 static vecmill_status read_normalizer(const struct json_value *part, struct spec *s,
                                       vecmill_err *err)
 {
-    static const struct json_field fields[] = {
-        JSON_MAY("type", UNREAD, 0),
-        JSON_MUST("clean_text", BOOL, offsetof(struct normalizer, clean)),
-        JSON_MUST("handle_chinese_chars", BOOL, offsetof(struct normalizer, chinese)),
-        JSON_MUST("lowercase", BOOL, offsetof(struct normalizer, lower)),
-        JSON_MAY("strip_accents", UNREAD, 0),
-    };
-    struct json_value type;
-    struct normalizer n = {.clean = false};
-    VM_TRY(part_type(s, part, "normalizer", &type, err));
-    if (type.kind == JSON_KIND_ABSENT) return VECMILL_OK;
-    VM_TRY(spec_read_part(s, part, "normalizer", fields, LENGTH(fields), &n, err));
-    bool strip = n.lower; /* null: as lowercase */
-    VM_TRY(spec_read_bool(s->file, part, "strip_accents", &strip, err));
-    s->flags = (n.clean ? NORM_CLEAN : 0u) | (n.chinese ? NORM_CHINESE : 0u) |
-               (strip ? NORM_STRIP : 0u) | (n.lower ? NORM_LOWER : 0u);
+    struct spec_stage stage = {.flags = 0};
+    if (part->kind <= JSON_KIND_NULL) return VECMILL_OK;
+    VM_TRY(norm_basic_read(s, &stage, part, "normalizer", err));
+    s->flags = stage.flags;
     return VECMILL_OK;
 }
 

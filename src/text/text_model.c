@@ -3,14 +3,6 @@
 const struct text_model *const TEXT_MODELS[] = {&text_model_wordpiece, &text_model_unigram,
                                                 &text_model_bpe, NULL};
 
-const struct text_model *text_model_named(const char *type)
-{
-    const struct text_model *const *kind = TEXT_MODELS;
-    while (*kind && strcmp((*kind)->type, type) != 0)
-        kind++;
-    return *kind;
-}
-
 vecmill_status text_model_of(const struct spec *s, const struct json_value *model,
                              const struct text_model **kind, vecmill_err *err)
 {

@@ -7,7 +7,7 @@
 
 #include "text_spec.h"
 
-/* A token of a word, and the bytes of the word that it is made of. */
+/* A token, and the bytes of its word that it covers. */
 struct model_piece {
     uint32_t id, start, end;
 };
@@ -45,9 +45,6 @@ extern const struct text_model text_model_wordpiece, text_model_unigram, text_mo
 
 /* All kinds, ended by NULL; a section holds the index. */
 extern const struct text_model *const TEXT_MODELS[];
-
-/* The kind of that name; NULL: none. */
-const struct text_model *text_model_named(const char *type);
 
 /* The kind of a member "model" by its "type", or by its other members where it has none, as the
  * reference finds it (models/mod.rs). E_MODEL: none that is understood. */
