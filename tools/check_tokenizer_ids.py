@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares vecmill's token ids with those kept beside real tokenizers; prints `N compared, M different`.
+"""Compares vecmill's token ids with those stored next to real tokenizers; prints `N compared, M different`.
 
     tools/check_tokenizer_ids.py --driver build/tests/text/encode_stream [--rebuilt DIR] [FOLDER...]
 

@@ -6,7 +6,7 @@
     tools/diff_tokenizer.py --driver build/tests/text/encode_stream --stages | --any DIR...
 
 DIR holds a tokenizer.json (uncased BERT, say). Its vocabulary and one of single characters (where
-nothing hides behind [UNK]) are run through several configurations and truncations. --stages: small
+[UNK] hides no difference) are run through several configurations and truncations. --stages: small
 tokenizers with other stages (tools/stage_tokenizers.py). --any: tokenizers of any kind, as they are
 (tokenizer.json or tokenizer.json.gz); --count is then of each. Texts are random
 Unicode weighted to the classes that matter, mutations of real text, invalid UTF-8, pieces of added

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times tokenizers: tokens a second beside PyPI tokenizers, and time against bytes for ordinary and hostile text.
+"""Times tokenizers: tokens a second, next to PyPI tokenizers, and time against bytes for ordinary and hostile text.
 
     tools/time_tokenizer.py --driver build/tests/text/encode_stream [--texts FILE.jsonl] [--no-reference] DIR...
 

@@ -30,7 +30,7 @@ struct resolved {
     bool scales;         /* a vector is scaled to length 1 after the model's modules */
     uint32_t n_specials; /* tokens that are added to a document */
     size_t text_scratch; /* bytes: text_scratch_bytes of the tokenizer */
-    uint64_t characters; /* a text is cut at so many; 0: it is not */
+    uint64_t characters; /* most characters of a text, the rest is cut off; 0: no limit */
     /* Text before each document; "": none. A session of this process puts it there; documents come to a
      * worker with it. prompt_tokens: of it alone, 0 in a plan without a pack. */
     char prompt[MODEL_PROMPT_MAX];

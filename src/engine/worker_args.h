@@ -35,7 +35,7 @@ struct worker_args {
     vecmill_normalize normalize;
     uint64_t
         max_document;   /* bytes that the worker is given of a document with its prompt, at most */
-    const char *prompt; /* what each document that it is given begins with; "": nothing */
+    const char *prompt; /* the prompt at the start of each document it is given; "": none */
     const char *task;   /* NULL: none */
 };
 

@@ -143,7 +143,7 @@ struct arch_source {
     const char *tensor;
     enum arch_size rows, skip, of;
     enum arch_size columns; /* SIZE_NONE: the weight's */
-    enum arch_size slabs; /* the tensor has so many such matrices, all used; SIZE_NONE: it is one */
+    enum arch_size slabs;   /* number of such matrices in the tensor, all used; SIZE_NONE: one */
 };
 
 #define ARCH_SOURCES_MAX 3u
@@ -168,10 +168,9 @@ struct arch_weight {
     bool by_layer;          /* of one tensor without %u, in which each layer has its own rows */
 
     /* STORE_PRODUCT */
-    enum arch_size
-        each;        /* so many products of the tensors' rows, one after another; SIZE_NONE: 1 */
-    bool transposed; /* the tensor's rows are the product's inputs */
-    bool exact;      /* in fp32, whatever the precision */
+    enum arch_size each; /* number of products that the rows make, in order; SIZE_NONE: one */
+    bool transposed;     /* the tensor's rows are the product's inputs */
+    bool exact;          /* in fp32, whatever the precision */
     /* Low-rank parts of tasks (Hu et al. 2022, LoRA): after its own inputs the product has `rank` of
      * each task, whose columns are those of task_tensor [tasks, outputs, rank] times the
      * configuration's task_scale. A row's inputs of the pass's task are what the part `task` makes

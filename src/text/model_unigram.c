@@ -285,7 +285,7 @@ static size_t put_unknown(const unsigned char *table, const unsigned char *word,
     return 1;
 }
 
-/* Pieces are written over the nodes that were read: the k-th is of a byte at k or behind, and
+/* Pieces are written over the nodes that were read: the k-th ends at byte k or later, and is
  * smaller than a node. */
 static size_t encode(const unsigned char *table, const unsigned char *word, size_t bytes,
                      void *scratch, const struct model_piece **pieces)

@@ -560,15 +560,15 @@ vecmill_status text_compile_most(const char *dir, size_t *bytes, vecmill_err *er
         VM_TRY(file_size(dir, "tokenizer_config.json", &config, &is_there, err));
     }
     const size_t keys = sizeof(struct trie_key) * spec_tokens_plan(is_json, file);
-    const size_t beside_it =
+    const size_t tables =
         keys + sizeof(struct trie_key) * 2 * spec_added_plan(file) + NORMALIZED_MAX;
-    const size_t compiling = file + keys + beside_it + section_plan(is_json, file);
+    const size_t compiling = file + keys + tables + section_plan(is_json, file);
     const size_t reading =
         file + 2 * keys + (is_json ? file + text_model_description_most(file) : 0);
     /* With vocab.txt, the configuration stays as long as its texts. */
-    const size_t beside =
+    const size_t always =
         BESIDE_BYTES + sizeof(struct spec_added) * spec_added_plan(file) + 2 * config;
-    *bytes = beside + num_max(reading, compiling);
+    *bytes = always + num_max(reading, compiling);
     return VECMILL_OK;
 }
 
