@@ -161,8 +161,10 @@ static vecmill_status run_pass(vecmill_session *s, struct pass *p, float *vector
     if (p->n_docs == 0) return VECMILL_OK;
     const size_t dim = s->resolved.dim, whole = s->resolved.config.dim;
     float *const out = vectors + p->first * dim, *const rows = dim < whole ? s->rows : out;
-    VM_TRY(model_forward(s->model, s->workspace, &s->resolved.extent, s->team, s->ids, s->starts,
-                         p->n_docs, rows, err));
+    const struct model_input input = {s->ids, s->starts, p->n_docs};
+    const struct model_output output = {.vectors = rows};
+    VM_TRY(
+        model_forward(s->model, s->workspace, &s->resolved.extent, s->team, &input, &output, err));
     for (size_t i = 0; i < p->n_docs && resolved_finishes(&s->resolved); i++)
         resolved_finish(&s->resolved, rows + i * whole, out + i * dim);
     p->first += p->n_docs;

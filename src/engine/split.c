@@ -121,8 +121,9 @@ static void add_row(const struct split *s, struct split_progress *p, const struc
 static vecmill_status run_windows(const struct split *s, struct split_progress *p, vecmill_err *err)
 {
     const struct resolved *resolved = s->resolved;
-    VM_TRY(model_forward(s->model, s->workspace, &resolved->extent, s->team, s->ids, s->starts,
-                         p->n_windows, s->rows, err));
+    const struct model_input input = {s->ids, s->starts, p->n_windows};
+    const struct model_output output = {.vectors = s->rows};
+    VM_TRY(model_forward(s->model, s->workspace, &resolved->extent, s->team, &input, &output, err));
     for (uint32_t i = 0; i < p->n_windows; i++)
         add_row(s, p, &s->windows[i], s->rows + (size_t)i * resolved->config.dim);
     p->n_windows = p->n_tokens = 0;

@@ -130,10 +130,9 @@ const void *model_part(const struct model *m, uint32_t layer, enum arch_part par
 }
 
 static vecmill_status check_pass(const struct model *m, const struct model_extent *extent,
-                                 const int32_t *ids, const uint32_t *starts, uint32_t n_docs,
-                                 vecmill_err *err)
+                                 const struct model_input *in, vecmill_err *err)
 {
-    const uint32_t longest = extent->longest;
+    const uint32_t longest = extent->longest, *starts = in->starts;
     if (extent->task > m->config.n_tasks) {
         return err_set(err, VECMILL_E_INTERNAL, "task %u of a pass, the model has %u", extent->task,
                        m->config.n_tasks);
@@ -145,7 +144,7 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
     }
     const uint32_t least = m->arch->bag ? 0 : 1;
     uint32_t most = extent->tokens > longest ? extent->tokens : longest;
-    for (uint32_t d = 0; d < n_docs; d++) {
+    for (uint32_t d = 0; d < in->n_docs; d++) {
         uint32_t begin = starts[d], end = starts[d + 1];
         if (begin > end || end > most || end - begin < least || end - begin > longest ||
             (d == 0 && begin != 0)) {
@@ -155,10 +154,10 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
                 begin, end, most, longest);
         }
     }
-    for (uint32_t i = 0; n_docs > 0 && i < starts[n_docs]; i++) {
-        if (ids[i] < 0 || (uint32_t)ids[i] >= m->config.vocab) {
+    for (uint32_t i = 0; in->n_docs > 0 && i < starts[in->n_docs]; i++) {
+        if (in->ids[i] < 0 || (uint32_t)in->ids[i] >= m->config.vocab) {
             return err_set(err, VECMILL_E_INTERNAL,
-                           "token %u of a pass is %d, the vocabulary has %u", i, ids[i],
+                           "token %u of a pass is %d, the vocabulary has %u", i, in->ids[i],
                            m->config.vocab);
         }
     }
@@ -184,14 +183,14 @@ static bool keeps_one(const struct pass *p, uint32_t layer)
 /* Rows of document d that poolings leave out: the last one counts always. */
 static uint32_t skipped(const struct pass *p, uint32_t d)
 {
-    return (uint32_t)num_min(p->skip, p->starts[d + 1] - p->starts[d] - 1);
+    return (uint32_t)num_min(p->skip, p->in.starts[d + 1] - p->in.starts[d] - 1);
 }
 
 /* Of document d, the token whose row is kept. */
 static uint32_t kept_token(const struct pass *p, uint32_t d)
 {
     const bool is_last = kept_rows(&p->model->config) == ENDING_ROWS_LAST;
-    return is_last ? p->starts[d + 1] - 1 : p->starts[d] + skipped(p, d);
+    return is_last ? p->in.starts[d + 1] - 1 : p->in.starts[d] + skipped(p, d);
 }
 
 /* The steps of a layer from attention on. */
@@ -250,14 +249,14 @@ static void embed(void *context, uint32_t d, uint32_t thread)
     const struct model *m = p->model;
     const struct model_config *c = &m->config;
     const enum kern_precision precision = (enum kern_precision)c->precision;
-    const uint32_t begin = p->starts[d], n = p->starts[d + 1] - begin;
+    const uint32_t begin = p->in.starts[d], n = p->in.starts[d + 1] - begin;
     const char *words = model_part(m, 0, PART_WORD);
     const float *types = model_part(m, 0, PART_TYPE), *table = model_part(m, 0, PART_POSITION);
     const size_t row_bytes = table_row_bytes(precision, c->hidden);
     uint32_t n_positions = 0;
     (void)thread;
     for (uint32_t i = 0; i < n; i++) {
-        const int32_t id = p->ids[begin + i];
+        const int32_t id = p->in.ids[begin + i];
         float *x = p->work.x + (size_t)(begin + i) * c->hidden;
         table_read(precision, words + (size_t)id * row_bytes, c->hidden, x);
         for (uint32_t k = 0; c->embed_scale != 1 && k < c->hidden; k++)
@@ -354,7 +353,7 @@ static void attend(void *context, uint32_t item, uint32_t thread)
     const struct model *m = p->model;
     const struct model_config *c = &m->config;
     const uint32_t d = item / p->head_parts, part = item % p->head_parts;
-    const uint32_t begin = p->starts[d], len = p->starts[d + 1] - begin;
+    const uint32_t begin = p->in.starts[d], len = p->in.starts[d + 1] - begin;
     const struct attention_shape shape = arch_attention(m->arch, c, arch_kind(c, p->layer));
     const uint32_t group = shape.heads / shape.kv_heads;
     const uint32_t first = shape.kv_heads * part / p->head_parts * group;
@@ -405,10 +404,10 @@ static void pool(void *context, uint32_t d, uint32_t thread)
     const struct pass *p = context;
     const struct model_config *c = &p->model->config;
     const bool one = kept_rows(c) != ENDING_ROWS_ALL;
-    const uint32_t skip = one ? 0 : skipped(p, d), begin = one ? d : p->starts[d] + skip;
-    const uint32_t n = one ? 1 : p->starts[d + 1] - begin;
+    const uint32_t skip = one ? 0 : skipped(p, d), begin = one ? d : p->in.starts[d] + skip;
+    const uint32_t n = one ? 1 : p->in.starts[d + 1] - begin;
     ending_run(&p->model->ending, p->work.states + (size_t)begin * arch_size(c, 0, SIZE_STATE), n,
-               skip, p->work.own[thread].attention_scratch, p->vectors + (size_t)d * c->dim);
+               skip, p->work.own[thread].attention_scratch, p->out.vectors + (size_t)d * c->dim);
 }
 
 /* A document of a bag: the mean of its tokens' rows, and what follows it. Some rows are added as
@@ -421,8 +420,8 @@ static void add_up(void *context, uint32_t d, uint32_t thread)
     const struct model_config *c = &m->config;
     const enum kern_precision precision = (enum kern_precision)c->precision;
     const struct work_own *own = &p->work.own[thread];
-    const uint32_t n = p->starts[d + 1] - p->starts[d];
-    const int32_t *ids = p->ids + p->starts[d];
+    const uint32_t n = p->in.starts[d + 1] - p->in.starts[d];
+    const int32_t *ids = p->in.ids + p->in.starts[d];
     const char *words = model_part(m, 0, PART_WORD);
     const uint32_t *row_of = model_part(m, 0, PART_ROW_OF);
     const float *factors = model_part(m, 0, PART_FACTOR);
@@ -443,7 +442,8 @@ static void add_up(void *context, uint32_t d, uint32_t thread)
     }
     for (uint32_t k = 0; k < c->hidden; k++)
         own->y[k] = n > 0 ? (float)(own->sum[k] / n) : 0;
-    ending_run(&m->ending, own->y, 1, 0, own->attention_scratch, p->vectors + (size_t)d * c->dim);
+    ending_run(&m->ending, own->y, 1, 0, own->attention_scratch,
+               p->out.vectors + (size_t)d * c->dim);
 }
 
 /* ---- phases: their order ---- */
@@ -467,15 +467,15 @@ static uint32_t divide_rows(struct pass *p, uint32_t rows)
 static void keep_rows(const struct pass *p, float *rows)
 {
     const size_t h = p->model->config.hidden;
-    for (uint32_t d = 0; d < p->n_docs; d++)
+    for (uint32_t d = 0; d < p->in.n_docs; d++)
         memmove(rows + d * h, rows + kept_token(p, d) * h, h * sizeof *rows);
 }
 
 static vecmill_status check_vectors(const struct pass *p, vecmill_err *err)
 {
     const uint32_t dim = p->model->config.dim;
-    for (size_t i = 0; i < (size_t)p->n_docs * dim; i++) {
-        if (!isfinite(p->vectors[i])) {
+    for (size_t i = 0; i < (size_t)p->in.n_docs * dim; i++) {
+        if (!isfinite(p->out.vectors[i])) {
             return err_set(err, VECMILL_E_MODEL,
                            "the weights overflow: element %u of a vector of %u is not finite",
                            (unsigned)(i % dim), dim);
@@ -486,23 +486,22 @@ static vecmill_status check_vectors(const struct pass *p, vecmill_err *err)
 
 vecmill_status model_forward(const struct model *model, void *memory,
                              const struct model_extent *extent, struct team *team,
-                             const int32_t *ids, const uint32_t *starts, uint32_t n_docs,
-                             float *vectors, vecmill_err *err)
+                             const struct model_input *input, const struct model_output *output,
+                             vecmill_err *err)
 {
     struct arena a;
     struct pass p = {
         .model = model,
         .team = team,
-        .ids = ids,
-        .starts = starts,
-        .n_docs = n_docs,
+        .in = *input,
+        .out = *output,
         .skip = extent->skip,
         .task = extent->task,
-        .vectors = vectors,
     };
+    const uint32_t n_docs = input->n_docs;
     if (n_docs == 0) return VECMILL_OK;
     assert(team_size(team) <= extent->threads);
-    VM_TRY(check_pass(model, extent, ids, starts, n_docs, err));
+    VM_TRY(check_pass(model, extent, input, err));
     arena_init(&a, memory, model_workspace_bytes(&model->config, model->kern, extent));
     work_layout(&p.work, &a, model->arch, &model->config, model->kern, extent);
     if (!arena_ok(&a)) {
@@ -513,7 +512,7 @@ vecmill_status model_forward(const struct model *model, void *memory,
         team_run(team, add_up, &p, n_docs);
         return check_vectors(&p, err);
     }
-    const uint32_t tokens = starts[n_docs], n_threads = team_size(team);
+    const uint32_t tokens = input->starts[n_docs], n_threads = team_size(team);
     const struct model_config *c = &model->config;
     /* With enough documents for all threads each is one item: its keys are packed by one thread. */
     const bool is_whole = n_threads == 1 || n_docs >= 4 * n_threads;

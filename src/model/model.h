@@ -259,17 +259,27 @@ size_t model_workspace_bytes(const struct model_config *config, const struct ker
 /* The number of a task by its name, from 1 on; 0: the model has none of this name. */
 uint32_t model_task(const struct model_config *config, const char *name);
 
-/* One pass: n_docs documents end to end, no padding between them. No bit depends on the team's size.
- *   ids     [starts[n_docs]], each in [0, vocab) (checked: E_INTERNAL)
- *   starts  [n_docs + 1], starts[0] = 0; document d is ids[starts[d] .. starts[d + 1]), 1 to longest,
- *           with MODEL_TEXT_BARE from 0 on
- *   vectors [n_docs, dim], written
+/* The documents of a pass, end to end, no padding between them. */
+struct model_input {
+    const int32_t *ids; /* [starts[n_docs]], each in [0, vocab) (checked: E_INTERNAL) */
+    /* [n_docs + 1], starts[0] = 0; document d is ids[starts[d] .. starts[d + 1]), 1 to longest, with
+     * MODEL_TEXT_BARE from 0 on */
+    const uint32_t *starts;
+    uint32_t n_docs;
+};
+
+/* Where a pass's results go. What is NULL is not computed. */
+struct model_output {
+    float *vectors; /* [n_docs, dim] */
+};
+
+/* One pass. No bit depends on the team's size.
  *   memory  model_workspace_bytes of this extent, aligned to 4096
  *   team    of at most extent->threads; NULL: the caller alone */
 vecmill_status model_forward(const struct model *model, void *memory,
                              const struct model_extent *extent, struct team *team,
-                             const int32_t *ids, const uint32_t *starts, uint32_t n_docs,
-                             float *vectors, vecmill_err *err);
+                             const struct model_input *input, const struct model_output *output,
+                             vecmill_err *err);
 
 /* Operations, a multiply-add counted as two, for a document of n tokens. Counts what is executed:
  * for a model pooled by its first or its last token, the last layer counts for that row only

@@ -23,12 +23,10 @@ struct pass {
     const struct model *model;
     struct work work;
     struct team *team;
-    const int32_t *ids;
-    const uint32_t *starts;
-    uint32_t n_docs;
+    struct model_input in;
+    struct model_output out;
     uint32_t task; /* as in model_extent */
     uint32_t skip; /* of each document's rows, for poolings */
-    float *vectors;
 
     /* of the phase */
     uint32_t layer;

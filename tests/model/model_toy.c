@@ -145,8 +145,10 @@ void toy_forward(struct toy_loaded *loaded, const int32_t *ids, const uint32_t *
                  uint32_t n_docs, float *vectors)
 {
     vecmill_err err = {0};
+    const struct model_input input = {ids, starts, n_docs};
+    const struct model_output output = {.vectors = vectors};
     vecmill_status status = model_forward(loaded->model, loaded->memory, &loaded->extent,
-                                          loaded->team, ids, starts, n_docs, vectors, &err);
+                                          loaded->team, &input, &output, &err);
     if (status != VECMILL_OK) fail_msg("forward: %s", err.message);
 }
 

@@ -298,14 +298,15 @@ static void wrong_passes(void **state)
     uint32_t h = model_describe(toy_model.model)->dim;
     float *vectors = (float *)calloc(3 * h, sizeof(float));
     assert_non_null(vectors);
+    const struct model_output output = {.vectors = vectors};
     toy_plan(&toy_model, 256, LONGEST);
     for (size_t i = 0; i < sizeof(passes) / sizeof(*passes); i++) {
         vecmill_err err = {0};
         struct model_extent extent = toy_model.extent;
         extent.longest = passes[i].longest;
+        const struct model_input input = {passes[i].ids, passes[i].starts, passes[i].n_docs};
         vecmill_status status =
-            model_forward(toy_model.model, toy_model.memory, &extent, NULL, passes[i].ids,
-                          passes[i].starts, passes[i].n_docs, vectors, &err);
+            model_forward(toy_model.model, toy_model.memory, &extent, NULL, &input, &output, &err);
         if (status != VECMILL_E_INTERNAL || err.message[0] == '\0') {
             fail_msg("%s: status %d", passes[i].name, (int)status);
         }
@@ -315,15 +316,17 @@ static void wrong_passes(void **state)
     }
     vecmill_err err = {0};
     const uint32_t none[1] = {0};
+    const struct model_input nothing = {passes[0].ids, none, 0};
     assert_int_equal(model_forward(toy_model.model, toy_model.memory, &toy_model.extent, NULL,
-                                   passes[0].ids, none, 0, vectors, &err),
+                                   &nothing, &output, &err),
                      VECMILL_OK);
     struct model_extent tasked = toy_model.extent;
     const uint32_t one[2] = {0, 4};
     const int32_t ids[4] = {0, 1, 2, 3};
     tasked.task = 1;
+    const struct model_input document = {ids, one, 1};
     assert_int_equal(
-        model_forward(toy_model.model, toy_model.memory, &tasked, NULL, ids, one, 1, vectors, &err),
+        model_forward(toy_model.model, toy_model.memory, &tasked, NULL, &document, &output, &err),
         VECMILL_E_INTERNAL);
     assert_non_null(strstr(err.message, "task 1"));
     free(vectors);
@@ -349,9 +352,10 @@ static void fills_its_workspace(uint32_t tokens, uint32_t longest, uint32_t thre
         n++;
     }
     memset(memory + bytes, 0x5a, 4096);
-    assert_int_equal(
-        model_forward(toy_model.model, memory, &extent, team, ids, starts, n, vectors, &err),
-        VECMILL_OK);
+    const struct model_input input = {ids, starts, n};
+    const struct model_output output = {.vectors = vectors};
+    assert_int_equal(model_forward(toy_model.model, memory, &extent, team, &input, &output, &err),
+                     VECMILL_OK);
     for (size_t k = 0; k < 4096; k++)
         assert_int_equal(memory[bytes + k], 0x5a);
     team_close(team);
@@ -409,9 +413,11 @@ static void weights_that_overflow(void **state)
     const int32_t ids[3] = {2, 40, 3};
     const uint32_t starts[2] = {0, 3};
     float vector[32];
-    assert_int_equal(model_forward(loaded.model, loaded.memory, &loaded.extent, NULL, ids, starts,
-                                   1, vector, &err),
-                     VECMILL_E_MODEL);
+    const struct model_input input = {ids, starts, 1};
+    const struct model_output output = {.vectors = vector};
+    assert_int_equal(
+        model_forward(loaded.model, loaded.memory, &loaded.extent, NULL, &input, &output, &err),
+        VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "not finite"));
     toy_unload(&loaded);
     toy_remove(&large);
