@@ -170,7 +170,7 @@ typedef struct vecmill_options {
      * or a role says another. NULL: the plain weights. E_USAGE: the model has none of this name. */
     const char *task;
     /* What is computed, of a model that has several: bits 1u << vecmill_kind; 0: dense where the model has
-     * it. 0 or dense alone, or E_UNSUPPORTED. */
+     * it, else all that it has. E_USAGE: a kind that the model does not make. */
     uint32_t kinds;
     vecmill_dtype dtype; /* of dense results; VECMILL_DTYPE_FLOAT32, or E_UNSUPPORTED */
     /* For VECMILL_DTYPE_INT8 and UINT8, [2, dim]: least and greatest value of each component. NULL, or

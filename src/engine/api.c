@@ -154,8 +154,10 @@ vecmill_status api_check_options(const vecmill_options *o, vecmill_err *err)
     if ((unsigned)o->dtype > VECMILL_DTYPE_INT32)
         return err_set(err, VECMILL_E_USAGE, "dtype is %u, over VECMILL_DTYPE_INT32, %u",
                        (unsigned)o->dtype, (unsigned)VECMILL_DTYPE_INT32);
-    if (o->kinds & ~(1u << VECMILL_KIND_DENSE))
-        return refuse_uncomputed("a kind of result other than dense is asked for", err);
+    if (o->kinds >> VECMILL_KIND_IDS != 0)
+        return err_set(err, VECMILL_E_USAGE,
+                       "kinds is %#x, a bit of it over VECMILL_KIND_TOKENS, %u", (unsigned)o->kinds,
+                       (unsigned)VECMILL_KIND_TOKENS);
     if (o->dtype != VECMILL_DTYPE_FLOAT32)
         return refuse_uncomputed("a dtype other than float32 is asked for", err);
     if (o->ranges) return refuse_uncomputed("ranges of components are given", err);

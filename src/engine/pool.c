@@ -235,6 +235,7 @@ static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
         .dimensions = r->dim,
         .long_policy = r->long_policy,
         .normalize = normalize,
+        .kinds = r->kinds,
         .max_document = resolved_item_bytes(r, pool->max_document),
         .prompt = r->prompt,
         .task = r->extent.task > 0 ? r->config.tasks[r->extent.task - 1] : NULL,

@@ -176,7 +176,7 @@ static void identify(const struct pack *pack, struct resolved *s)
     struct {
         char signature[64];
         struct pack_section sections[PACK_SECTIONS_MAX];
-        uint32_t n_sections, precision, max_length, long_policy, dim, scales, task, pad;
+        uint32_t n_sections, precision, max_length, long_policy, dim, scales, task, kinds;
         uint64_t prompt;
     } what;
     memset(&what, 0, sizeof what);
@@ -193,6 +193,7 @@ static void identify(const struct pack *pack, struct resolved *s)
     what.dim = s->dim;
     what.scales = s->scales;
     what.task = s->extent.task;
+    what.kinds = s->kinds;
     what.prompt = XXH3_64bits(s->prompt, s->prompt_bytes);
     const XXH128_hash_t hash = XXH3_128bits(&what, sizeof what);
     snprintf(s->identity, sizeof s->identity, "%016llx%016llx", (unsigned long long)hash.high64,
@@ -241,6 +242,36 @@ static vecmill_status settle_lengths(const vecmill_options *o, uint32_t specials
     }
     resolved_batch(s, o->batch_tokens);
     return VECMILL_OK;
+}
+
+static void list_kinds(uint32_t kinds, char *out, size_t room)
+{
+    static const char *const words[MODEL_KINDS] = {
+        [MODEL_DENSE] = "dense", [MODEL_SCORE] = "score",   [MODEL_SPARSE] = "sparse",
+        [MODEL_MULTI] = "multi", [MODEL_TOKENS] = "tokens",
+    };
+    size_t used = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < MODEL_KINDS; i++)
+        if (kinds >> i & 1 && used < room)
+            used += (size_t)snprintf(out + used, room - used, "%s%s", used ? ", " : "", words[i]);
+}
+
+_Static_assert((int)MODEL_DENSE == (int)VECMILL_KIND_DENSE &&
+                   (int)MODEL_TOKENS == (int)VECMILL_KIND_TOKENS,
+               "kinds have one number");
+
+/* Of a model that makes several kinds of results and is asked for none: dense, if that is one. */
+static vecmill_status settle_kinds(const vecmill_options *o, struct resolved *s, vecmill_err *err)
+{
+    const uint32_t has = s->config.kinds, dense = 1u << MODEL_DENSE;
+    char asked[64], made[64];
+    s->kinds = o->kinds ? o->kinds : has & dense ? dense : has;
+    if ((s->kinds & ~has) == 0) return VECMILL_OK;
+    list_kinds(s->kinds & ~has, asked, sizeof asked);
+    list_kinds(has, made, sizeof made);
+    return err_set(err, VECMILL_E_USAGE, "%s is asked for, and %s makes %s", asked, s->ref.dir,
+                   made);
 }
 
 /* A whole vector of length 1 is not scaled once more, which could change its last bits for nothing. */
@@ -349,6 +380,7 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
     if (r->config.text & MODEL_TEXT_CHARACTERS)
         r->characters = num_max(1, (uint64_t)r->max_length * median_characters(text));
     VM_TRY(settle_prompt(text, r, err));
+    VM_TRY(settle_kinds(o, r, err));
     VM_TRY(settle_vector(o, r, err));
     r->text_scratch = text_scratch_bytes(text);
     r->has_pack = true;
@@ -375,6 +407,7 @@ static vecmill_status settle_folder(const vecmill_options *o, struct resolved *r
     }
     VM_TRY(settle_task(o, r, err));
     VM_TRY(settle_lengths(o, resolved_encloses(r) ? SPECIALS_ASSUMED : 0, r, err));
+    VM_TRY(settle_kinds(o, r, err));
     VM_TRY(settle_vector(o, r, err));
     VM_TRY(build_bytes(r->ref.dir, &bytes, err));
     r->build_bytes = bytes;
@@ -537,7 +570,7 @@ void resolved_describe(const struct resolved *s, uint64_t arena_bytes, vecmill_f
         .arena_bytes = arena_bytes,
         .identity = s->identity,
         .warning = s->warning,
-        .kinds = 1u << VECMILL_KIND_DENSE,
+        .kinds = s->kinds,
         .dtype = VECMILL_DTYPE_FLOAT32,
         .result_bytes = s->dim * sizeof(float),
         .prompt = s->prompt,

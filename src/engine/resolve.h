@@ -25,7 +25,8 @@ struct resolved {
     uint64_t build_bytes;     /* of the process that builds it, where there is none */
     struct baseline baseline; /* the pack's record, or bounds */
     uint32_t batch_tokens, max_length;
-    uint32_t dim; /* floats of a vector, of config.dim */
+    uint32_t kinds; /* bits 1u << vecmill_kind: what is computed */
+    uint32_t dim;   /* floats of a vector, of config.dim */
     char pooling[MODEL_POOLING_TEXT];
     bool scales;         /* a vector is scaled to length 1 after the model's modules */
     uint32_t n_specials; /* tokens that are added to a document */

@@ -21,6 +21,7 @@ enum {
     AT_DOCUMENT,
     AT_DIMENSIONS,
     AT_NORMALIZE,
+    AT_KINDS,
     AT_IDENTITY,
     AT_PROMPT,
     AT_TASK,
@@ -51,6 +52,7 @@ void worker_args_encode(const struct worker_args *args, struct worker_argv *argv
         {AT_DOCUMENT, args->max_document},
         {AT_DIMENSIONS, args->dimensions},
         {AT_NORMALIZE, (uint64_t)args->normalize},
+        {AT_KINDS, args->kinds},
     };
     const struct model_ref *ref = args->ref;
     const char *words[WORKER_WORDS] = {
@@ -146,6 +148,7 @@ bool worker_args_decode(int argc, char *const argv[], struct worker_args *args,
                        &a.max_document) ||
             !read_u32(argv[AT_DIMENSIONS], UINT32_MAX, &a.dimensions) ||
             !read_u32(argv[AT_NORMALIZE], VECMILL_NORMALIZE_NO, &normalize) ||
+            !read_u32(argv[AT_KINDS], (1u << MODEL_KINDS) - 1, &a.kinds) ||
             !read_identity(argv[AT_IDENTITY], ref) || strlen(argv[AT_PROMPT]) >= MODEL_PROMPT_MAX ||
             strlen(argv[AT_TASK]) >= MODEL_TASK_BYTES)
             return false;

@@ -3,7 +3,7 @@
  *     vecmill-worker pack PARENT ISA PRECISION MODEL_DIR PACK KEY
  *     vecmill-worker baseline PARENT
  *     vecmill-worker serve PARENT ISA PRECISION MODEL_DIR PACK KEY BATCH_TOKENS MAX_LENGTH LONG
- *         MAX_DOCUMENT DIMENSIONS NORMALIZE IDENTITY PROMPT
+ *         MAX_DOCUMENT DIMENSIONS NORMALIZE KINDS IDENTITY PROMPT TASK
  *
  * Reading believes nothing: the number of words, ranges, lengths and digits are checked.
  * Private to engine. */
@@ -30,7 +30,7 @@ struct worker_args {
     const struct model_ref *ref; /* its identity: of WORKER_SERVE alone */
 
     /* of WORKER_SERVE: as in vecmill_options, chosen by the pool */
-    uint32_t batch_tokens, max_length, dimensions;
+    uint32_t batch_tokens, max_length, dimensions, kinds;
     vecmill_long long_policy;
     vecmill_normalize normalize;
     uint64_t
@@ -39,8 +39,8 @@ struct worker_args {
     const char *task;   /* NULL: none */
 };
 
-#define WORKER_WORDS   17
-#define WORKER_NUMBERS 7
+#define WORKER_WORDS   18
+#define WORKER_NUMBERS 8
 
 /* What exec takes; words point into it and into what the arguments borrow. */
 struct worker_argv {

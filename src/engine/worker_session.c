@@ -126,6 +126,7 @@ vecmill_status worker_session_serve(const struct worker_args *args)
     options.long_policy = args->long_policy;
     options.dimensions = args->dimensions;
     options.normalize = args->normalize;
+    options.kinds = args->kinds;
     options.prompt = args->prompt;
     options.task = args->task;
     vecmill_status status = engine_session_open(args->ref, &options, &s.session, &err);

@@ -62,6 +62,9 @@ vecmill_status ending_check(const struct model_config *config, const char *shown
 {
     const struct model_ending *e = &config->ending;
     VM_TRY(check_poolings(e, shown, err));
+    if (config->kinds == 0 || config->kinds >> MODEL_KINDS != 0)
+        return err_set(err, VECMILL_E_MODEL, "%s: kinds of results %#x, of %#x", shown,
+                       config->kinds, (1u << MODEL_KINDS) - 1);
     if (e->n_steps > MODEL_STEPS_MAX) {
         return err_set(err, VECMILL_E_MODEL, "%s: %u modules after Pooling, MODEL_STEPS_MAX is %u",
                        shown, e->n_steps, MODEL_STEPS_MAX);

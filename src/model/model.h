@@ -34,6 +34,16 @@
 #define MODEL_DIM_MAX     16000u /* floats of a vector: what a message between processes holds */
 #define MODEL_STEPS_MAX   14u    /* modules after Pooling */
 
+/* What a model makes of a document. Numbers are those of vecmill_kind. */
+enum model_kind {
+    MODEL_DENSE,  /* one vector */
+    MODEL_SCORE,  /* of a pair: a score for each label */
+    MODEL_SPARSE, /* weights of tokens of the vocabulary */
+    MODEL_MULTI,  /* a vector for each token that counts */
+    MODEL_TOKENS, /* the rows of the last hidden state */
+    MODEL_KINDS
+};
+
 /* How the rows of the last hidden state become one. docs/MODEL.md, "What follows the body". */
 enum model_pooling {
     MODEL_POOL_MEAN,
@@ -152,6 +162,7 @@ struct model_config {
      * (docs/MODEL.md, "Rotary positions"). */
     float rope_theta, rope_local_theta, rope_factor;
     uint32_t rope_trained; /* 0: of all documents */
+    uint32_t kinds;        /* bits 1u << enum model_kind of what it makes */
     uint32_t dim;          /* floats of a vector, before truncate_dim cuts it */
     uint32_t precision;    /* enum kern_precision of the products and of attention */
     uint32_t truncate_dim; /* components of a vector to keep, according to the files; 0: all */

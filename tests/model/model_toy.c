@@ -167,6 +167,7 @@ void toy_complete(struct model_config *config)
     config->head_dim = config->hidden / config->n_heads;
     config->divisor = sqrtf((float)config->head_dim);
     config->types = 2;
+    config->kinds = 1u << MODEL_DENSE;
     config->has = MODEL_HAS_TYPES;
 }
 
