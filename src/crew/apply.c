@@ -48,7 +48,7 @@ static void note_progress(struct crew *crew)
     if (crew->deaths_in_row > 0 || crew->failed_starts_in_row > 0 || crew->ooms_in_row > 0)
         end_back_off(crew);
     crew->deaths_in_row = crew->failed_starts_in_row = crew->ooms_in_row = 0;
-    crew->single_tried = false;
+    crew->single_tried = crew->is_starved = false;
     shortage_end(&crew->shortage);
 }
 
@@ -71,9 +71,11 @@ static void await_hello(struct crew *crew, struct slot *s, uint64_t now_ns)
     s->due_ns = now_ns + crew->options.start_ns;
 }
 
-/* Sets where the results of a slot's batch are read to. */
+/* Sets where the results of what is left of a slot's batch are read to. */
 static void expect_results(struct crew *crew, struct slot *s)
 {
+    s->expected.n_items = s->batch.range.n;
+    s->expected.discards = s->is_probe; /* its tail, if there are any */
     for (unsigned i = 0; i < 2; i++) {
         s->expected.piece_bytes[i] = 0;
         s->expected.pieces[i] = s->is_probe ? NULL
@@ -105,7 +107,6 @@ static void begin_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
     frame_put(&head, s->head);
     s->sent = 0;
     s->expected.batch = s->batch_number;
-    s->expected.n_items = batch->range.n;
     expect_results(crew, s);
     const bool measured = crew->estimate.cost_ns > 0;
     const uint64_t planned = estimate_time_ns(&crew->estimate, batch->cost_ns);
@@ -168,14 +169,37 @@ static void commit_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
         end_back_off(crew);
         return;
     }
-    ledger_commit(&crew->ledger, &s->batch.range);
+    const bool is_void = s->is_void;
+    s->is_void = false;
+    if (is_void)
+        ledger_return(&crew->ledger, &s->batch.range);
+    else
+        ledger_commit(&crew->ledger, &s->batch.range, s->inbox.first_block);
     if (s->pauses == 0)
         estimate_add(&crew->estimate, s->batch.cost_ns, now_ns - s->since_ns,
                      crew->options.batch_ns);
     crew->counts.batches++;
     s->worked = true;
     s->batch_number = s->expected.batch = 0;
-    note_progress(crew);
+    if (!is_void) note_progress(crew);
+}
+
+/* The first results of a batch: what is left of it goes on, with its deadline. */
+static void commit_part(struct crew *crew, struct slot *s)
+{
+    const struct item_range part = {s->batch.range.first, s->inbox.head.n_items,
+                                    s->batch.range.deaths};
+    if (s->is_void) {
+        ledger_return(&crew->ledger, &part);
+    } else {
+        ledger_commit(&crew->ledger, &part, s->inbox.first_block);
+        s->worked = true;
+        note_progress(crew);
+    }
+    s->is_void = false;
+    s->batch.range.first += part.n;
+    s->batch.range.n -= part.n;
+    expect_results(crew, s);
 }
 
 /* Returns a dead worker's batch to the ledger. */
@@ -274,7 +298,7 @@ static void reap_worker(struct crew *crew, struct slot *s, uint64_t now_ns)
                      shortage      ? BLAME_NONE
                      : death.fault ? BLAME_FAULT
                                    : BLAME_ODD);
-    slot_clear(s);
+    slot_clear(s, &crew->ledger.tails);
     check_deaths_in_row(crew);
     if (shortage && crew_is_awaited(crew)) apply_shortage(crew, now_ns);
 }
@@ -306,7 +330,7 @@ static void write_off(struct crew *crew, struct slot *s, uint64_t now_ns)
     report_event(crew, (struct crew_event){.kind = CREW_LOST, .pid = s->pid});
     judge_by_death(crew, s, VECMILL_CAUSE_HANG, false, now_ns);
     if (s->batch_number != 0) return_batch(crew, s, VECMILL_CAUSE_HANG, BLAME_ODD);
-    slot_clear(s);
+    slot_clear(s, &crew->ledger.tails);
     s->due_ns = now_ns + CREW_LOST_NS;
     for (uint32_t i = 0; i < crew->options.workers; i++)
         if (crew->slots[i].state != AT_LOST) return;
@@ -349,6 +373,9 @@ void apply_event(struct crew *crew, struct slot *s, enum crew_on event)
     case DO_COMMIT:
         commit_batch(crew, s, now_ns);
         break;
+    case DO_COMMIT_PART:
+        commit_part(crew, s);
+        break;
     case DO_REFUSE:
         take_refusal(crew, s);
         s->due_ns = now_ns + EXIT_NS;
@@ -372,12 +399,12 @@ void apply_event(struct crew *crew, struct slot *s, enum crew_on event)
         break;
     case DO_REAP:
         if (crew->closing)
-            slot_clear(s);
+            slot_clear(s, &crew->ledger.tails);
         else
             reap_worker(crew, s, now_ns);
         break;
     case DO_FREE:
-        slot_clear(s);
+        slot_clear(s, &crew->ledger.tails);
         break;
     case DO_BUG:
     case CREW_N_ACTIONS:

@@ -30,6 +30,11 @@ static bool options_in_range(const struct crew_options *o)
            o->result_bytes >= 1 && o->result_bytes <= CREW_RESULT_MAX &&
            o->item_bytes_max <= SIZE_MAX / 4 && o->queue_bytes >= 1 &&
            o->queue_bytes <= SIZE_MAX / 4 && o->batch_bytes_max <= SIZE_MAX / 4 &&
+           (o->tail_bytes == 0
+                ? o->frame_tails == 0 && o->tails_bytes == 0
+                : o->result_bytes >= sizeof(uint32_t) && o->tail_bytes <= o->frame_tails &&
+                      o->frame_tails <= CREW_TAILS_MAX && o->tails_bytes >= o->frame_tails &&
+                      o->tails_bytes <= CREW_WORKERS_MAX * (size_t)CREW_TAILS_MAX) &&
            o->probe_bytes <= o->item_bytes_max && o->prefix_bytes <= o->item_bytes_max &&
            o->batch_ns >= CREW_MS && o->start_ns >= CREW_MS && o->least_ns >= CREW_MS;
 }
@@ -43,6 +48,7 @@ static void lay_out_crew(struct crew *crew, const struct crew_options *o, struct
     crew->hash = arena_take(a, sizeof(XXH3_state_t), 64);
     crew->probe = arena_take(a, frame_item_bytes(o->probe_bytes), 64);
     crew->probe_results = arena_take_array(a, o->workers, o->result_bytes, 64);
+    if (o->tail_bytes > 0) crew->nowhere = arena_take(a, TAILS_BLOCK, 64);
 }
 
 size_t crew_bytes(const struct crew_options *options)
@@ -82,7 +88,7 @@ static void prepare_wait(struct crew *crew, uint64_t now_ns)
     const bool starts = schedule_wanted(crew, now_ns) > 0;
     /* While may_start is waiting to be asked again, new work starts no worker any sooner. */
     const bool held = starts && now_ns < crew->ask_at_ns;
-    crew->wants_work = false;
+    crew->wants_work = crew->lacks_room = false;
     crew->seen_accepted = crew->ledger.accepted;
     crew->polled[0] = (struct pollfd){.fd = crew->wake, .events = POLLIN};
     /* Only slots with a socket: poll refuses more entries than RLIMIT_NOFILE, ignored ones
@@ -90,14 +96,13 @@ static void prepare_wait(struct crew *crew, uint64_t now_ns)
     crew->n_polled = 1;
     for (uint32_t i = 0; i < crew->options.workers; i++) {
         struct slot *s = &crew->slots[i];
-        const bool blind =
-            s->process.pid > 0 && (s->process.pidfd < 0 ? s->stopped_reading : s->exit_seen);
+        const bool is_read = !s->stopped_reading && s->no_room_ns == 0;
+        const bool blind = s->process.pid > 0 && (s->process.pidfd < 0 ? !is_read : s->exit_seen);
         const bool sends = s->state == AT_BUSY && !slot_is_sent(s);
         s->polled = s->socket >= 0 ? crew->n_polled : 0;
         if (s->polled > 0) {
-            crew->polled[crew->n_polled++] =
-                (struct pollfd){.fd = s->stopped_reading ? -1 : s->socket,
-                                .events = (short)(POLLIN | (sends ? POLLOUT : 0))};
+            crew->polled[crew->n_polled++] = (struct pollfd){
+                .fd = is_read ? s->socket : -1, .events = (short)(POLLIN | (sends ? POLLOUT : 0))};
             crew->polled[crew->n_polled++] =
                 (struct pollfd){.fd = s->exit_seen ? -1 : s->process.pidfd, .events = POLLIN};
         }
@@ -106,6 +111,7 @@ static void prepare_wait(struct crew *crew, uint64_t now_ns)
         if (due_ns > 0 && (s->state != AT_VACANT || starts))
             at_ns = num_min(at_ns, num_max(due_ns, now_ns));
         if (s->state == AT_IDLE || (s->state == AT_VACANT && !held)) crew->wants_work = true;
+        if (s->no_room_ns > 0) crew->lacks_room = true;
         if (blind && s->state != AT_LOST) at_ns = num_min(at_ns, now_ns + BLIND_NS);
     }
     crew->wake_at_ns = at_ns;
@@ -143,6 +149,7 @@ void crew_step(struct crew *crew)
     schedule_starts(crew, now_ns);
     assert(ledger_is_sound(&crew->ledger));
     prepare_wait(crew, now_ns);
+    schedule_room(crew);
 }
 
 void crew_wake(struct crew *crew)
@@ -199,6 +206,10 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
         s->expected.result_bytes = options->result_bytes;
         s->expected.batch_items_max = options->batch_items_max;
         s->expected.batch_bytes_max = num_max(options->batch_bytes_max, options->item_bytes_max);
+        s->expected.tail_bytes = options->tail_bytes;
+        s->expected.frame_tails = options->frame_tails;
+        s->expected.tails = options->tail_bytes > 0 ? &crew->ledger.tails : NULL;
+        s->expected.nowhere = crew->nowhere;
     }
     crew->null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (crew->null >= 0) crew->null = process_lift_fd(crew->null);
@@ -281,9 +292,19 @@ const void *crew_item(const struct crew *crew, uint64_t tag, size_t *bytes)
     return ledger_item(&crew->ledger, tag, bytes);
 }
 
+size_t crew_tail(const struct crew *crew, void *to)
+{
+    assert(ledger_head(&crew->ledger)->state == ITEM_DONE);
+    return ledger_tail(&crew->ledger, crew->ledger.dropped, to);
+}
+
 void crew_drop(struct crew *crew)
 {
     ledger_drop(&crew->ledger);
+    if (crew->lacks_room) {
+        crew->lacks_room = false;
+        crew_wake(crew);
+    }
 }
 
 void crew_hold(struct crew *crew)

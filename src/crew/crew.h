@@ -30,7 +30,8 @@
 
 #define CREW_WORKERS_MAX     1024u
 #define CREW_BATCH_ITEMS_MAX 4096u
-#define CREW_RESULT_MAX      (64u << 10) /* bytes of one result */
+#define CREW_RESULT_MAX      (64u << 10) /* bytes of one result, without its tail */
+#define CREW_TAILS_MAX       (1u << 30)  /* bytes of the tails in one frame */
 /* Deaths by its own fault that condemn an item, alone in its batch */
 #define CREW_FAULTS_MAX 3u
 /* Deaths by other causes that condemn it, while other work lives (trial.h) */
@@ -83,9 +84,15 @@ struct crew_options {
     size_t queue_bytes;    /* of items accepted and not yet taken; one item may go beyond it */
     uint32_t batch_items_max;
     size_t batch_bytes_max; /* of a batch with more than one item */
-    uint32_t result_bytes;  /* of each result: all are of one size, at most CREW_RESULT_MAX */
-    uint64_t batch_ns;      /* time that a batch is planned to take */
-    uint64_t start_ns;      /* a worker that is not ready by then is killed */
+    uint32_t result_bytes;  /* of each result, at most CREW_RESULT_MAX */
+    /* A result may have a tail besides, whose size is the u32 that the result begins with: at most
+     * tail_bytes (0: there are no tails), and at most frame_tails of a frame. tails_bytes: of items
+     * not yet dropped, and at least frame_tails. When that is full, workers wait with what they have
+     * computed until items are dropped; but what has the oldest item always finds room. */
+    uint32_t tail_bytes, frame_tails;
+    size_t tails_bytes;
+    uint64_t batch_ns; /* time that a batch is planned to take */
+    uint64_t start_ns; /* a worker that is not ready by then is killed */
     /* A batch may always take this long, and three times its planned time */
     uint64_t least_ns;
     /* Reads the counter of OOM kills of the own cgroup. False: unknown. NULL: unknown. */
@@ -156,13 +163,16 @@ enum crew_head {
     CREW_NONE,      /* every item accepted was dropped */
     CREW_WAITING,   /* queued, or with a worker */
     CREW_WITHHELD,  /* queued, and the crew is held or failed: there will be no result */
-    CREW_DONE,      /* *result: result_bytes as the worker wrote them */
+    CREW_DONE,      /* *result: result_bytes as the worker wrote them; its tail: crew_tail */
     CREW_CONDEMNED, /* it ended CREW_FAULTS_MAX or CREW_TRIAL_DEATHS workers: see causes */
 };
 
 /* The state of the oldest item that was not dropped. Depending on it, result (borrowed until
  * crew_drop) or causes [CREW_CAUSES_MAX] are set; unused causes are VECMILL_CAUSE_NONE. */
 enum crew_head crew_head(const struct crew *crew, const void **result, vecmill_cause *causes);
+/* Copies the tail of the oldest item, which is done (asserted), to `to`, NULL: nowhere; returns its
+ * size. */
+size_t crew_tail(const struct crew *crew, void *to);
 /* The bytes of an item that was accepted and not dropped (asserted). Borrowed until crew_drop. */
 const void *crew_item(const struct crew *crew, uint64_t tag, size_t *bytes);
 /* Drops the oldest item, which is done or condemned (asserted). */
@@ -196,16 +206,30 @@ struct crew_item {
     size_t bytes;
 };
 
+struct crew_results;
+
 struct crew_work {
     uint32_t result_bytes;
     uint32_t batch_items_max;
     size_t batch_bytes_max; /* the larger of the supervisor's batch_bytes_max and item_bytes_max */
-    /* Computes n items into results [n, result_bytes], zeroed before. Any status but OK ends the
-     * crew with it and its message. */
+    uint32_t tail_bytes, frame_tails; /* as the supervisor's */
+    /* Computes n items. Any status but OK ends the crew with it and its message. */
     vecmill_status (*compute)(void *context, const struct crew_item *items, uint32_t n,
-                              unsigned char *results, vecmill_err *err);
+                              struct crew_results *results, vecmill_err *err);
     void *context;
 };
+
+/* Where `compute` puts results. Of those without tails, all n lie in one piece, [n, result_bytes],
+ * zeroed before; they are taken when it returns. */
+unsigned char *crew_results_all(struct crew_results *results);
+
+/* Of those with tails, one is put after the other in the order of the items, and each may be sent
+ * at once. First the room that tails are written to: `bytes`, at most frame_tails, aligned to
+ * `align`, at most 64; NULL when the supervisor is gone: then compute returns, with any status. Then
+ * each result: result_bytes, of which the first four are replaced by the size of its tail, which is
+ * the next tail_bytes of the room. */
+unsigned char *crew_results_room(struct crew_results *results, size_t bytes, size_t align);
+void crew_results_put(struct crew_results *results, const void *result, uint32_t tail_bytes);
 
 /* The first call of a worker program. Ties the process to its supervisor (it is killed when that
  * thread ends), ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE, marks fault signals that another

@@ -38,6 +38,7 @@ struct crew {
     uint64_t seen_accepted;  /* items that the last round could give out */
     uint64_t whole_batch_ns; /* estimated work of a whole batch, now */
     bool held, closing;
+    bool lacks_room; /* a worker waits with tails for items to be dropped */
 
     uint32_t generations;
     uint64_t batch_numbers;
@@ -50,11 +51,13 @@ struct crew {
     /* Since an item was last returned. Deaths by the OOM killer are counted apart from all others. */
     uint32_t deaths_in_row, failed_starts_in_row, ooms_in_row;
     bool single_tried; /* a batch of one item was given out */
+    bool is_starved;   /* there is no room for results that come after the oldest item, a suspect */
     struct shortage shortage;
     struct suspect_trial trial;
 
     unsigned char *probe;         /* in the form of a batch's payload */
     unsigned char *probe_results; /* [workers, result_bytes]; never read */
+    unsigned char *nowhere;       /* [TAILS_BLOCK]; never read */
 
     struct crew_counts counts;
     vecmill_status failure;

@@ -16,7 +16,9 @@
  *     kind     from        payload
  *     BATCH    supervisor  items: { u64 bytes; the bytes; zeros to a multiple of 8 } each
  *     HELLO    worker      struct frame_hello: the sizes both must agree on
- *     RESULT   worker      result_bytes for each item of the batch, in their order
+ *     RESULT   worker      result_bytes for each item of the batch, in their order. Where results
+ *                          have tails: of one or more items, the first that had none yet, and then
+ *                          their tails, end to end, whose sizes are the u32 each result begins with
  *     REFUSED  worker      u32 status, u32 for_good, then the message
  *
  * A socket carries nothing else. Reading is bounded by what the reader expects, never by what the
@@ -49,6 +51,7 @@ struct frame_hello {
     uint32_t result_bytes;
     uint32_t batch_items_max;
     uint64_t batch_bytes_max;
+    uint32_t tail_bytes, frame_tails;
 };
 
 void frame_put(const struct frame_head *head, unsigned char out[FRAME_HEAD_BYTES]);

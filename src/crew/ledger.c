@@ -19,6 +19,7 @@ void ledger_layout(struct ledger *l, const struct crew_options *options, struct 
     l->requeued = arena_take_array(a, l->items_max, sizeof *l->requeued, 64);
     l->bytes = arena_take(a, l->bytes_capacity, 64);
     l->results = arena_take_array(a, l->items_max, l->result_bytes, 64);
+    tails_layout(&l->tails, options, a);
 }
 
 static struct item *item_of(const struct ledger *l, uint64_t tag)
@@ -163,8 +164,23 @@ unsigned char *ledger_results(const struct ledger *l, const struct item_range *r
     return l->results + (i == 0 ? (size_t)from * l->result_bytes : 0);
 }
 
-void ledger_commit(struct ledger *l, const struct item_range *range)
+/* Where the tails of these items are, which lie end to end from the beginning of a chain. */
+static void place_tails(struct ledger *l, const struct item_range *range, uint32_t chain)
 {
+    size_t at = 0;
+    for (uint32_t i = 0; i < range->n; i++) {
+        struct item *item = item_of(l, range->first + i);
+        item->tail = chain;
+        item->tail_at = (uint16_t)at;
+        item->tail_ends = i + 1 == range->n;
+        for (at += ledger_tail(l, range->first + i, NULL); at >= TAILS_BLOCK; at -= TAILS_BLOCK)
+            chain = l->tails.next[chain];
+    }
+}
+
+void ledger_commit(struct ledger *l, const struct item_range *range, uint32_t chain)
+{
+    if (l->tails.n > 0) place_tails(l, range, chain);
     for (uint64_t tag = range->first; tag < range->first + range->n; tag++) {
         struct item *item = item_of(l, tag);
         assert(item->state == ITEM_IN_FLIGHT);
@@ -189,6 +205,16 @@ static void requeue(struct ledger *l, const struct item_range *range)
     l->requeued[at] = *range;
     l->n_requeued++;
     l->n_suspects += ledger_is_suspect(l, range->first);
+}
+
+void ledger_return(struct ledger *l, const struct item_range *range)
+{
+    for (uint64_t tag = range->first; tag < range->first + range->n; tag++) {
+        assert(item_of(l, tag)->state == ITEM_IN_FLIGHT);
+        item_of(l, tag)->state = ITEM_QUEUED;
+    }
+    l->in_flight -= range->n;
+    requeue(l, range);
 }
 
 /* One more death of an item alone in its batch; true: it condemns the item. */
@@ -259,6 +285,22 @@ const unsigned char *ledger_result(const struct ledger *l, uint64_t tag)
     return l->results + (size_t)(tag % l->items_max) * l->result_bytes;
 }
 
+size_t ledger_tail(const struct ledger *l, uint64_t tag, unsigned char *to)
+{
+    const struct item *item = item_of(l, tag);
+    uint32_t bytes = 0, block = item->tail;
+    size_t at = item->tail_at, copied = 0;
+    if (l->tails.n > 0) memcpy(&bytes, ledger_result(l, tag), sizeof bytes);
+    while (to && copied < bytes) {
+        const size_t n = num_min(bytes - copied, TAILS_BLOCK - at);
+        memcpy(to + copied, l->tails.bytes + (size_t)block * TAILS_BLOCK + at, n);
+        copied += n;
+        at = 0;
+        block = l->tails.next[block];
+    }
+    return bytes;
+}
+
 const unsigned char *ledger_item(const struct ledger *l, uint64_t tag, size_t *bytes)
 {
     assert(tag >= l->dropped && tag < l->accepted);
@@ -269,7 +311,14 @@ const unsigned char *ledger_item(const struct ledger *l, uint64_t tag, size_t *b
 
 void ledger_drop(struct ledger *l)
 {
-    assert(l->dropped < l->accepted && item_of(l, l->dropped)->state >= ITEM_DONE);
+    const struct item *item = item_of(l, l->dropped);
+    assert(l->dropped < l->accepted && item->state >= ITEM_DONE);
+    if (l->tails.n > 0 && item->state == ITEM_DONE) {
+        /* the block that the next tail begins in stays */
+        const size_t end = item->tail_at + ledger_tail(l, l->dropped, NULL);
+        const uint64_t n = item->tail_ends ? tails_blocks(end) : end / TAILS_BLOCK;
+        (void)tails_give(&l->tails, item->tail, n);
+    }
     l->dropped++;
 }
 

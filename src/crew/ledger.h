@@ -18,6 +18,7 @@
 #define CREW_LEDGER_H
 
 #include "crew.h"
+#include "tails.h"
 
 /* A run of consecutive items. */
 struct item_range {
@@ -42,6 +43,11 @@ struct item {
     size_t at;    /* where it is in the queue's bytes, in the form of a batch's payload (frame.h) */
     size_t bytes; /* without the item's head and padding */
     uint64_t cost_ns;
+    /* Once it is done, and has a tail: the block that it begins in, and where in that; whether it is
+     * the last of its chain. */
+    uint32_t tail;
+    uint16_t tail_at;
+    bool tail_ends;
     unsigned char state; /* enum item_state */
     unsigned char n_faults;
     unsigned char n_odd; /* at LEDGER_ODD_MAX it is a suspect */
@@ -85,6 +91,7 @@ struct ledger {
     size_t put_at, wrap_at, bytes_capacity;
 
     unsigned char *results; /* [items_max, result_bytes] */
+    struct tails tails;
 };
 
 /* Takes the ledger's memory from the arena; options are in range. */
@@ -108,8 +115,11 @@ bool ledger_is_suspect(const struct ledger *l, uint64_t tag);
 unsigned char *ledger_results(const struct ledger *l, const struct item_range *range, unsigned i,
                               size_t *bytes);
 
-/* The results of these items have arrived. */
-void ledger_commit(struct ledger *l, const struct item_range *range);
+/* The results of these items have arrived. chain: the first block of their tails, if they have any. */
+void ledger_commit(struct ledger *l, const struct item_range *range, uint32_t chain);
+
+/* These items were computed for nothing: they are queued again, and nobody is to blame. */
+void ledger_return(struct ledger *l, const struct item_range *range);
 
 /* The worker of these items died. Writes the ranges that are queued again to parts and returns
  * their number (0: the one item is condemned). */
@@ -122,6 +132,8 @@ void ledger_condemn(struct ledger *l, uint64_t tag, const vecmill_cause *causes,
 /* The oldest item; NULL when all were dropped. */
 const struct item *ledger_head(const struct ledger *l);
 const unsigned char *ledger_result(const struct ledger *l, uint64_t tag);
+/* Copies the tail of an item that is done; returns its size. to NULL: copies nothing. */
+size_t ledger_tail(const struct ledger *l, uint64_t tag, unsigned char *to);
 /* The bytes of an item that was not dropped (asserted). */
 const unsigned char *ledger_item(const struct ledger *l, uint64_t tag, size_t *bytes);
 void ledger_drop(struct ledger *l);

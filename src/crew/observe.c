@@ -14,12 +14,41 @@
  * well. */
 #define PAUSES_MOST 5u
 
-/* Reads what has arrived, until it is exhausted or makes no sense. */
+/* Results came, of a batch or of its first items. */
+static void take_results(struct crew *crew, struct slot *s, bool is_void)
+{
+    const bool is_part = s->inbox.head.n_items < s->expected.n_items;
+    s->is_void = is_void;
+    s->stopped_reading = !slot_is_sent(s); /* an answer to a batch that is not sent yet */
+    if (s->stopped_reading)
+        apply_event(crew, s, ON_GARBAGE);
+    else
+        apply_event(crew, s, is_part ? ON_PART : ON_RESULT);
+}
+
+/* Time in which the slot's worker waited for us is not its own. */
+static void end_no_room(struct slot *s, uint64_t now_ns)
+{
+    if (s->no_room_ns > 0 && s->state == AT_BUSY) {
+        s->since_ns += now_ns - s->no_room_ns;
+        s->due_ns += now_ns - s->no_room_ns;
+    }
+    s->no_room_ns = 0;
+}
+
+/* Reads what has arrived, until it is exhausted or makes no sense, or there is no room for it. */
 static void read_socket(struct crew *crew, struct slot *s)
 {
     while (!s->stopped_reading && s->socket >= 0) {
         size_t room;
+        s->expected.is_oldest =
+            !s->is_probe && s->batch_number != 0 && s->batch.range.first == crew->ledger.dropped;
         unsigned char *to = inbox_room(&s->inbox, &s->expected, &room);
+        if (to == NULL) {
+            if (s->no_room_ns == 0) s->no_room_ns = clock_ns();
+            return;
+        }
+        end_no_room(s, s->no_room_ns > 0 ? clock_ns() : 0);
         const ssize_t n = recv(s->socket, to, room, MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EAGAIN) return;
@@ -36,8 +65,11 @@ static void read_socket(struct crew *crew, struct slot *s)
             apply_event(crew, s, ON_HELLO);
             break;
         case INBOX_RESULT:
-            s->stopped_reading = !slot_is_sent(s); /* an answer to a batch that is not sent yet */
-            apply_event(crew, s, s->stopped_reading ? ON_GARBAGE : ON_RESULT);
+        case INBOX_PART:
+            take_results(crew, s, false);
+            break;
+        case INBOX_VOID:
+            take_results(crew, s, true);
             break;
         case INBOX_REFUSED:
             s->stopped_reading = true;
@@ -67,7 +99,7 @@ void observe_slot(struct crew *crew, struct slot *s)
     if (s->polled > 0) {
         const struct pollfd *socket = &crew->polled[s->polled], *pidfd = socket + 1;
         if (socket->revents & POLLOUT) slot_send(s);
-        if (socket->revents & ~POLLOUT) read_socket(crew, s);
+        if ((socket->revents & ~POLLOUT) || s->no_room_ns > 0) read_socket(crew, s);
         ended = pidfd->revents != 0;
     }
     if (ended || s->exit_seen || s->process.pidfd < 0) look_for_death(crew, s);
@@ -95,6 +127,10 @@ void observe_pause(struct crew *crew, uint64_t now_ns)
  * False: it is looked at again later, or has spoken meanwhile. */
 static bool is_late(struct crew *crew, struct slot *s, uint64_t now_ns)
 {
+    if (s->no_room_ns > 0 && s->state == AT_BUSY) { /* it waits for us */
+        s->due_ns = now_ns + LOOK_NS;
+        return false;
+    }
     if (s->state != AT_STARTING && s->state != AT_BUSY) {
         s->kill_cause = s->state == AT_CLOSED ? VECMILL_CAUSE_PROTOCOL : s->kill_cause;
         s->kill_is_fault = s->state == AT_CLOSED || s->kill_is_fault;

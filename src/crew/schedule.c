@@ -34,10 +34,11 @@ static uint64_t queued_batches(const struct crew *crew)
     return l->n_requeued - l->n_suspects + num_min(num_max(by_cost, by_items), n_unsent);
 }
 
-/* Nothing gets done: a suspect is tried before other items, which may be no better. */
+/* Nothing gets done, or nothing that is done finds room: a suspect is tried before other items, which
+ * may be no better. */
 static bool suspect_goes_first(const struct crew *crew)
 {
-    return crew->deaths_in_row >= SUSPECT_WAITS_DEATHS &&
+    return (crew->deaths_in_row >= SUSPECT_WAITS_DEATHS || crew->is_starved) &&
            (crew->ledger.n_suspects > 0 || crew->trial.is_open);
 }
 
@@ -152,4 +153,23 @@ void schedule_batches(struct crew *crew)
         if (!has_batch) return;
         apply_event(crew, s, ON_BATCH);
     }
+}
+
+void schedule_room(struct crew *crew)
+{
+    const struct ledger *l = &crew->ledger;
+    const struct item *oldest = ledger_head(l);
+    struct slot *last = NULL;
+    if (!crew->lacks_room || !oldest || oldest->state != ITEM_QUEUED) return;
+    if (crew_n_alive(crew) > crew_n_at(crew, AT_BUSY)) return; /* one will be given it */
+    for (uint32_t i = 0; i < crew->options.workers; i++) {
+        struct slot *s = &crew->slots[i];
+        if (s->no_room_ns == 0 || s->state != AT_BUSY) continue;
+        if (s->expected.discards) return;
+        if (!last || s->batch.range.first > last->batch.range.first) last = s;
+    }
+    if (!last) return;
+    last->expected.discards = true;
+    crew->is_starved = crew->is_starved || ledger_is_suspect(l, l->dropped);
+    crew->wake_at_ns = 0;
 }

@@ -71,7 +71,7 @@ void slot_send(struct slot *s)
     }
 }
 
-void slot_clear(struct slot *s)
+void slot_clear(struct slot *s, struct tails *tails)
 {
     if (s->socket >= 0) close(s->socket);
     s->socket = -1;
@@ -80,8 +80,10 @@ void slot_clear(struct slot *s)
     s->expected.batch = 0;
     s->kill_cause = VECMILL_CAUSE_NONE;
     s->was_ready = s->worked = s->no_memory = s->stopped_reading = s->exit_seen = false;
-    s->sent = 0;
+    s->is_void = s->expected.discards = false;
+    s->sent = s->no_room_ns = 0;
     s->batch = (struct batch){0};
+    inbox_drop(&s->inbox, tails);
     inbox_init(&s->inbox);
 }
 

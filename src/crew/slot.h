@@ -36,7 +36,10 @@ struct slot {
     uint64_t since_cpu_ns; /* the process's processor time then */
     uint64_t allowed_ns;   /* processor time after which it is taken to loop */
     unsigned char head[FRAME_HEAD_BYTES];
-    uint64_t sent;     /* bytes of head and payload that are sent */
+    uint64_t sent; /* bytes of head and payload that are sent */
+    /* Since when it waits for room for the tails that it sends; 0: it does not. */
+    uint64_t no_room_ns;
+    bool is_void;      /* the results that just came were not kept */
     uint32_t pauses;   /* pauses of this process since the state changed that were forgiven */
     uint64_t received; /* bytes received from it */
     uint64_t checked_received; /* received, at the last check of its deadline */
@@ -57,7 +60,7 @@ void slot_send(struct slot *s);
 bool slot_is_sent(const struct slot *s);
 
 /* Releases what belongs to the worker that was here. */
-void slot_clear(struct slot *s);
+void slot_clear(struct slot *s, struct tails *tails);
 
 /* Why a worker is late when its deadline has passed. */
 enum slot_late {

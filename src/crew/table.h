@@ -22,7 +22,8 @@
     X(LEAVE)       /* the crew closes */                                                           \
     X(HELLO)       /* frame: it is ready */                                                        \
     X(REFUSED)     /* frame: it cannot work, and why */                                            \
-    X(RESULT)      /* frame: the results of its batch */                                           \
+    X(RESULT)      /* frame: the results of its batch, or of what was left of it */                \
+    X(PART)        /* frame: the first results of its batch */                                     \
     X(GARBAGE)     /* any other bytes */                                                           \
     X(END)         /* its socket has ended */                                                      \
     X(LATE)        /* the deadline of this state passed */                                         \
@@ -36,6 +37,7 @@
     X(READY)       /* it can be given batches */                                                   \
     X(SEND)        /* send the batch, set its deadline */                                          \
     X(COMMIT)      /* take the results; the batch is done */                                       \
+    X(COMMIT_PART) /* take the results; the batch is what is left of it */                         \
     X(AWAIT_EXIT)  /* stop reading; set a short deadline for the exit */                           \
     X(KILL)        /* SIGKILL; keep the event as the cause; set a deadline for the death */        \
     X(REFUSE)      /* keep its reason, which may end the crew; then as AWAIT_EXIT */               \

@@ -66,16 +66,26 @@ struct worker_memory {
     unsigned char *payload; /* [payload_bytes] */
     size_t payload_bytes;
     struct crew_item *items; /* [batch_items_max] */
-    unsigned char *frame;    /* [FRAME_HEAD_BYTES + batch_items_max * result_bytes] */
+    /* A frame's head, its results and their tails. Results begin at a multiple of 64, and so do tails
+     * that are not sent yet. */
+    unsigned char *frame;
 };
+
+/* Where the first result is in such a frame, and where tails are. */
+#define RESULTS_AT 64u
+_Static_assert(FRAME_HEAD_BYTES <= RESULTS_AT, "the head is before the results");
+
+static size_t tails_at(const struct crew_work *work)
+{
+    return RESULTS_AT + num_up((size_t)work->batch_items_max * work->result_bytes, 64);
+}
 
 static void lay_out_worker(const struct crew_work *work, struct worker_memory *m, struct arena *a)
 {
-    const size_t results = (size_t)work->batch_items_max * work->result_bytes;
     m->payload_bytes = frame_item_bytes(work->batch_bytes_max);
     m->payload = arena_take(a, m->payload_bytes, 64);
     m->items = arena_take_array(a, work->batch_items_max, sizeof *m->items, 64);
-    m->frame = arena_take(a, FRAME_HEAD_BYTES + results, 64);
+    m->frame = arena_take(a, tails_at(work) + work->frame_tails, 64);
 }
 
 size_t crew_worker_bytes(const struct crew_work *work)
@@ -94,6 +104,8 @@ static bool say_ready(const struct crew_work *work)
         .result_bytes = work->result_bytes,
         .batch_items_max = work->batch_items_max,
         .batch_bytes_max = work->batch_bytes_max,
+        .tail_bytes = work->tail_bytes,
+        .frame_tails = work->frame_tails,
     };
     memcpy(frame + FRAME_HEAD_BYTES, &hello, sizeof hello);
     return send_frame(frame, (struct frame_head){.kind = FRAME_HELLO, .bytes = sizeof hello});
@@ -111,6 +123,55 @@ static bool find_items(const struct worker_memory *m, const struct frame_head *h
         cur_skip(&c, (8 - bytes % 8) % 8);
     }
     return !c.failed && cur_left(&c) == 0;
+}
+
+/* ---- results ---- */
+
+struct crew_results {
+    const struct crew_work *work;
+    unsigned char *frame;
+    struct frame_head head; /* of the batch */
+    uint32_t n;             /* results that are not sent */
+    size_t tails;           /* bytes of their tails */
+    bool is_gone;           /* the supervisor is */
+};
+
+/* The results that are there, and their tails, which are moved to each other. */
+static bool send_results(struct crew_results *r, uint32_t n)
+{
+    const size_t results = (size_t)n * r->work->result_bytes;
+    const size_t at = r->work->tail_bytes > 0 ? tails_at(r->work) - results : RESULTS_AT;
+    memmove(r->frame + at, r->frame + RESULTS_AT, results);
+    r->head.kind = FRAME_RESULT;
+    r->head.n_items = n;
+    r->head.bytes = results + r->tails;
+    r->n = 0;
+    r->tails = 0;
+    return send_frame(r->frame + at - FRAME_HEAD_BYTES, r->head);
+}
+
+unsigned char *crew_results_all(struct crew_results *r)
+{
+    return r->frame + RESULTS_AT;
+}
+
+unsigned char *crew_results_room(struct crew_results *r, size_t bytes, size_t align)
+{
+    assert(bytes <= r->work->frame_tails);
+    const bool fits = bytes <= r->work->frame_tails - r->tails && r->tails % align == 0;
+    r->is_gone = r->is_gone || (!fits && !send_results(r, r->n));
+    if (r->is_gone) return NULL;
+    return r->frame + tails_at(r->work) + r->tails;
+}
+
+void crew_results_put(struct crew_results *r, const void *result, uint32_t tail_bytes)
+{
+    unsigned char *to = r->frame + RESULTS_AT + (size_t)r->n * r->work->result_bytes;
+    assert(tail_bytes <= r->work->tail_bytes);
+    memcpy(to, result, r->work->result_bytes);
+    memcpy(to, &tail_bytes, sizeof tail_bytes);
+    r->n++;
+    r->tails += tail_bytes;
 }
 
 vecmill_status crew_worker_serve(const struct crew_work *work, void *memory, vecmill_err *err)
@@ -135,17 +196,18 @@ vecmill_status crew_worker_serve(const struct crew_work *work, void *memory, vec
         if (XXH3_64bits(m.payload, (size_t)head.bytes) != head.hash || !find_items(&m, &head))
             return err_set(err, VECMILL_E_INTERNAL, "batch %llu arrived damaged",
                            (unsigned long long)head.batch);
-        const size_t bytes = (size_t)head.n_items * work->result_bytes;
-        memset(m.frame + FRAME_HEAD_BYTES, 0, bytes);
+        struct crew_results results = {.work = work, .frame = m.frame, .head = head};
+        memset(crew_results_all(&results), 0, (size_t)head.n_items * work->result_bytes);
         HOOK("W4", m.payload, (size_t)head.bytes);
         vecmill_err why;
-        if (work->compute(work->context, m.items, head.n_items, m.frame + FRAME_HEAD_BYTES, &why) !=
-            VECMILL_OK) {
+        const vecmill_status status =
+            work->compute(work->context, m.items, head.n_items, &results, &why);
+        if (results.is_gone) return VECMILL_OK;
+        if (status != VECMILL_OK) {
             crew_worker_refuse(&why, true);
             return err_set(err, why.status, "%s", why.message);
         }
-        head.kind = FRAME_RESULT;
-        head.bytes = bytes;
-        if (!send_frame(m.frame, head)) return VECMILL_OK;
+        const uint32_t n = work->tail_bytes > 0 ? results.n : head.n_items;
+        if (n > 0 && !send_results(&results, n)) return VECMILL_OK;
     }
 }

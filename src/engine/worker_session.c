@@ -72,9 +72,10 @@ static vecmill_status say_plan_was_wrong(const struct worker_session *s, vecmill
 /* Each of the n results is a head and a vector. The vectors are computed into the end of them all, then moved
  * to their places from the first to the last: a result ends at the latest where the next vector begins. */
 static vecmill_status compute_batch(void *context, const struct crew_item *items, uint32_t n,
-                                    unsigned char *results, vecmill_err *err)
+                                    struct crew_results *all, vecmill_err *err)
 {
     struct worker_session *s = context;
+    unsigned char *results = crew_results_all(all);
     const size_t vector_bytes = s->dim * sizeof(float);
     unsigned char *vectors = results + n * sizeof(struct engine_result);
     for (uint32_t i = 0; i < n; i++)

@@ -178,8 +178,8 @@ static void send_changed(const struct echo_command *c, const unsigned char *fram
 static void send_hello(void)
 {
     unsigned char frame[FRAME_HEAD_BYTES + sizeof(struct frame_hello)];
-    const struct frame_hello hello = {work.result_bytes, work.batch_items_max,
-                                      work.batch_bytes_max};
+    const struct frame_hello hello = {work.result_bytes, work.batch_items_max, work.batch_bytes_max,
+                                      work.tail_bytes, work.frame_tails};
     const struct frame_head head = {
         .kind = FRAME_HELLO, .bytes = sizeof hello, .hash = XXH3_64bits(&hello, sizeof hello)};
     frame_put(&head, frame);
@@ -265,14 +265,24 @@ static bool is_command(const struct crew_item *item, struct echo_command *c)
 }
 
 static vecmill_status compute(void *context, const struct crew_item *items, uint32_t n,
-                              unsigned char *results, vecmill_err *err)
+                              struct crew_results *all, vecmill_err *err)
 {
     const uint32_t result_bytes = *(const uint32_t *)context;
+    static unsigned char one[CREW_RESULT_MAX];
+    unsigned char *results = crew_results_all(all);
     vecmill_status status = VECMILL_OK;
     for (uint32_t i = 0; i < n && status == VECMILL_OK; i++) {
         struct echo_command c;
-        echo_result(items[i].data, items[i].bytes, results + (size_t)i * result_bytes,
-                    result_bytes);
+        const size_t tail = echo_tail_bytes(items[i].data, items[i].bytes, work.tail_bytes);
+        unsigned char *const result =
+            work.tail_bytes > 0 ? one : results + (size_t)i * result_bytes;
+        echo_result(items[i].data, items[i].bytes, result, result_bytes);
+        if (work.tail_bytes > 0) {
+            unsigned char *room = crew_results_room(all, tail, tail % 3 ? 1 : 64);
+            if (!room) return VECMILL_E_STOPPED;
+            echo_result(items[i].data, items[i].bytes, room, tail);
+            crew_results_put(all, one, (uint32_t)tail);
+        }
         if (is_command(&items[i], &c) && is_due(&c) && !misbehave(&c, err, &status)) pending = c;
     }
     return status;
@@ -305,11 +315,11 @@ static _Noreturn void misstart(const char *start)
 int main(int argc, char **argv)
 {
     vecmill_err err = {0};
-    uint64_t numbers[5];
+    uint64_t numbers[7];
     void *memory = NULL;
-    if (argc != 8) return 2;
-    static const int at[5] = {1, 2, 3, 4, 7};
-    for (int i = 0; i < 5; i++)
+    if (argc != 10) return 2;
+    static const int at[7] = {1, 2, 3, 4, 7, 8, 9};
+    for (int i = 0; i < 7; i++)
         if (!num_parse(argv[at[i]], UINT32_MAX, &numbers[i])) return 2;
     marks = argv[5];
     const struct echo_command start = {.name = "start", .times = (unsigned)numbers[4]};
@@ -320,6 +330,8 @@ int main(int argc, char **argv)
     work = (struct crew_work){.result_bytes = result_bytes,
                               .batch_items_max = (uint32_t)numbers[2],
                               .batch_bytes_max = (size_t)numbers[3],
+                              .tail_bytes = (uint32_t)numbers[5],
+                              .frame_tails = (uint32_t)numbers[6],
                               .compute = compute,
                               .context = &result_bytes};
     if (misstarts) misstart(argv[6]);

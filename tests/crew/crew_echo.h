@@ -58,4 +58,14 @@ static inline void echo_result(const void *data, size_t bytes, unsigned char *re
         result[i] = (unsigned char)(whole[i % sizeof whole] + i / sizeof whole);
 }
 
+/* The size of an item's tail, of at most `most` bytes: small ones are more frequent, 0 and the most occur.
+ * Its bytes are echo_result's. */
+static inline size_t echo_tail_bytes(const void *data, size_t bytes, size_t most)
+{
+    const uint64_t hash = XXH3_64bits_withSeed(data, bytes, 1), small = most / 16;
+    if (hash % 7 == 0) return 0;
+    if (hash % 7 == 1) return most;
+    return (hash / 7) % (1 + (hash % 7 < 5 ? small : most));
+}
+
 #endif

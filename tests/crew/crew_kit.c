@@ -303,15 +303,19 @@ void host_open(struct host *h)
     snprintf(h->words[3], sizeof h->words[3], "%zu", most);
     snprintf(h->words[4], sizeof h->words[4], "%s", h->start);
     snprintf(h->words[5], sizeof h->words[5], "%u", h->start_times);
-    char *const argv[9] = {(char *)(uintptr_t) "crew_dummy",
-                           h->words[0],
-                           h->words[1],
-                           h->words[2],
-                           h->words[3],
-                           h->marks,
-                           h->words[4],
-                           h->words[5],
-                           NULL};
+    snprintf(h->words[6], sizeof h->words[6], "%u", o->tail_bytes);
+    snprintf(h->words[7], sizeof h->words[7], "%u", o->frame_tails);
+    char *const argv[11] = {(char *)(uintptr_t) "crew_dummy",
+                            h->words[0],
+                            h->words[1],
+                            h->words[2],
+                            h->words[3],
+                            h->marks,
+                            h->words[4],
+                            h->words[5],
+                            h->words[6],
+                            h->words[7],
+                            NULL};
     memcpy(h->argv, argv, sizeof argv);
     h->base_fds = kit_count_fds();
     need(crew_bytes(o) != SIZE_MAX);
@@ -353,6 +357,19 @@ void host_fill(struct host *h)
     crew_hurry(h->crew);
 }
 
+/* The tail of the oldest item, which begins the wanted result with its size. */
+static void check_tail(const struct host *h, const unsigned char *item, size_t bytes,
+                       unsigned char *want_result)
+{
+    static unsigned char tail[HOST_TAIL_MOST], want[HOST_TAIL_MOST];
+    const uint32_t n = (uint32_t)echo_tail_bytes(item, bytes, h->options.tail_bytes);
+    need(h->options.tail_bytes <= HOST_TAIL_MOST);
+    memcpy(want_result, &n, sizeof n);
+    need(crew_tail(h->crew, NULL) == n && crew_tail(h->crew, tail) == n);
+    echo_result(item, bytes, want, n);
+    need(memcmp(tail, want, n) == 0);
+}
+
 void host_drain(struct host *h)
 {
     static unsigned char item[HOST_ITEM_MOST], want[CREW_RESULT_MAX];
@@ -363,6 +380,7 @@ void host_drain(struct host *h)
         if (head == CREW_DONE) {
             const size_t bytes = make_item(h, h->n_out, item);
             echo_result(item, bytes, want, h->options.result_bytes);
+            if (h->options.tail_bytes > 0) check_tail(h, item, bytes, want);
             need(memcmp(result, want, h->options.result_bytes) == 0);
         } else if (head == CREW_CONDEMNED) {
             need(h->n_condemned < HOST_CONDEMNED_MOST);

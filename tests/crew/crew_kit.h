@@ -30,11 +30,13 @@ _Noreturn void kit_fail(const char *file, int line, const char *what);
 #define HOST_CONDEMNED_MOST 64u
 #define HOST_EVENTS_MOST    65536u
 
+#define HOST_TAIL_MOST (256u << 10)
+
 struct host {
     struct crew *crew;
     struct crew_options options;
-    char words[6][24];
-    char *argv[9];
+    char words[8][24];
+    char *argv[11];
     const char *start; /* what workers do at their start, and how often (crew_dummy.c) */
     unsigned start_times;
 

@@ -66,7 +66,7 @@ __attribute__((unused)) static struct item_range take(struct ledger *l)
 __attribute__((unused)) static void commit_and_drop(struct ledger *l)
 {
     const struct item_range range = take(l);
-    ledger_commit(l, &range);
+    ledger_commit(l, &range, 0);
     for (uint32_t i = 0; i < range.n; i++)
         ledger_drop(l);
     assert_true(ledger_is_sound(l));

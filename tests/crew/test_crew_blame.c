@@ -57,7 +57,7 @@ static void hunt(struct hunt *t)
             t->deaths++;
             t->fault_deaths++;
         } else {
-            ledger_commit(&l, &range);
+            ledger_commit(&l, &range, 0);
         }
         assert_true(t->deaths < 1000000); /* it ends */
     }

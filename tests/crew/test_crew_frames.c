@@ -356,7 +356,7 @@ static void what_is_no_answer_is_refused(void **state)
     refused_by_its_head(WITH(n_items, 4), 36);
     refused_by_its_head(WITH(kind, FRAME_BATCH), 36);
     static const uint64_t sizes[] = {
-        0, 24, 35, 37, 48, 36 + (1ull << 32), (1ull << 63) + 36, UINT64_MAX, UINT64_MAX - 47};
+        0, 16, 35, 37, 48, 36 + (1ull << 32), (1ull << 63) + 36, UINT64_MAX, UINT64_MAX - 47};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         refused_by_its_head(&right, sizes[i]);
         refused_by_its_head(WITH(kind, FRAME_HELLO), sizes[i]);
@@ -365,8 +365,8 @@ static void what_is_no_answer_is_refused(void **state)
     }
     refused_by_its_head(WITH(kind, FRAME_REFUSED), 7);
     refused_by_its_head(WITH(kind, FRAME_REFUSED), FRAME_REFUSED_MAX + 1);
-    refused_by_its_head(WITH(kind, FRAME_HELLO), 15);
-    refused_by_its_head(WITH(kind, FRAME_HELLO), 17);
+    refused_by_its_head(WITH(kind, FRAME_HELLO), 23);
+    refused_by_its_head(WITH(kind, FRAME_HELLO), 25);
 #undef WITH
 }
 
@@ -434,13 +434,15 @@ static void a_hello_of_other_sizes_is_garbage(void **state)
 {
     (void)state;
     static const enum inbox_found want[] = {INBOX_GARBAGE};
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 10; i++) {
         struct stream s = {.n = 0};
         struct frame_hello hello = right_hello;
         const int step = i % 2 ? 1 : -1;
         if (i / 2 == 0) hello.result_bytes += (uint32_t)step;
         if (i / 2 == 1) hello.batch_items_max += (uint32_t)step;
         if (i / 2 == 2) hello.batch_bytes_max += (uint64_t)(int64_t)step;
+        if (i / 2 == 3) hello.tail_bytes += (uint32_t)step;
+        if (i / 2 == 4) hello.frame_tails += (uint32_t)step;
         add(&s, &(struct frame_head){.kind = FRAME_HELLO}, &hello, sizeof hello);
         in_every_way(&s, 0, 0, want, 1, NULL);
     }

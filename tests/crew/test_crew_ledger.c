@@ -24,7 +24,7 @@ static void an_item_may_be_larger_than_the_queue(void **state)
         assert_int_equal(batch.payload_bytes, 1008);
         assert_int_equal(batch.piece_bytes[0], 1008);
         assert_int_equal(batch.piece_bytes[1], 0);
-        ledger_commit(&l, &batch.range);
+        ledger_commit(&l, &batch.range, 0);
         assert_false(put_letters(&l, 'b', 0, 1)); /* done, and not yet taken */
         ledger_drop(&l);
         assert_true(ledger_is_sound(&l));
@@ -54,7 +54,7 @@ static void items_of_no_bytes_are_items(void **state)
     assert_int_equal(batch.payload_bytes, 64);
     static const unsigned char zeros[64];
     assert_memory_equal(batch.pieces[0], zeros, 64);
-    ledger_commit(&l, &batch.range);
+    ledger_commit(&l, &batch.range, 0);
     for (int i = 0; i < 8; i++)
         ledger_drop(&l);
     assert_null(ledger_head(&l));
@@ -85,7 +85,7 @@ static void items_begin_with_the_prefix(void **state)
     assert_int_equal(batch.range.n, 2);
     assert_int_equal(batch.payload_bytes, 48);
     assert_memory_equal(batch.pieces[0], "\16\0\0\0\0\0\0\0head:aaaaaaaaa\0\0\16", 25);
-    ledger_commit(&l, &batch.range);
+    ledger_commit(&l, &batch.range, 0);
     ledger_drop(&l);
     ledger_drop(&l);
     assert_true(ledger_put(&l, NULL, 0, 1));
@@ -111,7 +111,7 @@ static void the_ring_wraps(void **state)
     assert_false(put_letters(&l, 'e', 24, 1));     /* full to the mark */
     assert_true(ledger_next_batch(&l, 1, &batch)); /* a by itself: the budget */
     assert_int_equal(batch.range.n, 1);
-    ledger_commit(&l, &batch.range);
+    ledger_commit(&l, &batch.range, 0);
     ledger_drop(&l);
     assert_false(put_letters(&l, 'e', 32, 1)); /* 40 bytes do not fit into 32 */
     assert_true(put_letters(&l, 'e', 24, 1));  /* at 0, up to b to the byte */
@@ -124,7 +124,7 @@ static void the_ring_wraps(void **state)
     assert_int_equal(batch.pieces[0][95], 'd');
     assert_int_equal(batch.pieces[1][8], 'e');
     assert_true(batch.pieces[1] < batch.pieces[0]);
-    ledger_commit(&l, &batch.range);
+    ledger_commit(&l, &batch.range, 0);
     for (int i = 0; i < 4; i++)
         ledger_drop(&l);
     /* Empty: it begins at 0 again, wherever it was. */
@@ -151,7 +151,7 @@ static void a_full_queue_is_full_until_a_drop(void **state)
         const struct item_range range = take(&l);
         assert_int_equal(range.first, i);
         assert_false(put_letters(&l, 'x', 8, 1));
-        ledger_commit(&l, &range);
+        ledger_commit(&l, &range, 0);
         assert_false(put_letters(&l, 'x', 8, 1));
         ledger_drop(&l);
         assert_true(put_letters(&l, 'x', 8, 1));
@@ -178,9 +178,9 @@ static void a_batch_keeps_to_its_maxima(void **state)
     assert_int_equal(batch.range.n, 5);
     const struct item_range sixth = take(&l);
     assert_int_equal(sixth.n, 1);
-    ledger_commit(&l, &sixth);
+    ledger_commit(&l, &sixth, 0);
     assert_int_equal(l.in_flight, 5);
-    ledger_commit(&l, &batch.range);
+    ledger_commit(&l, &batch.range, 0);
     for (int i = 0; i < 6; i++)
         ledger_drop(&l);
     /* By bytes, to the byte, heads and filling counted. */
@@ -253,7 +253,7 @@ static void results_wrap_in_two_runs(void **state)
     assert_int_equal(bytes, 99);
     for (uint32_t i = 0; i < 35; i++)
         l.results[(21 + i) % 35] = (unsigned char)(i / 7);
-    ledger_commit(&l, &batch.range);
+    ledger_commit(&l, &batch.range, 0);
     for (unsigned char i = 0; i < 5; i++) {
         assert_int_equal(ledger_result(&l, l.dropped)[0], i);
         assert_int_equal(ledger_result(&l, l.dropped)[6], i);
@@ -395,7 +395,7 @@ static void a_suspect_waits_for_all_others(void **state)
         (void)die(&l, &batch.range, VECMILL_CAUSE_KILLED, BLAME_ODD, 1);
     }
     assert_true(ledger_next_suspect(&l, &batch));
-    ledger_commit(&l, &batch.range);
+    ledger_commit(&l, &batch.range, 0);
     assert_int_equal(ledger_head(&l)->state, ITEM_DONE);
     ledger_drop(&l);
     /* The other is found guilty. */
@@ -626,7 +626,7 @@ static void walk_commit(struct model *m, struct ledger *l)
 {
     const struct item_range range = pick_out(m);
     write_results(m, l, &range, true);
-    ledger_commit(l, &range);
+    ledger_commit(l, &range, 0);
     for (uint32_t i = 0; i < range.n; i++)
         find(m, range.first + i)->state = DONE;
     m->returned += range.n;

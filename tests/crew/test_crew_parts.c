@@ -286,6 +286,7 @@ static void batches_are_sent_in_pieces(void)
     static unsigned char big[600000], seen[sizeof big + FRAME_HEAD_BYTES];
     int ends[2];
     struct slot p = {.state = AT_BUSY};
+    struct tails none = {0};
     need(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
     p.socket = ends[0];
     for (size_t i = 0; i < sizeof big; i++)
@@ -312,9 +313,9 @@ static void batches_are_sent_in_pieces(void)
     close(ends[1]);
     slot_send(&p); /* EPIPE, and no signal */
     need(slot_is_sent(&p));
-    slot_clear(&p);
+    slot_clear(&p, &none);
     need(p.socket == -1 && fcntl(ends[0], F_GETFD) == -1);
-    slot_clear(&p);
+    slot_clear(&p, &none);
 }
 
 static const struct kit_test tests[] = {

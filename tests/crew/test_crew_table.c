@@ -37,6 +37,7 @@ static const char *const expected[] = {
     "HELLO       -          I:ready   K:kill    K:kill   -      K:nothing   K:kill     -",
     "REFUSED     -          C:refuse  K:kill    C:refuse -      K:nothing   K:kill     -",
     "RESULT      -          K:kill    K:kill    I:commit -      K:commit    K:kill     -",
+    "PART        -          K:kill    K:kill    B:commit_part -   K:commit_part K:kill    -",
     "GARBAGE     -          K:kill    K:kill    K:kill   -      K:nothing   K:kill     -",
     "END         -          C:await_exit  C:await_exit  C:await_exit -      K:nothing   L:nothing  -",
     "LATE        -          K:kill    -         K:kill   K:kill W:write_off K:kill     -",
@@ -102,7 +103,7 @@ static void every_pair(void **state)
         }
         assert_false(next_word(&line, word));
     }
-    assert_int_equal(pairs, 88);
+    assert_int_equal(pairs, 96);
 }
 
 static bool has_process(unsigned s)
