@@ -33,7 +33,7 @@ static vecmill_status on_document(void *context, uint64_t index, const char *id,
     if (id != NULL) {
         struct jline line;
         must(strlen(id) <= JOB_ID_BYTES_MAX && utf8_valid(id, strlen(id)));
-        must(jline_scan(id, strlen(id), "", "", &line, NULL) == VECMILL_OK);
+        must(jline_scan(id, strlen(id), "", NULL, "", &line, NULL) == VECMILL_OK);
         must(line.top.kind == JSON_KIND_STRING);
     }
     return VECMILL_OK;

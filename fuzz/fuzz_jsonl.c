@@ -34,7 +34,7 @@ static void check_line(const char *text, size_t bytes)
     struct jline line;
     struct json_value top;
     vecmill_err err = {.message = ""};
-    const bool is_line = jline_scan(text, bytes, "text", "id", &line, &err) == VECMILL_OK;
+    const bool is_line = jline_scan(text, bytes, "text", "query", "id", &line, &err) == VECMILL_OK;
     const bool is_text = read_text(text, bytes, &top) == VECMILL_OK;
     must(is_line == (is_text && strstr(err.message, "occurs twice") == NULL));
     must(is_line || (line.top.kind == JSON_KIND_ABSENT && line.field.kind == JSON_KIND_ABSENT));
@@ -59,11 +59,14 @@ static vecmill_status on_document(void *context, uint64_t index, const char *id,
     (void)err;
     const struct job_options *options = context;
     must(doc.bytes <= options->max_document && (reason == NULL || doc.bytes == 0));
+    must((doc.kind == VECMILL_DOC_PAIR) == (options->query_field != NULL));
+    must(doc.pair_bytes <= options->max_document - doc.bytes);
+    must(reason == NULL || doc.pair_bytes == 0);
     must(reason == NULL || reason[0] != '\0');
     if (id != NULL) {
         struct jline line;
         must(strlen(id) <= JOB_ID_BYTES_MAX && utf8_valid(id, strlen(id)));
-        must(jline_scan(id, strlen(id), "", "", &line, NULL) == VECMILL_OK);
+        must(jline_scan(id, strlen(id), "", NULL, "", &line, NULL) == VECMILL_OK);
     }
     return VECMILL_OK;
 }
@@ -88,6 +91,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .input = path, .input_format = "jsonl", .max_document = (uint64_t)1 << shift};
     vecmill_status status = job_each(&options, on_document, &options, NULL);
     must(status == VECMILL_OK || status == VECMILL_E_INPUT);
+    options.query_field = "query";
+    must(lseek(fd, 0, SEEK_SET) == 0);
+    status = job_each(&options, on_document, &options, NULL);
+    must(status == VECMILL_OK || status == VECMILL_E_INPUT);
+    options.query_field = data[0] & 16 ? "query" : NULL;
     options.input_format = "json";
     must(lseek(fd, 0, SEEK_SET) == 0);
     status = job_each(&options, on_document, &options, NULL);

@@ -181,13 +181,34 @@ static void keep(void *context, const struct text_piece *piece)
     p->n++;
 }
 
-/* With their places they are the same, and the places are in the text. */
+static void made_text(void *context, const char *made, size_t bytes)
+{
+    (void)context;
+    if (bytes == 0 || !utf8_valid(made, bytes)) abort();
+}
+
+static void made_word(void *context, const char *made, size_t bytes, uint32_t start, uint32_t end)
+{
+    const struct places *p = context;
+    made_text(context, made, bytes);
+    if (start > end || end > p->bytes) abort();
+}
+
+/* With their places they are the same, and the places are in the text; so are those of the words. */
 static void compare_places(const struct text *text, const char *data, size_t bytes,
                            const int32_t *all, uint32_t n_all)
 {
-    void *memory = memory_of(text_pieces_bytes(text, bytes));
     struct places p = {.all = all, .n_all = n_all, .bytes = bytes};
-    if (text_pieces(memory, text, data, bytes, keep, &p, NULL) != VECMILL_OK || p.n != n_all)
+    const struct text_watch watch = {
+        .normalized = made_text, .word = made_word, .token = keep, .context = &p};
+    if (text_pieces(memory_of(text_pieces_bytes(text, bytes)), text, data, bytes, keep, &p, NULL) !=
+            VECMILL_OK ||
+        p.n != n_all)
+        abort();
+    p.n = 0;
+    if (text_explain(memory_of(text_explain_bytes(text, bytes)), text, data, bytes, &watch, NULL) !=
+            VECMILL_OK ||
+        p.n != n_all)
         abort();
 }
 

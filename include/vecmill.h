@@ -318,6 +318,38 @@ VECMILL_API vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc 
                                           vecmill_token *tokens, size_t capacity, size_t *n_tokens,
                                           vecmill_err *err);
 
+/* A step of a tokenizer. */
+typedef enum vecmill_step {
+    /* A part of what the normalizers made of the text; the parts, one after the other, are the whole. */
+    VECMILL_STEP_NORMALIZED = 0,
+    VECMILL_STEP_PIECE = 1, /* what the pre-tokenizers made of that: a word, or an added token */
+    VECMILL_STEP_TOKEN = 2  /* special ones included */
+} vecmill_step;
+
+typedef struct vecmill_made {
+    size_t struct_bytes; /* of this library's: what it filled */
+    vecmill_step step;
+    const char
+        *text; /* not terminated, until the call returns; of a token as of vecmill_token_text */
+    size_t bytes;
+    int32_t id;     /* of a token; else -1 */
+    int is_special; /* 1: a token that is put around the text; start and end are 0 */
+    uint32_t start,
+        end; /* of a piece or token: the bytes of the text that it was made of; else 0, 0 */
+} vecmill_made;
+
+/* What each step of the tokenizer makes of a text, for people: calls `each` with every part, piece and
+ * token. Those of one step come in the order of the text, those of different steps between each other. The
+ * tokens are those of vecmill_tokenize; parts and pieces are those of all that is looked at, also where
+ * tokens are cut. Where there is a prompt, the text begins with it, and bytes are counted from there. Takes
+ * heap meanwhile: 5 times the text's bytes and 24 KiB, or, where the tokenizer is not BERT's, at most 114
+ * MiB and the text's bytes. Errors: E_USAGE and E_UNSUPPORTED (a document that is no text), E_MEMORY, and
+ * E_LIMIT: over VECMILL_MAX_DOCUMENT, or a text that the tokenizer takes no more of (docs/TOKENIZER.md);
+ * `each` then had what is before. */
+VECMILL_API vecmill_status vecmill_explain(vecmill_session *session, vecmill_doc doc,
+                                           void (*each)(void *context, const vecmill_made *made),
+                                           void *context, vecmill_err *err);
+
 /* The text of a token id as the vocabulary has it (continuation marks such as WordPiece's ## included), not
  * terminated, *bytes long, valid until the session is closed; NULL if the id is not in the vocabulary. */
 VECMILL_API const char *vecmill_token_text(const vecmill_session *session, int32_t id,
@@ -346,6 +378,12 @@ VECMILL_API uint32_t vecmill_tokenizer_max_length(const vecmill_tokenizer *token
 VECMILL_API vecmill_status vecmill_tokenizer_encode(vecmill_tokenizer *tokenizer, vecmill_doc doc,
                                                     int32_t *ids, uint8_t *types, size_t *n_ids,
                                                     vecmill_result *result, vecmill_err *err);
+
+/* As vecmill_explain. */
+VECMILL_API vecmill_status vecmill_tokenizer_explain(vecmill_tokenizer *tokenizer, vecmill_doc doc,
+                                                     void (*each)(void *context,
+                                                                  const vecmill_made *made),
+                                                     void *context, vecmill_err *err);
 
 /* As vecmill_token_text. */
 VECMILL_API const char *vecmill_tokenizer_text(const vecmill_tokenizer *tokenizer, int32_t id,

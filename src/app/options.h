@@ -52,7 +52,7 @@ struct options {
         *stsb, *prompt, *prompt_name, *task;
     const char *queries[OPTIONS_QUERIES_MAX];
     uint32_t n_queries;
-    bool json, verify, resume, force, try_out;
+    bool json, verify, resume, force, try_out, explain, pairs;
     bool in_process, latency, accuracy; /* modes of bench; one at most */
     uint32_t precision;                 /* enum precision_word */
     uint32_t long_policy;               /* enum vecmill_long */

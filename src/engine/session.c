@@ -7,6 +7,7 @@
 #include "vecmill_bench.h"
 
 #include "engine/api.h"
+#include "engine/explain.h"
 #include "engine/resolve.h"
 #include "engine/split.h"
 
@@ -299,6 +300,16 @@ vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc doc, int spe
     mem_free(memory);
     if (status == VECMILL_OK) *n_tokens = t.n;
     return status;
+}
+
+vecmill_status vecmill_explain(vecmill_session *session, vecmill_doc doc,
+                               void (*each)(void *context, const vecmill_made *made), void *context,
+                               vecmill_err *err)
+{
+    const struct explain explain = {.text = &session->text,
+                                    .resolved = &session->resolved,
+                                    .max_tokens = session->resolved.max_length};
+    return explain_run(&explain, doc, each, context, err);
 }
 
 const char *vecmill_token_text(const vecmill_session *session, int32_t id, size_t *bytes)

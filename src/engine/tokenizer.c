@@ -1,5 +1,6 @@
 /* tokenizer: a tokenizer without its model (vecmill.h). */
 #include "engine/api.h"
+#include "engine/explain.h"
 #include "model/model.h"
 #include "text/text.h"
 
@@ -123,6 +124,14 @@ vecmill_status vecmill_tokenizer_encode(vecmill_tokenizer *t, vecmill_doc doc, i
                                    .bytes = r.n_ids * sizeof *ids};
     }
     return VECMILL_OK;
+}
+
+vecmill_status vecmill_tokenizer_explain(vecmill_tokenizer *t, vecmill_doc doc,
+                                         void (*each)(void *context, const vecmill_made *made),
+                                         void *context, vecmill_err *err)
+{
+    const struct explain explain = {.text = &t->text, .max_tokens = t->max_length};
+    return explain_run(&explain, doc, each, context, err);
 }
 
 const char *vecmill_tokenizer_text(const vecmill_tokenizer *tokenizer, int32_t id, size_t *bytes)

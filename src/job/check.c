@@ -105,7 +105,13 @@ vecmill_status job_each(const struct job_options *options, job_each_fn each, voi
         buf.used = 0;
         status = reader_next(&reader, INTAKE_FOREVER, &buf, &record, &got, err);
         if (status != VECMILL_OK || got == READER_END) break;
-        const vecmill_doc doc = {.text = record.text, .bytes = record.bytes};
+        vecmill_doc doc = {.text = record.text, .bytes = record.bytes};
+        if (options->query_field != NULL)
+            doc = (vecmill_doc){.text = record.query,
+                                .bytes = record.query_bytes,
+                                .kind = VECMILL_DOC_PAIR,
+                                .pair = record.text,
+                                .pair_bytes = record.bytes};
         status = each(context, index, record.id, doc, record.reason, err);
         if (status != VECMILL_OK) break;
     }

@@ -39,8 +39,10 @@ struct job_options {
     const char *delimiter;    /* of CSV: one character, or "tab"; NULL: a comma, for .tsv a tab */
     const char *output;       /* a path ending in .npy or .jsonl, or "-" for JSONL on stdout */
     const char *field;        /* NULL: "text"; for CSV a column's name, or its number from 1 */
-    const char *id_field;     /* NULL: "id" where it occurs */
-    const char *errors; /* NULL: output + ".errors.jsonl"; for "-" none, see job_hooks.failed */
+    /* NULL, or of pairs the key of the first text, the query; field is that of the second. JSON alone. */
+    const char *query_field;
+    const char *id_field; /* NULL: "id" where it occurs */
+    const char *errors;   /* NULL: output + ".errors.jsonl"; for "-" none, see job_hooks.failed */
     bool stop_on_error; /* --on-error stop: E_INPUT when a document fails, or had before a resume */
     uint64_t max_document; /* bytes; 0: JOB_MAX_DOCUMENT_DEFAULT */
     /* Continue from OUTPUT.journal if there is one. Not with standard input or output. */
@@ -159,7 +161,8 @@ void job_vectors_close(struct job_vectors *v);
 vecmill_status job_ids_find(const char *path, const uint64_t *rows, size_t n, char **out,
                             vecmill_err *err);
 
-/* Calls back with each document of an input, as job_run would read it. A status other than OK stops, and is
+/* Calls back with each document of an input, as job_run would read it; with query_field it is a pair
+ * (VECMILL_DOC_PAIR), its query the first text. A status other than OK stops, and is
  * returned. id is a JSON value (NUL-terminated) or NULL; reason is NULL or why the document could not be
  * read. */
 typedef vecmill_status (*job_each_fn)(void *context, uint64_t index, const char *id,

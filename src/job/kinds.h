@@ -48,6 +48,7 @@ struct reader_kind {
         char delimiter;
     } endings[READER_ENDINGS];
     bool index_is_id; /* a document has no id but its index */
+    bool takes_pairs; /* with options.query_field a record has two texts */
     /* Looks at a file before a model is opened. E_INPUT: it cannot be of this kind. */
     vecmill_status (*check)(const char *path, vecmill_err *err);
     /* Takes memory, r->state too. */

@@ -342,7 +342,7 @@ static vecmill_status check_id_line(const struct id_search *ids, vecmill_err *er
 {
     struct jline line;
     vecmill_err why;
-    if (jline_scan(ids->line, ids->bytes, "", "", &line, &why) != VECMILL_OK)
+    if (jline_scan(ids->line, ids->bytes, "", NULL, "", &line, &why) != VECMILL_OK)
         return err_set(err, VECMILL_E_INPUT, "%s: line %llu is no id: %s", ids->name,
                        (unsigned long long)ids->row + 1, why.message);
     if (line.top.kind == JSON_KIND_ARRAY || line.top.kind == JSON_KIND_OBJECT ||

@@ -37,38 +37,58 @@ static void keep_id_of_failed(struct reader *r, struct record_buf *buf, const st
         reader_keep_id(r, buf, record);
 }
 
+static vecmill_status check_text(const struct json_value *text, const char *key, vecmill_err *err)
+{
+    if (text->kind == JSON_KIND_STRING) return VECMILL_OK;
+    if (text->kind == JSON_KIND_ABSENT)
+        return err_set(err, VECMILL_E_INPUT, "the object has no \"%s\"", key);
+    return err_set(err, VECMILL_E_INPUT, "\"%s\" is %s, a string is needed", key,
+                   json_kind_words(text->kind));
+}
+
+/* Decodes the text, and the query if there is one, over the value they are in: the first of them first. */
+static void decode_texts(struct record_buf *buf, const struct json_value *text,
+                         const struct json_value *query, struct reader_record *record)
+{
+    const bool is_pair = query->kind == JSON_KIND_STRING;
+    const bool is_query_first = is_pair && query->raw < text->raw;
+    for (int i = !is_pair; i < 2; i++) {
+        const bool is_query = is_pair && (i == 0) == is_query_first;
+        char *out = buf->data + buf->used;
+        const size_t bytes = json_decode(is_query ? query : text, out, &record->replaced_bytes);
+        *(is_query ? &record->query : &record->text) = out;
+        *(is_query ? &record->query_bytes : &record->bytes) = bytes;
+        buf->used += bytes;
+    }
+}
+
 static vecmill_status parse_record(struct reader *r, struct record_buf *buf,
                                    const struct reader_line *value, struct reader_record *record,
                                    vecmill_err *err)
 {
     struct jline json;
     char *out = buf->data + buf->used;
-    const vecmill_status scanned = jline_scan(out, value->kept, r->field, r->id_field, &json, err);
+    const vecmill_status scanned =
+        jline_scan(out, value->kept, r->field, r->query_field, r->id_field, &json, err);
     if (scanned != VECMILL_OK) {
         keep_id_of_failed(r, buf, &json, record);
         return scanned;
     }
-    const struct json_value *text = &json.field;
-    if (json.top.kind == JSON_KIND_STRING) {
-        text = &json.top;
-    } else if (json.top.kind != JSON_KIND_OBJECT) {
-        return err_set(err, VECMILL_E_INPUT, "the %s is %s, an object or a string is needed",
-                       r->kind->unit, json_kind_words(json.top.kind));
+    const bool is_object = json.top.kind == JSON_KIND_OBJECT;
+    const bool is_pair = r->query_field != NULL;
+    if (!is_object && (json.top.kind != JSON_KIND_STRING || is_pair)) {
+        return err_set(err, VECMILL_E_INPUT, "the %s is %s, an object%s is needed", r->kind->unit,
+                       json_kind_words(json.top.kind), is_pair ? "" : " or a string");
     }
     const bool has_id = json.id.kind != JSON_KIND_ABSENT;
     if (has_id) VM_TRY(save_id(r, &json.id, record, err));
-    const bool is_text = text->kind == JSON_KIND_STRING;
-    if (is_text) {
-        record->bytes = json_decode(text, out, &record->replaced_bytes);
-        record->text = out;
-        buf->used += record->bytes;
-    }
+    vecmill_status status = VECMILL_OK;
+    if (is_pair) status = check_text(&json.query, r->query_field, err);
+    if (status == VECMILL_OK && is_object) status = check_text(&json.field, r->field, err);
+    if (status == VECMILL_OK)
+        decode_texts(buf, is_object ? &json.field : &json.top, &json.query, record);
     if (has_id) reader_keep_id(r, buf, record);
-    if (is_text) return VECMILL_OK;
-    if (text->kind == JSON_KIND_ABSENT)
-        return err_set(err, VECMILL_E_INPUT, "the object has no \"%s\"", r->field);
-    return err_set(err, VECMILL_E_INPUT, "\"%s\" is %s, a string is needed", r->field,
-                   json_kind_words(text->kind));
+    return status;
 }
 
 /* The value as a record, or as one that failed. */
@@ -80,7 +100,8 @@ static void take_value(struct reader *r, struct record_buf *buf, const struct re
         if (parse_record(r, buf, value, record, &why) == VECMILL_OK) return;
     } else {
         struct jline json;
-        (void)jline_scan(buf->data + buf->used, value->kept, r->field, r->id_field, &json, NULL);
+        (void)jline_scan(buf->data + buf->used, value->kept, r->field, r->query_field, r->id_field,
+                         &json, NULL);
         keep_id_of_failed(r, buf, &json, record);
     }
     reader_fail(buf, record, &why);
@@ -157,7 +178,7 @@ static vecmill_status check_first_line(struct reader *r, const char *text, size_
                                        vecmill_err *err)
 {
     struct jline json;
-    if (jline_scan(text, bytes, r->field, r->id_field, &json, NULL) != VECMILL_OK)
+    if (jline_scan(text, bytes, r->field, r->query_field, r->id_field, &json, NULL) != VECMILL_OK)
         r->seems = guess_format(text, bytes);
     const char *what = json_over_lines(text, bytes);
     if (what == NULL) return VECMILL_OK;
@@ -183,6 +204,7 @@ static vecmill_status next_jsonl(struct reader *r, struct record_buf *buf,
 const struct reader_kind reader_kind_jsonl = {.word = "jsonl",
                                               .unit = "line",
                                               .endings = {{".jsonl", 0}, {".ndjson", 0}},
+                                              .takes_pairs = true,
                                               .check = read_text_check,
                                               .layout = read_text_layout,
                                               .open = read_text_open,
@@ -371,6 +393,7 @@ static vecmill_status seek_json_point(struct reader *r, const struct reader_poin
 const struct reader_kind reader_kind_json = {.word = "json",
                                              .unit = "value",
                                              .endings = {{".json", 0}},
+                                             .takes_pairs = true,
                                              .check = read_text_check,
                                              .layout = layout_json,
                                              .open = read_text_open,

@@ -103,6 +103,25 @@ static vecmill_status choose_delimiter(const struct job_options *options,
     return VECMILL_OK;
 }
 
+static const char *field_of(const struct job_options *options)
+{
+    return options->field != NULL ? options->field : "text";
+}
+
+static vecmill_status check_pairs(const struct job_options *options, const struct reader_kind *kind,
+                                  vecmill_err *err)
+{
+    if (options->query_field == NULL) return VECMILL_OK;
+    if (!kind->takes_pairs)
+        return err_set(err, VECMILL_E_USAGE,
+                       "pairs are read from JSON, and the input is %s by its name "
+                       "(--input-format jsonl)",
+                       kind->word);
+    if (strcmp(options->query_field, field_of(options)) != 0) return VECMILL_OK;
+    return err_set(err, VECMILL_E_USAGE, "both texts of a pair are to be of the key \"%s\"",
+                   options->query_field);
+}
+
 /* All that names and options say, without a look at the input. */
 static vecmill_status choose_reader(const struct job_options *options, struct reader_choice *choice,
                                     vecmill_err *err)
@@ -118,6 +137,7 @@ static vecmill_status choose_reader(const struct job_options *options, struct re
         return err_set(err, VECMILL_E_USAGE,
                        "--max-document is %llu bytes, the most is %u (JOB_MAX_DOCUMENT_MOST)",
                        (unsigned long long)options->max_document, JOB_MAX_DOCUMENT_MOST);
+    VM_TRY(check_pairs(options, reader_kinds[c.format], err));
     *choice = c;
     return VECMILL_OK;
 }
@@ -197,7 +217,8 @@ vecmill_status reader_open(struct reader *r, const struct job_options *options, 
                          .format = choice.format,
                          .name = is_file ? options->input : "standard input",
                          .intake.fd = -1,
-                         .field = options->field != NULL ? options->field : "text",
+                         .field = field_of(options),
+                         .query_field = options->query_field,
                          .id_field = options->id_field != NULL ? options->id_field : "id",
                          .max_document = max_document(options),
                          .line = 1};
@@ -221,7 +242,9 @@ done:
 
 uint64_t reader_hash(const struct reader *r)
 {
-    return XXH3_64bits_withSeed(r->field, strlen(r->field), r->hash_seed);
+    const uint64_t hash = XXH3_64bits_withSeed(r->field, strlen(r->field), r->hash_seed);
+    if (r->query_field == NULL) return hash;
+    return XXH3_64bits_withSeed(r->query_field, strlen(r->query_field), hash);
 }
 
 void reader_close(struct reader *r)

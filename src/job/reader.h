@@ -20,7 +20,9 @@ struct reader_record {
     uint64_t index; /* from 0 */
     uint64_t line;  /* from 1, where it begins */
     const char *text;
-    size_t bytes;       /* 0 when it failed */
+    size_t bytes;      /* 0 when it failed */
+    const char *query; /* of pairs */
+    size_t query_bytes;
     const char *id;     /* JSON, terminated; NULL: none */
     const char *reason; /* NULL, or why it could not be read; terminated */
     uint64_t replaced_bytes;
@@ -57,8 +59,8 @@ struct reader_line {
 struct reader {
     const struct reader_kind *kind;
     enum reader_format format;
-    const char *name; /* for messages */
-    const char *field, *id_field;
+    const char *name;                           /* for messages */
+    const char *field, *query_field, *id_field; /* query_field NULL: no pairs */
     uint64_t max_document;
     uint64_t hash_seed; /* of reader_hash: what the kind reads by, besides the field */
     uint64_t line;      /* of the next record */

@@ -43,16 +43,19 @@ void norm_basic_run(const struct stage *stage, const struct stage_text *in, stru
     (void)context;
     struct norm_source source;
     struct norm_cursor cursor;
+    struct norm_places places = {.class = 0};
     const struct raw_cursor raw = {.previous = NORM_NO_CHAR};
     uint32_t cp;
     norm_source_init(&source, in->data, in->bytes, stage->flags, NULL);
     norm_begin(&cursor, &raw);
     while (!out->full && norm_next(&source, &cursor, &cp)) {
         struct stage_place place = {0, 0};
-        const struct raw_cursor *from = norm_origin(&cursor);
-        if (in->places && from->pos > 0)
-            place =
-                (struct stage_place){in->places[from->start].start, in->places[from->pos - 1].end};
+        if (in->places) {
+            norm_place(&source, &cursor, &places, &place.start, &place.end);
+            if (place.end > 0)
+                place = (struct stage_place){in->places[place.start].start,
+                                             in->places[place.end - 1].end};
+        }
         stage_put(out, cp, place);
     }
 }

@@ -161,6 +161,28 @@ vecmill_status text_pieces(void *memory, const struct text *text, const char *da
                            void (*keep)(void *context, const struct text_piece *piece),
                            void *context, vecmill_err *err);
 
+/* ---- what the steps make of a text, for people ---- */
+
+/* Calls for one text, in its order. What they are given is borrowed until they return. */
+struct text_watch {
+    /* A part of the normalized text; the parts, one after the other, are the whole. An added token on the
+     * raw text is a part as it is. NULL: not asked for. */
+    void (*normalized)(void *context, const char *made, size_t bytes);
+    /* What the pre-tokenizer made, before its tokens: a word, or an added token as it was found. start, end:
+     * the bytes of the text that it was made of. NULL: not asked for. */
+    void (*word)(void *context, const char *made, size_t bytes, uint32_t start, uint32_t end);
+    void (*token)(void *context, const struct text_piece *piece); /* as `keep` of text_pieces */
+    void *context;
+};
+
+/* Bytes of working memory of text_explain for a text of this many bytes. */
+size_t text_explain_bytes(const struct text *text, size_t bytes);
+
+/* As text_pieces, with what was made on the way to the tokens. The parts come before or after the words
+ * that were made of them. */
+vecmill_status text_explain(void *memory, const struct text *text, const char *data, size_t bytes,
+                            const struct text_watch *watch, vecmill_err *err);
+
 /* A token's text, borrowed from the section; NULL if no token has this id. */
 const char *text_token(const struct text *text, int32_t id, size_t *bytes);
 

@@ -344,8 +344,8 @@ static vecmill_status add_section(struct compiler *c, vecmill_err *err)
     VM_TRY(begin_table(c, SECTION_ADDED_AT, err));
     for (uint32_t i = 0; i < s->n_added; i++) {
         uint32_t flags = s->added[i].single_word ? ADDED_SINGLE_WORD : 0;
-        if (c->staged && s->added[i].lstrip) flags |= ADDED_LSTRIP;
-        if (c->staged && s->added[i].rstrip) flags |= ADDED_RSTRIP;
+        if (s->added[i].lstrip) flags |= ADDED_LSTRIP;
+        if (s->added[i].rstrip) flags |= ADDED_RSTRIP;
         VM_TRY(add_pair(c, s->added[i].id, flags, err));
     }
     if (c->staged) VM_TRY(add_model(c, err));

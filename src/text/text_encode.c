@@ -18,13 +18,19 @@ struct match_state {
     uint64_t blocked;  /* no added token begins before this one: a match over it was refused */
 };
 
+/* BERT's normalizer makes at most three bytes of one: U+D7A3 has three letters of three. */
+#define MADE_BYTES(bytes) ((size_t)4 * (bytes) + 64)
+
 /* The receiver of tokens with positions, and the positions of the word being gathered. */
 struct record {
-    void (*keep)(void *context, const struct text_piece *piece);
-    void *context;
-    size_t n;
+    struct text_watch watch;
     uint32_t n_words;
     uint32_t start, end; /* of the current character */
+    uint32_t behind;     /* the last added token */
+    struct norm_places places;
+    unsigned char *made; /* [MADE_BYTES], normalized text; NULL: not asked for */
+    size_t n_made;
+    size_t made_char, made_word, made_end; /* where in it the character, and the word, are */
     struct {
         uint32_t start, end;
     } chars[TEXT_WORD_CHARS_MAX]; /* of the word being gathered */
@@ -85,8 +91,23 @@ static void give_rest(struct fused *s)
 static void keep_piece(struct record *r, uint32_t id, uint32_t start, uint32_t end)
 {
     const struct text_piece piece = {(int32_t)id, r->n_words, start, end};
-    r->keep(r->context, &piece);
-    r->n++;
+    r->watch.token(r->watch.context, &piece);
+}
+
+/* made[at .. n_made) was the text's bytes start to end, and is a word. */
+static void tell_word(const struct record *r, size_t at, size_t end, uint32_t start,
+                      uint32_t behind)
+{
+    if (r->made && r->watch.word)
+        r->watch.word(r->watch.context, (const char *)r->made + at, end - at, start, behind);
+}
+
+/* Keeps the next normalized character. */
+static void note_made(struct record *r, uint32_t cp)
+{
+    if (!r->made) return;
+    r->made_char = r->n_made;
+    r->n_made += utf8_put(cp, r->made + r->n_made);
 }
 
 /* Records the ended word's pieces; an unknown word is one piece. */
@@ -94,6 +115,7 @@ static void keep_word(struct fused *s, bool known)
 {
     struct record *r = s->record;
     uint32_t at = 0, i = 0; /* byte and character of the word */
+    tell_word(r, r->made_word, r->made_end, r->word_start, r->word_end);
     while (known && at < s->word_bytes) {
         uint32_t id = 0;
         const uint32_t first = i, behind = at + piece_at(s, at, &id);
@@ -150,8 +172,12 @@ static void end_word(struct fused *s)
 static void note_place(struct fused *s)
 {
     struct record *r = s->record;
-    if (s->word_chars == 0) r->word_start = r->start;
+    if (s->word_chars == 0) {
+        r->word_start = r->start;
+        r->made_word = r->made_char;
+    }
     r->word_end = r->end;
+    r->made_end = r->n_made;
     if (s->word_chars < TEXT_WORD_CHARS_MAX) {
         r->chars[s->word_chars].start = r->start;
         r->chars[s->word_chars].end = r->end;
@@ -169,6 +195,7 @@ static void add_to_word(struct fused *s, uint32_t cp)
 /* BertPreTokenizer: white space separates, punctuation is a word by itself. */
 static void take(struct fused *s, uint32_t cp)
 {
+    if (s->record) note_made(s->record, cp);
     if (unicode_space(cp)) {
         end_word(s);
     } else if (unicode_punctuation(cp)) {
@@ -202,7 +229,10 @@ static void take_ascii(struct fused *s)
             s->record->end = (uint32_t)pos + 1;
         }
         if (pair[0] == ASCII_WORD) {
-            if (s->record) note_place(s);
+            if (s->record) {
+                note_made(s->record, pair[1]);
+                note_place(s);
+            }
             if (s->word_chars <= s->view.word_chars) s->word_chars++;
             if (s->word_chars <= s->view.word_chars) s->word[s->word_bytes++] = pair[1];
         } else {
@@ -213,11 +243,60 @@ static void take_ascii(struct fused *s)
     raw->pos = pos;
 }
 
-static void give_added(struct fused *s, const unsigned char *pair, size_t start, size_t end)
+/* What an added token that strips white space does with a character next to it. */
+enum strip { STRIP_STOP, STRIP_PASS, STRIP_TAKE, STRIP_LAST };
+
+/* normalized: the token was found in normalized text, where some characters are not, and a Chinese one has
+ * spaces around it. */
+static enum strip strip_of(const struct fused *s, bool normalized, uint32_t cp)
+{
+    if (normalized && s->source.flags & NORM_CLEAN && unicode_control(cp)) return STRIP_PASS;
+    if (normalized && s->source.flags & NORM_CHINESE && unicode_chinese(cp)) return STRIP_LAST;
+    return unicode_space(cp) ? STRIP_TAKE : STRIP_STOP;
+}
+
+/* White space that an added token strips belongs to it; what is before was another's. */
+static void widen_added(struct fused *s, uint32_t flags, bool normalized, uint32_t *start,
+                        uint32_t *end)
+{
+    const unsigned char *data = s->source.data;
+    const size_t before = s->record->behind;
+    enum strip strip = STRIP_PASS;
+    uint32_t cp;
+    bool bad;
+    for (size_t at = *start; flags & ADDED_LSTRIP && at > before && strip != STRIP_LAST;) {
+        const size_t behind = at;
+        do
+            at--;
+        while (at > before && (data[at] & 0xC0) == 0x80);
+        (void)utf8_next(data + at, behind - at, &cp, &bad);
+        strip = strip_of(s, normalized, cp);
+        if (strip == STRIP_STOP) break;
+        if (strip != STRIP_PASS) *start = (uint32_t)at;
+    }
+    strip = STRIP_PASS;
+    for (size_t at = *end; flags & ADDED_RSTRIP && at < s->source.bytes && strip != STRIP_LAST;) {
+        const struct raw_cursor raw = {.pos = at, .previous = NORM_NO_CHAR};
+        struct norm_match match;
+        if (normalized && norm_match_raw(&s->source, &raw, &match)) break;
+        at += utf8_next(data + at, s->source.bytes - at, &cp, &bad);
+        strip = strip_of(s, normalized, cp);
+        if (strip == STRIP_STOP) break;
+        if (strip != STRIP_PASS) *end = (uint32_t)at;
+    }
+}
+
+static void give_added(struct fused *s, const unsigned char *pair, bool normalized, size_t start,
+                       size_t end)
 {
     if (s->record) {
-        keep_piece(s->record, section_u32(pair), (uint32_t)start, (uint32_t)end);
-        s->record->n_words++;
+        struct record *r = s->record;
+        uint32_t from = (uint32_t)start, to = (uint32_t)end;
+        widen_added(s, section_u32(pair + 4), normalized, &from, &to);
+        tell_word(r, r->made_word, r->n_made, from, to);
+        keep_piece(r, section_u32(pair), from, to);
+        r->n_words++;
+        r->behind = to;
     } else {
         s->ids[s->n++] = (int32_t)section_u32(pair);
     }
@@ -264,7 +343,13 @@ static bool take_normalized(struct fused *s)
     end_word(s);
     s->full = s->full || s->n == s->most;
     if (s->full) return true;
-    give_added(s, pair, start, norm_origin(&behind)->pos);
+    if (s->record) {
+        ahead = *c;
+        s->record->made_word = s->record->n_made;
+        for (n = 0; n < length && norm_next(&s->source, &ahead, &cp); n++)
+            note_made(s->record, cp);
+    }
+    give_added(s, pair, true, start, norm_origin(&behind)->pos);
     *c = behind;
     m->n_read += length;
     m->previous = last;
@@ -281,8 +366,7 @@ static void take_region(struct fused *s)
         if (take_normalized(s)) continue;
         if (!norm_next(&s->source, &s->at, &cp)) break;
         if (s->record) {
-            s->record->start = (uint32_t)norm_origin(&s->at)->start;
-            s->record->end = (uint32_t)norm_origin(&s->at)->pos;
+            norm_place(&s->source, &s->at, &s->record->places, &s->record->start, &s->record->end);
         }
         take(s, cp);
         s->match.previous = cp;
@@ -328,7 +412,14 @@ static uint32_t next_fused(struct fused *s, int32_t *ids, uint32_t max, bool *mo
         if (s->full || !norm_match_raw(&s->source, &raw, &match)) break;
         s->full = s->n == s->most; /* it will be found here again */
         if (s->full) break;
-        give_added(s, s->view.raw.added + (size_t)8 * match.index, raw.pos, match.end);
+        if (s->record && s->record->made) {
+            struct record *r = s->record;
+            r->made_word = r->n_made;
+            /* bad bytes may be the token U+FFFD */
+            r->n_made += utf8_repair(s->source.data + raw.pos, match.end - raw.pos,
+                                     (char *)r->made + r->n_made, &(uint64_t){0});
+        }
+        give_added(s, s->view.raw.added + (size_t)8 * match.index, false, raw.pos, match.end);
         raw.pos = match.end;
         raw.previous = match.last;
         begin_region(s, &raw);
@@ -424,26 +515,55 @@ size_t text_pieces_bytes(const struct text *text, size_t bytes)
     return places + (section_is_staged(text) ? staged_scratch_bytes(text, true, bytes) : 0);
 }
 
+size_t text_explain_bytes(const struct text *text, size_t bytes)
+{
+    return text_pieces_bytes(text, bytes) + (section_is_staged(text) ? 0 : MADE_BYTES(bytes));
+}
+
+/* made: of MADE_BYTES, or NULL: the tokens alone are asked for. */
+static void watch_fused(struct places *p, unsigned char *made, const struct text *text,
+                        const char *data, size_t bytes, const struct text_watch *watch)
+{
+    bool more;
+    begin_fused(&p->stream.fused, text, data, bytes);
+    p->record = (struct record){.watch = *watch, .made = made};
+    p->stream.fused.record = &p->record;
+    (void)next_fused(&p->stream.fused, NULL, UINT32_MAX,
+                     &more); /* enough room: it ends with the text */
+    if (made && watch->normalized && p->record.n_made > 0)
+        watch->normalized(watch->context, (const char *)made, p->record.n_made);
+}
+
+static vecmill_status watch_staged(struct places *p, const struct text *text, const char *data,
+                                   size_t bytes, const struct text_watch *watch, vecmill_err *err)
+{
+    struct staged *s = &p->stream.staged;
+    struct text_piece piece;
+    staged_begin(s, (char *)p + num_up(sizeof *p, 64), text, data, bytes, true);
+    s->watch = watch;
+    while (staged_next(s, &piece))
+        watch->token(watch->context, &piece);
+    return s->limit ? refuse_stretch(s, err) : VECMILL_OK;
+}
+
 vecmill_status text_pieces(void *memory, const struct text *text, const char *data, size_t bytes,
                            void (*keep)(void *context, const struct text_piece *piece),
                            void *context, vecmill_err *err)
 {
-    struct places *p = memory;
-    struct text_piece piece;
-    bool more;
+    const struct text_watch watch = {.token = keep, .context = context};
     assert(bytes <= UINT32_MAX);
-    if (section_is_staged(text)) {
-        struct staged *s = &p->stream.staged;
-        staged_begin(s, (char *)memory + num_up(sizeof *p, 64), text, data, bytes, true);
-        while (staged_next(s, &piece))
-            keep(context, &piece);
-        return s->limit ? refuse_stretch(s, err) : VECMILL_OK;
-    }
-    begin_fused(&p->stream.fused, text, data, bytes);
-    p->record = (struct record){.keep = keep, .context = context};
-    p->stream.fused.record = &p->record;
-    (void)next_fused(&p->stream.fused, NULL, UINT32_MAX,
-                     &more); /* enough room: it ends with the text */
+    if (section_is_staged(text)) return watch_staged(memory, text, data, bytes, &watch, err);
+    watch_fused(memory, NULL, text, data, bytes, &watch);
+    return VECMILL_OK;
+}
+
+vecmill_status text_explain(void *memory, const struct text *text, const char *data, size_t bytes,
+                            const struct text_watch *watch, vecmill_err *err)
+{
+    assert(bytes <= UINT32_MAX);
+    if (section_is_staged(text)) return watch_staged(memory, text, data, bytes, watch, err);
+    watch_fused(memory, (unsigned char *)memory + text_pieces_bytes(text, bytes), text, data, bytes,
+                watch);
     return VECMILL_OK;
 }
 

@@ -224,3 +224,52 @@ bool norm_next(struct norm_source *s, struct norm_cursor *c, uint32_t *cp)
     *cp = x;
     return true;
 }
+
+/* ---- places ---- */
+
+static bool is_same(const struct decomposed_cursor *a, const struct decomposed_cursor *b)
+{
+    return a->raw.pos == b->raw.pos && a->n - a->i == b->n - b->i;
+}
+
+/* Whether the code point that was just read is the first of its character. */
+static bool is_first(const struct decomposed_cursor *c)
+{
+    return c->i == 1;
+}
+
+/* Characters of the run that are ordered before those of the class. */
+static size_t count_below(struct norm_source *s, const struct norm_cursor *c, unsigned class)
+{
+    struct decomposed_cursor at = c->begin;
+    size_t n = 0;
+    uint32_t cp;
+    while (!is_same(&at, &c->run.end) && decomposed_next(s, &at, &cp))
+        n += is_first(&at) && unicode_class(cp) < class;
+    return n;
+}
+
+void norm_place(struct norm_source *s, const struct norm_cursor *c, struct norm_places *p,
+                uint32_t *start, uint32_t *end)
+{
+    uint32_t cp;
+    if (!c->class) {
+        p->class = 0;
+        *start = (uint32_t)c->next.raw.start;
+        *end = (uint32_t)c->next.raw.pos;
+        return;
+    }
+    if (!p->class || !is_same(&p->begin, &c->begin))
+        *p = (struct norm_places){.begin = c->begin, .at = c->begin};
+    if (p->class != c->class) {
+        p->class = c->class;
+        p->scan = c->begin;
+        p->n = count_below(s, c, c->class);
+    }
+    while (!is_same(&p->scan, &c->scan) && decomposed_next(s, &p->scan, &cp))
+        p->n += is_first(&p->scan) && unicode_class(cp) == c->class;
+    while (p->n_at < p->n && decomposed_next(s, &p->at, &cp))
+        p->n_at += is_first(&p->at);
+    *start = (uint32_t)p->at.raw.start;
+    *end = (uint32_t)p->at.raw.pos;
+}

@@ -91,4 +91,20 @@ static inline const struct raw_cursor *norm_origin(const struct norm_cursor *c)
     return c->class ? &c->scan.raw : &c->next.raw;
 }
 
+/* The reference orders a run of marks first and then gives the places of its characters to what comes, one
+ * after the other: the n-th of the ordered run has the place of the n-th, whichever it was. */
+struct norm_places {
+    struct decomposed_cursor begin; /* of the run */
+    unsigned class;                 /* that is counted; 0: no run yet */
+    struct decomposed_cursor scan;  /* what is counted of this class */
+    size_t n;                       /* characters up to there, in order */
+    struct decomposed_cursor at;    /* the character of the text with ... */
+    size_t n_at;                    /* ... this number in the run */
+};
+
+/* The bytes that norm_next's last code point was made of. *p: zero at first; asked for in the order of
+ * norm_next. Time is linear in a run for each class in it. */
+void norm_place(struct norm_source *s, const struct norm_cursor *c, struct norm_places *p,
+                uint32_t *start, uint32_t *end);
+
 #endif

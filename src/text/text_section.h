@@ -21,7 +21,7 @@
 #include "text_trie.h"
 
 #define SECTION_MAGIC   0x58544D56u
-#define SECTION_VERSION 5u
+#define SECTION_VERSION 6u
 #define SECTION_ASCII   128u
 #define SECTION_HOLE    UINT32_MAX
 

@@ -305,6 +305,19 @@ static void normalize(struct staged *s)
     s->limit = s->limit || s->grows;
 }
 
+static void tell_normalized(const struct staged *s, const void *made, size_t bytes)
+{
+    if (s->watch && s->watch->normalized && bytes > 0)
+        s->watch->normalized(s->watch->context, made, bytes);
+}
+
+static void tell_word(const struct staged *s, const void *made, size_t bytes, size_t start,
+                      size_t end)
+{
+    if (s->watch && s->watch->word)
+        s->watch->word(s->watch->context, made, bytes, (uint32_t)start, (uint32_t)end);
+}
+
 /* Takes the next stretch; false at the end of the text. */
 static bool next_stretch(struct staged *s)
 {
@@ -337,6 +350,7 @@ static bool next_stretch(struct staged *s)
                       ? utf8_next(s->text.data, s->text.bytes, &(uint32_t){0}, &(bool){0})
                       : 0;
     normalize(s);
+    tell_normalized(s, s->text.data, s->text.bytes);
     s->text_at = s->text_search = s->text_spaces = 0;
     s->pos = end;
     s->begins = false;
@@ -480,6 +494,9 @@ static bool next_word(struct staged *s)
         s->word_at = s->words->bytes;
         end_here(s);
     }
+    if (s->watch && end > s->word)
+        tell_word(s, s->words->data + s->word, end - s->word, s->words->places[s->word].start,
+                  s->words->places[end - 1].end);
     s->n_pieces = s->model->encode(s->view.model, s->words->data + s->word, end - s->word,
                                    s->scratch, &s->pieces);
     s->i_piece = 0;
@@ -501,6 +518,7 @@ bool staged_next(struct staged *s, struct text_piece *piece)
             s->normalized_pending = false;
             *piece = (struct text_piece){.start = places ? places[m->start].start : 0,
                                          .end = places ? places[m->end - 1].end : 0};
+            tell_word(s, s->text.data + m->start, m->end - m->start, piece->start, piece->end);
             give_added(s, &s->view.normalized, m->index, s->text.data + m->start, m->end - m->start,
                        piece);
             return true;
@@ -516,6 +534,9 @@ bool staged_next(struct staged *s, struct text_piece *piece)
             s->begins = true;
             *piece =
                 (struct text_piece){.start = (uint32_t)s->raw.start, .end = (uint32_t)s->raw.end};
+            tell_normalized(s, s->data + piece->start, piece->end - piece->start);
+            tell_word(s, s->data + piece->start, piece->end - piece->start, piece->start,
+                      piece->end);
             give_added(s, &s->view.raw, s->raw.index, s->data + s->raw.start,
                        s->raw.end - s->raw.start, piece);
             return true;

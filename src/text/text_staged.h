@@ -59,6 +59,9 @@ struct staged {
     void *scratch; /* the model's, and for normalization */
     size_t scratch_bytes, word_most;
 
+    const struct text_watch
+        *watch; /* NULL, or what the steps make is told; then there are places */
+
     uint64_t replaced;
     bool limit; /* a stretch or word was cut where nothing says that it may be: nothing follows */
     bool grows; /* the reason: a stage made more of the text than there is room for */

@@ -254,6 +254,8 @@ static void wrong_usage(void **state)
         {"tokenize --output x", "tokenize has no option --output"},
         {"tokenize --resume", "tokenize has no option --resume"},
         {"tokenize --workers 1", "tokenize has no option --workers"},
+        {"tokenize --explain --pairs", "--explain and --pairs exclude each other"},
+        {"embed -i a -o b --pairs", "embed has no option --pairs"},
         {"embed -i a -o b --resume --force", "--resume and --force exclude each other"},
         {"embed -i a -o b --force --resume", "--resume and --force exclude each other"},
         {"embed -q x", "embed has no option --query"},

@@ -173,6 +173,42 @@ class Tokenize(harness.Case):
         self.assertIn("ids", lines[0])
         self.assertEqual(set(lines[1]), {"error"})
 
+    def test_explain(self):
+        """Parts of "Cat's  CAT": ranges are bytes of the text; with a prompt, from the prompt's first."""
+        text = "Cát's  CAT"
+        plain, = self.tokenize(stdin=text.encode()).objects()
+        line, = self.tokenize("--explain", stdin=text.encode()).objects()
+        self.assertEqual({key: line[key] for key in plain}, plain)
+        self.assertEqual(set(line) - set(plain), {"normalized", "pieces", "ranges"})
+        self.assertEqual(line["normalized"], "cat's  cat")
+        self.assertEqual([(p["text"], p["range"]) for p in line["pieces"]],
+                         [("cat", [0, 4]), ("'", [4, 5]), ("s", [5, 6]), ("cat", [8, 11])])
+        self.assertEqual((line["ranges"][0], line["ranges"][-1], len(line["ranges"])), (None, None, len(line["ids"])))
+        after, = self.tokenize("--explain", "--prompt", "a: ", stdin=text.encode()).objects()
+        self.assertEqual(after["pieces"][2], {"text": "cat", "range": [3, 7]})
+        cut, = self.tokenize("--explain", "--max-length", "3", stdin=text.encode()).objects()
+        self.assertEqual((len(cut["ranges"]), cut["pieces"], cut["truncated"]), (3, line["pieces"], True))
+        folder = harness.toy(self.path("no-weights"))
+        os.unlink(os.path.join(folder, "model.safetensors"))
+        self.assertEqual(self.run_vecmill("tokenize", "-m", folder, "--explain", stdin=text.encode()).objects(), [line])
+
+    def test_pairs(self):
+        texts = b'{"text": "of", "id": 1, "query": "the"}\n{"query": "the"}\n{"query": 1, "text": ""}\n"the cat"\n'
+        lines = self.tokenize("--pairs", stdin=texts, code=3).objects()
+        self.assertEqual(lines[0]["tokens"], ["[CLS]", "the", "[SEP]", "of", "[SEP]"])
+        self.assertEqual(lines[0]["type_ids"], [0, 0, 0, 1, 1])
+        self.assertEqual(set(lines[0]), {"ids", "type_ids", "tokens", "truncated"})
+        for line, words in zip(lines[1:], ('has no "text"', '"query" is a number', "an object is needed")):
+            self.assertIn(words, line["error"])
+        swapped, = self.tokenize("--pairs", "--max-length", "6", "--field", "b",
+                                 stdin=b'{"query": "the of the", "b": "of the of"}').objects()
+        self.assertEqual((swapped["tokens"], swapped["truncated"]),
+                         (["[CLS]", "the", "[SEP]", "of", "the", "[SEP]"], True))
+        self.file("in.txt", "the cat\n")
+        self.assertIn("pairs are read from JSON, and the input is txt",
+                      self.tokenize("--pairs", "-i", "in.txt", code=2).err)
+        self.assertIn("puts no prompt", self.tokenize("--pairs", "--prompt", "a", stdin=texts, code=2).err)
+
     def test_any_bytes_give_valid_json(self):
         data = bytes(b for b in range(256) if b != 10) + b"\n"
         lines = self.tokenize("--encoding", "utf-8", stdin=data).objects()

@@ -108,6 +108,69 @@ static void pairs_have_types(void **state)
     vecmill_tokenizer_close(t);
 }
 
+struct seen {
+    int32_t ids[LENGTH];
+    uint32_t n, specials, pieces, end;
+    size_t normalized;
+};
+
+static void see(void *context, const vecmill_made *made)
+{
+    struct seen *s = context;
+    assert_int_equal(made->struct_bytes, sizeof *made);
+    if (made->step == VECMILL_STEP_NORMALIZED) s->normalized += made->bytes;
+    if (made->step == VECMILL_STEP_PIECE) {
+        assert_true(made->start < made->end && made->start >= s->end && made->id == -1);
+        s->end = made->end;
+        s->pieces++;
+    }
+    if (made->step != VECMILL_STEP_TOKEN) return;
+    assert_true(s->n < LENGTH);
+    assert_int_equal(made->start == made->end, made->is_special);
+    s->ids[s->n++] = made->id;
+    s->specials += made->is_special != 0;
+}
+
+/* The tokens are those of vecmill_tokenize, also with a prompt and cut; the pieces are all there. */
+static void steps_end_in_the_ids(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *prompt;
+        uint32_t max_length, pieces;
+        size_t normalized;
+    } cases[] = {{NULL, 0, 4, 13}, {"of: ", 0, 6, 17}, {NULL, 4, 4, 13}};
+    const vecmill_doc doc = text_of("The cat, CAT\t");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vecmill_options o = options();
+        vecmill_session *s = NULL;
+        vecmill_err err;
+        int32_t want[LENGTH];
+        size_t n = 0;
+        struct seen seen = {.n = 0}, alone = {.n = 0};
+        o.prompt = cases[i].prompt;
+        o.max_length = cases[i].max_length;
+        if (vecmill_session_open(&o, &s, &err) != VECMILL_OK) fail_msg("%s", err.message);
+        assert_int_equal(vecmill_tokenize(s, doc, want, LENGTH, &n, NULL, &err), VECMILL_OK);
+        assert_int_equal(vecmill_explain(s, doc, see, &seen, &err), VECMILL_OK);
+        assert_int_equal(seen.n, n);
+        assert_memory_equal(seen.ids, want, n * sizeof *want);
+        assert_int_equal(seen.specials, 2);
+        assert_int_equal(seen.pieces, cases[i].pieces);
+        assert_int_equal(seen.normalized, cases[i].normalized);
+        vecmill_doc pair = doc;
+        pair.kind = VECMILL_DOC_PAIR;
+        assert_int_equal(vecmill_explain(s, pair, see, &seen, &err), VECMILL_E_UNSUPPORTED);
+        vecmill_session_close(s);
+        if (cases[i].prompt) continue;
+        vecmill_tokenizer *t = opened(&o);
+        assert_int_equal(vecmill_tokenizer_explain(t, doc, see, &alone, &err), VECMILL_OK);
+        assert_int_equal(alone.n, n);
+        assert_memory_equal(alone.ids, want, n * sizeof *want);
+        vecmill_tokenizer_close(t);
+    }
+}
+
 static void what_is_not_there_is_refused(void **state)
 {
     (void)state;
@@ -139,6 +202,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_a_session_s),
         cmocka_unit_test(pairs_have_types),
+        cmocka_unit_test(steps_end_in_the_ids),
         cmocka_unit_test(what_is_not_there_is_refused),
     };
     char command[1024];

@@ -172,7 +172,7 @@ static const char *const refused[] = {"",
 
 static vecmill_status scan(const char *text, struct jline *line, vecmill_err *err)
 {
-    return jline_scan(text, strlen(text), "text", "id", line, err);
+    return jline_scan(text, strlen(text), "text", NULL, "id", line, err);
 }
 
 static void these_are_accepted(void **state)
@@ -276,7 +276,7 @@ static void the_id_before_a_fault(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct jline line;
         assert_int_equal(
-            jline_scan(cases[i].text, strlen(cases[i].text), "text", "id", &line, NULL),
+            jline_scan(cases[i].text, strlen(cases[i].text), "text", NULL, "id", &line, NULL),
             VECMILL_E_INPUT);
         assert_int_equal(line.field.kind, JSON_KIND_ABSENT);
         assert_int_equal(line.id.kind == JSON_KIND_ABSENT, cases[i].id == NULL);
@@ -291,7 +291,8 @@ static void spans_are_those_of_the_values(void **state)
     (void)state;
     const char text[] = " {\"a\":{\"id\":1},\"id\" : [ 1, {\"x\":2} ] ,\"text\":-1.50 } ";
     struct jline line;
-    assert_int_equal(jline_scan(text, sizeof text - 1, "text", "id", &line, NULL), VECMILL_OK);
+    assert_int_equal(jline_scan(text, sizeof text - 1, "text", NULL, "id", &line, NULL),
+                     VECMILL_OK);
     assert_int_equal(line.top.kind, JSON_KIND_OBJECT);
     assert_int_equal(line.top.bytes, sizeof text - 1 - 2);
     assert_int_equal(line.id.kind, JSON_KIND_ARRAY);
