@@ -344,22 +344,6 @@ static uint32_t affixed_id(const struct view *v, const unsigned char *text, uint
     return node == TRIE_NONE ? TRIE_NONE : trie_value(&v->chars, node);
 }
 
-/* Decodes a character of valid UTF-8. */
-static inline uint32_t character(const unsigned char *text, uint32_t *cp)
-{
-    const uint32_t c = text[0];
-    if (c < 0x80) {
-        *cp = c;
-        return 1;
-    }
-    const uint32_t n = c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
-    uint32_t value = c & (0x3Fu >> (n - 1));
-    for (uint32_t i = 1; i < n; i++)
-        value = value << 6 | (text[i] & 0x3Fu);
-    *cp = value;
-    return n;
-}
-
 static inline bool may_span(const struct view *v, uint32_t a, uint32_t b)
 {
     const uint64_t bit = bpe_span(a, b, v->spans_log);
@@ -373,7 +357,7 @@ static void encode_plain(struct state *s, uint32_t bytes)
     bool known = false; /* so is the previous character */
     for (uint32_t at = 0; at < bytes; at += taken) {
         uint32_t cp;
-        taken = character(s->word + at, &cp);
+        taken = (uint32_t)utf8_char(s->word + at, &cp);
         const uint32_t id = plain_id(v, cp, s->word + at, taken);
         if (id == TRIE_NONE) {
             add_unknown(s, s->word + at, taken);
@@ -393,7 +377,7 @@ static void encode_affixed(struct state *s, uint32_t bytes)
     uint32_t taken;
     for (uint32_t at = 0; at < bytes; at += taken) {
         uint32_t cp;
-        taken = character(s->word + at, &cp);
+        taken = (uint32_t)utf8_char(s->word + at, &cp);
         const uint32_t id = affixed_id(s->view, s->word + at, taken, at == 0, at + taken == bytes);
         if (id == TRIE_NONE) {
             add_unknown(s, s->word + at, taken);

@@ -229,11 +229,6 @@ static void reach(struct node *node, double score, uint32_t id, uint32_t from)
     *node = (struct node){score, id, from};
 }
 
-static uint32_t character_bytes(unsigned char lead)
-{
-    return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-}
-
 /* The best paths to each character's end. */
 static void find_paths(const unsigned char *table, const unsigned char *word, uint32_t bytes,
                        struct node *nodes)
@@ -250,7 +245,7 @@ static void find_paths(const unsigned char *table, const unsigned char *word, ui
         bool alone = false; /* a token is this character */
         uint32_t node = TRIE_ROOT;
         const uint32_t most = (uint32_t)num_min(bytes - at, TEXT_TOKEN_BYTES_MAX);
-        next = at + character_bytes(word[at]);
+        next = at + (uint32_t)utf8_bytes(word[at]);
         for (uint32_t i = at; i < at + most; i++) {
             node = trie_step(&words, node, word[i]);
             if (node == TRIE_NONE) break;

@@ -70,7 +70,7 @@ void norm_lowercase_run(const struct stage *stage, const struct stage_text *in,
     (void)context;
     for (size_t at = 0; at < in->bytes && !out->full;) {
         uint32_t cp, lower[UNICODE_LOWER_MAX];
-        at += stage_char(in->data + at, &cp);
+        at += utf8_char(in->data + at, &cp);
         if (cp < 0x80) {
             stage_give(&f, cp - 'A' < 26 ? cp | 32 : cp, 0);
             continue;
@@ -89,14 +89,14 @@ void norm_accents_run(const struct stage *stage, const struct stage_text *in,
     (void)stage;
     for (size_t at = 0; at < in->bytes && !out->full;) {
         uint32_t cp, next;
-        at += stage_char(in->data + at, &cp);
+        at += utf8_char(in->data + at, &cp);
         if (unicode_combining(cp)) {
             f.at = at;
             continue;
         }
         int removed = 0;
         for (size_t n; at < in->bytes; at += n, removed++) {
-            n = stage_char(in->data + at, &next);
+            n = utf8_char(in->data + at, &next);
             if (!unicode_combining(next)) break;
         }
         stage_give(&f, cp, -removed);
@@ -140,7 +140,7 @@ void norm_strip_run(const struct stage *stage, const struct stage_text *in, stru
     size_t begin = 0, end = in->bytes;
     uint32_t cp;
     while (stage->flags & STRIP_LEFT && context->begins && begin < end) {
-        const size_t n = stage_char(in->data + begin, &cp);
+        const size_t n = utf8_char(in->data + begin, &cp);
         if (!unicode_space(cp)) break;
         begin += n;
     }
@@ -148,7 +148,7 @@ void norm_strip_run(const struct stage *stage, const struct stage_text *in, stru
         size_t last = end - 1;
         while (last > begin && (in->data[last] & 0xC0) == 0x80)
             last--;
-        stage_char(in->data + last, &cp);
+        utf8_char(in->data + last, &cp);
         if (!unicode_space(cp)) break;
         end = last;
     }
@@ -182,7 +182,7 @@ bool norm_replace_is_local(const struct stage *stage)
     size_t end;
     for (size_t i = 0; i < stage->b_bytes;) {
         uint32_t cp;
-        i += stage_char(stage->b + i, &cp);
+        i += utf8_char(stage->b + i, &cp);
         if (cp >= 0x80 && !cut_is_space(cp)) return false;
     }
     if (!(stage->flags & STAGE_REGEX)) return cut_string_is_local(stage->a, stage->a_bytes);
@@ -203,7 +203,7 @@ void norm_replace_run(const struct stage *stage, const struct stage_text *in,
         }
         for (size_t i = 0; i < stage->b_bytes;) {
             uint32_t cp;
-            i += stage_char(stage->b + i, &cp);
+            i += utf8_char(stage->b + i, &cp);
             stage_put(out, cp, in->places ? in->places[end - 1] : (struct stage_place){0, 0});
         }
     }
@@ -231,7 +231,7 @@ void norm_prepend_run(const struct stage *stage, const struct stage_text *in,
 {
     for (size_t i = 0; in->bytes > 0 && context->begins && i < stage->a_bytes;) {
         uint32_t cp;
-        i += stage_char(stage->a + i, &cp);
+        i += utf8_char(stage->a + i, &cp);
         stage_put(out, cp, in->places ? in->places[0] : (struct stage_place){0, 0});
     }
     stage_copy(in, 0, in->bytes, out);

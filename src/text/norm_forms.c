@@ -91,7 +91,7 @@ static size_t decompose(const struct form *form, const struct stage_text *in, si
     size_t n = 0;
     while (at < end) {
         uint32_t cp, to[UNICODE_COMPAT_MAX];
-        at += stage_char(in->data + at, &cp);
+        at += utf8_char(in->data + at, &cp);
         const unsigned n_to =
             form->compat ? unicode_decompose_compat(cp, to) : unicode_decompose(cp, to);
         *full = n_to > room - n;
@@ -111,14 +111,14 @@ static void run(const struct form *form, const struct stage_text *in, struct sta
         size_t begin = at, end = at, next;
         uint32_t cp;
         while (end < in->bytes) {
-            next = end + stage_char(in->data + end, &cp);
+            next = end + utf8_char(in->data + end, &cp);
             if (!is_inert(form, cp)) break;
             begin = end;
             end = next;
         }
         if (end == in->bytes) begin = end;
         while (end < in->bytes) {
-            next = end + stage_char(in->data + end, &cp);
+            next = end + utf8_char(in->data + end, &cp);
             if (is_inert(form, cp)) break;
             end = next;
         }

@@ -175,7 +175,7 @@ static void replace(struct stage_flow *f, size_t n_old, const unsigned char *tex
     for (size_t i = 0, k = 0; i < n_text; k++) {
         uint32_t cp;
         int change = k >= n_old ? 1 : 0;
-        i += stage_char(text + i, &cp);
+        i += utf8_char(text + i, &cp);
         if (k + 1 == n_new && n_new < n_old) change = -(int)(n_old - n_new);
         stage_give(f, cp, change);
     }
@@ -186,9 +186,9 @@ static size_t cluster_end(const struct stage_text *in, size_t at)
 {
     uint32_t cp, next;
     int state = 0;
-    size_t end = at + stage_char(in->data + at, &cp);
+    size_t end = at + utf8_char(in->data + at, &cp);
     while (end < in->bytes) {
-        const size_t n = stage_char(in->data + end, &next);
+        const size_t n = utf8_char(in->data + end, &next);
         const bool plain = next < 0x300 && cp < 0x300;
         if (plain && !(cp == '\r' && next == '\n')) break;
         if (!plain && !unicode_joins(cp, next, &state)) break;
@@ -214,7 +214,7 @@ void norm_precompiled_run(const struct stage *stage, const struct stage_text *in
         }
         while (at < end && !out->full) {
             uint32_t cp;
-            const size_t n = stage_char(in->data + at, &cp);
+            const size_t n = utf8_char(in->data + at, &cp);
             if (look_up(stage, in->data + at, n, &text, &n_text))
                 replace(&f, 1, text, n_text);
             else

@@ -67,7 +67,7 @@ static size_t find(const struct matcher *m, const struct stage_text *in, size_t 
         return word + stage_find(m->stage, in->data + word, end - word, from - word, stop);
     while (from < end) {
         uint32_t cp;
-        const size_t n = stage_char(in->data + from, &cp);
+        const size_t n = utf8_char(in->data + from, &cp);
         *stop = from + n - word;
         if (m->is_match(cp)) return from;
         from += n;
@@ -120,7 +120,7 @@ void pre_basic_run(const struct stage *stage, const struct stage_text *in, struc
     for (size_t at = 0, end = 0; !out->full && stage_next_word(in, at, &end); at = end) {
         for (size_t i = at, start = at; i < end;) {
             uint32_t cp;
-            const size_t n = stage_char(in->data + i, &cp);
+            const size_t n = utf8_char(in->data + i, &cp);
             const bool space = unicode_space(cp);
             i += n;
             if (!space && i < end) continue;
@@ -166,7 +166,7 @@ vecmill_status pre_metaspace_read(struct spec *s, struct spec_stage *stage,
     }
     const char *mark = s->stage_data.data + stage->blobs[0].at;
     if (stage->blobs[0].bytes == 0 ||
-        stage_char((const unsigned char *)mark, &cp) != stage->blobs[0].bytes)
+        utf8_char((const unsigned char *)mark, &cp) != stage->blobs[0].bytes)
         return err_set(err, VECMILL_E_MODEL, "%s: %s.replacement is not one character", s->file,
                        where);
     if (!m.prefix && scheme == META_FIRST) {
@@ -184,13 +184,13 @@ bool pre_metaspace_check(const struct stage *stage)
     uint32_t cp;
     return stage->flags < 2 * META_SPLIT && (stage->flags & 3) < META_SCHEMES &&
            utf8_valid(stage->a, stage->a_bytes) && stage->a_bytes > 0 &&
-           stage_char(stage->a, &cp) == stage->a_bytes;
+           utf8_char(stage->a, &cp) == stage->a_bytes;
 }
 
 bool pre_metaspace_is_local(const struct stage *stage)
 {
     uint32_t mark;
-    stage_char(stage->a, &mark);
+    utf8_char(stage->a, &mark);
     return cut_is_space(mark);
 }
 
@@ -205,7 +205,7 @@ void pre_metaspace_run(const struct stage *stage, const struct stage_text *in,
     const uint32_t scheme = stage->flags & 3;
     const size_t n_mark = stage->a_bytes;
     uint32_t mark;
-    stage_char(stage->a, &mark);
+    utf8_char(stage->a, &mark);
     for (size_t at = 0, end = 0; !out->full && stage_next_word(in, at, &end); at = end) {
         const bool marked = in->data[at] == ' ' ||
                             (end - at >= n_mark && memcmp(in->data + at, stage->a, n_mark) == 0);
@@ -215,7 +215,7 @@ void pre_metaspace_run(const struct stage *stage, const struct stage_text *in,
             stage_put(out, mark, in->places ? in->places[at] : (struct stage_place){0, 0});
         for (size_t i = at; i < end && !out->full;) {
             uint32_t cp;
-            const size_t n = stage_char(in->data + i, &cp);
+            const size_t n = utf8_char(in->data + i, &cp);
             /* MergedWithNext of single marks: a word begins at each */
             if ((cp == ' ' || cp == mark) && stage->flags & META_SPLIT) stage_begin_word(out);
             if (cp == ' ')
@@ -345,7 +345,7 @@ bool pre_split_is_local(const struct stage *stage)
 {
     uint32_t cp;
     if (stage->flags & STAGE_REGEX) return true;
-    stage_char(stage->a, &cp);
+    utf8_char(stage->a, &cp);
     return cut_string_is_local(stage->a, stage->a_bytes) && (cp < 0x80 || cut_is_space(cp));
 }
 

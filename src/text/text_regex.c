@@ -43,23 +43,7 @@ static uint32_t class_at(const unsigned char *data, size_t bytes, size_t at, siz
         return 0;
     }
     uint32_t cp;
-    const unsigned char c = data[at];
-    if (c < 0x80) {
-        *next = at + 1;
-        return unicode_kind(c);
-    }
-    size_t n = 2;
-    if (c < 0xE0) {
-        cp = (c & 0x1Fu) << 6 | (data[at + 1] & 0x3Fu);
-    } else if (c < 0xF0) {
-        cp = (c & 0x0Fu) << 12 | (data[at + 1] & 0x3Fu) << 6 | (data[at + 2] & 0x3Fu);
-        n = 3;
-    } else {
-        cp = (c & 0x07u) << 18 | (data[at + 1] & 0x3Fu) << 12 | (data[at + 2] & 0x3Fu) << 6 |
-             (data[at + 3] & 0x3Fu);
-        n = 4;
-    }
-    *next = at + n;
+    *next = at + utf8_char(data + at, &cp);
     return unicode_kind(cp);
 }
 

@@ -308,7 +308,7 @@ void stage_skip(struct stage_flow *f, size_t n)
 {
     uint32_t cp;
     for (; n && f->at < f->in->bytes; n--)
-        f->at += stage_char(f->in->data + f->at, &cp);
+        f->at += utf8_char(f->in->data + f->at, &cp);
 }
 
 void stage_give(struct stage_flow *f, uint32_t cp, int change)

@@ -93,25 +93,6 @@ bool stage_check_pattern(const struct stage *stage);
 size_t stage_find(const struct stage *stage, const unsigned char *data, size_t bytes, size_t from,
                   size_t *end);
 
-/* Decodes valid UTF-8. */
-static inline size_t stage_char(const unsigned char *p, uint32_t *cp)
-{
-    if (p[0] < 0x80) {
-        *cp = p[0];
-        return 1;
-    }
-    if (p[0] < 0xE0) {
-        *cp = (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu);
-        return 2;
-    }
-    if (p[0] < 0xF0) {
-        *cp = (p[0] & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu);
-        return 3;
-    }
-    *cp = (p[0] & 0x07u) << 18 | (p[1] & 0x3Fu) << 12 | (p[2] & 0x3Fu) << 6 | (p[3] & 0x3Fu);
-    return 4;
-}
-
 /* Whether the stage looks at n_origin. */
 bool stage_asks_origin(const struct stage *stage);
 

@@ -617,7 +617,7 @@ static bool keeps_kind(struct staged *s, const char *text, size_t bytes, bool (*
         for (size_t at = 0; keeps && at < s->text.bytes;) {
             uint32_t cp;
             const bool first = at == 0;
-            at += stage_char(s->text.data + at, &cp);
+            at += utf8_char(s->text.data + at, &cp);
             keeps = is(cp) && !(first && (unicode_combining(cp) || unicode_class(cp)));
         }
     }
@@ -670,8 +670,8 @@ static enum cut may_cut(struct staged *s, uint32_t cp, char space)
     uint32_t before, after;
     while (last > 0 && (a[last] & 0xC0) == 0x80)
         last--;
-    stage_char(a + last, &before);
-    stage_char(b, &after);
+    utf8_char(a + last, &before);
+    utf8_char(b, &after);
     return s->model->splits(s->view.model, before, after) ? CUT_OF_WORD : NO_CUT;
 }
 
