@@ -67,7 +67,8 @@ static void check_family(const struct model_config *config)
         model.dim = model.hidden;
         check(model_workspace_bytes(&model, kern_table(KERN_REF), &extent) > 0);
         check(model_weight_bytes(&model, kern_table(KERN_REF)) > 0);
-        check(model_flops(&model, 3) > 0 && isfinite(model_flops(&model, model.max_positions)));
+        check(model_flops(&model, 1u << MODEL_DENSE, 3) > 0 &&
+              isfinite(model_flops(&model, 1u << MODEL_DENSE, model.max_positions)));
     }
 }
 

@@ -285,12 +285,43 @@ typedef struct vecmill_result {
  *            document's row is zero
  *   results  [n_docs], caller's, or NULL
  * Returns OK also when single documents failed: see results[i].status. Allocates nothing.
- * Errors: E_USAGE, E_UNSUPPORTED (a document of a kind or role that this version does not compute; then
- * nothing was computed), E_INTERNAL, E_MODEL (weights whose vectors overflow; then the contents of vectors
- * and results are unspecified). Cost: linear in tokens, plus length squared for attention. */
+ * Errors: E_USAGE (also where results differ in size: vecmill_compute takes them), E_UNSUPPORTED (a
+ * document of a kind or role that this version does not compute; then nothing was computed), E_INTERNAL,
+ * E_MODEL (weights whose vectors overflow; then the contents of vectors and results are unspecified). Cost:
+ * linear in tokens, plus length squared for attention. */
 VECMILL_API vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs,
                                          size_t n_docs, float *vectors, vecmill_result *results,
                                          vecmill_err *err);
+
+/* A part of a document's result: what one kind makes of it. */
+typedef struct vecmill_part {
+    vecmill_kind kind;
+    vecmill_dtype dtype; /* of its elements; of sparse weights, of the weights */
+    /* Entries of sparse weights; rows of a vector for each token; else 1. */
+    uint64_t n;
+    uint32_t dim; /* elements of a row, or of the vector; 0: sparse weights */
+    uint64_t bytes;
+    /* [n, dim], row-major; of sparse weights uint32_t indices[n], ascending, then float weights[n].
+     * Aligned to 4. */
+    const void *data;
+} vecmill_part;
+
+#define VECMILL_PARTS_MAX 8u
+
+/* The result of docs[d]: result->status, and if that is OK its parts, one of each kind that is computed,
+ * in the order of vecmill_kind. Valid until this returns. Any status but OK ends the call, which returns
+ * it, with what was put in *err. */
+typedef vecmill_status (*vecmill_take_fn)(void *context, size_t d, const vecmill_result *result,
+                                          const vecmill_part *parts, uint32_t n_parts,
+                                          vecmill_err *err);
+
+/* Computes n_docs documents, of all kinds (options.kinds), and hands their results to `take` one by one in
+ * their order, in the calling thread. Otherwise as vecmill_embed, which is this for kinds whose results
+ * have one size. result->count and result->bytes: elements of the first part, or its entries; bytes of
+ * all. */
+VECMILL_API vecmill_status vecmill_compute(vecmill_session *session, const vecmill_doc *docs,
+                                           size_t n_docs, vecmill_take_fn take, void *context,
+                                           vecmill_err *err);
 
 /* Token ids of one document as vecmill_embed computes them: special tokens included, cut at
  * max_length (so at most facts.max_length ids). ids: caller's, room for `capacity`; *n_ids: how many
@@ -453,6 +484,11 @@ typedef struct vecmill_pool_options {
                              uint64_t max_document);
     void *caller_context;
     /* The first version ends here. */
+
+    /* As caller_bytes, with all that there is to know of results (facts->result_bytes); NULL: none. The
+     * strings of *facts last for the call. */
+    uint64_t (*caller_bytes_of)(void *caller_context, const vecmill_facts *facts, uint32_t capacity,
+                                uint64_t max_document);
 } vecmill_pool_options;
 
 /* As vecmill_options_init. */
@@ -574,6 +610,15 @@ VECMILL_API vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc d
 VECMILL_API vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *vector,
                                              vecmill_result *result, vecmill_err *why, int *taken,
                                              vecmill_err *err);
+
+/* As vecmill_pool_take, of all kinds.
+ *   memory   for facts.result_bytes, aligned to 8, caller's; where the parts lie afterwards
+ *   parts    [VECMILL_PARTS_MAX], caller's; none of a document that failed
+ *   n_parts  how many of them */
+VECMILL_API vecmill_status vecmill_pool_take_parts(vecmill_pool *pool, uint32_t wait_ms,
+                                                   void *memory, vecmill_part *parts,
+                                                   uint32_t *n_parts, vecmill_result *result,
+                                                   vecmill_err *why, int *taken, vecmill_err *err);
 
 /* From now on no batch is started; those that run go on, and can be taken. For an orderly stop. */
 VECMILL_API void vecmill_pool_hold(vecmill_pool *pool);

@@ -230,6 +230,8 @@ unsigned char *crew_results_all(struct crew_results *results);
  * the next tail_bytes of the room. */
 unsigned char *crew_results_room(struct crew_results *results, size_t bytes, size_t align);
 void crew_results_put(struct crew_results *results, const void *result, uint32_t tail_bytes);
+/* Where in the room the next tail begins. */
+unsigned char *crew_results_next(struct crew_results *results);
 
 /* The first call of a worker program. Ties the process to its supervisor (it is killed when that
  * thread ends), ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE, marks fault signals that another

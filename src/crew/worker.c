@@ -155,13 +155,17 @@ unsigned char *crew_results_all(struct crew_results *r)
     return r->frame + RESULTS_AT;
 }
 
+unsigned char *crew_results_next(struct crew_results *r)
+{
+    return r->frame + tails_at(r->work) + r->tails;
+}
+
 unsigned char *crew_results_room(struct crew_results *r, size_t bytes, size_t align)
 {
     assert(bytes <= r->work->frame_tails);
     const bool fits = bytes <= r->work->frame_tails - r->tails && r->tails % align == 0;
     r->is_gone = r->is_gone || (!fits && !send_results(r, r->n));
-    if (r->is_gone) return NULL;
-    return r->frame + tails_at(r->work) + r->tails;
+    return r->is_gone ? NULL : crew_results_next(r);
 }
 
 void crew_results_put(struct crew_results *r, const void *result, uint32_t tail_bytes)

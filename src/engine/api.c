@@ -74,7 +74,7 @@ void vecmill_pool_options_init_sized(vecmill_pool_options *options, size_t struc
 /* Ends of the first versions. A struct's size is a multiple of 8, and no member lies in the padding of an
  * earlier version, which a caller need not set. */
 #define OPTIONS_FIRST      offsetof(vecmill_options, prompt)
-#define POOL_OPTIONS_FIRST sizeof(vecmill_pool_options)
+#define POOL_OPTIONS_FIRST offsetof(vecmill_pool_options, caller_bytes_of)
 _Static_assert(OPTIONS_FIRST == offsetof(vecmill_options, role) + sizeof(vecmill_role),
                "no padding at the first version's end");
 /* A member that is added after padding would be read where a shorter struct has bytes of no meaning. */
@@ -83,7 +83,7 @@ _Static_assert(OPTIONS_FIRST == offsetof(vecmill_options, role) + sizeof(vecmill
                    #type " ends without padding")
 ENDS_WITH(vecmill_options, ranges);
 ENDS_WITH(vecmill_facts, prompt);
-ENDS_WITH(vecmill_pool_options, caller_context);
+ENDS_WITH(vecmill_pool_options, caller_bytes_of);
 ENDS_WITH(vecmill_event, deaths);
 ENDS_WITH(vecmill_plan, advice);
 ENDS_WITH(vecmill_pool_counts, deaths);

@@ -27,9 +27,10 @@ vecmill_status engine_session_commit(vecmill_session *session, vecmill_err *err)
 #define ENGINE_BATCH_DOCS  256u
 #define ENGINE_BATCH_BYTES ((size_t)1 << 20)
 
-/* One result on the wire, followed by the vector, dim floats. */
+/* One result on the wire, followed by the vector or the scores, if such are computed. */
 struct engine_result {
-    uint32_t status, n_tokens, truncated, zero;
+    uint32_t tail_bytes; /* of what differs in size (output.h); first, for the crew */
+    uint32_t status, n_tokens, truncated;
     uint64_t replaced_bytes;
 };
 
@@ -37,8 +38,9 @@ struct engine_result {
  * arguments and environment included, 40 kB are resident after a run (MiniLM-L6, AVX-512, smaps). */
 #define ENGINE_STACK_BYTES ((size_t)64 << 10)
 
-/* Bytes that a worker's batches take, for vectors of `dim` floats: what worker_session_serve lays out. */
-size_t worker_session_bytes(uint32_t dim, uint64_t max_document);
+/* Bytes that a worker's batches take: what worker_session_serve lays out. */
+struct output;
+size_t worker_session_bytes(const struct output *output, uint64_t max_document);
 
 /* Works for a pool until it closes the socket: opens the session, says ready, computes batches.
  * Returns what to exit with. */

@@ -2,6 +2,8 @@
  * hold. Where a line's bytes come from is said next to the line; docs/MEMORY.md shows them. */
 #include "engine/plan.h"
 
+#include "engine/output.h"
+
 #include "engine/api.h"
 
 #include <stdio.h>
@@ -76,6 +78,7 @@ vecmill_status plan_gather(const vecmill_options *options, const vecmill_pool_op
     f->max_document =
         pool_options->max_document ? pool_options->max_document : VECMILL_DEFAULT_DOCUMENT;
     f->caller_bytes = pool_options->caller_bytes;
+    f->caller_bytes_of = pool_options->caller_bytes_of;
     f->caller_context = pool_options->caller_context;
     VM_TRY(resolve_plan(options, known, &f->resolved, err));
     f->measured = r->has_pack;
@@ -143,9 +146,14 @@ _Static_assert(sizeof(struct engine_result) + MODEL_DIM_MAX * sizeof(float) <= C
 /* A document like any other. What it is does not matter: that it is computed, while another is not, does. */
 static const char probe[] = "The weather was fine, and the train arrived at the station on time.";
 
+/* Tails that wait to be taken: a frame of each worker, and where frames are small, one more. */
+#define TAILS_BYTES(workers, frame) (((workers) + ((frame) <= (1u << 20))) * (frame))
+
 void plan_crew(const struct resolved *resolved, uint32_t workers, uint64_t max_document,
                struct crew_options *options)
 {
+    struct output output;
+    output_of(resolved, &output);
     *options = (struct crew_options){
         .workers = workers,
         .items_max = QUEUE_DOCS(workers),
@@ -155,7 +163,10 @@ void plan_crew(const struct resolved *resolved, uint32_t workers, uint64_t max_d
         .queue_bytes = QUEUE_BYTES(workers),
         .batch_items_max = ENGINE_BATCH_DOCS,
         .batch_bytes_max = ENGINE_BATCH_BYTES,
-        .result_bytes = (uint32_t)(sizeof(struct engine_result) + resolved->dim * sizeof(float)),
+        .result_bytes = (uint32_t)(sizeof(struct engine_result) + output.dim * sizeof(float)),
+        .tail_bytes = (uint32_t)output.tail_most,
+        .frame_tails = (uint32_t)output.frame_tails,
+        .tails_bytes = TAILS_BYTES(workers, (size_t)output.frame_tails),
         .batch_ns = BATCH_NS,
         .start_ns = START_NS,
         .least_ns = HANG_LEAST_NS,
@@ -204,10 +215,18 @@ static void add_supervisor(const struct plan_facts *f, uint32_t workers, vecmill
     add_part(plan, VECMILL_OWNER_SUPERVISOR, "duplicates", 1, pages(plan_dedup_bytes(&crew)));
     add_part(plan, VECMILL_OWNER_SUPERVISOR, "checking the pack", 1, pages(proof_bytes()));
     if (f->in_memory) add_part(plan, VECMILL_OWNER_SUPERVISOR, PLAN_PACK, 1, pages(f->pack_bytes));
+    uint64_t caller = 0;
     if (f->caller_bytes)
-        add_part(plan, VECMILL_OWNER_SUPERVISOR, "reading and writing", 1,
-                 pages(f->caller_bytes(f->caller_context, f->resolved.dim, crew.items_max,
-                                       f->max_document)));
+        caller =
+            f->caller_bytes(f->caller_context, f->resolved.dim, crew.items_max, f->max_document);
+    if (f->caller_bytes_of) {
+        vecmill_facts facts = {.struct_bytes = sizeof facts};
+        resolved_describe(&f->resolved, 0, &facts);
+        caller = sum_of(
+            caller, f->caller_bytes_of(f->caller_context, &facts, crew.items_max, f->max_document));
+    }
+    if (caller > 0)
+        add_part(plan, VECMILL_OWNER_SUPERVISOR, "reading and writing", 1, pages(caller));
 }
 
 static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_plan *plan)
@@ -217,9 +236,11 @@ static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_pl
              pages(baseline->program_bytes + baseline->slack + ENGINE_STACK_BYTES));
     add_part(plan, VECMILL_OWNER_WORKER, "arena", workers,
              pages(resolved_session_bytes(&f->resolved)));
-    add_part(plan, VECMILL_OWNER_WORKER, "leases", workers,
-             pages(worker_session_bytes(f->resolved.dim,
-                                        resolved_item_bytes(&f->resolved, f->max_document))));
+    struct output output;
+    output_of(&f->resolved, &output);
+    add_part(
+        plan, VECMILL_OWNER_WORKER, "leases", workers,
+        pages(worker_session_bytes(&output, resolved_item_bytes(&f->resolved, f->max_document))));
 }
 
 /* Two kernel stacks, the process, its descriptors. */

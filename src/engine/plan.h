@@ -33,6 +33,8 @@ struct plan_facts {
     uint32_t workers, batch_tokens; /* asked for; 0: ours to choose */
     uint64_t (*caller_bytes)(void *context, uint32_t dim, uint32_t capacity,
                              uint64_t max_document); /* or NULL */
+    uint64_t (*caller_bytes_of)(void *context, const vecmill_facts *facts, uint32_t capacity,
+                                uint64_t max_document); /* or NULL */
     void *caller_context;
     struct host_limit limit;
     bool oom_group;

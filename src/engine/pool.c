@@ -8,6 +8,7 @@
 #include "crew/crew.h"
 #include "engine/api.h"
 #include "engine/dedup.h"
+#include "engine/output.h"
 #include "engine/plan.h"
 #include "engine/pressure.h"
 #include "engine/split.h"
@@ -36,6 +37,7 @@
 
 struct vecmill_pool {
     struct resolved resolved;
+    struct output output;
     int pack_memory; /* of a pack in memory, which lives as long as this is open; else -1 */
     struct proof proof;
     uint64_t proven_faults; /* of workers, when it was made */
@@ -171,6 +173,8 @@ static void settle_pool(vecmill_pool *pool, const struct plan_facts *facts)
 {
     pool->resolved = facts->resolved;
     resolved_batch(&pool->resolved, pool->plan.batch_tokens);
+    output_of(&pool->resolved, &pool->output);
+    pool->computes_duplicates = pool->output.n_tails > 0; /* no tail is kept for copies */
     pool->max_document = facts->max_document;
     init_pressure(pool, facts);
 }
@@ -479,7 +483,7 @@ vecmill_status vecmill_pool_measure(vecmill_pool *pool, vecmill_plan *plan, vecm
 void vecmill_pool_duplicates(vecmill_pool *pool, int computed)
 {
     pthread_mutex_lock(&pool->lock);
-    pool->computes_duplicates = computed != 0;
+    pool->computes_duplicates = computed != 0 || pool->output.n_tails > 0;
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -506,8 +510,8 @@ static uint64_t cost_ns(const vecmill_pool *pool, vecmill_doc doc)
         windows = (double)split_windows(&shape, n);
     }
     if (tokens > s->max_length) tokens = s->max_length;
-    return (uint64_t)(windows * model_flops(&s->config, (uint32_t)tokens) / OPERATIONS_A_SECOND *
-                      1e9);
+    return (uint64_t)(windows * model_flops(&s->config, s->kinds, (uint32_t)tokens) /
+                      OPERATIONS_A_SECOND * 1e9);
 }
 
 /* A document that is looked for among those that are in the pool. */
@@ -559,7 +563,7 @@ static void read_result(const vecmill_pool *pool, const unsigned char *result, f
                         vecmill_result *r, vecmill_err *why)
 {
     struct engine_result head;
-    const size_t row_bytes = pool->resolved.dim * sizeof(float);
+    const size_t row_bytes = pool->output.dim * sizeof(float);
     memcpy(&head, result, sizeof head);
     memcpy(vector, result + sizeof head, row_bytes);
     const vecmill_status status =
@@ -568,7 +572,8 @@ static void read_result(const vecmill_pool *pool, const unsigned char *result, f
                           .n_tokens = head.n_tokens,
                           .truncated = head.truncated != 0,
                           .replaced_bytes = head.replaced_bytes};
-    if (status == VECMILL_OK) resolved_result_is_dense(&pool->resolved, r);
+    if (status == VECMILL_OK && pool->output.n_tails == 0)
+        resolved_result_is_dense(&pool->resolved, r);
     if (status == VECMILL_E_LIMIT)
         (void)err_set(why, status, "the document has more tokens than the maximum of %u",
                       pool->resolved.max_length);
@@ -579,7 +584,7 @@ static void read_result(const vecmill_pool *pool, const unsigned char *result, f
 static void read_condemned(const vecmill_pool *pool, const vecmill_cause *causes, float *vector,
                            vecmill_result *r, vecmill_err *why)
 {
-    memset(vector, 0, pool->resolved.dim * sizeof(float));
+    memset(vector, 0, pool->output.dim * sizeof(float));
     *r = (vecmill_result){.status = VECMILL_E_WORKERS};
     char words[CREW_CAUSES_MAX * 16] = "";
     size_t used = 0;
@@ -594,7 +599,7 @@ static void read_condemned(const vecmill_pool *pool, const vecmill_cause *causes
 
 static size_t result_bytes(const vecmill_pool *pool)
 {
-    return sizeof(struct engine_result) + pool->resolved.dim * sizeof(float);
+    return sizeof(struct engine_result) + pool->output.dim * sizeof(float);
 }
 
 /* The oldest document's result: of a copy, what was kept of its work's. As crew_head. */
@@ -631,10 +636,32 @@ static bool drop_head(vecmill_pool *pool, enum crew_head head, const void *resul
     return is_copy;
 }
 
-vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *vector,
-                                 vecmill_result *result, vecmill_err *why, int *taken,
-                                 vecmill_err *err)
+/* The parts of the oldest document, whose fixed part is read, from its tail. A tail that a worker filled
+ * with something else is its fault, and the document's end. */
+static void read_parts(const vecmill_pool *pool, unsigned char *memory, vecmill_part *parts,
+                       uint32_t *n_parts, vecmill_result *r, vecmill_err *why)
 {
+    const size_t vector_bytes = pool->output.dim * sizeof(float);
+    unsigned char *tail = memory + vector_bytes;
+    *n_parts = 0;
+    if (r->status != VECMILL_OK) return;
+    const size_t bytes = pool->output.n_tails > 0 ? crew_tail(pool->crew, tail) : 0;
+    *n_parts = output_parts(&pool->output, (const float *)(const void *)memory, tail, bytes, parts);
+    if (*n_parts > 0) {
+        output_describe(parts, *n_parts, r);
+        return;
+    }
+    *r = (vecmill_result){.status = VECMILL_E_INTERNAL};
+    (void)err_set(why, r->status, "a worker's result of %zu bytes is none of %u parts", bytes,
+                  pool->output.n_tails);
+}
+
+/* parts NULL: there is a vector alone. */
+static vecmill_status take_result(vecmill_pool *pool, uint32_t wait_ms, void *memory,
+                                  vecmill_part *parts, uint32_t *n_parts, vecmill_result *result,
+                                  vecmill_err *why, int *taken, vecmill_err *err)
+{
+    float *vector = memory;
     const uint64_t at_ns = clock_ns() + (uint64_t)wait_ms * 1000000u;
     const void *bytes = NULL;
     vecmill_cause causes[CREW_CAUSES_MAX];
@@ -646,10 +673,12 @@ vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *ve
     while (head == CREW_WAITING && wait_ms > 0 && wait_step(pool, at_ns))
         head = look_at_head(pool, &bytes, causes);
     if (head == CREW_DONE || head == CREW_CONDEMNED) {
+        if (parts) *n_parts = 0;
         if (head == CREW_DONE)
             read_result(pool, bytes, vector, &r, why);
         else
             read_condemned(pool, causes, vector, &r, why);
+        if (parts && head == CREW_DONE) read_parts(pool, memory, parts, n_parts, &r, why);
         r.duplicate = drop_head(pool, head, bytes, causes);
         if (result) *result = r;
         got = 1;
@@ -659,6 +688,24 @@ vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *ve
     pthread_mutex_unlock(&pool->lock);
     if (status == VECMILL_OK) *taken = got;
     return status;
+}
+
+vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *vector,
+                                 vecmill_result *result, vecmill_err *why, int *taken,
+                                 vecmill_err *err)
+{
+    if (pool->output.n_tails > 0)
+        return err_set(err, VECMILL_E_USAGE,
+                       "results of this pool differ in size: vecmill_pool_take_parts takes them");
+    return take_result(pool, wait_ms, vector, NULL, NULL, result, why, taken, err);
+}
+
+vecmill_status vecmill_pool_take_parts(vecmill_pool *pool, uint32_t wait_ms, void *memory,
+                                       vecmill_part *parts, uint32_t *n_parts,
+                                       vecmill_result *result, vecmill_err *why, int *taken,
+                                       vecmill_err *err)
+{
+    return take_result(pool, wait_ms, memory, parts, n_parts, result, why, taken, err);
 }
 
 void vecmill_pool_hold(vecmill_pool *pool)

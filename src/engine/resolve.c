@@ -1,6 +1,7 @@
 #include "engine/resolve.h"
 
 #include "engine/api.h"
+#include "engine/output.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -209,7 +210,8 @@ void resolved_batch(struct resolved *s, uint32_t batch_tokens)
         .longest = s->max_length,
         .threads = s->threads,
         .skip = s->extent.skip,
-        .task = s->extent.task};
+        .task = s->extent.task,
+        .kinds = s->kinds};
 }
 
 static vecmill_status settle_task(const vecmill_options *o, struct resolved *s, vecmill_err *err)
@@ -229,21 +231,6 @@ static vecmill_status settle_task(const vecmill_options *o, struct resolved *s, 
                    o->task, names);
 }
 
-static vecmill_status settle_lengths(const vecmill_options *o, uint32_t specials,
-                                     struct resolved *s, vecmill_err *err)
-{
-    const uint32_t least = specials + 1;
-    s->n_specials = specials;
-    s->long_policy = o->long_policy;
-    s->max_length = o->max_length ? o->max_length : s->config.max_length;
-    if (s->max_length < least || s->max_length > s->config.max_positions) {
-        return err_set(err, VECMILL_E_USAGE, "a maximum length of %u tokens, outside %u to %u",
-                       s->max_length, least, s->config.max_positions);
-    }
-    resolved_batch(s, o->batch_tokens);
-    return VECMILL_OK;
-}
-
 static void list_kinds(uint32_t kinds, char *out, size_t room)
 {
     static const char *const words[MODEL_KINDS] = {
@@ -261,17 +248,46 @@ _Static_assert((int)MODEL_DENSE == (int)VECMILL_KIND_DENSE &&
                    (int)MODEL_TOKENS == (int)VECMILL_KIND_TOKENS,
                "kinds have one number");
 
+/* Windows of a document are averaged, which only dense vectors can be. */
+static vecmill_status settle_policy(const vecmill_options *o, const struct resolved *s,
+                                    vecmill_err *err)
+{
+    const uint32_t dense = 1u << MODEL_DENSE;
+    char asked[64];
+    if (o->long_policy != VECMILL_LONG_SPLIT || s->kinds == dense) return VECMILL_OK;
+    list_kinds(s->kinds & ~dense, asked, sizeof asked);
+    return err_set(err, VECMILL_E_USAGE,
+                   "long documents are to be split, and results are %s: only dense vectors of "
+                   "windows can be averaged",
+                   asked);
+}
+
 /* Of a model that makes several kinds of results and is asked for none: dense, if that is one. */
 static vecmill_status settle_kinds(const vecmill_options *o, struct resolved *s, vecmill_err *err)
 {
     const uint32_t has = s->config.kinds, dense = 1u << MODEL_DENSE;
     char asked[64], made[64];
-    s->kinds = o->kinds ? o->kinds : has & dense ? dense : has;
-    if ((s->kinds & ~has) == 0) return VECMILL_OK;
+    s->kinds = o->kinds ? o->kinds : has & dense ? dense : has & ~(1u << MODEL_TOKENS);
+    if ((s->kinds & ~has) == 0) return settle_policy(o, s, err);
     list_kinds(s->kinds & ~has, asked, sizeof asked);
     list_kinds(has, made, sizeof made);
     return err_set(err, VECMILL_E_USAGE, "%s is asked for, and %s makes %s", asked, s->ref.dir,
                    made);
+}
+
+static vecmill_status settle_lengths(const vecmill_options *o, uint32_t specials,
+                                     struct resolved *s, vecmill_err *err)
+{
+    const uint32_t least = specials + 1;
+    s->n_specials = specials;
+    s->long_policy = o->long_policy;
+    s->max_length = o->max_length ? o->max_length : s->config.max_length;
+    if (s->max_length < least || s->max_length > s->config.max_positions) {
+        return err_set(err, VECMILL_E_USAGE, "a maximum length of %u tokens, outside %u to %u",
+                       s->max_length, least, s->config.max_positions);
+    }
+    resolved_batch(s, o->batch_tokens);
+    return VECMILL_OK;
 }
 
 /* A whole vector of length 1 is not scaled once more, which could change its last bits for nothing. */
@@ -376,11 +392,11 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
     }
     VM_TRY(baseline_read(pack, &r->baseline, err));
     VM_TRY(settle_task(o, r, err));
+    VM_TRY(settle_kinds(o, r, err));
     VM_TRY(settle_lengths(o, encloses ? text->n_specials : 0, r, err));
     if (r->config.text & MODEL_TEXT_CHARACTERS)
         r->characters = num_max(1, (uint64_t)r->max_length * median_characters(text));
     VM_TRY(settle_prompt(text, r, err));
-    VM_TRY(settle_kinds(o, r, err));
     VM_TRY(settle_vector(o, r, err));
     r->text_scratch = text_scratch_bytes(text);
     r->has_pack = true;
@@ -406,8 +422,8 @@ static vecmill_status settle_folder(const vecmill_options *o, struct resolved *r
         r->pack_bytes += bytes;
     }
     VM_TRY(settle_task(o, r, err));
-    VM_TRY(settle_lengths(o, resolved_encloses(r) ? SPECIALS_ASSUMED : 0, r, err));
     VM_TRY(settle_kinds(o, r, err));
+    VM_TRY(settle_lengths(o, resolved_encloses(r) ? SPECIALS_ASSUMED : 0, r, err));
     VM_TRY(settle_vector(o, r, err));
     VM_TRY(build_bytes(r->ref.dir, &bytes, err));
     r->build_bytes = bytes;
@@ -550,6 +566,8 @@ bool resolved_cut(const struct resolved *s, vecmill_doc *doc)
 void resolved_describe(const struct resolved *s, uint64_t arena_bytes, vecmill_facts *facts)
 {
     const struct model_config *c = &s->config;
+    struct output output;
+    output_of(s, &output);
     const vecmill_facts f = {
         .dim = s->dim,
         .max_length = s->max_length,
@@ -572,7 +590,7 @@ void resolved_describe(const struct resolved *s, uint64_t arena_bytes, vecmill_f
         .warning = s->warning,
         .kinds = s->kinds,
         .dtype = VECMILL_DTYPE_FLOAT32,
-        .result_bytes = s->dim * sizeof(float),
+        .result_bytes = output_bytes(&output),
         .prompt = s->prompt,
     };
     api_give(facts, &f, sizeof f);

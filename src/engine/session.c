@@ -8,14 +8,18 @@
 
 #include "engine/api.h"
 #include "engine/explain.h"
-#include "engine/resolve.h"
+#include "engine/output.h"
 #include "engine/split.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+/* Documents whose vectors vecmill_compute has at a time, where results have one size. */
+#define COMPUTE_DOCS 64u
+
 struct vecmill_session {
     struct resolved resolved;
+    struct output output;
     struct pack pack;
     struct text text;
     struct model *model;
@@ -29,8 +33,14 @@ struct vecmill_session {
     char *buffer;     /* of a text and its prompt; NULL: there is none to be put before it */
     void *workspace;
     void *text_scratch; /* of the tokenizer */
-    float *rows; /* [documents of a pass, config.dim], where vectors are cut; split has its own */
-    struct split split; /* under VECMILL_LONG_SPLIT */
+    /* [documents of a pass, config.dim], where vectors are cut or are parts of results of several
+     * sizes; split has its own. */
+    float *rows;
+    uint32_t *row_starts;    /* [documents of a pass + 1], of rows of tokens */
+    vecmill_result *results; /* of as many; else of COMPUTE_DOCS */
+    void *token_rows;        /* of a pass, for vecmill_compute */
+    float *vectors;          /* [COMPUTE_DOCS, dim], likewise */
+    struct split split;      /* under VECMILL_LONG_SPLIT */
 };
 
 static void lay_out_session(struct arena *a, vecmill_session *s)
@@ -52,17 +62,29 @@ static void lay_out_session(struct arena *a, vecmill_session *s)
                               .buffer = s->buffer,
                               .ids = s->ids,
                               .starts = s->starts};
+    const struct output *o = &s->output;
+    const uint32_t docs = resolved_docs(&s->resolved);
+    const size_t row = s->resolved.config.dim * sizeof(float);
     if (s->resolved.long_policy == VECMILL_LONG_SPLIT)
         split_lay_out(a, &s->resolved, &s->split);
-    else if (s->resolved.dim < s->resolved.config.dim)
-        s->rows = arena_take_array(a, resolved_docs(&s->resolved),
-                                   s->resolved.config.dim * sizeof(float), 64);
+    else if (o->n_tails > 0 ? o->dim > 0 : s->resolved.dim < s->resolved.config.dim)
+        s->rows = arena_take_array(a, docs, row, 64);
+    if (o->n_tails > 0) {
+        s->row_starts = arena_take_array(a, (size_t)docs + 1, sizeof(uint32_t), 64);
+        s->results = arena_take_array(a, docs, sizeof(vecmill_result), 64);
+    }
+    if (s->resolved.prepends && o->rows > 0) s->token_rows = arena_take(a, o->rows, 64);
+    if (s->resolved.prepends && o->n_tails == 0) {
+        s->vectors = arena_take_array(a, COMPUTE_DOCS, o->dim * sizeof(float), 64);
+        s->results = arena_take_array(a, COMPUTE_DOCS, sizeof(vecmill_result), 64);
+    }
 }
 
 size_t resolved_session_bytes(const struct resolved *resolved)
 {
     struct arena a;
     vecmill_session s = {.resolved = *resolved};
+    output_of(resolved, &s.output);
     arena_count(&a);
     lay_out_session(&a, &s);
     return arena_bytes(&a);
@@ -77,6 +99,7 @@ static vecmill_status take_arena(vecmill_session *s, vecmill_err *err)
     VM_TRY(mem_map(bytes, "a session's arena", &s->arena, err));
     s->arena_bytes = bytes;
     arena_init(&a, s->arena, bytes);
+    output_of(&s->resolved, &s->output);
     lay_out_session(&a, s);
     if (s->resolved.long_policy == VECMILL_LONG_SPLIT) split_begin(&s->split);
     return VECMILL_OK;
@@ -157,16 +180,56 @@ struct pass {
     uint32_t n_tokens;
 };
 
-static vecmill_status run_pass(vecmill_session *s, struct pass *p, float *vectors, vecmill_err *err)
+/* Where the results of a call go: into arrays, or to a sink. */
+struct delivery {
+    float *vectors;          /* [n_docs, dim] */
+    vecmill_result *results; /* [n_docs], or NULL */
+    const struct output_sink *sink;
+};
+
+/* The results of a pass, which is computed, in the order of its documents. */
+static vecmill_status give_pass(vecmill_session *s, const struct pass *p, const float *token_rows,
+                                const struct output_sink *sink, vecmill_err *err)
+{
+    const struct output *o = &s->output;
+    const size_t whole = s->resolved.config.dim;
+    for (uint32_t i = 0; i < p->n_docs; i++) {
+        vecmill_part parts[VECMILL_PARTS_MAX];
+        uint32_t n = 0;
+        for (uint32_t k = 0; k <= VECMILL_KIND_TOKENS; k++) {
+            const vecmill_kind kind = (vecmill_kind)k;
+            if ((o->kinds >> k & 1) == 0) continue;
+            if (OUTPUT_ROW_KINDS >> k & 1) {
+                const uint32_t first = s->row_starts[i], end = s->row_starts[i + 1];
+                parts[n++] =
+                    output_part(o, kind, end - first, token_rows + (size_t)first * o->row_floats);
+            } else {
+                float *vector = s->rows + i * whole;
+                resolved_finish(&s->resolved, vector, vector);
+                parts[n++] = output_part(o, kind, 1, vector);
+            }
+        }
+        output_describe(parts, n, &s->results[i]);
+        VM_TRY(sink->take(sink->context, p->first + i, &s->results[i], parts, n, err));
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct delivery *to,
+                               vecmill_err *err)
 {
     if (p->n_docs == 0) return VECMILL_OK;
     const size_t dim = s->resolved.dim, whole = s->resolved.config.dim;
-    float *const out = vectors + p->first * dim, *const rows = dim < whole ? s->rows : out;
+    float *const out = to->sink ? s->rows : to->vectors + p->first * dim;
+    float *const rows = dim < whole ? s->rows : out;
     const struct model_input input = {s->ids, s->starts, p->n_docs};
-    const struct model_output output = {.vectors = rows};
+    struct model_output output = {.vectors = rows, .row_starts = s->row_starts};
+    if (s->output.rows > 0 && !(output.rows = to->sink->room(to->sink->context)))
+        return err_set(err, VECMILL_E_STOPPED, "there is no room for rows of tokens");
     VM_TRY(
         model_forward(s->model, s->workspace, &s->resolved.extent, s->team, &input, &output, err));
-    for (size_t i = 0; i < p->n_docs && resolved_finishes(&s->resolved); i++)
+    if (to->sink) VM_TRY(give_pass(s, p, output.rows, to->sink, err));
+    for (size_t i = 0; !to->sink && i < p->n_docs && resolved_finishes(&s->resolved); i++)
         resolved_finish(&s->resolved, rows + i * whole, out + i * dim);
     p->first += p->n_docs;
     p->n_docs = 0;
@@ -198,15 +261,19 @@ static vecmill_result encode_document(vecmill_session *s, vecmill_doc doc, int32
     };
 }
 
-vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, size_t n_docs,
-                             float *vectors, vecmill_result *results, vecmill_err *err)
+/* A document that failed: a row of zeros, or no part. */
+static vecmill_status give_failed(const vecmill_session *s, size_t i, const vecmill_result *r,
+                                  const struct delivery *to, vecmill_err *err)
 {
-    vecmill_session *s = session;
-    for (size_t i = 0; i < n_docs; i++)
-        VM_TRY(api_check_doc(&docs[i], err));
-    if (s->resolved.long_policy == VECMILL_LONG_SPLIT)
-        return split_embed(&s->split, docs, n_docs, vectors, results, err);
     const size_t dim = s->resolved.dim;
+    if (to->sink) return to->sink->take(to->sink->context, i, r, NULL, 0, err);
+    memset(to->vectors + i * dim, 0, dim * sizeof(*to->vectors));
+    return VECMILL_OK;
+}
+
+static vecmill_status compute(vecmill_session *s, const vecmill_doc *docs, size_t n_docs,
+                              const struct delivery *to, vecmill_err *err)
+{
     struct pass p = {0};
     s->starts[0] = 0;
     for (size_t i = 0; i < n_docs; i++) {
@@ -215,23 +282,108 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
         const bool failed = r.status != VECMILL_OK;
         /* A pass is a run of documents, so that its rows lie together: a failed one ends it. */
         if (failed || (p.n_docs && r.n_tokens > s->resolved.batch_tokens - p.n_tokens)) {
-            VM_TRY(run_pass(s, &p, vectors, err));
+            VM_TRY(run_pass(s, &p, to, err));
             memmove(s->ids, ids, r.n_tokens * sizeof(*ids));
         }
         if (failed) {
-            memset(vectors + i * dim, 0, dim * sizeof(*vectors));
             r.n_tokens = 0;
             p.first = i + 1;
+            VM_TRY(give_failed(s, i, &r, to, err));
         } else {
             p.n_tokens += r.n_tokens;
             s->starts[++p.n_docs] = p.n_tokens;
-            resolved_result_is_dense(&s->resolved, &r);
+            if (to->sink)
+                s->results[p.n_docs - 1] = r;
+            else
+                resolved_result_is_dense(&s->resolved, &r);
         }
-        if (results) results[i] = r;
+        if (to->results) to->results[i] = r;
         if (p.n_tokens >= s->resolved.batch_tokens || p.n_docs == resolved_docs(&s->resolved))
-            VM_TRY(run_pass(s, &p, vectors, err));
+            VM_TRY(run_pass(s, &p, to, err));
     }
-    return run_pass(s, &p, vectors, err);
+    return run_pass(s, &p, to, err);
+}
+
+static vecmill_status check_docs(const vecmill_doc *docs, size_t n_docs, vecmill_err *err)
+{
+    for (size_t i = 0; i < n_docs; i++)
+        VM_TRY(api_check_doc(&docs[i], err));
+    return VECMILL_OK;
+}
+
+vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, size_t n_docs,
+                             float *vectors, vecmill_result *results, vecmill_err *err)
+{
+    vecmill_session *s = session;
+    const struct delivery to = {.vectors = vectors, .results = results};
+    VM_TRY(check_docs(docs, n_docs, err));
+    if (s->output.n_tails > 0)
+        return err_set(err, VECMILL_E_USAGE,
+                       "results of this session differ in size: vecmill_compute takes them");
+    if (s->resolved.long_policy == VECMILL_LONG_SPLIT)
+        return split_embed(&s->split, docs, n_docs, vectors, results, err);
+    return compute(s, docs, n_docs, &to, err);
+}
+
+void engine_session_output(const vecmill_session *s, struct output *output)
+{
+    *output = s->output;
+}
+
+vecmill_status engine_compute(vecmill_session *s, const vecmill_doc *docs, size_t n_docs,
+                              const struct output_sink *sink, vecmill_err *err)
+{
+    const struct delivery to = {.sink = sink};
+    VM_TRY(check_docs(docs, n_docs, err));
+    return compute(s, docs, n_docs, &to, err);
+}
+
+/* A caller's of vecmill_compute. */
+struct taker {
+    vecmill_session *session;
+    vecmill_take_fn take;
+    void *context;
+};
+
+static void *take_room(void *context)
+{
+    return ((struct taker *)context)->session->token_rows;
+}
+
+static vecmill_status take_result(void *context, size_t d, const vecmill_result *result,
+                                  const vecmill_part *parts, uint32_t n_parts, vecmill_err *err)
+{
+    const struct taker *t = context;
+    return t->take(t->context, d, result, parts, n_parts, err);
+}
+
+/* Results of one size, some documents at a time. */
+static vecmill_status take_vectors(const struct taker *t, const vecmill_doc *docs, size_t n_docs,
+                                   vecmill_err *err)
+{
+    vecmill_session *s = t->session;
+    for (size_t first = 0; first < n_docs; first += COMPUTE_DOCS) {
+        const size_t n = num_min(COMPUTE_DOCS, n_docs - first);
+        VM_TRY(vecmill_embed(s, docs + first, n, s->vectors, s->results, err));
+        for (size_t i = 0; i < n; i++) {
+            vecmill_part part[VECMILL_PARTS_MAX];
+            const uint32_t n_parts =
+                s->results[i].status == VECMILL_OK
+                    ? output_parts(&s->output, s->vectors + i * s->output.dim, NULL, 0, part)
+                    : 0;
+            VM_TRY(t->take(t->context, first + i, &s->results[i], part, n_parts, err));
+        }
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status vecmill_compute(vecmill_session *session, const vecmill_doc *docs, size_t n_docs,
+                               vecmill_take_fn take, void *context, vecmill_err *err)
+{
+    struct taker t = {session, take, context};
+    const struct output_sink sink = {take_room, take_result, &t};
+    if (session->output.n_tails == 0) return take_vectors(&t, docs, n_docs, err);
+    return engine_compute(session, docs, n_docs, &sink, err);
 }
 
 vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32_t *ids,
@@ -319,7 +471,7 @@ const char *vecmill_token_text(const vecmill_session *session, int32_t id, size_
 
 double vecmill_session_flops(const vecmill_session *session, uint32_t n_tokens)
 {
-    return model_flops(model_describe(session->model), n_tokens);
+    return model_flops(model_describe(session->model), session->resolved.kinds, n_tokens);
 }
 
 double vecmill_session_peak(const vecmill_session *session, double seconds)

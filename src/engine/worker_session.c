@@ -5,7 +5,7 @@
  * start is not ended later for lack of memory of its own, and a mistake in the plan is a message, not
  * a kill. Outside the fence, because no limit can count them apart: the pages of the pack, which are the
  * kernel's to give and take. */
-#include "engine/engine.h"
+#include "engine/output.h"
 #include "engine/worker_args.h"
 
 #include "crew/crew.h"
@@ -26,10 +26,12 @@ static vecmill_status engine_test_hook(vecmill_err *err)
 
 struct worker_session {
     vecmill_session *session;
-    uint32_t dim;
-    vecmill_doc *docs;       /* [ENGINE_BATCH_DOCS] */
-    vecmill_result *results; /* [ENGINE_BATCH_DOCS] */
-    void *crew;              /* what crew_worker_serve works in */
+    struct output output;
+    struct crew_results *all; /* of the batch that is computed, if its results have tails */
+    unsigned char *result;    /* [result_bytes], likewise */
+    vecmill_doc *docs;        /* [ENGINE_BATCH_DOCS] */
+    vecmill_result *results;  /* [ENGINE_BATCH_DOCS] */
+    void *crew;               /* what crew_worker_serve works in */
     uint64_t fence_bytes;
 };
 
@@ -37,22 +39,25 @@ static void lay_out_batch(struct worker_session *s, const struct crew_work *work
 {
     s->docs = arena_take_array(a, ENGINE_BATCH_DOCS, sizeof *s->docs, 64);
     s->results = arena_take_array(a, ENGINE_BATCH_DOCS, sizeof *s->results, 64);
+    if (work->tail_bytes > 0) s->result = arena_take(a, work->result_bytes, 64);
     s->crew = arena_take(a, crew_worker_bytes(work), 64);
 }
 
-static struct crew_work work_of(uint32_t dim, uint64_t max_document)
+static struct crew_work work_of(const struct output *output, uint64_t max_document)
 {
     return (struct crew_work){
-        .result_bytes = (uint32_t)(sizeof(struct engine_result) + dim * sizeof(float)),
+        .result_bytes = (uint32_t)(sizeof(struct engine_result) + output->dim * sizeof(float)),
+        .tail_bytes = (uint32_t)output->tail_most,
+        .frame_tails = (uint32_t)output->frame_tails,
         .batch_items_max = ENGINE_BATCH_DOCS,
         .batch_bytes_max = num_max(ENGINE_BATCH_BYTES, max_document),
     };
 }
 
-size_t worker_session_bytes(uint32_t dim, uint64_t max_document)
+size_t worker_session_bytes(const struct output *output, uint64_t max_document)
 {
-    const struct crew_work work = work_of(dim, max_document);
-    struct worker_session s = {.dim = dim};
+    const struct crew_work work = work_of(output, max_document);
+    struct worker_session s = {.output = *output};
     struct arena a;
     arena_count(&a);
     lay_out_batch(&s, &work, &a);
@@ -69,35 +74,105 @@ static vecmill_status say_plan_was_wrong(const struct worker_session *s, vecmill
         (unsigned long long)s->fence_bytes, err->message);
 }
 
-/* Each of the n results is a head and a vector. The vectors are computed into the end of them all, then moved
- * to their places from the first to the last: a result ends at the latest where the next vector begins. */
-static vecmill_status compute_batch(void *context, const struct crew_item *items, uint32_t n,
-                                    struct crew_results *all, vecmill_err *err)
+static struct engine_result head_of(const vecmill_result *r)
+{
+    return (struct engine_result){
+        .status = r->status,
+        .n_tokens = r->n_tokens,
+        .truncated = r->truncated,
+        .replaced_bytes = r->replaced_bytes,
+    };
+}
+
+/* ---- results with tails ---- */
+
+/* Rows of a pass are computed to where they are sent from. Where other parts come before them, there is
+ * room for these in front, and rows move down to their own as they are put. */
+static void *room_for_rows(void *context)
 {
     struct worker_session *s = context;
-    unsigned char *results = crew_results_all(all);
-    const size_t vector_bytes = s->dim * sizeof(float);
+    unsigned char *room =
+        crew_results_room(s->all, (size_t)(s->output.before_rows + s->output.rows), 64);
+    return room ? room + s->output.before_rows : NULL;
+}
+
+static void put_parts(const struct output *o, const vecmill_part *parts, uint32_t n_parts,
+                      unsigned char *to)
+{
+    uint64_t sizes[VECMILL_PARTS_MAX];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_parts; i++)
+        if (OUTPUT_TAIL_KINDS >> parts[i].kind & 1) sizes[n++] = parts[i].bytes;
+    if (o->n_tails > 1) memcpy(to, sizes, n * sizeof *sizes);
+    size_t at = o->n_tails > 1 ? n * sizeof *sizes : 0;
+    for (uint32_t i = 0; i < n_parts; i++) {
+        if ((OUTPUT_TAIL_KINDS >> parts[i].kind & 1) == 0) continue;
+        if (to + at != parts[i].data) memmove(to + at, parts[i].data, (size_t)parts[i].bytes);
+        at += (size_t)parts[i].bytes;
+    }
+}
+
+static vecmill_status put_result(void *context, size_t d, const vecmill_result *r,
+                                 const vecmill_part *parts, uint32_t n_parts, vecmill_err *err)
+{
+    struct worker_session *s = context;
+    const struct output *o = &s->output;
+    const struct engine_result head = head_of(r);
+    uint64_t tail = n_parts > 0 && o->n_tails > 1 ? o->n_tails * sizeof(uint64_t) : 0;
+    (void)d;
+    memcpy(s->result, &head, sizeof head);
+    memset(s->result + sizeof head, 0, o->dim * sizeof(float));
+    for (uint32_t i = 0; i < n_parts; i++) {
+        if (OUTPUT_TAIL_KINDS >> parts[i].kind & 1)
+            tail += parts[i].bytes;
+        else
+            memcpy(s->result + sizeof head, parts[i].data, (size_t)parts[i].bytes);
+    }
+    unsigned char *to = o->rows > 0 ? crew_results_next(s->all)
+                                    : crew_results_room(s->all, (size_t)tail, sizeof(float));
+    if (!to) return err_set(err, VECMILL_E_STOPPED, "the supervisor is gone");
+    put_parts(o, parts, n_parts, to);
+    crew_results_put(s->all, s->result, (uint32_t)tail);
+    return VECMILL_OK;
+}
+
+static vecmill_status compute_tails(struct worker_session *s, uint32_t n, vecmill_err *err)
+{
+    const struct output_sink sink = {room_for_rows, put_result, s};
+    return engine_compute(s->session, s->docs, n, &sink, err);
+}
+
+/* ---- batches ---- */
+
+/* Each of the n results is a head and a vector. The vectors are computed into the end of them all, then moved
+ * to their places from the first to the last: a result ends at the latest where the next vector begins. */
+static vecmill_status compute_vectors(struct worker_session *s, uint32_t n, unsigned char *results,
+                                      vecmill_err *err)
+{
+    const size_t vector_bytes = s->output.dim * sizeof(float);
     unsigned char *vectors = results + n * sizeof(struct engine_result);
-    for (uint32_t i = 0; i < n; i++)
-        s->docs[i] = (vecmill_doc){.text = items[i].data, .bytes = items[i].bytes};
-    vecmill_status status = engine_test_hook(err);
-    if (status == VECMILL_OK)
-        status = vecmill_embed(s->session, s->docs, n, (float *)(void *)vectors, s->results, err);
-    if (status == VECMILL_E_MEMORY) return say_plan_was_wrong(s, err);
-    if (status != VECMILL_OK) return status;
+    VM_TRY(vecmill_embed(s->session, s->docs, n, (float *)(void *)vectors, s->results, err));
     for (uint32_t i = 0; i < n; i++) {
-        const vecmill_result *r = &s->results[i];
-        const struct engine_result head = {
-            .status = r->status,
-            .n_tokens = r->n_tokens,
-            .truncated = r->truncated,
-            .replaced_bytes = r->replaced_bytes,
-        };
+        const struct engine_result head = head_of(&s->results[i]);
         memmove(results + sizeof head, vectors + i * vector_bytes, vector_bytes);
         memcpy(results, &head, sizeof head);
         results += sizeof head + vector_bytes;
     }
     return VECMILL_OK;
+}
+
+static vecmill_status compute_batch(void *context, const struct crew_item *items, uint32_t n,
+                                    struct crew_results *all, vecmill_err *err)
+{
+    struct worker_session *s = context;
+    for (uint32_t i = 0; i < n; i++)
+        s->docs[i] = (vecmill_doc){.text = items[i].data, .bytes = items[i].bytes};
+    s->all = all;
+    vecmill_status status = engine_test_hook(err);
+    if (status == VECMILL_OK)
+        status = s->output.n_tails > 0 ? compute_tails(s, n, err)
+                                       : compute_vectors(s, n, crew_results_all(all), err);
+    return status == VECMILL_E_MEMORY ? say_plan_was_wrong(s, err) : status;
 }
 
 /* Whether another worker would fail in the same way. Lack of memory passes. */
@@ -111,7 +186,6 @@ vecmill_status worker_session_serve(const struct worker_args *args)
 {
     vecmill_err err;
     vecmill_options options;
-    vecmill_facts facts = {.struct_bytes = sizeof facts};
     struct worker_session s = {0};
     struct arena a;
     void *memory = NULL;
@@ -132,12 +206,11 @@ vecmill_status worker_session_serve(const struct worker_args *args)
     options.task = args->task;
     vecmill_status status = engine_session_open(args->ref, &options, &s.session, &err);
     if (status != VECMILL_OK) goto refuse;
-    vecmill_session_describe(s.session, &facts);
-    s.dim = facts.dim;
-    struct crew_work work = work_of(s.dim, args->max_document);
+    engine_session_output(s.session, &s.output);
+    struct crew_work work = work_of(&s.output, args->max_document);
     work.compute = compute_batch;
     work.context = &s;
-    bytes = worker_session_bytes(s.dim, args->max_document);
+    bytes = worker_session_bytes(&s.output, args->max_document);
     status = mem_map(bytes, "a worker's leases", &memory, &err);
     if (status != VECMILL_OK) goto refuse;
     arena_init(&a, memory, bytes);

@@ -408,6 +408,7 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
         next.model.max_positions = (uint32_t)num_max(
             next.model.max_positions, num_min(next.max_seq_length, MODEL_LENGTH_MAX));
     next.model.kinds = 1u << MODEL_DENSE;
+    if (next.model.n_layers > 0) next.model.kinds |= 1u << MODEL_TOKENS;
     next.model.dim = ending_width(&next.model, next.model.ending.n_steps);
     if (status == VECMILL_OK) status = ending_check(&next.model, model_path_shown(dir), err);
     if (status == VECMILL_OK) status = check_no_adapter(dir, &next, err);

@@ -133,6 +133,9 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
                                  const struct model_input *in, vecmill_err *err)
 {
     const uint32_t longest = extent->longest, *starts = in->starts;
+    if ((extent->kinds & ~m->config.kinds) != 0)
+        return err_set(err, VECMILL_E_INTERNAL, "kinds %#x of a pass, the model has %#x",
+                       extent->kinds, m->config.kinds);
     if (extent->task > m->config.n_tasks) {
         return err_set(err, VECMILL_E_INTERNAL, "task %u of a pass, the model has %u", extent->task,
                        m->config.n_tasks);
@@ -164,11 +167,13 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
     return VECMILL_OK;
 }
 
+#define DENSE (1u << MODEL_DENSE)
+
 /* The one row of a document that pooling needs of the last layer; all rows where it needs more, or
  * where queries cannot be left out of the product, since they do not fill whole panels. */
-static enum ending_rows kept_rows(const struct model_config *c)
+static enum ending_rows kept_rows(const struct model_config *c, uint32_t kinds)
 {
-    const enum ending_rows rows = ending_rows(c);
+    const enum ending_rows rows = kinds == DENSE ? ending_rows(c) : ENDING_ROWS_ALL;
     const bool is_one = rows == ENDING_ROWS_FIRST || rows == ENDING_ROWS_LAST;
     const uint32_t last = arch_kind(c, c->n_layers - 1);
     return is_one && arch_size(c, last, SIZE_QUERIES) % GEMM_PANEL == 0 ? rows : ENDING_ROWS_ALL;
@@ -177,7 +182,7 @@ static enum ending_rows kept_rows(const struct model_config *c)
 static bool keeps_one(const struct pass *p, uint32_t layer)
 {
     const struct model_config *c = &p->model->config;
-    return layer + 1 == c->n_layers && kept_rows(c) != ENDING_ROWS_ALL;
+    return layer + 1 == c->n_layers && kept_rows(c, p->kinds) != ENDING_ROWS_ALL;
 }
 
 /* Rows of document d that poolings leave out: the last one counts always. */
@@ -189,7 +194,7 @@ static uint32_t skipped(const struct pass *p, uint32_t d)
 /* Of document d, the token whose row is kept. */
 static uint32_t kept_token(const struct pass *p, uint32_t d)
 {
-    const bool is_last = kept_rows(&p->model->config) == ENDING_ROWS_LAST;
+    const bool is_last = kept_rows(&p->model->config, p->kinds) == ENDING_ROWS_LAST;
     return is_last ? p->in.starts[d + 1] - 1 : p->in.starts[d] + skipped(p, d);
 }
 
@@ -403,7 +408,7 @@ static void pool(void *context, uint32_t d, uint32_t thread)
 {
     const struct pass *p = context;
     const struct model_config *c = &p->model->config;
-    const bool one = kept_rows(c) != ENDING_ROWS_ALL;
+    const bool one = kept_rows(c, p->kinds) != ENDING_ROWS_ALL;
     const uint32_t skip = one ? 0 : skipped(p, d), begin = one ? d : p->in.starts[d] + skip;
     const uint32_t n = one ? 1 : p->in.starts[d + 1] - begin;
     ending_run(&p->model->ending, p->work.states + (size_t)begin * arch_size(c, 0, SIZE_STATE), n,
@@ -471,17 +476,39 @@ static void keep_rows(const struct pass *p, float *rows)
         memmove(rows + d * h, rows + kept_token(p, d) * h, h * sizeof *rows);
 }
 
-static vecmill_status check_vectors(const struct pass *p, vecmill_err *err)
+static vecmill_status check_finite(const float *values, size_t n, uint32_t dim, vecmill_err *err)
 {
-    const uint32_t dim = p->model->config.dim;
-    for (size_t i = 0; i < (size_t)p->in.n_docs * dim; i++) {
-        if (!isfinite(p->out.vectors[i])) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(values[i]))
             return err_set(err, VECMILL_E_MODEL,
                            "the weights overflow: element %u of a vector of %u is not finite",
                            (unsigned)(i % dim), dim);
-        }
     }
     return VECMILL_OK;
+}
+
+static vecmill_status check_vectors(const struct pass *p, vecmill_err *err)
+{
+    const uint32_t dim = p->model->config.dim;
+    if ((p->kinds & DENSE) == 0) return VECMILL_OK;
+    return check_finite(p->out.vectors, (size_t)p->in.n_docs * dim, dim, err);
+}
+
+static vecmill_status check_rows(const struct pass *p, uint32_t width, vecmill_err *err)
+{
+    const uint32_t n = p->out.row_starts[p->in.n_docs];
+    return check_finite(p->out.rows, (size_t)n * width, width, err);
+}
+
+/* The rows of the last hidden state as they are. */
+static vecmill_status give_tokens(const struct pass *p, vecmill_err *err)
+{
+    const struct model_config *c = &p->model->config;
+    const uint32_t width = model_row_floats(c, MODEL_TOKENS);
+    const size_t n = p->in.starts[p->in.n_docs];
+    memcpy(p->out.row_starts, p->in.starts, ((size_t)p->in.n_docs + 1) * sizeof(uint32_t));
+    memcpy(p->out.rows, p->work.states, n * width * sizeof(float));
+    return check_rows(p, width, err);
 }
 
 vecmill_status model_forward(const struct model *model, void *memory,
@@ -497,6 +524,7 @@ vecmill_status model_forward(const struct model *model, void *memory,
         .out = *output,
         .skip = extent->skip,
         .task = extent->task,
+        .kinds = extent->kinds ? extent->kinds : DENSE,
     };
     const uint32_t n_docs = input->n_docs;
     if (n_docs == 0) return VECMILL_OK;
@@ -528,8 +556,15 @@ vecmill_status model_forward(const struct model *model, void *memory,
         if (keeps && arch_uses(model->arch, ROWS_EMBEDDED)) keep_rows(&p, p.work.embedded);
         team_run(team, transform, &p, divide_rows(&p, keeps ? n_docs : tokens));
     }
-    team_run(team, pool, &p, n_docs);
-    return check_vectors(&p, err);
+    if (p.kinds & DENSE) team_run(team, pool, &p, n_docs);
+    VM_TRY(check_vectors(&p, err));
+    return p.kinds & 1u << MODEL_TOKENS ? give_tokens(&p, err) : VECMILL_OK;
+}
+
+uint32_t model_row_floats(const struct model_config *config, enum model_kind kind)
+{
+    (void)kind;
+    return arch_size(config, 0, SIZE_STATE);
 }
 
 uint32_t model_task(const struct model_config *config, const char *name)
@@ -589,16 +624,16 @@ static double final_flops_of_row(const struct arch *arch, const struct model_con
     return flops;
 }
 
-double model_flops(const struct model_config *config, uint32_t n)
+double model_flops(const struct model_config *config, uint32_t kinds, uint32_t n)
 {
     const struct arch *arch = arch_named(config->family);
     struct row_flops rows_of[KINDS];
     bool known[KINDS] = {false};
     if (!arch || n == 0) return 0;
     if (arch->bag) return 2.0 * n * config->hidden + ending_flops(config);
-    const enum ending_rows kept = kept_rows(config);
-    double flops =
-        ending_flops(config) + (kept == ENDING_ROWS_ALL ? n : 1) * final_flops_of_row(arch, config);
+    const enum ending_rows kept = kept_rows(config, kinds);
+    double flops = (kinds & DENSE ? ending_flops(config) : 0) +
+                   (kept == ENDING_ROWS_ALL ? n : 1) * final_flops_of_row(arch, config);
     for (uint32_t layer = 0; layer < config->n_layers; layer++) {
         const uint32_t kind = arch_kind(config, layer);
         const struct attention_shape shape = arch_attention(arch, config, kind);

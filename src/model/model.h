@@ -259,7 +259,8 @@ struct model_extent {
     uint32_t threads; /* that compute a pass together, at least 1 */
     /* First rows of each document that poolings leave out, but never its last row. */
     uint32_t skip;
-    uint32_t task; /* model_task's; 0: none, which leaves the plain weights */
+    uint32_t task;  /* model_task's; 0: none, which leaves the plain weights */
+    uint32_t kinds; /* bits 1u << enum model_kind of what is computed; 0: MODEL_DENSE alone */
 };
 
 /* Working memory for such passes, planned and carved by one function. Needs no open model, so it is
@@ -279,10 +280,17 @@ struct model_input {
     uint32_t n_docs;
 };
 
-/* Where a pass's results go. What is NULL is not computed. */
+/* Where a pass's results go: of the kinds in its extent; the others are not read. */
 struct model_output {
-    float *vectors; /* [n_docs, dim] */
+    float *vectors; /* MODEL_DENSE: [n_docs, dim] */
+    /* MODEL_TOKENS: documents end to end, document d's rows are row_starts[d] .. row_starts[d + 1].
+     * Room for a row of model_row_floats for each token of the pass. */
+    float *rows;
+    uint32_t *row_starts; /* [n_docs + 1] */
 };
+
+/* Floats of a row of such a kind. */
+uint32_t model_row_floats(const struct model_config *config, enum model_kind kind);
 
 /* One pass. No bit depends on the team's size.
  *   memory  model_workspace_bytes of this extent, aligned to 4096
@@ -292,9 +300,10 @@ vecmill_status model_forward(const struct model *model, void *memory,
                              const struct model_input *input, const struct model_output *output,
                              vecmill_err *err);
 
-/* Operations, a multiply-add counted as two, for a document of n tokens. Counts what is executed:
- * for a model pooled by its first or its last token, the last layer counts for that row only
- * (docs/MODEL.md, "Operations"). Poolings and norms do not count. */
-double model_flops(const struct model_config *config, uint32_t n);
+/* Operations, a multiply-add counted as two, for a document of n tokens of which `kinds` are computed.
+ * Counts what is executed: for a model pooled by its first or its last token, the last layer counts
+ * for that row only, where nothing else is computed (docs/MODEL.md, "Operations"). Poolings and norms
+ * do not count. */
+double model_flops(const struct model_config *config, uint32_t kinds, uint32_t n);
 
 #endif

@@ -25,8 +25,9 @@ struct pass {
     struct team *team;
     struct model_input in;
     struct model_output out;
-    uint32_t task; /* as in model_extent */
-    uint32_t skip; /* of each document's rows, for poolings */
+    uint32_t task;  /* as in model_extent */
+    uint32_t skip;  /* of each document's rows, for poolings */
+    uint32_t kinds; /* as in model_extent, at least one */
 
     /* of the phase */
     uint32_t layer;

@@ -1,4 +1,5 @@
 /* A pool's plan: the sum, and the choice of workers and batch under every limit. */
+#include "engine/output.h"
 #include "engine/plan.h"
 
 #include <setjmp.h>
@@ -38,6 +39,7 @@ static void mini(struct plan_facts *f)
                                                .eps = 1e-12f};
     f->resolved.threads = 1;
     f->resolved.dim = 384;
+    f->resolved.kinds = 1u << VECMILL_KIND_DENSE;
     f->resolved.max_length = 256;
     f->resolved.baseline.program_bytes = MIB;
     f->measured = true;
@@ -128,8 +130,10 @@ static void a_worker_has_what_it_takes(void **state)
             const size_t program =
                 (size_t)(resolved.baseline.program_bytes + resolved.baseline.slack) +
                 ENGINE_STACK_BYTES;
+            struct output output;
+            output_of(&resolved, &output);
             const size_t batches =
-                worker_session_bytes(resolved.dim, resolved_text_bytes(&resolved, f.max_document));
+                worker_session_bytes(&output, resolved_text_bytes(&resolved, f.max_document));
             plan_sum(&f, workers, tokens, &plan);
             assert_int_equal(line_of(&plan, VECMILL_OWNER_WORKER, PLAN_PROGRAM),
                              mem_map_bytes(program));

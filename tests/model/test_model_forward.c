@@ -587,8 +587,9 @@ static void operations(void **state)
     struct model_config minilm = {
         .n_layers = 6, .hidden = 384, .n_heads = 12, .intermediate = 1536};
     toy_complete(&minilm);
-    assert_true(model_flops(&minilm, 1) == 21233664.0 + 9216.0);
-    assert_true(model_flops(&minilm, 512) == 512 * 21233664.0 + 512.0 * 512.0 * 9216.0);
+    assert_true(model_flops(&minilm, 1u << MODEL_DENSE, 1) == 21233664.0 + 9216.0);
+    assert_true(model_flops(&minilm, 1u << MODEL_DENSE, 512) ==
+                512 * 21233664.0 + 512.0 * 512.0 * 9216.0);
 
     /* Pooled by the first token, of 64 units and 100 between, 2 layers of 10 tokens. A layer whole: queries,
      * keys, values 10 * 2 * 64 * 192 = 245760; attention 2 * 10 * 10 * 2 * 64 = 25600; output
@@ -602,13 +603,14 @@ static void operations(void **state)
     toy_complete(&cls);
     const double whole = 245760.0 + 25600.0 + 81920.0 + 256000.0;
     const double last = 163840.0 + 8192.0 + 2560.0 + 8192.0 + 25600.0;
-    assert_true(model_flops(&cls, 10) == whole + last);
+    assert_true(model_flops(&cls, 1u << MODEL_DENSE, 10) == whole + last);
     cls.n_layers = 1;
-    assert_true(model_flops(&cls, 10) == last);
+    assert_true(model_flops(&cls, 1u << MODEL_DENSE, 10) == last);
     /* where the last layer is computed whole, it counts whole: 96 units, 1 layer of 10 tokens */
     cls.hidden = 96;
     toy_complete(&cls);
-    assert_true(model_flops(&cls, 10) == 552960.0 + 38400.0 + 184320.0 + 384000.0);
+    assert_true(model_flops(&cls, 1u << MODEL_DENSE, 10) ==
+                552960.0 + 38400.0 + 184320.0 + 384000.0);
 
     /* The second of 2 layers takes 2 of 4 experts, pooled by the mean: attention's products 10 * 2 * 64 *
      * 256 = 327680 and 25600 in each; up and down 256000; of experts the router 10 * 2 * 64 * 4 = 5120
@@ -623,7 +625,7 @@ static void operations(void **state)
                                    .ending = {.n_poolings = 1, .poolings = {MODEL_POOL_MEAN}}};
     toy_complete(&experts);
     strcpy(experts.family, "nomic_bert_moe");
-    assert_true(model_flops(&experts, 10) ==
+    assert_true(model_flops(&experts, 1u << MODEL_DENSE, 10) ==
                 2 * (327680.0 + 25600.0) + 256000.0 + 5120.0 + 2 * 256000.0);
 }
 
