@@ -160,6 +160,15 @@ static void judge_by_death(struct crew *crew, const struct slot *s, vecmill_caus
         trial_other_died(&crew->trial);
 }
 
+/* Takes out of the batch's cost what its results, which were committed, say they did not take. */
+static void measure(const struct crew *crew, struct slot *s, const struct item_range *done)
+{
+    bool (*const is_measure)(const void *result) = crew->options.is_measure;
+    for (uint32_t i = 0; is_measure && i < done->n; i++)
+        if (!is_measure(ledger_result(&crew->ledger, done->first + i)))
+            s->batch.cost_ns -= ledger_cost_ns(&crew->ledger, done->first + i);
+}
+
 static void commit_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
 {
     judge_by_return(crew, s, now_ns);
@@ -175,7 +184,8 @@ static void commit_batch(struct crew *crew, struct slot *s, uint64_t now_ns)
         ledger_return(&crew->ledger, &s->batch.range);
     else
         ledger_commit(&crew->ledger, &s->batch.range, s->inbox.first_block);
-    if (s->pauses == 0)
+    if (!is_void) measure(crew, s, &s->batch.range);
+    if (s->pauses == 0 && s->batch.cost_ns > 0)
         estimate_add(&crew->estimate, s->batch.cost_ns, now_ns - s->since_ns,
                      crew->options.batch_ns);
     crew->counts.batches++;
@@ -193,6 +203,7 @@ static void commit_part(struct crew *crew, struct slot *s)
         ledger_return(&crew->ledger, &part);
     } else {
         ledger_commit(&crew->ledger, &part, s->inbox.first_block);
+        measure(crew, s, &part);
         s->worked = true;
         note_progress(crew);
     }

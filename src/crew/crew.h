@@ -113,6 +113,9 @@ struct crew_options {
      * item of no bytes. There are no events for its batches. */
     const void *probe;
     size_t probe_bytes;
+    /* Whether a result took the work that its item was thought to cost: one that does not (it failed
+     * at once) is left out where the crew learns how long work takes. NULL: all do. */
+    bool (*is_measure)(const void *result);
     void (*on_event)(void *context, const struct crew_event *event); /* may be NULL */
     void *context;
     bool reap_strangers; /* this process is PID 1: reap orphans that it is handed */

@@ -285,6 +285,11 @@ const unsigned char *ledger_result(const struct ledger *l, uint64_t tag)
     return l->results + (size_t)(tag % l->items_max) * l->result_bytes;
 }
 
+uint64_t ledger_cost_ns(const struct ledger *l, uint64_t tag)
+{
+    return item_of(l, tag)->cost_ns;
+}
+
 size_t ledger_tail(const struct ledger *l, uint64_t tag, unsigned char *to)
 {
     const struct item *item = item_of(l, tag);

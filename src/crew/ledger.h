@@ -132,6 +132,8 @@ void ledger_condemn(struct ledger *l, uint64_t tag, const vecmill_cause *causes,
 /* The oldest item; NULL when all were dropped. */
 const struct item *ledger_head(const struct ledger *l);
 const unsigned char *ledger_result(const struct ledger *l, uint64_t tag);
+/* What the item was thought to cost. */
+uint64_t ledger_cost_ns(const struct ledger *l, uint64_t tag);
 /* Copies the tail of an item that is done; returns its size. to NULL: copies nothing. */
 size_t ledger_tail(const struct ledger *l, uint64_t tag, unsigned char *to);
 /* The bytes of an item that was not dropped (asserted). */

@@ -144,6 +144,15 @@ static void on_crew(void *context, const struct crew_event *event)
     if (pool->options.on_event) pool->options.on_event(pool->options.context, &e);
 }
 
+/* A document that fails, under LONG_ERROR or for want of a cut, does so at once: by its pace the next one,
+ * which is computed, would be late, and its worker ended as hanging. */
+static bool is_computed(const void *result)
+{
+    struct engine_result head;
+    memcpy(&head, result, sizeof head);
+    return head.status == VECMILL_OK;
+}
+
 /* ---- opening ---- */
 
 /* The plan's numbers, and those of the least batch: the longest document is a pass alone, whatever the
@@ -274,6 +283,7 @@ static vecmill_status open_crew(vecmill_pool *pool, vecmill_err *err)
     options.oom_kills = oom_kills;
     options.oom_patience_ns = OOM_PATIENCE_NS;
     options.may_start = may_start;
+    options.is_measure = is_computed;
     options.on_event = on_crew;
     options.context = pool;
     options.reap_strangers = pool->options.reap_strangers != 0;
@@ -503,9 +513,7 @@ static uint64_t cost_ns(const vecmill_pool *pool, vecmill_doc doc)
     double tokens = 2 + (s->prompt_bytes + (double)doc.bytes) / BYTES_A_TOKEN, windows = 1;
     if (s->long_policy == VECMILL_LONG_SPLIT) {
         const struct split_shape shape = split_shape_of(s);
-        /* What fails at once must not look like fast work, by which the next would be late. */
-        const bool fails = s->text_scratch > 0 && split_has_no_cut(doc.text, doc.bytes);
-        const uint64_t n = fails ? 0 : split_guess_tokens(doc.text, doc.bytes);
+        const uint64_t n = split_guess_tokens(doc.text, doc.bytes);
         tokens = s->n_specials + s->prompt_tokens + (double)n;
         windows = (double)split_windows(&shape, n);
     }

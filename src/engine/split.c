@@ -53,14 +53,6 @@ uint64_t split_guess_tokens(const char *text, size_t bytes)
     return n;
 }
 
-bool split_has_no_cut(const char *text, size_t bytes)
-{
-    size_t run = 0;
-    for (size_t i = 0; i < bytes && run <= TEXT_STRETCH_MAX; i++)
-        run = text[i] == ' ' || text[i] == '\n' ? 0 : run + 1;
-    return run > TEXT_STRETCH_MAX;
-}
-
 /* ---- memory ---- */
 
 void split_lay_out(struct arena *a, const struct resolved *resolved, struct split *split)

@@ -36,10 +36,6 @@ uint64_t split_windows(const struct split_shape *shape, uint64_t n_tokens);
  * by bytes alone it would be 0.22 to 0.69). */
 uint64_t split_guess_tokens(const char *text, size_t bytes);
 
-/* Whether a text has TEXT_STRETCH_MAX bytes without a space or LF: a tokenizer with stages then has no
- * place to cut it, and the document fails at once. */
-bool split_has_no_cut(const char *text, size_t bytes);
-
 struct split_window; /* one of a pass */
 
 struct split {

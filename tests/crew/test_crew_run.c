@@ -6,6 +6,8 @@
  * measured. */
 #include "crew_kit.h"
 
+#include "crew/crew_state.h"
+
 #include "../kit/test_clock.h"
 
 #include <signal.h>
@@ -158,6 +160,44 @@ static void held_back(void)
     need(h.n_out == 1 && host_count(&h, CREW_BATCH_GIVEN) == 1);
     need(crew_head(h.crew, &result, causes) == CREW_WITHHELD);
     host_close(&h);
+}
+
+static bool no_result(const void *result)
+{
+    (void)result;
+    return false;
+}
+
+static bool odd_result(const void *result)
+{
+    unsigned char first;
+    memcpy(&first, result, 1);
+    return first % 2 > 0;
+}
+
+/* What the crew learns of: the estimated work of items whose results are measures, and nothing where none
+ * is. */
+static void failures_are_no_measure(void)
+{
+    static struct host h;
+    static const uint64_t costs[] = {1000000};
+    static bool (*const ways[])(const void *result) = {NULL, odd_result, no_result};
+    uint64_t learned[3];
+    for (int i = 0; i < 3; i++) {
+        host_init(&h, 1);
+        h.options.is_measure = ways[i];
+        h.options.batch_ns = 60000 * (uint64_t)MS; /* nothing is forgotten */
+        h.costs = costs;
+        h.n_costs = 1;
+        h.n_items = 64;
+        host_open(&h);
+        host_run_well(&h);
+        learned[i] = h.crew->estimate.cost_ns;
+        host_close(&h);
+    }
+    need(learned[0] == 64 * costs[0]);
+    need(learned[1] > 0 && learned[1] < learned[0] && learned[1] % costs[0] == 0);
+    need(learned[2] == 0);
 }
 
 static void options_out_of_range(void)
@@ -582,6 +622,7 @@ static const struct kit_test tests[] = {
     KIT_TEST(nonsensical_estimates),
     KIT_TEST(two_crews_side_by_side),
     KIT_TEST(held_back),
+    KIT_TEST(failures_are_no_measure),
     KIT_TEST(options_out_of_range),
     KIT_TEST(each_misdeed_once),
     KIT_TEST(each_poison_is_condemned),

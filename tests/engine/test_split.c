@@ -35,6 +35,17 @@ static void make_model(const char *name, const char *arguments)
     assert_int_equal(system(command), 0);
 }
 
+/* The same words through stages, which BERT's normalizer alone does not need. */
+static void make_staged(const char *name)
+{
+    char command[3 * IO_PATH_MAX];
+    snprintf(command, sizeof command,
+             "cd '%s/%s' && python3 -c \"import json; t = json.load(open('tokenizer.json')); "
+             "t['normalizer'] = {'type': 'Lowercase'}; json.dump(t, open('tokenizer.json', 'w'))\"",
+             folder, name);
+    assert_int_equal(system(command), 0);
+}
+
 static vecmill_options options_for(const char *model, vecmill_long policy)
 {
     static char paths[2][IO_PATH_MAX];
@@ -359,6 +370,74 @@ static void memory_is_the_sessions(void **state)
     assert_in_range(with.arena_bytes - without.arena_bytes, least, least + n * 24 + 1024);
 }
 
+/* A tokenizer with stages takes at most a megabyte without a cut: such a document fails, with a row of
+ * zeros, whether its windows before were computed or not, and the others have the bits that they have
+ * alone. Also in a pool, where it must not teach what long documents take. */
+static void a_document_without_a_cut_is_dropped(void **state)
+{
+    (void)state;
+    enum { DOCS = 5 };
+    const size_t most = TEXT_STRETCH_MAX + 4096, front = 4096;
+    static const uint32_t windows[] = {3,
+                                       70}; /* of a pass: it holds all of those in front, or not */
+    char *uncut = malloc(front + most), *blanks = malloc(most);
+    char text[2][ROOM];
+    assert_non_null(uncut);
+    assert_non_null(blanks);
+    const size_t begun = put_words(uncut, front, 7, 300);
+    uncut[begun] = ' ';
+    for (size_t i = begun + 1; i < front + most; i++)
+        uncut[i] = (char)('0' + i % 7);
+    for (size_t i = 0; i < most; i++)
+        blanks[i] = ") ("[i % 3];
+    const vecmill_doc list[DOCS] = {{.text = text[0], .bytes = put_words(text[0], ROOM, 0, 500)},
+                                    {.text = uncut, .bytes = front + most},
+                                    {.text = text[1], .bytes = put_words(text[1], ROOM, 9, 200)},
+                                    {.text = blanks, .bytes = most},
+                                    {.text = text[1], .bytes = put_words(text[1], ROOM, 9, 150)}};
+    vecmill_options o = options_for("staged", VECMILL_LONG_SPLIT);
+    float want[DOCS][DIM], rows[DOCS][DIM];
+    vecmill_result r[DOCS];
+    vecmill_err err;
+    vecmill_session *s = open_ok(&o);
+    for (int i = 0; i < DOCS; i++) {
+        embed(s, &list[i], 1, want[i], &r[i]);
+        assert_int_equal(r[i].status, i % 2 ? VECMILL_E_LIMIT : VECMILL_OK);
+        for (uint32_t k = 0; i % 2 && k < DIM; k++)
+            assert_true(want[i][k] == 0);
+    }
+    vecmill_session_close(s);
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
+        o.batch_tokens = windows[i] * LONGEST;
+        s = open_ok(&o);
+        embed(s, list, DOCS, rows[0], r);
+        assert_memory_equal(rows, want, sizeof rows);
+        vecmill_session_close(s);
+    }
+    vecmill_pool_options p;
+    vecmill_pool *pool = NULL;
+    vecmill_pool_options_init(&p);
+    p.workers = 1;
+    if (vecmill_pool_open(&o, &p, &pool, &err) != VECMILL_OK) fail_msg("pool: %s", err.message);
+    for (int i = 0; i < 4 * DOCS; i++) {
+        int accepted = 0, taken = 0;
+        vecmill_result one;
+        assert_int_equal(vecmill_pool_submit(pool, list[i % DOCS], &accepted, &err), VECMILL_OK);
+        assert_true(accepted);
+        assert_int_equal(vecmill_pool_take(pool, WAIT, rows[0], &one, NULL, &taken, &err),
+                         VECMILL_OK);
+        assert_true(taken);
+        assert_int_equal(one.status, i % DOCS % 2 ? VECMILL_E_LIMIT : VECMILL_OK);
+        assert_memory_equal(rows[0], want[i % DOCS], sizeof *rows);
+    }
+    vecmill_pool_counts counts = {.struct_bytes = sizeof counts};
+    vecmill_pool_count(pool, &counts);
+    assert_int_equal(counts.requeued, 0);
+    vecmill_pool_close(pool);
+    free(blanks);
+    free(uncut);
+}
+
 static int prepare(void **state)
 {
     (void)state;
@@ -367,6 +446,8 @@ static int prepare(void **state)
     make_model("mean", "");
     make_model("cls", "--pooling cls --seed 3");
     make_model("raw", "--no-normalize --seed 4");
+    make_model("staged", "--seed 5");
+    make_staged("staged");
     make_docs();
     const vecmill_options o = options_for("mean", VECMILL_LONG_SPLIT);
     for (uint32_t i = 0; i < N_DOCS; i++) {
@@ -385,30 +466,9 @@ static int remove_folder(void **state)
     return system(command);
 }
 
-static void a_text_without_blanks_has_no_cut(void **state)
-{
-    (void)state;
-    const size_t most = TEXT_STRETCH_MAX;
-    char *text = malloc(2 * most + 1);
-    assert_non_null(text);
-    memset(text, '7', 2 * most + 1);
-    assert_false(split_has_no_cut(text, 0));
-    assert_false(split_has_no_cut(text, most));
-    assert_true(split_has_no_cut(text, most + 1));
-    text[most] = ' ';
-    assert_false(split_has_no_cut(text, 2 * most + 1));
-    text[most] = '\n';
-    assert_false(split_has_no_cut(text, 2 * most + 1));
-    text[most] = '7';
-    text[0] = ' ';
-    assert_true(split_has_no_cut(text, most + 2));
-    free(text);
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_text_without_blanks_has_no_cut),
         cmocka_unit_test(windows_cover_the_text),
         cmocka_unit_test(guesses_are_near),
         cmocka_unit_test(rows_are_means_of_windows),
@@ -417,6 +477,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(empty_documents_fill_a_pass),
         cmocka_unit_test(pools_give_the_same_bits),
         cmocka_unit_test(memory_is_the_sessions),
+        cmocka_unit_test(a_document_without_a_cut_is_dropped),
     };
     if (argc != 3) return 2;
     vecmill_machine machine = {.struct_bytes = sizeof machine};
