@@ -73,6 +73,26 @@ class Rows(kit.Case):
         want = vecmill.Embedder(kit.model("toy")).embed("half \ufffd\ufffd\ufffd of it")
         self.assertEqual(ek.vectors(made["v"]).tobytes(), want.tobytes())
 
+    def test_prompts(self):
+        """A prompt by its text, by its name, and by the side of a search; each is computed as an Embedder does."""
+        folder = os.path.join(kit.home(), "prompted")
+        shutil.copytree(kit.model("toy"), folder)
+        with open(os.path.join(folder, "config_sentence_transformers.json"), "w", encoding="utf-8") as file:
+            file.write('{"prompts": {"query": "who ", "other": "what "}, "default_prompt_name": "other"}')
+        texts = [text for text in self.texts[:20] if text is not None]
+        seen = set()
+        for options in ({}, {"prompt": "who "}, {"prompt_name": "query"}, {"role": "query"}, {"role": "document"},
+                        {"prompt": ""}):
+            with self.subTest(options):
+                made = pa.Table.from_batches(run(batches(texts, 7), job(model=folder, **options)))
+                want = vecmill.Embedder(folder, **options).embed(texts)
+                self.assertEqual(ek.vectors(made["v"]).tobytes(), want.tobytes())
+                seen.add(want.tobytes())
+        self.assertEqual(len(seen), 3)  # "what ", "who ", none
+        for words, options in (("query, document, other", {"prompt_name": "none"}), ("task", {"task": "none"})):
+            with self.subTest(options), self.assertRaisesRegex(vecmill.UsageError, words):
+                run(batches(texts, 7), job(model=folder, **options))
+
     def test_other_columns_are_untouched(self):
         """Other columns are not copied: their buffers are those of the input."""
         columns = {"id": pa.array(range(4)), "text": pa.array(["a", "b", None, "d"]),
@@ -183,6 +203,10 @@ class Refused(kit.Case):
             ("batch_tokens is -1", lambda: job(batch_tokens=-1)),
             ("dimensions is 0", lambda: job(dimensions=0)),
             ("normalize is 'maybe'", lambda: job(normalize="maybe")),
+            ("role is 'both'", lambda: job(role="both")),
+            ("prompt is 1", lambda: job(prompt=1)),
+            ("task is 1", lambda: job(task=1)),
+            ("prompt and prompt_name exclude", lambda: job(prompt="", prompt_name="query")),
             ("max_length is True", lambda: job(max_length=True)),
         ):
             with self.subTest(words), self.assertRaisesRegex(vecmill.UsageError, re.escape(words)):

@@ -109,6 +109,12 @@ class Actors(ek.Case):
         with self.assertRaisesRegex(Exception, "DocumentError.*more tokens than"):
             vecmill.ray.embed(rows, "text", "v", ek.MODEL, long="error").materialize()
 
+    def test_a_prompt(self):
+        rows = self.rows.limit(20)
+        made = gather(vecmill.ray.embed(rows, "text", "v", ek.MODEL, prompt="query: ").sort("id"))
+        want = vecmill.Embedder(ek.MODEL, prompt="query: ").embed(made["text"].to_pylist())
+        self.assertEqual(ek.vectors(made["v"]).tobytes(), want.tobytes())
+
     def test_memory_that_is_too_small(self):
         """The value that the sentence names is enough."""
         with self.assertRaisesRegex(vecmill.DoesNotFitError, r'memory="\d+M" would fit') as caught:
@@ -125,6 +131,8 @@ class Actors(ek.Case):
             ("output_col is 'id'", lambda: vecmill.ray.embed(self.rows, "text", "id", ek.MODEL)),
             ("cpus is -1", lambda: vecmill.ray.embed(self.rows, "text", model=ek.MODEL, cpus=-1)),
             ("cpus is 0", lambda: vecmill.ray.Embedder.resources(ek.MODEL, cpus=0)),
+            ("role is 'both'", lambda: vecmill.ray.embed(self.rows, "text", model=ek.MODEL, role="both")),
+            ("no prompt of the model is called", lambda: vecmill.ray.embed(self.rows, "text", model=ek.MODEL, prompt_name="none")),
             ("no model is called", lambda: vecmill.ray.embed(self.rows, "text", model="no-such-model",
                                                              local_files_only=True)),
         ):

@@ -8,6 +8,7 @@ import unittest
 
 import engine_kit as ek
 import kit
+import numpy as np
 import pyarrow.parquet
 
 os.environ["PYSPARK_PYTHON"] = sys.executable  # executors take it from here
@@ -133,6 +134,12 @@ class Cluster(ek.Case):
         self.assertEqual([found[i].why is None for i in (1, 2, 3)], [True, True, False])
         self.assertEqual(len(found[1].embedding), self.want.shape[1])
 
+    def test_a_prompt(self):
+        rows = self.session.createDataFrame([(i, text) for i, text in enumerate(self.texts[:8])], "id int, text string")
+        found = self.embedded(rows, prompt="query: ").orderBy("id").collect()
+        want = vecmill.Embedder(ek.MODEL, prompt="query: ").embed([row.text for row in found])
+        self.assertEqual(np.array([row.embedding for row in found], np.float32).tobytes(), want.tobytes())
+
     def test_a_document_that_fails_its_job(self):
         rows = self.session.createDataFrame([(1, "a"), (2, "w " * 500)], "id int, text string").coalesce(1)
         words = r"(?s)DocumentError: document 1: .* more tokens than .*in partition"
@@ -144,6 +151,8 @@ class Cluster(ek.Case):
             ("there is no column 'txt'", lambda: spark.embed(self.rows, "txt", model=ek.MODEL)),
             ("output_col is 'ID'", lambda: spark.embed(self.rows, "text", "ID", ek.MODEL)),
             ("column 'id' is bigint, not string", lambda: spark.embed(self.rows, "id", model=ek.MODEL)),
+            ("role is 'both'", lambda: self.embedded(self.rows, role="both")),
+            ("no prompt of the model is called", lambda: self.embedded(self.rows, prompt_name="none")),
             ("no model is called 'none'", lambda: self.embedded(self.rows, "none", local_files_only=True)),
             ("no-such/model", lambda: self.embedded(self.rows, "no-such/model", local_files_only=True)),
         ):

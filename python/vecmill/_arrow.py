@@ -54,6 +54,10 @@ class Job:
     isa: str | None
     dimensions: int | None = None
     normalize: str = "auto"
+    prompt: str | None = None
+    prompt_name: str | None = None
+    role: str = "auto"
+    task: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("text_col", "output_col"):
@@ -61,8 +65,14 @@ class Job:
                 raise UsageError(f"{name} is {getattr(self, name)!r}, not the name of a column")
         if not isinstance(self.error_col, str | None):
             raise UsageError(f"error_col is {self.error_col!r}, neither the name of a column nor None")
+        for name in ("prompt", "prompt_name", "task"):
+            if not isinstance(getattr(self, name), str | None):
+                raise UsageError(f"{name} is {getattr(self, name)!r}, neither a str nor None")
+        if self.prompt is not None and self.prompt_name is not None:
+            raise UsageError("prompt and prompt_name exclude each other")
         for name, words in (("precision", ("auto", "fp32", "bf16", "int8")), ("long", ("truncate", "error", "split")),
-                            ("isa", (None, "ref", "avx2", "avx512")), ("normalize", ("auto", "yes", "no"))):
+                            ("isa", (None, "ref", "avx2", "avx512")), ("normalize", ("auto", "yes", "no")),
+                            ("role", ("auto", "document", "query"))):
             if getattr(self, name) not in words:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it is one of {words}")
         count_of("batch_tokens", self.batch_tokens, _core.MAX_BATCH_TOKENS)
@@ -81,6 +91,7 @@ class Job:
             "precision": "fp32" if self.precision == "auto" else self.precision, "long": self.long,
             "batch_tokens": self.batch_tokens or 0, "max_length": self.max_length or 0,
             "dimensions": self.dimensions or 0, "normalize": self.normalize,
+            "prompt": self.prompt, "prompt_name": self.prompt_name, "role": self.role, "task": self.task,
         }
 
     @property

@@ -55,8 +55,8 @@ class Embedder:
     cpus:       worker processes; default: the processors that Ray has assigned to the actor
     memory:     the most that the actor may use, bytes or "512M"; default: the memory that Ray has assigned to it,
                 if any was declared
-    model, precision, max_length, long, batch_tokens, isa, dimensions, normalize, cache_dir, local_files_only: as of
-    vecmill.Embedder
+    model, precision, max_length, long, batch_tokens, isa, dimensions, normalize, prompt, prompt_name, role, task,
+    cache_dir, local_files_only: as of vecmill.Embedder
 
     Errors: as of vecmill.spark.embed, when the actor is made, or at its first batch.
     """
@@ -154,10 +154,11 @@ def _warn_of_starvation(taken: int) -> None:
 def _job(text_col: str, output_col: str, model: str, error_col: str | None, *, precision: str = "auto",
          max_length: int | None = None, long: str = "truncate", batch_tokens: int | None = None,
          isa: str | None = None, dimensions: int | None = None, normalize: str = "auto",
+         prompt: str | None = None, prompt_name: str | None = None, role: str = "auto", task: str | None = None,
          cache_dir: str | os.PathLike[str] | None = None, local_files_only: bool = False) -> _arrow.Job:
     return _arrow.Job(text_col, output_col, error_col, os.fspath(model), None if cache_dir is None else
                       os.fspath(cache_dir), local_files_only, precision, max_length, long, batch_tokens, isa,
-                      dimensions, normalize)
+                      dimensions, normalize, prompt, prompt_name, role, task)
 
 
 def _share_of(memory: int) -> Share:

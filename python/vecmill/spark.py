@@ -47,7 +47,8 @@ BATCH_BYTES = 2 * MIB  # assumed size of an Arrow batch, which the driver cannot
 def embed(df: DataFrame, text_col: str, output_col: str = "embedding", model: str = "all-MiniLM-L6-v2", *,
           error_col: str | None = None, precision: str = "auto", max_length: int | None = None,
           long: str = "truncate", batch_tokens: int | None = None, isa: str | None = None,
-          dimensions: int | None = None, normalize: str = "auto", memory: int | str | None = None,
+          dimensions: int | None = None, normalize: str = "auto", prompt: str | None = None,
+          prompt_name: str | None = None, role: str = "auto", task: str | None = None, memory: int | str | None = None,
           cache_dir: str | os.PathLike[str] | None = None, local_files_only: bool = False) -> DataFrame:
     """Adds a column output_col of array<float> to df: the vectors of the texts in text_col, null where that is null.
 
@@ -58,7 +59,8 @@ def embed(df: DataFrame, text_col: str, output_col: str = "embedding", model: st
     cache_dir: of the executors and of the driver
     model:     as of vecmill.Embedder. An absolute path that does not exist on the driver is left to the executors,
                which are then the first to plan
-    precision, max_length, long, batch_tokens, isa, dimensions, normalize, local_files_only: as of vecmill.Embedder
+    precision, max_length, long, batch_tokens, isa, dimensions, normalize, prompt, prompt_name, role, task,
+    local_files_only: as of vecmill.Embedder
 
     Nothing is computed before an action. Raises at once: UsageError (a column that is missing, is not text, or exists
     already; an option out of range), NotFoundError, ModelError, and DoesNotFitError, which names the setting that
@@ -66,7 +68,7 @@ def embed(df: DataFrame, text_col: str, output_col: str = "embedding", model: st
     """
     job = _arrow.Job(text_col, output_col, error_col, os.fspath(model), None if cache_dir is None else
                      os.fspath(cache_dir), local_files_only, precision, max_length, long, batch_tokens, isa, dimensions,
-                     normalize)
+                     normalize, prompt, prompt_name, role, task)
     _arrow.check_columns(df.columns, job)
     kind = df.schema[text_col].dataType
     if not isinstance(kind, (StringType, CharType, VarcharType)):
@@ -75,13 +77,13 @@ def embed(df: DataFrame, text_col: str, output_col: str = "embedding", model: st
     share = settings.share(bytes_of(memory))
     _check(job, settings, share)
 
-    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return _task(batches, job, share)
 
     fields = [StructField(output_col, ArrayType(FloatType(), containsNull=False))]
     if error_col is not None:
         fields.append(StructField(error_col, StringType()))
-    return df.mapInArrow(task, StructType([*df.schema.fields, *fields]))
+    return df.mapInArrow(partition, StructType([*df.schema.fields, *fields]))
 
 
 def _task(batches: Iterator[pa.RecordBatch], job: _arrow.Job, share: Share) -> Iterator[pa.RecordBatch]:
