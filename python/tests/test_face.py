@@ -2,22 +2,26 @@
 
 import collections
 import contextlib
+import copy
 import inspect
 import io
 import json
 import os
 import pathlib
+import pickle
 import shutil
 import subprocess
+import sys
 import unittest
 import warnings
+from unittest import mock
 
 import kit
 import numpy as np
 import reference
 
 import vecmill
-from vecmill import Device, ModelSource, PoolingType, TextEmbedding
+from vecmill import Device, ModelSource, PoolingType, TextEmbedding, text_embedding
 from vecmill.text_embedding import max_context
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
@@ -27,6 +31,57 @@ def model(**more):
     TextEmbedding._custom_models.clear()
     TextEmbedding.add_custom_model("test/toy", PoolingType.MEAN, True, ModelSource(hf="test/toy"), 32)
     return TextEmbedding("test/toy", **({"specific_model_path": kit.model("toy")} | more))
+
+
+def with_tasks():
+    """A model with tasks, whose tokens are letters."""
+    folder = os.path.join(kit.home(), "tasks")
+    if not os.path.isdir(folder):
+        subprocess.run([sys.executable, os.path.join(kit.ROOT, "tools", "write_family.py"),
+                        os.path.join(kit.ROOT, "tests", "data", "families", "jina-v3-tasks.json"), folder], check=True)
+        with open(os.path.join(folder, "vocab.txt"), "w", encoding="utf-8") as file:
+            file.write("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrst", *(
+                "##" + letter for letter in "abcdefghijklmnopqrst")]))
+    return folder
+
+
+class Multitask(kit.Case):
+    """Of jina-embeddings-v3: the one for passages, the one for queries in query_embed(), others by their number."""
+
+    texts = ["a tale of a hare", "", "seeds"]
+
+    def setUp(self):
+        super().setUp()
+        there = mock.patch.dict(text_embedding._TASKS_OF, {"test/tasks": ("query", "passage", "match")})
+        there.start()
+        self.addCleanup(there.stop)
+        TextEmbedding._custom_models.clear()
+        TextEmbedding.add_custom_model("test/tasks", PoolingType.MEAN, True, ModelSource(hf="test/tasks"), 36)
+        self.model = TextEmbedding("test/tasks", specific_model_path=with_tasks(), max_length=64)
+
+    def want(self, task):
+        rows = vecmill.Embedder(with_tasks(), prompt="", task=task, max_length=64, normalize="yes").embed(self.texts)
+        return [row.tobytes() for row in rows]
+
+    def test_each_has_its_own(self):
+        ways = {"query": [self.model.query_embed, lambda texts: self.model.embed(texts, task_id=0)],
+                "passage": [self.model.embed, self.model.passage_embed, self.model.model.stream],
+                "match": [lambda texts: self.model.embed(texts, task_id=2, parallel=1, batch_size=1)]}
+        self.assertEqual(len({tuple(self.want(task)) for task in ways}), 3)
+        for model in (self.model, pickle.loads(pickle.dumps(self.model)), copy.deepcopy(self.model)):
+            self.model = model
+            for task, calls in ways.items():
+                for call in calls:
+                    self.assertEqual([row.tobytes() for row in call(self.texts)], self.want(task), task)
+
+    def test_what_is_refused(self):
+        for task in (3, -1, True, "query"):
+            with self.assertRaisesRegex(vecmill.UsageError, "0 \\(query\\), 1 \\(passage\\)"):
+                list(self.model.embed("a", task_id=task))
+        with self.assertRaisesRegex(vecmill.UsageError, "has no tasks"):
+            list(model().embed("a", task_id=0))
+        with self.assertRaisesRegex(vecmill.UnsupportedError, "has the one for queries"):
+            list(self.model.model.query_embed("a"))
 
 
 class Signatures(kit.Case):

@@ -84,6 +84,11 @@ _UNNORMALIZED = frozenset((
     "sentence-transformers/paraphrase-multilingual-mpnet-base-v2", "intfloat/multilingual-e5-large",
     "ibm-granite/granite-embedding-small-english-r2"))
 
+# Tasks by FastEmbed's task_id, and which of them is for passages and for queries. No prefix is added there.
+_TASKS_OF = {"jinaai/jina-embeddings-v3": ("retrieval.query", "retrieval.passage", "separation", "classification",
+                                           "text-matching")}
+_QUERY, _PASSAGE = 0, 1
+
 # FastEmbed's names of ONNX files: (whose weights they are, at which precision).
 _ONNX_OF = {
     "nomic-ai/nomic-embed-text-v1.5-Q": ("nomic-ai/nomic-embed-text-v1.5", "int8"),
@@ -203,6 +208,9 @@ class _Model(Embedder):
         return {names.tokens[i] or "": i for i in sorted(names.special)}
 
     def query_embed(self, query: str | Iterable[str], **kwargs: Any) -> Iterator[np.ndarray]:
+        if self._choices.get("task"):
+            raise UnsupportedError(f"model.query_embed() of {self.model_name}: this model has one task, "
+                                   f"{self._choices['task']}; TextEmbedding.query_embed() has the one for queries")
         yield from self.stream(query, **kwargs)
 
     def passage_embed(self, texts: Iterable[str], **kwargs: Any) -> Iterator[np.ndarray]:
@@ -256,12 +264,33 @@ class TextEmbedding:
         folder = find()
         kept = dimensions_of(dimensions) or _truncate_dim(folder)
         self._size = min(kept, dim) if kept else dim
-        self.model = _Model._found(
-            find, folder, self.cache_dir, given=given, threads=threads, memory=memory, lazy_load=lazy_load, isa=None,
+        self._tasks = _TASKS_OF.get((_programs.find(weights) or {"name": weights})["name"], ())
+        self._make = partial(
+            _Model._found, find, folder, self.cache_dir, given=given, threads=threads, memory=memory, isa=None,
             long="truncate", precision=precision, batch_tokens=0,
             max_length=length or max_context(folder),
             dimensions=dimensions_of(dimensions), normalize=normalize, prompt="")  # FastEmbed has none
-        self.model.model_name = model_name
+        self._of_task: dict[int | None, _Model] = {}
+        task = _PASSAGE if self._tasks else None
+        self.model = self._of_task[task] = self._made(task, lazy_load)
+
+    def _made(self, task: int | None, lazy_load: bool) -> _Model:
+        model = self._make(lazy_load=lazy_load, task=None if task is None else self._tasks[task])
+        model.model_name = self.model_name
+        return model
+
+    def _for_task(self, task: int | None) -> _Model:
+        """The model for a task_id; None: the default. A task that was not asked for before is opened at its use."""
+        if task is None:
+            return self.model
+        if not self._tasks:
+            raise UsageError(f"task_id is {task!r}, and model {self.model_name} has no tasks")
+        if isinstance(task, bool) or not isinstance(task, int) or not 0 <= task < len(self._tasks):
+            raise UsageError(f"task_id is {task!r}; of {self.model_name} it is " +
+                             ", ".join(f"{i} ({name})" for i, name in enumerate(self._tasks)))
+        if task not in self._of_task:
+            self._of_task[task] = self._made(task, True)
+        return self._of_task[task]
 
     @classmethod
     def _way(cls, name: str, cache_dir: str | None, offline: bool, path: str | None) -> tuple[Callable[[], str], int]:
@@ -349,7 +378,7 @@ class TextEmbedding:
     # ---- embedding ----
 
     def embed(self, documents: str | Iterable[str], batch_size: int = 256, parallel: int | None = None, *,
-              on_error: str = "raise", progress: bool = False) -> Iterator[np.ndarray]:
+              on_error: str = "raise", progress: bool = False, task_id: int | None = None) -> Iterator[np.ndarray]:
         """Yields a float32 array of shape (dim,) for each document, in order. A generator: nothing happens until it is
         iterated.
 
@@ -359,27 +388,35 @@ class TextEmbedding:
                     processors and memory allow. A str, or a list shorter than batch_size, is computed in this process
         on_error:   "raise": DocumentError at the position of a document that fails; "skip": zeros there
         progress:   shows a bar, if tqdm is installed
+        task_id:    of jina-embeddings-v3: 0 retrieval.query, 1 retrieval.passage (default), 2 separation,
+                    3 classification, 4 text-matching. Each task that is used has a session of its own: the weights
+                    are shared, working memory is not
 
         A worker may be killed at any moment: nothing is lost, doubled or changed. No `if __name__ == "__main__"` is
         needed. A slow consumer costs no memory beyond plan().
         """
         texts, workers = _where(documents, batch_size, parallel)
-        yield from self.model.stream(texts, workers=workers, batch_size=batch_size, on_error=on_error,
-                                     progress=progress)
+        yield from self._for_task(task_id).stream(texts, workers=workers, batch_size=batch_size, on_error=on_error,
+                                                  progress=progress)
 
     async def aembed(self, documents: str | Iterable[str], batch_size: int = 256, parallel: int | None = None, *,
-                     on_error: str = "raise") -> AsyncIterator[np.ndarray]:
+                     on_error: str = "raise", task_id: int | None = None) -> AsyncIterator[np.ndarray]:
         """As embed(), for asyncio: `async for vector in model.aembed(texts)`."""
         texts, workers = _where(documents, batch_size, parallel)
-        async for row in self.model.astream(texts, workers=workers, batch_size=batch_size, on_error=on_error):
+        async for row in self._for_task(task_id).astream(texts, workers=workers, batch_size=batch_size,
+                                                         on_error=on_error):
             yield row
 
     def query_embed(self, query: str | Iterable[str], **kwargs: Any) -> Iterator[np.ndarray]:
-        """As embed(): no prefix is added, as FastEmbed adds none."""
+        """As embed(), of jina-embeddings-v3 with its task for queries: no prefix is added, as FastEmbed adds none."""
+        if self._tasks:
+            kwargs["task_id"] = _QUERY
         yield from self.embed(query, **kwargs)
 
     def passage_embed(self, texts: Iterable[str], **kwargs: Any) -> Iterator[np.ndarray]:
         """As embed(): no prefix is added, as FastEmbed adds none."""
+        if self._tasks:
+            kwargs["task_id"] = _PASSAGE
         yield from self.embed(texts, **kwargs)
 
     def token_count(self, texts: str | Iterable[str], batch_size: int = 1024) -> int:
