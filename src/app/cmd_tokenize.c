@@ -194,7 +194,8 @@ static vecmill_status on_document(void *context, uint64_t index, const char *id,
     return app_out_flush(out, err); /* says which write failed */
 }
 
-/* Opens the model; where it cannot be computed, its tokenizer. Of two failures the model's is reported. */
+/* Opens the model; where it cannot be computed, its tokenizer, which is enough: of two faults its one is
+ * reported. */
 static vecmill_status open_any(struct tokenizing *t, const struct options *o, vecmill_err *err)
 {
     char dir[IO_PATH_MAX];
@@ -207,9 +208,12 @@ static vecmill_status open_any(struct tokenizing *t, const struct options *o, ve
     }
     const vecmill_status status = app_session_open(o, &t->session, err);
     if (status == VECMILL_OK) t->capacity = app_facts(t->session).max_length;
-    if (status != VECMILL_E_MODEL || app_library_options(o, dir, &options, NULL) != VECMILL_OK ||
-        vecmill_tokenizer_open(&options, &t->tokenizer, NULL) != VECMILL_OK)
+    if (status != VECMILL_E_MODEL || app_library_options(o, dir, &options, NULL) != VECMILL_OK)
         return status;
+    vecmill_err why;
+    const vecmill_status alone = vecmill_tokenizer_open(&options, &t->tokenizer, &why);
+    if (alone == VECMILL_E_MODEL && err) *err = why;
+    if (alone != VECMILL_OK) return status;
     t->capacity = vecmill_tokenizer_max_length(t->tokenizer);
     return VECMILL_OK;
 }

@@ -461,21 +461,30 @@ static vecmill_status read_file(const char *dir, const char *name, struct buf *b
     return stray_check(b->data, b->bytes, path, VECMILL_E_MODEL, err);
 }
 
-/* A folder without a tokenizer that is read. transformers makes tokenizer.json of its older files. */
+/* A folder without a tokenizer that is read. transformers makes tokenizer.json of its older files. The
+ * command must be whole in the message, so of a long path the end is shown. */
 static vecmill_status refuse_folder(const char *dir, vecmill_err *err)
 {
-    static const char *const older[] = {"sentencepiece.bpe.model", "spiece.model", "spm.model",
-                                        "tokenizer.model", "merges.txt"};
+    static const struct {
+        const char *name;
+        bool is_sentencepiece;
+    } older[] = {{"sentencepiece.bpe.model", true},
+                 {"spiece.model", true},
+                 {"spm.model", true},
+                 {"tokenizer.model", true},
+                 {"merges.txt", false}};
+    enum { SHOWN = 56 };
     for (size_t i = 0; i < sizeof older / sizeof *older; i++) {
         char path[IO_PATH_MAX];
-        VM_TRY(io_join(dir, older[i], path, err));
+        const size_t bytes = strlen(dir);
+        VM_TRY(io_join(dir, older[i].name, path, err));
         if (!io_exists(path)) continue;
-        return err_set(
-            err, VECMILL_E_MODEL,
-            "%s has %s but neither tokenizer.json nor vocab.txt; to make tokenizer.json: "
-            "python -c \"from transformers import AutoTokenizer as A; "
-            "A.from_pretrained('%s').save_pretrained('%s')\"",
-            dir, older[i], dir, dir);
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s%s: %s but no tokenizer.json; run there: python -c \"from transformers "
+                       "import AutoTokenizer as A; A.from_pretrained('.').save_pretrained('.')\"%s",
+                       bytes > SHOWN ? "..." : "", dir + (bytes > SHOWN ? bytes - SHOWN : 0),
+                       older[i].name,
+                       older[i].is_sentencepiece ? " (needs sentencepiece, protobuf)" : "");
     }
     return err_set(err, VECMILL_E_MODEL, "%s has neither tokenizer.json nor vocab.txt", dir);
 }

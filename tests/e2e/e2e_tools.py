@@ -162,6 +162,15 @@ class Tokenize(harness.Case):
                           "model.safetensors", self.run_vecmill("embed", "-m", folder, "-i", "-", "-o", "-", stdin=texts,
                                                                 code=9).err)
 
+    def test_the_tokenizer_s_fault_is_said(self):
+        """Of a folder without weights and without a tokenizer that is read."""
+        folder = harness.toy(self.path("older"))
+        for name in ("model.safetensors", "tokenizer.json", "vocab.txt"):
+            os.unlink(os.path.join(folder, name))
+        self.file("older/spiece.model", "")
+        self.assertIn("spiece.model but no tokenizer.json; run there: python -c",
+                      self.run_vecmill("tokenize", "-m", folder, stdin=b"a", code=9).err)
+
     def test_max_length(self):
         line, = self.tokenize("--max-length", "3", stdin=b"the cat sits there and waits\n").objects()
         self.assertEqual(len(line["ids"]), 3)

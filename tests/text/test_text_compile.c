@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -398,6 +399,38 @@ static void write_file(const char *dir, const char *name, const char *text)
     fclose(f);
 }
 
+/* Older files are refused with the whole command that makes tokenizer.json of them, however long the
+ * folder's path is. */
+static void older_files_have_a_command(const char *dir)
+{
+    static const char *const names[] = {"sentencepiece.bpe.model", "spiece.model", "spm.model",
+                                        "tokenizer.model", "merges.txt"};
+    static const char command[] = " but no tokenizer.json; run there: python -c \"from "
+                                  "transformers import AutoTokenizer as A; "
+                                  "A.from_pretrained('.').save_pretrained('.')\"";
+    static const char needs[] = " (needs sentencepiece, protobuf)";
+    char deep[IO_PATH_MAX], path[IO_PATH_MAX], want[512], name[121];
+    vecmill_err err;
+    struct buf section;
+    buf_init(&section, TEXT_SECTION_MAX, "TEXT_SECTION_MAX");
+    memset(name, 'd', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    assert_int_equal(io_join(dir, name, deep, NULL), VECMILL_OK);
+    assert_int_equal(mkdir(deep, 0700), 0);
+    for (size_t i = 0; i < 2 * sizeof names / sizeof *names; i++) {
+        const char *in = i % 2 ? deep : dir, *older = names[i / 2];
+        write_file(in, older, "");
+        assert_int_equal(text_compile(in, &section, &err), VECMILL_E_MODEL);
+        snprintf(want, sizeof want, "%s%s: %s%s%s", i % 2 ? "..." : "",
+                 i % 2 ? deep + strlen(deep) - 56 : dir, older, command, i / 2 == 4 ? "" : needs);
+        assert_string_equal(err.message, want);
+        assert_int_equal(io_join(in, older, path, NULL), VECMILL_OK);
+        unlink(path);
+    }
+    rmdir(deep);
+    buf_done(&section);
+}
+
 static void folders(void **state)
 {
     (void)state;
@@ -411,12 +444,7 @@ static void folders(void **state)
 
     assert_int_equal(text_compile(dir, &section, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, "neither tokenizer.json nor vocab.txt"));
-    write_file(dir, "spiece.model", "");
-    assert_int_equal(text_compile(dir, &section, &err), VECMILL_E_MODEL);
-    assert_non_null(strstr(err.message, "has spiece.model but neither"));
-    assert_non_null(strstr(err.message, "save_pretrained"));
-    assert_int_equal(io_join(dir, "spiece.model", path, NULL), VECMILL_OK);
-    unlink(path);
+    older_files_have_a_command(dir);
     write_file(dir, "vocab.txt", "");
     assert_int_equal(text_compile(dir, &section, &err), VECMILL_E_MODEL);
     assert_non_null(strstr(err.message, dir));
