@@ -207,6 +207,9 @@ static void places_of_a_short_text_take_little(void **state)
     struct kit k;
     open_kit(&k, (struct kit_parts){.normalizer = "\"normalizer\":{\"type\":\"NFC\"}"});
     assert_true(text_pieces_bytes(&k.text, 100) < 2u << 20);
+    /* The longest prompt: docs/MEMORY.md. */
+    assert_true(text_pieces_bytes(&k.text, 4095) < 12u << 20);
+    assert_true(text_pieces_bytes(&k.text, 4095) < text_scratch_bytes(&k.text));
     kit_done(&k);
 }
 
