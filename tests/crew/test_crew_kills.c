@@ -357,10 +357,14 @@ static void an_old_oom_kill_is_nobody_s(void)
 
 /* ---- stopped ---- */
 
+/* The probe takes time: one that ends at once would be given again without pause. */
 static void a_stopped_worker_is_not_blamed(void)
 {
     static const char *const script[] = {"sleep 600000 a 4"};
+    static const char probe[] = "!sleep 20 p 0\n";
     host_init(&h, 2);
+    h.options.probe = probe;
+    h.options.probe_bytes = sizeof probe - 1;
     h.options.least_ns = 500 * (uint64_t)MS * KIT_SLOW;
     h.script = script;
     h.n_script = 1;
