@@ -15,16 +15,17 @@ class Family:
     hub: changes the configuration as transformers saves it into the hub's. special: first and last id. first:
     the least id of a word. lengths: tokens of the documents. at: {document: {place: id}}. kinds: [(pattern of
     a name, values of "tensors")] before the usual ones. gemma: norms' weights are about 0.
+    scores: logits of a classifier, of pairs whose second half has type 1 ('types') or which have no types ('plain').
     seed: of weights and ids; chosen where experts' probabilities must not be close to each other."""
 
     def __init__(self, name, made_by, config, guards, tensors=None, hub=None, pooling='mean', normalize=True,
                  prefix='', special=(2, 3), first=5, lengths=(2, 1, 7, 19, 33, 60), at=None, kinds=(),
-                 gemma=False, seed=None, modules=None, tasks=()):
+                 gemma=False, seed=None, modules=None, tasks=(), scores=None):
         self.name, self.made_by, self.config, self.guards = name, made_by, config, guards
         self.tensors, self.hub, self.pooling, self.normalize = tensors, hub, pooling, normalize
         self.prefix, self.special, self.first, self.lengths = prefix, special, first, lengths
         self.at, self.kinds, self.gemma, self.modules = at or {}, kinds, gemma, modules
-        self.tasks = tasks
+        self.tasks, self.scores = tasks, scores
         self.seed = seed or sum(map(ord, name)) * 7919 % 9973
 
 
@@ -388,4 +389,31 @@ FAMILIES = [
     Family('static-embedding', 'static_embedding', None, 'no config.json, a folder of its own, not normalised',
            tensors={'embedding.weight': [75, 48]}, modules=('StaticEmbedding',), normalize=False,
            lengths=(2, 1, 7, 19, 33, 300)),
+    Family('cross-bert', 'Bert',
+           sizes(90, 40, 2, 5, 52, max_position_embeddings=64, id2label={0: 'no', 1: 'perhaps', 2: 'yes'}),
+           'token types 0 and 1, three labels', lengths=(2, 3, 7, 19, 33, 64), modules=(), scores='types'),
+    Family('cross-xlm-roberta', 'XLMRoberta',
+           sizes(111, 64, 3, 2, 100, max_position_embeddings=66, type_vocab_size=1, layer_norm_eps=1e-5,
+                 pad_token_id=1, bos_token_id=0, eos_token_id=2, num_labels=1),
+           'the head without a pooler', special=(0, 2), at=PADDED, lengths=(2, 1, 7, 19, 33, 64), modules=(),
+           scores='plain'),
+    Family('cross-distilbert', 'DistilBert',
+           dict(vocab_size=99, dim=48, n_layers=3, n_heads=6, hidden_dim=52, max_position_embeddings=50),
+           "relu before the labels, transformers' two labels", lengths=(2, 1, 7, 19, 33, 50), modules=(),
+           scores='plain'),
+    Family('cross-modernbert', 'ModernBert',
+           sizes(96, 40, 4, 5, 44, max_position_embeddings=512, local_attention=10, classifier_pooling='mean',
+                 classifier_bias=True, norm_eps=1e-3, num_labels=1, pad_token_id=0, bos_token_id=2, eos_token_id=3,
+                 cls_token_id=2, sep_token_id=3),
+           "the mean of rows, the norm's own epsilon and no bias", lengths=(2, 1, 7, 19, 33, 100), modules=(),
+           scores='plain'),
+    Family('cross-deberta-v2', 'DebertaV2',
+           sizes(88, 48, 2, 3, 52, max_position_embeddings=64, type_vocab_size=0, relative_attention=True,
+                 pos_att_type=['p2c', 'c2p'], position_buckets=8, position_biased_input=False,
+                 norm_rel_ebd='layer_norm', share_att_key=True, pooler_hidden_act='tanh', num_labels=1),
+           "the pooler's own activation", lengths=(2, 1, 7, 19, 33, 60), modules=(), scores='plain'),
+    Family('cross-qwen3', 'Qwen3',
+           sizes(80, 40, 2, 4, 44, max_position_embeddings=256, num_key_value_heads=2, head_dim=20, num_labels=1,
+                 pad_token_id=0),
+           'the last row, labels without a bias', lengths=(2, 1, 7, 19, 33, 100), modules=(), scores='plain'),
 ]

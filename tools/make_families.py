@@ -114,7 +114,8 @@ def in_double():
 
 
 def class_of(family):
-    return getattr(transformers, family.made_by + 'Config'), getattr(transformers, family.made_by + 'Model')
+    kind = 'ForSequenceClassification' if family.scores else 'Model'
+    return getattr(transformers, family.made_by + 'Config'), getattr(transformers, family.made_by + kind)
 
 
 def new_model(family, folder):
@@ -134,7 +135,7 @@ def loaded_model(family, folder):
         model, info = model_class.from_pretrained(folder, dtype=torch.float64, attn_implementation='eager',
                                                   output_loading_info=True)
     wrong = [key for kind in ('missing_keys', 'unexpected_keys', 'mismatched_keys', 'error_msgs')
-             for key in info[kind] if not UNUSED.search(str(key))]
+             for key in info[kind] if family.scores or not UNUSED.search(str(key))]
     if wrong:
         sys.exit(f'{family.name}: {wrong}')
 
@@ -145,12 +146,27 @@ def loaded_model(family, folder):
         assert x.dtype is torch.float64
         return x.numpy()
 
-    return hidden
+    def logits(ids, types=None):
+        more = {'token_type_ids': torch.tensor([types])} if types else {}
+        with torch.no_grad(), in_double():
+            x = model.eval()(input_ids=torch.tensor([ids]),
+                             attention_mask=torch.ones(1, len(ids), dtype=torch.int64), **more).logits[0]
+        assert x.dtype is torch.float64
+        return x.numpy()
+
+    return logits if family.scores else hidden
 
 
 # ---- a folder ----
 
+def types_of(family, ids):
+    """Token types of a pair: its second half is the second text's."""
+    return [0] * (len(ids) - len(ids) // 2) + [1] * (len(ids) // 2) if family.scores == 'types' else None
+
+
 def pooled(x, family):
+    if family.scores:
+        return x
     v = {'cls': x[0], 'last': x[-1], 'mean': x.mean(axis=0)}[family.pooling]
     return v / np.linalg.norm(v) if family.normalize else v
 
@@ -251,14 +267,15 @@ def make(family, root, scratch):
     vocab = next(shape[0] for name, shape in shapes.items() if re.search(table, name))
     ids = documents(family, vocab)
     tasks = family.tasks or [None] * len(ids)
-    vectors = np.array([pooled(hidden(document, *([task] if task else [])), family)
-                        for document, task in zip(ids, tasks)])
+    types = [types_of(family, document) for document in ids]
+    vectors = np.array([pooled(hidden(document, *([task] if task else []), *([t] if t else [])), family)
+                        for document, task, t in zip(ids, tasks, types)])
     assert np.isfinite(vectors).all()
     members['files'] |= modules_of(family, vectors.shape[1])
     source = source_of(family, vectors)
     write_file(path, source=source, **members, cases=[
-        {**({'task': task} if task else {}), 'ids': document, 'vector': [float(f'{x:.7g}') for x in v]}
-        for document, task, v in zip(ids, tasks, vectors)])
+        {**({'task': task} if task else {}), 'ids': document, **({'types': t} if t else {}),
+         'vector': [float(f'{x:.7g}') for x in v]} for document, task, t, v in zip(ids, tasks, types, vectors)])
     print(f'{family.name}: {os.path.getsize(path)} bytes; {source["vectors"]}', flush=True)
     assert os.path.getsize(path) <= 16000
     shutil.rmtree(os.path.join(scratch, 'new'), ignore_errors=True)

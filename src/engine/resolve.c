@@ -268,6 +268,10 @@ static vecmill_status settle_kinds(const vecmill_options *o, struct resolved *s,
     const uint32_t has = s->config.kinds, dense = 1u << MODEL_DENSE;
     char asked[64], made[64];
     s->kinds = o->kinds ? o->kinds : has & dense ? dense : has & ~(1u << MODEL_TOKENS);
+    if (has & 1u << MODEL_SCORE)
+        return err_set(err, VECMILL_E_UNSUPPORTED,
+                       "%s scores pairs of texts, which vecmill %s does not compute", s->ref.dir,
+                       VECMILL_VERSION);
     if ((s->kinds & ~has) == 0) return settle_policy(o, s, err);
     list_kinds(s->kinds & ~has, asked, sizeof asked);
     list_kinds(has, made, sizeof made);

@@ -222,7 +222,7 @@ static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct 
     const size_t dim = s->resolved.dim, whole = s->resolved.config.dim;
     float *const out = to->sink ? s->rows : to->vectors + p->first * dim;
     float *const rows = dim < whole ? s->rows : out;
-    const struct model_input input = {s->ids, s->starts, p->n_docs};
+    const struct model_input input = {.ids = s->ids, .starts = s->starts, .n_docs = p->n_docs};
     struct model_output output = {.vectors = rows, .row_starts = s->row_starts};
     if (s->output.rows > 0 && !(output.rows = to->sink->room(to->sink->context)))
         return err_set(err, VECMILL_E_STOPPED, "there is no room for rows of tokens");

@@ -113,7 +113,7 @@ static void add_row(const struct split *s, struct split_progress *p, const struc
 static vecmill_status run_windows(const struct split *s, struct split_progress *p, vecmill_err *err)
 {
     const struct resolved *resolved = s->resolved;
-    const struct model_input input = {s->ids, s->starts, p->n_windows};
+    const struct model_input input = {.ids = s->ids, .starts = s->starts, .n_docs = p->n_windows};
     const struct model_output output = {.vectors = s->rows};
     VM_TRY(model_forward(s->model, s->workspace, &resolved->extent, s->team, &input, &output, err));
     for (uint32_t i = 0; i < p->n_windows; i++)

@@ -6,8 +6,8 @@
 
 extern const struct arch arch_bert, arch_roberta, arch_mpnet, arch_deberta, arch_distilbert,
     arch_nomic, arch_nomic_moe, arch_gte, arch_modernbert, arch_jina_bert, arch_jina_bert_qk_norm,
-    arch_qwen3, arch_eurobert, arch_gemma3, arch_embeddinggemma2, arch_jina_v3, arch_model2vec,
-    arch_static_embedding;
+    arch_qwen3, arch_eurobert, arch_gemma3, arch_embeddinggemma2, arch_jina_v3, arch_xlmr_flash,
+    arch_model2vec, arch_static_embedding;
 
 /* In the order in which config.json is tried: a family with `matches` is before the one that it takes
  * a model type from. */
@@ -15,6 +15,7 @@ static const struct arch *const list[] = {
     &arch_jina_bert_qk_norm,
     &arch_jina_bert,
     &arch_jina_v3,
+    &arch_xlmr_flash,
     &arch_bert,
     &arch_roberta,
     &arch_mpnet,

@@ -67,7 +67,7 @@ enum arch_part {
     PART_ROW_OF,         /* [vocab], as uint32_t: each token's row of the word table */
     PART_FACTOR,         /* [vocab]: of each token's row */
     PART_POSITION,       /* [positions, hidden] */
-    PART_TYPE,           /* [hidden]: row 0 of the token type table */
+    PART_TYPE,           /* [types, hidden] */
     PART_WORD_TASKS,     /* [tasks, vocab, rank]: the first low-rank part of the word table */
     PART_WORD_TASKS_OUT, /* [tasks, rank, hidden]: the second */
     PART_TYPE_TASKS,     /* [tasks, hidden]: both, of row 0 of the type table */
@@ -286,6 +286,30 @@ struct arch_step {
         .op = OP_END                                                                               \
     }
 
+/* ---- heads ---- */
+
+/* A step of the head that scores pairs (classifier.h). Tensors are the transformer's; a name is the
+ * whole of one's, or its end after a dot. */
+struct arch_head_step {
+    enum model_step_kind kind; /* a Dense or a LayerNorm */
+    const char *weight, *bias; /* tensors; NULL at the end of the list, or for no bias */
+    enum model_act act;
+    const char *act_key;  /* of config.json, where it may say another activation */
+    const char *bias_key; /* where it says whether there is a bias */
+    bool without_bias;    /* there is none unless bias_key says so */
+    bool is_last;         /* its outputs are the labels' logits; of others as many as inputs */
+};
+
+#define ARCH_HEAD_STEPS 4u
+struct arch_head {
+    enum model_pooling pooling;
+    const char *pooling_key; /* where config.json may say "cls" or "mean" */
+    struct arch_head_step steps[ARCH_HEAD_STEPS];
+};
+
+/* Row 0 through a Dense with tanh, and the labels of it, by the names of BERT and by RoBERTa's. */
+extern const struct arch_head arch_pooler_head, arch_dense_head;
+
 /* ---- a family ---- */
 
 struct arch {
@@ -324,6 +348,7 @@ struct arch {
     enum norm_kind norm;
     bool gated;
     enum attention_bias bias;
+    const struct arch_head *head; /* of models that score pairs; NULL: none is known */
 };
 
 /* The family of this name; NULL: there is none. And by what config.json says. */
@@ -498,8 +523,7 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
 #define ARCH_TYPE_TABLE(name)                                                                      \
     {                                                                                              \
         .part = PART_TYPE, .storage = STORE_FLOATS, .columns = SIZE_HIDDEN,                        \
-        .sources = {{.tensor = (name), .rows = SIZE_ONE, .of = SIZE_TYPES}},                       \
-        .needs = MODEL_HAS_TYPES                                                                   \
+        .sources = {{.tensor = (name), .rows = SIZE_TYPES}}, .needs = MODEL_HAS_TYPES              \
     }
 
 /* The weights of arch_post_norm_layer with learned positions, by the names of its first family

@@ -57,4 +57,5 @@ const struct arch arch_bert = {
     .embed = arch_norm_embedding,
     .layer = arch_post_norm_layer,
     .final = arch_nothing,
+    .head = &arch_pooler_head,
 };

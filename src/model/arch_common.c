@@ -214,6 +214,32 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
 
 /* ---- steps ---- */
 
+/* ---- heads ---- */
+
+const struct arch_head arch_pooler_head = {
+    .pooling = MODEL_POOL_CLS,
+    .steps = {{.kind = MODEL_STEP_DENSE,
+               .weight = "pooler.dense.weight",
+               .bias = "pooler.dense.bias",
+               .act = MODEL_ACT_TANH},
+              {.kind = MODEL_STEP_DENSE,
+               .weight = "classifier.weight",
+               .bias = "classifier.bias",
+               .is_last = true}},
+};
+
+const struct arch_head arch_dense_head = {
+    .pooling = MODEL_POOL_CLS,
+    .steps = {{.kind = MODEL_STEP_DENSE,
+               .weight = "classifier.dense.weight",
+               .bias = "classifier.dense.bias",
+               .act = MODEL_ACT_TANH},
+              {.kind = MODEL_STEP_DENSE,
+               .weight = "classifier.out_proj.weight",
+               .bias = "classifier.out_proj.bias",
+               .is_last = true}},
+};
+
 const struct arch_step arch_nothing[] = {STEP_END};
 
 const struct arch_step arch_norm_embedding[] = {STEP_NORM(EMBED_NORM, X, X), STEP_END};

@@ -152,6 +152,19 @@ static const struct arch_weight weights[] = {
     ARCH_VECTOR(NORM2_BIAS, "encoder.layer.%u.output.LayerNorm.bias", HIDDEN),
 };
 
+static const struct arch_head head = {
+    .pooling = MODEL_POOL_CLS,
+    .steps = {{.kind = MODEL_STEP_DENSE,
+               .weight = "pooler.dense.weight",
+               .bias = "pooler.dense.bias",
+               .act = MODEL_ACT_GELU,
+               .act_key = "pooler_hidden_act"},
+              {.kind = MODEL_STEP_DENSE,
+               .weight = "classifier.weight",
+               .bias = "classifier.bias",
+               .is_last = true}},
+};
+
 const struct arch arch_deberta = {
     .name = "deberta_v2",
     .title = "DeBERTa",
@@ -169,4 +182,5 @@ const struct arch arch_deberta = {
     .layer = arch_post_norm_layer,
     .final = arch_nothing,
     .bias = ATTENTION_RELATIVE,
+    .head = &head,
 };

@@ -43,6 +43,18 @@ static const struct arch_weight weights[] = {
     ARCH_VECTOR(NORM2_BIAS, "transformer.layer.%u.output_layer_norm.bias", HIDDEN),
 };
 
+static const struct arch_head head = {
+    .pooling = MODEL_POOL_CLS,
+    .steps = {{.kind = MODEL_STEP_DENSE,
+               .weight = "pre_classifier.weight",
+               .bias = "pre_classifier.bias",
+               .act = MODEL_ACT_RELU},
+              {.kind = MODEL_STEP_DENSE,
+               .weight = "classifier.weight",
+               .bias = "classifier.bias",
+               .is_last = true}},
+};
+
 const struct arch arch_distilbert = {
     .name = "distilbert",
     .title = "DistilBERT",
@@ -58,4 +70,5 @@ const struct arch arch_distilbert = {
     .embed = arch_norm_embedding,
     .layer = arch_post_norm_layer,
     .final = arch_nothing,
+    .head = &head,
 };

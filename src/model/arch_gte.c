@@ -116,4 +116,5 @@ const struct arch arch_gte = {
     .layer = arch_rotary_layer,
     .final = arch_nothing,
     .gated = true,
+    .head = &arch_pooler_head,
 };

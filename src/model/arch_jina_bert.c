@@ -124,6 +124,7 @@ const struct arch arch_jina_bert = {
     .final = arch_nothing,
     .gated = true,
     .bias = ATTENTION_SLOPES,
+    .head = &arch_pooler_head,
 };
 
 static const struct arch_weight qk_norm_weights[] = {
@@ -172,4 +173,5 @@ const struct arch arch_jina_bert_qk_norm = {
     .final = arch_nothing,
     .gated = true,
     .bias = ATTENTION_SLOPES,
+    .head = &arch_pooler_head,
 };

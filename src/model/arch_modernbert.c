@@ -82,6 +82,27 @@ static const struct arch_weight weights[] = {
     ARCH_VECTOR(DOWN_BIAS, "layers.%u.mlp.Wo.bias", HIDDEN, .needs = MODEL_HAS_DOWN_BIAS),
 };
 
+static const struct arch_head head = {
+    .pooling = MODEL_POOL_CLS,
+    .pooling_key = "classifier_pooling",
+    .steps = {{.kind = MODEL_STEP_DENSE,
+               .weight = "head.dense.weight",
+               .bias = "head.dense.bias",
+               .act = MODEL_ACT_GELU,
+               .act_key = "classifier_activation",
+               .bias_key = "classifier_bias",
+               .without_bias = true},
+              {.kind = MODEL_STEP_LAYER_NORM,
+               .weight = "head.norm.weight",
+               .bias = "head.norm.bias",
+               .bias_key = "norm_bias",
+               .without_bias = true},
+              {.kind = MODEL_STEP_DENSE,
+               .weight = "classifier.weight",
+               .bias = "classifier.bias",
+               .is_last = true}},
+};
+
 const struct arch arch_modernbert = {
     .name = "modernbert",
     .title = "ModernBERT",
@@ -99,4 +120,5 @@ const struct arch arch_modernbert = {
     .layer = arch_pre_norm_layer,
     .final = arch_final_norm,
     .gated = true,
+    .head = &head,
 };

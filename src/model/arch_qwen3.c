@@ -91,6 +91,11 @@ static const struct arch_step qwen3_layer[] = {
     STEP_END,
 };
 
+static const struct arch_head qwen3_head = {
+    .pooling = MODEL_POOL_LAST,
+    .steps = {{.kind = MODEL_STEP_DENSE, .weight = "score.weight", .is_last = true}},
+};
+
 const struct arch arch_qwen3 = {
     .name = "qwen3",
     .title = "Qwen3",
@@ -109,6 +114,7 @@ const struct arch arch_qwen3 = {
     .final = arch_final_norm,
     .norm = NORM_RMS,
     .gated = true,
+    .head = &qwen3_head,
 };
 
 /* ---- EuroBERT ---- */

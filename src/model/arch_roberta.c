@@ -46,4 +46,5 @@ const struct arch arch_roberta = {
     .embed = arch_norm_embedding,
     .layer = arch_post_norm_layer,
     .final = arch_nothing,
+    .head = &arch_dense_head,
 };

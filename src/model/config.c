@@ -1,5 +1,6 @@
 /* config: each file has one function that knows its keys; config_read opens them in order. */
 #include "arch.h"
+#include "classifier.h"
 #include "ending.h"
 #include "modules.h"
 #include "prompts.h"
@@ -301,8 +302,10 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
     } else {
         VM_TRY(modules_parse_step(&root, (uint32_t)(file - CONFIG_STEPS), shown, &next, err));
     }
-    if (file == CONFIG_MODEL && !next.has_pooling_file && !next.is_bag)
+    if (file == CONFIG_MODEL && !next.has_pooling_file && !next.is_bag) {
         modules_default(&root, &next);
+        if (classifier_is(&root)) VM_TRY(classifier_parse(&root, shown, &next, err));
+    }
     *config = next;
     return VECMILL_OK;
 }
@@ -397,7 +400,8 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
     config_init(&next);
     vecmill_status status = VECMILL_OK;
     for (int file = 0; file < CONFIG_FILES && status == VECMILL_OK; file++) {
-        if (file >= CONFIG_STEPS) modules_begin_step((uint32_t)(file - CONFIG_STEPS), &next);
+        if (file >= CONFIG_STEPS && !next.head)
+            modules_begin_step((uint32_t)(file - CONFIG_STEPS), &next);
         if (config_has(&next, (enum config_file)file))
             status = read_one(dir, (enum config_file)file, &b, &next, err);
         if (file == CONFIG_MODEL && status == VECMILL_OK) status = measure(dir, &next, err);
@@ -406,8 +410,10 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
     /* Without a position table, sentence-transformers takes whatever length its own file says. */
     if (next.model.positions == 0)
         next.model.max_positions = (uint32_t)num_max(
-            next.model.max_positions, num_min(next.max_seq_length, MODEL_LENGTH_MAX));
-    next.model.kinds = 1u << MODEL_DENSE;
+            next.model.max_positions,
+            num_min(num_max(next.max_seq_length, next.head ? next.tokenizer_max_length : 0),
+                    MODEL_LENGTH_MAX));
+    next.model.kinds = 1u << (next.head ? MODEL_SCORE : MODEL_DENSE);
     if (next.model.n_layers > 0) next.model.kinds |= 1u << MODEL_TOKENS;
     next.model.dim = ending_width(&next.model, next.model.ending.n_steps);
     if (status == VECMILL_OK) status = ending_check(&next.model, model_path_shown(dir), err);

@@ -21,6 +21,8 @@
 #define CONFIG_QUERIES_MAX      65536u /* width of all heads */
 #define CONFIG_PATH_BYTES       64u    /* of a module's path within the folder, with the NUL */
 
+struct arch_head;
+
 struct config {
     /* Vocab, max_positions: as config.json says; max_length: 0 until the weights are known
      * (config_max_length) */
@@ -49,6 +51,8 @@ struct config {
     bool is_bag;
     char transformer[CONFIG_PATH_BYTES]; /* "": the folder itself; "0_Transformer" */
     char pooling[CONFIG_PATH_BYTES];     /* "1_Pooling" */
+    /* What follows the body is a head with weights among the transformer's; NULL: modules. */
+    const struct arch_head *head;
     /* of model.ending.steps: "2_Dense"; "" where there is none, or a Normalize has no file */
     char steps[MODEL_STEPS_MAX][CONFIG_PATH_BYTES];
 

@@ -1,5 +1,6 @@
 #include "ending.h"
 
+#include "classifier.h"
 #include "layout.h"
 
 #include <math.h>
@@ -80,8 +81,10 @@ vecmill_status ending_check(const struct model_config *config, const char *shown
     for (uint32_t i = 0; i < e->n_steps; i++) {
         const struct model_step *s = &e->steps[i];
         const bool is_dense = s->kind == MODEL_STEP_DENSE;
+        const bool is_norm = s->kind == MODEL_STEP_LAYER_NORM;
         if (s->kind >= MODEL_STEP_KINDS || s->act >= (is_dense ? MODEL_ACTS : 1u) ||
-            s->has_bias > (is_dense ? 1u : 0u) ||
+            s->has_bias > (is_dense || is_norm ? 1u : 0u) ||
+            (is_norm && !(s->eps > 0 && s->eps <= 1)) ||
             (!is_dense && s->width != ending_width(config, i))) {
             return err_set(err, VECMILL_E_MODEL,
                            "%s: module %u is of kind %u with activation %u, %u floats to %u", shown,
@@ -92,7 +95,7 @@ vecmill_status ending_check(const struct model_config *config, const char *shown
         return err_set(err, VECMILL_E_MODEL, "%s: vectors of %u floats, the modules make %u", shown,
                        config->dim, ending_width(config, e->n_steps));
     }
-    return VECMILL_OK;
+    return classifier_check(config, shown, err);
 }
 
 enum ending_rows ending_rows(const struct model_config *config)
@@ -270,8 +273,15 @@ static double activate(enum model_act act, double v)
     return v;
 }
 
-/* Ba et al. 2016, eq. 4, with the epsilon that torch.nn.LayerNorm has unless it is told another. */
-static void layer_norm(float *v, uint32_t n, const float *gamma, const float *beta)
+void model_activate(const struct model_config *config, float *v, uint32_t n)
+{
+    const enum model_act act = (enum model_act)config->score_act;
+    for (uint32_t i = 0; act != MODEL_ACT_IDENTITY && i < n; i++)
+        v[i] = (float)activate(act, (double)v[i]);
+}
+
+/* Ba et al. 2016, eq. 4. */
+static void layer_norm(float *v, uint32_t n, float eps, const float *gamma, const float *beta)
 {
     double sum = 0, squares = 0;
     for (uint32_t c = 0; c < n; c++)
@@ -279,7 +289,7 @@ static void layer_norm(float *v, uint32_t n, const float *gamma, const float *be
     const double mean = sum / n;
     for (uint32_t c = 0; c < n; c++)
         squares += ((double)v[c] - mean) * ((double)v[c] - mean);
-    const double scale = 1.0 / sqrt(squares / n + 1e-5);
+    const double scale = 1.0 / sqrt(squares / n + (double)eps);
     for (uint32_t c = 0; c < n; c++)
         v[c] = (float)(((double)v[c] - mean) * scale * (double)gamma[c] + (double)beta[c]);
 }
@@ -359,7 +369,8 @@ void ending_run(const struct ending *e, const float *rows, uint32_t n, uint32_t 
             v = other;
             other = swap;
         } else if (s->kind == MODEL_STEP_LAYER_NORM) {
-            layer_norm(v, s->width, (const float *)(const void *)(e->weights + e->layout.at[i][0]),
+            layer_norm(v, s->width, s->eps,
+                       (const float *)(const void *)(e->weights + e->layout.at[i][0]),
                        (const float *)(const void *)(e->weights + e->layout.at[i][1]));
         } else {
             e->kern->normalize(v, s->width);

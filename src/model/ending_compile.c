@@ -1,6 +1,7 @@
 /* ending_compile: the weights of the modules after Pooling into the pack's section.
  *
  * Memory: the list of one module's tensors, and its matrix, plain and packed. */
+#include "arch.h"
 #include "ending.h"
 #include "layout.h"
 #include "weights.h"
@@ -15,14 +16,17 @@ struct part {
     bool is_there;          /* else it is all zeros */
 };
 
-static void parts_of(const struct model_config *config, uint32_t step, struct part parts[2])
+static void parts_of(const struct config *config, uint32_t step, struct part parts[2])
 {
-    const struct model_step *s = &config->ending.steps[step];
+    const struct model_step *s = &config->model.ending.steps[step];
     const bool is_dense = s->kind == MODEL_STEP_DENSE;
-    parts[0] = (struct part){is_dense ? "linear.weight" : "norm.weight", s->width,
-                             is_dense ? ending_width(config, step) : 0, true};
-    parts[1] = (struct part){is_dense ? "linear.bias" : "norm.bias", s->width, 0,
-                             !is_dense || s->has_bias != 0};
+    const char *weight = is_dense ? "linear.weight" : "norm.weight";
+    const char *bias = is_dense ? "linear.bias" : "norm.bias";
+    if (config->head) weight = config->head->steps[step].weight;
+    if (config->head) bias = config->head->steps[step].bias;
+    parts[0] =
+        (struct part){weight, s->width, is_dense ? ending_width(&config->model, step) : 0, true};
+    parts[1] = (struct part){bias, s->width, 0, s->has_bias != 0};
 }
 
 static bool has_weights(const struct model_config *config, uint32_t step)
@@ -30,16 +34,41 @@ static bool has_weights(const struct model_config *config, uint32_t step)
     return config->ending.steps[step].kind != MODEL_STEP_NORMALIZE;
 }
 
-static vecmill_status find_tensor(const struct weights *w, const struct part *part,
+/* A head's tensor may be under the encoder's prefix: "bert.pooler.dense.weight". */
+static struct tensor *find_under_prefix(const struct weights *w, const char *name)
+{
+    const size_t bytes = strlen(name);
+    for (uint32_t f = 0; f < w->n_files; f++) {
+        for (uint32_t i = 0; i < w->files[f].n_tensors; i++) {
+            struct tensor *t = &w->files[f].tensors[i];
+            const size_t whole = strlen(t->name);
+            if (whole > bytes && t->name[whole - bytes - 1] == '.' &&
+                strcmp(t->name + whole - bytes, name) == 0)
+                return t;
+        }
+    }
+    return NULL;
+}
+
+static vecmill_status find_tensor(const struct weights *w, const struct part *part, bool of_head,
                                   struct tensor **tensor, vecmill_err *err)
 {
     struct tensor *t = weights_find(w, part->name);
+    if (!t && of_head) t = find_under_prefix(w, part->name);
     if (!t)
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing", w->shown, part->name);
     VM_TRY(tensor_take(t, part->name, part->rows, part->columns, TENSOR_FLOATS,
-                       "the module's config.json", err));
+                       of_head ? "config.json" : "the module's config.json", err));
     *tensor = t;
     return VECMILL_OK;
+}
+
+/* A head's weights are the transformer's. */
+static vecmill_status module_folder(const char *dir, const struct config *config, uint32_t step,
+                                    char *path, vecmill_err *err)
+{
+    if (config->head) return config_folder(dir, config, path, err);
+    return io_join(dir, config->steps[step], path, err);
 }
 
 /* Opens a module's weights; finds its tensors, and no others. A missing part's tensor is NULL. Pair:
@@ -50,13 +79,15 @@ static vecmill_status open_module(const char *dir, const struct config *config, 
     char path[IO_PATH_MAX];
     struct part parts[2];
     *w = (struct weights){0};
-    VM_TRY(io_join(dir, config->steps[step], path, err));
+    VM_TRY(module_folder(dir, config, step, path, err));
     VM_TRY(weights_open(path, w, err));
-    parts_of(&config->model, step, parts);
+    parts_of(config, step, parts);
     for (int i = 0; i < 2; i++) {
         tensors[i] = NULL;
-        if (parts[i].is_there) VM_TRY(find_tensor(w, &parts[i], &tensors[i], err));
+        if (parts[i].is_there)
+            VM_TRY(find_tensor(w, &parts[i], config->head != NULL, &tensors[i], err));
     }
+    if (config->head) return VECMILL_OK; /* the others are the body's */
     for (uint32_t f = 0; f < w->n_files; f++) {
         for (uint32_t i = 0; i < w->files[f].n_tensors; i++) {
             const struct tensor *t = &w->files[f].tensors[i];
@@ -114,7 +145,7 @@ static vecmill_status write_tensors(const struct writer *w, uint32_t step,
 {
     const struct model_config *config = &w->config->model;
     struct part parts[2];
-    parts_of(config, step, parts);
+    parts_of(w->config, step, parts);
     for (int i = 0; i < 2; i++) {
         const size_t n = (size_t)parts[i].rows * (parts[i].columns ? parts[i].columns : 1);
         if (tensors[i])
@@ -187,7 +218,7 @@ vecmill_status ending_most(const char *dir, const struct config *config, size_t 
         char path[IO_PATH_MAX];
         size_t kept = 0, opening = 0;
         if (!has_weights(&config->model, i)) continue;
-        VM_TRY(io_join(dir, config->steps[i], path, err));
+        VM_TRY(module_folder(dir, config, i, path, err));
         VM_TRY(weights_most(path, &kept, &opening, err));
         const size_t buffers =
             floats_of(&config->model, i) * sizeof(float) + packed_most(&config->model, i);

@@ -163,6 +163,10 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
                            "token %u of a pass is %d, the vocabulary has %u", i, in->ids[i],
                            m->config.vocab);
         }
+        if (in->types && in->types[i] >= m->config.types) {
+            return err_set(err, VECMILL_E_INTERNAL, "token %u of a pass has type %u, there are %u",
+                           i, in->types[i], m->config.types);
+        }
     }
     return VECMILL_OK;
 }
@@ -266,8 +270,10 @@ static void embed(void *context, uint32_t d, uint32_t thread)
         table_read(precision, words + (size_t)id * row_bytes, c->hidden, x);
         for (uint32_t k = 0; c->embed_scale != 1 && k < c->hidden; k++)
             x[k] *= c->embed_scale;
-        for (uint32_t k = 0; types && k < c->hidden; k++)
-            x[k] += types[k];
+        const float *type =
+            types && p->in.types ? types + (size_t)p->in.types[begin + i] * c->hidden : types;
+        for (uint32_t k = 0; type && k < c->hidden; k++)
+            x[k] += type[k];
         if (p->task > 0) add_task(p, id, x);
         const float *position = table ? position_row(p, table, id, &n_positions) : NULL;
         for (uint32_t k = 0; position && k < c->hidden; k++)

@@ -33,6 +33,8 @@
 #define MODEL_BAG_MAX     (1u << 20) /* tokens of a document where they are only added up */
 #define MODEL_DIM_MAX     16000u /* floats of a vector: what a message between processes holds */
 #define MODEL_STEPS_MAX   14u    /* modules after Pooling */
+#define MODEL_LABELS_MAX  64u    /* scores of a pair */
+#define MODEL_LABEL_BYTES 64u    /* of a label's name, with the NUL */
 
 /* What a model makes of a document. Numbers are those of vecmill_kind. */
 enum model_kind {
@@ -81,7 +83,8 @@ struct model_ending {
         uint32_t kind;     /* enum model_step_kind */
         uint32_t width;    /* floats of a vector after it */
         uint32_t act;      /* enum model_act of a Dense */
-        uint32_t has_bias; /* 1: a Dense with a bias */
+        uint32_t has_bias; /* 1: a Dense or a LayerNorm with a bias */
+        float eps;         /* of a LayerNorm */
     } steps[MODEL_STEPS_MAX];
 };
 
@@ -168,7 +171,15 @@ struct model_config {
     uint32_t truncate_dim; /* components of a vector to keep, according to the files; 0: all */
     uint32_t skips_prompt; /* 1: poolings leave out the rows of a prompt (include_prompt: false) */
     struct model_ending ending;
+
+    /* Of a model that scores pairs, else 0: the names of its scores, as many as `dim`, and its own
+     * activation (enum model_act), which a pass does not apply. */
+    uint32_t n_labels, score_act;
+    char labels[MODEL_LABELS_MAX][MODEL_LABEL_BYTES]; /* zero-filled */
 };
+
+/* v[n] = the model's own activation of each: what a score is beyond the logit. */
+void model_activate(const struct model_config *config, float *v, uint32_t n);
 
 /* Whether a document's tokens are only added up: then its length takes no working memory. */
 bool model_is_bag(const struct model_config *config);
@@ -278,6 +289,8 @@ struct model_input {
      * MODEL_TEXT_BARE from 0 on */
     const uint32_t *starts;
     uint32_t n_docs;
+    /* [starts[n_docs]]: token types, each below config's `types` (checked: E_INTERNAL); NULL: all 0 */
+    const uint8_t *types;
 };
 
 /* Where a pass's results go: of the kinds in its extent; the others are not read. */

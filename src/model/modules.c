@@ -396,6 +396,7 @@ vecmill_status modules_parse_step(const struct json_value *o, uint32_t step, con
     }
     s->width = file.out;
     if (is_dense) s->act = file.act;
-    if (is_dense) s->has_bias = file.has_bias;
+    if (s->kind != MODEL_STEP_NORMALIZE) s->has_bias = file.has_bias;
+    if (s->kind == MODEL_STEP_LAYER_NORM) s->eps = 1e-5f; /* torch.nn.LayerNorm's */
     return VECMILL_OK;
 }

@@ -144,8 +144,15 @@ void toy_threads(struct toy_loaded *loaded, uint32_t n)
 void toy_forward(struct toy_loaded *loaded, const int32_t *ids, const uint32_t *starts,
                  uint32_t n_docs, float *vectors)
 {
+    toy_forward_types(loaded, ids, NULL, starts, n_docs, vectors);
+}
+
+void toy_forward_types(struct toy_loaded *loaded, const int32_t *ids, const uint8_t *types,
+                       const uint32_t *starts, uint32_t n_docs, float *vectors)
+{
     vecmill_err err = {0};
-    const struct model_input input = {ids, starts, n_docs};
+    const struct model_input input = {
+        .ids = ids, .types = types, .starts = starts, .n_docs = n_docs};
     const struct model_output output = {.vectors = vectors};
     vecmill_status status = model_forward(loaded->model, loaded->memory, &loaded->extent,
                                           loaded->team, &input, &output, &err);

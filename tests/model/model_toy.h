@@ -54,6 +54,9 @@ void toy_threads(struct toy_loaded *loaded, uint32_t n);
 /* One pass over documents end to end; fails the test when it fails. */
 void toy_forward(struct toy_loaded *loaded, const int32_t *ids, const uint32_t *starts,
                  uint32_t n_docs, float *vectors);
+/* The same with token types; NULL: all 0. */
+void toy_forward_types(struct toy_loaded *loaded, const int32_t *ids, const uint8_t *types,
+                       const uint32_t *starts, uint32_t n_docs, float *vectors);
 
 /* Of a BERT whose sizes are set, what follows from them. */
 void toy_complete(struct model_config *config);

@@ -304,7 +304,8 @@ static void wrong_passes(void **state)
         vecmill_err err = {0};
         struct model_extent extent = toy_model.extent;
         extent.longest = passes[i].longest;
-        const struct model_input input = {passes[i].ids, passes[i].starts, passes[i].n_docs};
+        const struct model_input input = {
+            .ids = passes[i].ids, .starts = passes[i].starts, .n_docs = passes[i].n_docs};
         vecmill_status status =
             model_forward(toy_model.model, toy_model.memory, &extent, NULL, &input, &output, &err);
         if (status != VECMILL_E_INTERNAL || err.message[0] == '\0') {
@@ -316,7 +317,7 @@ static void wrong_passes(void **state)
     }
     vecmill_err err = {0};
     const uint32_t none[1] = {0};
-    const struct model_input nothing = {passes[0].ids, none, 0};
+    const struct model_input nothing = {.ids = passes[0].ids, .starts = none};
     assert_int_equal(model_forward(toy_model.model, toy_model.memory, &toy_model.extent, NULL,
                                    &nothing, &output, &err),
                      VECMILL_OK);
@@ -324,7 +325,7 @@ static void wrong_passes(void **state)
     const uint32_t one[2] = {0, 4};
     const int32_t ids[4] = {0, 1, 2, 3};
     tasked.task = 1;
-    const struct model_input document = {ids, one, 1};
+    const struct model_input document = {.ids = ids, .starts = one, .n_docs = 1};
     assert_int_equal(
         model_forward(toy_model.model, toy_model.memory, &tasked, NULL, &document, &output, &err),
         VECMILL_E_INTERNAL);
@@ -352,7 +353,7 @@ static void fills_its_workspace(uint32_t tokens, uint32_t longest, uint32_t thre
         n++;
     }
     memset(memory + bytes, 0x5a, 4096);
-    const struct model_input input = {ids, starts, n};
+    const struct model_input input = {.ids = ids, .starts = starts, .n_docs = n};
     const struct model_output output = {.vectors = vectors};
     assert_int_equal(model_forward(toy_model.model, memory, &extent, team, &input, &output, &err),
                      VECMILL_OK);
@@ -413,7 +414,7 @@ static void weights_that_overflow(void **state)
     const int32_t ids[3] = {2, 40, 3};
     const uint32_t starts[2] = {0, 3};
     float vector[32];
-    const struct model_input input = {ids, starts, 1};
+    const struct model_input input = {.ids = ids, .starts = starts, .n_docs = 1};
     const struct model_output output = {.vectors = vector};
     assert_int_equal(
         model_forward(loaded.model, loaded.memory, &loaded.extent, NULL, &input, &output, &err),
