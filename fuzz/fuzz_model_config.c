@@ -52,6 +52,7 @@ static bool check_ending(const struct config *config, enum config_file file)
     for (uint32_t i = 1; i < e->n_steps && file == CONFIG_STEPS; i++)
         model.ending.steps[i].width = e->steps[0].width; /* theirs follow the Dense's */
     model.dim = ending_width(&model, e->n_steps);
+    model.kinds = 1u << MODEL_DENSE; /* settled when all files are read */
     return ending_check(&model, "fuzz", NULL) == VECMILL_OK;
 }
 

@@ -205,8 +205,10 @@ VECMILL_API vecmill_status vecmill_session_open(const vecmill_options *options,
 VECMILL_API void vecmill_session_close(vecmill_session *session);
 
 typedef struct vecmill_facts {
-    size_t struct_bytes;   /* in: sizeof(vecmill_facts) */
-    uint32_t dim;          /* floats of a vector, in force */
+    size_t struct_bytes; /* in: sizeof(vecmill_facts) */
+    /* Floats of a vector, in force; where only rows of tokens are computed, of a row; where only sparse
+     * weights are, the indices that there can be. */
+    uint32_t dim;
     uint32_t max_length;   /* in force, special tokens included */
     uint32_t most_length;  /* the most that max_length can be: the longest document of the model */
     uint32_t batch_tokens; /* in force */

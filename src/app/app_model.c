@@ -10,6 +10,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* The one kind of these; dense if the model is to say. */
+static vecmill_kind kind_of(uint32_t kinds)
+{
+    uint32_t kind = 0;
+    while (kind < VECMILL_KIND_TOKENS && kinds != 0 && (kinds >> kind & 1) == 0)
+        kind++;
+    return (vecmill_kind)kind;
+}
+
 struct job_options app_job_options(const struct options *o)
 {
     return (struct job_options){
@@ -24,6 +33,7 @@ struct job_options app_job_options(const struct options *o)
         .max_document = o->max_document,
         .shard = o->shard.index,
         .shards = o->shard.of,
+        .kind = kind_of(options_kinds(o)),
     };
 }
 
@@ -71,6 +81,7 @@ vecmill_status app_library_options(const struct options *o, char *dir, vecmill_o
     options->prompt = o->prompt;
     options->prompt_name = o->prompt_name;
     options->task = o->task;
+    options->kinds = options_kinds(o);
     options->threads = (uint32_t)o->threads;
     return VECMILL_OK;
 }
@@ -110,11 +121,12 @@ void app_raise_descriptors(void)
 }
 
 /* What a job's buffers take, for the plan. */
-static uint64_t job_beside(void *context, uint32_t dim, uint32_t capacity, uint64_t max_document)
+static uint64_t job_beside(void *context, const vecmill_facts *facts, uint32_t capacity,
+                           uint64_t max_document)
 {
     struct job_options job = *(const struct job_options *)context;
     job.max_document = max_document;
-    return job_bytes(&job, dim, capacity);
+    return job_bytes(&job, facts, capacity);
 }
 
 static vecmill_pool_options pool_options(const struct options *o, const struct job_options *job)
@@ -124,7 +136,7 @@ static vecmill_pool_options pool_options(const struct options *o, const struct j
     options.workers = (uint32_t)o->workers;
     options.max_document = o->max_document;
     options.memory_bytes = o->memory_bytes;
-    options.caller_bytes = job_beside;
+    options.caller_bytes_of = job_beside;
     options.caller_context = (void *)job;   /* only read */
     options.reap_strangers = getpid() == 1; /* the entry point of a container */
     return options;

@@ -109,6 +109,9 @@ static const struct option_line lines[] = {
      .help = "what the texts are to a search: the model's prompt of that name; auto is neither"},
     {"task", 0, KIND_TEXT, "NAME", .commands = MODEL, AT(task),
      .help = "of one of the model's tasks: its adapter, and its instruction before each document"},
+    {"kinds", 0, KIND_CHOICE, "KIND", .choices = "auto dense sparse multi tokens", .commands = RUNS,
+     AT(kinds),
+     .help = "what is computed: auto is dense, or what the model makes; tokens: a row for each"},
     {"on-error", 0, KIND_CHOICE, "POLICY", .choices = "skip stop", .commands = RUNS, AT(on_error),
      .help = "a document that fails: skip it and go on, or stop with exit 8"},
     {"field", 0, KIND_TEXT, "NAME", .commands = READS, AT(field),
@@ -181,6 +184,13 @@ const char *options_precision_word(vecmill_precision precision)
 #undef WORD
     };
     return words[precision];
+}
+
+uint32_t options_kinds(const struct options *o)
+{
+    static const uint32_t kinds[] = {0, 1u << VECMILL_KIND_DENSE, 1u << VECMILL_KIND_SPARSE,
+                                     1u << VECMILL_KIND_MULTI, 1u << VECMILL_KIND_TOKENS};
+    return kinds[o->kinds];
 }
 
 bool options_default_prompt(const struct options *o, const char *prompt, char *sentence,

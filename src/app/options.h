@@ -58,6 +58,7 @@ struct options {
     uint32_t long_policy;               /* enum vecmill_long */
     uint32_t normalize;                 /* enum vecmill_normalize */
     uint32_t role;                      /* enum vecmill_role */
+    uint32_t kinds;                     /* a word of its choices: options_kinds */
     uint32_t on_error;                  /* enum on_error */
     uint32_t progress;                  /* enum progress_mode */
     uint32_t input_format;              /* a word of its choices; 0 is auto */
@@ -77,6 +78,9 @@ vecmill_status options_help(enum command command, struct buf *text, vecmill_err 
 /* The precision that --precision asks for: auto is fp32. And its word, "fp32". */
 vecmill_precision options_precision(const struct options *o);
 const char *options_precision_word(vecmill_precision precision);
+
+/* The kind that --kinds asks for as bits of vecmill_options; 0: the model's own. */
+uint32_t options_kinds(const struct options *o);
 
 /* The prompt in force is the model's default one, which no option has asked for: a sentence that says so;
  * false: it is not, or there is none (""; NULL). */

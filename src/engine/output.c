@@ -16,7 +16,8 @@ void output_of(const struct resolved *r, struct output *o)
     const uint32_t rows = r->kinds & OUTPUT_ROW_KINDS;
     const uint32_t dense = 1u << VECMILL_KIND_DENSE | 1u << VECMILL_KIND_SCORE;
     const uint64_t pass = r->extent.tokens > r->max_length ? r->extent.tokens : r->max_length;
-    *o = (struct output){.kinds = r->kinds, .dim = r->kinds & dense ? r->dim : 0};
+    *o = (struct output){
+        .kinds = r->kinds, .dim = r->kinds & dense ? r->dim : 0, .vocab = r->config.vocab};
     for (uint32_t k = 0; k <= VECMILL_KIND_TOKENS; k++)
         o->n_tails += (r->kinds & OUTPUT_TAIL_KINDS) >> k & 1;
     if (o->n_tails == 0) return;
@@ -33,6 +34,11 @@ void output_of(const struct resolved *r, struct output *o)
     o->frame_tails = o->before_rows + o->rows;
     if (o->frame_tails < o->tail_most + FRAME_TAILS_LEAST && o->rows == 0)
         o->frame_tails = o->tail_most + FRAME_TAILS_LEAST;
+}
+
+uint32_t output_dim(const struct output *o)
+{
+    return o->dim ? o->dim : o->row_floats ? o->row_floats : o->vocab;
 }
 
 uint64_t output_bytes(const struct output *o)

@@ -22,6 +22,7 @@ struct output {
     uint32_t kinds, n_tails; /* bits 1u << vecmill_kind, and how many of them are parts of a tail */
     uint32_t dim;            /* floats of the fixed part: 0 where no kind is dense or score */
     uint32_t row_floats;     /* of a row of tokens; 0: none is computed */
+    uint32_t vocab;          /* indices of sparse weights are under it */
     uint64_t tail_most;      /* bytes of a document's tail, at most; 0: there are no tails */
     /* Bytes of memory that tails of a pass are written to before the first of them is sent: in front
      * of the pass's rows, for what comes before them; and of these rows. */
@@ -33,6 +34,9 @@ void output_of(const struct resolved *resolved, struct output *output);
 
 /* Bytes of a document's whole result, at most. */
 uint64_t output_bytes(const struct output *output);
+
+/* Elements of a vector or a row of the first kind; of sparse weights alone the vocabulary's size. */
+uint32_t output_dim(const struct output *output);
 
 /* The parts of a document's result, from its fixed part and its tail, into parts[VECMILL_PARTS_MAX].
  * Returns their number; 0: the tail's own sizes are not its size. */

@@ -573,7 +573,7 @@ void resolved_describe(const struct resolved *s, uint64_t arena_bytes, vecmill_f
     struct output output;
     output_of(s, &output);
     const vecmill_facts f = {
-        .dim = s->dim,
+        .dim = output_dim(&output),
         .max_length = s->max_length,
         .most_length = c->max_positions,
         .batch_tokens = s->batch_tokens,

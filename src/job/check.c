@@ -61,7 +61,7 @@ vecmill_status job_check_names(const struct job_options *options, vecmill_err *e
     void *paths = NULL;
     VM_TRY(reader_check_names(options, err));
     VM_TRY(mem_map(sizeof(struct paths), "paths", &paths, err));
-    const vecmill_status status = paths_find(options, paths, err);
+    const vecmill_status status = paths_find(options, options->kind, paths, err);
     mem_unmap(paths, sizeof(struct paths));
     return status;
 }
@@ -73,7 +73,7 @@ vecmill_status job_check(const struct job_options *options, bool *finished, vecm
     VM_TRY(reader_check(options, err));
     VM_TRY(mem_map(sizeof(struct paths), "paths", &memory, err));
     struct paths *paths = memory;
-    vecmill_status status = paths_check(options, paths, err);
+    vecmill_status status = paths_check(options, options->kind, paths, err);
     if (status == VECMILL_OK && !paths->standard)
         status = check_journal(options, paths, &done, err);
     mem_unmap(paths, sizeof *paths);

@@ -37,8 +37,10 @@ struct job_options {
     const char *input_format; /* NULL, or an ending without its point: "txt", "jsonl", "csv.gz" */
     const char *encoding;     /* NULL: UTF-8, or what a mark or the look of the first bytes says */
     const char *delimiter;    /* of CSV: one character, or "tab"; NULL: a comma, for .tsv a tab */
-    const char *output;       /* a path ending in .npy or .jsonl, or "-" for JSONL on stdout */
-    const char *field;        /* NULL: "text"; for CSV a column's name, or its number from 1 */
+    /* A path ending in .npy or .jsonl, or "-" for JSONL on stdout. Results of several rows a document
+     * come with OUTPUT.offsets.npy in .npy; sparse ones go to JSONL alone. */
+    const char *output;
+    const char *field; /* NULL: "text"; for CSV a column's name, or its number from 1 */
     /* NULL, or of pairs the key of the first text, the query; field is that of the second. JSON alone. */
     const char *query_field;
     const char *id_field; /* NULL: "id" where it occurs */
@@ -52,6 +54,8 @@ struct job_options {
      * OUTPUT.shard.json, for job_merge. shards 0 or 1: all documents. At most JOB_SHARDS_MAX;
      * shard < shards. */
     uint32_t shard, shards;
+    /* Of results, as far as it is known before the pool is open: default VECMILL_KIND_DENSE. */
+    vecmill_kind kind;
 };
 
 /* Counters of a run, also while it runs: progress is called after rows were written. */
@@ -100,8 +104,8 @@ bool job_input_is_newer(const struct job_options *options);
  * also with ".part", even while they are missing; the journal. False for devices. */
 bool job_is_own_path(const struct job_options *options, const char *path);
 
-/* Bytes of job_run's buffers for a pool of `capacity` documents and vectors of `dim` floats. */
-size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capacity);
+/* Bytes of job_run's buffers for a pool of `capacity` documents with these facts (result_bytes). */
+size_t job_bytes(const struct job_options *options, const vecmill_facts *facts, uint32_t capacity);
 
 /* Runs. OK, or E_PARTIAL when documents failed: the output is complete all the same, and *summary counts
  * them.
@@ -115,7 +119,8 @@ size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capac
  * empty part stays, so that job_check does not take that output for this run's.
  *
  * Refused, with everything left as it is: E_USAGE (another run's journal, and neither resume nor force; a
- * journal of other options), E_INPUT (resume: what was read of the input has changed, or stop_on_error and
+ * journal of other options; a pool whose results are of several kinds, or of one that the output's format
+ * cannot hold), E_INPUT (resume: what was read of the input has changed, or stop_on_error and
  * documents had failed), E_MODEL (resume: another model, instruction set or version, so other bits). E_MODEL
  * also when the pack is found damaged at the end: then nothing of the run is kept.
  *

@@ -30,14 +30,20 @@ static bool ends_with(const char *path, const char *ending)
     return path_bytes > n && strcasecmp(path + path_bytes - n, ending) == 0;
 }
 
-vecmill_status sink_kind_choose(const char *output, enum sink_format *format, vecmill_err *err)
+vecmill_status sink_kind_choose(const char *output, vecmill_kind result, enum sink_format *format,
+                                vecmill_err *err)
 {
-    *format = SINK_JSONL;
-    if (strcmp(output, "-") == 0) return VECMILL_OK;
+    const char *name = strcmp(output, "-") == 0 ? "-.jsonl" : output, *ending = NULL;
     for (unsigned i = 0; i < SINK_FORMATS; i++) {
+        if (!ends_with(name, sink_kinds[i]->ending)) continue;
+        ending = sink_kinds[i]->ending;
         *format = (enum sink_format)i;
-        if (ends_with(output, sink_kinds[i]->ending)) return VECMILL_OK;
+        if (sink_kinds[i]->takes >> result & 1) return VECMILL_OK;
     }
+    if (ending)
+        return err_set(err, VECMILL_E_USAGE,
+                       "%s: results of this model are not written to %s (sparse ones to .jsonl)",
+                       output, ending);
     return err_set(err, VECMILL_E_USAGE, "%s: ends in neither .npy nor .jsonl", output);
 }
 
@@ -48,6 +54,7 @@ bool sink_kind_fits(enum sink_format format, uint64_t rows, uint32_t dim, uint64
     size_t all;
     if (kind->row_bytes == NULL) return rows == 0 || bytes > 0;
     const size_t front = kind->header != NULL ? kind->header(rows, dim, header) : 0;
+    if (kind->has_offsets) return bytes >= front && (bytes - front) % kind->row_bytes(dim) == 0;
     return num_mul((size_t)rows, kind->row_bytes(dim), &all) && num_add(all, front, &all) &&
            bytes == all;
 }

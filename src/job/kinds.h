@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "vecmill.h"
 
 struct reader;
 struct reader_choice;
@@ -67,8 +68,11 @@ struct reader_kind {
 extern const struct reader_kind *const reader_kinds[READER_FORMATS];
 
 #define SINK_KINDS(X)                                                                              \
-    X(JSONL, jsonl) /* sink_jsonl.c */                                                             \
-    X(NPY, npy)     /* npy.c */
+    X(JSONL, jsonl)               /* sink_jsonl.c, as those of its ending */                       \
+    X(NPY, npy)                   /* npy.c, likewise */                                            \
+    X(ROWS_JSONL, rows_jsonl)     /* of several vectors a document */                              \
+    X(ROWS_NPY, rows_npy)         /* with OUTPUT.offsets.npy */                                    \
+    X(SPARSE_JSONL, sparse_jsonl) /* of indices and weights */
 
 enum sink_format {
 #define SINK_FORMAT(NAME, name) SINK_##NAME,
@@ -83,6 +87,8 @@ enum sink_format {
 struct sink_kind {
     const char *word;   /* in OUTPUT.shard.json */
     const char *ending; /* of the output's name */
+    uint32_t takes;     /* bits 1u << vecmill_kind of results that it is for */
+    bool has_offsets;   /* a document has any number of rows: OUTPUT.offsets.npy says which */
     bool has_ids_file;  /* ids go into OUTPUT.ids.jsonl, not into the rows */
     /* The header of a file of n rows into out[SINK_HEADER_MAX]; returns its bytes, the same number for
      * any n. NULL: there is none. */
@@ -95,10 +101,11 @@ struct sink_kind {
 
 extern const struct sink_kind *const sink_kinds[SINK_FORMATS];
 
-/* The format that an output's name asks for; "-" is JSON lines. E_USAGE. */
-vecmill_status sink_kind_choose(const char *output, enum sink_format *format, vecmill_err *err);
+/* The format that an output's name asks for, of such results; "-" is JSON lines. E_USAGE. */
+vecmill_status sink_kind_choose(const char *output, vecmill_kind result, enum sink_format *format,
+                                vecmill_err *err);
 
-/* Whether a finished output of `rows` rows can have this many bytes. */
+/* Whether a finished output of `rows` documents can have this many bytes. */
 bool sink_kind_fits(enum sink_format format, uint64_t rows, uint32_t dim, uint64_t bytes);
 
 #endif

@@ -444,7 +444,7 @@ static vecmill_status check_merge_paths(struct merge *m, vecmill_err *err)
             char name[IO_PATH_MAX];
             VM_TRY(paths_join(m->options->shards[i], paths_endings[which], name, err));
             const struct job_options as_run = {.input = name, .output = m->options->output};
-            VM_TRY(paths_check(&as_run, &m->paths, err));
+            VM_TRY(paths_check(&as_run, VECMILL_KIND_DENSE, &m->paths, err));
         }
     if (m->paths.standard)
         return err_set(

@@ -26,21 +26,35 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are written as they are in memory");
 
-void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES])
+/* There are 51 bytes before the shape, and at most 20 and 10 digits in it. numpy's padding makes up for
+ * the digits of n, so the header always ends at the same multiple of 64. */
+static void pad_header(const char *text, int bytes, char out[NPY_HEADER_BYTES])
 {
-    char text[NPY_HEADER_BYTES - NPY_PREFIX + 1];
-    const int bytes =
-        snprintf(text, sizeof text,
-                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ", %u), }", n, dim);
-    /* There are 51 bytes before the shape, and at most 20 and 10 digits in it. numpy's padding makes
-     * up for the digits of n, so the header always ends at the same multiple of 64. */
-    assert(bytes > 0 && (size_t)bytes + NPY_GROWTH < sizeof text);
+    assert(bytes > 0 && (size_t)bytes + NPY_GROWTH < NPY_HEADER_BYTES - NPY_PREFIX);
     memset(out, ' ', NPY_HEADER_BYTES);
     memcpy(out, NPY_MAGIC "\x01\x00", 8);
     out[8] = (char)(NPY_HEADER_BYTES - NPY_PREFIX);
     out[9] = 0;
     memcpy(out + NPY_PREFIX, text, (size_t)bytes);
     out[NPY_HEADER_BYTES - 1] = '\n';
+}
+
+void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES])
+{
+    char text[NPY_HEADER_BYTES - NPY_PREFIX + 1];
+    const int bytes =
+        snprintf(text, sizeof text,
+                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ", %u), }", n, dim);
+    pad_header(text, bytes, out);
+}
+
+void npy_offsets_header(uint64_t n, char out[NPY_HEADER_BYTES])
+{
+    char text[NPY_HEADER_BYTES - NPY_PREFIX + 1];
+    const int bytes =
+        snprintf(text, sizeof text,
+                 "{'descr': '<i8', 'fortran_order': False, 'shape': (%" PRIu64 ",), }", n);
+    pad_header(text, bytes, out);
 }
 
 static size_t put_header(uint64_t n, uint32_t dim, char *out)
@@ -54,19 +68,46 @@ static size_t row_bytes(uint32_t dim)
     return dim * sizeof(float);
 }
 
+/* Zeros where there is no vector. */
 static vecmill_status put_npy_row(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
-    return sink_write(&s->files[PATHS_OUTPUT], row->vector, row_bytes(s->dim), err);
+    static const float zeros[256];
+    struct sink_file *f = &s->files[PATHS_OUTPUT];
+    if (row->part != NULL) return sink_write(f, row->part->data, row_bytes(s->dim), err);
+    for (size_t left = row_bytes(s->dim); left > 0;) {
+        const size_t n = num_min(left, sizeof zeros);
+        VM_TRY(sink_write(f, zeros, n, err));
+        left -= n;
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status put_npy_rows(struct sink *s, const struct sink_row *row, vecmill_err *err)
+{
+    if (row->part == NULL) return VECMILL_OK;
+    return sink_write(&s->files[PATHS_OUTPUT], row->part->data, (size_t)row->part->bytes, err);
 }
 
 _Static_assert(NPY_HEADER_BYTES <= SINK_HEADER_MAX, "the header fits");
 
 const struct sink_kind sink_kind_npy = {.word = "npy",
                                         .ending = ".npy",
+                                        .takes =
+                                            1u << VECMILL_KIND_DENSE | 1u << VECMILL_KIND_SCORE,
                                         .has_ids_file = true,
                                         .header = put_header,
                                         .row_bytes = row_bytes,
                                         .put = put_npy_row};
+
+const struct sink_kind sink_kind_rows_npy = {.word = "rows.npy",
+                                             .ending = ".npy",
+                                             .takes = 1u << VECMILL_KIND_MULTI |
+                                                      1u << VECMILL_KIND_TOKENS,
+                                             .has_offsets = true,
+                                             .has_ids_file = true,
+                                             .header = put_header,
+                                             .row_bytes = row_bytes,
+                                             .put = put_npy_rows};
 
 struct dict {
     struct cur cur;

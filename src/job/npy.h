@@ -19,6 +19,9 @@
  * it is written again when n is known. */
 void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES]);
 
+/* The header of [n] '<i8', likewise. */
+void npy_offsets_header(uint64_t n, char out[NPY_HEADER_BYTES]);
+
 struct npy {
     uint64_t n;
     uint32_t dim;

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *const paths_endings[PATHS_FILES] = {".errors.jsonl", ".ids.jsonl", ""};
+const char *const paths_endings[PATHS_FILES] = {".errors.jsonl", ".ids.jsonl", ".offsets.npy", ""};
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
@@ -84,11 +84,12 @@ static bool files_collide(const struct paths_file *a, const struct paths_file *b
     return has_name(a, b->name) || has_name(a, b->real) || has_name(a, b->part);
 }
 
-vecmill_status paths_find(const struct job_options *options, struct paths *p, vecmill_err *err)
+vecmill_status paths_find(const struct job_options *options, vecmill_kind result, struct paths *p,
+                          vecmill_err *err)
 {
     const char *output = options->output;
     enum sink_format format;
-    VM_TRY(sink_kind_choose(output, &format, err));
+    VM_TRY(sink_kind_choose(output, result, &format, err));
     *p = (struct paths){
         .format = format, .standard = strcmp(output, "-") == 0, .is_shard = options->shards > 1};
     if (p->standard && p->is_shard)
@@ -97,6 +98,13 @@ vecmill_status paths_find(const struct job_options *options, struct paths *p, ve
                        "standard output has none");
     if (sink_kinds[format]->has_ids_file)
         VM_TRY(find_names(&p->files[PATHS_IDS], output, paths_endings[PATHS_IDS], err));
+    if (sink_kinds[format]->has_offsets && p->is_shard)
+        return err_set(
+            err, VECMILL_E_USAGE,
+            "%s: shards of rows with offsets cannot be merged in this version; .jsonl can", output);
+    /* of an earlier run, which is removed, where this one has none */
+    if (sink_kinds[format]->has_ids_file)
+        VM_TRY(find_names(&p->files[PATHS_OFFSETS], output, paths_endings[PATHS_OFFSETS], err));
     if (options->errors != NULL)
         VM_TRY(find_names(&p->files[PATHS_ERRORS], options->errors, "", err));
     else if (!p->standard)
@@ -171,13 +179,14 @@ static bool input_stat(const struct job_options *options, struct stat *st)
     return (standard ? fstat(STDIN_FILENO, st) : stat(options->input, st)) == 0;
 }
 
-vecmill_status paths_check(const struct job_options *options, struct paths *p, vecmill_err *err)
+vecmill_status paths_check(const struct job_options *options, vecmill_kind result, struct paths *p,
+                           vecmill_err *err)
 {
     if (options->resume && strcmp(options->input, "-") == 0)
         return err_set(err, VECMILL_E_USAGE, "--resume cannot read standard input again");
     if (options->resume && strcmp(options->output, "-") == 0)
         return err_set(err, VECMILL_E_USAGE, "--resume cannot go on with standard output");
-    VM_TRY(paths_find(options, p, err));
+    VM_TRY(paths_find(options, result, p, err));
     struct stat st;
     const struct stat *input = input_stat(options, &st) ? &st : NULL;
     const char *name = strcmp(options->input, "-") == 0 ? "standard input" : options->input;
@@ -186,11 +195,13 @@ vecmill_status paths_check(const struct job_options *options, struct paths *p, v
     VM_TRY(check_paths_file(&p->files[PATHS_OUTPUT], name, input, err));
     if (errors->given[0] != 0 &&
         (files_collide(&p->files[PATHS_OUTPUT], errors) ||
-         files_collide(&p->files[PATHS_IDS], errors) || files_collide(&p->journal, errors) ||
+         files_collide(&p->files[PATHS_IDS], errors) ||
+         files_collide(&p->files[PATHS_OFFSETS], errors) || files_collide(&p->journal, errors) ||
          files_collide(&p->shard, errors)))
         return err_set(err, VECMILL_E_USAGE, "%s: cannot be the file of errors too", errors->given);
     VM_TRY(check_paths_file(errors, name, input, err));
     VM_TRY(check_paths_file(&p->files[PATHS_IDS], name, input, err));
+    VM_TRY(check_paths_file(&p->files[PATHS_OFFSETS], name, input, err));
     VM_TRY(check_paths_file(&p->shard, name, input, err));
     return check_paths_file(&p->journal, name, input, err);
 }
@@ -205,8 +216,9 @@ static bool is_own(const struct job_options *options, const struct paths *p,
     if (exists && input_stat(options, &other) && same_file(&st, &other)) return true;
     if (exists && p->standard && fstat(STDOUT_FILENO, &other) == 0 && same_file(&st, &other))
         return true;
-    const struct paths_file *own[] = {&p->files[PATHS_OUTPUT], &p->files[PATHS_IDS],
-                                      &p->files[PATHS_ERRORS], &p->journal, &p->shard};
+    const struct paths_file *own[] = {
+        &p->files[PATHS_OUTPUT], &p->files[PATHS_IDS], &p->files[PATHS_OFFSETS],
+        &p->files[PATHS_ERRORS], &p->journal,          &p->shard};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         if (has_name(own[i], asked->name) || has_name(own[i], asked->real)) return true;
         if (exists && own[i]->given[0] != 0 &&
@@ -225,7 +237,7 @@ bool job_is_own_path(const struct job_options *options, const char *path)
     void *memory = NULL;
     if (mem_map(sizeof *both, "paths", &memory, NULL) != VECMILL_OK) return false;
     both = memory;
-    const bool own = paths_find(options, &both->paths, NULL) == VECMILL_OK &&
+    const bool own = paths_find(options, options->kind, &both->paths, NULL) == VECMILL_OK &&
                      find_names(&both->asked, path, "", NULL) == VECMILL_OK &&
                      is_own(options, &both->paths, &both->asked);
     mem_unmap(both, sizeof *both);

@@ -1,9 +1,9 @@
 /* paths: the names in the file system that a run writes, renames or removes.
  *
  * Promises: a run that passed the check replaces no file of its own by another and never touches its
- * input. Final names appear in a fixed order, each durable before the next: errors, ids, output. Then
- * files of those names that an earlier run left are removed. Renaming can be repeated from wherever it
- * was interrupted, by a process that has only the checkpoint. Does not know what the files hold. */
+ * input. Final names appear in a fixed order, each durable before the next: errors, ids, offsets, output.
+ * Then files of those names that an earlier run left are removed. Renaming can be repeated from wherever
+ * it was interrupted, by a process that has only the checkpoint. Does not know what the files hold. */
 #ifndef JOB_PATHS_H
 #define JOB_PATHS_H
 
@@ -24,8 +24,8 @@ struct paths_file {
 };
 
 /* The files of an output, in the order in which they are renamed. The journal has room for these
- * three; one more is another version of it. */
-enum paths_which { PATHS_ERRORS, PATHS_IDS, PATHS_OUTPUT, PATHS_FILES };
+ * four; one more is another version of it. */
+enum paths_which { PATHS_ERRORS, PATHS_IDS, PATHS_OFFSETS, PATHS_OUTPUT, PATHS_FILES };
 
 /* What a finished part was. bytes 0: there was none, except for an output without rows. A renamed part
  * is recognized by its size and either its inode or its time. */
@@ -54,12 +54,15 @@ struct paths {
     bool is_shard;
 };
 
-/* Derives the names; checks only the output's ending. E_USAGE; E_OUTPUT for a path too long. */
-vecmill_status paths_find(const struct job_options *options, struct paths *p, vecmill_err *err);
+/* Derives the names, for results of this kind; checks only the output's ending. E_USAGE; E_OUTPUT for a
+ * path too long. */
+vecmill_status paths_find(const struct job_options *options, vecmill_kind result, struct paths *p,
+                          vecmill_err *err);
 
 /* The same, and checks that each file can be created and that none is the input or another of them.
  * Creates nothing. E_USAGE, E_OUTPUT. */
-vecmill_status paths_check(const struct job_options *options, struct paths *p, vecmill_err *err);
+vecmill_status paths_check(const struct job_options *options, vecmill_kind result, struct paths *p,
+                           vecmill_err *err);
 
 /* Renames the parts that `stamps` describe into place, then removes an earlier run's files that this
  * run did not write. The caller has synced and locked the parts. *placed: the output is in place (for

@@ -61,7 +61,8 @@ struct run {
     vecmill_err end;           /* status OK: the end of the input */
     bool is_suspect;           /* the pack is damaged: nothing of this run is kept */
     bool is_refused;           /* the whole input was read, and no document could be */
-    float *vector, *zeros;     /* [dim] */
+    vecmill_kind kind;         /* of results */
+    void *result;              /* [facts.result_bytes] */
     void *reader_memory;
     size_t memory_bytes; /* of the piece that this struct is the front of */
 };
@@ -104,8 +105,7 @@ static void report_run(struct run *run)
 static void layout_run(struct run *run, struct arena *a)
 {
     (void)arena_take(a, sizeof *run, 64);
-    run->vector = arena_take_array(a, run->facts.dim, sizeof(float), 64);
-    run->zeros = arena_take_array(a, run->facts.dim, sizeof(float), 64);
+    run->result = arena_take(a, (size_t)run->facts.result_bytes, 64);
     run->buf.capacity = reader_room(run->options);
     run->buf.data = arena_take(a, run->buf.capacity, 64);
     run->reader_memory = arena_take(a, reader_bytes(run->options), 64);
@@ -119,7 +119,8 @@ static uint64_t rows_capacity(uint32_t pool_capacity)
     return num_min((size_t)pool_capacity + 1, REORDER_ROWS_MAX);
 }
 
-static size_t run_bytes(const struct job_options *options, uint32_t dim, uint32_t capacity)
+static size_t run_bytes(const struct job_options *options, const vecmill_facts *facts,
+                        uint32_t capacity)
 {
     struct arena a;
     void *memory = NULL;
@@ -127,7 +128,7 @@ static size_t run_bytes(const struct job_options *options, uint32_t dim, uint32_
     if (mem_map(sizeof(struct run), "a run", &memory, NULL) != VECMILL_OK) return SIZE_MAX;
     struct run *run = memory;
     run->options = options;
-    run->facts.dim = dim;
+    run->facts = *facts;
     run->rows.capacity = rows_capacity(capacity);
     arena_count(&a);
     layout_run(run, &a);
@@ -135,9 +136,9 @@ static size_t run_bytes(const struct job_options *options, uint32_t dim, uint32_
     return arena_bytes(&a);
 }
 
-size_t job_bytes(const struct job_options *options, uint32_t dim, uint32_t capacity)
+size_t job_bytes(const struct job_options *options, const vecmill_facts *facts, uint32_t capacity)
 {
-    const size_t bytes = run_bytes(options, dim, capacity);
+    const size_t bytes = run_bytes(options, facts, capacity);
     return bytes == SIZE_MAX ? bytes : bytes + reader_heap_bytes(options);
 }
 
@@ -152,7 +153,7 @@ static vecmill_status take_run_memory(const struct job_options *options, vecmill
     void *memory = NULL;
     vecmill_pool_count(pool, &counts);
     vecmill_pool_describe(pool, &facts);
-    const size_t bytes = run_bytes(options, facts.dim, counts.capacity);
+    const size_t bytes = run_bytes(options, &facts, counts.capacity);
     VM_TRY(mem_map(bytes, what, &memory, err));
     /* All pages now, not when a long document comes after hours: they are in the plan. */
     const vecmill_status status = mem_commit(memory, bytes, what, err);
@@ -354,6 +355,18 @@ static vecmill_status resume_or_start(struct run *run, bool *whole, vecmill_err 
     return status;
 }
 
+static vecmill_status settle_kind(struct run *run, vecmill_err *err)
+{
+    const uint32_t kinds = run->facts.kinds;
+    uint32_t kind = 0;
+    while (kind < VECMILL_KIND_TOKENS && (kinds >> kind & 1) == 0)
+        kind++;
+    run->kind = (vecmill_kind)kind;
+    if (kinds == 1u << kind) return VECMILL_OK;
+    return err_set(err, VECMILL_E_USAGE,
+                   "the pool computes several kinds of results (%#x), and a run writes one", kinds);
+}
+
 /* Opens the output, from the start or from a journal's checkpoint. *whole: all documents are done, and only
  * names are to be changed. On failure everything is as before, unless the run was one that starts afresh. */
 static vecmill_status begin_run(struct run *run, bool *whole, vecmill_err *err)
@@ -361,7 +374,8 @@ static vecmill_status begin_run(struct run *run, bool *whole, vecmill_err *err)
     *whole = false;
     run->journal.fd = -1;
     reader_tell(&run->reader, &run->written);
-    VM_TRY(paths_check(run->options, &run->paths, err));
+    VM_TRY(settle_kind(run, err));
+    VM_TRY(paths_check(run->options, run->kind, &run->paths, err));
     run->id = identify_run(run);
     VM_TRY(sink_init(&run->sink, &run->paths, run->facts.dim, run->hooks->stop, err));
     run->sink.index_is_id = run->reader.kind->index_is_id;
@@ -420,9 +434,12 @@ static vecmill_status write_row(struct run *run, uint32_t wait_ms, bool *written
     vecmill_result result = {.status = VECMILL_OK}; /* zeros for a row that the pool never had */
     vecmill_err why = {.message = ""};
     char text[sizeof(vecmill_err)];
+    vecmill_part parts[VECMILL_PARTS_MAX];
+    uint32_t n_parts = 0;
     if (row->reason == NULL) {
         int is_ready = 0;
-        VM_TRY(vecmill_pool_take(run->pool, wait_ms, run->vector, &result, &why, &is_ready, err));
+        VM_TRY(vecmill_pool_take_parts(run->pool, wait_ms, run->result, parts, &n_parts, &result,
+                                       &why, &is_ready, err));
         if (is_ready == 0) return VECMILL_OK;
         if (result.status == VECMILL_E_LIMIT && result.truncated == 0)
             snprintf(text, sizeof text,
@@ -436,7 +453,7 @@ static vecmill_status write_row(struct run *run, uint32_t wait_ms, bool *written
                      why.message[0] != 0 ? why.message : vecmill_status_words(result.status));
         if (result.status != VECMILL_OK) out.reason = text;
     }
-    out.vector = out.reason == NULL ? run->vector : run->zeros;
+    out.part = out.reason == NULL ? &parts[0] : NULL;
     if (out.reason != NULL) VM_TRY(fail_row(run, &out, err));
     VM_TRY(sink_put(&run->sink, &out, err));
     p->documents++;

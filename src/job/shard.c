@@ -15,7 +15,7 @@
 #define LENGTH(list) (sizeof(list) / sizeof *(list))
 
 /* Members of each file, in the order of enum paths_which. */
-static const char *const file_keys[PATHS_FILES] = {"errors", "ids", "output"};
+static const char *const file_keys[PATHS_FILES] = {"errors", "ids", NULL, "output"};
 
 uint64_t shard_rows(uint64_t documents, uint32_t shard, uint32_t shards)
 {
@@ -62,6 +62,7 @@ size_t shard_encode(const struct shard *s, char text[SHARD_BYTES_MAX + 1])
              s->input.digest);
     for (size_t i = 0; i < PATHS_FILES; i++) {
         const struct shard_file *f = &s->files[i];
+        if (!file_keys[i]) continue; /* no shard has it */
         if (f->is_there)
             put_text(&t, ",\"%s\":{\"bytes\":%" PRIu64 ",\"xxh3\":\"%016" PRIx64 "\"}",
                      file_keys[i], f->bytes, f->digest);

@@ -1,6 +1,8 @@
 /* sink: the files of an output. What is special to a format is in its struct sink_kind. */
 #include "sink.h"
 
+#include "npy.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -100,7 +102,7 @@ vecmill_status sink_init(struct sink *s, const struct paths *paths, uint32_t dim
     s->paths = paths;
     s->kind = sink_kinds[paths->format];
     s->dim = dim;
-    s->n_rows = 0;
+    s->n_rows = s->n_vectors = 0;
     for (size_t i = 0; i < PATHS_FILES; i++)
         s->files[i].out.fd = -1;
     if (!paths->standard) return VECMILL_OK;
@@ -146,6 +148,27 @@ static void remove_stale_part(const struct paths_file *file)
         io_out_drop(&out);
 }
 
+/* Errors and ids are created by their first line, offsets with the output. */
+static vecmill_status open_side_file(struct sink *s, enum paths_which which, vecmill_err *err)
+{
+    struct sink_file *side = &s->files[which];
+    if (side->out.fd >= 0) return VECMILL_OK;
+    VM_TRY(io_out_open(s->paths->files[which].given, 0, VECMILL_E_OUTPUT, &side->out, err));
+    file_begin(side, 0);
+    return VECMILL_OK;
+}
+
+/* The first offset: where the first document's rows begin. */
+static vecmill_status start_offsets(struct sink *s, vecmill_err *err)
+{
+    static const int64_t none = 0;
+    char header[NPY_HEADER_BYTES];
+    VM_TRY(open_side_file(s, PATHS_OFFSETS, err));
+    npy_offsets_header(1, header);
+    VM_TRY(sink_write(&s->files[PATHS_OFFSETS], header, sizeof header, err));
+    return sink_write(&s->files[PATHS_OFFSETS], &none, sizeof none, err);
+}
+
 vecmill_status sink_start(struct sink *s, vecmill_err *err)
 {
     struct sink_file *file = &s->files[PATHS_OUTPUT];
@@ -157,7 +180,8 @@ vecmill_status sink_start(struct sink *s, vecmill_err *err)
     remove_stale_part(&s->paths->shard);
     if (s->kind->header == NULL) return VECMILL_OK;
     char header[SINK_HEADER_MAX];
-    return sink_write(file, header, s->kind->header(0, s->dim, header), err);
+    VM_TRY(sink_write(file, header, s->kind->header(0, s->dim, header), err));
+    return s->kind->has_offsets ? start_offsets(s, err) : VECMILL_OK;
 }
 
 vecmill_status sink_reopen(struct sink *s, const struct journal_point *point, vecmill_err *err)
@@ -202,20 +226,16 @@ vecmill_status sink_cut(struct sink *s, const struct journal_point *point, vecmi
         file_begin(file, point->files[i].bytes);
     }
     s->n_rows = point->documents;
+    s->n_vectors = 0;
+    if (s->kind->has_offsets) {
+        char header[SINK_HEADER_MAX];
+        const size_t front = s->kind->header(0, s->dim, header);
+        s->n_vectors = (point->files[PATHS_OUTPUT].bytes - front) / s->kind->row_bytes(s->dim);
+    }
     return VECMILL_OK;
 }
 
 /* ---- writing ---- */
-
-/* Errors and ids are created by their first line. */
-static vecmill_status open_side_file(struct sink *s, enum paths_which which, vecmill_err *err)
-{
-    struct sink_file *side = &s->files[which];
-    if (side->out.fd >= 0) return VECMILL_OK;
-    VM_TRY(io_out_open(s->paths->files[which].given, 0, VECMILL_E_OUTPUT, &side->out, err));
-    file_begin(side, 0);
-    return VECMILL_OK;
-}
 
 /* One line a row, null where there is no id. The first id writes the lines of the rows before it. */
 static vecmill_status put_id(struct sink *s, const struct sink_row *row, vecmill_err *err)
@@ -253,6 +273,11 @@ vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err 
     VM_TRY(put_error(s, row, err));
     VM_TRY(put_id(s, row, err));
     VM_TRY(s->kind->put(s, row, err));
+    if (s->kind->has_offsets) {
+        s->n_vectors += row->part != NULL ? row->part->n : 0;
+        const int64_t end = (int64_t)s->n_vectors;
+        VM_TRY(sink_write(&s->files[PATHS_OFFSETS], &end, sizeof end, err));
+    }
     s->n_rows++;
     return VECMILL_OK;
 }
@@ -295,15 +320,29 @@ vecmill_status sink_sync(struct sink *s, struct journal_point *point, vecmill_er
     return VECMILL_OK;
 }
 
+/* Over the one that was written first, now that the number of rows is known. */
+static vecmill_status write_header(struct sink_file *f, const char *header, size_t bytes,
+                                   vecmill_err *err)
+{
+    VM_TRY(write_out(f, err));
+    VM_TRY(io_out_write_at(&f->out, header, bytes, 0, err));
+    f->synced = 0;
+    return VECMILL_OK;
+}
+
 vecmill_status sink_finish(struct sink *s, struct journal_point *point, vecmill_err *err)
 {
     struct sink_file *output = &s->files[PATHS_OUTPUT];
-    if (s->kind->header != NULL) { /* again, now that the number of rows is known */
+    if (s->kind->header != NULL) {
         char header[SINK_HEADER_MAX];
-        const size_t bytes = s->kind->header(s->n_rows, s->dim, header);
-        VM_TRY(write_out(output, err));
-        VM_TRY(io_out_write_at(&output->out, header, bytes, 0, err));
-        output->synced = 0;
+        const bool has_offsets = s->kind->has_offsets;
+        const size_t bytes =
+            s->kind->header(has_offsets ? s->n_vectors : s->n_rows, s->dim, header);
+        VM_TRY(write_header(output, header, bytes, err));
+        if (has_offsets) {
+            npy_offsets_header(s->n_rows + 1, header);
+            VM_TRY(write_header(&s->files[PATHS_OFFSETS], header, NPY_HEADER_BYTES, err));
+        }
     }
     return sink_sync(s, point, err);
 }

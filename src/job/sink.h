@@ -1,10 +1,10 @@
 /* sink: where rows go, and the files that come with them.
  *
- * An output of a kind with has_ids_file (kinds.h) comes with OUTPUT.ids.jsonl when an id occurs. Every
- * file output comes with OUTPUT.errors.jsonl when a document failed. All are written as parts, which
- * sink_place renames.
+ * An output of a kind with has_ids_file (kinds.h) comes with OUTPUT.ids.jsonl when an id occurs, one
+ * with has_offsets with OUTPUT.offsets.npy. Every file output comes with OUTPUT.errors.jsonl when a
+ * document failed. All are written as parts, which sink_place renames.
  * Promises: rows are whole and in order; after any end, a run can continue from what was synced.
- * Memory is fixed: three buffers. Does not know when to sync.
+ * Memory is fixed: a buffer for each file. Does not know when to sync.
  *
  * Runs and merges use no other way to an output. So a sink that is no file (a database, whose
  * checkpoint is a transaction) is another body for start, reopen, cut, put, sync, place and drop; what
@@ -25,9 +25,10 @@
 /* All that is written about one document. */
 struct sink_row {
     uint64_t index, line;
-    const char *id;      /* JSON; NULL: none */
-    const char *reason;  /* NULL, or why there is no vector */
-    const float *vector; /* [dim]; zeros when there is none */
+    const char *id;     /* JSON; NULL: none */
+    const char *reason; /* NULL, or why there is no result */
+    /* NULL when there is none, and else its elements are floats. */
+    const vecmill_part *part;
 };
 
 /* A file being written through a fixed buffer. */
@@ -48,8 +49,9 @@ struct sink {
     const struct paths *paths; /* borrowed while it is open */
     const struct sink_kind *kind;
     uint32_t dim;
-    uint64_t n_rows;
-    bool index_is_id; /* a document without an id has its index for one (lines of text) */
+    uint64_t n_rows;    /* documents */
+    uint64_t n_vectors; /* of a kind with offsets: their rows */
+    bool index_is_id;   /* a document without an id has its index for one (lines of text) */
     struct sink_file files[PATHS_FILES];
     char *scratch; /* a reason, repaired and quoted */
 };
@@ -76,7 +78,7 @@ vecmill_status sink_reopen(struct sink *s, const struct journal_point *point, ve
 /* Continues there: cuts the parts to the checkpoint's sizes and removes those it does not name. */
 vecmill_status sink_cut(struct sink *s, const struct journal_point *point, vecmill_err *err);
 
-/* Writes the next row. */
+/* Writes the next document's row, or rows. */
 vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err *err);
 
 /* Appends bytes that another sink wrote to the same file. Errors and ids are created by their first

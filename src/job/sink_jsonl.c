@@ -84,24 +84,88 @@ static vecmill_status put_json_id(const struct sink *s, struct sink_file *f,
     return sink_write_u64(f, row->index, err);
 }
 
-/* A failed document has null and not zeros, so that nobody stores zeros as its vector. */
-static vecmill_status put_json_row(struct sink *s, const struct sink_row *row, vecmill_err *err)
+/* [v, v, ...] */
+static vecmill_status put_floats(struct sink_file *f, const float *values, uint64_t n,
+                                 vecmill_err *err)
 {
-    struct sink_file *f = &s->files[PATHS_OUTPUT];
-    VM_TRY(put_json_id(s, f, row, err));
-    if (row->reason != NULL) {
-        VM_TRY(sink_write_text(f, ",\"embedding\":null,\"error\":", err));
-        VM_TRY(sink_write_reason(s, f, row->reason, err));
-        return sink_write_text(f, "}\n", err);
-    }
-    VM_TRY(sink_write_text(f, ",\"embedding\":[", err));
-    for (uint32_t i = 0; i < s->dim; i++) {
+    VM_TRY(sink_write_text(f, "[", err));
+    for (uint64_t i = 0; i < n; i++) {
         char text[1 + SINK_FLOAT_MAX];
         text[0] = ',';
-        const size_t bytes = 1 + sink_float_text(row->vector[i], text + 1);
+        const size_t bytes = 1 + sink_float_text(values[i], text + 1);
         VM_TRY(sink_write(f, text + (i == 0), bytes - (i == 0), err));
     }
-    return sink_write_text(f, "]}\n", err);
+    return sink_write_text(f, "]", err);
 }
 
-const struct sink_kind sink_kind_jsonl = {.word = "jsonl", .ending = ".jsonl", .put = put_json_row};
+/* The row up to the values of its first member; *ended: the document failed, and the row is whole. It has
+ * null and not zeros, so that nobody stores zeros as its vector. */
+static vecmill_status begin_row(struct sink *s, const struct sink_row *row, const char *member,
+                                bool *ended, vecmill_err *err)
+{
+    struct sink_file *f = &s->files[PATHS_OUTPUT];
+    *ended = row->reason != NULL;
+    VM_TRY(put_json_id(s, f, row, err));
+    VM_TRY(sink_write_text(f, ",\"", err));
+    VM_TRY(sink_write_text(f, member, err));
+    VM_TRY(sink_write_text(f, "\":", err));
+    if (!*ended) return VECMILL_OK;
+    VM_TRY(sink_write_text(f, "null,\"error\":", err));
+    VM_TRY(sink_write_reason(s, f, row->reason, err));
+    return sink_write_text(f, "}\n", err);
+}
+
+static vecmill_status put_vector(struct sink *s, const struct sink_row *row, vecmill_err *err)
+{
+    struct sink_file *f = &s->files[PATHS_OUTPUT];
+    bool ended;
+    VM_TRY(begin_row(s, row, "embedding", &ended, err));
+    if (ended) return VECMILL_OK;
+    VM_TRY(put_floats(f, row->part->data, s->dim, err));
+    return sink_write_text(f, "}\n", err);
+}
+
+static vecmill_status put_vectors(struct sink *s, const struct sink_row *row, vecmill_err *err)
+{
+    struct sink_file *f = &s->files[PATHS_OUTPUT];
+    bool ended;
+    VM_TRY(begin_row(s, row, "embedding", &ended, err));
+    if (ended) return VECMILL_OK;
+    const float *values = row->part->data;
+    for (uint64_t i = 0; i < row->part->n; i++) {
+        VM_TRY(sink_write_text(f, i == 0 ? "[" : ",", err));
+        VM_TRY(put_floats(f, values + i * row->part->dim, row->part->dim, err));
+    }
+    return sink_write_text(f, row->part->n == 0 ? "[]}\n" : "]}\n", err);
+}
+
+static vecmill_status put_weights(struct sink *s, const struct sink_row *row, vecmill_err *err)
+{
+    struct sink_file *f = &s->files[PATHS_OUTPUT];
+    bool ended;
+    VM_TRY(begin_row(s, row, "indices", &ended, err));
+    if (ended) return VECMILL_OK;
+    const uint32_t *indices = row->part->data;
+    VM_TRY(sink_write_text(f, "[", err));
+    for (uint64_t i = 0; i < row->part->n; i++) {
+        if (i > 0) VM_TRY(sink_write_text(f, ",", err));
+        VM_TRY(sink_write_u64(f, indices[i], err));
+    }
+    VM_TRY(sink_write_text(f, "],\"values\":", err));
+    VM_TRY(put_floats(f, (const float *)(const void *)(indices + row->part->n), row->part->n, err));
+    return sink_write_text(f, "}\n", err);
+}
+
+const struct sink_kind sink_kind_jsonl = {
+    .word = "jsonl", .ending = ".jsonl", .takes = 1u << VECMILL_KIND_DENSE, .put = put_vector};
+
+const struct sink_kind sink_kind_rows_jsonl = {.word = "rows.jsonl",
+                                               .ending = ".jsonl",
+                                               .takes = 1u << VECMILL_KIND_MULTI |
+                                                        1u << VECMILL_KIND_TOKENS,
+                                               .put = put_vectors};
+
+const struct sink_kind sink_kind_sparse_jsonl = {.word = "sparse.jsonl",
+                                                 .ending = ".jsonl",
+                                                 .takes = 1u << VECMILL_KIND_SPARSE,
+                                                 .put = put_weights};

@@ -168,8 +168,9 @@ static void init_fills_what_the_caller_has(void **state)
         assert_int_equal(u.options.known.struct_bytes, sizes[i]);
         for (size_t at = sizeof(size_t); at < sizeof u.bytes; at++)
             assert_int_equal(u.bytes[at], at < sizes[i] ? 0 : 0xA5);
-        const size_t bytes =
-            i < 2 ? sizeof(vecmill_pool_options) : sizeof(struct longer_pool_options);
+        const size_t bytes = i == 0   ? offsetof(vecmill_pool_options, caller_bytes_of)
+                             : i == 1 ? sizeof(vecmill_pool_options)
+                                      : sizeof(struct longer_pool_options);
         memset(&u, 0xA5, sizeof u);
         vecmill_pool_options_init_sized(&u.pool.known, bytes);
         assert_int_equal(u.pool.known.struct_bytes, bytes);
@@ -212,8 +213,13 @@ static void pool_options_grow(void **state)
     vecmill_options_init(&o);
     vecmill_pool_options_init(&p.known);
     o.model_dir = NOWHERE;
+    const size_t first = offsetof(vecmill_pool_options, caller_bytes_of);
     for (size_t i = 1; i < OPENS; i++) {
-        p.known.struct_bytes = sizeof p.known - 8;
+        p.known.struct_bytes = first; /* what it lacks is not called */
+        p.known.caller_bytes_of = (uint64_t(*)(void *, const vecmill_facts *, uint32_t, uint64_t))1;
+        expect(opens[i](&o, &p, &err), VECMILL_E_MODEL, &err, NOWHERE);
+        p.known.caller_bytes_of = NULL;
+        p.known.struct_bytes = first - 8;
         expect(opens[i](&o, &p, &err), VECMILL_E_USAGE, &err, "vecmill_pool_options has");
         p.known.struct_bytes = sizeof p;
         expect(opens[i](&o, &p, &err), VECMILL_E_MODEL, &err, NOWHERE);

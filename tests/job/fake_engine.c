@@ -33,6 +33,8 @@ void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts)
 {
     assert(facts->struct_bytes == sizeof *facts && pool->dim <= FAKE_DIM_MAX);
     facts->dim = pool->dim;
+    facts->kinds = 1u << (pool->kind);
+    facts->result_bytes = FAKE_ROWS_MAX * pool->dim * sizeof(float);
     facts->max_length = 256;
     facts->isa = pool->isa != NULL ? pool->isa : "avx2";
     facts->identity = pool->identity != NULL ? pool->identity : "0123456789abcdef0123456789abcdef";
@@ -46,6 +48,7 @@ static bool is(const vecmill_doc *doc, const char *text)
 static void compute(const vecmill_doc *doc, uint32_t dim, struct fake_doc *out)
 {
     *out = (struct fake_doc){.result = {.status = VECMILL_OK, .n_tokens = 2},
+                             .bytes = doc->bytes,
                              .breaks = is(doc, "BREAK")};
     if (is(doc, "TOO LONG"))
         out->result = (vecmill_result){.status = VECMILL_E_LIMIT, .truncated = 1};
@@ -84,9 +87,33 @@ vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *acc
     return VECMILL_OK;
 }
 
-vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *vector,
-                                 vecmill_result *result, vecmill_err *why, int *taken,
-                                 vecmill_err *err)
+/* Of a document its vector; its vector as many times as it has bytes, up to FAKE_ROWS_MAX; or the vector's
+ * components that are not negative, by their places. */
+static void give_part(const vecmill_pool *pool, const struct fake_doc *doc, void *memory,
+                      vecmill_part *part)
+{
+    const size_t row = pool->dim * sizeof(float);
+    *part = (vecmill_part){.kind = pool->kind, .n = 1, .dim = pool->dim, .data = memory};
+    if (pool->kind == VECMILL_KIND_SPARSE) {
+        uint32_t *indices = memory;
+        part->n = part->dim = 0;
+        for (uint32_t i = 0; i < pool->dim; i++)
+            if (doc->vector[i] >= 0) indices[part->n++] = i;
+        for (uint32_t i = 0; i < part->n; i++)
+            memcpy(indices + part->n + i, &doc->vector[indices[i]], sizeof(float));
+        part->bytes = part->n * 8;
+        return;
+    }
+    if (pool->kind != VECMILL_KIND_DENSE) part->n = doc->bytes % (FAKE_ROWS_MAX + 1);
+    for (uint64_t i = 0; i < part->n; i++)
+        memcpy((char *)memory + i * row, doc->vector, row);
+    part->bytes = part->n * row;
+}
+
+vecmill_status vecmill_pool_take_parts(vecmill_pool *pool, uint32_t wait_ms, void *memory,
+                                       vecmill_part *parts, uint32_t *n_parts,
+                                       vecmill_result *result, vecmill_err *why, int *taken,
+                                       vecmill_err *err)
 {
     const struct fake_doc *doc = &pool->docs[pool->n_taken % capacity_of(pool)];
     *taken = 0;
@@ -104,8 +131,9 @@ vecmill_status vecmill_pool_take(vecmill_pool *pool, uint32_t wait_ms, float *ve
         return VECMILL_OK;
     }
     if (doc->breaks) return err_set(err, VECMILL_E_MODEL, "the fake model broke");
-    memcpy(vector, doc->vector, pool->dim * sizeof *vector);
     *result = doc->result;
+    *n_parts = result->status == VECMILL_OK;
+    if (result->status == VECMILL_OK) give_part(pool, doc, memory, &parts[0]);
     if (result->status == VECMILL_E_WORKERS)
         err_set(why, result->status, "3 workers ended with this document: segv");
     else if (result->status != VECMILL_OK)

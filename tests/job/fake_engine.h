@@ -1,6 +1,8 @@
 /* fake_engine: as much of vecmill.h as the room job calls, without a model and without processes.
  *
- * A vector is a hash of its text, so that a row out of place is seen. The text "TOO LONG" fails with
+ * A vector is a hash of its text, so that a row out of place is seen. Results of other kinds are made of
+ * it: rows are this vector, as many times as the text has bytes (modulo FAKE_ROWS_MAX + 1); sparse weights
+ * are its components that are not negative. The text "TOO LONG" fails with
  * E_LIMIT, "TOO LARGE" too, but when it is submitted, "CONDEMN ME" with E_WORKERS; "TRUNCATE ME" counts
  * as truncated, "TWIN" as a duplicate, "BREAK" ends the pool. */
 #ifndef FAKE_ENGINE_H
@@ -15,9 +17,11 @@
 
 #define FAKE_CAPACITY_MAX 256u
 #define FAKE_DIM_MAX      8u
+#define FAKE_ROWS_MAX     9u
 
 struct fake_doc {
     float vector[FAKE_DIM_MAX];
+    size_t bytes;
     vecmill_result result;
     bool breaks;
 };
@@ -25,6 +29,7 @@ struct fake_doc {
 struct vecmill_pool {
     /* Set by the test; zeros are a pool that computes at once and never fails. */
     uint32_t dim;
+    vecmill_kind kind;      /* of results */
     uint32_t capacity;      /* 0: 64 */
     uint32_t late;          /* so often take finds the next document not ready */
     uint32_t flight;        /* documents that a held pool still computes; 0: all */
