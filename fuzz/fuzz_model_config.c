@@ -1,6 +1,7 @@
 /* needs: dep_model */
-/* Any bytes as one of a model folder's small JSON files: the first byte, '0' to '8', says which (enum
- * config_file; the last three are of a Dense, a LayerNorm and a Normalize after Pooling). Checks
+/* Any bytes as one of a model folder's small JSON files: the first byte, '0' to '9', says which (enum
+ * config_file; '6' to '8' are of a Dense, a LayerNorm and a Normalize after Pooling, '9' is of
+ * SpladePooling). Checks
  * that a refusal leaves the configuration as it was, and that an accepted one keeps the ranges that
  * config.h states. */
 #include "model/arch.h"
@@ -52,7 +53,7 @@ static bool check_ending(const struct config *config, enum config_file file)
     for (uint32_t i = 1; i < e->n_steps && file == CONFIG_STEPS; i++)
         model.ending.steps[i].width = e->steps[0].width; /* theirs follow the Dense's */
     model.dim = ending_width(&model, e->n_steps);
-    model.kinds = 1u << MODEL_DENSE; /* settled when all files are read */
+    model.kinds = model.sparse ? 1u << MODEL_SPARSE : 1u << MODEL_DENSE;
     return ending_check(&model, "fuzz", NULL) == VECMILL_OK;
 }
 
@@ -81,7 +82,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     uint32_t length = 0;
     config_init(&config);
     config.model.hidden = 32;
-    enum config_file file = (enum config_file)((unsigned)(data[0] - '0') % (CONFIG_STEPS + 3));
+    enum config_file file = (enum config_file)((unsigned)(data[0] - '0') % (CONFIG_STEPS + 4));
+    if (file == CONFIG_STEPS + 3) {
+        file = CONFIG_POOLING;
+        config.model.sparse = MODEL_SPARSE_MAX;
+        config.model.sparse_logs = 1;
+        config.model.vocab = 64;
+        config.model.ending.n_poolings = 1;
+    }
     if (file >= CONFIG_STEPS) config.model.ending = three_steps;
     before = config;
     vecmill_status status = config_parse(file, data + 1, bytes - 1, "fuzz", &config, &err);

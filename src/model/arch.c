@@ -172,8 +172,9 @@ uint32_t arch_most(const struct model_config *c, enum arch_size size)
 const struct arch_weight *arch_weight(const struct arch *arch, const struct model_config *config,
                                       uint32_t kind, enum arch_part part)
 {
-    for (size_t i = 0; i < arch->n_weights; i++) {
-        const struct arch_weight *w = &arch->weights[i];
+    for (size_t i = 0; i < arch->n_weights + arch->n_vocab; i++) {
+        const struct arch_weight *w =
+            i < arch->n_weights ? &arch->weights[i] : &arch->vocab[i - arch->n_weights];
         if (w->part != part) continue;
         const bool is_there = (w->needs & ~config->has) == 0 && (w->with & ~kind) == 0;
         if (is_there && (w->without & kind) == 0) return w;
@@ -201,17 +202,34 @@ struct gemm_shape arch_product(const struct arch *arch, const struct model_confi
     uint32_t rows = 0;
     for (size_t i = 0; i < ARCH_SOURCES_MAX && w->sources[i].tensor; i++)
         rows += arch_size(config, kind, w->sources[i].rows);
-    const bool is_active = part == PART_UP || part == PART_EXPERTS_UP || part == PART_INPUT_GATE;
+    const bool is_active = part == PART_UP || part == PART_EXPERTS_UP || part == PART_INPUT_GATE ||
+                           part == PART_VOCAB_DENSE;
     const bool is_gated = part == PART_UP && arch->gated;
+    const enum gemm_act act =
+        part == PART_VOCAB_DENSE && arch->vocab_act ? arch->vocab_act : (enum gemm_act)config->act;
     return (struct gemm_shape){
         .k = (w->transposed ? rows : columns) + (w->task ? config->n_tasks * config->task_rank : 0),
         .n = w->transposed ? columns
              : is_gated    ? rows / 2
                            : rows,
-        .act = is_active ? (enum gemm_act)config->act : GEMM_NONE,
+        .act = is_active ? act : GEMM_NONE,
         .gated = is_gated,
         .precision = w->exact ? KERN_FP32 : (enum kern_precision)config->precision,
     };
+}
+
+uint32_t arch_slices(const struct arch *arch, const struct model_config *config,
+                     enum arch_part part)
+{
+    return (arch_product(arch, config, 0, part).n + ARCH_SLICE - 1) / ARCH_SLICE;
+}
+
+struct gemm_shape arch_slice(const struct arch *arch, const struct model_config *config,
+                             enum arch_part part, uint32_t i)
+{
+    struct gemm_shape shape = arch_product(arch, config, 0, part);
+    shape.n = (uint32_t)num_min(shape.n - i * ARCH_SLICE, ARCH_SLICE);
+    return shape;
 }
 
 struct attention_shape arch_attention(const struct arch *arch, const struct model_config *config,

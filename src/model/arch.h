@@ -80,6 +80,12 @@ enum arch_part {
     PART_FINAL_NORM_BIAS,
     PART_STATE, /* product [state, hidden]: the last hidden state of the normalised one */
     PART_STATE_BIAS,
+    PART_VOCAB_DENSE, /* product [hidden, hidden], activated: what the vocabulary's weights are of */
+    PART_VOCAB_DENSE_BIAS,
+    PART_VOCAB_NORM,
+    PART_VOCAB_NORM_BIAS,
+    PART_VOCAB, /* sliced product [vocab, hidden]: logits of the vocabulary */
+    PART_VOCAB_BIAS,
     PARTS_ONCE,
 
     /* in each layer */
@@ -133,12 +139,13 @@ enum arch_storage {
     STORE_INDEX,     /* whole numbers from 0 to SIZE_ROWS - 1, as uint32_t */
     STORE_TABLE,     /* rows of a table in the precision (kern.h) */
     STORE_PRODUCT,   /* packed by gemm_pack */
+    STORE_SLICED,    /* the same, each ARCH_SLICE rows as a product by itself (arch_slice) */
     STORE_PROJECTED, /* a product of each head, whose matrix is itself what a product makes */
     STORE_COMPUTED   /* floats that `compute` makes */
 };
 
 /* Rows of a tensor of the checkpoint: `rows` of them from `skip` on, of `of` in all (SIZE_NONE: no
- * others). Names are without the encoder's prefix; %u is the layer. */
+ * others). Names are without the encoder's prefix, or whole after a slash; %u is the layer. */
 struct arch_source {
     const char *tensor;
     enum arch_size rows, skip, of;
@@ -337,6 +344,11 @@ struct arch {
      * either used or in `ignored`, by its name or, after a star, by how it ends. */
     const struct arch_weight *weights;
     size_t n_weights;
+    /* Parts PART_VOCAB_*, of the head that predicts masked tokens (vocab.h), where a model makes weights
+     * of it; NULL: it is not known. The activation of its Dense; GEMM_NONE: the configuration's. */
+    const struct arch_weight *vocab;
+    size_t n_vocab;
+    enum gemm_act vocab_act;
     const char *const *roots, *const *ignored; /* NULL at their ends */
 
     /* The pass: X = sum of the tables' rows, then `embed`; each layer; `final`. Or, of a bag, a
@@ -372,6 +384,13 @@ const struct arch_step *arch_steps(const struct arch *arch, uint32_t kind);
 uint32_t arch_each(const struct model_config *config, uint32_t kind, const struct arch_weight *w);
 struct gemm_shape arch_product(const struct arch *arch, const struct model_config *config,
                                uint32_t kind, enum arch_part part);
+
+/* Of a sliced part: the number of slices, and the product that slice i is. */
+#define ARCH_SLICE 256u
+uint32_t arch_slices(const struct arch *arch, const struct model_config *config,
+                     enum arch_part part);
+struct gemm_shape arch_slice(const struct arch *arch, const struct model_config *config,
+                             enum arch_part part, uint32_t i);
 
 struct attention_shape arch_attention(const struct arch *arch, const struct model_config *config,
                                       uint32_t kind);
@@ -478,6 +497,11 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
         .part = PART_##place, .storage = STORE_PRODUCT, .columns = SIZE_##from,                    \
         .sources = {{.tensor = (name), .rows = SIZE_##to}}, __VA_ARGS__                            \
     }
+#define ARCH_SLICED(place, name, to, from, ...)                                                    \
+    {                                                                                              \
+        .part = PART_##place, .storage = STORE_SLICED, .columns = SIZE_##from,                     \
+        .sources = {{.tensor = (name), .rows = SIZE_##to}}, __VA_ARGS__                            \
+    }
 /* Of two tensors, or two halves of one, the activated first. */
 #define ARCH_GATED(gate, up)                                                                       \
     {                                                                                              \
@@ -525,6 +549,26 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
         .part = PART_TYPE, .storage = STORE_FLOATS, .columns = SIZE_HIDDEN,                        \
         .sources = {{.tensor = (name), .rows = SIZE_TYPES}}, .needs = MODEL_HAS_TYPES              \
     }
+
+/* A vocabulary's head: a Dense, a LayerNorm, and the product whose matrix is the word table, or a layer
+ * of its own where the configuration has MODEL_HAS_OWN_VOCAB. All but the word table are outside the
+ * encoder. */
+#define ARCH_VOCAB_HEAD 8
+#define ARCH_VOCAB(dense, norm, words, own, bias_name)                                             \
+    {                                                                                              \
+        ARCH_MATRIX(VOCAB_DENSE, "/" dense ".weight", HIDDEN, HIDDEN, .needs = MODEL_HAS_VOCAB),   \
+            ARCH_VECTOR(VOCAB_DENSE_BIAS, "/" dense ".bias", HIDDEN, .needs = MODEL_HAS_VOCAB),    \
+            ARCH_VECTOR(VOCAB_NORM, "/" norm ".weight", HIDDEN, .needs = MODEL_HAS_VOCAB),         \
+            ARCH_VECTOR(VOCAB_NORM_BIAS, "/" norm ".bias", HIDDEN, .needs = MODEL_HAS_VOCAB),      \
+            ARCH_SLICED(VOCAB, "/" own ".weight", VOCAB, HIDDEN,                                   \
+                        .needs = MODEL_HAS_VOCAB | MODEL_HAS_OWN_VOCAB),                           \
+            ARCH_SLICED(VOCAB, words, VOCAB, HIDDEN, .needs = MODEL_HAS_VOCAB),                    \
+            ARCH_VECTOR(VOCAB_BIAS, "/" own ".bias", VOCAB,                                        \
+                        .needs = MODEL_HAS_VOCAB | MODEL_HAS_OWN_VOCAB),                           \
+            ARCH_VECTOR(VOCAB_BIAS, "/" bias_name, VOCAB, .needs = MODEL_HAS_VOCAB),               \
+    }
+/* That of RoBERTa and of those that took it over. */
+extern const struct arch_weight arch_lm_head[ARCH_VOCAB_HEAD];
 
 /* The weights of arch_post_norm_layer with learned positions, by the names of its first family
  * (arch_bert.c), which its relatives keep. */

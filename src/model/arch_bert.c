@@ -42,6 +42,10 @@ const struct arch_weight arch_post_norm_weights[ARCH_POST_NORM_WEIGHTS] = {
     ARCH_VECTOR(NORM2_BIAS, "encoder.layer.%u.output.LayerNorm.bias", HIDDEN),
 };
 
+static const struct arch_weight vocab[] = ARCH_VOCAB(
+    "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
+    "embeddings.word_embeddings.weight", "cls.predictions.decoder", "cls.predictions.bias");
+
 const struct arch arch_bert = {
     .name = "bert",
     .title = "BERT",
@@ -52,6 +56,8 @@ const struct arch arch_bert = {
     .defaults = defaults,
     .weights = arch_post_norm_weights,
     .n_weights = ARCH_POST_NORM_WEIGHTS,
+    .vocab = vocab,
+    .n_vocab = ARCH_LENGTH(vocab),
     .roots = (const char *const[]){"embeddings.", "encoder.", NULL},
     .ignored = (const char *const[]){"embeddings.position_ids", NULL},
     .embed = arch_norm_embedding,

@@ -212,6 +212,12 @@ void arch_one_plus(const struct model_config *config, const float *tensor, uint3
         out[i] = 1.0f + tensor[first + i];
 }
 
+/* ---- heads ---- */
+
+const struct arch_weight arch_lm_head[ARCH_VOCAB_HEAD] =
+    ARCH_VOCAB("lm_head.dense", "lm_head.layer_norm", "embeddings.word_embeddings.weight",
+               "lm_head.decoder", "lm_head.bias");
+
 /* ---- steps ---- */
 
 /* ---- heads ---- */

@@ -55,6 +55,10 @@ static const struct arch_head head = {
                .is_last = true}},
 };
 
+static const struct arch_weight vocab[] =
+    ARCH_VOCAB("vocab_transform", "vocab_layer_norm", "embeddings.word_embeddings.weight",
+               "vocab_projector", "vocab_projector.bias");
+
 const struct arch arch_distilbert = {
     .name = "distilbert",
     .title = "DistilBERT",
@@ -65,6 +69,8 @@ const struct arch arch_distilbert = {
     .defaults = defaults,
     .weights = weights,
     .n_weights = ARCH_LENGTH(weights),
+    .vocab = vocab,
+    .n_vocab = ARCH_LENGTH(vocab),
     .roots = (const char *const[]){"embeddings.", "transformer.", NULL},
     .ignored = (const char *const[]){"embeddings.position_ids", NULL},
     .embed = arch_norm_embedding,

@@ -150,6 +150,22 @@ static vecmill_status read_architectures(const struct json_reading *reading,
     return VECMILL_OK;
 }
 
+/* What SpladePooling takes: the family's head, whose last matrix may be its own. */
+static vecmill_status settle_vocab(struct config *config, const struct arch *arch,
+                                   const char *shown, vecmill_err *err)
+{
+    const struct json_value *tied = &config->keys.tied;
+    if (!config->model.sparse) return VECMILL_OK;
+    config->model.has |= MODEL_HAS_VOCAB;
+    if (tied->kind == JSON_KIND_BOOLEAN && tied->raw[0] == 'f')
+        config->model.has |= MODEL_HAS_OWN_VOCAB;
+    if (arch_weight(arch, &config->model, 0, PART_VOCAB)) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL,
+                   "%s: SpladePooling takes logits of the vocabulary, which are not computed here "
+                   "for %s",
+                   shown, arch->title);
+}
+
 static vecmill_status find_family(const struct json_value *o, const char *shown,
                                   const struct arch **arch, vecmill_err *err)
 {
@@ -188,7 +204,8 @@ static vecmill_status parse_model(const struct json_value *o, const char *shown,
                                   struct config *config, vecmill_err *err)
 {
     static const struct json_field classes[] = {
-        JSON_MAY("architectures", OWN, 0, .own = read_architectures)};
+        JSON_MAY("architectures", OWN, 0, .own = read_architectures),
+        JSON_MAY("tie_word_embeddings", ANY, ARCH_AT(keys.tied))};
     const struct arch *arch = arch_of_config(o);
     /* sentence-transformers' module does not read the file */
     if (config->is_bag && (!arch || !arch->bag)) return VECMILL_OK;
@@ -211,6 +228,7 @@ static vecmill_status parse_model(const struct json_value *o, const char *shown,
     if (arch->defaults) arch->defaults(config);
     VM_TRY(json_fields(o, arch->fields, arch->n_fields, &reading, err));
     if (arch->settle) VM_TRY(arch->settle(config, shown, err));
+    VM_TRY(settle_vocab(config, arch, shown, err));
     config->keys = (struct config_keys){0}; /* its values point into the file */
     config->is_bag = arch->bag;
     if (arch->measure) return VECMILL_OK; /* it checks what it has measured */
@@ -238,12 +256,23 @@ static vecmill_status read_output_name(const struct json_reading *reading,
     return config_refuse(reading->name, field->key, value, "token_embeddings", err);
 }
 
+/* What a Transformer of sentence-transformers 5.4 and later makes: states, or the logits of an
+ * MLMTransformer. */
+static vecmill_status read_task(const struct json_reading *reading, const struct json_field *field,
+                                const struct json_value *value, vecmill_err *err)
+{
+    struct config *config = reading->target;
+    VM_TRY(json_field_string(reading, field, value, err));
+    config->gives_logits = json_is(value, "fill-mask");
+    if (config->gives_logits || json_is(value, "feature-extraction")) return VECMILL_OK;
+    return config_refuse(reading->name, field->key, value, "feature-extraction or fill-mask", err);
+}
+
 static vecmill_status parse_sentence(const struct json_value *o, const char *shown,
                                      struct config *config, vecmill_err *err)
 {
     static const struct json_field fields[] = {
-        JSON_MAY("transformer_task", OWN, 0, .own = config_read_only,
-                 .detail = "feature-extraction"),
+        JSON_MAY("transformer_task", OWN, 0, .own = read_task),
         JSON_MAY("module_output_name", OWN, 0, .own = read_output_name),
         JSON_MAY("max_seq_length", U32, ARCH_AT(max_seq_length), .least = 3, .most = UINT32_MAX),
         JSON_MAY("do_lower_case", BOOL, ARCH_AT(lower_case)),
@@ -377,6 +406,19 @@ static vecmill_status check_no_adapter(const char *dir, const struct config *con
                    model_path_shown(path));
 }
 
+/* Logits and what takes them come together. */
+static vecmill_status check_logits(const char *dir, const struct config *config, vecmill_err *err)
+{
+    const bool takes = config->model.sparse != MODEL_SPARSE_NONE;
+    if (takes == config->gives_logits) return VECMILL_OK;
+    return err_set(err, VECMILL_E_MODEL,
+                   takes ? "%s: SpladePooling after a Transformer that makes no logits: neither an "
+                           "MLMTransformer nor of the task fill-mask"
+                         : "%s: a Transformer makes logits of the vocabulary (fill-mask), and no "
+                           "SpladePooling takes them",
+                   model_path_shown(dir));
+}
+
 /* After config.json: what the modules after it are checked against may be in the weights alone. */
 static vecmill_status measure(const char *dir, struct config *config, vecmill_err *err)
 {
@@ -413,10 +455,13 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
             next.model.max_positions,
             num_min(num_max(next.max_seq_length, next.head ? next.tokenizer_max_length : 0),
                     MODEL_LENGTH_MAX));
-    next.model.kinds = 1u << (next.head ? MODEL_SCORE : MODEL_DENSE);
+    next.model.kinds = 1u << (next.head           ? MODEL_SCORE
+                              : next.model.sparse ? MODEL_SPARSE
+                                                  : MODEL_DENSE);
     if (next.model.n_layers > 0) next.model.kinds |= 1u << MODEL_TOKENS;
     next.model.dim = ending_width(&next.model, next.model.ending.n_steps);
     if (status == VECMILL_OK) status = ending_check(&next.model, model_path_shown(dir), err);
+    if (status == VECMILL_OK) status = check_logits(dir, &next, err);
     if (status == VECMILL_OK) status = check_no_adapter(dir, &next, err);
     if (status == VECMILL_OK && next.lower_case && next.cased) {
         status = err_set(err, VECMILL_E_MODEL,
@@ -550,6 +595,7 @@ static vecmill_status check_bag(const struct model_config *m, const char *shown,
         {"length", m->max_positions, 1, MODEL_BAG_MAX},
         {"precision", m->precision, KERN_FP32, KERN_INT8},
         {"text", m->text, 0, MODEL_TEXT_ALL},
+        {"pooling_strategy", m->sparse, 0, 0},
     };
     for (size_t i = 0; i < LENGTH(ranges); i++)
         VM_TRY(
@@ -592,6 +638,8 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
         {"hidden_act", m->act, GEMM_GELU_ERF, GEMM_TANH},
         {"causal", m->causal, 0, 1},
         {"include_prompt", m->skips_prompt, 0, 1},
+        {"pooling_strategy", m->sparse, 0, MODEL_SPARSES - 1},
+        {"activation_function", m->sparse_logs, m->sparse ? 1 : 0, m->sparse ? 2 : 0},
         {"num_buckets", m->buckets, 0, CONFIG_BUCKETS_MAX},
         {"max_trained_positions", m->rope_trained, 0, MODEL_LENGTH_MAX},
         {"span", m->span, 0, MODEL_LENGTH_MAX},
@@ -603,6 +651,9 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
     for (size_t i = 0; i < LENGTH(ranges); i++)
         VM_TRY(
             check_range(shown, ranges[i].what, ranges[i].n, ranges[i].least, ranges[i].most, err));
+    if ((m->sparse != 0) != (arch_weight(arch_named(m->family), m, 0, PART_VOCAB_DENSE) != NULL))
+        return err_set(err, VECMILL_E_MODEL, "%s: a vocabulary's head without weights of it",
+                       shown);
     for (uint32_t kind = 0; kind < KINDS; kind++)
         VM_TRY(check_heads(m, kind, shown, err));
     if (m->distance_buckets == 1)

@@ -30,7 +30,7 @@ struct config {
 
     /* Of config.json, while it is read: what a family makes its configuration from. */
     struct config_keys {
-        struct json_value rope_parameters, rope_scaling, layer_types, per_layer;
+        struct json_value rope_parameters, rope_scaling, layer_types, per_layer, tied;
         float theta, local_theta; /* 0: not given */
         bool local_theta_is_null;
         uint32_t window, every;                    /* one layer in `every` is without the window */
@@ -46,6 +46,8 @@ struct config {
      * normalisation, as in sentence-transformers. Paths are within the folder, zero-filled at their
      * end. */
     bool has_pooling_file;
+    bool
+        gives_logits; /* the first module makes logits of the vocabulary, which SpladePooling takes */
     /* The first module is a static embedding, or config.json is one's: the model is a bag (arch.h),
      * without a Pooling and the files that say lengths. */
     bool is_bag;

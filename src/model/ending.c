@@ -66,6 +66,9 @@ vecmill_status ending_check(const struct model_config *config, const char *shown
     if (config->kinds == 0 || config->kinds >> MODEL_KINDS != 0)
         return err_set(err, VECMILL_E_MODEL, "%s: kinds of results %#x, of %#x", shown,
                        config->kinds, (1u << MODEL_KINDS) - 1);
+    if ((config->kinds >> MODEL_SPARSE & 1) != (config->sparse != MODEL_SPARSE_NONE))
+        return err_set(err, VECMILL_E_MODEL, "%s: kinds of results %#x, sparse weights %u", shown,
+                       config->kinds, config->sparse);
     if (e->n_steps > MODEL_STEPS_MAX) {
         return err_set(err, VECMILL_E_MODEL, "%s: %u modules after Pooling, MODEL_STEPS_MAX is %u",
                        shown, e->n_steps, MODEL_STEPS_MAX);

@@ -10,12 +10,14 @@
  *               that what a block writes is still in the cache when it is read; after the last
  *               layer the final steps
  *   pool        a document: its vector
+ *   vocab.h     a block of rows, then a slice of the vocabulary: weights of its tokens
  * A bag has one phase, whose items are documents.
  * A model pooled by its first or last token needs one row of each document from the last layer:
  * there, keys and values are computed for all rows, and everything else for that row only. */
 #include "experts.h"
 #include "pass.h"
 #include "relative.h"
+#include "vocab.h"
 
 #include <assert.h>
 #include <math.h>
@@ -84,6 +86,10 @@ static vecmill_status open_weights(struct model *model, const struct pack *pack,
             LAYOUT_WEIGHTS_SECTION, bytes, (unsigned long long)total, model->layout.total);
     }
     model->weights = (const char *)data;
+    if (!arch_weight(model->arch, &model->config, 0, PART_VOCAB)) return VECMILL_OK;
+    VM_TRY(gemm_packed_bytes(model->kern, arch_slice(model->arch, &model->config, PART_VOCAB, 0),
+                             &model->slice_bytes, err));
+    model->slice_bytes = num_up(model->slice_bytes, LAYOUT_ALIGN);
     return VECMILL_OK;
 }
 
@@ -130,12 +136,15 @@ const void *model_part(const struct model *m, uint32_t layer, enum arch_part par
 }
 
 static vecmill_status check_pass(const struct model *m, const struct model_extent *extent,
-                                 const struct model_input *in, vecmill_err *err)
+                                 uint32_t kinds, const struct model_input *in,
+                                 const struct model_output *out, vecmill_err *err)
 {
     const uint32_t longest = extent->longest, *starts = in->starts;
-    if ((extent->kinds & ~m->config.kinds) != 0)
-        return err_set(err, VECMILL_E_INTERNAL, "kinds %#x of a pass, the model has %#x",
-                       extent->kinds, m->config.kinds);
+    if ((kinds & ~m->config.kinds) != 0)
+        return err_set(err, VECMILL_E_INTERNAL, "kinds %#x of a pass, the model has %#x", kinds,
+                       m->config.kinds);
+    if (kinds >> MODEL_SPARSE & 1 && !out->sparse)
+        return err_set(err, VECMILL_E_INTERNAL, "a pass has nobody to give its sparse weights to");
     if (extent->task > m->config.n_tasks) {
         return err_set(err, VECMILL_E_INTERNAL, "task %u of a pass, the model has %u", extent->task,
                        m->config.n_tasks);
@@ -535,7 +544,7 @@ vecmill_status model_forward(const struct model *model, void *memory,
     const uint32_t n_docs = input->n_docs;
     if (n_docs == 0) return VECMILL_OK;
     assert(team_size(team) <= extent->threads);
-    VM_TRY(check_pass(model, extent, input, err));
+    VM_TRY(check_pass(model, extent, p.kinds, input, output, err));
     arena_init(&a, memory, model_workspace_bytes(&model->config, model->kern, extent));
     work_layout(&p.work, &a, model->arch, &model->config, model->kern, extent);
     if (!arena_ok(&a)) {
@@ -564,7 +573,8 @@ vecmill_status model_forward(const struct model *model, void *memory,
     }
     if (p.kinds & DENSE) team_run(team, pool, &p, n_docs);
     VM_TRY(check_vectors(&p, err));
-    return p.kinds & 1u << MODEL_TOKENS ? give_tokens(&p, err) : VECMILL_OK;
+    if (p.kinds >> MODEL_TOKENS & 1) VM_TRY(give_tokens(&p, err));
+    return p.kinds >> MODEL_SPARSE & 1 ? vocab_run(&p, err) : VECMILL_OK;
 }
 
 uint32_t model_row_floats(const struct model_config *config, enum model_kind kind)
@@ -640,6 +650,7 @@ double model_flops(const struct model_config *config, uint32_t kinds, uint32_t n
     const enum ending_rows kept = kept_rows(config, kinds);
     double flops = (kinds & DENSE ? ending_flops(config) : 0) +
                    (kept == ENDING_ROWS_ALL ? n : 1) * final_flops_of_row(arch, config);
+    if (kinds >> MODEL_SPARSE & 1) flops += vocab_flops(arch, config, n);
     for (uint32_t layer = 0; layer < config->n_layers; layer++) {
         const uint32_t kind = arch_kind(config, layer);
         const struct attention_shape shape = arch_attention(arch, config, kind);

@@ -32,6 +32,19 @@ static bool float_count(const struct model_config *config, uint32_t kind,
     return true;
 }
 
+/* Whole slices, each padded, and the last. */
+static vecmill_status sliced_bytes(struct place *p, enum arch_part part, size_t *bytes,
+                                   vecmill_err *err)
+{
+    const uint32_t last = arch_slices(p->arch, p->config, part) - 1;
+    size_t whole, rest;
+    VM_TRY(gemm_packed_bytes(p->kern, arch_slice(p->arch, p->config, part, 0), &whole, err));
+    VM_TRY(gemm_packed_bytes(p->kern, arch_slice(p->arch, p->config, part, last), &rest, err));
+    p->fits = p->fits && num_mul(num_up(whole, LAYOUT_ALIGN), last, bytes) &&
+              num_add(*bytes, rest, bytes);
+    return VECMILL_OK;
+}
+
 static vecmill_status part_bytes(struct place *p, uint32_t kind, const struct arch_weight *w,
                                  size_t *bytes, vecmill_err *err)
 {
@@ -48,6 +61,8 @@ static vecmill_status part_bytes(struct place *p, uint32_t kind, const struct ar
             fits = num_mul(*bytes, arch_each(p->config, kind, w), bytes);
         }
         break;
+    case STORE_SLICED:
+        return sliced_bytes(p, w->part, bytes, err);
     case STORE_TABLE:
         fits = num_mul(arch_size(p->config, kind, w->sources[0].rows),
                        table_row_bytes(precision, arch_size(p->config, kind, w->columns)), bytes);

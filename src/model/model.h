@@ -88,6 +88,14 @@ struct model_ending {
     } steps[MODEL_STEPS_MAX];
 };
 
+/* Of what sparse weights are made. docs/MODEL.md, "Sparse weights". */
+enum model_sparse {
+    MODEL_SPARSE_NONE,
+    MODEL_SPARSE_MAX, /* logits of the vocabulary: the largest of all tokens */
+    MODEL_SPARSE_SUM, /* their sum over tokens */
+    MODEL_SPARSES
+};
+
 /* Parts that some models of a family have and others lack. */
 enum {
     MODEL_HAS_TYPES = 1,    /* a table of token types */
@@ -105,6 +113,8 @@ enum {
     MODEL_HAS_SHARED_DISTANCES = 4096, /* they go through the queries' and keys' own matrices */
     MODEL_HAS_TASKS = 16384,           /* low-rank parts of tasks */
     MODEL_HAS_OWN_DISTANCES = 8192,    /* or through matrices of their own */
+    MODEL_HAS_VOCAB = 32768,           /* the head that predicts masked tokens */
+    MODEL_HAS_OWN_VOCAB = 65536,       /* its last matrix is not the word table */
 };
 
 /* What becomes of a text otherwise than with most models. */
@@ -170,6 +180,8 @@ struct model_config {
     uint32_t precision;    /* enum kern_precision of the products and of attention */
     uint32_t truncate_dim; /* components of a vector to keep, according to the files; 0: all */
     uint32_t skips_prompt; /* 1: poolings leave out the rows of a prompt (include_prompt: false) */
+    uint32_t sparse;       /* enum model_sparse */
+    uint32_t sparse_logs;  /* times that log(1 + x) is taken of a logit: 1 or 2 */
     struct model_ending ending;
 
     /* Of a model that scores pairs, else 0: the names of its scores, as many as `dim`, and its own
@@ -262,7 +274,7 @@ vecmill_status model_open(const struct pack *pack, const struct kern *kern,
 void model_close(struct model *model);
 const struct model_config *model_describe(const struct model *model);
 
-/* What a pass is like; its working memory depends on the first three and the configuration. */
+/* What a pass is like; its working memory depends on the first three, `kinds` and the configuration. */
 struct model_extent {
     uint32_t tokens; /* of a pass, at most */
     /* Tokens of a document, at most; one longer than `tokens` is a pass by itself. */
@@ -300,6 +312,11 @@ struct model_output {
      * Room for a row of model_row_floats for each token of the pass. */
     float *rows;
     uint32_t *row_starts; /* [n_docs + 1] */
+    /* MODEL_SPARSE: called by the calling thread for each document in order, with the n tokens of the
+     * vocabulary that have a weight, ascending, each weight above 0. Both are valid during the call. */
+    void (*sparse)(void *context, uint32_t doc, const uint32_t *indices, const float *weights,
+                   uint32_t n);
+    void *context;
 };
 
 /* Floats of a row of such a kind. */

@@ -43,12 +43,13 @@ struct compiler {
 static void tensor_name(const struct compiler *c, const char *pattern, uint32_t layer,
                         char name[NAME_BYTES])
 {
-    const char *mark = strstr(pattern, "%u");
+    const char *mark = strstr(pattern, "%u"), *prefix = pattern[0] == '/' ? "" : c->prefix;
+    pattern += pattern[0] == '/';
     if (mark) {
-        snprintf(name, NAME_BYTES, "%s%.*s%u%s", c->prefix, (int)(mark - pattern), pattern, layer,
+        snprintf(name, NAME_BYTES, "%s%.*s%u%s", prefix, (int)(mark - pattern), pattern, layer,
                  mark + 2);
     } else {
-        snprintf(name, NAME_BYTES, "%s%s", c->prefix, pattern);
+        snprintf(name, NAME_BYTES, "%s%s", prefix, pattern);
     }
 }
 
@@ -485,6 +486,25 @@ static vecmill_status write_projected(struct compiler *c, const struct arch_weig
     return VECMILL_OK;
 }
 
+/* Slice by slice, so that no more of the matrix is held. */
+static vecmill_status write_sliced(struct compiler *c, const struct arch_weight *w,
+                                   vecmill_err *err)
+{
+    const struct tensor *t = NULL;
+    VM_TRY(find_source(c, w, &w->sources[0], 0, &t, err));
+    for (uint32_t i = 0; i < arch_slices(c->arch, &c->config.model, w->part); i++) {
+        const struct gemm_shape shape = arch_slice(c->arch, &c->config.model, w->part, i);
+        size_t bytes;
+        VM_TRY(gemm_packed_bytes(c->kern, shape, &bytes, err));
+        VM_TRY(tensor_read(t, (uint64_t)i * ARCH_SLICE * shape.k, (size_t)shape.n * shape.k,
+                           c->floats, err));
+        gemm_pack(c->kern, shape, c->floats, c->packed);
+        VM_TRY(pack_write(c->out, c->packed, bytes, err));
+        VM_TRY(pack_pad(c->out, LAYOUT_ALIGN, err));
+    }
+    return VECMILL_OK;
+}
+
 static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32_t layer,
                                  vecmill_err *err)
 {
@@ -495,6 +515,8 @@ static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32
         VM_TRY(write_zeros(c, c->layout.bytes[kind][part], err));
     } else if (w->storage == STORE_PROJECTED) {
         VM_TRY(write_projected(c, w, layer, err));
+    } else if (w->storage == STORE_SLICED) {
+        VM_TRY(write_sliced(c, w, err));
     } else {
         for (uint32_t i = 0; i < arch_each(&c->config.model, kind, w); i++)
             VM_TRY(write_one(c, w, layer, i, err));
@@ -553,6 +575,12 @@ static void buffers_of_part(const struct arch *arch, const struct model_config *
         if (layout)
             b->packed_bytes =
                 num_max(b->packed_bytes, layout->bytes[kind][part] / arch_each(m, kind, w));
+    } else if (w->storage == STORE_SLICED) {
+        const struct gemm_shape shape = arch_slice(arch, m, (enum arch_part)part, 0);
+        const size_t packed = num_up(shape.k, 64) * num_up(shape.n, 64) * sizeof(float);
+        b->floats_n = num_max(b->floats_n, (size_t)shape.n * shape.k);
+        b->packed_most = num_max(b->packed_most, packed);
+        b->packed_bytes = num_max(b->packed_bytes, packed);
     } else if (w->storage == STORE_PROJECTED) {
         const size_t n = arch_size(m, kind, w->sources[0].rows), h = m->hidden;
         const size_t queries = arch_size(m, kind, SIZE_QUERIES), d = arch_size(m, kind, SIZE_HEAD);

@@ -11,7 +11,9 @@
 
 /* ---- modules.json ---- */
 
-#define CLASSES "Transformer, StaticEmbedding, Pooling, Dense, LayerNorm and Normalize"
+#define CLASSES                                                                                    \
+    "Transformer, MLMTransformer, StaticEmbedding, Pooling, SpladePooling, Dense, LayerNorm and "  \
+    "Normalize"
 
 /* A module's class, by the last word of its type. */
 static const struct class
@@ -20,14 +22,18 @@ static const struct class
     uint32_t place; /* 0 and 1: only there; 2: there and after */
     enum model_step_kind step;
     bool has_folder; /* its path must lead to one */
+    enum model_sparse sparse;
+    bool gives_logits; /* as in struct config */
 } classes[] = {
-    {"Transformer", 0, 0, false},
-    {"StaticEmbedding", 0, 0,
+    {"Transformer", 0, 0, false, 0, false},
+    {"MLMTransformer", 0, 0, false, 0, true},
+    {"StaticEmbedding", 0, 0, false, 0,
      false}, /* a family of its own (arch.h): Transformer and Pooling in one */
-    {"Pooling", 1, 0, true},
-    {"Dense", 2, MODEL_STEP_DENSE, true},
-    {"LayerNorm", 2, MODEL_STEP_LAYER_NORM, true},
-    {"Normalize", 2, MODEL_STEP_NORMALIZE, false},
+    {"Pooling", 1, 0, true, 0, false},
+    {"SpladePooling", 1, 0, true, MODEL_SPARSE_MAX, false},
+    {"Dense", 2, MODEL_STEP_DENSE, true, 0, false},
+    {"LayerNorm", 2, MODEL_STEP_LAYER_NORM, true, 0, false},
+    {"Normalize", 2, MODEL_STEP_NORMALIZE, false, 0, false},
 };
 
 /* A path within the folder: relative, no empty part, none of dots only, no control character.
@@ -84,7 +90,8 @@ static vecmill_status find_class(const struct json_value *type, size_t place, bo
     }
     const size_t expects = num_min(is_bag ? place + 1 : place, 2);
     if (c->place != expects) {
-        static const char *const expected[] = {"Transformer or StaticEmbedding", "Pooling",
+        static const char *const expected[] = {"Transformer or StaticEmbedding",
+                                               "Pooling or SpladePooling",
                                                "Dense, LayerNorm or Normalize"};
         return err_set(err, VECMILL_E_MODEL, "%s: module %zu is %s where %s is expected", shown,
                        place, dot + 1, expected[expects]);
@@ -142,6 +149,12 @@ static vecmill_status parse_module(const struct json_value *value, size_t place,
         return err_set(err, VECMILL_E_MODEL, "%s: \"kwargs\" of module %zu are not understood",
                        shown, place);
     }
+    if (config->model.sparse && place > 1)
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: module %zu is %s; none is computed here after SpladePooling", shown,
+                       place, class->word);
+    if (class->sparse) config->model.sparse = class->sparse;
+    if (class->gives_logits) config->gives_logits = true;
     struct model_ending *e = &config->model.ending;
     char *path = class->place == 0   ? config->transformer
                  : class->place == 1 ? config->pooling
@@ -165,6 +178,8 @@ vecmill_status modules_parse(const struct json_value *list, const char *shown,
                        shown, n - 2, MODEL_STEPS_MAX);
     }
     config->model.ending = (struct model_ending){0};
+    config->model.sparse = MODEL_SPARSE_NONE;
+    config->gives_logits = false;
     for (size_t i = 0; json_each(&each, &none, &module); i++) {
         if (config->model.ending.n_steps == MODEL_STEPS_MAX)
             return err_set(err, VECMILL_E_MODEL,
@@ -177,6 +192,10 @@ vecmill_status modules_parse(const struct json_value *list, const char *shown,
                        shown, n);
     }
     config->has_pooling_file = !config->is_bag;
+    if (config->model.sparse) {
+        config->model.sparse_logs = 1;
+        config->model.ending.n_poolings = 1; /* of no vector, but one that could be */
+    }
     return VECMILL_OK;
 }
 
@@ -277,6 +296,54 @@ static vecmill_status take_modes(const struct json_value *value, const char *sho
     return VECMILL_OK;
 }
 
+struct splade_file {
+    uint32_t vocab, logs, sparse; /* vocab 0: not given */
+};
+
+/* A word of a list, as its place in it. */
+static vecmill_status read_word(const struct json_reading *reading, const struct json_field *field,
+                                const struct json_value *value, vecmill_err *err)
+{
+    static const struct {
+        const char *key, *word;
+        size_t at;
+        uint32_t is;
+    } words[] = {
+        {"pooling_strategy", "max", offsetof(struct splade_file, sparse), MODEL_SPARSE_MAX},
+        {"pooling_strategy", "sum", offsetof(struct splade_file, sparse), MODEL_SPARSE_SUM},
+        {"activation_function", "relu", offsetof(struct splade_file, logs), 1},
+        {"activation_function", "log1p_relu", offsetof(struct splade_file, logs), 2},
+    };
+    for (size_t i = 0; i < LENGTH(words); i++) {
+        if (strcmp(field->key, words[i].key) != 0 || !json_is(value, words[i].word)) continue;
+        memcpy((char *)reading->target + words[i].at, &words[i].is, sizeof words[i].is);
+        return VECMILL_OK;
+    }
+    return config_refuse(reading->name, field->key, value, field->detail, err);
+}
+
+/* sentence-transformers 6.2, class SpladePooling */
+static vecmill_status parse_splade(const struct json_value *o, const char *shown,
+                                   struct config *config, vecmill_err *err)
+{
+    static const struct json_field fields[] = {
+        JSON_MAY("pooling_strategy", OWN, 0, .own = read_word, .detail = "max or sum"),
+        JSON_MAY("activation_function", OWN, 0, .own = read_word, .detail = "relu or log1p_relu"),
+        JSON_MAY("embedding_dimension", U32, offsetof(struct splade_file, vocab),
+                 .alias = "word_embedding_dimension", .most = UINT32_MAX),
+        JSON_MAY("chunk_size", UNREAD, 0), /* of the same sums */
+    };
+    struct splade_file file = {.logs = 1, .sparse = MODEL_SPARSE_MAX};
+    VM_TRY(config_fields(o, fields, LENGTH(fields), config_refuse_key, shown, &file, err));
+    if (file.vocab != 0 && file.vocab != config->model.vocab)
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: \"embedding_dimension\" is %u, \"vocab_size\" of config.json is %u",
+                       shown, file.vocab, config->model.vocab);
+    config->model.sparse = file.sparse;
+    config->model.sparse_logs = file.logs;
+    return VECMILL_OK;
+}
+
 vecmill_status modules_parse_pooling(const struct json_value *o, const char *shown,
                                      struct config *config, vecmill_err *err)
 {
@@ -292,6 +359,7 @@ vecmill_status modules_parse_pooling(const struct json_value *o, const char *sho
     struct pooling_file file = {.includes_prompt = true};
     struct model_ending *e = &config->model.ending;
     bool has_flags = false;
+    if (config->model.sparse) return parse_splade(o, shown, config, err);
     memcpy(fields, common, sizeof common);
     for (size_t i = 0; i < MODEL_POOLINGS; i++) {
         fields[LENGTH(common) + i] = (struct json_field)JSON_MAY(

@@ -14,6 +14,7 @@ struct model {
     struct layout layout;
     const char *weights; /* the pack's section, borrowed */
     struct ending ending;
+    size_t slice_bytes; /* from one slice of PART_VOCAB to the next; 0: there is none */
 };
 
 /* A part that the model has; NULL: it has none, in this layer. */

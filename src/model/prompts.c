@@ -19,6 +19,17 @@ struct prompts_file {
     uint32_t truncate_dim;
 };
 
+/* The class that loads the folder; its modules say what it makes. */
+static vecmill_status read_model_type(const struct json_reading *reading,
+                                      const struct json_field *field,
+                                      const struct json_value *value, vecmill_err *err)
+{
+    VM_TRY(json_field_string(reading, field, value, err));
+    if (json_is(value, "SentenceTransformer") || json_is(value, "SparseEncoder")) return VECMILL_OK;
+    return config_refuse(reading->name, field->key, value, "SentenceTransformer or SparseEncoder",
+                         err);
+}
+
 static vecmill_status read_members(const struct json_value *o, const char *shown,
                                    struct prompts_file *file, vecmill_err *err)
 {
@@ -27,7 +38,7 @@ static vecmill_status read_members(const struct json_value *o, const char *shown
                  .most = UINT32_MAX),
         JSON_MAY("default_prompt_name", STRING, offsetof(struct prompts_file, name)),
         JSON_MAY("prompts", ANY, offsetof(struct prompts_file, prompts)),
-        JSON_MAY("model_type", OWN, 0, .own = config_read_only, .detail = "SentenceTransformer"),
+        JSON_MAY("model_type", OWN, 0, .own = read_model_type),
     };
     return config_fields(o, fields, ARCH_LENGTH(fields), NULL, shown, file, err);
 }

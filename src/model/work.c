@@ -2,6 +2,7 @@
 #include "work.h"
 
 #include "ending.h"
+#include "vocab.h"
 
 static size_t gemm_scratch(const struct arch *arch, const struct model_config *c,
                            const struct kern *kern, uint32_t kind)
@@ -9,7 +10,11 @@ static size_t gemm_scratch(const struct arch *arch, const struct model_config *c
     size_t scratch = 0;
     for (int part = 0; part < PARTS; part++) {
         const struct arch_weight *w = arch_weight(arch, c, kind, (enum arch_part)part);
-        if (!w || (w->storage != STORE_PRODUCT && w->storage != STORE_PROJECTED)) continue;
+        if (!w) continue;
+        if (w->storage == STORE_SLICED)
+            scratch = num_max(
+                scratch, gemm_scratch_bytes(kern, arch_slice(arch, c, (enum arch_part)part, 0)));
+        if (w->storage != STORE_PRODUCT && w->storage != STORE_PROJECTED) continue;
         scratch = num_max(
             scratch, gemm_scratch_bytes(kern, arch_product(arch, c, kind, (enum arch_part)part)));
     }
@@ -93,8 +98,14 @@ void work_layout(struct work *w, struct arena *a, const struct arch *arch,
     const size_t z_bytes =
         arch_uses(arch, ROWS_Z) ? num_max(c->hidden, c->input) * sizeof(float) : 0;
     const bool has_states = arch_uses(arch, ROWS_STATE);
+    const bool is_sparse = e->kinds >> MODEL_SPARSE & 1;
+    w->vocab_docs = vocab_documents(c, (uint32_t)num_min(rows, UINT32_MAX));
     w->x = arena_take_array(a, rows, row_bytes, 64);
-    w->qkv = arena_take_array(a, rows, qkv * sizeof(float), 64);
+    w->qkv = arena_take_array(a, rows, num_max(qkv, is_sparse ? c->hidden : 0) * sizeof(float), 64);
+    w->vocab_rows = w->qkv;
+    w->vocab_best =
+        arena_take_array(a, is_sparse ? w->vocab_docs : 0, c->vocab * sizeof(float), 64);
+    w->vocab_found = arena_take_array(a, is_sparse ? c->vocab : 0, sizeof(uint32_t), 64);
     w->context = arena_take_array(a, rows, queries * sizeof(float), 64);
     w->positions = arena_take_array(a, rows, position, 64);
     w->rope = arena_take_array(a, c->rope_trained > 0 ? rows : 0, c->head_dim * sizeof(float), 64);
@@ -114,6 +125,7 @@ void work_layout(struct work *w, struct arena *a, const struct arch *arch,
             .positions = arena_take_array(a, block, position, 64),
             .gemm_scratch = arena_take(a, products, 64),
             .attention_scratch = arena_take(a, attention, 64),
+            .logits = arena_take_array(a, is_sparse ? block : 0, ARCH_SLICE * sizeof(float), 64),
             .relative = relative_layout(a, arch, c, e->longest),
         };
         if (w->own) w->own[i] = own;

@@ -19,7 +19,12 @@ struct work {
     uint32_t *positions; /* [rows]: each token's row of its rotary table; empty without such */
     float *embedded;     /* [rows, hidden]: the embedding; empty where no layer reads it */
     float *states; /* [rows, state]: the last hidden state; x itself where they are the same */
-    float *rope;   /* [rows, head_dim]: the table, where it depends on the document's length */
+    /* Of weights of the vocabulary (vocab.h); empty where they are not computed. */
+    float *vocab_rows;     /* [rows, hidden]: what the logits are of; queries' memory */
+    float *vocab_best;     /* [vocab_docs, vocab] */
+    uint32_t *vocab_found; /* [vocab]: tokens that have a weight */
+    uint32_t vocab_docs;
+    float *rope; /* [rows, head_dim]: the table, where it depends on the document's length */
     struct work_own {
         float *y;      /* [block, hidden]: what is added to x */
         float *z;      /* [block, hidden]: x normalised; empty where x itself is */
@@ -33,6 +38,7 @@ struct work {
             double *sum; /* of a bag: [hidden]; then y is one row, and there is no x */
         };
         void *attention_scratch;
+        float *logits;                 /* [block, ARCH_SLICE] */
         struct relative_work relative; /* relative.h; empty without such a bias */
     } * own;                           /* [threads] */
 };
