@@ -105,7 +105,7 @@ typedef enum vecmill_role {
     VECMILL_ROLE_QUERY = 2
 } vecmill_role;
 
-/* What a model makes of a document. This version computes VECMILL_KIND_DENSE. */
+/* What a model makes of a document. This version computes VECMILL_KIND_DENSE, SPARSE and TOKENS. */
 typedef enum vecmill_kind {
     VECMILL_KIND_DENSE = 0,  /* one vector of `dim` elements */
     VECMILL_KIND_SCORE = 1,  /* of a pair: one score, or one for each label */

@@ -5,7 +5,7 @@
         [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling none|MODE[+MODE...]]
         [--after MODULE[,MODULE...]] [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--torch] [--pad-vocab N]
         [--transformer PATH] [--pooling-path PATH] [--max-length N] [--seed 1] [--golden FILE]
-        [--skip N] [--table model2vec|module]
+        [--skip N] [--table model2vec|module] [--splade]
 
 DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_config.json and, unless
 --pooling none, modules.json, 1_Pooling/config.json and sentence_bert_config.json. The same arguments
@@ -20,6 +20,8 @@ Dense:WIDTH:ACTIVATION, LayerNorm, Normalize; the Dense's activation is Identity
 --table makes a static embedding instead: of model2vec, with --max-length, normalised unless
 --no-normalize, or a StaticEmbedding, a module of modules.json in the folder --transformer, with the modules of
 --after.
+
+--splade makes a model of sparse weights instead: with the head that predicts masked tokens, and SpladePooling.
 
 --skip N leaves the first N rows of each document out of the golden poolings, but never the last.
 
@@ -167,6 +169,14 @@ def stored_tensors(weights, a):
         tensors[a.prefix + 'embeddings.position_ids'] = ('I64', [1, a.positions], ids)
         tensors['cls.predictions.bias'] = ('F32', [3], struct.pack('<3f', 1, 2, 3))
         tensors['classifier.weight'] = ('F32', [1, 2], struct.pack('<2f', 1, 2))
+    if a.splade:
+        rng, h = random.Random(a.seed + 2), a.hidden
+        for name, shape, mean, spread in (('transform.dense.weight', [h, h], 0, 1 / math.sqrt(h)),
+                                          ('transform.dense.bias', [h], 0, 0.1),
+                                          ('transform.LayerNorm.weight', [h], 1, 0.1),
+                                          ('transform.LayerNorm.bias', [h], 0, 0.1), ('bias', [a.vocab], -1, 1)):
+            values = [rng.gauss(mean, spread) for _ in range(math.prod(shape))]
+            tensors['cls.predictions.' + name] = ('F32', shape, struct.pack('<%df' % len(values), *values))
     return tensors
 
 
@@ -386,7 +396,13 @@ def write_model(a):
     with open(os.path.join(home, 'vocab.txt'), 'w', encoding='utf-8') as f:
         f.write(''.join(t + '\n' for t in tokens))
     write_weights(home, stored_tensors(weights, a), a)
-    if a.pooling != 'none':
+    if a.splade:
+        write_json(os.path.join(a.dir, 'modules.json'), [
+            {'idx': i, 'name': str(i), 'path': path, 'type': 'sentence_transformers.sparse_encoder.models.' + kind}
+            for i, (path, kind) in enumerate((('', 'MLMTransformer'), ('1_SpladePooling', 'SpladePooling')))])
+        write_json(os.path.join(a.dir, '1_SpladePooling', 'config.json'),
+                   {'pooling_strategy': 'max', 'activation_function': 'relu', 'word_embedding_dimension': None})
+    elif a.pooling != 'none':
         after = modules_after(a)
         kinds = ['Transformer', 'Pooling'] + [m.kind for m in after]
         paths = [a.transformer, a.pooling_path] + ['%d_%s' % (i + 2, m.kind) for i, m in enumerate(after)]
@@ -420,6 +436,7 @@ def main():
     p.add_argument('--pooling', default='mean')
     p.add_argument('--after')
     p.add_argument('--no-normalize', action='store_true')
+    p.add_argument('--splade', action='store_true')
     p.add_argument('--prefix', nargs='?', const='bert.', default='')
     p.add_argument('--extras', action='store_true')
     p.add_argument('--old-names', action='store_true')

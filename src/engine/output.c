@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* A worker sends small results some at a time. */
-#define FRAME_TAILS_LEAST ((uint64_t)256 << 10)
+#define FRAME_TAILS_LEAST ((uint64_t)32 << 10)
 
 /* Entries of a document's sparse weights, at most. */
 static uint64_t sparse_most(const struct resolved *r)

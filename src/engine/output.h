@@ -52,9 +52,9 @@ void output_describe(const vecmill_part *parts, uint32_t n_parts, vecmill_result
 
 /* Where the results of engine_compute go, in the order of documents. */
 struct output_sink {
-    /* Memory for the rows of the next pass, output.rows bytes, aligned to 64. Called before each pass
-     * where there are rows. NULL ends the call with E_STOPPED. */
-    void *(*room)(void *context);
+    /* Memory that parts of a tail are written to: before each pass that makes rows, output.rows bytes
+     * aligned to 64; for a document's sparse weights theirs. NULL ends the call with E_STOPPED. */
+    void *(*room)(void *context, size_t bytes, size_t align);
     /* The result of document d: its parts, which lie where they were computed, until this returns; none
      * of a document that failed. Any status but OK ends the call with it. */
     vecmill_status (*take)(void *context, size_t d, const vecmill_result *result,

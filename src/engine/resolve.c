@@ -272,6 +272,13 @@ static vecmill_status settle_kinds(const vecmill_options *o, struct resolved *s,
         return err_set(err, VECMILL_E_UNSUPPORTED,
                        "%s scores pairs of texts, which vecmill %s does not compute", s->ref.dir,
                        VECMILL_VERSION);
+    const bool is_mixed = s->kinds >> MODEL_SPARSE & 1 && s->kinds != 1u << MODEL_SPARSE;
+    if ((s->kinds & ~has) == 0 && is_mixed)
+        return err_set(
+            err, VECMILL_E_UNSUPPORTED,
+            "sparse weights are asked for together with others, which vecmill %s does not "
+            "compute in one pass",
+            VECMILL_VERSION);
     if ((s->kinds & ~has) == 0) return settle_policy(o, s, err);
     list_kinds(s->kinds & ~has, asked, sizeof asked);
     list_kinds(has, made, sizeof made);

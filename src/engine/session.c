@@ -38,9 +38,9 @@ struct vecmill_session {
     float *rows;
     uint32_t *row_starts;    /* [documents of a pass + 1], of rows of tokens */
     vecmill_result *results; /* of as many; else of COMPUTE_DOCS */
-    void *token_rows;        /* of a pass, for vecmill_compute */
-    float *vectors;          /* [COMPUTE_DOCS, dim], likewise */
-    struct split split;      /* under VECMILL_LONG_SPLIT */
+    void *tails;    /* the rows of a pass, or sparse weights of a document, for vecmill_compute */
+    float *vectors; /* [COMPUTE_DOCS, dim], likewise */
+    struct split split; /* under VECMILL_LONG_SPLIT */
 };
 
 static void lay_out_session(struct arena *a, vecmill_session *s)
@@ -73,7 +73,8 @@ static void lay_out_session(struct arena *a, vecmill_session *s)
         s->row_starts = arena_take_array(a, (size_t)docs + 1, sizeof(uint32_t), 64);
         s->results = arena_take_array(a, docs, sizeof(vecmill_result), 64);
     }
-    if (s->resolved.prepends && o->rows > 0) s->token_rows = arena_take(a, o->rows, 64);
+    if (s->resolved.prepends && o->n_tails > 0)
+        s->tails = arena_take(a, num_max(o->rows, o->tail_most), 64);
     if (s->resolved.prepends && o->n_tails == 0) {
         s->vectors = arena_take_array(a, COMPUTE_DOCS, o->dim * sizeof(float), 64);
         s->results = arena_take_array(a, COMPUTE_DOCS, sizeof(vecmill_result), 64);
@@ -215,6 +216,35 @@ static vecmill_status give_pass(vecmill_session *s, const struct pass *p, const 
     return VECMILL_OK;
 }
 
+/* Sparse weights of a pass, which are given as they come. */
+struct sparse_giving {
+    vecmill_session *session;
+    size_t first; /* document of the pass */
+    const struct output_sink *sink;
+    vecmill_status status;
+    vecmill_err *err;
+};
+
+static void give_sparse(void *context, uint32_t doc, const uint32_t *indices, const float *weights,
+                        uint32_t n)
+{
+    struct sparse_giving *g = context;
+    vecmill_result *r = &g->session->results[doc];
+    const vecmill_part part = output_part(&g->session->output, VECMILL_KIND_SPARSE, n, NULL);
+    if (g->status != VECMILL_OK) return;
+    unsigned char *to = g->sink->room(g->sink->context, (size_t)part.bytes, sizeof(float));
+    if (!to) {
+        g->status = err_set(g->err, VECMILL_E_STOPPED, "there is no room for sparse weights");
+        return;
+    }
+    memcpy(to, indices, n * sizeof *indices);
+    memcpy(to + n * sizeof *indices, weights, n * sizeof *weights);
+    vecmill_part whole = part;
+    whole.data = to;
+    output_describe(&whole, 1, r);
+    g->status = g->sink->take(g->sink->context, g->first + doc, r, &whole, 1, g->err);
+}
+
 static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct delivery *to,
                                vecmill_err *err)
 {
@@ -223,12 +253,19 @@ static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct 
     float *const out = to->sink ? s->rows : to->vectors + p->first * dim;
     float *const rows = dim < whole ? s->rows : out;
     const struct model_input input = {.ids = s->ids, .starts = s->starts, .n_docs = p->n_docs};
-    struct model_output output = {.vectors = rows, .row_starts = s->row_starts};
-    if (s->output.rows > 0 && !(output.rows = to->sink->room(to->sink->context)))
+    const bool is_sparse = s->output.kinds >> VECMILL_KIND_SPARSE & 1;
+    struct sparse_giving giving = {s, p->first, to->sink, VECMILL_OK, err};
+    struct model_output output = {.vectors = rows,
+                                  .row_starts = s->row_starts,
+                                  .sparse = is_sparse ? give_sparse : NULL,
+                                  .context = &giving};
+    if (s->output.rows > 0 &&
+        !(output.rows = to->sink->room(to->sink->context, (size_t)s->output.rows, 64)))
         return err_set(err, VECMILL_E_STOPPED, "there is no room for rows of tokens");
     VM_TRY(
         model_forward(s->model, s->workspace, &s->resolved.extent, s->team, &input, &output, err));
-    if (to->sink) VM_TRY(give_pass(s, p, output.rows, to->sink, err));
+    VM_TRY(giving.status);
+    if (to->sink && !is_sparse) VM_TRY(give_pass(s, p, output.rows, to->sink, err));
     for (size_t i = 0; !to->sink && i < p->n_docs && resolved_finishes(&s->resolved); i++)
         resolved_finish(&s->resolved, rows + i * whole, out + i * dim);
     p->first += p->n_docs;
@@ -345,9 +382,11 @@ struct taker {
     void *context;
 };
 
-static void *take_room(void *context)
+static void *take_room(void *context, size_t bytes, size_t align)
 {
-    return ((struct taker *)context)->session->token_rows;
+    (void)bytes;
+    (void)align;
+    return ((struct taker *)context)->session->tails;
 }
 
 static vecmill_status take_result(void *context, size_t d, const vecmill_result *result,

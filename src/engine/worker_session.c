@@ -86,14 +86,14 @@ static struct engine_result head_of(const vecmill_result *r)
 
 /* ---- results with tails ---- */
 
-/* Rows of a pass are computed to where they are sent from. Where other parts come before them, there is
+/* Parts are written to where they are sent from. Where other parts come before them, there is
  * room for these in front, and rows move down to their own as they are put. */
-static void *room_for_rows(void *context)
+static void *room_for_parts(void *context, size_t bytes, size_t align)
 {
     struct worker_session *s = context;
-    unsigned char *room =
-        crew_results_room(s->all, (size_t)(s->output.before_rows + s->output.rows), 64);
-    return room ? room + s->output.before_rows : NULL;
+    const size_t before = (size_t)s->output.before_rows;
+    unsigned char *room = crew_results_room(s->all, before + bytes, align);
+    return room ? room + before : NULL;
 }
 
 static void put_parts(const struct output *o, const vecmill_part *parts, uint32_t n_parts,
@@ -138,7 +138,7 @@ static vecmill_status put_result(void *context, size_t d, const vecmill_result *
 
 static vecmill_status compute_tails(struct worker_session *s, uint32_t n, vecmill_err *err)
 {
-    const struct output_sink sink = {room_for_rows, put_result, s};
+    const struct output_sink sink = {room_for_parts, put_result, s};
     return engine_compute(s->session, s->docs, n, &sink, err);
 }
 

@@ -20,7 +20,11 @@
 #define DOCS      600u
 #define TEXT_MOST 400u
 
-enum { DENSE = 1u << VECMILL_KIND_DENSE, TOKENS = 1u << VECMILL_KIND_TOKENS };
+enum {
+    DENSE = 1u << VECMILL_KIND_DENSE,
+    SPARSE = 1u << VECMILL_KIND_SPARSE,
+    TOKENS = 1u << VECMILL_KIND_TOKENS
+};
 
 static char folder[64];
 static const char *maker, *worker, *hooked;
@@ -74,8 +78,9 @@ struct taken {
     uint32_t kinds, n;
     struct {
         vecmill_result result;
-        uint64_t rows;
+        uint64_t rows; /* of tokens, or entries */
         float *dense, *tokens;
+        uint32_t *sparse;
     } docs[DOCS];
 };
 
@@ -98,15 +103,18 @@ static vecmill_status keep(void *context, size_t d, const vecmill_result *result
     t->docs[t->n].result = *result;
     for (uint32_t i = 0; i < n_parts; i++) {
         const vecmill_part *part = &parts[i];
-        assert_true(part->kind == VECMILL_KIND_DENSE || part->kind == VECMILL_KIND_TOKENS);
-        assert_int_equal(part->dim, DIM);
-        assert_int_equal(part->bytes, part->n * DIM * sizeof(float));
+        const bool is_sparse = part->kind == VECMILL_KIND_SPARSE;
+        assert_true(part->kind == VECMILL_KIND_DENSE || part->kind == VECMILL_KIND_TOKENS ||
+                    is_sparse);
+        assert_int_equal(part->dim, is_sparse ? 0 : DIM);
+        assert_int_equal(part->bytes, part->n * (is_sparse ? 8 : DIM * sizeof(float)));
         assert_true(kinds >> part->kind == 0); /* in the order of kinds */
         kinds |= 1u << part->kind;
         bytes += part->bytes;
         if (part->kind == VECMILL_KIND_DENSE) t->docs[t->n].dense = copy_of(part);
         if (part->kind == VECMILL_KIND_TOKENS) t->docs[t->n].tokens = copy_of(part);
-        if (part->kind == VECMILL_KIND_TOKENS) t->docs[t->n].rows = part->n;
+        if (is_sparse) t->docs[t->n].sparse = (uint32_t *)(void *)copy_of(part);
+        if (part->kind != VECMILL_KIND_DENSE) t->docs[t->n].rows = part->n;
     }
     if (result->status == VECMILL_OK) {
         assert_int_equal(kinds, t->kinds);
@@ -123,6 +131,7 @@ static void forget(struct taken *t)
     for (uint32_t i = 0; i < t->n; i++) {
         free(t->docs[i].dense);
         free(t->docs[i].tokens);
+        free(t->docs[i].sparse);
     }
     free(t);
 }
@@ -154,6 +163,10 @@ static void compare(const struct taken *a, const struct taken *b)
         assert_int_equal(a->docs[i].result.status, b->docs[i].result.status);
         assert_int_equal(a->docs[i].result.n_tokens, b->docs[i].result.n_tokens);
         if (a->docs[i].tokens && b->docs[i].tokens) assert_int_equal(rows, b->docs[i].rows);
+        if (a->docs[i].sparse && b->docs[i].sparse) {
+            assert_int_equal(rows, b->docs[i].rows);
+            assert_memory_equal(a->docs[i].sparse, b->docs[i].sparse, rows * 8);
+        }
         if (a->docs[i].dense && b->docs[i].dense)
             assert_memory_equal(a->docs[i].dense, b->docs[i].dense, DIM * sizeof(float));
         if (a->docs[i].tokens && b->docs[i].tokens && rows > 0)
@@ -191,15 +204,41 @@ static void tokens_make_the_vector(void **state)
     forget(tokens);
 }
 
+/* Ascending, above 0, of the vocabulary; some documents' differ. That they are right is shown in
+ * tests/model/test_model_heads.c. */
+static void sparse_weights_are_in_order(void **state)
+{
+    (void)state;
+    const vecmill_options o = options_for("splade", SPARSE);
+    struct taken *t = compute_all(&o);
+    bool differ = false;
+    for (uint32_t i = 0; i < DOCS; i++) {
+        const uint32_t *indices = t->docs[i].sparse;
+        const uint64_t n = t->docs[i].rows;
+        for (uint64_t k = 0; k < n; k++) {
+            float weight;
+            memcpy(&weight, &indices[n + k], sizeof weight);
+            assert_true(indices[k] < 160 && weight > 0 && (k == 0 || indices[k] > indices[k - 1]));
+        }
+        differ = differ || n != t->docs[0].rows;
+    }
+    assert_true(differ);
+    forget(t);
+}
+
 static void no_row_depends_on_the_pass(void **state)
 {
     (void)state;
-    vecmill_options o = options_for("toy", DENSE | TOKENS), small = o;
-    small.batch_tokens = 1;
-    struct taken *a = compute_all(&o), *b = compute_all(&small);
-    compare(a, b);
-    forget(a);
-    forget(b);
+    for (int i = 0; i < 2; i++) {
+        vecmill_options o = i == 0 ? options_for("toy", DENSE | TOKENS)
+                                   : options_for("splade", SPARSE),
+                        small = o;
+        small.batch_tokens = 1;
+        struct taken *a = compute_all(&o), *b = compute_all(&small);
+        compare(a, b);
+        forget(a);
+        forget(b);
+    }
 }
 
 static void one_that_fails_has_no_part(void **state)
@@ -328,7 +367,8 @@ static struct taken *take_all(const vecmill_options *o, uint32_t workers)
     vecmill_pool_count(pool, &counts);
     assert_int_equal(counts.accepted, DOCS);
     assert_int_equal(counts.returned, DOCS);
-    if (o->kinds & TOKENS) assert_int_equal(counts.duplicates, 0); /* none is kept for copies */
+    if (o->kinds & (TOKENS | SPARSE))
+        assert_int_equal(counts.duplicates, 0); /* none is kept for copies */
     vecmill_pool_close(pool);
     free(memory);
     return t;
@@ -349,6 +389,11 @@ static void a_pool_gives_the_same(void **state)
         }
         forget(session);
     }
+    const vecmill_options sparse = options_for("splade", SPARSE);
+    struct taken *session = compute_all(&sparse), *pool = take_all(&sparse, 2);
+    compare(session, pool);
+    forget(session);
+    forget(pool);
 }
 
 /* Once, at each point of a batch: the file makes sure that it is once. Then again and again, as it comes. */
@@ -358,25 +403,28 @@ static void kills_cost_nothing(void **state)
     static const char *const points[] = {
         "W2:1:kill", "W3:1:kill", "W4:1:segv", "W4:1:kill-in-compute",
         "W7:1:half", "W7:1:kill", "W9:1:kill"};
-    vecmill_options o = options_for("toy", DENSE | TOKENS);
-    struct taken *const session = compute_all(&o);
-    o.worker_path = hooked;
-    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
-        char faults[256];
-        snprintf(faults, sizeof faults, "at=%s:%s/fault-%zu", points[i], folder, i);
-        setenv("VECMILL_TEST_FAULTS", faults, 1);
-        struct taken *const pool = take_all(&o, 1 + (uint32_t)i % 3);
+    for (int k = 0; k < 2; k++) {
+        vecmill_options o =
+            k == 0 ? options_for("toy", DENSE | TOKENS) : options_for("splade", SPARSE);
+        struct taken *const session = compute_all(&o);
+        o.worker_path = hooked;
+        for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+            char faults[256];
+            snprintf(faults, sizeof faults, "at=%s:%s/fault-%d-%zu", points[i], folder, k, i);
+            setenv("VECMILL_TEST_FAULTS", faults, 1);
+            struct taken *const pool = take_all(&o, 1 + (uint32_t)i % 3);
+            compare(session, pool);
+            if (n_died != 1) fail_msg("%s: %u deaths", points[i], n_died);
+            forget(pool);
+        }
+        setenv("VECMILL_TEST_FAULTS",
+               "seed=20261201;rate=0.2;kinds=kill*6,exit77,segv,half,kill-in-compute", 1);
+        struct taken *const pool = take_all(&o, 3);
+        unsetenv("VECMILL_TEST_FAULTS");
         compare(session, pool);
-        if (n_died != 1) fail_msg("%s: %u deaths", points[i], n_died);
         forget(pool);
+        forget(session);
     }
-    setenv("VECMILL_TEST_FAULTS",
-           "seed=20261201;rate=0.2;kinds=kill*6,exit77,segv,half,kill-in-compute", 1);
-    struct taken *const pool = take_all(&o, 3);
-    unsetenv("VECMILL_TEST_FAULTS");
-    compare(session, pool);
-    forget(pool);
-    forget(session);
 }
 
 static void a_pool_says_what_takes_its_results(void **state)
@@ -400,6 +448,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_make_the_vector),
+        cmocka_unit_test(sparse_weights_are_in_order),
         cmocka_unit_test(no_row_depends_on_the_pass),
         cmocka_unit_test(one_that_fails_has_no_part),
         cmocka_unit_test(what_does_not_fit_is_refused),
@@ -416,6 +465,7 @@ int main(int argc, char **argv)
     strcpy(folder, "/tmp/vecmill-test-output-XXXXXX");
     if (!mkdtemp(folder)) return 2;
     make_model("toy", "");
+    make_model("splade", "--splade --prefix");
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     if (system(command) != 0) fprintf(stderr, "not removed: %s\n", folder);
