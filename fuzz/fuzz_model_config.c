@@ -34,7 +34,7 @@ static const struct model_ending three_steps = {
     .poolings = {MODEL_POOL_MEAN},
     .n_steps = 3,
     .steps = {{.kind = MODEL_STEP_DENSE, .width = 32},
-              {.kind = MODEL_STEP_LAYER_NORM, .width = 32},
+              {.kind = MODEL_STEP_LAYER_NORM, .width = 32, .eps = 1e-5f},
               {.kind = MODEL_STEP_NORMALIZE, .width = 32}},
 };
 

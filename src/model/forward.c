@@ -140,7 +140,9 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
                                  const struct model_output *out, vecmill_err *err)
 {
     const uint32_t longest = extent->longest, *starts = in->starts;
-    if ((kinds & ~m->config.kinds) != 0)
+    /* the vector that a pass makes may be of scores */
+    const uint32_t made = m->config.kinds | (m->config.kinds >> MODEL_SCORE & 1) << MODEL_DENSE;
+    if ((kinds & ~made) != 0)
         return err_set(err, VECMILL_E_INTERNAL, "kinds %#x of a pass, the model has %#x", kinds,
                        m->config.kinds);
     if (kinds >> MODEL_SPARSE & 1 && !out->sparse)

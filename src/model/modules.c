@@ -191,6 +191,10 @@ vecmill_status modules_parse(const struct json_value *list, const char *shown,
         return err_set(err, VECMILL_E_MODEL, "%s: %zu modules, Transformer and Pooling are needed",
                        shown, n);
     }
+    if (config->gives_logits && !config->model.sparse)
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: an MLMTransformer makes logits, and no SpladePooling takes them",
+                       shown);
     config->has_pooling_file = !config->is_bag;
     if (config->model.sparse) {
         config->model.sparse_logs = 1;

@@ -11,7 +11,7 @@ struct group {
 
 uint32_t vocab_documents(const struct model_config *c, uint32_t rows)
 {
-    const size_t fit = VOCAB_BYTES / (c->vocab * sizeof(float));
+    const size_t fit = VOCAB_BYTES / (num_max(1, c->vocab) * sizeof(float));
     return (uint32_t)num_max(1, num_min(fit, rows));
 }
 

@@ -168,11 +168,14 @@ static const struct config_case cases[] = {
     {CONFIG_MODULES, "an MLMTransformer",
      "[" MODULE("0", "", "sentence_transformers.sparse_encoder.models.MLMTransformer") "," SECOND
                                                                                        "]",
-     "\"MLMTransformer\""},
-    {CONFIG_MODULES, "a SpladePooling",
-     "[" FIRST "," MODULE("1", "1_SpladePooling",
-                          "sentence_transformers.sparse_encoder.models.SpladePooling") "]",
-     "\"SpladePooling\""},
+     "no SpladePooling"},
+    {CONFIG_MODULES, "a module after SpladePooling",
+     "[" FIRST "," MODULE(
+         "1", "1_SpladePooling",
+         "sentence_transformers.sparse_encoder.models.SpladePooling") "," MODULE("2", "",
+                                                                                 ST
+                                                                                 "Normalize") "]",
+     "module 2 is Normalize"},
     {CONFIG_MODULES, "a table", "[" MODULE("0", "0_StaticEmbedding", ST "StaticEmbedding") "]",
      NULL},
     {CONFIG_MODULES, "a table in the folder itself",
@@ -305,7 +308,8 @@ static const struct config_case cases[] = {
     {CONFIG_SENTENCE, "a length in words", "{\"max_seq_length\":\"256\"}", "max_seq_length"},
     {CONFIG_SENTENCE, "a fractional length", "{\"max_seq_length\":256.5}", "max_seq_length"},
     {CONFIG_SENTENCE, "an unknown member", "{\"max_seq_len\":256}", "max_seq_len"},
-    {CONFIG_SENTENCE, "another task", "{\"transformer_task\":\"fill-mask\"}", "\"fill-mask\""},
+    {CONFIG_SENTENCE, "another task", "{\"transformer_task\":\"text-generation\"}",
+     "\"text-generation\""},
     {CONFIG_SENTENCE, "another output", "{\"module_output_name\":\"logits\"}", "\"logits\""},
 
     /* tokenizer_config.json */
@@ -341,8 +345,8 @@ static const struct config_case cases[] = {
     {CONFIG_PROMPTS, "components to keep, all", "{\"truncate_dim\":null}", NULL},
     {CONFIG_PROMPTS, "no component to keep", "{\"truncate_dim\":0}", "\"truncate_dim\""},
     {CONFIG_PROMPTS, "components in words", "{\"truncate_dim\":\"all\"}", "\"truncate_dim\""},
-    {CONFIG_PROMPTS, "another kind of model", "{\"model_type\":\"SparseEncoder\"}",
-     "\"SparseEncoder\""},
+    {CONFIG_PROMPTS, "another kind of model", "{\"model_type\":\"CrossEncoder\"}",
+     "\"CrossEncoder\""},
 };
 
 static void config_lies(void **state)

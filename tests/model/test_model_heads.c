@@ -370,7 +370,7 @@ static const struct {
      "modules.json",
      ".SpladePooling",
      ".Pooling",
-     {"1_SpladePooling/config.json", "pooling_strategy"}},
+     {"modules.json", "MLMTransformer", "no SpladePooling"}},
     {"splade-bert",
      "modules.json",
      "\n]",
