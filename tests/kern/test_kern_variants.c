@@ -861,6 +861,7 @@ int main(int argc, char **argv)
     static char names[N_LINES][64];
     struct CMUnitTest tests[N_LINES] = {{0}};
     int n_run = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* an emulator takes minutes for all: show each line */
     printf("seed %d\n", SEED);
     for (size_t i = 0; i < N_LINES; i++) {
         struct line *line = &lines[i];
@@ -869,6 +870,10 @@ int main(int argc, char **argv)
         if (argc > 1 && !strstr(names[i], argv[1])) continue;
         if (!is_run(line, names[i])) continue;
         tests[n_run++] = (struct CMUnitTest){names[i], test_line, NULL, NULL, line};
+    }
+    if (n_run == 0) {
+        printf("no line%s%s is run here\n", argc > 1 ? " named " : "", argc > 1 ? argv[1] : "");
+        return 1;
     }
     return kit_end("kern-variants", n_run, cmocka_run_group_tests(tests, NULL, NULL));
 }
