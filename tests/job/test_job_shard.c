@@ -408,23 +408,24 @@ static void damaged(void **state)
 
 /* ---- what stands beside ---- */
 
-static const struct shard some = {.run = {.identity = "0123456789abcdef0123456789abcdef",
-                                          .isa = "avx512",
-                                          .dim = 3,
-                                          .output_format = SINK_NPY,
-                                          .input_format = READER_CSV,
-                                          .max_document = 1000,
-                                          .field = 77,
-                                          .id_field = UINT64_MAX,
-                                          .shard = 1,
-                                          .shards = 4},
-                                  .input = {.bytes = 500, .digest = 1ull << 63, .record = 10},
-                                  .rows = 3,
-                                  .failed = 1,
-                                  .tokens = 99,
-                                  .truncated = 2,
-                                  .replaced_bytes = 5,
-                                  .files = {{true, 70, 1}, {false, 0, 0}, {true, 128 + 36, 3}}};
+static const struct shard some = {
+    .run = {.identity = "0123456789abcdef0123456789abcdef",
+            .isa = "avx512",
+            .dim = 3,
+            .output_format = SINK_NPY,
+            .input_format = READER_CSV,
+            .max_document = 1000,
+            .field = 77,
+            .id_field = UINT64_MAX,
+            .shard = 1,
+            .shards = 4},
+    .input = {.bytes = 500, .digest = 1ull << 63, .record = 10},
+    .rows = 3,
+    .failed = 1,
+    .tokens = 99,
+    .truncated = 2,
+    .replaced_bytes = 5,
+    .files = {[PATHS_ERRORS] = {true, 70, 1}, [PATHS_OUTPUT] = {true, 128 + 36, 3}}};
 
 static void told_and_read(void **state)
 {
