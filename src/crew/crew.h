@@ -85,7 +85,7 @@ struct crew_options {
     uint32_t batch_items_max;
     size_t batch_bytes_max; /* of a batch with more than one item */
     uint32_t result_bytes;  /* of each result, at most CREW_RESULT_MAX */
-    /* A result may have a tail besides, whose size is the u32 that the result begins with: at most
+    /* A result may also have a tail, whose size is the u32 that the result begins with: at most
      * tail_bytes (0: there are no tails), and at most frame_tails of a frame. tails_bytes: of items
      * not yet dropped, and at least frame_tails. When that is full, workers wait with what they have
      * computed until items are dropped; but what has the oldest item always finds room. */

@@ -21,7 +21,7 @@ struct tails {
 /* Takes memory from the arena: nothing where results have no tails. */
 void tails_layout(struct tails *t, const struct crew_options *options, struct arena *a);
 
-/* Blocks of so many bytes. */
+/* The number of blocks that hold this many bytes. */
 static inline uint64_t tails_blocks(uint64_t bytes)
 {
     return (bytes + TAILS_BLOCK - 1) / TAILS_BLOCK;

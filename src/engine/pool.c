@@ -144,8 +144,8 @@ static void on_crew(void *context, const struct crew_event *event)
     if (pool->options.on_event) pool->options.on_event(pool->options.context, &e);
 }
 
-/* A document that fails, under LONG_ERROR or for want of a cut, does so at once: by its pace the next one,
- * which is computed, would be late, and its worker ended as hanging. */
+/* A document that fails under LONG_ERROR, or because it cannot be cut, fails at once. By its pace the next
+ * one, which is computed, would be late, and its worker ended as hanging. */
 static bool is_computed(const void *result)
 {
     struct engine_result head;

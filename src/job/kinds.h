@@ -87,7 +87,7 @@ enum sink_format {
 struct sink_kind {
     const char *word;   /* in OUTPUT.shard.json */
     const char *ending; /* of the output's name */
-    uint32_t takes;     /* bits 1u << vecmill_kind of results that it is for */
+    uint32_t takes;     /* bits 1u << vecmill_kind of the results it can hold */
     bool has_offsets;   /* a document has any number of rows: OUTPUT.offsets.npy says which */
     bool has_ids_file;  /* ids go into OUTPUT.ids.jsonl, not into the rows */
     /* The header of a file of n rows into out[SINK_HEADER_MAX]; returns its bytes, the same number for
