@@ -161,6 +161,11 @@ void schedule_room(struct crew *crew)
     const struct item *oldest = ledger_head(l);
     struct slot *last = NULL;
     if (!crew->lacks_room || !oldest || oldest->state != ITEM_QUEUED) return;
+    /* also where a worker is idle: it waits for those in flight, which wait for this item */
+    if (!crew->is_starved && ledger_is_suspect(l, l->dropped)) {
+        crew->is_starved = true;
+        crew->wake_at_ns = 0;
+    }
     if (crew_n_alive(crew) > crew_n_at(crew, AT_BUSY)) return; /* one will be given it */
     for (uint32_t i = 0; i < crew->options.workers; i++) {
         struct slot *s = &crew->slots[i];
@@ -170,6 +175,5 @@ void schedule_room(struct crew *crew)
     }
     if (!last) return;
     last->expected.discards = true;
-    crew->is_starved = crew->is_starved || ledger_is_suspect(l, l->dropped);
     crew->wake_at_ns = 0;
 }

@@ -13,8 +13,8 @@ uint32_t schedule_wanted(const struct crew *crew, uint64_t now_ns);
 /* Starts workers in vacant slots, where they are wanted and their back-off is over. */
 void schedule_starts(struct crew *crew, uint64_t now_ns);
 
-/* Where the oldest item waits for a worker, and all workers wait for room that only its end would
- * make, one of them gives up results, so that it can be given that item. */
+/* Where the oldest item waits for a worker, and workers wait for room that only its end would make: it
+ * is next, also when it is a suspect, and where no worker is left for it one of them gives up results. */
 void schedule_room(struct crew *crew);
 
 #endif

@@ -150,6 +150,48 @@ static void the_oldest_is_not_waited_for_in_vain(void)
     all_is_given_back();
 }
 
+/* The last worker that was given the oldest item; 0: none since the last death. */
+static pid_t holder(void)
+{
+    pid_t pid = 0;
+    for (uint32_t i = 0; i < h.n_events; i++) {
+        const struct crew_event *e = &h.events[i];
+        if (e->kind == CREW_BATCH_GIVEN && e->first == 0) pid = e->pid;
+        if (e->kind == CREW_DIED && e->pid == pid) pid = 0;
+    }
+    return pid;
+}
+
+/* The oldest item lost its worker until it is a suspect; one worker waits for room, and nothing is left
+ * to compute for the others. An idle one is given the suspect, though another item is in flight. */
+static void a_suspect_does_not_wait_for_those_that_wait(void)
+{
+    static const char *const script[] = {"sleep 600000 a 2"};
+    init(3, 20000, 20000, 2);
+    h.script = script;
+    h.n_script = 1;
+    h.n_items = 1;
+    h.options.batch_items_max = 1;
+    h.options.start_workers = 3; /* one is idle */
+    host_open(&h);
+    do {
+        host_fill(&h);
+        step_until(counts_of(&h).returned + 1 + n_waiting() == h.n_items && holder() != 0);
+        h.n_items++;
+    } while (n_waiting() == 0);
+    h.n_items--;
+    for (uint32_t deaths = 1; deaths <= 2; deaths++) {
+        step_until(holder() != 0 && host_mark(&h, "a", deaths == 1 ? "0" : "1") &&
+                   crew_n_at(h.crew, AT_IDLE) == 1);
+        need(kill(holder(), SIGKILL) == 0);
+        step_until(h.n_deaths == deaths);
+    }
+    need(n_waiting() == 1 && ledger_is_suspect(&h.crew->ledger, 0));
+    host_run_well(&h);
+    need(h.n_condemned == 0 && h.n_deaths == 2);
+    all_is_given_back();
+}
+
 /* It is the oldest, and those that come after it find no room. */
 static void a_suspect_is_condemned(void)
 {
@@ -205,6 +247,7 @@ static const struct kit_test tests[] = {
     KIT_TEST(workers_wait_for_room),
     KIT_TEST(in_a_storm_of_kills),
     KIT_TEST(the_oldest_is_not_waited_for_in_vain),
+    KIT_TEST(a_suspect_does_not_wait_for_those_that_wait),
     KIT_TEST(a_suspect_is_condemned),
     KIT_TEST(a_faulty_item_is_condemned),
     KIT_TEST(damaged_ones_are_not_taken),
