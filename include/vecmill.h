@@ -680,6 +680,40 @@ typedef struct vecmill_machine {
  * the kernel by a call (affinity, resource limits) stays as it is. Not heeded in a set-uid program. */
 VECMILL_API vecmill_status vecmill_machine_describe(vecmill_machine *machine, vecmill_err *err);
 
+/* ---- vectors as they are stored ----
+ *
+ * Rows of float32 as the narrower numbers that databases keep, by the rules of sentence-transformers'
+ * quantize_embeddings, bit for bit, and back. dim: floats of a row. dtype: VECMILL_DTYPE_FLOAT32 to
+ * VECMILL_DTYPE_UBINARY. ranges [2, dim]: least, then greatest value of each component, for
+ * VECMILL_DTYPE_INT8 and UINT8 alone; queries must get the ranges that their documents got. Nothing is
+ * allocated; any thread may call. */
+
+/* Bytes of a row: dim times 4, 2 or 1; of bits dim / 8, rounded up. 0: another dtype. */
+VECMILL_API uint64_t vecmill_quantized_bytes(vecmill_dtype dtype, uint32_t dim);
+
+/* The ranges of vectors [n, dim]. E_USAGE: n is less than 2, of which no range can be told, or dim is 0;
+ * E_INPUT: a component is not finite. After a failure *ranges is unspecified. */
+VECMILL_API vecmill_status vecmill_ranges(const float *vectors, size_t n, uint32_t dim,
+                                          float *ranges, vecmill_err *err);
+
+/* vectors [n, dim] into out [n, vecmill_quantized_bytes], which may not overlap.
+ *   INT8, UINT8      floor((x - least) / step), 0 to 255, step = (greatest - least) / 255 or, if that is
+ *                    0, 1; of INT8 less 128. What is outside its range, infinities too, is its end.
+ *   UBINARY, BINARY  the bit x > 0, the first component in the highest bit, zero bits after the last; of
+ *                    BINARY each byte less 128, as a signed one
+ *   FLOAT16          the nearest, of two the even one
+ * E_USAGE: another dtype, ranges missing, dim 0. E_INPUT, with out unspecified: NaN for INT8 or UINT8, a
+ * finite value over the greatest float16, ranges that are not finite or the wrong way round. */
+VECMILL_API vecmill_status vecmill_quantize(const float *vectors, size_t n, uint32_t dim,
+                                            vecmill_dtype dtype, const float *ranges, void *out,
+                                            vecmill_err *err);
+
+/* rows [n, vecmill_quantized_bytes], of any alignment, into vectors [n, dim]: of INT8 and UINT8 the middle
+ * of a step, least + (q + 0.5) * step with q from 0; of bits 1 and -1. Errors as of vecmill_quantize. */
+VECMILL_API vecmill_status vecmill_dequantize(const void *rows, size_t n, uint32_t dim,
+                                              vecmill_dtype dtype, const float *ranges,
+                                              float *vectors, vecmill_err *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -19,6 +19,7 @@
 #include "near.h"
 #include "num.h"
 #include "pack.h"
+#include "quantize.h"
 #include "stray.h"
 #include "team.h"
 #include "utf8.h"

@@ -272,6 +272,50 @@ static void words_are_in_range(void **state)
     assert_string_equal(vecmill_owner_word((vecmill_owner)-1), "unknown");
 }
 
+static void assert_quantize(vecmill_status status, vecmill_status expected, const vecmill_err *err,
+                            const char *part)
+{
+    assert_int_equal(status, expected);
+    if (strstr(err->message, part) == NULL)
+        fail_msg("got \"%s\", expected \"%s\"", err->message, part);
+}
+
+/* Against sentence-transformers: base-quantize. These bytes are its too (255 * (0.5 / 255) is under 0.5). */
+static void rows_are_quantized(void **state)
+{
+    (void)state;
+    const float rows[] = {0, -1, 3, 0.5f, 1, 0};
+    float ranges[6], back[6];
+    unsigned char out[6];
+    vecmill_err err = {.message = ""};
+    assert_int_equal(vecmill_quantized_bytes(VECMILL_DTYPE_FLOAT32, 9), 36);
+    assert_int_equal(vecmill_quantized_bytes(VECMILL_DTYPE_FLOAT16, 9), 18);
+    assert_int_equal(vecmill_quantized_bytes(VECMILL_DTYPE_INT8, 9), 9);
+    assert_int_equal(vecmill_quantized_bytes(VECMILL_DTYPE_UBINARY, 9), 2);
+    assert_int_equal(vecmill_quantized_bytes(VECMILL_DTYPE_INT32, 9), 0);
+    assert_quantize(vecmill_ranges(rows, 1, 3, ranges, &err), VECMILL_E_USAGE, &err,
+                    "of 1 row, 2 rows are the least");
+    assert_int_equal(vecmill_ranges(rows, 2, 3, ranges, NULL), VECMILL_OK);
+    assert_true(ranges[0] == 0 && ranges[1] == -1 && ranges[2] == 0 && ranges[3] == 0.5f &&
+                ranges[4] == 1 && ranges[5] == 3);
+    assert_int_equal(vecmill_quantize(rows, 2, 3, VECMILL_DTYPE_UINT8, ranges, out, NULL),
+                     VECMILL_OK);
+    assert_memory_equal(out, "\x00\x00\xFF\xFE\xFE\x00", 6);
+    assert_int_equal(vecmill_dequantize(out, 2, 3, VECMILL_DTYPE_UINT8, ranges, back, NULL),
+                     VECMILL_OK);
+    for (size_t i = 0; i < 6; i++)
+        assert_true(back[i] > rows[i] - 0.01f && back[i] < rows[i] + 0.01f);
+    assert_quantize(vecmill_quantize(rows, 1, 3, VECMILL_DTYPE_INT8, NULL, out, &err),
+                    VECMILL_E_USAGE, &err, "int8 of 1 row needs ranges, [2, 3]");
+    assert_quantize(vecmill_quantize(rows, 2, 0, VECMILL_DTYPE_BINARY, NULL, out, &err),
+                    VECMILL_E_USAGE, &err, "0 components");
+    assert_quantize(vecmill_quantize(rows, 2, 3, VECMILL_DTYPE_INT32, NULL, out, &err),
+                    VECMILL_E_USAGE, &err, "dtype is 6, over VECMILL_DTYPE_UBINARY, 5");
+    ranges[0] = 1;
+    assert_quantize(vecmill_dequantize(out, 2, 3, VECMILL_DTYPE_INT8, ranges, back, &err),
+                    VECMILL_E_INPUT, &err, "component 0 ranges from 1 to 0.5");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +328,7 @@ int main(void)
         cmocka_unit_test(pool_options_grow),
         cmocka_unit_test(what_is_not_computed_is_refused),
         cmocka_unit_test(words_are_in_range),
+        cmocka_unit_test(rows_are_quantized),
     };
     const int failed = cmocka_run_group_tests_name("api", tests, NULL, NULL);
     printf("api: %d passed, %d failed\n", (int)(sizeof(tests) / sizeof(tests[0])) - failed, failed);
