@@ -105,10 +105,10 @@ typedef enum vecmill_role {
     VECMILL_ROLE_QUERY = 2
 } vecmill_role;
 
-/* What a model makes of a document. This version computes VECMILL_KIND_DENSE, SPARSE and TOKENS. */
+/* What a model makes of a document. This version computes VECMILL_KIND_DENSE, SCORE, SPARSE and TOKENS. */
 typedef enum vecmill_kind {
     VECMILL_KIND_DENSE = 0,  /* one vector of `dim` elements */
-    VECMILL_KIND_SCORE = 1,  /* of a pair: one score, or one for each label */
+    VECMILL_KIND_SCORE = 1,  /* of a pair: one score, or one for each label, as a vector of `dim` */
     VECMILL_KIND_SPARSE = 2, /* indices into the vocabulary, ascending, and their weights */
     VECMILL_KIND_MULTI = 3,  /* a vector of `dim` elements for each token that counts */
     VECMILL_KIND_TOKENS = 4, /* of a dense model: a vector of `dim` elements for each token */
@@ -176,6 +176,10 @@ typedef struct vecmill_options {
     /* For VECMILL_DTYPE_INT8 and UINT8, [2, dim]: least and greatest value of each component. NULL, or
      * E_UNSUPPORTED. */
     const float *ranges;
+    /* 1: scores of pairs are logits. 0: what the model's own activation makes of them, as
+     * sentence-transformers reads it from config.json (docs/MODEL.md, "Scores"). E_USAGE: the model makes
+     * no scores. */
+    uint64_t raw_scores;
 } vecmill_options;
 
 #define VECMILL_MAX_PROMPT       4095u
@@ -226,7 +230,7 @@ typedef struct vecmill_facts {
     uint64_t arena_bytes;
     /* 32 hex digits: a hash of what a vector's bits depend on besides its text: the compiled model, its
      * tokenizer, instruction set, precision, max_length, long_policy, dimensions, normalisation,
-     * prompt and task. Equal identity, equal bits. */
+     * prompt, task, kinds and raw_scores. Equal identity, equal bits. */
     const char *identity;
     uint32_t threads; /* in force; of a pool: of each worker, 1 */
     /* "", or what a user should read about the pack: it was damaged, or another user's, and was built
@@ -236,13 +240,19 @@ typedef struct vecmill_facts {
     vecmill_dtype dtype;   /* of a result's elements, in force */
     uint64_t result_bytes; /* of one document's result, at most */
     const char *prompt;    /* text that is put before each document's, in force; "": none */
+    /* [dim, VECMILL_LABEL_BYTES]: the names of a pair's scores as config.json's id2label has them, each
+     * with a NUL; NULL: the model makes no scores. */
+    const char *labels;
 } vecmill_facts;
+
+#define VECMILL_LABEL_BYTES 64u
 
 /* Facts about an open session. Fills *facts as far as its struct_bytes reaches. */
 VECMILL_API void vecmill_session_describe(const vecmill_session *session, vecmill_facts *facts);
 
-/* What a document is given as. This version computes VECMILL_DOC_TEXT; the others are E_UNSUPPORTED, for
- * the call, and nothing is computed. */
+/* What a document is given as. A model that scores pairs (facts.kinds: VECMILL_KIND_SCORE) takes
+ * VECMILL_DOC_PAIR, any other VECMILL_DOC_TEXT; the other way round is E_USAGE. VECMILL_DOC_IDS is
+ * E_UNSUPPORTED. Either is for the call, and nothing is computed. */
 typedef enum vecmill_doc_kind {
     VECMILL_DOC_TEXT = 0, /* text */
     VECMILL_DOC_PAIR = 1, /* text, then pair: what a cross-encoder reads, the query first */

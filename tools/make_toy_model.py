@@ -5,7 +5,7 @@
         [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling none|MODE[+MODE...]]
         [--after MODULE[,MODULE...]] [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--torch] [--pad-vocab N]
         [--transformer PATH] [--pooling-path PATH] [--max-length N] [--seed 1] [--golden FILE]
-        [--skip N] [--table model2vec|module] [--splade]
+        [--skip N] [--table model2vec|module] [--splade] [--cross N]
 
 DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_config.json and, unless
 --pooling none, modules.json, 1_Pooling/config.json and sentence_bert_config.json. The same arguments
@@ -22,6 +22,8 @@ Dense:WIDTH:ACTIVATION, LayerNorm, Normalize; the Dense's activation is Identity
 --after.
 
 --splade makes a model of sparse weights instead: with the head that predicts masked tokens, and SpladePooling.
+
+--cross N makes a model that scores pairs instead, with N labels: BertForSequenceClassification, without modules.json.
 
 --skip N leaves the first N rows of each document out of the golden poolings, but never the last.
 
@@ -177,6 +179,12 @@ def stored_tensors(weights, a):
                                           ('transform.LayerNorm.bias', [h], 0, 0.1), ('bias', [a.vocab], -1, 1)):
             values = [rng.gauss(mean, spread) for _ in range(math.prod(shape))]
             tensors['cls.predictions.' + name] = ('F32', shape, struct.pack('<%df' % len(values), *values))
+    if a.cross:
+        rng, h = random.Random(a.seed + 3), a.hidden
+        for name, shape, spread in (('bert.pooler.dense.weight', [h, h], 1.5 / math.sqrt(h)), ('bert.pooler.dense.bias', [h], 0.1),
+                                    ('classifier.weight', [a.cross, h], 1 / math.sqrt(h)), ('classifier.bias', [a.cross], 0.1)):
+            values = [rng.gauss(0, spread) for _ in range(math.prod(shape))]
+            tensors[name] = ('F32', shape, struct.pack('<%df' % len(values), *values))
     return tensors
 
 
@@ -382,13 +390,16 @@ def write_model(a):
     weights = make_weights(a, rng)
     tokens = vocabulary(a.vocab)
     architecture = 'BertForMaskedLM' if a.prefix else 'BertModel'
+    if a.cross:
+        architecture, a.prefix, a.pooling = 'BertForSequenceClassification', 'bert.', 'none'
     home = os.path.join(a.dir, a.transformer) if a.transformer else a.dir
     write_json(os.path.join(home, 'config.json'), {
         'architectures': [architecture], 'model_type': 'bert', 'hidden_act': 'gelu',
         'hidden_size': a.hidden, 'intermediate_size': a.intermediate, 'layer_norm_eps': 1e-12,
         'max_position_embeddings': a.positions, 'num_attention_heads': a.heads,
         'num_hidden_layers': a.layers, 'pad_token_id': 0, 'position_embedding_type': 'absolute',
-        'type_vocab_size': 2, 'vocab_size': a.vocab + a.pad_vocab})
+        'type_vocab_size': 2, 'vocab_size': a.vocab + a.pad_vocab,
+        **({'id2label': {str(i): 'LABEL_%d' % i for i in range(a.cross)}} if a.cross else {})})
     write_json(os.path.join(home, 'tokenizer_config.json'), {
         'do_lower_case': True, 'tokenize_chinese_chars': True, 'strip_accents': None,
         'model_max_length': a.positions, 'tokenizer_class': 'BertTokenizer'})
@@ -430,7 +441,7 @@ def main():
     p.add_argument('dir')
     for name, default in (('layers', 2), ('hidden', 32), ('heads', 4), ('intermediate', 64),
                           ('vocab', 160), ('positions', 64), ('max-length', 0), ('seed', 1),
-                          ('shards', 0), ('pad-vocab', 0), ('skip', 0)):
+                          ('shards', 0), ('pad-vocab', 0), ('skip', 0), ('cross', 0)):
         p.add_argument('--' + name, type=int, default=default)
     p.add_argument('--dtype', choices=('F32', 'F16', 'BF16'), default='F32')
     p.add_argument('--pooling', default='mean')

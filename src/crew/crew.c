@@ -199,7 +199,8 @@ vecmill_status crew_open(const struct crew_options *options, struct crew **out, 
     crew->memory_bytes = bytes;
     lay_out_crew(crew, options, &a);
     assert(arena_ok(&a));
-    frame_put_item(NULL, 0, options->probe, options->probe_bytes, crew->probe);
+    frame_put_item(NULL, 0, &(struct crew_piece){options->probe, options->probe_bytes}, 1,
+                   crew->probe);
     for (uint32_t i = 0; i < options->workers; i++) {
         struct slot *s = &crew->slots[i];
         s->socket = s->process.pidfd = -1;
@@ -248,11 +249,15 @@ void crew_close(struct crew *crew)
     mem_unmap(crew->memory, crew->memory_bytes);
 }
 
-bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cost_ns)
+bool crew_submit(struct crew *crew, const struct crew_piece *pieces, uint32_t n, uint64_t cost_ns)
 {
     const struct ledger *l = &crew->ledger;
-    if (bytes > crew->options.item_bytes_max - crew->options.prefix_bytes) return false;
-    if (!ledger_put(&crew->ledger, data, bytes, num_min(cost_ns, ITEM_COST_MOST_NS))) return false;
+    size_t left = crew->options.item_bytes_max - crew->options.prefix_bytes;
+    for (uint32_t i = 0; i < n; i++) {
+        if (pieces[i].bytes > left) return false;
+        left -= pieces[i].bytes;
+    }
+    if (!ledger_put(&crew->ledger, pieces, n, num_min(cost_ns, ITEM_COST_MOST_NS))) return false;
     if (l->accepted - l->unsent >= l->batch_items_max || l->unsent_cost_ns >= crew->whole_batch_ns)
         crew_hurry(crew);
     return true;

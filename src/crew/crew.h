@@ -152,12 +152,18 @@ void crew_wait(struct crew *crew);
 void crew_step(struct crew *crew);
 void crew_wake(struct crew *crew); /* by any thread */
 
-/* Takes a copy of an item, which is put after the prefix. Its tag is the number of items accepted
- * before. cost_ns: estimated work, at most an hour; only the proportions between items matter, the
- * crew measures the rest. False: no room, take results first; or the item is over item_bytes_max and
- * will never be accepted. An idle worker is given work at once when there is enough for a whole batch;
- * for less, crew_hurry. */
-bool crew_submit(struct crew *crew, const void *data, size_t bytes, uint64_t cost_ns);
+/* Bytes that are a part of an item. */
+struct crew_piece {
+    const void *data; /* NULL if bytes == 0 */
+    size_t bytes;
+};
+
+/* Takes a copy of an item, whose pieces [n] are put one after the other after the prefix. Its tag is
+ * the number of items accepted before. cost_ns: estimated work, at most an hour; only the proportions
+ * between items matter, the crew measures the rest. False: no room, take results first; or the item is
+ * over item_bytes_max and will never be accepted. An idle worker is given work at once when there is
+ * enough for a whole batch; for less, crew_hurry. */
+bool crew_submit(struct crew *crew, const struct crew_piece *pieces, uint32_t n, uint64_t cost_ns);
 
 /* Results are awaited: gives out at once what is queued, however little. */
 void crew_hurry(struct crew *crew);

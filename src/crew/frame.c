@@ -1,5 +1,7 @@
 #include "frame.h"
 
+#include "crew.h"
+
 #include "base/base.h"
 
 #include <string.h>
@@ -17,14 +19,18 @@ void frame_put(const struct frame_head *head, unsigned char out[FRAME_HEAD_BYTES
     cur_put_u64(out + 40, XXH3_64bits(out, 40));
 }
 
-void frame_put_item(const void *prefix, size_t prefix_bytes, const void *data, size_t bytes,
-                    unsigned char *out)
+void frame_put_item(const void *prefix, size_t prefix_bytes, const struct crew_piece *pieces,
+                    uint32_t n, unsigned char *out)
 {
-    const size_t whole = prefix_bytes + bytes;
+    size_t whole = prefix_bytes;
+    if (prefix_bytes > 0) memcpy(out + FRAME_ITEM_HEAD, prefix, prefix_bytes);
+    for (uint32_t i = 0; i < n; i++) {
+        if (pieces[i].bytes > 0)
+            memcpy(out + FRAME_ITEM_HEAD + whole, pieces[i].data, pieces[i].bytes);
+        whole += pieces[i].bytes;
+    }
     const uint64_t head = whole;
     memcpy(out, &head, sizeof head);
-    if (prefix_bytes > 0) memcpy(out + FRAME_ITEM_HEAD, prefix, prefix_bytes);
-    if (bytes > 0) memcpy(out + FRAME_ITEM_HEAD + prefix_bytes, data, bytes);
     memset(out + FRAME_ITEM_HEAD + whole, 0, frame_item_bytes(whole) - FRAME_ITEM_HEAD - whole);
 }
 

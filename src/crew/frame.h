@@ -65,9 +65,11 @@ static inline size_t frame_item_bytes(size_t bytes)
     return FRAME_ITEM_HEAD + (bytes + 7) / 8 * 8;
 }
 
-/* Writes an item in that form: its size, its bytes, which are in two pieces, and zeros up to
- * frame_item_bytes of both. */
-void frame_put_item(const void *prefix, size_t prefix_bytes, const void *data, size_t bytes,
-                    unsigned char *out);
+struct crew_piece;
+
+/* Writes an item in that form: its size, the prefix, its pieces [n], and zeros up to
+ * frame_item_bytes of all. */
+void frame_put_item(const void *prefix, size_t prefix_bytes, const struct crew_piece *pieces,
+                    uint32_t n, unsigned char *out);
 
 #endif

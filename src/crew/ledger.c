@@ -49,13 +49,15 @@ static bool find_room(const struct ledger *l, size_t need, size_t *at)
     return need <= oldest;
 }
 
-bool ledger_put(struct ledger *l, const void *data, size_t bytes, uint64_t cost_ns)
+bool ledger_put(struct ledger *l, const struct crew_piece *pieces, uint32_t n, uint64_t cost_ns)
 {
-    const size_t whole = l->prefix_bytes + bytes, need = frame_item_bytes(whole);
-    size_t at;
+    size_t whole = l->prefix_bytes, at;
+    for (uint32_t i = 0; i < n; i++)
+        whole += pieces[i].bytes;
+    const size_t need = frame_item_bytes(whole);
     assert(need <= l->bytes_capacity - l->wrap_at);
     if (l->accepted - l->dropped == l->items_max || !find_room(l, need, &at)) return false;
-    frame_put_item(l->prefix, l->prefix_bytes, data, bytes, l->bytes + at);
+    frame_put_item(l->prefix, l->prefix_bytes, pieces, n, l->bytes + at);
     *item_of(l, l->accepted) =
         (struct item){.at = at, .bytes = whole, .cost_ns = cost_ns, .state = ITEM_QUEUED};
     l->put_at = at + need;

@@ -98,7 +98,7 @@ struct ledger {
 void ledger_layout(struct ledger *l, const struct crew_options *options, struct arena *a);
 
 /* False: no room. */
-bool ledger_put(struct ledger *l, const void *data, size_t bytes, uint64_t cost_ns);
+bool ledger_put(struct ledger *l, const struct crew_piece *pieces, uint32_t n, uint64_t cost_ns);
 
 /* Whether anything but suspects is queued. */
 bool ledger_has_work(const struct ledger *l);

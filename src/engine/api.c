@@ -81,8 +81,8 @@ _Static_assert(OPTIONS_FIRST == offsetof(vecmill_options, role) + sizeof(vecmill
 #define ENDS_WITH(type, last)                                                                      \
     _Static_assert(offsetof(type, last) + sizeof((type *)0)->last == sizeof(type),                 \
                    #type " ends without padding")
-ENDS_WITH(vecmill_options, ranges);
-ENDS_WITH(vecmill_facts, prompt);
+ENDS_WITH(vecmill_options, raw_scores);
+ENDS_WITH(vecmill_facts, labels);
 ENDS_WITH(vecmill_pool_options, caller_bytes_of);
 ENDS_WITH(vecmill_event, deaths);
 ENDS_WITH(vecmill_plan, advice);

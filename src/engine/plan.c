@@ -2,6 +2,7 @@
  * hold. Where a line's bytes come from is said next to the line; docs/MEMORY.md shows them. */
 #include "engine/plan.h"
 
+#include "engine/item.h"
 #include "engine/output.h"
 
 #include "engine/api.h"
@@ -143,9 +144,6 @@ static uint64_t sum_of(uint64_t a, uint64_t b)
 _Static_assert(sizeof(struct engine_result) + MODEL_DIM_MAX * sizeof(float) <= CREW_RESULT_MAX,
                "a crew has results as wide as a vector can be");
 
-/* A document like any other. What it is does not matter: that it is computed, while another is not, does. */
-static const char probe[] = "The weather was fine, and the train arrived at the station on time.";
-
 /* Tails that wait to be taken: a frame of each worker, and where frames are small, one more. */
 #define TAILS_BYTES(workers, frame) (((workers) + ((frame) <= (1u << 20))) * (frame))
 
@@ -153,13 +151,14 @@ void plan_crew(const struct resolved *resolved, uint32_t workers, uint64_t max_d
                struct crew_options *options)
 {
     struct output output;
+    const struct crew_piece probe = item_probe(resolved, max_document);
     output_of(resolved, &output);
     *options = (struct crew_options){
         .workers = workers,
         .items_max = QUEUE_DOCS(workers),
         .prefix = resolved->prompt,
         .prefix_bytes = resolved->prompt_bytes,
-        .item_bytes_max = resolved_item_bytes(resolved, max_document),
+        .item_bytes_max = item_most(resolved, max_document),
         .queue_bytes = QUEUE_BYTES(workers),
         .batch_items_max = ENGINE_BATCH_DOCS,
         .batch_bytes_max = ENGINE_BATCH_BYTES,
@@ -170,8 +169,8 @@ void plan_crew(const struct resolved *resolved, uint32_t workers, uint64_t max_d
         .batch_ns = BATCH_NS,
         .start_ns = START_NS,
         .least_ns = HANG_LEAST_NS,
-        .probe = probe,
-        .probe_bytes = num_min(sizeof probe - 1, resolved_text_bytes(resolved, max_document)),
+        .probe = probe.data,
+        .probe_bytes = probe.bytes,
     };
 }
 
@@ -238,9 +237,8 @@ static void add_workers(const struct plan_facts *f, uint32_t workers, vecmill_pl
              pages(resolved_session_bytes(&f->resolved)));
     struct output output;
     output_of(&f->resolved, &output);
-    add_part(
-        plan, VECMILL_OWNER_WORKER, "leases", workers,
-        pages(worker_session_bytes(&output, resolved_item_bytes(&f->resolved, f->max_document))));
+    add_part(plan, VECMILL_OWNER_WORKER, "leases", workers,
+             pages(worker_session_bytes(&output, item_most(&f->resolved, f->max_document))));
 }
 
 /* Two kernel stacks, the process, its descriptors. */

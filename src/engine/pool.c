@@ -8,6 +8,7 @@
 #include "crew/crew.h"
 #include "engine/api.h"
 #include "engine/dedup.h"
+#include "engine/item.h"
 #include "engine/output.h"
 #include "engine/plan.h"
 #include "engine/pressure.h"
@@ -249,7 +250,8 @@ static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
         .long_policy = r->long_policy,
         .normalize = normalize,
         .kinds = r->kinds,
-        .max_document = resolved_item_bytes(r, pool->max_document),
+        .max_document = item_most(r, pool->max_document),
+        .raw_scores = r->is_raw,
         .prompt = r->prompt,
         .task = r->extent.task > 0 ? r->config.tasks[r->extent.task - 1] : NULL,
     };
@@ -510,7 +512,8 @@ void vecmill_pool_describe(const vecmill_pool *pool, vecmill_facts *facts)
 static uint64_t cost_ns(const vecmill_pool *pool, vecmill_doc doc)
 {
     const struct resolved *s = &pool->resolved;
-    double tokens = 2 + (s->prompt_bytes + (double)doc.bytes) / BYTES_A_TOKEN, windows = 1;
+    const double bytes = (double)doc.bytes + (double)doc.pair_bytes;
+    double tokens = 2 + (s->prompt_bytes + bytes) / BYTES_A_TOKEN, windows = 1;
     if (s->long_policy == VECMILL_LONG_SPLIT) {
         const struct split_shape shape = split_shape_of(s);
         const uint64_t n = split_guess_tokens(doc.text, doc.bytes);
@@ -525,7 +528,7 @@ static uint64_t cost_ns(const vecmill_pool *pool, vecmill_doc doc)
 /* A document that is looked for among those that are in the pool. */
 struct sought {
     const vecmill_pool *pool;
-    vecmill_doc doc;
+    const struct item *item;
 };
 
 static bool has_bytes(const void *context, uint64_t work)
@@ -534,31 +537,32 @@ static bool has_bytes(const void *context, uint64_t work)
     const size_t prefix = sought->pool->resolved.prompt_bytes;
     size_t bytes;
     const char *data = crew_item(sought->pool->crew, work, &bytes);
-    return bytes == prefix + sought->doc.bytes &&
-           (sought->doc.bytes == 0 ||
-            memcmp(data + prefix, sought->doc.text, sought->doc.bytes) == 0);
+    return item_is(sought->item, data + prefix, bytes - prefix);
 }
 
 vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *accepted,
                                    vecmill_err *err)
 {
-    VM_TRY(api_check_doc(&doc, err));
-    if (doc.bytes > pool->max_document)
+    VM_TRY(resolved_check_doc(&pool->resolved, &doc, err));
+    if (!resolved_scores(&pool->resolved)) doc.pair_bytes = 0;
+    if (doc.bytes > pool->max_document || doc.pair_bytes > pool->max_document - doc.bytes)
         return err_set(err, VECMILL_E_LIMIT,
-                       "a document of %zu bytes is over the maximum (max_document) of %llu",
-                       doc.bytes, (unsigned long long)pool->max_document);
+                       "a document of %llu bytes is over the maximum (max_document) of %llu",
+                       (unsigned long long)doc.bytes + doc.pair_bytes,
+                       (unsigned long long)pool->max_document);
     const uint64_t cost = cost_ns(pool, doc);
-    doc.bytes =
-        (size_t)num_min(doc.bytes, resolved_text_bytes(&pool->resolved, pool->max_document));
-    const uint64_t hash = XXH3_64bits(doc.bytes > 0 ? doc.text : "", doc.bytes);
-    const struct sought sought = {pool, doc};
+    struct item item;
+    item_of(&pool->resolved, &doc, &item);
+    const uint64_t hash = item_hash(&item);
+    const struct sought sought = {pool, &item};
     pthread_mutex_lock(&pool->lock);
     const vecmill_status status = crew_failure(pool->crew, err);
     if (status == VECMILL_OK) {
         const bool fits = !dedup_is_full(&pool->dedup);
         const bool is_copy = fits && !pool->computes_duplicates &&
                              dedup_add_copy(&pool->dedup, hash, has_bytes, &sought);
-        const bool is_work = fits && !is_copy && crew_submit(pool->crew, doc.text, doc.bytes, cost);
+        const bool is_work =
+            fits && !is_copy && crew_submit(pool->crew, item.pieces, item.n_pieces, cost);
         if (is_work) dedup_add_work(&pool->dedup, hash);
         *accepted = is_copy || is_work;
     }

@@ -177,7 +177,7 @@ static void identify(const struct pack *pack, struct resolved *s)
     struct {
         char signature[64];
         struct pack_section sections[PACK_SECTIONS_MAX];
-        uint32_t n_sections, precision, max_length, long_policy, dim, scales, task, kinds;
+        uint32_t n_sections, precision, max_length, long_policy, dim, scales, task, kinds, is_raw;
         uint64_t prompt;
     } what;
     memset(&what, 0, sizeof what);
@@ -195,6 +195,7 @@ static void identify(const struct pack *pack, struct resolved *s)
     what.scales = s->scales;
     what.task = s->extent.task;
     what.kinds = s->kinds;
+    what.is_raw = s->is_raw;
     what.prompt = XXH3_64bits(s->prompt, s->prompt_bytes);
     const XXH128_hash_t hash = XXH3_128bits(&what, sizeof what);
     snprintf(s->identity, sizeof s->identity, "%016llx%016llx", (unsigned long long)hash.high64,
@@ -268,10 +269,6 @@ static vecmill_status settle_kinds(const vecmill_options *o, struct resolved *s,
     const uint32_t has = s->config.kinds, dense = 1u << MODEL_DENSE;
     char asked[64], made[64];
     s->kinds = o->kinds ? o->kinds : has & dense ? dense : has & ~(1u << MODEL_TOKENS);
-    if (has & 1u << MODEL_SCORE)
-        return err_set(err, VECMILL_E_UNSUPPORTED,
-                       "%s scores pairs of texts, which vecmill %s does not compute", s->ref.dir,
-                       VECMILL_VERSION);
     const bool is_mixed = s->kinds >> MODEL_SPARSE & 1 && s->kinds != 1u << MODEL_SPARSE;
     if ((s->kinds & ~has) == 0 && is_mixed)
         return err_set(
@@ -310,6 +307,16 @@ static vecmill_status settle_vector(const vecmill_options *o, struct resolved *s
         return err_set(err, VECMILL_E_USAGE, "%u dimensions, and the vectors of %s have %u",
                        o->dimensions, s->ref.dir, c->dim);
     }
+    if (resolved_scores(s) &&
+        ((o->dimensions && o->dimensions < c->dim) || o->normalize == VECMILL_NORMALIZE_YES))
+        return err_set(err, VECMILL_E_USAGE, "scores of pairs are neither cut nor normalised");
+    if (resolved_scores(s) && s->prompt_bytes > 0)
+        return err_set(err, VECMILL_E_USAGE, "there is a prompt, and %s scores pairs without one",
+                       s->ref.dir);
+    if (o->raw_scores && !resolved_scores(s))
+        return err_set(err, VECMILL_E_USAGE, "raw scores are asked for, and %s makes none",
+                       s->ref.dir);
+    s->is_raw = o->raw_scores != 0;
     model_pooling_text(c, s->pooling);
     s->dim = o->dimensions ? o->dimensions : given;
     const bool cut = s->dim < c->dim;
@@ -321,6 +328,7 @@ static vecmill_status settle_vector(const vecmill_options *o, struct resolved *s
 void resolved_finish(const struct resolved *s, const float *row, float *vector)
 {
     if (vector != row) memcpy(vector, row, s->dim * sizeof(*row));
+    if (resolved_activates(s)) model_activate(&s->config, vector, s->dim);
     if (s->scales) s->kern->normalize(vector, s->dim);
 }
 
@@ -404,7 +412,12 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
     VM_TRY(baseline_read(pack, &r->baseline, err));
     VM_TRY(settle_task(o, r, err));
     VM_TRY(settle_kinds(o, r, err));
-    VM_TRY(settle_lengths(o, encloses ? text->n_specials : 0, r, err));
+    if (resolved_scores(r) && !text->takes_pairs)
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: the tokenizer has no template for pairs that is understood",
+                       r->ref.dir);
+    const uint32_t specials = resolved_scores(r) ? text->n_pair_specials : text->n_specials;
+    VM_TRY(settle_lengths(o, encloses ? specials : 0, r, err));
     if (r->config.text & MODEL_TEXT_CHARACTERS)
         r->characters = num_max(1, (uint64_t)r->max_length * median_characters(text));
     VM_TRY(settle_prompt(text, r, err));
@@ -466,6 +479,19 @@ static vecmill_status open_known(const struct resolved *r, struct pack *pack, ve
                    why.message);
 }
 
+vecmill_status resolved_check_doc(const struct resolved *s, const vecmill_doc *doc,
+                                  vecmill_err *err)
+{
+    const bool is_pair = doc->kind == VECMILL_DOC_PAIR, scores = resolved_scores(s);
+    if (is_pair && !scores)
+        return err_set(err, VECMILL_E_USAGE,
+                       "a document is a pair of texts, and %s takes single texts", s->ref.dir);
+    if (doc->kind == VECMILL_DOC_TEXT && scores)
+        return err_set(err, VECMILL_E_USAGE,
+                       "a document is a single text, and %s scores pairs of texts", s->ref.dir);
+    return is_pair && doc->role == VECMILL_ROLE_DEFAULT ? VECMILL_OK : api_check_doc(doc, err);
+}
+
 vecmill_status resolve_session(const vecmill_options *o, const struct model_ref *known,
                                struct resolved *r, struct pack *pack, struct text *text,
                                vecmill_err *err)
@@ -508,17 +534,6 @@ vecmill_status resolve_plan(const vecmill_options *o, const struct model_ref *kn
 }
 
 /* ---- what follows from it ---- */
-
-uint64_t resolved_text_bytes(const struct resolved *s, uint64_t max_document)
-{
-    if (s->long_policy == VECMILL_LONG_SPLIT) return max_document;
-    return num_min(max_document, VECMILL_TEXT_BYTES + 1);
-}
-
-uint64_t resolved_item_bytes(const struct resolved *s, uint64_t max_document)
-{
-    return s->prompt_bytes + resolved_text_bytes(s, max_document);
-}
 
 size_t resolved_buffer_bytes(const struct resolved *s)
 {
@@ -574,6 +589,8 @@ bool resolved_cut(const struct resolved *s, vecmill_doc *doc)
     return true;
 }
 
+_Static_assert(VECMILL_LABEL_BYTES == MODEL_LABEL_BYTES, "names are given as they are kept");
+
 void resolved_describe(const struct resolved *s, uint64_t arena_bytes, vecmill_facts *facts)
 {
     const struct model_config *c = &s->config;
@@ -603,6 +620,7 @@ void resolved_describe(const struct resolved *s, uint64_t arena_bytes, vecmill_f
         .dtype = VECMILL_DTYPE_FLOAT32,
         .result_bytes = output_bytes(&output),
         .prompt = s->prompt,
+        .labels = resolved_scores(s) ? c->labels[0] : NULL,
     };
     api_give(facts, &f, sizeof f);
 }

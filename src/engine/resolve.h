@@ -28,6 +28,7 @@ struct resolved {
     uint32_t kinds; /* bits 1u << vecmill_kind: what is computed */
     uint32_t dim;   /* floats of a vector, of config.dim */
     char pooling[MODEL_POOLING_TEXT];
+    bool is_raw;         /* scores are logits: the model's activation is left out */
     bool scales;         /* a vector is scaled to length 1 after the model's modules */
     uint32_t n_specials; /* tokens that are added to a document */
     size_t text_scratch; /* bytes: text_scratch_bytes of the tokenizer */
@@ -91,10 +92,26 @@ enum kern_precision resolve_precision(vecmill_precision precision);
 /* Passes of this many tokens (0: chosen by speed alone) from here on. */
 void resolved_batch(struct resolved *resolved, uint32_t batch_tokens);
 
+/* Whether documents are pairs, and results their scores. */
+static inline bool resolved_scores(const struct resolved *resolved)
+{
+    return resolved->kinds == 1u << VECMILL_KIND_SCORE;
+}
+
+/* Whether this model takes such a document. E_USAGE; else as api_check_doc. */
+vecmill_status resolved_check_doc(const struct resolved *resolved, const vecmill_doc *doc,
+                                  vecmill_err *err);
+
+/* Whether the model's activation is applied to scores. */
+static inline bool resolved_activates(const struct resolved *resolved)
+{
+    return resolved_scores(resolved) && !resolved->is_raw;
+}
+
 /* Whether a vector is not the model's as it is. */
 static inline bool resolved_finishes(const struct resolved *resolved)
 {
-    return resolved->scales || resolved->dim < resolved->config.dim;
+    return resolved->scales || resolved->dim < resolved->config.dim || resolved_activates(resolved);
 }
 
 /* The model's row [config.dim] as a vector [dim]; the two may be one. */
@@ -103,16 +120,11 @@ void resolved_finish(const struct resolved *resolved, const float *row, float *v
 /* Of a document whose vector was computed: what it is. */
 static inline void resolved_result_is_dense(const struct resolved *resolved, vecmill_result *result)
 {
-    result->kind = VECMILL_KIND_DENSE;
+    result->kind = resolved_scores(resolved) ? VECMILL_KIND_SCORE : VECMILL_KIND_DENSE;
     result->dtype = VECMILL_DTYPE_FLOAT32;
     result->count = resolved->dim;
     result->bytes = resolved->dim * sizeof(float);
 }
-
-/* Bytes that a session must be given of a document of at most max_document: those that are looked at, and
- * one that shows that there are more. And with the prompt before them. */
-uint64_t resolved_text_bytes(const struct resolved *resolved, uint64_t max_document);
-uint64_t resolved_item_bytes(const struct resolved *resolved, uint64_t max_document);
 
 /* Where a session of this process puts a text after its prompt: bytes of that buffer, 0 where there is
  * nothing to do; and the document as it is there, as far as it is looked at without LONG_SPLIT. buffer

@@ -28,7 +28,10 @@ struct vecmill_session {
     /* in the arena */
     void *arena;
     size_t arena_bytes;
-    int32_t *ids;     /* [extent.tokens + longest]: the pass, and the document that may not fit */
+    /* [extent.tokens + longest]: the pass, and the document that may not fit; of pairs
+     * [extent.tokens + 3 * longest], as text_encode_pair needs */
+    int32_t *ids;
+    uint8_t *types;   /* [extent.tokens + longest] of pairs; NULL: of texts */
     uint32_t *starts; /* [extent.tokens + 1]; of resolved_docs at most */
     char *buffer;     /* of a text and its prompt; NULL: there is none to be put before it */
     void *workspace;
@@ -46,7 +49,9 @@ struct vecmill_session {
 static void lay_out_session(struct arena *a, vecmill_session *s)
 {
     const uint32_t pass = s->resolved.extent.tokens, longest = s->resolved.extent.longest;
-    s->ids = arena_take_array(a, (size_t)pass + longest, sizeof(int32_t), 64);
+    const bool scores = resolved_scores(&s->resolved);
+    s->ids = arena_take_array(a, pass + (size_t)longest * (scores ? 3 : 1), sizeof(int32_t), 64);
+    if (scores) s->types = arena_take(a, (size_t)pass + longest, 64);
     s->starts = arena_take_array(a, (size_t)pass + 1, sizeof(uint32_t), 64);
     if (resolved_buffer_bytes(&s->resolved) > 0)
         s->buffer = arena_take(a, resolved_buffer_bytes(&s->resolved), 64);
@@ -252,7 +257,10 @@ static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct 
     const size_t dim = s->resolved.dim, whole = s->resolved.config.dim;
     float *const out = to->sink ? s->rows : to->vectors + p->first * dim;
     float *const rows = dim < whole ? s->rows : out;
-    const struct model_input input = {.ids = s->ids, .starts = s->starts, .n_docs = p->n_docs};
+    const struct model_input input = {.ids = s->ids,
+                                      .starts = s->starts,
+                                      .n_docs = p->n_docs,
+                                      .types = s->resolved.config.types > 1 ? s->types : NULL};
     const bool is_sparse = s->output.kinds >> VECMILL_KIND_SPARSE & 1;
     struct sparse_giving giving = {s, p->first, to->sink, VECMILL_OK, err};
     struct model_output output = {.vectors = rows,
@@ -274,9 +282,31 @@ static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct 
     return VECMILL_OK;
 }
 
+static vecmill_result encode_pair(vecmill_session *s, const vecmill_doc *doc, int32_t *ids)
+{
+    vecmill_doc texts[2] = {{.text = doc->text, .bytes = doc->bytes},
+                            {.text = doc->pair, .bytes = doc->pair_bytes}};
+    struct text_result t;
+    bool cut = resolved_cut(&s->resolved, &texts[0]);
+    cut = resolved_cut(&s->resolved, &texts[1]) || cut;
+    const struct text_part parts[2] = {{texts[0].text, texts[0].bytes},
+                                       {texts[1].text, texts[1].bytes}};
+    text_encode_pair(&s->text, s->text_scratch, parts, s->resolved.max_length, ids,
+                     s->types + (ids - s->ids), &t);
+    t.truncated = t.truncated || cut;
+    const bool failed = t.truncated && s->resolved.long_policy == VECMILL_LONG_ERROR;
+    return (vecmill_result){
+        .status = failed ? VECMILL_E_LIMIT : VECMILL_OK,
+        .n_tokens = t.n_ids,
+        .truncated = t.truncated,
+        .replaced_bytes = t.replaced_bytes,
+    };
+}
+
 static vecmill_result encode_document(vecmill_session *s, vecmill_doc doc, int32_t *ids)
 {
     struct text_result t;
+    if (resolved_scores(&s->resolved)) return encode_pair(s, &doc, ids);
     doc = resolved_prepend(&s->resolved, s->buffer, doc);
     const bool cut = resolved_cut(&s->resolved, &doc);
     if (resolved_encloses(&s->resolved)) {
@@ -321,6 +351,7 @@ static vecmill_status compute(vecmill_session *s, const vecmill_doc *docs, size_
         if (failed || (p.n_docs && r.n_tokens > s->resolved.batch_tokens - p.n_tokens)) {
             VM_TRY(run_pass(s, &p, to, err));
             memmove(s->ids, ids, r.n_tokens * sizeof(*ids));
+            if (s->types) memmove(s->types, s->types + (ids - s->ids), r.n_tokens);
         }
         if (failed) {
             r.n_tokens = 0;
@@ -341,10 +372,11 @@ static vecmill_status compute(vecmill_session *s, const vecmill_doc *docs, size_
     return run_pass(s, &p, to, err);
 }
 
-static vecmill_status check_docs(const vecmill_doc *docs, size_t n_docs, vecmill_err *err)
+static vecmill_status check_docs(const vecmill_session *s, const vecmill_doc *docs, size_t n_docs,
+                                 vecmill_err *err)
 {
     for (size_t i = 0; i < n_docs; i++)
-        VM_TRY(api_check_doc(&docs[i], err));
+        VM_TRY(resolved_check_doc(&s->resolved, &docs[i], err));
     return VECMILL_OK;
 }
 
@@ -353,7 +385,7 @@ vecmill_status vecmill_embed(vecmill_session *session, const vecmill_doc *docs, 
 {
     vecmill_session *s = session;
     const struct delivery to = {.vectors = vectors, .results = results};
-    VM_TRY(check_docs(docs, n_docs, err));
+    VM_TRY(check_docs(s, docs, n_docs, err));
     if (s->output.n_tails > 0)
         return err_set(err, VECMILL_E_USAGE,
                        "results of this session differ in size: vecmill_compute takes them");
@@ -371,7 +403,7 @@ vecmill_status engine_compute(vecmill_session *s, const vecmill_doc *docs, size_
                               const struct output_sink *sink, vecmill_err *err)
 {
     const struct delivery to = {.sink = sink};
-    VM_TRY(check_docs(docs, n_docs, err));
+    VM_TRY(check_docs(s, docs, n_docs, err));
     return compute(s, docs, n_docs, &to, err);
 }
 
@@ -429,7 +461,7 @@ vecmill_status vecmill_tokenize(vecmill_session *session, vecmill_doc doc, int32
                                 size_t capacity, size_t *n_ids, vecmill_result *result,
                                 vecmill_err *err)
 {
-    VM_TRY(api_check_doc(&doc, err));
+    VM_TRY(resolved_check_doc(&session->resolved, &doc, err));
     vecmill_result r = encode_document(session, doc, session->ids);
     if (r.status != VECMILL_OK) {
         return err_set(err, r.status, "the document is longer than the maximum of %u tokens",
@@ -473,6 +505,8 @@ vecmill_status vecmill_tokens(vecmill_session *session, vecmill_doc doc, int spe
     const struct text *text = &session->text;
     int32_t around[TEXT_SPECIALS_MAX];
     void *memory = NULL;
+    if (!resolved_scores(&session->resolved))
+        VM_TRY(resolved_check_doc(&session->resolved, &doc, err));
     VM_TRY(api_check_doc(&doc, err));
     if (doc.bytes > VECMILL_MAX_DOCUMENT) {
         return err_set(err, VECMILL_E_LIMIT, "a text of %zu bytes, over VECMILL_MAX_DOCUMENT, %u",

@@ -22,6 +22,7 @@ enum {
     AT_DIMENSIONS,
     AT_NORMALIZE,
     AT_KINDS,
+    AT_RAW,
     AT_IDENTITY,
     AT_PROMPT,
     AT_TASK,
@@ -53,6 +54,7 @@ void worker_args_encode(const struct worker_args *args, struct worker_argv *argv
         {AT_DIMENSIONS, args->dimensions},
         {AT_NORMALIZE, (uint64_t)args->normalize},
         {AT_KINDS, args->kinds},
+        {AT_RAW, args->raw_scores != 0},
     };
     const struct model_ref *ref = args->ref;
     const char *words[WORKER_WORDS] = {
@@ -127,7 +129,7 @@ bool worker_args_decode(int argc, char *const argv[], struct worker_args *args,
                         struct model_ref *ref)
 {
     struct worker_args a = {.ref = ref};
-    uint32_t parent, policy, normalize;
+    uint32_t parent, policy, normalize, raw;
     if (!read_mode(argc, argv, &a.mode)) return false;
     if (!read_u32(argv[AT_PARENT], INT32_MAX, &parent)) return false;
     a.parent = (pid_t)parent;
@@ -149,13 +151,15 @@ bool worker_args_decode(int argc, char *const argv[], struct worker_args *args,
             !read_u32(argv[AT_DIMENSIONS], UINT32_MAX, &a.dimensions) ||
             !read_u32(argv[AT_NORMALIZE], VECMILL_NORMALIZE_NO, &normalize) ||
             !read_u32(argv[AT_KINDS], (1u << MODEL_KINDS) - 1, &a.kinds) ||
-            !read_identity(argv[AT_IDENTITY], ref) || strlen(argv[AT_PROMPT]) >= MODEL_PROMPT_MAX ||
+            !read_u32(argv[AT_RAW], 1, &raw) || !read_identity(argv[AT_IDENTITY], ref) ||
+            strlen(argv[AT_PROMPT]) >= MODEL_PROMPT_MAX ||
             strlen(argv[AT_TASK]) >= MODEL_TASK_BYTES)
             return false;
         a.prompt = argv[AT_PROMPT];
         a.task = argv[AT_TASK][0] ? argv[AT_TASK] : NULL;
         a.long_policy = (vecmill_long)policy;
         a.normalize = (vecmill_normalize)normalize;
+        a.raw_scores = (int)raw;
     }
     *args = a;
     return true;

@@ -5,6 +5,7 @@
  * start is not ended later for lack of memory of its own, and a mistake in the plan is a message, not
  * a kill. Outside the fence, because no limit can count them apart: the pages of the pack, which are the
  * kernel's to give and take. */
+#include "engine/item.h"
 #include "engine/output.h"
 #include "engine/worker_args.h"
 
@@ -165,8 +166,11 @@ static vecmill_status compute_batch(void *context, const struct crew_item *items
                                     struct crew_results *all, vecmill_err *err)
 {
     struct worker_session *s = context;
+    const bool is_pair = s->output.kinds == 1u << VECMILL_KIND_SCORE;
     for (uint32_t i = 0; i < n; i++)
-        s->docs[i] = (vecmill_doc){.text = items[i].data, .bytes = items[i].bytes};
+        if (!item_doc(is_pair, items[i].data, items[i].bytes, &s->docs[i]))
+            return err_set(err, VECMILL_E_INTERNAL, "an item of %zu bytes is no pair of texts",
+                           items[i].bytes);
     s->all = all;
     vecmill_status status = engine_test_hook(err);
     if (status == VECMILL_OK)
@@ -202,6 +206,7 @@ vecmill_status worker_session_serve(const struct worker_args *args)
     options.dimensions = args->dimensions;
     options.normalize = args->normalize;
     options.kinds = args->kinds;
+    options.raw_scores = args->raw_scores;
     options.prompt = args->prompt;
     options.task = args->task;
     vecmill_status status = engine_session_open(args->ref, &options, &s.session, &err);

@@ -183,12 +183,14 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
 }
 
 #define DENSE (1u << MODEL_DENSE)
+/* What an ending makes of pooled rows. */
+#define POOLED (DENSE | 1u << MODEL_SCORE)
 
 /* The one row of a document that pooling needs of the last layer; all rows where it needs more, or
  * where queries cannot be left out of the product, since they do not fill whole panels. */
 static enum ending_rows kept_rows(const struct model_config *c, uint32_t kinds)
 {
-    const enum ending_rows rows = kinds == DENSE ? ending_rows(c) : ENDING_ROWS_ALL;
+    const enum ending_rows rows = (kinds & ~POOLED) == 0 ? ending_rows(c) : ENDING_ROWS_ALL;
     const bool is_one = rows == ENDING_ROWS_FIRST || rows == ENDING_ROWS_LAST;
     const uint32_t last = arch_kind(c, c->n_layers - 1);
     return is_one && arch_size(c, last, SIZE_QUERIES) % GEMM_PANEL == 0 ? rows : ENDING_ROWS_ALL;
@@ -507,7 +509,7 @@ static vecmill_status check_finite(const float *values, size_t n, uint32_t dim, 
 static vecmill_status check_vectors(const struct pass *p, vecmill_err *err)
 {
     const uint32_t dim = p->model->config.dim;
-    if ((p->kinds & DENSE) == 0) return VECMILL_OK;
+    if ((p->kinds & POOLED) == 0) return VECMILL_OK;
     return check_finite(p->out.vectors, (size_t)p->in.n_docs * dim, dim, err);
 }
 
@@ -573,7 +575,7 @@ vecmill_status model_forward(const struct model *model, void *memory,
         if (keeps && arch_uses(model->arch, ROWS_EMBEDDED)) keep_rows(&p, p.work.embedded);
         team_run(team, transform, &p, divide_rows(&p, keeps ? n_docs : tokens));
     }
-    if (p.kinds & DENSE) team_run(team, pool, &p, n_docs);
+    if (p.kinds & POOLED) team_run(team, pool, &p, n_docs);
     VM_TRY(check_vectors(&p, err));
     if (p.kinds >> MODEL_TOKENS & 1) VM_TRY(give_tokens(&p, err));
     return p.kinds >> MODEL_SPARSE & 1 ? vocab_run(&p, err) : VECMILL_OK;
@@ -650,7 +652,7 @@ double model_flops(const struct model_config *config, uint32_t kinds, uint32_t n
     if (!arch || n == 0) return 0;
     if (arch->bag) return 2.0 * n * config->hidden + ending_flops(config);
     const enum ending_rows kept = kept_rows(config, kinds);
-    double flops = (kinds & DENSE ? ending_flops(config) : 0) +
+    double flops = (kinds & POOLED ? ending_flops(config) : 0) +
                    (kept == ENDING_ROWS_ALL ? n : 1) * final_flops_of_row(arch, config);
     if (kinds >> MODEL_SPARSE & 1) flops += vocab_flops(arch, config, n);
     for (uint32_t layer = 0; layer < config->n_layers; layer++) {

@@ -351,7 +351,7 @@ void host_fill(struct host *h)
     while (h->n_in < h->n_items) {
         const size_t bytes = make_item(h, h->n_in, item);
         const uint64_t cost_ns = h->costs ? h->costs[h->n_in % h->n_costs] : MS / 2 + bytes;
-        if (!crew_submit(h->crew, item, bytes, cost_ns)) break;
+        if (!crew_submit(h->crew, &(struct crew_piece){item, bytes}, 1, cost_ns)) break;
         h->n_in++;
     }
     crew_hurry(h->crew);

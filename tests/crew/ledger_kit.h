@@ -52,7 +52,7 @@ __attribute__((unused)) static bool put_letters(struct ledger *l, char letter, s
     char data[4096];
     assert_true(bytes <= sizeof data);
     memset(data, letter, bytes);
-    return ledger_put(l, data, bytes, cost_ns);
+    return ledger_put(l, &(struct crew_piece){data, bytes}, 1, cost_ns);
 }
 
 /* A batch of the next items and nothing else about it. */

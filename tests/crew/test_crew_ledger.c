@@ -460,7 +460,7 @@ static void walk_put(struct model *m, struct ledger *l)
     for (uint32_t i = 0; i < m->n_items; i++)
         live += framed(m->items[i].bytes);
     const size_t mark = (m->o.queue_bytes + 7) / 8 * 8;
-    if (!ledger_put(l, item.data, item.bytes, item.cost_ns)) {
+    if (!ledger_put(l, &(struct crew_piece){item.data, item.bytes}, 1, item.cost_ns)) {
         /* Only for lack of room; what the ring wastes after the mark is not the user's. */
         assert_true(m->n_items == m->o.items_max || live + framed(item.bytes) > mark);
         return;

@@ -596,9 +596,12 @@ static void an_item_that_is_too_large_is_refused(void)
     host_init(&h, 1);
     h.options.item_bytes_max = 1000;
     host_open(&h);
-    need(!crew_submit(h.crew, item, 1001, 1) && !crew_submit(h.crew, item, SIZE_MAX, 1));
+    need(!crew_submit(h.crew, &(struct crew_piece){item, 1001}, 1, 1));
+    need(!crew_submit(h.crew, &(struct crew_piece){item, SIZE_MAX}, 1, 1));
+    const struct crew_piece pieces[] = {{item, 400}, {NULL, 0}, {item, 600}, {item, 1}};
+    need(!crew_submit(h.crew, pieces, 4, 1));
     need(counts().accepted == 0 && counts().queued == 0);
-    need(crew_submit(h.crew, item, 1000, 1));
+    need(crew_submit(h.crew, pieces, 3, 1));
     need(counts().accepted == 1);
     h.n_in = 1;
     step_until(counts().returned == 1);

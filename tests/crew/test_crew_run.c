@@ -504,7 +504,8 @@ static void what_ends_other_work_too_ends_the_crew(void)
         crew_count(h.crew, &c);
         need(c.returned == 99 && c.queued == 1 && c.in_flight == 0 && c.condemned == 0);
         need(h.n_deaths >= CREW_DEATHS_MAX);
-        need(crew_submit(h.crew, "x", 1, 1)); /* it is accepted, and withheld */
+        need(crew_submit(h.crew, &(struct crew_piece){"x", 1}, 1,
+                         1)); /* it is accepted, and withheld */
         host_close(&h);
     }
 }

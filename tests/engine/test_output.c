@@ -1,22 +1,12 @@
 /* Results of varying size: what a session computes of several kinds, and that a pool's are the same bytes,
  * whatever becomes of its workers.
  *
- * Models are made by tools/make_toy_model.py (argv[1]); the worker programs are argv[2], and argv[3], which
- * ends by itself now and then. */
-#include "base/base.h"
-#include "vecmill.h"
+ * argv: tools/make_toy_model.py, the worker program, and one that ends by itself now and then. */
+#include "engine_kit.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #define DIM       32u
-#define WAIT      300000u /* ms: a hang ends the test */
 #define DOCS      600u
 #define TEXT_MOST 400u
 
@@ -26,39 +16,13 @@ enum {
     TOKENS = 1u << VECMILL_KIND_TOKENS
 };
 
-static char folder[64];
-static const char *maker, *worker, *hooked;
-
-static void make_model(const char *name, const char *arguments)
-{
-    char command[3 * IO_PATH_MAX];
-    snprintf(command, sizeof command, "python3 '%s' '%s/%s' --vocab 160 %s >/dev/null", maker,
-             folder, name, arguments);
-    assert_int_equal(system(command), 0);
-}
+static const char *hooked;
 
 static vecmill_options options_for(const char *model, uint32_t kinds)
 {
-    static char all[8][2][IO_PATH_MAX];
-    static unsigned n;
-    char(*paths)[IO_PATH_MAX] = all[n++ % 8];
-    vecmill_options o;
-    vecmill_options_init(&o);
-    assert_int_equal(io_join(folder, model, paths[0], NULL), VECMILL_OK);
-    assert_int_equal(io_join(folder, "cache", paths[1], NULL), VECMILL_OK);
-    o.model_dir = paths[0];
-    o.cache_dir = paths[1];
-    o.worker_path = worker;
+    vecmill_options o = kit_options(model);
     o.kinds = kinds;
     return o;
-}
-
-static vecmill_session *open_ok(const vecmill_options *o)
-{
-    vecmill_session *s = NULL;
-    vecmill_err err;
-    if (vecmill_session_open(o, &s, &err) != VECMILL_OK) fail_msg("open: %s", err.message);
-    return s;
 }
 
 /* Texts of 0 to some 40 words, the same for a number. */
@@ -142,7 +106,7 @@ static struct taken *compute_all(const vecmill_options *o)
     static vecmill_doc docs[DOCS];
     struct taken *t = calloc(1, sizeof *t);
     vecmill_err err;
-    vecmill_session *s = open_ok(o);
+    vecmill_session *s = kit_open(o);
     assert_non_null(t);
     t->kinds = o->kinds ? o->kinds : DENSE;
     for (uint32_t i = 0; i < DOCS; i++) {
@@ -266,7 +230,7 @@ static void what_does_not_fit_is_refused(void **state)
 {
     (void)state;
     vecmill_options o = options_for("toy", TOKENS);
-    vecmill_session *s = open_ok(&o);
+    vecmill_session *s = kit_open(&o);
     vecmill_err err;
     float vector[DIM];
     const vecmill_doc doc = {.text = "x", .bytes = 1};
@@ -304,7 +268,7 @@ static void a_taker_ends_the_call(void **state)
         docs[i] = (vecmill_doc){.text = "many", .bytes = 4};
     for (uint32_t kinds = DENSE; kinds <= TOKENS; kinds += TOKENS - DENSE) {
         const vecmill_options o = options_for("toy", kinds);
-        vecmill_session *s = open_ok(&o);
+        vecmill_session *s = kit_open(&o);
         vecmill_err err;
         size_t n = 0;
         assert_int_equal(vecmill_compute(s, docs, 100, stop_at_ten, &n, &err), VECMILL_E_OUTPUT);
@@ -356,10 +320,10 @@ static struct taken *take_all(const vecmill_options *o, uint32_t workers)
             given += (uint32_t)accepted;
         }
         if (accepted) continue;
-        if (vecmill_pool_take_parts(pool, WAIT, memory, parts, &n_parts, &r, &why, &taken, &err) !=
-            VECMILL_OK)
+        if (vecmill_pool_take_parts(pool, KIT_WAIT, memory, parts, &n_parts, &r, &why, &taken,
+                                    &err) != VECMILL_OK)
             fail_msg("take: %s", err.message);
-        if (!taken) fail_msg("document %u did not come within %u ms", t->n, WAIT);
+        if (!taken) fail_msg("document %u did not come within %u ms", t->n, KIT_WAIT);
         if (r.status != VECMILL_OK) fail_msg("document %u: %s", t->n, why.message);
         assert_int_equal(keep(t, t->n, &r, parts, n_parts, &err), VECMILL_OK);
     }
@@ -410,7 +374,7 @@ static void kills_cost_nothing(void **state)
         o.worker_path = hooked;
         for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
             char faults[256];
-            snprintf(faults, sizeof faults, "at=%s:%s/fault-%d-%zu", points[i], folder, k, i);
+            snprintf(faults, sizeof faults, "at=%s:%s/fault-%d-%zu", points[i], kit_folder, k, i);
             setenv("VECMILL_TEST_FAULTS", faults, 1);
             struct taken *const pool = take_all(&o, 1);
             compare(session, pool);
@@ -457,19 +421,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(kills_cost_nothing),
         cmocka_unit_test(a_pool_says_what_takes_its_results),
     };
-    char command[128];
-    if (argc != 4) return 2;
-    maker = argv[1];
-    worker = argv[2];
+    if (argc != 4 || !kit_begin(argv[1], argv[2])) return 2;
     hooked = argv[3];
-    strcpy(folder, "/tmp/vecmill-test-output-XXXXXX");
-    if (!mkdtemp(folder)) return 2;
-    make_model("toy", "");
-    make_model("splade", "--splade --prefix");
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    if (system(command) != 0) fprintf(stderr, "not removed: %s\n", folder);
-    const int n = sizeof tests / sizeof *tests;
-    printf("engine-output: %d passed, %d failed\n", n - failed, failed);
-    return failed;
+    kit_model("toy", "");
+    kit_model("splade", "--splade --prefix");
+    return kit_end("engine-output", sizeof tests / sizeof *tests,
+                   cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -1,4 +1,5 @@
 /* A pool's plan: the sum, and the choice of workers and batch under every limit. */
+#include "engine/item.h"
 #include "engine/output.h"
 #include "engine/plan.h"
 
@@ -133,7 +134,7 @@ static void a_worker_has_what_it_takes(void **state)
             struct output output;
             output_of(&resolved, &output);
             const size_t batches =
-                worker_session_bytes(&output, resolved_text_bytes(&resolved, f.max_document));
+                worker_session_bytes(&output, item_most(&resolved, f.max_document));
             plan_sum(&f, workers, tokens, &plan);
             assert_int_equal(line_of(&plan, VECMILL_OWNER_WORKER, PLAN_PROGRAM),
                              mem_map_bytes(program));
