@@ -206,6 +206,17 @@ static void bench_normalize(void)
     mem_free(v);
 }
 
+static void bench_raise(void)
+{
+    enum { N = 240, QUERY = 32 };
+    float *x = floats(N * QUERY), *most = floats(QUERY);
+    double best;
+    BEST(best, kern->raise(x, N, QUERY, QUERY, most));
+    line("raise", "240 rows of 32", best, 0, 1.0 * N * QUERY * sizeof(float));
+    mem_free(x);
+    mem_free(most);
+}
+
 /* ---- matrix products ---- */
 
 static void products(const char *kind, struct gemm_shape shape)

@@ -656,6 +656,30 @@ typedef struct vecmill_pool_counts {
 
 VECMILL_API void vecmill_pool_count(vecmill_pool *pool, vecmill_pool_counts *counts);
 
+/* ---- late interaction ---- */
+
+#define VECMILL_MAXSIM_ROWS 65536u /* of a query, and numbers of a row, at most */
+
+/* MaxSim (Khattab and Zaharia 2020, eq. 3) of one query and each of n_docs documents that are rows of
+ * vectors: the sum over the query's rows, ascending, of the greatest dot product with a row of the document.
+ *   query       [n_query, dim] float32, row-major; both 1 to VECMILL_MAXSIM_ROWS
+ *   rows        [row_starts[n_docs], dim] float32, those of all documents
+ *   row_starts  [n_docs + 1], ascending: document d has the rows from row_starts[d] to before
+ *               row_starts[d + 1]; what OUTPUT.offsets.npy holds. It need not begin with 0
+ *   threads     that compute together, the calling one included, 1 to VECMILL_MAX_THREADS; 0: 1
+ *   scores      [n_docs] float32, caller's. -INFINITY: the document has no rows. A NaN in the query or a
+ *               row is one in the score
+ * Nothing is scaled: where both sides have length 1, the dot products are cosines. Float pointers are aligned
+ * to 4, and no memory overlaps. A score's bits depend on the query, the document's rows and the instruction
+ * set ($VECMILL_ISA, as of a session), and on nothing else. Takes heap meanwhile: the query's bytes, for
+ * each thread products with 6 to 24 rows, at most 64 KiB unless 6 rows have more, and the threads.
+ * Errors, with scores untouched: E_USAGE (a size out of range, row_starts that descend or are more than
+ * memory can hold, the level), E_MEMORY. */
+VECMILL_API vecmill_status vecmill_maxsim(const float *query, uint32_t n_query, uint32_t dim,
+                                          const float *rows, const uint64_t *row_starts,
+                                          uint64_t n_docs, uint32_t threads, float *scores,
+                                          vecmill_err *err);
+
 /* What this machine and this cgroup allow, and what this library was built on. */
 typedef struct vecmill_machine {
     size_t struct_bytes; /* in: sizeof(vecmill_machine) */

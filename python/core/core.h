@@ -79,6 +79,11 @@ PyObject *core_facts(const vecmill_facts *facts);
 bool core_warn(const vecmill_facts *facts);
 PyObject *core_plan(const vecmill_plan *plan);
 
+/* ---- functions that need no model (core_late.c) ---- */
+
+PyObject *core_maxsim(PyObject *module, PyObject *args);
+extern const char core_maxsim_doc[];
+
 /* ---- types: created once, owned by the module ---- */
 
 PyObject *core_session_type(void);

@@ -53,6 +53,7 @@ static PyMethodDef functions[] = {
     {"plan", (PyCFunction)(void (*)(void))module_plan, METH_VARARGS | METH_KEYWORDS, plan_doc},
     {"cpus", module_cpus, METH_NOARGS, cpus_doc},
     {"limit", module_limit, METH_NOARGS, limit_doc},
+    {"maxsim", core_maxsim, METH_VARARGS, core_maxsim_doc},
     {0},
 };
 

@@ -6,6 +6,9 @@
     from vecmill import Embedder               # vecmill's own
     rows = Embedder().embed(["hello", "world"])   # float32 [2, 384]
 
+    from vecmill import maxsim                 # late interaction: scores of documents that are rows of vectors
+    scores = maxsim(query, rows, offsets)
+
 Also here: the exceptions (see _errors; VecmillError is the base class of all), and `version`.
 """
 
@@ -13,7 +16,9 @@ from vecmill._core import version
 from vecmill._embedder import Embedder
 from vecmill._errors import *  # noqa: F403
 from vecmill._errors import __all__ as _exceptions
+from vecmill._late import maxsim
 from vecmill.text_embedding import Device, ModelSource, PoolingType, TextEmbedding
 
 __version__ = version
-__all__ = ["Device", "Embedder", "ModelSource", "PoolingType", "TextEmbedding", "version", *_exceptions]
+__all__ = ["Device", "Embedder", "ModelSource", "PoolingType", "TextEmbedding", "maxsim", "version",
+           *_exceptions]

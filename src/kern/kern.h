@@ -75,6 +75,10 @@ struct kern {
 
     /* v = v / max(|v|, 1e-12) (torch.nn.functional.normalize, p = 2). */
     void (*normalize)(float *v, uint32_t h);
+
+    /* most[c] = the greatest of most[c] and column c of x's n rows (row r: x + r * ld), c < h <= ld, rows
+     * ascending. A NaN stays. */
+    void (*raise)(const float *x, uint32_t n, size_t ld, uint32_t h, float *most);
 };
 
 /* The level this process computes with: the best that the machine has (including registers that its

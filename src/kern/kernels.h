@@ -11,6 +11,7 @@ typedef void kernel_norm(const struct norm_call *call);
 typedef void kernel_rope(const struct rope_call *call);
 typedef void kernel_pool_mean(const float *x, uint32_t n, uint32_t h, float *out);
 typedef void kernel_normalize(float *v, uint32_t h);
+typedef void kernel_raise(const float *x, uint32_t n, size_t ld, uint32_t h, float *most);
 
 /* Attention in one precision at one level. */
 struct attention_kernel {

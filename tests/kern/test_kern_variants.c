@@ -39,7 +39,7 @@ static struct {
 static void compare(int act, const float *got, const float *want, size_t i, double allowed)
 {
     const double off = fabs((double)got[i] - (double)want[i]);
-    if (!(off <= allowed) || (allowed == 0 && memcmp(got + i, want + i, sizeof *got) != 0))
+    if (allowed > 0 ? !(off <= allowed) : memcmp(got + i, want + i, sizeof *got) != 0)
         fail_msg("%s, value %zu: %.9g, and not %.9g: off by %.3g, allowed are %.3g", now.shape, i,
                  (double)got[i], (double)want[i], off, allowed);
     if (allowed > 0) now.share[act] = fmax(now.share[act], off / allowed);
@@ -47,24 +47,21 @@ static void compare(int act, const float *got, const float *want, size_t i, doub
 
 static void compare_all(const float *got, const float *want, size_t n, double scale)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         compare(0, got, want, i, now.tolerance * scale);
-    }
 }
 
 static void fill(struct kit_random *r, float *to, size_t n, float scale, float offset)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         to[i] = kit_normal(r) * scale + offset;
-    }
 }
 
 static double largest(const float *x, size_t n)
 {
     float most = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         most = fmaxf(most, fabsf(x[i]));
-    }
     return (double)most;
 }
 
@@ -109,9 +106,8 @@ static void norm_in_double(const struct norm_call *call)
             if (call->add) s[c] += call->add[i * h + c];
             if (call->kind == NORM_LAYER) mean += (double)s[c] / (double)h;
         }
-        for (size_t c = 0; c < h; c++) {
+        for (size_t c = 0; c < h; c++)
             squares += ((double)s[c] - mean) * ((double)s[c] - mean) / (double)h;
-        }
         for (size_t c = 0; c < h; c++) {
             const double v = ((double)s[c] - mean) / sqrt(squares + (double)call->eps);
             call->out[i * h + c] = (float)(v * (double)(call->gamma ? call->gamma[c] : 1) +
@@ -137,24 +133,20 @@ static void rope_in_double(const struct rope_call *call)
 /* In float, rows ascending: that is the formula. */
 static void pool_mean_by_column(const float *x, uint32_t n, uint32_t h, float *out)
 {
-    for (uint32_t c = 0; c < h; c++) {
-        float sum = x[c];
-        for (uint32_t i = 1; i < n; i++) {
-            sum += x[(size_t)i * h + c];
-        }
-        out[c] = sum / (float)n;
-    }
+    memcpy(out, x, h * sizeof *x);
+    for (size_t i = h; i < (size_t)n * h; i++)
+        out[i % h] += x[i];
+    for (uint32_t c = 0; c < h; c++)
+        out[c] /= (float)n;
 }
 
 static void normalize_in_double(float *v, uint32_t h)
 {
     double squares = 0;
-    for (uint32_t c = 0; c < h; c++) {
+    for (uint32_t c = 0; c < h; c++)
         squares += (double)v[c] * (double)v[c];
-    }
-    for (uint32_t c = 0; c < h; c++) {
+    for (uint32_t c = 0; c < h; c++)
         v[c] = (float)((double)v[c] / fmax(sqrt(squares), 1e-12));
-    }
 }
 
 /* With and without what may be NULL, in place and not. */
@@ -210,9 +202,8 @@ static void check_rope(const struct line *line, struct kit_random *r)
         uint32_t *positions = kit_bytes(n * sizeof *positions, sizeof *positions);
         fill(r, got, all, 1, 0);
         float *want = kit_copy(got, all);
-        for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t i = 0; i < n; i++)
             positions[i] = kit_below(r, POSITIONS);
-        }
         for (uint32_t i = 0; i < POSITIONS * rotary; i++) {
             const uint32_t pair = i % rotary % (rotary / 2);
             const double angle = i / rotary * pow(100, -2.0 * pair / rotary);
@@ -264,6 +255,35 @@ static void check_normalize(const struct line *line, struct kit_random *r)
         snprintf(now.shape, sizeof now.shape, "a row of %u", h);
         line->rows.normalize(got, h);
         reference(want, h);
+        compare_all(got, want, h, 1);
+        kit_free();
+    }
+}
+
+static void raise_by_column(const float *x, uint32_t n, size_t ld, uint32_t h, float *most)
+{
+    for (size_t i = 0; i < (size_t)n * h; i++) {
+        const float v = x[i / h * ld + i % h];
+        if (!isnan(most[i % h]) && !(most[i % h] > v)) most[i % h] = v;
+    }
+}
+
+static void check_raise(const struct line *line, struct kit_random *r)
+{
+    static const float special[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN};
+    kernel_raise *reference = line->level == KERN_REF ? raise_by_column : raise_f32_ref;
+    for (int turn = 0; turn < kit_times(160); turn++) {
+        const uint32_t h = random_width(r), n = 1 + kit_below(r, turn % 4 ? 20 : 300);
+        const size_t ld = h + kit_below(r, 20), all = (n - 1) * ld + h;
+        float *x = kit_floats(all), *got = kit_floats(h);
+        fill(r, x, all, random_scale(r), 0);
+        fill(r, got, h, 1e-4f, 0);
+        for (size_t i = 0; turn % 2 && i <= all / 7; i++)
+            x[kit_below(r, (uint32_t)all)] = got[kit_below(r, h)] = special[kit_below(r, 5)];
+        float *want = kit_copy(got, h);
+        snprintf(now.shape, sizeof now.shape, "%u rows of %u, %zu apart", n, h, ld);
+        line->rows.raise(x, n, ld, h, got);
+        reference(x, n, ld, h, want);
         compare_all(got, want, h, 1);
         kit_free();
     }
@@ -770,6 +790,7 @@ static void check_gemm(const struct line *line, struct kit_random *r)
 #define OFF_norm           2e-7
 #define OFF_rope           3e-7
 #define OFF_pool_mean      0
+#define OFF_raise          0
 #define OFF_normalize      2e-7
 #define OFF_ATTENTION_FP32 2e-6
 #define OFF_ATTENTION_BF16 3e-2

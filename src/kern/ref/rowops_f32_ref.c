@@ -1,4 +1,4 @@
-/* rowops, ref: norms, rotary positions, mean pooling, normalisation; the meaning in plain C.
+/* rowops, ref: norms, rotary positions, mean pooling, normalisation, maxima; the meaning in plain C.
  *
  * Statistics are summed in double, so this is the more exact side of every comparison. pool_mean
  * sums in float, row after row, and every level does exactly the same. */
@@ -79,5 +79,15 @@ void normalize_f32_ref(float *v, uint32_t h)
     const float length = fmaxf((float)sqrt(squares), 1e-12f);
     for (uint32_t c = 0; c < h; c++) {
         v[c] /= length;
+    }
+}
+
+void raise_f32_ref(const float *x, uint32_t n, size_t ld, uint32_t h, float *most)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const float *row = x + i * ld;
+        for (uint32_t c = 0; c < h; c++) {
+            if (!isnan(most[c])) most[c] = most[c] > row[c] ? most[c] : row[c];
+        }
     }
 }

@@ -53,6 +53,12 @@ static inline vec v_max(vec a, vec b)
 {
     return _mm256_max_ps(a, b);
 }
+/* The greater of each pair, b of equal ones; a NaN in either. The instruction gives b where one is a
+ * NaN. */
+static inline vec v_raise(vec a, vec b)
+{
+    return _mm256_blendv_ps(v_max(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+}
 static inline vec v_fma(vec a, vec b, vec c)
 {
     return _mm256_fmadd_ps(a, b, c);

@@ -52,6 +52,10 @@ static inline vec v_max(vec a, vec b)
 {
     return _mm512_max_ps(a, b);
 }
+static inline vec v_raise(vec a, vec b)
+{
+    return _mm512_mask_max_ps(a, _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a, b);
+}
 static inline vec v_fma(vec a, vec b, vec c)
 {
     return _mm512_fmadd_ps(a, b, c);
