@@ -680,6 +680,38 @@ VECMILL_API vecmill_status vecmill_maxsim(const float *query, uint32_t n_query, 
                                           uint64_t n_docs, uint32_t threads, float *scores,
                                           vecmill_err *err);
 
+/* MUVERA (Dhulipala et al. 2024, section 2): one vector for all of a document's or query's, so that the dot
+ * product of two of them comes near MaxSim, and an index of single vectors can be asked. The numbers are
+ * those of FastEmbed's Muvera. */
+typedef struct vecmill_muvera_shape {
+    uint32_t dim;      /* of a row, 1 to VECMILL_MAXSIM_ROWS */
+    uint32_t k_sim;    /* planes, which make 2^k_sim buckets; at most VECMILL_MUVERA_PLANES */
+    uint32_t dim_proj; /* numbers that are kept of a bucket's, 1 to dim */
+    uint32_t r_reps;   /* repetitions, each with planes of its own; at least 1 */
+} vecmill_muvera_shape;
+
+#define VECMILL_MUVERA_PLANES 20u
+
+/* *n = r_reps * 2^k_sim * dim_proj, the numbers of an encoding. E_USAGE: a shape out of range. */
+VECMILL_API vecmill_status vecmill_muvera_floats(const vecmill_muvera_shape *shape, uint64_t *n,
+                                                 vecmill_err *err);
+
+/* The encoding of n_rows vectors. In each repetition a row's bucket has bit i set where its dot product with
+ * plane i is over 0. A bucket is the sum of a query's rows in it; of a document's their mean, or if there are
+ * none the first row of the nearest bucket that has some (in bits that differ; of several the lowest). Where
+ * dim_proj < dim it is multiplied with signs and divided by sqrt(dim_proj).
+ *   planes  [r_reps, dim, k_sim + dim_proj]: column i < k_sim is the normal of plane i, any other a column of
+ *           signs, 1 or -1. Documents and queries of one index want the same, so they are kept in a file;
+ *           Python's Muvera makes FastEmbed's from a seed, and writes this very array (.npy, '<f8')
+ *   rows    [n_rows, dim], n_rows at least 1
+ *   role    VECMILL_ROLE_DOCUMENT or VECMILL_ROLE_QUERY
+ *   out     [vecmill_muvera_floats]
+ * All are row-major, and summed in double, as FastEmbed does, in one thread. Takes 2^k_sim * (dim + 2)
+ * doubles of heap meanwhile. Errors, with out untouched: E_USAGE, E_MEMORY. */
+VECMILL_API vecmill_status vecmill_muvera(const vecmill_muvera_shape *shape, const double *planes,
+                                          const double *rows, uint64_t n_rows, vecmill_role role,
+                                          double *out, vecmill_err *err);
+
 /* What this machine and this cgroup allow, and what this library was built on. */
 typedef struct vecmill_machine {
     size_t struct_bytes; /* in: sizeof(vecmill_machine) */

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes tests/data/late/maxsim.json and tests/data/late/muvera.json: scores of late interaction by NumPy, and
+"""Writes tests/data/late/maxsim.json, muvera.json and seeds.json: scores of late interaction by NumPy, and
 encodings by FastEmbed's Muvera.
 
     python3 -m venv VENV && VENV/bin/pip install fastembed==0.9.1 numpy==2.4.6
     VENV/bin/python tools/make_golden_late.py
 
 Inputs are of a formula (`values`), which tests/engine/test_late.c has too, so they are not in the files. NumPy
-computes in float64. FastEmbed's generator of planes is NumPy's; for these cases its planes and signs are
-replaced by those of the formula."""
+computes in float64. FastEmbed's planes are of NumPy's generator: those of seeds.json, which Python's tests read.
+In muvera.json planes and signs are replaced by those of the formula."""
 import json
 import pathlib
 from importlib.metadata import version
@@ -74,6 +74,26 @@ def muvera_case(dim, k_sim, dim_proj, r_reps, n):
             'document': sample(muvera.process_document(rows)), 'query': sample(muvera.process_query(rows))}
 
 
+# Arguments of Muvera, seed of the vectors, how many.
+SEEDS = [
+    ({'dim': 128}, 1, 50),
+    ({'dim': 24, 'k_sim': 3, 'dim_proj': 24, 'r_reps': 2, 'random_seed': 7}, 2, 6),
+    ({'dim': 33, 'k_sim': 6, 'dim_proj': 5, 'r_reps': 3, 'random_seed': 8}, 3, 200),
+]
+
+
+def seeds_case(arguments, seed, n):
+    muvera = Muvera(**arguments)
+    vectors = np.random.default_rng(seed).standard_normal((n, muvera.dim))
+    return {'arguments': arguments, 'seed': seed, 'n': n, 'embedding_size': muvera.embedding_size,
+            'document': spread(muvera.process_document(vectors)), 'query': spread(muvera.process_query(vectors))}
+
+
+def spread(encoding):
+    """Fifty numbers from first to last, and the sum of all sizes."""
+    return [*encoding[np.linspace(0, len(encoding) - 1, 50).astype(int)].tolist(), np.abs(encoding).sum()]
+
+
 STEP = 7
 
 
@@ -92,3 +112,4 @@ def write(name, cases, **more):
 FOLDER.mkdir(exist_ok=True)
 write('maxsim.json', [maxsim_case(*case) for case in MAXSIM], numpy=version('numpy'))
 write('muvera.json', [muvera_case(*case) for case in MUVERA], fastembed=version('fastembed'), step=STEP)
+write('seeds.json', [seeds_case(*case) for case in SEEDS], fastembed=version('fastembed'), numpy=version('numpy'))

@@ -82,7 +82,8 @@ PyObject *core_plan(const vecmill_plan *plan);
 /* ---- functions that need no model (core_late.c) ---- */
 
 PyObject *core_maxsim(PyObject *module, PyObject *args);
-extern const char core_maxsim_doc[];
+PyObject *core_muvera(PyObject *module, PyObject *args);
+extern const char core_maxsim_doc[], core_muvera_doc[];
 
 /* ---- types: created once, owned by the module ---- */
 

@@ -58,3 +58,50 @@ PyObject *core_maxsim(PyObject *module, PyObject *args)
     if (status != VECMILL_OK) return core_raise(&err);
     Py_RETURN_NONE;
 }
+
+const char core_muvera_doc[] =
+    "muvera(dim, k_sim, dim_proj, r_reps, planes, rows, is_query, out, /)\n--\n\n"
+    "vecmill_muvera: float64 planes [r_reps, dim, k_sim + dim_proj] and rows [n, dim], a writable\n"
+    "float64 out [r_reps * 2**k_sim * dim_proj].";
+
+/* Whether the buffers have the sizes that the shape asks for. */
+static bool has_sizes(const vecmill_muvera_shape *s, uint64_t floats, const Py_buffer *planes,
+                      const Py_buffer *rows, const Py_buffer *out)
+{
+    const double of_planes =
+        (double)s->r_reps * s->dim * ((double)s->k_sim + s->dim_proj) * sizeof(double);
+    if ((double)planes->len == of_planes && (size_t)rows->len % (s->dim * sizeof(double)) == 0 &&
+        (size_t)out->len / sizeof(double) == floats)
+        return true;
+    PyErr_SetString(PyExc_ValueError, "planes, rows and out are no arrays of [r_reps, dim, k_sim + "
+                                      "dim_proj], [n, dim] and [r_reps * 2**k_sim * dim_proj]");
+    return false;
+}
+
+PyObject *core_muvera(PyObject *module, PyObject *args)
+{
+    Py_buffer planes, rows, out;
+    vecmill_muvera_shape s;
+    uint64_t floats = 0;
+    int is_query;
+    vecmill_err err;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "IIIIy*y*pw*", &s.dim, &s.k_sim, &s.dim_proj, &s.r_reps, &planes,
+                          &rows, &is_query, &out))
+        return NULL;
+    vecmill_status status = vecmill_muvera_floats(&s, &floats, &err);
+    const bool fits = status != VECMILL_OK || has_sizes(&s, floats, &planes, &rows, &out);
+    if (status == VECMILL_OK && fits) {
+        PyThreadState *const unlocked = PyEval_SaveThread();
+        status =
+            vecmill_muvera(&s, planes.buf, rows.buf, (size_t)rows.len / (s.dim * sizeof(double)),
+                           is_query ? VECMILL_ROLE_QUERY : VECMILL_ROLE_DOCUMENT, out.buf, &err);
+        PyEval_RestoreThread(unlocked);
+    }
+    PyBuffer_Release(&planes);
+    PyBuffer_Release(&rows);
+    PyBuffer_Release(&out);
+    if (!fits) return NULL;
+    if (status != VECMILL_OK) return core_raise(&err);
+    Py_RETURN_NONE;
+}

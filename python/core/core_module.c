@@ -54,6 +54,7 @@ static PyMethodDef functions[] = {
     {"cpus", module_cpus, METH_NOARGS, cpus_doc},
     {"limit", module_limit, METH_NOARGS, limit_doc},
     {"maxsim", core_maxsim, METH_VARARGS, core_maxsim_doc},
+    {"muvera", core_muvera, METH_VARARGS, core_muvera_doc},
     {0},
 };
 

@@ -15,6 +15,7 @@
 #include "base/base.h"
 
 #define MAXSIM_FILE "tests/data/late/maxsim.json"
+#define MUVERA_FILE "tests/data/late/muvera.json"
 
 /* Of a product's largest terms, summed over the query: fp32 has 6e-8, the longest sum here 128 products. */
 #define TOLERANCE 1e-6
@@ -203,12 +204,117 @@ static void maxsim_refused(void **state)
     assert_int_equal(vecmill_maxsim(zeros, 1, 2, NULL, NULL, 0, 1, NULL, &err), VECMILL_OK);
 }
 
+/* ---- MUVERA ---- */
+
+/* The same numbers as doubles, some of them as signs, in every `ld`-th place from `first` on. */
+static void widen(uint64_t seed, size_t n, size_t width, size_t first, size_t ld, bool signs,
+                  double *to)
+{
+    void *memory;
+    const float *from = values(seed, n, &memory);
+    for (size_t i = 0; i < n; i++) {
+        to[i / width * ld + first + i % width] = !signs ? (double)from[i] : from[i] < 0 ? -1 : 1;
+    }
+    mem_unmap(memory, n * sizeof(float));
+}
+
+/* Every `step`-th number, and last the sum of all. */
+static double compare_sample(const struct json_value *want, const double *got, uint64_t n,
+                             uint64_t step)
+{
+    struct json_each each = json_begin(want);
+    struct json_value none, value;
+    double sum = 0, off = 0, expected = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        sum += got[i];
+        if (i % step != 0) continue;
+        assert_true(json_each(&each, &none, &value) && json_double(&value, &expected));
+        off = fmax(off, fabs(got[i] - expected));
+    }
+    assert_true(json_each(&each, &none, &value) && json_double(&value, &expected));
+    assert_false(json_each(&each, &none, &value));
+    return fmax(off, fabs(sum - expected) / (double)n);
+}
+
+static void muvera_golden(void **state)
+{
+    (void)state;
+    struct buf text;
+    const struct json_value cases = open_cases(MUVERA_FILE, &text);
+    struct json_each each = json_begin(&cases);
+    struct json_value none, one;
+    unsigned n_cases = 0;
+    double worst = 0;
+    while (json_each(&each, &none, &one)) {
+        const vecmill_muvera_shape s = {number(&one, "dim"), number(&one, "k_sim"),
+                                        number(&one, "dim_proj"), number(&one, "r_reps")};
+        const size_t n = number(&one, "n"), ld = s.k_sim + s.dim_proj;
+        const size_t n_planes = (size_t)s.r_reps * s.dim * ld;
+        void *of_planes, *of_rows, *of_out;
+        uint64_t floats = 0;
+        assert_int_equal(vecmill_muvera_floats(&s, &floats, NULL), VECMILL_OK);
+        double *planes = guarded(n_planes * sizeof(double), &of_planes);
+        double *rows = guarded(n * s.dim * sizeof(double), &of_rows);
+        double *out = guarded(floats * sizeof(double), &of_out);
+        widen(3, (size_t)s.r_reps * s.dim * s.k_sim, s.k_sim, 0, ld, false, planes);
+        widen(4, (size_t)s.r_reps * s.dim * s.dim_proj, s.dim_proj, s.k_sim, ld, true, planes);
+        widen(5, n * s.dim, s.dim, 0, s.dim, false, rows);
+        for (int role = VECMILL_ROLE_DOCUMENT; role <= VECMILL_ROLE_QUERY; role++) {
+            const struct json_value want =
+                json_get(&one, role == VECMILL_ROLE_QUERY ? "query" : "document");
+            memset(out, 0xff, floats * sizeof *out);
+            assert_int_equal(vecmill_muvera(&s, planes, rows, n, (vecmill_role)role, out, NULL),
+                             VECMILL_OK);
+            worst = fmax(worst, compare_sample(&want, out, floats, 7));
+        }
+        mem_unmap(of_planes, n_planes * sizeof(double));
+        mem_unmap(of_rows, n * s.dim * sizeof(double));
+        mem_unmap(of_out, floats * sizeof(double));
+        n_cases++;
+    }
+    printf("%u cases, off by %.1e at most, 1e-12 are allowed\n", n_cases, worst);
+    assert_true(n_cases >= 5 && worst <= 1e-12);
+    buf_done(&text);
+}
+
+static void muvera_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        vecmill_muvera_shape shape;
+        uint64_t n;
+        vecmill_role role;
+        const char *words;
+    } refused[] = {
+        {{0, 1, 1, 1}, 1, VECMILL_ROLE_QUERY, "have 0 numbers, 1 to 65536"},
+        {{65537, 1, 1, 1}, 1, VECMILL_ROLE_QUERY, "have 65537 numbers"},
+        {{2, 21, 1, 1}, 1, VECMILL_ROLE_QUERY, "k_sim is 21, over VECMILL_MUVERA_PLANES, 20"},
+        {{2, 1, 0, 1}, 1, VECMILL_ROLE_QUERY, "dim_proj is 0, 1 to the rows' 2"},
+        {{2, 1, 3, 1}, 1, VECMILL_ROLE_QUERY, "dim_proj is 3, 1 to the rows' 2"},
+        {{2, 1, 2, 0}, 1, VECMILL_ROLE_QUERY, "r_reps is 0"},
+        {{65536, 20, 65536, UINT32_MAX}, 1, VECMILL_ROLE_QUERY, "more than memory"},
+        {{2, 1, 1, 1}, 0, VECMILL_ROLE_QUERY, "there are 0 rows of 2 numbers, 1 is the least"},
+        {{2, 1, 1, 1}, UINT64_MAX, VECMILL_ROLE_QUERY, "more than memory"},
+        {{2, 1, 1, 1}, 1, VECMILL_ROLE_DEFAULT, "role is 0, neither"},
+    };
+    const double zeros[8] = {0};
+    double out = 7;
+    vecmill_err err;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_int_equal(vecmill_muvera(&refused[i].shape, zeros, zeros, refused[i].n,
+                                        refused[i].role, &out, &err),
+                         VECMILL_E_USAGE);
+        if (!strstr(err.message, refused[i].words)) fail_msg("%s", err.message);
+    }
+    assert_true(out == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(maxsim_golden),
-        cmocka_unit_test(maxsim_nan),
-        cmocka_unit_test(maxsim_refused),
+        cmocka_unit_test(maxsim_golden),  cmocka_unit_test(maxsim_nan),
+        cmocka_unit_test(maxsim_refused), cmocka_unit_test(muvera_golden),
+        cmocka_unit_test(muvera_refused),
     };
     vecmill_machine machine = {.struct_bytes = sizeof machine};
     if (vecmill_machine_describe(&machine, NULL) == VECMILL_OK && machine.isa[0] == '\0') {
