@@ -34,7 +34,8 @@ vecmill_status app_begin(struct app *app, int argc, char **argv, struct options 
                          vecmill_err *err);
 int app_end(struct app *app, vecmill_status status, vecmill_err *err);
 
-/* The part of the options that says how documents are read; output is standard output. */
+/* The part of the options that says how documents are read, of rerank as pairs; output is standard
+ * output. */
 struct job_options app_job_options(const struct options *o);
 
 /* job_check for a command that only reads: its input is there and has a reader. */
@@ -54,11 +55,16 @@ vecmill_status app_library_options(const struct options *o, char *dir, vecmill_o
 vecmill_status app_session_open(const struct options *o, vecmill_session **session,
                                 vecmill_err *err);
 
-/* The same, a pool for a job, whose buffers are counted in its plan: its events go to on_event, on its
- * thread. Closed with vecmill_pool_close. */
+/* The same, a pool for a job, whose buffers are counted in its plan, with so many bytes more that the
+ * command keeps of each document in it: its events go to on_event, on its thread. Closed with
+ * vecmill_pool_close. */
 vecmill_status app_pool_open(const struct options *o, const struct job_options *job,
+                             size_t bytes_a_doc,
                              void (*on_event)(void *context, const vecmill_event *event),
                              void *context, vecmill_pool **pool, vecmill_err *err);
+
+/* app_job.c: reads options->input, and writes options->output with what is computed of it. */
+vecmill_status app_job_run(const struct options *o, vecmill_err *err);
 
 /* The limit of descriptors as high as it goes: each worker takes two, and a plan is made under it. */
 void app_raise_descriptors(void);

@@ -21,6 +21,8 @@ static vecmill_kind kind_of(uint32_t kinds)
 
 struct job_options app_job_options(const struct options *o)
 {
+    const bool is_rerank = o->command == COMMAND_RERANK;
+    const char *const query_field = o->query_field ? o->query_field : "query";
     return (struct job_options){
         .input = o->input ? o->input : "-",
         .output = "-",
@@ -34,6 +36,8 @@ struct job_options app_job_options(const struct options *o)
         .shard = o->shard.index,
         .shards = o->shard.of,
         .kind = kind_of(options_kinds(o)),
+        .query = is_rerank ? o->queries[0] : NULL,
+        .query_field = is_rerank && o->n_queries == 0 ? query_field : o->query_field,
     };
 }
 
@@ -82,6 +86,7 @@ vecmill_status app_library_options(const struct options *o, char *dir, vecmill_o
     options->prompt_name = o->prompt_name;
     options->task = o->task;
     options->kinds = options_kinds(o);
+    options->raw_scores = o->raw_scores;
     options->threads = (uint32_t)o->threads;
     return VECMILL_OK;
 }
@@ -120,24 +125,31 @@ void app_raise_descriptors(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* where it does not rise, opening the pool says so */
 }
 
-/* What a job's buffers take, for the plan. */
-static uint64_t job_beside(void *context, const vecmill_facts *facts, uint32_t capacity,
-                           uint64_t max_document)
+/* What a command takes besides the pool. */
+struct beside {
+    const struct job_options *job;
+    size_t bytes_a_doc;
+};
+
+static uint64_t bytes_beside(void *context, const vecmill_facts *facts, uint32_t capacity,
+                             uint64_t max_document)
 {
-    struct job_options job = *(const struct job_options *)context;
+    const struct beside *b = context;
+    struct job_options job = *b->job;
     job.max_document = max_document;
-    return job_bytes(&job, facts, capacity);
+    const size_t bytes = job_bytes(&job, facts, capacity);
+    return bytes == SIZE_MAX ? bytes : bytes + capacity * b->bytes_a_doc;
 }
 
-static vecmill_pool_options pool_options(const struct options *o, const struct job_options *job)
+static vecmill_pool_options pool_options(const struct options *o, struct beside *beside)
 {
     vecmill_pool_options options;
     vecmill_pool_options_init(&options);
     options.workers = (uint32_t)o->workers;
     options.max_document = o->max_document;
     options.memory_bytes = o->memory_bytes;
-    options.caller_bytes_of = job_beside;
-    options.caller_context = (void *)job;   /* only read */
+    options.caller_bytes_of = bytes_beside;
+    options.caller_context = beside;
     options.reap_strangers = getpid() == 1; /* the entry point of a container */
     return options;
 }
@@ -148,19 +160,22 @@ vecmill_status app_pool_plan(const struct options *o, const struct job_options *
     char dir[IO_PATH_MAX];
     vecmill_options options;
     VM_TRY(app_library_options(o, dir, &options, err));
-    const vecmill_pool_options pool = pool_options(o, job);
+    struct beside beside = {job, 0};
+    const vecmill_pool_options pool = pool_options(o, &beside);
     *plan = (vecmill_plan){.struct_bytes = sizeof(*plan)};
     return vecmill_pool_plan(&options, &pool, plan, err);
 }
 
 vecmill_status app_pool_open(const struct options *o, const struct job_options *job,
+                             size_t bytes_a_doc,
                              void (*on_event)(void *context, const vecmill_event *event),
                              void *context, vecmill_pool **pool, vecmill_err *err)
 {
     char dir[IO_PATH_MAX];
     vecmill_options options;
     VM_TRY(app_library_options(o, dir, &options, err));
-    vecmill_pool_options with = pool_options(o, job);
+    struct beside beside = {job, bytes_a_doc}; /* asked for while the pool opens */
+    vecmill_pool_options with = pool_options(o, &beside);
     with.on_event = on_event;
     with.context = context;
     return vecmill_pool_open(&options, &with, pool, err);

@@ -3,81 +3,22 @@
  * Each query reads all rows once, directly from the mapped file. The best k are kept in a heap of a
  * fixed size. A row that is zero or not finite has no direction and is never shown. Of equal scores
  * the lower row comes first. */
-#include "app.h"
+#include "hits.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SEARCH_TEXT_MAX   4096u /* bytes of a row's text that are kept */
-#define SEARCH_TEXT_SHOWN 100u  /* characters of it on a line of the terminal */
-#define SEARCH_LANES      16u
-
-struct hit {
-    double score;
-    uint64_t row;
-    char *id;   /* JSON, heap; NULL: none */
-    char *text; /* heap; NULL: none */
-    size_t text_bytes;
-    bool is_cut;
-};
+#define SEARCH_LANES 16u
 
 struct search {
     struct app *app;
     vecmill_session *session;
     struct job_vectors vectors;
-    float *query;     /* [dim] */
-    struct hit *hits; /* [top]; while rows are read: a heap with the worst at 0 */
-    size_t n_hits, top;
+    float *query; /* [dim] */
+    struct hits hits;
     bool is_first;
 };
-
-static bool is_worse(const struct hit *a, const struct hit *b)
-{
-    if (a->score != b->score) return a->score < b->score;
-    return a->row > b->row;
-}
-
-static int best_first(const void *a, const void *b)
-{
-    return is_worse(a, b) - is_worse(b, a);
-}
-
-static int by_row(const void *a, const void *b)
-{
-    const struct hit *x = a, *y = b;
-    return (x->row > y->row) - (x->row < y->row);
-}
-
-static void swap(struct hit *a, struct hit *b)
-{
-    const struct hit c = *a;
-    *a = *b;
-    *b = c;
-}
-
-static void keep_hit(struct search *s, struct hit hit)
-{
-    struct hit *heap = s->hits;
-    size_t i;
-    if (s->n_hits < s->top) {
-        for (i = s->n_hits++, heap[i] = hit; i > 0; i = (i - 1) / 2) {
-            if (!is_worse(&heap[i], &heap[(i - 1) / 2])) return;
-            swap(&heap[i], &heap[(i - 1) / 2]);
-        }
-        return;
-    }
-    if (!is_worse(&heap[0], &hit)) return;
-    heap[0] = hit;
-    for (i = 0;;) {
-        size_t worst = i;
-        for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < s->n_hits; child++)
-            if (is_worse(&heap[child], &heap[worst])) worst = child;
-        if (worst == i) return;
-        swap(&heap[i], &heap[worst]);
-        i = worst;
-    }
-}
 
 /* Sums in a fixed number of lanes, so that the compiler can vectorize without changing the order of
  * additions. */
@@ -109,26 +50,26 @@ static void score_rows(struct search *s)
     const size_t dim = s->vectors.dim;
     double unused, query_square;
     dot_and_square(s->query, s->query, dim, &unused, &query_square);
-    s->n_hits = 0;
+    hits_clear(&s->hits);
     if (!(query_square > 0) || !isfinite(query_square)) return;
     for (uint64_t row = 0; row < s->vectors.n; row++) {
         double dot, square;
         dot_and_square(s->query, s->vectors.rows + row * dim, dim, &dot, &square);
         if (!(square > 0) || !isfinite(square) || !isfinite(dot)) continue;
-        keep_hit(s, (struct hit){.score = dot / sqrt(query_square * square), .row = row});
+        hits_keep(&s->hits, (struct hit){.score = dot / sqrt(query_square * square), .row = row});
     }
-    if (s->n_hits > 1) qsort(s->hits, s->n_hits, sizeof(*s->hits), best_first);
+    hits_sort(&s->hits);
 }
 
 static vecmill_status find_ids(struct search *s, vecmill_err *err)
 {
     uint64_t rows[OPTIONS_TOP_MAX];
     char *ids[OPTIONS_TOP_MAX] = {0};
-    for (size_t i = 0; i < s->n_hits; i++)
-        rows[i] = s->hits[i].row;
-    VM_TRY(job_ids_find(s->app->options->input, rows, s->n_hits, ids, err));
-    for (size_t i = 0; i < s->n_hits; i++)
-        s->hits[i].id = ids[i];
+    for (size_t i = 0; i < s->hits.n; i++)
+        rows[i] = s->hits.at[i].row;
+    VM_TRY(job_ids_find(s->app->options->input, rows, s->hits.n, ids, err));
+    for (size_t i = 0; i < s->hits.n; i++)
+        s->hits.at[i].id = ids[i];
     return VECMILL_OK;
 }
 
@@ -143,25 +84,13 @@ static vecmill_status on_text(void *context, uint64_t index, const char *id, vec
 {
     (void)id;
     struct text_search *t = context;
-    if (t->next == t->search->n_hits) return VECMILL_OK;
-    struct hit *hit = &t->search->hits[t->next];
+    if (t->next == t->search->hits.n) return VECMILL_OK;
+    struct hit *hit = &t->search->hits.at[t->next];
     if (index != hit->row) return VECMILL_OK;
     t->next++;
     if (reason) return VECMILL_OK;
 
-    size_t bytes = doc.bytes;
-    if (bytes > SEARCH_TEXT_MAX) {
-        bytes = SEARCH_TEXT_MAX;
-        while (bytes > 0 && ((unsigned char)doc.text[bytes] & 0xC0) == 0x80)
-            bytes--;
-    }
-    void *text;
-    VM_TRY(mem_new(bytes, "a text to show", &text, err));
-    if (bytes > 0) memcpy(text, doc.text, bytes);
-    hit->text = text;
-    hit->text_bytes = bytes;
-    hit->is_cut = bytes < doc.bytes;
-    return VECMILL_OK;
+    return hits_copy_text(doc.text, doc.bytes, hit, err);
 }
 
 static vecmill_status find_texts(struct search *s, vecmill_err *err)
@@ -169,84 +98,10 @@ static vecmill_status find_texts(struct search *s, vecmill_err *err)
     struct job_options job = app_job_options(s->app->options);
     job.input = s->app->options->texts;
     struct text_search t = {.search = s};
-    qsort(s->hits, s->n_hits, sizeof(*s->hits), by_row);
+    hits_sort_by_row(&s->hits);
     const vecmill_status status = job_each(&job, on_text, &t, err);
-    qsort(s->hits, s->n_hits, sizeof(*s->hits), best_first);
+    hits_sort(&s->hits);
     return status;
-}
-
-static void print_hits_json(struct search *s, vecmill_doc query)
-{
-    struct app_out *out = &s->app->out;
-    app_json_open(out, '{');
-    app_json_key(out, "query");
-    app_json_text(out, query.text, query.bytes);
-    app_json_key(out, "hits");
-    app_json_open(out, '[');
-    for (size_t i = 0; i < s->n_hits; i++) {
-        const struct hit *hit = &s->hits[i];
-        app_json_open(out, '{');
-        app_json_key_u64(out, "rank", i + 1);
-        app_json_key_real(out, "score", hit->score, 6);
-        app_json_key_u64(out, "row", hit->row);
-        app_json_key(out, "id");
-        app_json_raw(out, hit->id ? hit->id : "null");
-        if (s->app->options->texts) {
-            app_json_key(out, "text");
-            if (hit->text)
-                app_json_text(out, hit->text, hit->text_bytes);
-            else
-                app_json_raw(out, "null");
-            app_json_key_bool(out, "cut", hit->is_cut);
-        }
-        app_json_close(out, '}');
-    }
-    app_json_close(out, ']');
-    app_json_close(out, '}');
-    app_json_line(out);
-}
-
-/* Prints at most `most` characters on one line of a terminal. Control characters become spaces,
- * invalid UTF-8 becomes '?'. */
-static void print_line(struct app_out *out, const char *text, size_t bytes, size_t most)
-{
-    size_t i = 0, n_shown = 0;
-    while (i < bytes && n_shown < most) {
-        uint32_t cp;
-        bool is_bad;
-        const size_t n = utf8_next((const unsigned char *)text + i, bytes - i, &cp, &is_bad);
-        if (is_bad)
-            app_put(out, "?", 1);
-        else if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0))
-            app_put(out, " ", 1);
-        else
-            app_put(out, text + i, n);
-        i += n;
-        n_shown++;
-    }
-    if (i < bytes) app_print(out, "...");
-}
-
-static void print_table(struct search *s, vecmill_doc query)
-{
-    struct app_out *out = &s->app->out;
-    if (!s->is_first) app_print(out, "\n");
-    app_print(out, "query: ");
-    print_line(out, query.text, query.bytes, SEARCH_TEXT_SHOWN);
-    app_print(out, "\n");
-    for (size_t i = 0; i < s->n_hits; i++) {
-        const struct hit *hit = &s->hits[i];
-        app_print(out, "%4zu  %7.4f  row %llu", i + 1, hit->score, (unsigned long long)hit->row);
-        if (hit->id) {
-            app_print(out, "  ");
-            print_line(out, hit->id, strlen(hit->id), JOB_ID_BYTES_MAX);
-        }
-        if (hit->text) {
-            app_print(out, "  ");
-            print_line(out, hit->text, hit->text_bytes, SEARCH_TEXT_SHOWN);
-        }
-        app_print(out, "\n");
-    }
 }
 
 static vecmill_status answer(struct search *s, vecmill_doc query, vecmill_err *err)
@@ -257,16 +112,13 @@ static vecmill_status answer(struct search *s, vecmill_doc query, vecmill_err *e
     if (status == VECMILL_OK && s->app->options->texts) status = find_texts(s, err);
     if (status == VECMILL_OK) {
         if (s->app->options->json)
-            print_hits_json(s, query);
+            hits_print_json(&s->hits, &s->app->out, query, s->app->options->texts != NULL);
         else
-            print_table(s, query);
+            hits_print(&s->hits, &s->app->out, query, s->is_first);
         s->is_first = false;
         status = app_out_flush(&s->app->out, err);
     }
-    for (size_t i = 0; i < s->n_hits; i++) {
-        mem_free(s->hits[i].id);
-        mem_free(s->hits[i].text);
-    }
+    hits_clear(&s->hits);
     return status;
 }
 
@@ -298,7 +150,7 @@ static vecmill_status answer_all(struct search *s, vecmill_err *err)
 vecmill_status cmd_search(struct app *app, vecmill_err *err)
 {
     const struct options *o = app->options;
-    struct search s = {.app = app, .top = o->top, .is_first = true};
+    struct search s = {.app = app, .hits.top = o->top, .is_first = true};
     void *query = NULL, *hits = NULL;
     VM_TRY(job_vectors_open(o->input, &s.vectors, err));
 
@@ -322,10 +174,10 @@ vecmill_status cmd_search(struct app *app, vecmill_err *err)
     }
     status = mem_new_array(dim, sizeof(float), "a query's vector", &query, err);
     if (status == VECMILL_OK)
-        status = mem_new_array(s.top, sizeof(struct hit), "the best rows", &hits, err);
+        status = mem_new_array(s.hits.top, sizeof(struct hit), "the best rows", &hits, err);
     if (status != VECMILL_OK) goto done;
     s.query = query;
-    s.hits = hits;
+    s.hits.at = hits;
     status = answer_all(&s, err);
 
 done:

@@ -42,9 +42,11 @@ struct option_line {
     const char *help;
 };
 
-#define RUNS  (COMMAND_EMBED | COMMAND_PLAN)
-#define MODEL (RUNS | COMMAND_TOKENIZE | COMMAND_SEARCH | COMMAND_BENCH)
-#define READS (RUNS | COMMAND_TOKENIZE | COMMAND_SEARCH | COMMAND_BENCH)
+#define EMBEDS (COMMAND_EMBED | COMMAND_PLAN)
+#define RUNS   (EMBEDS | COMMAND_RERANK)
+#define TEXTS  (EMBEDS | COMMAND_TOKENIZE | COMMAND_SEARCH | COMMAND_BENCH) /* single ones */
+#define MODEL  (TEXTS | COMMAND_RERANK)
+#define READS  MODEL
 #define INPUT_FORMATS                                                                              \
     "auto txt jsonl json csv tsv ndjson txt.gz jsonl.gz json.gz csv.gz tsv.gz ndjson.gz"
 #define PRECISION_LIST(X)                                                                          \
@@ -57,7 +59,8 @@ static const struct option_line lines[] = {
      .help =
          "a name of `vecmill models`, a folder, or org/name (default " OPTIONS_DEFAULT_MODEL ")"},
     {"input", 'i', KIND_TEXT, "FILE", .commands = READS, AT(input),
-     .required = COMMAND_EMBED | COMMAND_SEARCH | COMMAND_BENCH, .spared = "latency accuracy",
+     .required = COMMAND_EMBED | COMMAND_RERANK | COMMAND_SEARCH | COMMAND_BENCH,
+     .spared = "latency accuracy",
      .help = ".txt, .jsonl, .json, .csv, .tsv, also packed by gzip; - is stdin; search: a .npy"},
     {"output", 'o', KIND_TEXT, "FILE", .commands = RUNS, .required = COMMAND_EMBED, AT(output),
      .help = ".npy (float32 rows), .jsonl, or - for JSONL on stdout"},
@@ -67,8 +70,15 @@ static const struct option_line lines[] = {
      .help = "of the input only the documents whose index leaves I when divided by N"},
     {"query", 'q', KIND_LIST, "TEXT", .commands = COMMAND_SEARCH, .required = COMMAND_SEARCH,
      AT(queries), .help = "what to look for; may be given again; - reads lines of stdin"},
-    {"top", 'k', KIND_NUMBER, "N", .least = 1, .most = OPTIONS_TOP_MAX, .commands = COMMAND_SEARCH,
-     AT(top), .help = "rows to show for each query (default 10)"},
+    {"query", 'q', KIND_LIST, "TEXT", .commands = COMMAND_RERANK, AT(queries),
+     .help = "shows the best documents for it; with --output scores all; without it: pairs"},
+    {"query-field", 0, KIND_TEXT, "NAME", .commands = COMMAND_RERANK, AT(query_field),
+     .help = "of pairs the query's key in JSON (default query)"},
+    {"raw-scores", 0, KIND_FLAG, .commands = COMMAND_RERANK, AT(raw_scores),
+     .help = "logits, without the model's own activation"},
+    {"top", 'k', KIND_NUMBER, "N", .least = 1, .most = OPTIONS_TOP_MAX,
+     .commands = COMMAND_SEARCH | COMMAND_RERANK, AT(top),
+     .help = "rows to show for each query (default 10)"},
     {"texts", 0, KIND_TEXT, "FILE", .commands = COMMAND_SEARCH, AT(texts),
      .help = "the documents the vectors were made of, to show beside the rows"},
     {"workers", 0, KIND_NUMBER, "N|auto", .least = 1, .most = VECMILL_MAX_WORKERS,
@@ -96,21 +106,21 @@ static const struct option_line lines[] = {
      AT(long_policy),
      .help = "of a document over --max-length: cut it, fail it, or average windows of it"},
     {"dimensions", 0, KIND_NUMBER, "N", .least = 1, .most = OPTIONS_DIMENSIONS_MAX,
-     .commands = RUNS | COMMAND_SEARCH | COMMAND_BENCH, AT(dimensions),
+     .commands = EMBEDS | COMMAND_SEARCH | COMMAND_BENCH, AT(dimensions),
      .help = "floats kept of a vector, the first ones (default: the model's own)"},
     {"normalize", 0, KIND_CHOICE, "WHEN", .choices = "auto yes no",
-     .commands = RUNS | COMMAND_SEARCH | COMMAND_BENCH, AT(normalize),
+     .commands = EMBEDS | COMMAND_SEARCH | COMMAND_BENCH, AT(normalize),
      .help = "to length 1: auto is when --dimensions cuts; no leaves what the model does"},
-    {"prompt", 0, KIND_TEXT, "TEXT", .takes_empty = true, .commands = MODEL, AT(prompt),
+    {"prompt", 0, KIND_TEXT, "TEXT", .takes_empty = true, .commands = TEXTS, AT(prompt),
      .help = "put before each document; '' is none (default: the model's, if it has one)"},
-    {"prompt-name", 0, KIND_TEXT, "NAME", .commands = MODEL, AT(prompt_name),
+    {"prompt-name", 0, KIND_TEXT, "NAME", .commands = TEXTS, AT(prompt_name),
      .help = "of one of the model's prompts; query and document are there in every model"},
-    {"role", 0, KIND_CHOICE, "ROLE", .choices = "auto document query", .commands = MODEL, AT(role),
+    {"role", 0, KIND_CHOICE, "ROLE", .choices = "auto document query", .commands = TEXTS, AT(role),
      .help = "what the texts are to a search: the model's prompt of that name; auto is neither"},
-    {"task", 0, KIND_TEXT, "NAME", .commands = MODEL, AT(task),
+    {"task", 0, KIND_TEXT, "NAME", .commands = TEXTS, AT(task),
      .help = "of one of the model's tasks: its adapter, and its instruction before each document"},
-    {"kinds", 0, KIND_CHOICE, "KIND", .choices = "auto dense sparse multi tokens", .commands = RUNS,
-     AT(kinds),
+    {"kinds", 0, KIND_CHOICE, "KIND", .choices = "auto dense sparse multi tokens",
+     .commands = EMBEDS, AT(kinds),
      .help = "what is computed: auto is dense, or what the model makes; tokens: a row for each"},
     {"on-error", 0, KIND_CHOICE, "POLICY", .choices = "skip stop", .commands = RUNS, AT(on_error),
      .help = "a document that fails: skip it and go on, or stop with exit 8"},
@@ -150,7 +160,8 @@ static const struct option_line lines[] = {
     {"verify", 0, KIND_FLAG, .commands = COMMAND_DOCTOR, AT(verify),
      .help = "read all packs of the cache and compare their checksums"},
     {"json", 0, KIND_FLAG,
-     .commands = COMMAND_PLAN | COMMAND_SEARCH | COMMAND_MODELS | COMMAND_DOCTOR | COMMAND_BENCH,
+     .commands = COMMAND_PLAN | COMMAND_RERANK | COMMAND_SEARCH | COMMAND_MODELS | COMMAND_DOCTOR |
+                 COMMAND_BENCH,
      AT(json), .help = "answer in JSON"},
     {"progress", 0, KIND_CHOICE, "HOW", .choices = "auto json none",
      .commands = MODEL | COMMAND_PULL | COMMAND_MERGE, AT(progress),
@@ -190,6 +201,7 @@ uint32_t options_kinds(const struct options *o)
 {
     static const uint32_t kinds[] = {0, 1u << VECMILL_KIND_DENSE, 1u << VECMILL_KIND_SPARSE,
                                      1u << VECMILL_KIND_MULTI, 1u << VECMILL_KIND_TOKENS};
+    if (o->command == COMMAND_RERANK) return 1u << VECMILL_KIND_SCORE;
     return kinds[o->kinds];
 }
 

@@ -49,10 +49,10 @@ struct options {
     uint32_t n_operands;
     struct option_shard shard;
     const char *model, *input, *output, *field, *id_field, *encoding, *delimiter, *events, *texts,
-        *stsb, *prompt, *prompt_name, *task;
+        *stsb, *query_field, *prompt, *prompt_name, *task;
     const char *queries[OPTIONS_QUERIES_MAX];
     uint32_t n_queries;
-    bool json, verify, resume, force, try_out, explain, pairs;
+    bool json, verify, resume, force, try_out, explain, pairs, raw_scores;
     bool in_process, latency, accuracy; /* modes of bench; one at most */
     uint32_t precision;                 /* enum precision_word */
     uint32_t long_policy;               /* enum vecmill_long */

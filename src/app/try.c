@@ -81,7 +81,7 @@ static void on_progress(void *context, const struct job_progress *progress)
 static vecmill_status run_trial(struct plan_trial *t, const struct options *o, vecmill_err *err)
 {
     struct job_progress total;
-    const struct job_options job = {
+    struct job_options job = {
         .input = t->input,
         .input_format = "txt",
         .output = t->output,
@@ -89,9 +89,12 @@ static vecmill_status run_trial(struct plan_trial *t, const struct options *o, v
     };
     const struct job_hooks hooks = {.progress = on_progress, .context = t, .stop = t->stop};
     /* The plan in force is that of this job: a text file's buffers, whatever format the run will read. */
-    VM_TRY(app_pool_open(o, &job, NULL, NULL, &t->pool, err));
+    VM_TRY(app_pool_open(o, &job, 0, NULL, NULL, &t->pool, err));
     vecmill_plan plan = {.struct_bytes = sizeof(plan)};
     vecmill_pool_planned(t->pool, &plan);
+    vecmill_facts facts = {.struct_bytes = sizeof facts};
+    vecmill_pool_describe(t->pool, &facts);
+    if (facts.kinds == 1u << VECMILL_KIND_SCORE) job.query = "";
     VM_TRY(write_input(t, o, &plan, err));
     const vecmill_status status = job_run(&job, t->pool, &hooks, &total, err);
     /* Under --long error the longest documents fail, as they should. */
@@ -120,7 +123,7 @@ vecmill_status try_plan(const struct options *o, vecmill_plan *plan, vecmill_err
     t.stop = signals_defer(); /* the folder is removed, whatever comes */
     vecmill_status status = temp_folder_open(&folder, "try", err);
     if (status == VECMILL_OK) status = io_join(folder.dir, "input", t.input, err);
-    if (status == VECMILL_OK) status = io_join(folder.dir, "output.npy", t.output, err);
+    if (status == VECMILL_OK) status = io_join(folder.dir, "output.jsonl", t.output, err);
     if (status == VECMILL_OK) status = run_trial(&t, o, err);
     if (status == VECMILL_OK && t.err.status != VECMILL_OK) {
         status = t.err.status;

@@ -138,7 +138,7 @@ static vecmill_status run_round(struct bench_job *b, const struct job_options *j
     struct bench_tree tree;
     vecmill_pool *pool = NULL;
     VM_TRY(bench_tree_open(&tree, err));
-    vecmill_status status = app_pool_open(&b->counted, job, bench_tree_event, &tree, &pool, err);
+    vecmill_status status = app_pool_open(&b->counted, job, 0, bench_tree_event, &tree, &pool, err);
     if (status == VECMILL_OK) status = run_pool(b, job, &tree, pool, round, total, err);
     b->f.deaths += bench_tree_deaths(&tree); /* what vecmill_pool_close ends is none */
     vecmill_pool_close(pool);

@@ -43,6 +43,8 @@ struct job_options {
     const char *field; /* NULL: "text"; for CSV a column's name, or its number from 1 */
     /* NULL, or of pairs the key of the first text, the query; field is that of the second. JSON alone. */
     const char *query_field;
+    /* NULL, or the first text of pairs whose second are the documents. Not with query_field. */
+    const char *query;
     const char *id_field; /* NULL: "id" where it occurs */
     const char *errors;   /* NULL: output + ".errors.jsonl"; for "-" none, see job_hooks.failed */
     bool stop_on_error; /* --on-error stop: E_INPUT when a document fails, or had before a resume */
@@ -167,9 +169,9 @@ vecmill_status job_ids_find(const char *path, const uint64_t *rows, size_t n, ch
                             vecmill_err *err);
 
 /* Calls back with each document of an input, as job_run would read it; with query_field it is a pair
- * (VECMILL_DOC_PAIR), its query the first text. A status other than OK stops, and is
- * returned. id is a JSON value (NUL-terminated) or NULL; reason is NULL or why the document could not be
- * read. */
+ * (VECMILL_DOC_PAIR), its query the first text; options.query is not looked at. A status other than OK
+ * stops, and is returned. id is a JSON value (NUL-terminated) or NULL; reason is NULL or why the document
+ * could not be read. */
 typedef vecmill_status (*job_each_fn)(void *context, uint64_t index, const char *id,
                                       vecmill_doc doc, const char *reason, vecmill_err *err);
 vecmill_status job_each(const struct job_options *options, job_each_fn each, void *context,

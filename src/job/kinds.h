@@ -72,7 +72,9 @@ extern const struct reader_kind *const reader_kinds[READER_FORMATS];
     X(NPY, npy)                   /* npy.c, likewise */                                            \
     X(ROWS_JSONL, rows_jsonl)     /* of several vectors a document */                              \
     X(ROWS_NPY, rows_npy)         /* with OUTPUT.offsets.npy */                                    \
-    X(SPARSE_JSONL, sparse_jsonl) /* of indices and weights */
+    X(SPARSE_JSONL, sparse_jsonl) /* of indices and weights */                                     \
+    X(SCORES_JSONL, scores_jsonl) /* of pairs */                                                   \
+    X(SCORES_NPY, scores_npy)     /* [n] of one label, else [n, labels] */
 
 enum sink_format {
 #define SINK_FORMAT(NAME, name) SINK_##NAME,

@@ -503,6 +503,10 @@ static vecmill_status merge_shards(struct merge *m, vecmill_err *err)
     m->shards = memory;
     VM_TRY(read_shards(m->options, m->shards, &m->n, err));
     const struct shard *first = &m->shards[0].facts;
+    /* Formats of one ending have files of the same names. */
+    const vecmill_kind result =
+        (vecmill_kind)__builtin_ctz(sink_kinds[first->run.output_format]->takes);
+    VM_TRY(sink_kind_choose(m->options->output, result, &m->paths.format, err));
     if (first->run.output_format != m->paths.format)
         return err_set(err, VECMILL_E_USAGE, "%s: the shards are in the other format, that of %s",
                        m->options->output, m->shards[0].output);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,18 @@ static size_t put_header(uint64_t n, uint32_t dim, char *out)
     return NPY_HEADER_BYTES;
 }
 
+/* Of one score a pair, an array of one axis. */
+static size_t put_scores_header(uint64_t n, uint32_t dim, char *out)
+{
+    char text[NPY_HEADER_BYTES - NPY_PREFIX + 1];
+    if (dim != 1) return put_header(n, dim, out);
+    const int bytes =
+        snprintf(text, sizeof text,
+                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ",), }", n);
+    pad_header(text, bytes, out);
+    return NPY_HEADER_BYTES;
+}
+
 static size_t row_bytes(uint32_t dim)
 {
     return dim * sizeof(float);
@@ -82,6 +95,17 @@ static vecmill_status put_npy_row(struct sink *s, const struct sink_row *row, ve
     return VECMILL_OK;
 }
 
+/* NaN where there are no scores: zero is one like any other. */
+static vecmill_status put_npy_scores(struct sink *s, const struct sink_row *row, vecmill_err *err)
+{
+    static const float none = NAN;
+    struct sink_file *f = &s->files[PATHS_OUTPUT];
+    if (row->part != NULL) return sink_write(f, row->part->data, row_bytes(s->dim), err);
+    for (uint32_t i = 0; i < s->dim; i++)
+        VM_TRY(sink_write(f, &none, sizeof none, err));
+    return VECMILL_OK;
+}
+
 static vecmill_status put_npy_rows(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
     if (row->part == NULL) return VECMILL_OK;
@@ -92,12 +116,19 @@ _Static_assert(NPY_HEADER_BYTES <= SINK_HEADER_MAX, "the header fits");
 
 const struct sink_kind sink_kind_npy = {.word = "npy",
                                         .ending = ".npy",
-                                        .takes =
-                                            1u << VECMILL_KIND_DENSE | 1u << VECMILL_KIND_SCORE,
+                                        .takes = 1u << VECMILL_KIND_DENSE,
                                         .has_ids_file = true,
                                         .header = put_header,
                                         .row_bytes = row_bytes,
                                         .put = put_npy_row};
+
+const struct sink_kind sink_kind_scores_npy = {.word = "scores.npy",
+                                               .ending = ".npy",
+                                               .takes = 1u << VECMILL_KIND_SCORE,
+                                               .has_ids_file = true,
+                                               .header = put_scores_header,
+                                               .row_bytes = row_bytes,
+                                               .put = put_npy_scores};
 
 const struct sink_kind sink_kind_rows_npy = {.word = "rows.npy",
                                              .ending = ".npy",

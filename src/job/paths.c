@@ -98,9 +98,10 @@ vecmill_status paths_find(const struct job_options *options, vecmill_kind result
                        "standard output has none");
     if (sink_kinds[format]->has_ids_file)
         VM_TRY(find_names(&p->files[PATHS_IDS], output, paths_endings[PATHS_IDS], err));
-    if (p->is_shard && result != VECMILL_KIND_DENSE)
+    if (p->is_shard && result != VECMILL_KIND_DENSE && result != VECMILL_KIND_SCORE)
         return err_set(err, VECMILL_E_USAGE,
-                       "%s: only dense vectors are written in shards, which merge puts together",
+                       "%s: only dense vectors and scores are written in shards, which merge puts "
+                       "together",
                        output);
     /* of an earlier run, which is removed, where this one has none */
     if (sink_kinds[format]->has_ids_file)

@@ -112,6 +112,9 @@ static vecmill_status check_pairs(const struct job_options *options, const struc
                                   vecmill_err *err)
 {
     if (options->query_field == NULL) return VECMILL_OK;
+    if (options->query != NULL)
+        return err_set(err, VECMILL_E_USAGE,
+                       "a query is given, and the key of queries (--query-field): one of the two");
     if (!kind->takes_pairs)
         return err_set(err, VECMILL_E_USAGE,
                        "pairs are read from JSON, and the input is %s by its name "

@@ -222,11 +222,14 @@ static void copy_word(char *out, size_t room, const char *text)
 static struct journal_run identify_run(const struct run *run)
 {
     const struct reader *r = &run->reader;
+    const char *query = run->options->query;
+    const uint64_t field = reader_hash(r);
     struct journal_run id = {.dim = run->facts.dim,
                              .output_format = run->paths.format,
                              .input_format = r->format,
                              .max_document = r->max_document,
-                             .field = reader_hash(r),
+                             .field =
+                                 query ? XXH3_64bits_withSeed(query, strlen(query), field) : field,
                              .id_field = XXH3_64bits(r->id_field, strlen(r->id_field)),
                              .shard = run->options->shards > 1 ? run->options->shard : 0,
                              .shards = run->options->shards > 1 ? run->options->shards : 1};
@@ -257,8 +260,9 @@ static vecmill_status check_same_run(const struct run *run, const struct journal
             then->identity, then->dim, now.identity, now.dim, journal);
     const char *option = then->output_format != now.output_format ? "format of the output"
                          : then->input_format != now.input_format ? "format of the input"
-                         : then->field != now.field       ? "--field, --encoding or --delimiter"
-                         : then->id_field != now.id_field ? "--id-field"
+                         : then->field != now.field
+                             ? "--field, --query, --query-field, --encoding or --delimiter"
+                         : then->id_field != now.id_field         ? "--id-field"
                          : then->max_document != now.max_document ? "--max-document"
                          : then->shard != now.shard               ? "--shard"
                          : then->shards != now.shards             ? "--shard"
@@ -361,7 +365,14 @@ static vecmill_status settle_kind(struct run *run, vecmill_err *err)
     uint32_t kind = 0;
     while (kind < VECMILL_KIND_TOKENS && (kinds >> kind & 1) == 0)
         kind++;
+    const bool scores = kind == VECMILL_KIND_SCORE;
+    const bool is_pairs = run->options->query_field != NULL || run->options->query != NULL;
     run->kind = (vecmill_kind)kind;
+    if (scores != is_pairs)
+        return err_set(err, VECMILL_E_USAGE,
+                       scores ? "the model scores pairs of texts, and the input is single texts "
+                                "(vecmill rerank takes pairs)"
+                              : "the input is pairs of texts, and the model makes no scores");
     if (kinds == 1u << kind) return VECMILL_OK;
     return err_set(err, VECMILL_E_USAGE,
                    "the pool computes several kinds of results (%#x), and a run writes one", kinds);
@@ -379,6 +390,7 @@ static vecmill_status begin_run(struct run *run, bool *whole, vecmill_err *err)
     run->id = identify_run(run);
     VM_TRY(sink_init(&run->sink, &run->paths, run->facts.dim, run->hooks->stop, err));
     run->sink.index_is_id = run->reader.kind->index_is_id;
+    run->sink.labels = run->facts.labels;
     const vecmill_status status = resume_or_start(run, whole, err);
     if (status != VECMILL_OK) {
         sink_leave(&run->sink);
@@ -530,6 +542,18 @@ static bool read_record(struct run *run)
     return false;
 }
 
+static vecmill_doc doc_of(const struct run *run, const struct reader_record *record)
+{
+    const struct job_options *o = run->options;
+    if (run->kind != VECMILL_KIND_SCORE)
+        return (vecmill_doc){.text = record->text, .bytes = record->bytes};
+    return (vecmill_doc){.text = o->query ? o->query : record->query,
+                         .bytes = o->query ? strlen(o->query) : record->query_bytes,
+                         .kind = VECMILL_DOC_PAIR,
+                         .pair = record->text,
+                         .pair_bytes = record->bytes};
+}
+
 /* Gives the record to the pool, or straight to the queue of rows if it could not be read. Without room for
  * it, it is held. */
 static vecmill_status submit_record(struct run *run, vecmill_err *err)
@@ -538,7 +562,7 @@ static vecmill_status submit_record(struct run *run, vecmill_err *err)
     vecmill_err why = {.status = VECMILL_OK, .message = ""};
     if (!reorder_fits(&run->rows, record)) return VECMILL_OK;
     if (record->reason == NULL) {
-        const vecmill_doc doc = {.text = record->text, .bytes = record->bytes};
+        const vecmill_doc doc = doc_of(run, record);
         int accepted = 0;
         const vecmill_status status = vecmill_pool_submit(run->pool, doc, &accepted, &why);
         if (status == VECMILL_E_LIMIT) {

@@ -51,7 +51,9 @@ struct sink {
     uint32_t dim;
     uint64_t n_rows;    /* documents */
     uint64_t n_vectors; /* of a kind with offsets: their rows */
-    bool index_is_id;   /* a document without an id has its index for one (lines of text) */
+    /* [dim, VECMILL_LABEL_BYTES], of scores: vecmill_facts.labels. Set by whoever opened the sink. */
+    const char *labels;
+    bool index_is_id; /* a document without an id has its index for one (lines of text) */
     struct sink_file files[PATHS_FILES];
     char *scratch; /* a reason, repaired and quoted */
 };

@@ -156,6 +156,33 @@ static vecmill_status put_weights(struct sink *s, const struct sink_row *row, ve
     return sink_write_text(f, "}\n", err);
 }
 
+/* "score":s of one label; of several "scores":{"label":s,...}. */
+static vecmill_status put_scores(struct sink *s, const struct sink_row *row, vecmill_err *err)
+{
+    struct sink_file *f = &s->files[PATHS_OUTPUT];
+    const bool is_one = s->dim == 1;
+    bool ended;
+    VM_TRY(begin_row(s, row, is_one ? "score" : "scores", &ended, err));
+    if (ended) return VECMILL_OK;
+    const float *scores = row->part->data;
+    for (uint32_t i = 0; i < s->dim; i++) {
+        char text[SINK_FLOAT_MAX], label[6 * VECMILL_LABEL_BYTES + 2];
+        const char *name = s->labels + (size_t)i * VECMILL_LABEL_BYTES;
+        if (!is_one) {
+            VM_TRY(sink_write_text(f, i == 0 ? "{" : ",", err));
+            VM_TRY(sink_write(f, label, json_quote(name, strlen(name), label), err));
+            VM_TRY(sink_write_text(f, ":", err));
+        }
+        VM_TRY(sink_write(f, text, sink_float_text(scores[i], text), err));
+    }
+    return sink_write_text(f, is_one ? "}\n" : "}}\n", err);
+}
+
+const struct sink_kind sink_kind_scores_jsonl = {.word = "scores.jsonl",
+                                                 .ending = ".jsonl",
+                                                 .takes = 1u << VECMILL_KIND_SCORE,
+                                                 .put = put_scores};
+
 const struct sink_kind sink_kind_jsonl = {
     .word = "jsonl", .ending = ".jsonl", .takes = 1u << VECMILL_KIND_DENSE, .put = put_vector};
 

@@ -92,6 +92,8 @@ def layers():
 # Milliseconds a document of as many tokens takes on one core: toy 0.04, slow 1.5 (120 tokens), slower 8 (480 tokens).
 MODELS = {
     "toy": lambda: (),
+    "cross": lambda: ("--cross", "1"),
+    "cross3": lambda: ("--cross", "3"),
     "slow": lambda: deep(layers(), 128),
     "slower": lambda: deep(layers(), 512),
 }
@@ -264,12 +266,13 @@ class Privacy:
 # ---- a job ----
 
 class Job:
-    """One run of embed. What is done to it goes through `send`, or through a plan of hooks.c."""
+    """One run of embed, or of `command`. What is done to it goes through `send`, or through a plan of hooks.c."""
 
     count = 0
 
     def __init__(self, case, input, output="out.npy", model_name="toy", workers=2, folder=None, plan=None,
-                 extra=(), prefix=(), env=None, private=True, deadline=harness.WAIT_SECONDS, stdin=None, stdout=None):
+                 extra=(), prefix=(), env=None, private=True, deadline=harness.WAIT_SECONDS, stdin=None, stdout=None,
+                 command="embed"):
         Job.count += 1
         self.case, self.input, self.output = case, input, case.path(output)
         self.model_name, self.workers_wanted, self.deadline = model_name, workers, deadline
@@ -284,7 +287,7 @@ class Job:
         self.env.update(env or {})
         if plan:
             self.env["VECMILL_TEST_FAULTS"] = f"{plan};log={self.faults_path}"
-        self.command = [*self.privacy.words, *prefix, os.path.join(self.folder, "vecmill"), "embed",
+        self.command = [*self.privacy.words, *prefix, os.path.join(self.folder, "vecmill"), command,
                         "-m", model(model_name), "-i", input, "-o", output, "--workers", str(workers),
                         "--events", self.events_path, *extra]
         if "--progress" not in extra:

@@ -247,7 +247,7 @@ static void what_a_format_cannot_hold_is_refused(void **state)
     assert_int_equal(job_check_names(&options, &err), VECMILL_OK);
     options.shards = 2;
     assert_int_equal(job_check_names(&options, &err), VECMILL_E_USAGE);
-    kit_assert_message(&err, "only dense vectors are written in shards");
+    kit_assert_message(&err, "only dense vectors and scores are written in shards");
     options.output = kit_lasting("out.jsonl");
     assert_int_equal(job_check_names(&options, &err), VECMILL_E_USAGE);
     options.kind = VECMILL_KIND_DENSE;

@@ -448,10 +448,12 @@ static void another_run(void **state)
     assert_says(err.message, "of 3 dimensions, this one has 01234567 of 4");
     struct job_options changed = options;
     changed.field = "body";
-    assert_refused(&changed, VECMILL_E_USAGE, "had another --field, --encoding or --delimiter");
+    assert_refused(&changed, VECMILL_E_USAGE,
+                   "had another --field, --query, --query-field, --encoding or --delimiter");
     changed = options;
     changed.encoding = "latin-1";
-    assert_refused(&changed, VECMILL_E_USAGE, "had another --field, --encoding or --delimiter");
+    assert_refused(&changed, VECMILL_E_USAGE,
+                   "had another --field, --query, --query-field, --encoding or --delimiter");
     changed = options;
     changed.id_field = "no";
     assert_refused(&changed, VECMILL_E_USAGE, "had another --id-field");
