@@ -11,7 +11,7 @@ import unittest.mock
 
 import harness
 
-COMMANDS = ["embed", "tokenize", "search", "models", "pull", "doctor", "bench", "plan", "merge"]
+COMMANDS = ["embed", "tokenize", "rerank", "search", "models", "pull", "doctor", "bench", "plan", "merge"]
 
 
 class Help(harness.Case):
