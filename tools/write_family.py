@@ -3,6 +3,9 @@
 
     tools/write_family.py tests/data/families/NAME.json TARGET [--dtype F32|F16|BF16] [--prefix TEXT]
         [--shards N] [--torch]
+    tools/write_family.py tests/data/families TARGET
+
+Of a folder, each of its files is written to TARGET/NAME.
 
 NAME.json has the folder's small files as they are ("files"), and the names and shapes of its weights
 ("tensors"), whose values are those of a formula; "weights" is a folder within it that they are in. --prefix
@@ -82,7 +85,14 @@ def main():
     p.add_argument('--prefix')
     p.add_argument('--shards', type=int, default=0)
     p.add_argument('--torch', action='store_true')
-    write_family(**vars(p.parse_args()))
+    options = vars(p.parse_args())
+    source, target = options.pop('source'), options.pop('target')
+    if not os.path.isdir(source):
+        write_family(source, target, **options)
+        return
+    for name in sorted(os.listdir(source)):
+        if name.endswith('.json'):
+            write_family(os.path.join(source, name), os.path.join(target, name[:-5]), **options)
 
 
 if __name__ == '__main__':
