@@ -31,9 +31,16 @@ static void parse(const void *data, size_t size)
     must(point.sequence > 0 && point.failed <= point.documents);
     must(point.documents <= point.input.record);
     const bool promised = point.documents > 0 || point.complete;
+    must((unsigned)run.dtype <= VECMILL_DTYPE_UBINARY);
     const uint64_t rows = point.files[PATHS_OUTPUT].bytes - 128;
-    if (promised && run.output_format == SINK_NPY)
-        must(rows / 4 / run.dim == point.documents && rows % (4 * run.dim) == 0);
+    const uint64_t row = quantize_row_bytes((enum quantize_dtype)run.dtype, run.dim);
+    const uint64_t stage = point.files[PATHS_STAGE].bytes;
+    const bool is_staged = run.output_format == SINK_RANGED_NPY && !point.complete;
+    if (promised && (run.output_format == SINK_NPY || run.output_format == SINK_RANGED_NPY) &&
+        !is_staged)
+        must(rows / row == point.documents && rows % row == 0);
+    if (promised && is_staged)
+        must(stage / 4 / run.dim == point.documents && stage % (4 * (uint64_t)run.dim) == 0);
 
     static unsigned char bytes[JOURNAL_BYTES];
     journal_encode(&run, &point, bytes);
@@ -42,7 +49,8 @@ static void parse(const void *data, size_t size)
     must(again_run.dim == run.dim && again_run.output_format == run.output_format &&
          again_run.input_format == run.input_format && again_run.max_document == run.max_document &&
          again_run.field == run.field && again_run.id_field == run.id_field &&
-         again_run.shard == run.shard && again_run.shards == run.shards);
+         again_run.shard == run.shard && again_run.shards == run.shards &&
+         again_run.dtype == run.dtype && again_run.ranges == run.ranges);
     must(again.sequence == point.sequence && again.complete == point.complete &&
          again.documents == point.documents && again.input.digest == point.input.digest &&
          again.input.record == point.input.record &&

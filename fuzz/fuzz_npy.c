@@ -14,8 +14,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (err.status != VECMILL_E_INPUT || err.message[0] == '\0') abort();
         return 0;
     }
-    if (npy.dim == 0 || npy.offset % 4 != 0 || npy.offset > size) abort();
-    const size_t left = size - npy.offset;
-    if (left % 4 != 0 || left / 4 % npy.dim != 0 || left / 4 / npy.dim != npy.n) abort();
+    if ((unsigned)npy.dtype > VECMILL_DTYPE_UINT8) abort();
+    const size_t element = quantize_row_bytes((enum quantize_dtype)npy.dtype, 1);
+    if (npy.dim == 0 || npy.offset % element != 0 || npy.offset > size) abort();
+    const size_t left = (size - npy.offset) / element;
+    if ((size - npy.offset) % element != 0 || left % npy.dim != 0 || left / npy.dim != npy.n)
+        abort();
     return 0;
 }

@@ -38,6 +38,8 @@ struct job_options app_job_options(const struct options *o)
         .kind = kind_of(options_kinds(o)),
         .query = is_rerank ? o->queries[0] : NULL,
         .query_field = is_rerank && o->n_queries == 0 ? query_field : o->query_field,
+        .dtype = (vecmill_dtype)o->dtype,
+        .ranges = o->ranges,
     };
 }
 

@@ -48,13 +48,14 @@ static void dot_and_square(const float *a, const float *b, size_t n, double *dot
 static void score_rows(struct search *s)
 {
     const size_t dim = s->vectors.dim;
+    const float *rows = s->vectors.rows;
     double unused, query_square;
     dot_and_square(s->query, s->query, dim, &unused, &query_square);
     hits_clear(&s->hits);
     if (!(query_square > 0) || !isfinite(query_square)) return;
     for (uint64_t row = 0; row < s->vectors.n; row++) {
         double dot, square;
-        dot_and_square(s->query, s->vectors.rows + row * dim, dim, &dot, &square);
+        dot_and_square(s->query, rows + row * dim, dim, &dot, &square);
         if (!(square > 0) || !isfinite(square) || !isfinite(dot)) continue;
         hits_keep(&s->hits, (struct hit){.score = dot / sqrt(query_square * square), .row = row});
     }
@@ -155,7 +156,11 @@ vecmill_status cmd_search(struct app *app, vecmill_err *err)
     VM_TRY(job_vectors_open(o->input, &s.vectors, err));
 
     vecmill_status status = VECMILL_OK;
-    if (o->texts) {
+    if (s.vectors.dtype != VECMILL_DTYPE_FLOAT32)
+        status =
+            err_set(err, VECMILL_E_INPUT, "%s: holds rows of %s, those of float32 are searched",
+                    o->input, quantize_word((enum quantize_dtype)s.vectors.dtype));
+    if (status == VECMILL_OK && o->texts) {
         struct job_options job = app_job_options(o);
         job.input = o->texts;
         status = app_input_check(&job, err);

@@ -49,6 +49,7 @@ struct option_line {
 #define READS  MODEL
 #define INPUT_FORMATS                                                                              \
     "auto txt jsonl json csv tsv ndjson txt.gz jsonl.gz json.gz csv.gz tsv.gz ndjson.gz"
+#define DTYPES "float32 float16 int8 uint8 binary ubinary" /* in the order of their values */
 #define PRECISION_LIST(X)                                                                          \
     X(FP32, "fp32") X(BF16, "bf16") X(INT8, "int8") /* in the order of their values */
 #define CHOICE(identifier, word) " " word
@@ -63,7 +64,7 @@ static const struct option_line lines[] = {
      .spared = "latency accuracy",
      .help = ".txt, .jsonl, .json, .csv, .tsv, also packed by gzip; - is stdin; search: a .npy"},
     {"output", 'o', KIND_TEXT, "FILE", .commands = RUNS, .required = COMMAND_EMBED, AT(output),
-     .help = ".npy (float32 rows), .jsonl, or - for JSONL on stdout"},
+     .help = ".npy (rows of --dtype), .jsonl, or - for JSONL on stdout"},
     {"output", 'o', KIND_TEXT, "FILE", .commands = COMMAND_MERGE, .required = COMMAND_MERGE,
      AT(output), .help = ".npy or .jsonl, as the shards are"},
     {"shard", 0, KIND_SHARD, "I/N", .commands = RUNS, AT(shard),
@@ -122,6 +123,10 @@ static const struct option_line lines[] = {
     {"kinds", 0, KIND_CHOICE, "KIND", .choices = "auto dense sparse multi tokens",
      .commands = EMBEDS, AT(kinds),
      .help = "what is computed: auto is dense, or what the model makes; tokens: a row for each"},
+    {"dtype", 0, KIND_CHOICE, "TYPE", .choices = DTYPES, .commands = EMBEDS, AT(dtype),
+     .help = "of the numbers that are written, of dense vectors (default float32)"},
+    {"ranges", 0, KIND_TEXT, "FILE", .commands = EMBEDS, AT(ranges),
+     .help = "int8, uint8: a .npy of each component's least and greatest (default: the run's own)"},
     {"on-error", 0, KIND_CHOICE, "POLICY", .choices = "skip stop", .commands = RUNS, AT(on_error),
      .help = "a document that fails: skip it and go on, or stop with exit 8"},
     {"field", 0, KIND_TEXT, "NAME", .commands = READS, AT(field),
@@ -516,6 +521,10 @@ vecmill_status options_parse(int argc, char *const *argv, struct options *option
     static_assert(VECMILL_LONG_ERROR == 1 && VECMILL_LONG_SPLIT == 2, "order of --long");
     static_assert(VECMILL_BF16 == VECMILL_FP32 + 1 && VECMILL_INT8 == VECMILL_FP32 + 2,
                   "order of --precision");
+    static_assert(VECMILL_DTYPE_FLOAT32 == 0 && VECMILL_DTYPE_FLOAT16 == 1 &&
+                      VECMILL_DTYPE_INT8 == 2 && VECMILL_DTYPE_UINT8 == 3 &&
+                      VECMILL_DTYPE_BINARY == 4 && VECMILL_DTYPE_UBINARY == 5,
+                  "order of --dtype");
     static_assert(VECMILL_ROLE_DOCUMENT == 1 && VECMILL_ROLE_QUERY == 2, "order of --role");
     static_assert(VECMILL_NORMALIZE_YES == 1 && VECMILL_NORMALIZE_NO == 2, "order of --normalize");
 

@@ -49,7 +49,7 @@ struct options {
     uint32_t n_operands;
     struct option_shard shard;
     const char *model, *input, *output, *field, *id_field, *encoding, *delimiter, *events, *texts,
-        *stsb, *query_field, *prompt, *prompt_name, *task;
+        *stsb, *query_field, *prompt, *prompt_name, *task, *ranges;
     const char *queries[OPTIONS_QUERIES_MAX];
     uint32_t n_queries;
     bool json, verify, resume, force, try_out, explain, pairs, raw_scores;
@@ -59,6 +59,7 @@ struct options {
     uint32_t normalize;                 /* enum vecmill_normalize */
     uint32_t role;                      /* enum vecmill_role */
     uint32_t kinds;                     /* a word of its choices: options_kinds */
+    uint32_t dtype;                     /* enum vecmill_dtype */
     uint32_t on_error;                  /* enum on_error */
     uint32_t progress;                  /* enum progress_mode */
     uint32_t input_format;              /* a word of its choices; 0 is auto */

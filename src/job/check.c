@@ -74,6 +74,10 @@ vecmill_status job_check(const struct job_options *options, bool *finished, vecm
     VM_TRY(mem_map(sizeof(struct paths), "paths", &memory, err));
     struct paths *paths = memory;
     vecmill_status status = paths_check(options, options->kind, paths, err);
+    struct job_vectors ranges = {.n = 0};
+    if (status == VECMILL_OK && options->ranges != NULL)
+        status = job_ranges_open(options->ranges, &ranges, err);
+    job_vectors_close(&ranges);
     if (status == VECMILL_OK && !paths->standard)
         status = check_journal(options, paths, &done, err);
     mem_unmap(paths, sizeof *paths);

@@ -40,6 +40,12 @@ struct job_options {
     /* A path ending in .npy or .jsonl, or "-" for JSONL on stdout. Results of several rows a document
      * come with OUTPUT.offsets.npy in .npy; sparse ones go to JSONL alone. */
     const char *output;
+    /* Of what is written, dense vectors alone: FLOAT32 to UBINARY, by the rules of vecmill_quantize. */
+    vecmill_dtype dtype;
+    /* For INT8 and UINT8: a .npy of float32 [2, dim], least and greatest values. NULL: those of the run's
+     * own vectors, which are kept as float32 in OUTPUT.stage.part till the last is known; of a whole input
+     * into a .npy alone. A copy, or those, are written to OUTPUT.ranges.npy. */
+    const char *ranges;
     const char *field; /* NULL: "text"; for CSV a column's name, or its number from 1 */
     /* NULL, or of pairs the key of the first text, the query; field is that of the second. JSON alone. */
     const char *query_field;
@@ -151,15 +157,20 @@ struct job_merge_options {
 vecmill_status job_merge(const struct job_merge_options *options, const struct job_hooks *hooks,
                          struct job_progress *summary, vecmill_err *err);
 
-/* A .npy file of float32 rows, mapped (NumPy's format 1.0 to 3.0, C order, '<f4', two axes).
- * E_INPUT names what does not fit. Pair: job_vectors_close. */
+/* A .npy file of rows, mapped (NumPy's format 1.0 to 3.0, C order, '<f4', '<f2', '|i1' or '|u1', two
+ * axes). E_INPUT names what does not fit. Pair: job_vectors_close. */
 struct job_vectors {
-    const float *rows; /* [n, dim], aligned to 4 */
+    const void *rows; /* [n, dim], aligned as its elements are */
     uint64_t n;
-    uint32_t dim;
+    uint32_t dim; /* elements of a row; of bits its bytes */
+    vecmill_dtype
+        dtype; /* FLOAT32, FLOAT16, or INT8 and UINT8, of which BINARY and UBINARY are files too */
     struct io_map map;
 };
 vecmill_status job_vectors_open(const char *path, struct job_vectors *v, vecmill_err *err);
+
+/* The same of a file of ranges: two rows of float32, each least value finite and not over the greatest. */
+vecmill_status job_ranges_open(const char *path, struct job_vectors *v, vecmill_err *err);
 void job_vectors_close(struct job_vectors *v);
 
 /* Line i (from 0) of `path` + ".ids.jsonl" for each of n wanted rows, streamed in one reading: out[k]

@@ -67,6 +67,8 @@ static uint64_t encode_header(const struct journal_run *run, unsigned char *byte
     put_text(&w, run->isa, JOURNAL_ISA);
     put_u32(&w, run->shard);
     put_u32(&w, run->shards);
+    put_u64(&w, (uint64_t)run->dtype);
+    put_u64(&w, run->ranges);
     const uint64_t sum = XXH3_64bits(bytes, (size_t)(w.at - bytes));
     put_u64(&w, sum);
     assert(w.at - bytes == JOURNAL_HEADER_BYTES);
@@ -135,9 +137,12 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
     memcpy(r.isa, cur_take(&c, JOURNAL_ISA), JOURNAL_ISA);
     r.shard = cur_u32(&c);
     r.shards = cur_u32(&c);
+    const uint64_t dtype = cur_u64(&c);
+    r.dtype = (vecmill_dtype)dtype;
+    r.ranges = cur_u64(&c);
     const uint64_t sum = XXH3_64bits(bytes, c.pos);
     if (cur_u64(&c) != sum || output >= SINK_FORMATS || format >= READER_FORMATS || r.dim == 0 ||
-        r.shard >= r.shards || r.shards > JOB_SHARDS_MAX)
+        r.shard >= r.shards || r.shards > JOB_SHARDS_MAX || dtype > VECMILL_DTYPE_UBINARY)
         return refuse_journal(name, "is damaged in its header", err);
     *run = r;
     *seed = sum;
@@ -148,7 +153,11 @@ static vecmill_status parse_header(const unsigned char *bytes, const char *name,
 static bool sizes_fit(const struct journal_run *run, const struct journal_point *p)
 {
     if (p->documents == 0 && !p->complete) return true;
-    return sink_kind_fits(run->output_format, p->documents, run->dim, p->files[PATHS_OUTPUT].bytes);
+    if (!p->complete && sink_kinds[run->output_format]->assemble != NULL)
+        return sink_kind_fits_stage(run->output_format, p->documents, run->dim,
+                                    p->files[PATHS_STAGE].bytes);
+    return sink_kind_fits(run->output_format, p->documents, run->dim, run->dtype,
+                          p->files[PATHS_OUTPUT].bytes);
 }
 
 /* False when the slot is empty, torn or changed. */

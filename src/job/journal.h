@@ -7,13 +7,13 @@
  *     0     header   8 magic, u32 version, u32 dim, u32 output (its place in SINK_KINDS),
  *                    u32 input (0 txt,
  *                    1 jsonl, 2 csv, 3 json), u64 max_document, u64 reader_hash, u64 XXH3 of the id
- *                    field's name, 32 identity, 16 instruction set, u32 shard, u32 of how many, u64 XXH3
- *                    of all before
+ *                    field's name, 32 identity, 16 instruction set, u32 shard, u32 of how many, u64 of
+ *                    vecmill_dtype, u64 XXH3 of the ranges, u64 XXH3 of all before
  *     4096  slot     u64 sequence (odd), u64 flags (1: complete), u64 documents, failed, tokens,
  *                    truncated, replaced_bytes; of the input u64 bytes, digest, line, documents (of all
  *                    shards), of these those that could be read, and whether the next is in an array of
- *                    .json that is open; of errors, ids, offsets and output u64 bytes, inode, mtime in
- *                    ns each; u64 XXH3 of all before, the header's as seed
+ *                    .json that is open; of errors, ids, offsets, ranges, stage and output u64 bytes,
+ *                    inode, mtime in ns each; u64 XXH3 of all before, the header's as seed
  *     8192  slot     the same (sequence even)
  *
  * Promises: appears under its name whole, with a checkpoint of 0 documents. A torn or changed checkpoint is
@@ -25,14 +25,14 @@
 #include "paths.h"
 #include "reader.h"
 
-#define JOURNAL_VERSION      4u
+#define JOURNAL_VERSION      5u
 #define JOURNAL_PAGE         4096u
-#define JOURNAL_HEADER_BYTES 112u /* the checksum's eight included, as below */
-#define JOURNAL_SLOT_BYTES   208u
+#define JOURNAL_HEADER_BYTES 128u /* the checksum's eight included, as below */
+#define JOURNAL_SLOT_BYTES   256u
 #define JOURNAL_BYTES        (2 * JOURNAL_PAGE + JOURNAL_SLOT_BYTES)
 #define JOURNAL_IDENTITY     32u /* characters of vecmill_facts.identity */
 #define JOURNAL_ISA          16u
-#define JOURNAL_CURSOR       12u /* u64 words that describe the output */
+#define JOURNAL_CURSOR       18u /* u64 words that describe the output */
 
 /* Identifies a run: all that the bytes of the output depend on, besides the input. */
 struct journal_run {
@@ -44,6 +44,8 @@ struct journal_run {
     uint64_t max_document;
     uint64_t field, id_field; /* reader_hash, and the hash of a name */
     uint32_t shard, shards;   /* as of job_options; of a whole input 0 and 1 */
+    vecmill_dtype dtype;
+    uint64_t ranges; /* XXH3 of those that were given; 0: none were */
 };
 
 /* A checkpoint. */

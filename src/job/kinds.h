@@ -74,7 +74,8 @@ extern const struct reader_kind *const reader_kinds[READER_FORMATS];
     X(ROWS_NPY, rows_npy)         /* with OUTPUT.offsets.npy */                                    \
     X(SPARSE_JSONL, sparse_jsonl) /* of indices and weights */                                     \
     X(SCORES_JSONL, scores_jsonl) /* of pairs */                                                   \
-    X(SCORES_NPY, scores_npy)     /* [n] of one label, else [n, labels] */
+    X(SCORES_NPY, scores_npy)     /* [n] of one label, else [n, labels] */                         \
+    X(RANGED_NPY, ranged_npy)     /* stage.c: bytes by the ranges of the run's own vectors */
 
 enum sink_format {
 #define SINK_FORMAT(NAME, name) SINK_##NAME,
@@ -85,29 +86,49 @@ enum sink_format {
 
 #define SINK_HEADER_MAX 128u
 
+#define SINK_ALL_DTYPES ((2u << VECMILL_DTYPE_UBINARY) - 1)
+
+/* What an output is asked to hold. */
+struct sink_wanted {
+    vecmill_kind kind; /* of results */
+    vecmill_dtype dtype;
+    bool own_ranges; /* the dtype needs ranges, and they are to be those of the run's own vectors */
+};
+
 /* An output format: a header of fixed size, then rows. */
 struct sink_kind {
-    const char *word;   /* in OUTPUT.shard.json */
-    const char *ending; /* of the output's name */
-    uint32_t takes;     /* bits 1u << vecmill_kind of the results it can hold */
-    bool has_offsets;   /* a document has any number of rows: OUTPUT.offsets.npy says which */
-    bool has_ids_file;  /* ids go into OUTPUT.ids.jsonl, not into the rows */
+    const char *word;    /* in OUTPUT.shard.json */
+    const char *ending;  /* of the output's name */
+    uint32_t takes;      /* bits 1u << vecmill_kind of the results it can hold */
+    uint32_t dtypes;     /* bits 1u << vecmill_dtype of their elements; 0: float32 alone */
+    bool has_offsets;    /* a document has any number of rows: OUTPUT.offsets.npy says which */
+    bool has_ids_file;   /* ids go into OUTPUT.ids.jsonl, not into the rows */
+    bool has_own_ranges; /* wanted.own_ranges is what it is for */
     /* The header of a file of n rows into out[SINK_HEADER_MAX]; returns its bytes, the same number for
      * any n. NULL: there is none. */
-    size_t (*header)(uint64_t n, uint32_t dim, char *out);
+    size_t (*header)(uint64_t n, uint32_t dim, vecmill_dtype dtype, char *out);
     /* Bytes of each row. NULL: a row is a line of text. */
-    size_t (*row_bytes)(uint32_t dim);
-    /* Writes one row to s->files[PATHS_OUTPUT]. */
+    size_t (*row_bytes)(uint32_t dim, vecmill_dtype dtype);
+    /* Writes one row to s->files[PATHS_OUTPUT], or, of a kind that assembles, PATHS_STAGE. */
     vecmill_status (*put)(struct sink *s, const struct sink_row *row, vecmill_err *err);
+    /* NULL, or: rows cannot be written before the last is known. They are put into PATHS_STAGE, and this
+     * writes PATHS_OUTPUT, which is empty, whole, from what is there; begun again after a kill. E_OUTPUT,
+     * E_STOPPED, E_USAGE. */
+    vecmill_status (*assemble)(struct sink *s, vecmill_err *err);
+    /* Of such a kind, the bytes of a row in the stage. NULL: rows differ. */
+    size_t (*stage_row_bytes)(uint32_t dim);
 };
 
 extern const struct sink_kind *const sink_kinds[SINK_FORMATS];
 
 /* The format that an output's name asks for, of such results; "-" is JSON lines. E_USAGE. */
-vecmill_status sink_kind_choose(const char *output, vecmill_kind result, enum sink_format *format,
-                                vecmill_err *err);
+vecmill_status sink_kind_choose(const char *output, const struct sink_wanted *wanted,
+                                enum sink_format *format, vecmill_err *err);
 
-/* Whether a finished output of `rows` documents can have this many bytes. */
-bool sink_kind_fits(enum sink_format format, uint64_t rows, uint32_t dim, uint64_t bytes);
+/* Whether the output of `rows` documents can have this many bytes. */
+bool sink_kind_fits(enum sink_format format, uint64_t rows, uint32_t dim, vecmill_dtype dtype,
+                    uint64_t bytes);
+/* Whether its stage can, when all rows are there. */
+bool sink_kind_fits_stage(enum sink_format format, uint64_t rows, uint32_t dim, uint64_t bytes);
 
 #endif

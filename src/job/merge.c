@@ -174,6 +174,12 @@ static const char *shard_compare(const struct shard *a, const struct shard *b, c
                  x->identity, x->dim, y->identity, y->dim);
     else if (x->output_format != y->output_format)
         snprintf(text, room, "in other formats");
+    else if (x->dtype != y->dtype)
+        snprintf(text, room, "of %s and of %s", quantize_word((enum quantize_dtype)x->dtype),
+                 quantize_word((enum quantize_dtype)y->dtype));
+    else if (x->ranges != y->ranges)
+        snprintf(text, room, "of other --ranges (XXH3 %016" PRIx64 " and %016" PRIx64 ")",
+                 x->ranges, y->ranges);
     else if (x->input_format != y->input_format)
         snprintf(text, room, "read with other --input-format");
     else if (x->field != y->field || x->id_field != y->id_field)
@@ -349,7 +355,8 @@ static vecmill_status merge_row(struct merge *m, enum paths_which which, uint64_
     switch (which) {
     case PATHS_OUTPUT:
         m->progress->documents = index + 1;
-        return copy_row(m, s, which, kind->row_bytes != NULL ? kind->row_bytes(m->sink.dim) : 0,
+        return copy_row(m, s, which,
+                        kind->row_bytes != NULL ? kind->row_bytes(m->sink.dim, m->sink.dtype) : 0,
                         err);
     case PATHS_IDS: /* a shard without any id has no such file */
         if (!m->shards[i].facts.files[which].is_there)
@@ -371,7 +378,8 @@ static vecmill_status skip_header(struct merge *m, uint32_t i, vecmill_err *err)
     char header[SINK_HEADER_MAX];
     const unsigned char *data;
     size_t unread;
-    const size_t bytes = m->sink.kind->header(facts->rows, facts->run.dim, header);
+    const size_t bytes =
+        m->sink.kind->header(facts->rows, facts->run.dim, facts->run.dtype, header);
     VM_TRY(shard_reader_peek(&m->readers[i], bytes, &data, &unread, err));
     if (unread < bytes || memcmp(data, header, bytes) != 0)
         return refuse_bytes(&m->readers[i], err);
@@ -409,9 +417,27 @@ static vecmill_status report_or_stop(struct merge *m, vecmill_err *err)
     return VECMILL_OK;
 }
 
+/* All shards have the same, and all are read, so that it is known of all. */
+static vecmill_status merge_ranges(struct merge *m, vecmill_err *err)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        struct shard_reader *s = &m->readers[i];
+        const uint64_t bytes = m->shards[i].facts.files[PATHS_RANGES].bytes;
+        const unsigned char *data;
+        size_t n;
+        for (uint64_t done = 0; done < bytes; done += n, s->pos += n) {
+            VM_TRY(shard_reader_peek(s, 1, &data, &n, err));
+            if (n == 0) return refuse_bytes(s, err);
+            if (i == 0) VM_TRY(sink_copy(&m->sink, PATHS_RANGES, data, n, err));
+        }
+    }
+    return VECMILL_OK;
+}
+
 static vecmill_status merge_rows(struct merge *m, enum paths_which which, vecmill_err *err)
 {
     VM_TRY(open_readers(m, which, err));
+    if (which == PATHS_RANGES) return merge_ranges(m, err);
     for (uint64_t index = 0; index < m->documents; index++) {
         if (index % ROWS_PER_CHECK == 0) VM_TRY(report_or_stop(m, err));
         VM_TRY(merge_row(m, which, index, (uint32_t)(index % m->n), err));
@@ -474,11 +500,11 @@ static vecmill_status take_merge_memory(struct merge *m, vecmill_err *err)
     m->buffers = memory;
     struct arena a;
     arena_count(&a);
-    sink_layout(&m->sink, &a);
+    sink_layout(&m->sink, 0, VECMILL_DTYPE_FLOAT32, &a);
     const size_t bytes = arena_bytes(&a);
     VM_TRY(mem_new(bytes, "the output's buffers", &m->sink_memory, err));
     arena_init(&a, m->sink_memory, bytes);
-    sink_layout(&m->sink, &a);
+    sink_layout(&m->sink, 0, VECMILL_DTYPE_FLOAT32, &a);
     assert(arena_ok(&a));
     return VECMILL_OK;
 }
@@ -504,15 +530,16 @@ static vecmill_status merge_shards(struct merge *m, vecmill_err *err)
     VM_TRY(read_shards(m->options, m->shards, &m->n, err));
     const struct shard *first = &m->shards[0].facts;
     /* Formats of one ending have files of the same names. */
-    const vecmill_kind result =
-        (vecmill_kind)__builtin_ctz(sink_kinds[first->run.output_format]->takes);
-    VM_TRY(sink_kind_choose(m->options->output, result, &m->paths.format, err));
+    const struct sink_wanted wanted = {
+        .kind = (vecmill_kind)__builtin_ctz(sink_kinds[first->run.output_format]->takes),
+        .dtype = first->run.dtype};
+    VM_TRY(sink_kind_choose(m->options->output, &wanted, &m->paths.format, err));
     if (first->run.output_format != m->paths.format)
         return err_set(err, VECMILL_E_USAGE, "%s: the shards are in the other format, that of %s",
                        m->options->output, m->shards[0].output);
     m->documents = first->input.record;
     VM_TRY(take_merge_memory(m, err));
-    VM_TRY(sink_init(&m->sink, &m->paths, first->run.dim, NULL, err));
+    VM_TRY(sink_init(&m->sink, &m->paths, first->run.dim, first->run.dtype, NULL, err));
     VM_TRY(sink_lock(&m->sink, err));
     bool placed = false;
     const vecmill_status status = merge_files(m, &placed, err);

@@ -1,4 +1,4 @@
-/* npy: writes rows of float32 as a NumPy file, and reads such files and the ids of their rows.
+/* npy: writes rows of numbers as a NumPy file, and reads such files and the ids of their rows.
  *
  * The dictionary in a header is read by a strict grammar: three known keys in any order, each exactly
  * once, each with a value of a fixed type. */
@@ -40,12 +40,36 @@ static void pad_header(const char *text, int bytes, char out[NPY_HEADER_BYTES])
     out[NPY_HEADER_BYTES - 1] = '\n';
 }
 
-void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES])
+/* NumPy's names of the types, each with a dtype that a file of it is read as. */
+static const struct {
+    const char *descr;
+    vecmill_dtype dtype;
+} types[] = {{"<f4", VECMILL_DTYPE_FLOAT32},
+             {"<f2", VECMILL_DTYPE_FLOAT16},
+             {"|i1", VECMILL_DTYPE_INT8},
+             {"|u1", VECMILL_DTYPE_UINT8}};
+#define TYPES       (sizeof types / sizeof *types)
+#define TYPES_NAMED "'<f4', '<f2', '|i1' or '|u1'"
+
+static size_t row_bytes(uint32_t dim, vecmill_dtype dtype)
 {
+    return quantize_row_bytes((enum quantize_dtype)dtype, dim);
+}
+
+void npy_header(uint64_t n, uint32_t dim, vecmill_dtype dtype, char out[NPY_HEADER_BYTES])
+{
+    const bool is_bits = dtype == VECMILL_DTYPE_BINARY || dtype == VECMILL_DTYPE_UBINARY;
+    const vecmill_dtype element = dtype == VECMILL_DTYPE_BINARY    ? VECMILL_DTYPE_INT8
+                                  : dtype == VECMILL_DTYPE_UBINARY ? VECMILL_DTYPE_UINT8
+                                                                   : dtype;
+    const size_t columns = is_bits ? row_bytes(dim, dtype) : dim;
+    const char *descr = types[0].descr;
+    for (size_t i = 0; i < TYPES; i++)
+        if (types[i].dtype == element) descr = types[i].descr;
     char text[NPY_HEADER_BYTES - NPY_PREFIX + 1];
-    const int bytes =
-        snprintf(text, sizeof text,
-                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ", %u), }", n, dim);
+    const int bytes = snprintf(
+        text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (%" PRIu64 ", %zu), }",
+        descr, n, columns);
     pad_header(text, bytes, out);
 }
 
@@ -58,17 +82,17 @@ void npy_offsets_header(uint64_t n, char out[NPY_HEADER_BYTES])
     pad_header(text, bytes, out);
 }
 
-static size_t put_header(uint64_t n, uint32_t dim, char *out)
+static size_t put_header(uint64_t n, uint32_t dim, vecmill_dtype dtype, char *out)
 {
-    npy_header(n, dim, out);
+    npy_header(n, dim, dtype, out);
     return NPY_HEADER_BYTES;
 }
 
 /* Of one score a pair, an array of one axis. */
-static size_t put_scores_header(uint64_t n, uint32_t dim, char *out)
+static size_t put_scores_header(uint64_t n, uint32_t dim, vecmill_dtype dtype, char *out)
 {
     char text[NPY_HEADER_BYTES - NPY_PREFIX + 1];
-    if (dim != 1) return put_header(n, dim, out);
+    if (dim != 1) return put_header(n, dim, dtype, out);
     const int bytes =
         snprintf(text, sizeof text,
                  "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ",), }", n);
@@ -76,18 +100,13 @@ static size_t put_scores_header(uint64_t n, uint32_t dim, char *out)
     return NPY_HEADER_BYTES;
 }
 
-static size_t row_bytes(uint32_t dim)
-{
-    return dim * sizeof(float);
-}
-
 /* Zeros where there is no vector. */
 static vecmill_status put_npy_row(struct sink *s, const struct sink_row *row, vecmill_err *err)
 {
     static const float zeros[256];
     struct sink_file *f = &s->files[PATHS_OUTPUT];
-    if (row->part != NULL) return sink_write(f, row->part->data, row_bytes(s->dim), err);
-    for (size_t left = row_bytes(s->dim); left > 0;) {
+    if (row->part != NULL) return sink_write(f, row->part->data, (size_t)row->part->bytes, err);
+    for (size_t left = row_bytes(s->dim, s->dtype); left > 0;) {
         const size_t n = num_min(left, sizeof zeros);
         VM_TRY(sink_write(f, zeros, n, err));
         left -= n;
@@ -100,7 +119,7 @@ static vecmill_status put_npy_scores(struct sink *s, const struct sink_row *row,
 {
     static const float none = NAN;
     struct sink_file *f = &s->files[PATHS_OUTPUT];
-    if (row->part != NULL) return sink_write(f, row->part->data, row_bytes(s->dim), err);
+    if (row->part != NULL) return sink_write(f, row->part->data, (size_t)row->part->bytes, err);
     for (uint32_t i = 0; i < s->dim; i++)
         VM_TRY(sink_write(f, &none, sizeof none, err));
     return VECMILL_OK;
@@ -117,6 +136,7 @@ _Static_assert(NPY_HEADER_BYTES <= SINK_HEADER_MAX, "the header fits");
 const struct sink_kind sink_kind_npy = {.word = "npy",
                                         .ending = ".npy",
                                         .takes = 1u << VECMILL_KIND_DENSE,
+                                        .dtypes = SINK_ALL_DTYPES,
                                         .has_ids_file = true,
                                         .header = put_header,
                                         .row_bytes = row_bytes,
@@ -265,7 +285,8 @@ static vecmill_status dict_member(struct dict *d, vecmill_err *err)
     if (seen == &d->has_shape) return dict_shape(d, err);
     dict_space(d);
     if (dict_peek(d) == '[')
-        return err_set(err, VECMILL_E_INPUT, "%s: holds records, '<f4' is needed", d->name);
+        return err_set(err, VECMILL_E_INPUT, "%s: holds records, " TYPES_NAMED " is needed",
+                       d->name);
     return dict_string(d, d->descr, err);
 }
 
@@ -292,9 +313,14 @@ static vecmill_status dict_read(struct dict *d, vecmill_err *err)
 static vecmill_status npy_check(const struct dict *d, size_t offset, size_t file_bytes,
                                 struct npy *npy, vecmill_err *err)
 {
-    if (strcmp(d->descr, "<f4") != 0)
-        return err_set(err, VECMILL_E_INPUT, "%s: holds numbers of type '%s', '<f4' is needed",
-                       d->name, d->descr);
+    size_t type = 0;
+    while (type < TYPES && strcmp(d->descr, types[type].descr) != 0)
+        type++;
+    if (type == TYPES)
+        return err_set(err, VECMILL_E_INPUT,
+                       "%s: holds numbers of type '%s', " TYPES_NAMED " is needed", d->name,
+                       d->descr);
+    const size_t element = row_bytes(1, types[type].dtype);
     if (d->fortran)
         return err_set(err, VECMILL_E_INPUT, "%s: is in Fortran order, C order is needed", d->name);
     if (d->n_axes != 2)
@@ -303,17 +329,17 @@ static vecmill_status npy_check(const struct dict *d, size_t offset, size_t file
     if (dim == 0 || dim > UINT32_MAX)
         return err_set(err, VECMILL_E_INPUT, "%s: has rows of %" PRIu64 " numbers, 1 to %u can be",
                        d->name, dim, UINT32_MAX);
-    if (offset % 4 != 0)
-        return err_set(err, VECMILL_E_INPUT, "%s: its rows begin at byte %zu, no multiple of 4",
-                       d->name, offset);
+    if (offset % element != 0)
+        return err_set(err, VECMILL_E_INPUT, "%s: its rows begin at byte %zu, no multiple of %zu",
+                       d->name, offset, element);
     size_t bytes;
-    const bool fits = num_mul((size_t)n, (size_t)dim, &bytes) && num_mul(bytes, 4, &bytes);
+    const bool fits = num_mul((size_t)n, (size_t)dim, &bytes) && num_mul(bytes, element, &bytes);
     if (!fits || bytes != file_bytes - offset)
         return err_set(
             err, VECMILL_E_INPUT,
             "%s: its shape (%" PRIu64 ", %" PRIu64 ") needs %s%zu bytes, the file has %zu", d->name,
             n, dim, fits ? "" : "more than ", fits ? bytes : SIZE_MAX, file_bytes - offset);
-    *npy = (struct npy){.n = n, .dim = (uint32_t)dim, .offset = offset};
+    *npy = (struct npy){.n = n, .dim = (uint32_t)dim, .dtype = types[type].dtype, .offset = offset};
     return VECMILL_OK;
 }
 
@@ -357,10 +383,30 @@ vecmill_status job_vectors_open(const char *path, struct job_vectors *v, vecmill
         io_unmap(&map);
         return status;
     }
-    /* Aligned for float: a mapping starts at a page, and the offset is a multiple of 4. */
-    const void *rows = map.data + npy.offset;
-    *v = (struct job_vectors){.rows = rows, .n = npy.n, .dim = npy.dim, .map = map};
+    /* Aligned: a mapping starts at a page, and the offset is a multiple of an element's bytes. */
+    *v = (struct job_vectors){
+        .rows = map.data + npy.offset, .n = npy.n, .dim = npy.dim, .dtype = npy.dtype, .map = map};
     return VECMILL_OK;
+}
+
+vecmill_status job_ranges_open(const char *path, struct job_vectors *v, vecmill_err *err)
+{
+    struct job_vectors r;
+    VM_TRY(job_vectors_open(path, &r, err));
+    vecmill_status status = VECMILL_OK;
+    if (r.dtype != VECMILL_DTYPE_FLOAT32 || r.n != 2)
+        status =
+            err_set(err, VECMILL_E_INPUT,
+                    "%s: holds %" PRIu64 " rows of %s, ranges are 2 rows of float32, the least "
+                    "and the greatest values",
+                    path, r.n, quantize_word((enum quantize_dtype)r.dtype));
+    else
+        status = quantize_check_ranges(r.rows, r.dim, path, err);
+    if (status == VECMILL_OK)
+        *v = r;
+    else
+        job_vectors_close(&r);
+    return status;
 }
 
 void job_vectors_close(struct job_vectors *v)

@@ -1,4 +1,4 @@
-/* npy: NumPy's array file format, for rows of float32.
+/* npy: NumPy's array file format, for rows of numbers.
  *
  * The format is numpy/lib/format.py's docstring: magic, version, length of the header, the header (a
  * Python dictionary), the data. Promises: what is written is byte for byte what numpy.save writes. Every
@@ -11,21 +11,25 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "vecmill.h"
 
 #define NPY_HEADER_BYTES 128u   /* as written, for any number of rows */
 #define NPY_HEADER_MAX   10000u /* of what is read; numpy's own limit (max_header_size) */
 
-/* The header of [n, dim] '<f4' in C order. Its size does not depend on n, so rows are streamed after it, and
- * it is written again when n is known. */
-void npy_header(uint64_t n, uint32_t dim, char out[NPY_HEADER_BYTES]);
+/* The header of n rows of dim elements of this type, in C order. Bits are eight to a byte, so that dim / 8,
+ * rounded up, is the second axis of BINARY ('|i1') and UBINARY ('|u1'). Its size does not depend on n, so
+ * rows are streamed after it, and it is written again when n is known. */
+void npy_header(uint64_t n, uint32_t dim, vecmill_dtype dtype, char out[NPY_HEADER_BYTES]);
 
 /* The header of [n] '<i8', likewise. */
 void npy_offsets_header(uint64_t n, char out[NPY_HEADER_BYTES]);
 
 struct npy {
     uint64_t n;
-    uint32_t dim;
-    size_t offset; /* of the first row, a multiple of 4 */
+    uint32_t dim; /* the second axis */
+    vecmill_dtype
+        dtype;     /* FLOAT32, FLOAT16, INT8 or UINT8; whether bytes are bits it does not say */
+    size_t offset; /* of the first row, a multiple of an element's bytes */
 };
 
 /* Reads the header at the front of a whole file in memory. `name` is for messages. E_INPUT. */

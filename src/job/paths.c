@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *const paths_endings[PATHS_FILES] = {".errors.jsonl", ".ids.jsonl", ".offsets.npy", ""};
+const char *const paths_endings[PATHS_FILES] = {".errors.jsonl", ".ids.jsonl", ".offsets.npy",
+                                                ".ranges.npy",   ".stage",     ""};
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
@@ -88,8 +89,16 @@ vecmill_status paths_find(const struct job_options *options, vecmill_kind result
                           vecmill_err *err)
 {
     const char *output = options->output;
+    const bool needs_ranges = quantize_needs_ranges((enum quantize_dtype)options->dtype);
+    const struct sink_wanted wanted = {.kind = result,
+                                       .dtype = options->dtype,
+                                       .own_ranges = needs_ranges && options->ranges == NULL};
     enum sink_format format;
-    VM_TRY(sink_kind_choose(output, result, &format, err));
+    if (options->ranges != NULL && !needs_ranges)
+        return err_set(err, VECMILL_E_USAGE,
+                       "--ranges says nothing of %s, it goes with --dtype int8 or uint8",
+                       quantize_word((enum quantize_dtype)options->dtype));
+    VM_TRY(sink_kind_choose(output, &wanted, &format, err));
     *p = (struct paths){
         .format = format, .standard = strcmp(output, "-") == 0, .is_shard = options->shards > 1};
     if (p->standard && p->is_shard)
@@ -103,9 +112,16 @@ vecmill_status paths_find(const struct job_options *options, vecmill_kind result
                        "%s: only dense vectors and scores are written in shards, which merge puts "
                        "together",
                        output);
+    if (p->is_shard && wanted.own_ranges)
+        return err_set(err, VECMILL_E_USAGE,
+                       "%s: shards need --ranges FILE, so that all of them have the same", output);
     /* of an earlier run, which is removed, where this one has none */
-    if (sink_kinds[format]->has_ids_file)
+    if (sink_kinds[format]->has_ids_file) {
         VM_TRY(find_names(&p->files[PATHS_OFFSETS], output, paths_endings[PATHS_OFFSETS], err));
+        VM_TRY(find_names(&p->files[PATHS_STAGE], output, paths_endings[PATHS_STAGE], err));
+    }
+    if (!p->standard)
+        VM_TRY(find_names(&p->files[PATHS_RANGES], output, paths_endings[PATHS_RANGES], err));
     if (options->errors != NULL)
         VM_TRY(find_names(&p->files[PATHS_ERRORS], options->errors, "", err));
     else if (!p->standard)
@@ -180,6 +196,20 @@ static bool input_stat(const struct job_options *options, struct stat *st)
     return (standard ? fstat(STDIN_FILENO, st) : stat(options->input, st)) == 0;
 }
 
+/* The ranges may lie where the run writes its copy of them, and at no other place of its own. */
+static vecmill_status check_ranges(const char *ranges, const struct paths *p, vecmill_err *err)
+{
+    struct stat st;
+    if (ranges == NULL || stat(ranges, &st) != 0) return VECMILL_OK; /* reading them says it */
+    for (size_t i = 0; i < PATHS_FILES; i++) {
+        const struct paths_file *file = &p->files[i];
+        if (file->given[0] == 0) continue;
+        if (is_at(file->part, &st) || (i != PATHS_RANGES && is_at(file->given, &st)))
+            return err_set(err, VECMILL_E_USAGE, "%s: cannot be the file of ranges too", ranges);
+    }
+    return VECMILL_OK;
+}
+
 vecmill_status paths_check(const struct job_options *options, vecmill_kind result, struct paths *p,
                            vecmill_err *err)
 {
@@ -194,15 +224,17 @@ vecmill_status paths_check(const struct job_options *options, vecmill_kind resul
     if (p->standard) VM_TRY(check_standard(name, input, err));
     const struct paths_file *errors = &p->files[PATHS_ERRORS];
     VM_TRY(check_paths_file(&p->files[PATHS_OUTPUT], name, input, err));
-    if (errors->given[0] != 0 &&
-        (files_collide(&p->files[PATHS_OUTPUT], errors) ||
-         files_collide(&p->files[PATHS_IDS], errors) ||
-         files_collide(&p->files[PATHS_OFFSETS], errors) || files_collide(&p->journal, errors) ||
-         files_collide(&p->shard, errors)))
-        return err_set(err, VECMILL_E_USAGE, "%s: cannot be the file of errors too", errors->given);
-    VM_TRY(check_paths_file(errors, name, input, err));
-    VM_TRY(check_paths_file(&p->files[PATHS_IDS], name, input, err));
-    VM_TRY(check_paths_file(&p->files[PATHS_OFFSETS], name, input, err));
+    if (errors->given[0] != 0) {
+        bool collides = files_collide(&p->journal, errors) || files_collide(&p->shard, errors);
+        for (size_t i = PATHS_ERRORS + 1; i < PATHS_FILES; i++)
+            collides = collides || files_collide(&p->files[i], errors);
+        if (collides)
+            return err_set(err, VECMILL_E_USAGE, "%s: cannot be the file of errors too",
+                           errors->given);
+    }
+    for (size_t i = 0; i < PATHS_OUTPUT; i++)
+        VM_TRY(check_paths_file(&p->files[i], name, input, err));
+    VM_TRY(check_ranges(options->ranges, p, err));
     VM_TRY(check_paths_file(&p->shard, name, input, err));
     return check_paths_file(&p->journal, name, input, err);
 }
@@ -217,16 +249,15 @@ static bool is_own(const struct job_options *options, const struct paths *p,
     if (exists && input_stat(options, &other) && same_file(&st, &other)) return true;
     if (exists && p->standard && fstat(STDOUT_FILENO, &other) == 0 && same_file(&st, &other))
         return true;
-    const struct paths_file *own[] = {
-        &p->files[PATHS_OUTPUT], &p->files[PATHS_IDS], &p->files[PATHS_OFFSETS],
-        &p->files[PATHS_ERRORS], &p->journal,          &p->shard};
-    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        if (has_name(own[i], asked->name) || has_name(own[i], asked->real)) return true;
-        if (exists && own[i]->given[0] != 0 &&
-            (is_at(own[i]->given, &st) || is_at(own[i]->part, &st)))
+    for (size_t i = 0; i < PATHS_FILES + 2; i++) {
+        const struct paths_file *own = i < PATHS_FILES    ? &p->files[i]
+                                       : i == PATHS_FILES ? &p->journal
+                                                          : &p->shard;
+        if (has_name(own, asked->name) || has_name(own, asked->real)) return true;
+        if (exists && own->given[0] != 0 && (is_at(own->given, &st) || is_at(own->part, &st)))
             return true;
     }
-    return false;
+    return exists && options->ranges != NULL && is_at(options->ranges, &st);
 }
 
 bool job_is_own_path(const struct job_options *options, const char *path)
@@ -249,7 +280,7 @@ bool job_is_own_path(const struct job_options *options, const char *path)
 
 static bool is_wanted(const struct paths *paths, const struct paths_stamp *stamps, size_t i)
 {
-    if (paths->files[i].given[0] == 0) return false;
+    if (paths->files[i].given[0] == 0 || i == PATHS_STAGE) return false;
     return i == PATHS_OUTPUT || stamps[i].bytes > 0;
 }
 
@@ -287,6 +318,13 @@ static vecmill_status rename_one(const struct paths_file *p, const struct paths_
     return io_sync_folder(p->real, VECMILL_E_OUTPUT, err);
 }
 
+/* What the output was made of. It is not synced: a name that comes back is removed by the next run. */
+static vecmill_status remove_stage(const struct paths_file *p, vecmill_err *err)
+{
+    if (p->given[0] == 0 || unlink(p->part) == 0 || errno == ENOENT) return VECMILL_OK;
+    return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be removed", p->part);
+}
+
 /* An earlier run's file, when this run had nothing for it. */
 static vecmill_status remove_old(const struct paths_file *p, vecmill_err *err)
 {
@@ -315,8 +353,9 @@ vecmill_status paths_rename(const struct paths *paths, const struct paths_stamp 
     /* Another run's files next to this output would be wrong too, durable or not. */
     for (size_t i = 0; i < PATHS_OUTPUT; i++) {
         if (is_wanted(paths, stamps, i)) continue;
-        const vecmill_status removed =
-            remove_old(&paths->files[i], status == VECMILL_OK ? err : NULL);
+        vecmill_err *why = status == VECMILL_OK ? err : NULL;
+        const vecmill_status removed = i == PATHS_STAGE ? remove_stage(&paths->files[i], why)
+                                                        : remove_old(&paths->files[i], why);
         if (status == VECMILL_OK) status = removed;
     }
     if (status == VECMILL_OK && !paths->is_shard) status = remove_old(&paths->shard, err);

@@ -1,9 +1,10 @@
 /* paths: the names in the file system that a run writes, renames or removes.
  *
  * Promises: a run that passed the check replaces no file of its own by another and never touches its
- * input. Final names appear in a fixed order, each durable before the next: errors, ids, offsets, output.
- * Then files of those names that an earlier run left are removed. Renaming can be repeated from wherever
- * it was interrupted, by a process that has only the checkpoint. Does not know what the files hold. */
+ * input. Final names appear in a fixed order, each durable before the next: errors, ids, offsets, ranges,
+ * output. Then files of those names that an earlier run left are removed. Renaming can be repeated from
+ * wherever it was interrupted, by a process that has only the checkpoint. Does not know what the files
+ * hold. */
 #ifndef JOB_PATHS_H
 #define JOB_PATHS_H
 
@@ -23,9 +24,18 @@ struct paths_file {
     char part[IO_PATH_MAX];  /* while it is being written, see base/io.h */
 };
 
-/* The files of an output, in the order in which they are renamed. The journal has room for these
- * four; one more is another version of it. */
-enum paths_which { PATHS_ERRORS, PATHS_IDS, PATHS_OFFSETS, PATHS_OUTPUT, PATHS_FILES };
+/* The files of an output, in the order in which they are renamed. The stage, of which the output is made,
+ * has only a part, which is removed in the end. The journal has room for these six; one more is another
+ * version of it. */
+enum paths_which {
+    PATHS_ERRORS,
+    PATHS_IDS,
+    PATHS_OFFSETS,
+    PATHS_RANGES,
+    PATHS_STAGE,
+    PATHS_OUTPUT,
+    PATHS_FILES
+};
 
 /* What a finished part was. bytes 0: there was none, except for an output without rows. A renamed part
  * is recognized by its size and either its inode or its time. */

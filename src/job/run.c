@@ -60,7 +60,7 @@ struct run {
     bool ended;                /* nothing more will be read, because of `end` */
     vecmill_err end;           /* status OK: the end of the input */
     bool is_suspect;           /* the pack is damaged: nothing of this run is kept */
-    bool is_refused;           /* the whole input was read, and no document could be */
+    bool is_refused;           /* the whole input was read, and there can be no output of it */
     vecmill_kind kind;         /* of results */
     void *result;              /* [facts.result_bytes] */
     void *reader_memory;
@@ -110,7 +110,7 @@ static void layout_run(struct run *run, struct arena *a)
     run->buf.data = arena_take(a, run->buf.capacity, 64);
     run->reader_memory = arena_take(a, reader_bytes(run->options), 64);
     reorder_layout(&run->rows, a);
-    sink_layout(&run->sink, a);
+    sink_layout(&run->sink, run->facts.dim, run->options->dtype, a);
 }
 
 /* One more than the pool holds, so that a record that failed does not keep the pool from being full. */
@@ -225,6 +225,7 @@ static struct journal_run identify_run(const struct run *run)
     const char *query = run->options->query;
     const uint64_t field = reader_hash(r);
     struct journal_run id = {.dim = run->facts.dim,
+                             .dtype = run->options->dtype,
                              .output_format = run->paths.format,
                              .input_format = r->format,
                              .max_document = r->max_document,
@@ -239,7 +240,7 @@ static struct journal_run identify_run(const struct run *run)
 }
 
 /* Refuses to continue a run whose rows would have other bits (another model or instruction set) or be of
- * other documents (another format, field or limit). */
+ * other documents or another form (another format, field, limit or dtype). */
 static vecmill_status check_same_run(const struct run *run, const struct journal_run *then,
                                      vecmill_err *err)
 {
@@ -258,8 +259,10 @@ static vecmill_status check_same_run(const struct run *run, const struct journal
             "%u (model, prompt, precision, --max-length, --long, --dimensions, --normalize or "
             "version differ; --force starts afresh): %s",
             then->identity, then->dim, now.identity, now.dim, journal);
-    const char *option = then->output_format != now.output_format ? "format of the output"
-                         : then->input_format != now.input_format ? "format of the input"
+    const char *option = then->dtype != now.dtype                   ? "--dtype"
+                         : then->ranges != now.ranges               ? "--ranges"
+                         : then->output_format != now.output_format ? "format of the output"
+                         : then->input_format != now.input_format   ? "format of the input"
                          : then->field != now.field
                              ? "--field, --query, --query-field, --encoding or --delimiter"
                          : then->id_field != now.id_field         ? "--id-field"
@@ -269,7 +272,7 @@ static vecmill_status check_same_run(const struct run *run, const struct journal
                                                                   : NULL;
     if (option == NULL) return VECMILL_OK;
     return err_set(err, VECMILL_E_USAGE,
-                   "the run to resume had another %s, and so other documents (--force starts "
+                   "the run to resume had another %s, and so another output (--force starts "
                    "afresh): %s",
                    option, journal);
 }
@@ -388,7 +391,10 @@ static vecmill_status begin_run(struct run *run, bool *whole, vecmill_err *err)
     VM_TRY(settle_kind(run, err));
     VM_TRY(paths_check(run->options, run->kind, &run->paths, err));
     run->id = identify_run(run);
-    VM_TRY(sink_init(&run->sink, &run->paths, run->facts.dim, run->hooks->stop, err));
+    VM_TRY(sink_init(&run->sink, &run->paths, run->facts.dim, run->options->dtype, run->hooks->stop,
+                     err));
+    if (run->options->ranges != NULL)
+        VM_TRY(sink_read_ranges(&run->sink, run->options->ranges, &run->id.ranges, err));
     run->sink.index_is_id = run->reader.kind->index_is_id;
     run->sink.labels = run->facts.labels;
     const vecmill_status status = resume_or_start(run, whole, err);
@@ -464,6 +470,8 @@ static vecmill_status write_row(struct run *run, uint32_t wait_ms, bool *written
             snprintf(text, sizeof text, "%s",
                      why.message[0] != 0 ? why.message : vecmill_status_words(result.status));
         if (result.status != VECMILL_OK) out.reason = text;
+        if (out.reason == NULL && sink_narrow(&run->sink, &parts[0], &why) != VECMILL_OK)
+            out.reason = why.message;
     }
     out.part = out.reason == NULL ? &parts[0] : NULL;
     if (out.reason != NULL) VM_TRY(fail_row(run, &out, err));
@@ -642,7 +650,11 @@ static vecmill_status end_whole(struct run *run, bool whole, bool *placed, vecmi
 {
     if (!whole) {
         VM_TRY(verify_run(run, err));
-        VM_TRY(save_run(run, true, err));
+        /* So that a kill while the output is made of its stage costs that alone. */
+        if (run->sink.kind->assemble != NULL) VM_TRY(save_run(run, false, err));
+        const vecmill_status saved = save_run(run, true, err);
+        run->is_refused = saved == VECMILL_E_USAGE;
+        VM_TRY(saved);
     }
     if (run->paths.is_shard) { /* before its output: whoever finds that finds this */
         void *spare = run->sink.files[PATHS_OUTPUT].data; /* all of it is written */

@@ -11,11 +11,14 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define FORMAT       1u
+#define FORMAT       2u
 #define LENGTH(list) (sizeof(list) / sizeof *(list))
 
 /* Members of each file, in the order of enum paths_which. */
-static const char *const file_keys[PATHS_FILES] = {"errors", "ids", NULL, "output"};
+static const char *const file_keys[PATHS_FILES] = {[PATHS_ERRORS] = "errors",
+                                                   [PATHS_IDS] = "ids",
+                                                   [PATHS_RANGES] = "ranges",
+                                                   [PATHS_OUTPUT] = "output"};
 
 uint64_t shard_rows(uint64_t documents, uint32_t shard, uint32_t shards)
 {
@@ -53,6 +56,8 @@ size_t shard_encode(const struct shard *s, char text[SHARD_BYTES_MAX + 1])
     put_text(&t, "\"truncated\":%" PRIu64 ",\"replaced_bytes\":%" PRIu64 ",", s->truncated,
              s->replaced_bytes);
     put_text(&t, "\"identity\":\"%s\",\"isa\":\"%s\",\"dim\":%u,", r->identity, r->isa, r->dim);
+    put_text(&t, "\"dtype\":\"%s\",\"ranges_xxh3\":\"%016" PRIx64 "\",",
+             quantize_word((enum quantize_dtype)r->dtype), r->ranges);
     put_text(&t, "\"output_format\":\"%s\",\"input_format\":\"%s\",",
              sink_kinds[r->output_format]->word, reader_kinds[r->input_format]->word);
     put_text(&t, "\"field_xxh3\":\"%016" PRIx64 "\",\"id_field_xxh3\":\"%016" PRIx64 "\",",
@@ -193,6 +198,17 @@ static vecmill_status read_output_format(const struct json_reading *reading,
     return VECMILL_OK;
 }
 
+static vecmill_status read_dtype(const struct json_reading *reading, const struct json_field *field,
+                                 const struct json_value *value, vecmill_err *err)
+{
+    unsigned i = 0;
+    while (i < QUANTIZE_DTYPES && !json_is(value, quantize_word((enum quantize_dtype)i)))
+        i++;
+    if (i == QUANTIZE_DTYPES) return refuse_member(reading, field, value, err);
+    *(vecmill_dtype *)member_target(reading, field) = (vecmill_dtype)i;
+    return VECMILL_OK;
+}
+
 static vecmill_status read_input_format(const struct json_reading *reading,
                                         const struct json_field *field,
                                         const struct json_value *value, vecmill_err *err)
@@ -252,6 +268,8 @@ static vecmill_status read_members(const struct json_value *json, const char *na
                   .most = JOURNAL_IDENTITY + 1),
         JSON_MUST("isa", OWN, AT(run.isa), .own = read_shard_word, .most = JOURNAL_ISA + 1),
         JSON_MUST("dim", U32, AT(run.dim), .least = 1, .most = UINT32_MAX),
+        JSON_MUST("dtype", OWN, AT(run.dtype), .own = read_dtype),
+        JSON_MUST("ranges_xxh3", OWN, AT(run.ranges), .own = read_digest),
         JSON_MUST("output_format", OWN, AT(run.output_format), .own = read_output_format),
         JSON_MUST("input_format", OWN, AT(run.input_format), .own = read_input_format),
         JSON_MUST("field_xxh3", OWN, AT(run.field), .own = read_digest),
@@ -262,6 +280,8 @@ static vecmill_status read_members(const struct json_value *json, const char *na
         JSON_MUST("errors", OWN, AT(files[PATHS_ERRORS]), .own = read_shard_file,
                   .takes_null = true),
         JSON_MUST("ids", OWN, AT(files[PATHS_IDS]), .own = read_shard_file, .takes_null = true),
+        JSON_MUST("ranges", OWN, AT(files[PATHS_RANGES]), .own = read_shard_file,
+                  .takes_null = true),
         JSON_MUST("output", OWN, AT(files[PATHS_OUTPUT]), .own = read_shard_file,
                   .takes_null = true),
     };
@@ -285,7 +305,8 @@ static bool holds_together(const struct shard *s)
     if (errors->is_there != (s->failed > 0)) return false;
     if (s->files[PATHS_IDS].is_there && !sink_kinds[s->run.output_format]->has_ids_file)
         return false;
-    return sink_kind_fits(s->run.output_format, s->rows, s->run.dim, output->bytes);
+    if (s->files[PATHS_RANGES].is_there != (s->run.ranges != 0)) return false;
+    return sink_kind_fits(s->run.output_format, s->rows, s->run.dim, s->run.dtype, output->bytes);
 }
 
 vecmill_status shard_parse(const char *text, size_t bytes, const char *name, struct shard *shard,

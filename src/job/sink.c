@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 /* The stop flag is checked this often while a slow reader is waited for. */
 #define WAIT_MS 100
@@ -89,19 +90,31 @@ vecmill_status sink_write_reason(struct sink *s, struct sink_file *f, const char
 
 /* ---- opening ---- */
 
-void sink_layout(struct sink *s, struct arena *a)
+/* Offsets, stage and ranges share a buffer: no kind has both of the first two, and ranges are written when
+ * a stage has been. */
+void sink_layout(struct sink *s, uint32_t dim, vecmill_dtype dtype, struct arena *a)
 {
+    const enum quantize_dtype own = (enum quantize_dtype)dtype;
+    const bool has_ranges = quantize_needs_ranges(own), is_narrow = own != QUANTIZE_FLOAT32;
     for (size_t i = 0; i < PATHS_FILES; i++)
-        s->files[i].data = arena_take(a, SINK_BUFFER_BYTES, 64);
+        if (i != PATHS_STAGE && i != PATHS_RANGES)
+            s->files[i].data = arena_take(a, SINK_BUFFER_BYTES, 64);
+    s->files[PATHS_STAGE].data = s->files[PATHS_RANGES].data = s->files[PATHS_OFFSETS].data;
     s->scratch = arena_take(a, (3 + 18) * REASON_BYTES + 2, 1);
+    s->floats = arena_take(a, has_ranges ? dim * sizeof(float) : 0, 64);
+    s->ranges = arena_take(a, has_ranges ? 2 * dim * sizeof(float) : 0, 64);
+    s->row = arena_take(a, is_narrow ? quantize_row_bytes(own, dim) : 0, 64);
 }
 
 vecmill_status sink_init(struct sink *s, const struct paths *paths, uint32_t dim,
-                         const atomic_int *stop, vecmill_err *err)
+                         vecmill_dtype dtype, const atomic_int *stop, vecmill_err *err)
 {
     s->paths = paths;
     s->kind = sink_kinds[paths->format];
     s->dim = dim;
+    s->dtype = dtype;
+    s->has_ranges = false;
+    s->stop = stop;
     s->n_rows = s->n_vectors = 0;
     for (size_t i = 0; i < PATHS_FILES; i++)
         s->files[i].out.fd = -1;
@@ -115,6 +128,27 @@ vecmill_status sink_init(struct sink *s, const struct paths *paths, uint32_t dim
     f->waits = !S_ISREG(st.st_mode); /* only a file is always ready for more */
     f->stop = stop;
     return VECMILL_OK;
+}
+
+vecmill_status sink_read_ranges(struct sink *s, const char *path, uint64_t *digest,
+                                vecmill_err *err)
+{
+    struct job_vectors v;
+    VM_TRY(job_ranges_open(path, &v, err));
+    vecmill_status status = VECMILL_OK;
+    if (v.dim != s->dim)
+        status = err_set(err, VECMILL_E_INPUT,
+                         "%s: holds the ranges of %u components, the vectors have %u", path, v.dim,
+                         s->dim);
+    if (status == VECMILL_OK) {
+        const size_t bytes = 2 * s->dim * sizeof(float);
+        const uint64_t sum = XXH3_64bits(v.rows, bytes);
+        memcpy(s->ranges, v.rows, bytes);
+        s->has_ranges = true;
+        *digest = sum != 0 ? sum : 1;
+    }
+    job_vectors_close(&v);
+    return status;
 }
 
 /* A part was opened, and `bytes` of it were written before. */
@@ -148,7 +182,7 @@ static void remove_stale_part(const struct paths_file *file)
         io_out_drop(&out);
 }
 
-/* Errors and ids are created by their first line, offsets with the output. */
+/* Errors and ids are created by their first line, offsets and the stage with the output. */
 static vecmill_status open_side_file(struct sink *s, enum paths_which which, vecmill_err *err)
 {
     struct sink_file *side = &s->files[which];
@@ -178,9 +212,10 @@ vecmill_status sink_start(struct sink *s, vecmill_err *err)
     /* These two are made only under the lock of the output's part, which we hold. */
     remove_stale_part(&s->paths->journal);
     remove_stale_part(&s->paths->shard);
+    if (s->kind->assemble != NULL) return open_side_file(s, PATHS_STAGE, err);
     if (s->kind->header == NULL) return VECMILL_OK;
     char header[SINK_HEADER_MAX];
-    VM_TRY(sink_write(file, header, s->kind->header(0, s->dim, header), err));
+    VM_TRY(sink_write(file, header, s->kind->header(0, s->dim, s->dtype, header), err));
     return s->kind->has_offsets ? start_offsets(s, err) : VECMILL_OK;
 }
 
@@ -189,11 +224,12 @@ vecmill_status sink_reopen(struct sink *s, const struct journal_point *point, ve
     for (size_t i = 0; i < PATHS_FILES; i++) {
         const struct paths_file *file = &s->paths->files[i];
         const unsigned long long bytes = point->files[i].bytes;
-        if (bytes == 0 && !(point->complete && i == PATHS_OUTPUT)) continue;
+        const bool is_made = i == PATHS_OUTPUT && s->kind->assemble != NULL && !point->complete;
+        if (bytes == 0 && !(point->complete && i == PATHS_OUTPUT) && !is_made) continue;
         if (file->given[0] == 0)
             return err_set(err, VECMILL_E_OUTPUT, "%s: the journal records more than one file",
                            s->paths->journal.given);
-        if (!io_exists(file->part)) {
+        if (!io_exists(file->part) && !is_made) {
             if (point->complete) continue; /* renamed already, or paths_rename says what is wrong */
             return err_set(err, VECMILL_E_OUTPUT,
                            "%s: is missing, it had %llu bytes when its journal was written "
@@ -202,7 +238,7 @@ vecmill_status sink_reopen(struct sink *s, const struct journal_point *point, ve
         }
         struct io_out *out = &s->files[i].out;
         struct stat st;
-        VM_TRY(io_out_reopen(file->given, false, PATHS_LOCK_WAIT_MS, VECMILL_E_OUTPUT, out, err));
+        VM_TRY(io_out_reopen(file->given, is_made, PATHS_LOCK_WAIT_MS, VECMILL_E_OUTPUT, out, err));
         if (fstat(out->fd, &st) != 0)
             return err_sys(err, VECMILL_E_OUTPUT, errno, "%s: cannot be looked at", out->part);
         if ((unsigned long long)st.st_size < bytes)
@@ -229,8 +265,9 @@ vecmill_status sink_cut(struct sink *s, const struct journal_point *point, vecmi
     s->n_vectors = 0;
     if (s->kind->has_offsets) {
         char header[SINK_HEADER_MAX];
-        const size_t front = s->kind->header(0, s->dim, header);
-        s->n_vectors = (point->files[PATHS_OUTPUT].bytes - front) / s->kind->row_bytes(s->dim);
+        const size_t front = s->kind->header(0, s->dim, s->dtype, header);
+        s->n_vectors =
+            (point->files[PATHS_OUTPUT].bytes - front) / s->kind->row_bytes(s->dim, s->dtype);
     }
     return VECMILL_OK;
 }
@@ -266,6 +303,17 @@ static vecmill_status put_error(struct sink *s, const struct sink_row *row, vecm
     VM_TRY(sink_write_text(f, ",\"reason\":", err));
     VM_TRY(sink_write_reason(s, f, row->reason, err));
     return sink_write_text(f, "}\n", err);
+}
+
+vecmill_status sink_narrow(struct sink *s, vecmill_part *part, vecmill_err *err)
+{
+    const enum quantize_dtype own = (enum quantize_dtype)s->dtype;
+    if (own == QUANTIZE_FLOAT32 || s->kind->assemble != NULL) return VECMILL_OK;
+    VM_TRY(quantize_rows(part->data, 1, s->dim, own, s->ranges, s->row, err));
+    part->dtype = s->dtype;
+    part->data = s->row;
+    part->bytes = quantize_row_bytes(own, s->dim);
+    return VECMILL_OK;
 }
 
 vecmill_status sink_put(struct sink *s, const struct sink_row *row, vecmill_err *err)
@@ -330,14 +378,59 @@ static vecmill_status write_header(struct sink_file *f, const char *header, size
     return VECMILL_OK;
 }
 
+vecmill_status sink_stopped(const struct sink *s, vecmill_err *err)
+{
+    if (s->stop == NULL || atomic_load(s->stop) == 0) return VECMILL_OK;
+    return err_set(err, VECMILL_E_STOPPED, "stopped while %s was made of its stage",
+                   s->paths->files[PATHS_OUTPUT].given);
+}
+
+vecmill_status sink_read_stage(struct sink *s, uint64_t at, size_t bytes, const void **data,
+                               vecmill_err *err)
+{
+    struct sink_file *stage = &s->files[PATHS_STAGE];
+    size_t got;
+    VM_TRY(io_read_at(stage->fd, stage->data, bytes, at, &got, stage->name, VECMILL_E_OUTPUT, err));
+    if (got < bytes)
+        return err_set(err, VECMILL_E_OUTPUT, "%s: ends at byte %llu, it had %llu", stage->name,
+                       (unsigned long long)(at + got), (unsigned long long)stage->total);
+    *data = stage->data;
+    return VECMILL_OK;
+}
+
+/* The output, of which a run that was killed here may have left something. */
+static vecmill_status assemble(struct sink *s, vecmill_err *err)
+{
+    struct sink_file *output = &s->files[PATHS_OUTPUT];
+    VM_TRY(write_out(&s->files[PATHS_STAGE], err));
+    VM_TRY(io_out_cut(&output->out, 0, err));
+    file_begin(output, 0);
+    return s->kind->assemble(s, err);
+}
+
+/* OUTPUT.ranges.npy, whole. */
+static vecmill_status write_ranges(struct sink *s, vecmill_err *err)
+{
+    struct sink_file *f = &s->files[PATHS_RANGES];
+    char header[NPY_HEADER_BYTES];
+    if (!s->has_ranges || s->paths->files[PATHS_RANGES].given[0] == 0) return VECMILL_OK;
+    VM_TRY(open_side_file(s, PATHS_RANGES, err));
+    npy_header(2, s->dim, VECMILL_DTYPE_FLOAT32, header);
+    VM_TRY(sink_write(f, header, sizeof header, err));
+    VM_TRY(sink_write(f, s->ranges, 2 * s->dim * sizeof(float), err));
+    return write_out(f, err);
+}
+
 vecmill_status sink_finish(struct sink *s, struct journal_point *point, vecmill_err *err)
 {
     struct sink_file *output = &s->files[PATHS_OUTPUT];
+    if (s->kind->assemble != NULL) VM_TRY(assemble(s, err));
+    VM_TRY(write_ranges(s, err));
     if (s->kind->header != NULL) {
         char header[SINK_HEADER_MAX];
         const bool has_offsets = s->kind->has_offsets;
         const size_t bytes =
-            s->kind->header(has_offsets ? s->n_vectors : s->n_rows, s->dim, header);
+            s->kind->header(has_offsets ? s->n_vectors : s->n_rows, s->dim, s->dtype, header);
         VM_TRY(write_header(output, header, bytes, err));
         if (has_offsets) {
             npy_offsets_header(s->n_rows + 1, header);

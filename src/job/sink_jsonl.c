@@ -98,6 +98,33 @@ static vecmill_status put_floats(struct sink_file *f, const float *values, uint6
     return sink_write_text(f, "]", err);
 }
 
+/* The components of a dense vector: of bits their bytes, of bytes as signed as they are. */
+static vecmill_status put_elements(struct sink *s, struct sink_file *f, const vecmill_part *part,
+                                   vecmill_err *err)
+{
+    const unsigned char *row = part->data;
+    const enum quantize_dtype dtype = (enum quantize_dtype)part->dtype;
+    const bool is_signed = dtype == QUANTIZE_INT8 || dtype == QUANTIZE_BINARY;
+    const size_t element = dtype == QUANTIZE_FLOAT16 ? 2 : 1;
+    if (dtype == QUANTIZE_FLOAT32) return put_floats(f, part->data, s->dim, err);
+    VM_TRY(sink_write_text(f, "[", err));
+    for (size_t at = 0; at < part->bytes; at += element) {
+        char text[1 + SINK_FLOAT_MAX];
+        size_t bytes = 1;
+        text[0] = ',';
+        if (dtype == QUANTIZE_FLOAT16) {
+            float value;
+            quantize_restore(row + at, 1, 1, dtype, NULL, &value);
+            bytes += sink_float_text(value, text + 1);
+        } else {
+            const int value = is_signed && row[at] > 127 ? row[at] - 256 : row[at];
+            bytes += (size_t)snprintf(text + 1, sizeof text - 1, "%d", value);
+        }
+        VM_TRY(sink_write(f, text + (at == 0), bytes - (at == 0), err));
+    }
+    return sink_write_text(f, "]", err);
+}
+
 /* The row up to the values of its first member; *ended: the document failed, and the row is whole. It has
  * null and not zeros, so that nobody stores zeros as its vector. */
 static vecmill_status begin_row(struct sink *s, const struct sink_row *row, const char *member,
@@ -121,7 +148,7 @@ static vecmill_status put_vector(struct sink *s, const struct sink_row *row, vec
     bool ended;
     VM_TRY(begin_row(s, row, "embedding", &ended, err));
     if (ended) return VECMILL_OK;
-    VM_TRY(put_floats(f, row->part->data, s->dim, err));
+    VM_TRY(put_elements(s, f, row->part, err));
     return sink_write_text(f, "}\n", err);
 }
 
@@ -183,8 +210,11 @@ const struct sink_kind sink_kind_scores_jsonl = {.word = "scores.jsonl",
                                                  .takes = 1u << VECMILL_KIND_SCORE,
                                                  .put = put_scores};
 
-const struct sink_kind sink_kind_jsonl = {
-    .word = "jsonl", .ending = ".jsonl", .takes = 1u << VECMILL_KIND_DENSE, .put = put_vector};
+const struct sink_kind sink_kind_jsonl = {.word = "jsonl",
+                                          .ending = ".jsonl",
+                                          .takes = 1u << VECMILL_KIND_DENSE,
+                                          .dtypes = SINK_ALL_DTYPES,
+                                          .put = put_vector};
 
 const struct sink_kind sink_kind_rows_jsonl = {.word = "rows.jsonl",
                                                .ending = ".jsonl",

@@ -72,7 +72,10 @@ static void every_option_of_embed(void **state)
     const struct options o = accepted(
         "embed --model org/m --input=in.csv --output - --workers 1024 --resume --precision=fp32 "
         "--batch-tokens 65536 --memory auto --max-length 3 --long error --on-error stop --field 2 "
-        "--id-field=key --input-format csv --max-document 1G --progress json --events=e.jsonl");
+        "--id-field=key --input-format csv --max-document 1G --progress json --events=e.jsonl "
+        "--dtype ubinary --ranges r.npy");
+    assert_int_equal(o.dtype, VECMILL_DTYPE_UBINARY);
+    assert_string_equal(o.ranges, "r.npy");
     assert_string_equal(o.model, "org/m");
     assert_string_equal(o.input, "in.csv");
     assert_string_equal(o.output, "-");
@@ -310,6 +313,8 @@ static void wrong_usage(void **state)
         {"embed -i a -o b --precision fp16", "--precision fp16 is not one of: auto fp32 bf16 int8"},
         {"embed -i a -o b --precision fp", "--precision fp is not one of"},
         {"embed -i a -o b --long cut", "--long cut is not one of: truncate error split"},
+        {"embed -i a -o b --dtype int4",
+         "--dtype int4 is not one of: float32 float16 int8 uint8 binary ubinary"},
         {"embed -i a -o b --on-error ignore", "--on-error ignore is not one of: skip stop"},
         {"embed -i a -o b --progress loud", "--progress loud is not one of: auto json none"},
         {"search -i a -q b -k 0", "--top 0 is not a number from 1 to 1000"},
@@ -359,9 +364,10 @@ static void help_names_every_option(void **state)
         const char *words;
     } cases[] = {
         {COMMAND_NONE, "embed tokenize search models pull doctor bench plan --version"},
-        {COMMAND_EMBED, "-m, -i, -o, --model --input --output --workers --precision --batch-tokens "
-                        "--memory --max-length --long --on-error --field --id-field --input-format "
-                        "--max-document --resume --force --progress --events --help"},
+        {COMMAND_EMBED,
+         "-m, -i, -o, --model --input --output --workers --precision --batch-tokens "
+         "--memory --max-length --long --on-error --field --id-field --input-format "
+         "--dtype --ranges --max-document --resume --force --progress --events --help"},
         {COMMAND_SEARCH, "-q, -k, --query --top --texts --precision --threads --json"},
         {COMMAND_BENCH,
          "--repeat --json --workers --threads --precision --batch-tokens --in-process "

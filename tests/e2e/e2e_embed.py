@@ -11,6 +11,7 @@ import math
 import os
 import pickle
 import pty
+import struct
 import subprocess
 import sys
 import zlib
@@ -43,6 +44,51 @@ class Formats(harness.Case):
         for name, content in (("a.txt.gz", "\n".join(lines)), ("a.csv.gz", table),
                               ("a.jsonl.gz", "\n".join(map(json.dumps, lines)))):
             self.assertEqual(self.vectors(name, gzip.compress(content.encode())), want, name)
+
+    def test_dtypes(self):
+        """Each from the float32 rows, by the rules in Python: float32's sums and quotients are its doubles'
+        rounded once, and struct has float16."""
+        texts = [f"text {i} of a few words, {i * i}" for i in range(40)]
+        self.file("in.txt", "\n".join(texts))
+        self.embed("-i", "in.txt", "-o", "f.npy")
+        rows = [list(harness.Npy(self.path("f.npy")).row(i)) for i in range(len(texts))]
+
+        def single(x):
+            return struct.unpack("<f", struct.pack("<f", x))[0]
+
+        def byte(x, lo, hi):
+            step = single(single(hi - lo) / 255) or 1
+            return max(0, min(255, math.floor(single(single(x - lo) / step))))
+
+        ranges = [list(map(min, zip(*rows))), list(map(max, zip(*rows)))]
+        bits = [bytes(int("".join("01"[x > 0] for x in row[at:at + 8]).ljust(8, "0"), 2)
+                      for at in range(0, len(row), 8)) for row in rows]
+        bytes_of = [bytes(map(byte, row, *ranges)) for row in rows]
+        want = {"float16": ("<f2", [struct.pack(f"<{len(row)}e", *row) for row in rows]),
+                "uint8": ("|u1", bytes_of),
+                "int8": ("|i1", [bytes(b ^ 128 for b in row) for row in bytes_of]),
+                "ubinary": ("|u1", bits),
+                "binary": ("|i1", [bytes(b ^ 128 for b in row) for row in bits])}
+        for dtype, (descr, expected) in want.items():
+            self.embed("-i", "in.txt", "-o", "out.npy", "--dtype", dtype)
+            npy = harness.Npy(self.path("out.npy"))
+            self.assertEqual((npy.descr, npy.n), (descr, len(rows)), dtype)
+            self.assertEqual([npy.raw(i) for i in range(npy.n)], expected, dtype)
+            self.assertEqual(os.path.exists(self.path("out.npy.ranges.npy")), dtype.endswith("int8"), dtype)
+            self.assertFalse(os.path.exists(self.path("out.npy.stage.part")))
+        self.embed("-i", "in.txt", "-o", "out.npy", "--dtype", "int8")
+        kept = harness.Npy(self.path("out.npy.ranges.npy"))
+        self.assertEqual([list(kept.row(0)), list(kept.row(1))], ranges)
+        out = self.embed("-i", "in.txt", "-o", "-", "--dtype", "uint8", "--ranges", "out.npy.ranges.npy").objects()
+        self.assertEqual([bytes(line["embedding"]) for line in out], bytes_of)
+        for args, words in ((("-o", "-", "--dtype", "int8"), "int8 here needs --ranges FILE"),
+                            (("-o", "x.npy", "--dtype", "int8", "--shard", "0/2"), "shards need --ranges FILE"),
+                            (("-o", "x.npy", "--ranges", "f.npy"), "--ranges says nothing of float32")):
+            self.assertIn(words, self.embed("-i", "in.txt", *args, code=2).err)
+        self.file("one.txt", "one")
+        self.assertIn("int8 of 1 vector needs --ranges FILE, 2 vectors are the least",
+                      self.embed("-i", "one.txt", "-o", "x.npy", "--dtype", "int8", code=2).err)
+        self.assertEqual([name for name in os.listdir(self.path(".")) if name.startswith("x.npy")], [])
 
     def test_stdin(self):
         self.embed("-i", "-", "-o", "a.npy", stdin=b"one\ntwo")

@@ -98,7 +98,9 @@ def processes():
 
 
 class Npy:
-    """A .npy of float32 rows, read without numpy."""
+    """A .npy of rows, read without numpy; row() is of float32."""
+
+    BYTES = {"<f4": 4, "<f2": 2, "|i1": 1, "|u1": 1}
 
     def __init__(self, path):
         with open(path, "rb") as file:
@@ -107,13 +109,14 @@ class Npy:
         size, = struct.unpack("<H", data[8:10])
         assert (10 + size) % 64 == 0
         head = ast.literal_eval(data[10:10 + size].decode("latin-1"))
-        assert head["descr"] == "<f4" and head["fortran_order"] is False, head
-        self.n, self.dim = head["shape"]
+        assert head["fortran_order"] is False, head
+        self.descr, (self.n, self.dim) = head["descr"], head["shape"]
+        self.row_bytes = self.BYTES[self.descr] * self.dim
         self.bytes = data[10 + size:]
-        assert len(self.bytes) == self.n * self.dim * 4, (head, len(self.bytes))
+        assert len(self.bytes) == self.n * self.row_bytes, (head, len(self.bytes))
 
     def raw(self, i):
-        return self.bytes[i * self.dim * 4:(i + 1) * self.dim * 4]
+        return self.bytes[i * self.row_bytes:(i + 1) * self.row_bytes]
 
     def row(self, i):
         row = array.array("f")

@@ -65,6 +65,7 @@ static void compute(const vecmill_doc *doc, uint32_t dim, struct fake_doc *out)
         at += took;
     }
     fake_vector(doc->text, doc->bytes, dim, out->vector);
+    if (is(doc, "HUGE")) out->vector[0] = 1e6f;
 }
 
 vecmill_status vecmill_pool_submit(vecmill_pool *pool, vecmill_doc doc, int *accepted,

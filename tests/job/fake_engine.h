@@ -4,7 +4,7 @@
  * it: rows are this vector, as many times as the text has bytes (modulo FAKE_ROWS_MAX + 1); sparse weights
  * are its components that are not negative. The text "TOO LONG" fails with
  * E_LIMIT, "TOO LARGE" too, but when it is submitted, "CONDEMN ME" with E_WORKERS; "TRUNCATE ME" counts
- * as truncated, "TWIN" as a duplicate, "BREAK" ends the pool. */
+ * as truncated, "TWIN" as a duplicate, "BREAK" ends the pool; the vector of "HUGE" begins with a million. */
 #ifndef FAKE_ENGINE_H
 #define FAKE_ENGINE_H
 

@@ -25,8 +25,10 @@ STEP = 1 if EVERY_CALL else 4
 OK, PARTIAL = 0, 3
 SIDES = ("out.npy.ids.jsonl", "out.npy.errors.jsonl")
 SHARD = "out.npy.shard.json"
-OUTPUTS = ("out.npy", SHARD) + SIDES
-LEFT = {name + ".part" for name in OUTPUTS} | {"out.npy.journal", "out.npy.journal.part"}
+RANGES = "out.npy.ranges.npy"
+OUTPUTS = ("out.npy", SHARD, RANGES) + SIDES
+LEFT = {name + ".part" for name in OUTPUTS}
+LEFT |= {"out.npy.journal", "out.npy.journal.part", "out.npy.stage.part"}
 CHANGING = ("openat", "write", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "unlink",
             "exit_group")
 MOST = 400  # calls of one kind; more would mean that the loop does not end
@@ -35,14 +37,14 @@ DOCUMENTS = 60
 
 class Folder:
     """A folder with an input, and with an older output if `old`. What the run writes has files beside it,
-    of ids and of errors, if `sides`, and of its place in the whole, if it is a `shard`; else those of the older
-    output have to go."""
+    of ids and of errors, if `sides`, of its place in the whole, if it is a `shard`, and of the ranges of its
+    bytes, if it is `ranged`; else those of the older output have to go."""
 
-    def __init__(self, path, old, sides, shard):
+    def __init__(self, path, old, sides, shard, ranged):
         self.path, self.old, self.shard = path, old, shard
-        self.sides = (SIDES if sides else ()) + ((SHARD,) if shard else ())
+        self.sides = (SIDES if sides else ()) + ((SHARD,) if shard else ()) + ((RANGES,) if ranged else ())
         self.good = PARTIAL if sides else OK
-        self.words = ["shard=1/2"] if shard else []
+        self.words = ["shard=1/2"] if shard else ["dtype=2"] if ranged else []
         self.half = "stop=%d" % (DOCUMENTS // (4 if shard else 2))
         self.fresh()
         first = self.run(strace=())
@@ -248,9 +250,11 @@ def main():
         print("job-%s: skipped, there is no strace" % MODE)
         return 77
     passed = 0
-    for old, sides, shard in ((False, True, True), (True, True, False), (True, False, False)):
+    for old, sides, shard, ranged in ((False, True, True, False), (True, True, False, False),
+                                      (True, False, False, False), (False, True, False, True),
+                                      (True, False, False, True)):
         with tempfile.TemporaryDirectory(prefix="vecmill-job-") as path:
-            folder = Folder(path, old, sides, shard)
+            folder = Folder(path, old, sides, shard, ranged)
             passed += fail(folder) if MODE == "fail" else kill(folder)
     print("job-%s: %d passed, 0 failed" % (MODE, passed))
     return 0

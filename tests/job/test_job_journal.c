@@ -21,7 +21,9 @@ static const struct journal_run some_run = {.identity = "0123456789abcdef0123456
                                             .field = 77,
                                             .id_field = UINT64_MAX,
                                             .shard = 2,
-                                            .shards = 7};
+                                            .shards = 7,
+                                            .dtype = VECMILL_DTYPE_FLOAT16,
+                                            .ranges = 78};
 
 /* With n documents. */
 static struct journal_point point_of(uint64_t n)
@@ -40,7 +42,9 @@ static struct journal_point point_of(uint64_t n)
                                   .files = {{.bytes = 5 * n, .inode = 1, .mtime_ns = 2},
                                             {.bytes = 6 * n, .inode = 3, .mtime_ns = 4},
                                             {.bytes = 7 * n, .inode = 7, .mtime_ns = 8},
-                                            {.bytes = 128 + 12 * n, .inode = 5, .mtime_ns = 6}}};
+                                            {.bytes = 9 * n, .inode = 9, .mtime_ns = 10},
+                                            {.bytes = 11 * n, .inode = 11, .mtime_ns = 12},
+                                            {.bytes = 128 + 6 * n, .inode = 5, .mtime_ns = 6}}};
 }
 
 static void assert_point(const struct journal_point *point, uint64_t n)
@@ -96,7 +100,8 @@ static void written_and_read(void **state)
         assert_string_equal(run.isa, some_run.isa);
         assert_true(run.dim == 3 && run.output_format == SINK_NPY &&
                     run.input_format == READER_CSV && run.max_document == 1000 && run.field == 77 &&
-                    run.id_field == UINT64_MAX && run.shard == 2 && run.shards == 7);
+                    run.id_field == UINT64_MAX && run.shard == 2 && run.shards == 7 &&
+                    run.dtype == VECMILL_DTYPE_FLOAT16 && run.ranges == 78);
         assert_point(&point, n);
         assert_int_equal(point.complete, n == 5);
         /* And on from there. */
@@ -188,12 +193,12 @@ static void what_is_none(void **state)
     char *bytes = kit_read(path, &size);
     struct journal_point point;
     for (size_t n = 0; n < size; n += n < 200 ? 1 : 97)
-        assert_int_equal(parse(bytes, n, &point, "bytes, not 8400"), VECMILL_E_USAGE);
-    assert_int_equal(parse(bytes, size + 1, &point, "has 8401 bytes, not 8400"), VECMILL_E_USAGE);
+        assert_int_equal(parse(bytes, n, &point, "bytes, not 8448"), VECMILL_E_USAGE);
+    assert_int_equal(parse(bytes, size + 1, &point, "has 8449 bytes, not 8448"), VECMILL_E_USAGE);
     bytes[8] = 2;
-    assert_int_equal(parse(bytes, size, &point, "is of version 2, this program's are of 4"),
+    assert_int_equal(parse(bytes, size, &point, "is of version 2, this program's are of 5"),
                      VECMILL_E_USAGE);
-    bytes[8] = 4;
+    bytes[8] = 5;
     bytes[0] = 'V';
     assert_int_equal(parse(bytes, size, &point, "is none"), VECMILL_E_USAGE);
     bytes[0] = 'v';
@@ -210,21 +215,28 @@ static void lies(void **state)
 {
     (void)state;
     unsigned char bytes[JOURNAL_BYTES];
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < 12; i++) {
         struct journal_run run = some_run;
         struct journal_point point = point_of(4), found;
         point.sequence = 7;
         if (i == 1) point.failed = 5;
         if (i == 2) point.truncated = 5;
         if (i == 3) point.files[PATHS_OUTPUT].bytes++;
-        if (i == 4) point.documents = UINT64_MAX / 12 + 5; /* rows * 12 wraps */
+        if (i == 4) point.documents = UINT64_MAX / 6 + 5; /* rows * 6 wraps */
         if (i == 5) run.dim = 0;
         if (i == 6) run.shard = run.shards;
         if (i == 7) run.shards = JOB_SHARDS_MAX + 1;
         if (i == 8) point.input.record = 3;
+        if (i == 9) run.dtype = VECMILL_DTYPE_INT32;
+        if (i >= 10) { /* of a stage its own size is known, and the output's not yet */
+            run.output_format = SINK_RANGED_NPY;
+            point.files[PATHS_OUTPUT].bytes = 0;
+            point.files[PATHS_STAGE].bytes = 4 * 3 * sizeof(float);
+        }
+        if (i == 11) point.files[PATHS_STAGE].bytes--;
         journal_encode(&run, &point, bytes);
         assert_int_equal(parse(bytes, sizeof bytes, &found, "is damaged"),
-                         i == 0 ? VECMILL_OK : VECMILL_E_USAGE);
+                         i == 0 || i == 10 ? VECMILL_OK : VECMILL_E_USAGE);
     }
 }
 

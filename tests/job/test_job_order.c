@@ -66,9 +66,9 @@ static void soil(int fd)
 
 /* ---- what a checkpoint says ---- */
 
-static const char *const parts[PATHS_FILES] = {"out.npy.errors.jsonl.part",
-                                               "out.npy.ids.jsonl.part", "out.npy.offsets.npy.part",
-                                               "out.npy.part"};
+static const char *const parts[PATHS_FILES] = {
+    "out.npy.errors.jsonl.part", "out.npy.ids.jsonl.part", "out.npy.offsets.npy.part",
+    "out.npy.ranges.npy.part",   "out.npy.stage.part",     "out.npy.part"};
 
 /* After the journal's slot was written: against the parts as they are. */
 static void check_journal(const char *path)

@@ -60,7 +60,7 @@ static const struct npy_case npy_cases[] = {
     {.header = DICT("(,)") "\n", .message = "expected a number"},
     {.header = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }",
      .row_bytes = 48,
-     .message = "holds numbers of type '<f8', '<f4' is needed"},
+     .message = "holds numbers of type '<f8', '<f4', '<f2', '|i1' or '|u1' is needed"},
     {.header = "{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }",
      .row_bytes = 24,
      .message = "holds numbers of type '>f4'"},
@@ -196,7 +196,7 @@ static void what_is_written_is_read(void **state)
     const uint64_t counts[] = {0, 1, 9, 10, 123456789, UINT64_MAX / 4096};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         char header[NPY_HEADER_BYTES];
-        npy_header(counts[i], 384, header);
+        npy_header(counts[i], 384, VECMILL_DTYPE_FLOAT32, header);
         assert_int_equal(header[127], '\n');
         char text[32];
         snprintf(text, sizeof text, "(%llu, 384), }", (unsigned long long)counts[i]);
@@ -205,10 +205,10 @@ static void what_is_written_is_read(void **state)
         copy[sizeof header] = 0;
         assert_non_null(strstr(copy + 10, text));
     }
-    npy_header(UINT64_MAX, UINT32_MAX, (char[NPY_HEADER_BYTES]){0});
+    npy_header(UINT64_MAX, UINT32_MAX, VECMILL_DTYPE_FLOAT16, (char[NPY_HEADER_BYTES]){0});
     float rows[2][3] = {{1, 2, 3}, {4, 5, 6}};
     char file[NPY_HEADER_BYTES + sizeof rows];
-    npy_header(2, 3, file);
+    npy_header(2, 3, VECMILL_DTYPE_FLOAT32, file);
     memcpy(file + NPY_HEADER_BYTES, rows, sizeof rows);
     kit_write(kit_path("v.npy"), file, sizeof file);
     struct job_vectors v;
