@@ -146,8 +146,10 @@ static void golden_vectors(void **state)
         vecmill_err err = {0};
         toy_open(&toy);
         snprintf(golden, sizeof(golden), "%s/golden.json", toy.root);
-        snprintf(arguments, sizeof(arguments), "%.256s --golden '%.500s'", toys[i].arguments,
-                 golden);
+        /* The oracle is plain Python: only some are of 64 tokens. */
+        const bool is_long = i % 7 == 0 || strstr(toys[i].arguments, "--positions");
+        snprintf(arguments, sizeof(arguments), "%.256s%s --golden '%.500s'", toys[i].arguments,
+                 is_long ? "" : " --positions 24", golden);
         toy_make(&toy, arguments);
         if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s", err.message);
         toy_load(&toy, kern, &loaded);
