@@ -103,6 +103,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (file == CONFIG_MODEL) check_family(&config.model);
     check(stays_inside(config.transformer) && stays_inside(config.pooling));
     check(check_ending(&config, file));
+    for (size_t i = 0; i < CONFIG_SPECIALS; i++)
+        check(memchr(config.specials[i], 0, MODEL_WORD_BYTES) != NULL);
     const uint32_t most = is_bag ? config.model.max_positions : 512;
     status = config_max_length(&config, most, &length, &err);
     check(status == VECMILL_OK ? length >= (is_bag ? 1 : 3) && length <= most

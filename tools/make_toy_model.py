@@ -5,7 +5,7 @@
         [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling none|MODE[+MODE...]]
         [--after MODULE[,MODULE...]] [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--torch] [--pad-vocab N]
         [--transformer PATH] [--pooling-path PATH] [--max-length N] [--seed 1] [--golden FILE]
-        [--skip N] [--table model2vec|module] [--splade] [--cross N]
+        [--skip N] [--table model2vec|module] [--splade] [--cross N] [--m3 N]
 
 DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_config.json and, unless
 --pooling none, modules.json, 1_Pooling/config.json and sentence_bert_config.json. The same arguments
@@ -21,6 +21,7 @@ Dense:WIDTH:ACTIVATION, LayerNorm, Normalize; the Dense's activation is Identity
 --no-normalize, or a StaticEmbedding, a module of modules.json in the folder --transformer, with the modules of
 --after.
 
+--m3 adds the heads of BGE-M3: vectors of N floats for tokens, and their weights.
 --splade makes a model of sparse weights instead: with the head that predicts masked tokens, and SpladePooling.
 
 --cross N makes a model that scores pairs instead, with N labels: BertForSequenceClassification, without modules.json.
@@ -352,6 +353,14 @@ def golden(weights, a, rng):
     return {'sequences': sequences}
 
 
+def write_token_heads(home, a):
+    rng, h = random.Random(a.seed + 4), a.hidden
+    for name, n in (('colbert', a.m3), ('sparse', 1)):
+        tensors = {'weight': ('F32', [n, h], struct.pack('<%df' % (n * h), *(rng.gauss(0, 1 / math.sqrt(h)) for _ in range(n * h)))),
+                   'bias': ('F32', [n], struct.pack('<%df' % n, *(rng.gauss(0, 0.1) for _ in range(n))))}
+        torch_file.write(os.path.join(home, name + '_linear.pt'), tensors)
+
+
 def write_json(path, value):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, 'w', encoding='utf-8') as f:
@@ -402,11 +411,14 @@ def write_model(a):
         **({'id2label': {str(i): 'LABEL_%d' % i for i in range(a.cross)}} if a.cross else {})})
     write_json(os.path.join(home, 'tokenizer_config.json'), {
         'do_lower_case': True, 'tokenize_chinese_chars': True, 'strip_accents': None,
-        'model_max_length': a.positions, 'tokenizer_class': 'BertTokenizer'})
+        'model_max_length': a.positions, 'tokenizer_class': 'BertTokenizer',
+        **({k + '_token': '[%s]' % k.upper() for k in ('cls', 'sep', 'pad', 'unk')} if a.m3 else {})})
     write_json(os.path.join(home, 'tokenizer.json'), tokenizer_json(tokens))
     with open(os.path.join(home, 'vocab.txt'), 'w', encoding='utf-8') as f:
         f.write(''.join(t + '\n' for t in tokens))
     write_weights(home, stored_tensors(weights, a), a)
+    if a.m3:
+        write_token_heads(home, a)
     if a.splade:
         write_json(os.path.join(a.dir, 'modules.json'), [
             {'idx': i, 'name': str(i), 'path': path, 'type': 'sentence_transformers.sparse_encoder.models.' + kind}
@@ -441,7 +453,7 @@ def main():
     p.add_argument('dir')
     for name, default in (('layers', 2), ('hidden', 32), ('heads', 4), ('intermediate', 64),
                           ('vocab', 160), ('positions', 64), ('max-length', 0), ('seed', 1),
-                          ('shards', 0), ('pad-vocab', 0), ('skip', 0), ('cross', 0)):
+                          ('shards', 0), ('pad-vocab', 0), ('skip', 0), ('cross', 0), ('m3', 0)):
         p.add_argument('--' + name, type=int, default=default)
     p.add_argument('--dtype', choices=('F32', 'F16', 'BF16'), default='F32')
     p.add_argument('--pooling', default='mean')

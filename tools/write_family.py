@@ -8,7 +8,8 @@
 Of a folder, each of its files is written to TARGET/NAME.
 
 NAME.json has the folder's small files as they are ("files"), and the names and shapes of its weights
-("tensors"), whose values are those of a formula; "weights" is a folder within it that they are in. --prefix
+("tensors"), whose values are those of a formula; "weights" is a folder within it that they are in; "others" has tensors of other files, by the file's name, in
+the format of its ending. --prefix
 writes TEXT before all names, instead of the file's own "prefix"; --shards and --torch are those of
 make_toy_model.py. The same arguments give the same bytes.
 
@@ -28,7 +29,8 @@ import json
 import os
 import struct
 
-from make_toy_model import to_bytes, write_json, write_weights
+import torch_file
+from make_toy_model import to_bytes, write_json, write_safetensors, write_weights
 
 
 def elements(values):
@@ -72,6 +74,11 @@ def write_family(source, target, dtype='F32', prefix=None, shards=0, torch=False
     prefix = family['prefix'] if prefix is None else prefix
     tensors = {prefix + name: stored(family['seed'], name, shape, values, dtype)
                for name, shape, values in expand(family['tensors'])}
+    for path, rows in family.get('others', {}).items():
+        os.makedirs(os.path.dirname(os.path.join(target, path)), exist_ok=True)
+        write = write_safetensors if path.endswith('.safetensors') else torch_file.write
+        write(os.path.join(target, path), {name: stored(family['seed'], f'{path} {name}', shape, values, dtype)
+                                           for name, shape, values in expand(rows)})
     folder = os.path.join(target, family.get('weights', ''))
     os.makedirs(folder, exist_ok=True)
     write_weights(folder, tensors, argparse.Namespace(shards=shards, torch=torch))

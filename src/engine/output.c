@@ -5,10 +5,12 @@
 /* A worker sends small results some at a time. */
 #define FRAME_TAILS_LEAST ((uint64_t)32 << 10)
 
-/* Entries of a document's sparse weights, at most. */
-static uint64_t sparse_most(const struct resolved *r)
+/* Entries of sparse weights, at most, of n tokens of a document or of a pass. */
+static uint64_t sparse_most(const struct resolved *r, uint64_t n_docs, uint64_t n_tokens)
 {
-    return r->config.vocab;
+    if ((r->kinds >> VECMILL_KIND_SPARSE & 1) == 0) return 0;
+    const uint64_t of_vocab = n_docs * r->config.vocab;
+    return model_takes_logits(&r->config) ? of_vocab : num_min(of_vocab, n_tokens);
 }
 
 void output_of(const struct resolved *r, struct output *o)
@@ -26,11 +28,11 @@ void output_of(const struct resolved *r, struct output *o)
                                                                                     : MODEL_TOKENS);
     const uint64_t row_bytes = o->row_floats * sizeof(float);
     const uint64_t head = o->n_tails > 1 ? o->n_tails * sizeof(uint64_t) : 0;
-    const bool has_sparse = r->kinds >> VECMILL_KIND_SPARSE & 1;
-    const uint64_t sparse = has_sparse ? sparse_most(r) * 8 : 0;
-    o->tail_most = head + sparse + r->max_length * row_bytes;
+    o->sparse_most = sparse_most(r, 1, r->max_length) * 8;
+    o->tail_most = head + o->sparse_most + r->max_length * row_bytes;
     o->rows = pass * row_bytes;
-    if (o->n_tails > 1) o->before_rows = num_up(resolved_docs(r) * (head + sparse), 64);
+    const uint64_t docs = resolved_docs(r);
+    if (o->n_tails > 1) o->before_rows = num_up(docs * head + sparse_most(r, docs, pass) * 8, 64);
     o->frame_tails = o->before_rows + o->rows;
     if (o->frame_tails < o->tail_most + FRAME_TAILS_LEAST && o->rows == 0)
         o->frame_tails = o->tail_most + FRAME_TAILS_LEAST;

@@ -24,6 +24,7 @@ struct output {
     uint32_t row_floats;     /* of a row of tokens; 0: none is computed */
     uint32_t vocab;          /* indices of sparse weights are under it */
     uint64_t tail_most;      /* bytes of a document's tail, at most; 0: there are no tails */
+    uint64_t sparse_most;    /* of its sparse weights */
     /* Bytes of memory that tails of a pass are written to before the first of them is sent: in front
      * of the pass's rows, for what comes before them; and of these rows. */
     uint64_t before_rows, rows;
@@ -53,7 +54,8 @@ void output_describe(const vecmill_part *parts, uint32_t n_parts, vecmill_result
 /* Where the results of engine_compute go, in the order of documents. */
 struct output_sink {
     /* Memory that parts of a tail are written to: before each pass that makes rows, output.rows bytes
-     * aligned to 64; for a document's sparse weights theirs. NULL ends the call with E_STOPPED. */
+     * aligned to 64; where none does, for a document's sparse weights theirs. NULL ends the call with
+     * E_STOPPED. */
     void *(*room)(void *context, size_t bytes, size_t align);
     /* The result of document d: its parts, which lie where they were computed, until this returns; none
      * of a document that failed. Any status but OK ends the call with it. */

@@ -263,19 +263,31 @@ static vecmill_status settle_policy(const vecmill_options *o, const struct resol
                    asked);
 }
 
+/* What a model makes, but not in one pass: rows of two kinds; and with weights of a whole vocabulary
+ * anything else, since a document's may be as many as the vocabulary has tokens. */
+static vecmill_status check_together(const struct resolved *s, vecmill_err *err)
+{
+    const uint32_t sparse = 1u << MODEL_SPARSE, rows = 1u << MODEL_MULTI | 1u << MODEL_TOKENS;
+    if ((s->kinds & rows) == rows)
+        return err_set(err, VECMILL_E_UNSUPPORTED,
+                       "multi and tokens are asked for together, which are both rows of tokens: "
+                       "vecmill %s computes one of them in a pass",
+                       VECMILL_VERSION);
+    if ((s->kinds & sparse) == 0 || s->kinds == sparse || !model_takes_logits(&s->config))
+        return VECMILL_OK;
+    return err_set(err, VECMILL_E_UNSUPPORTED,
+                   "sparse weights of a vocabulary are asked for together with others, which "
+                   "vecmill %s does not compute in one pass",
+                   VECMILL_VERSION);
+}
+
 /* Of a model that makes several kinds of results and is asked for none: dense, if that is one. */
 static vecmill_status settle_kinds(const vecmill_options *o, struct resolved *s, vecmill_err *err)
 {
     const uint32_t has = s->config.kinds, dense = 1u << MODEL_DENSE;
     char asked[64], made[64];
     s->kinds = o->kinds ? o->kinds : has & dense ? dense : has & ~(1u << MODEL_TOKENS);
-    const bool is_mixed = s->kinds >> MODEL_SPARSE & 1 && s->kinds != 1u << MODEL_SPARSE;
-    if ((s->kinds & ~has) == 0 && is_mixed)
-        return err_set(
-            err, VECMILL_E_UNSUPPORTED,
-            "sparse weights are asked for together with others, which vecmill %s does not "
-            "compute in one pass",
-            VECMILL_VERSION);
+    if ((s->kinds & ~has) == 0) VM_TRY(check_together(s, err));
     if ((s->kinds & ~has) == 0) return settle_policy(o, s, err);
     list_kinds(s->kinds & ~has, asked, sizeof asked);
     list_kinds(has, made, sizeof made);
@@ -387,6 +399,27 @@ static vecmill_status settle_prompt(const struct text *text, struct resolved *r,
     return VECMILL_OK;
 }
 
+/* The ids of the words that the model treats apart; one that the vocabulary does not have cannot come. */
+static vecmill_status settle_words(const struct pack *pack, const struct text *text,
+                                   struct resolved *r, vecmill_err *err)
+{
+    struct model_words words;
+    VM_TRY(model_read_words(pack, &words, err));
+    for (uint32_t id = 0; words.n > 0 && id < text->vocab_size; id++) {
+        size_t bytes = 0;
+        const char *token = text_token(text, (int32_t)id, &bytes);
+        if (!token || bytes >= MODEL_WORD_BYTES) continue;
+        for (uint32_t i = 0; i < words.n; i++) {
+            const char *word = words.at[i].text;
+            if (strlen(word) != bytes || memcmp(word, token, bytes) != 0) continue;
+            r->no_weight[r->n_no_weight++] = (int32_t)id;
+            break;
+        }
+        if (r->n_no_weight == words.n) break;
+    }
+    return VECMILL_OK;
+}
+
 /* Settles all that pack and options say. */
 static vecmill_status settle_pack(const vecmill_options *o, const struct pack *pack,
                                   struct resolved *r, struct text *text, vecmill_err *err)
@@ -410,6 +443,7 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
                        r->ref.dir, text->vocab_size, r->config.vocab);
     }
     VM_TRY(baseline_read(pack, &r->baseline, err));
+    VM_TRY(settle_words(pack, text, r, err));
     VM_TRY(settle_task(o, r, err));
     VM_TRY(settle_kinds(o, r, err));
     if (resolved_scores(r) && !text->takes_pairs)

@@ -38,6 +38,9 @@ struct resolved {
     char prompt[MODEL_PROMPT_MAX];
     uint32_t prompt_bytes, prompt_tokens;
     bool prepends;
+    /* Of a pass's input: ids, ascending, that have no weight. */
+    int32_t no_weight[MODEL_WORDS_MAX];
+    uint32_t n_no_weight;
     struct model_extent extent; /* of passes: see resolved_batch */
     vecmill_long long_policy;
     char identity[33]; /* of vecmill_facts */

@@ -41,6 +41,8 @@ struct vecmill_session {
     float *rows;
     uint32_t *row_starts;    /* [documents of a pass + 1], of rows of tokens */
     vecmill_result *results; /* of as many; else of COMPUTE_DOCS */
+    unsigned char
+        *sparse;    /* [sparse_most], where rows come with it; else it is written to its place */
     void *tails;    /* the rows of a pass, or sparse weights of a document, for vecmill_compute */
     float *vectors; /* [COMPUTE_DOCS, dim], likewise */
     struct split split; /* under VECMILL_LONG_SPLIT */
@@ -78,6 +80,7 @@ static void lay_out_session(struct arena *a, vecmill_session *s)
         s->row_starts = arena_take_array(a, (size_t)docs + 1, sizeof(uint32_t), 64);
         s->results = arena_take_array(a, docs, sizeof(vecmill_result), 64);
     }
+    if (o->rows > 0) s->sparse = arena_take(a, o->sparse_most, 64);
     if (s->resolved.prepends && o->n_tails > 0)
         s->tails = arena_take(a, num_max(o->rows, o->tail_most), 64);
     if (s->resolved.prepends && o->n_tails == 0) {
@@ -193,61 +196,61 @@ struct delivery {
     const struct output_sink *sink;
 };
 
-/* The results of a pass, which is computed, in the order of its documents. */
-static vecmill_status give_pass(vecmill_session *s, const struct pass *p, const float *token_rows,
-                                const struct output_sink *sink, vecmill_err *err)
-{
-    const struct output *o = &s->output;
-    const size_t whole = s->resolved.config.dim;
-    for (uint32_t i = 0; i < p->n_docs; i++) {
-        vecmill_part parts[VECMILL_PARTS_MAX];
-        uint32_t n = 0;
-        for (uint32_t k = 0; k <= VECMILL_KIND_TOKENS; k++) {
-            const vecmill_kind kind = (vecmill_kind)k;
-            if ((o->kinds >> k & 1) == 0) continue;
-            if (OUTPUT_ROW_KINDS >> k & 1) {
-                const uint32_t first = s->row_starts[i], end = s->row_starts[i + 1];
-                parts[n++] =
-                    output_part(o, kind, end - first, token_rows + (size_t)first * o->row_floats);
-            } else {
-                float *vector = s->rows + i * whole;
-                resolved_finish(&s->resolved, vector, vector);
-                parts[n++] = output_part(o, kind, 1, vector);
-            }
-        }
-        output_describe(parts, n, &s->results[i]);
-        VM_TRY(sink->take(sink->context, p->first + i, &s->results[i], parts, n, err));
-    }
-    return VECMILL_OK;
-}
-
-/* Sparse weights of a pass, which are given as they come. */
-struct sparse_giving {
+/* The results of a pass, which is computed but for sparse weights: these are given as they come. */
+struct giving {
     vecmill_session *session;
     size_t first; /* document of the pass */
+    const float *token_rows;
     const struct output_sink *sink;
     vecmill_status status;
     vecmill_err *err;
 };
 
+/* Document i of the pass. sparse: the part of its weights; NULL where none are computed. */
+static vecmill_status give_document(const struct giving *g, uint32_t i, const vecmill_part *sparse,
+                                    vecmill_err *err)
+{
+    vecmill_session *s = g->session;
+    const struct output *o = &s->output;
+    vecmill_part parts[VECMILL_PARTS_MAX];
+    uint32_t n = 0;
+    for (uint32_t k = 0; k <= VECMILL_KIND_TOKENS; k++) {
+        const vecmill_kind kind = (vecmill_kind)k;
+        if ((o->kinds >> k & 1) == 0) continue;
+        if (kind == VECMILL_KIND_SPARSE) {
+            parts[n++] = *sparse;
+        } else if (OUTPUT_ROW_KINDS >> k & 1) {
+            const uint32_t first = s->row_starts[i], end = s->row_starts[i + 1];
+            parts[n++] =
+                output_part(o, kind, end - first, g->token_rows + (size_t)first * o->row_floats);
+        } else {
+            float *vector = s->rows + i * (size_t)s->resolved.config.dim;
+            resolved_finish(&s->resolved, vector, vector);
+            parts[n++] = output_part(o, kind, 1, vector);
+        }
+    }
+    output_describe(parts, n, &s->results[i]);
+    return g->sink->take(g->sink->context, g->first + i, &s->results[i], parts, n, err);
+}
+
 static void give_sparse(void *context, uint32_t doc, const uint32_t *indices, const float *weights,
                         uint32_t n)
 {
-    struct sparse_giving *g = context;
-    vecmill_result *r = &g->session->results[doc];
-    const vecmill_part part = output_part(&g->session->output, VECMILL_KIND_SPARSE, n, NULL);
+    struct giving *g = context;
+    const struct output *o = &g->session->output;
+    vecmill_part part = output_part(o, VECMILL_KIND_SPARSE, n, NULL);
     if (g->status != VECMILL_OK) return;
-    unsigned char *to = g->sink->room(g->sink->context, (size_t)part.bytes, sizeof(float));
+    unsigned char *to = o->rows > 0
+                            ? g->session->sparse
+                            : g->sink->room(g->sink->context, (size_t)part.bytes, sizeof(float));
     if (!to) {
         g->status = err_set(g->err, VECMILL_E_STOPPED, "there is no room for sparse weights");
         return;
     }
     memcpy(to, indices, n * sizeof *indices);
     memcpy(to + n * sizeof *indices, weights, n * sizeof *weights);
-    vecmill_part whole = part;
-    whole.data = to;
-    output_describe(&whole, 1, r);
-    g->status = g->sink->take(g->sink->context, g->first + doc, r, &whole, 1, g->err);
+    part.data = to;
+    g->status = give_document(g, doc, &part, g->err);
 }
 
 static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct delivery *to,
@@ -260,9 +263,11 @@ static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct 
     const struct model_input input = {.ids = s->ids,
                                       .starts = s->starts,
                                       .n_docs = p->n_docs,
-                                      .types = s->resolved.config.types > 1 ? s->types : NULL};
+                                      .types = s->resolved.config.types > 1 ? s->types : NULL,
+                                      .no_weight = s->resolved.no_weight,
+                                      .n_no_weight = s->resolved.n_no_weight};
     const bool is_sparse = s->output.kinds >> VECMILL_KIND_SPARSE & 1;
-    struct sparse_giving giving = {s, p->first, to->sink, VECMILL_OK, err};
+    struct giving giving = {s, p->first, NULL, to->sink, VECMILL_OK, err};
     struct model_output output = {.vectors = rows,
                                   .row_starts = s->row_starts,
                                   .sparse = is_sparse ? give_sparse : NULL,
@@ -270,10 +275,12 @@ static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct 
     if (s->output.rows > 0 &&
         !(output.rows = to->sink->room(to->sink->context, (size_t)s->output.rows, 64)))
         return err_set(err, VECMILL_E_STOPPED, "there is no room for rows of tokens");
+    giving.token_rows = output.rows;
     VM_TRY(
         model_forward(s->model, s->workspace, &s->resolved.extent, s->team, &input, &output, err));
     VM_TRY(giving.status);
-    if (to->sink && !is_sparse) VM_TRY(give_pass(s, p, output.rows, to->sink, err));
+    for (uint32_t i = 0; to->sink && !is_sparse && i < p->n_docs; i++)
+        VM_TRY(give_document(&giving, i, NULL, err));
     for (size_t i = 0; !to->sink && i < p->n_docs && resolved_finishes(&s->resolved); i++)
         resolved_finish(&s->resolved, rows + i * whole, out + i * dim);
     p->first += p->n_docs;

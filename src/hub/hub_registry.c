@@ -234,6 +234,10 @@ bool hub_file_wanted(const char *name, size_t bytes, uint64_t *most)
         "modules.json",
         "sentence_bert_config.json",
         "config_sentence_transformers.json",
+        "colbert_linear.pt",
+        "colbert_linear.safetensors",
+        "sparse_linear.pt",
+        "sparse_linear.safetensors",
     };
     const size_t folder = module_folder(name, bytes);
     name += folder;

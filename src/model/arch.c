@@ -247,6 +247,11 @@ struct attention_shape arch_attention(const struct arch *arch, const struct mode
     };
 }
 
+bool model_takes_logits(const struct model_config *config)
+{
+    return config->sparse == MODEL_SPARSE_MAX || config->sparse == MODEL_SPARSE_SUM;
+}
+
 bool model_is_bag(const struct model_config *config)
 {
     const struct arch *arch = arch_named(config->family);

@@ -2,6 +2,7 @@
 #include "arch.h"
 #include "classifier.h"
 #include "ending.h"
+#include "head_files.h"
 #include "modules.h"
 #include "prompts.h"
 #include "tensor.h"
@@ -283,9 +284,24 @@ static vecmill_status parse_sentence(const struct json_value *o, const char *sho
 }
 
 struct tokenizer_file {
-    struct json_value lengths[2];
+    struct json_value lengths[2], specials[CONFIG_SPECIALS];
     bool lower;
 };
+
+/* A token as a string, or as an object with its "content"; of anything else there is none. */
+static void take_special(const struct json_value *value, char text[MODEL_WORD_BYTES],
+                         struct config *config)
+{
+    const struct json_value content =
+        value->kind == JSON_KIND_OBJECT ? json_get(value, "content") : *value;
+    memset(text, 0, MODEL_WORD_BYTES);
+    if (content.kind != JSON_KIND_STRING) return;
+    char whole[MODEL_WORD_BYTES] = "";
+    if (json_string_into(&content, whole, sizeof whole))
+        memcpy(text, whole, strlen(whole));
+    else
+        config->long_special = true;
+}
 
 /* Lengths that are not positive numbers, or larger than any table (transformers writes 1e30 for
  * "unlimited"), count as absent. */
@@ -296,6 +312,10 @@ static vecmill_status parse_tokenizer(const struct json_value *o, const char *sh
         JSON_MAY("model_max_length", ANY, offsetof(struct tokenizer_file, lengths[0])),
         JSON_MAY("max_length", ANY, offsetof(struct tokenizer_file, lengths[1])),
         JSON_MAY("do_lower_case", BOOL, offsetof(struct tokenizer_file, lower)),
+        JSON_MAY("cls_token", ANY, offsetof(struct tokenizer_file, specials[0])),
+        JSON_MAY("eos_token", ANY, offsetof(struct tokenizer_file, specials[1])),
+        JSON_MAY("pad_token", ANY, offsetof(struct tokenizer_file, specials[2])),
+        JSON_MAY("unk_token", ANY, offsetof(struct tokenizer_file, specials[3])),
     };
     struct tokenizer_file file = {.lower = true};
     VM_TRY(config_fields(o, fields, LENGTH(fields), NULL, shown, &file, err));
@@ -307,6 +327,8 @@ static vecmill_status parse_tokenizer(const struct json_value *o, const char *sh
             config->tokenizer_max_length = (uint32_t)n;
     }
     config->cased = !file.lower;
+    for (size_t i = 0; i < CONFIG_SPECIALS; i++)
+        take_special(&file.specials[i], config->specials[i], config);
     return VECMILL_OK;
 }
 
@@ -409,7 +431,7 @@ static vecmill_status check_no_adapter(const char *dir, const struct config *con
 /* Logits and what takes them come together. */
 static vecmill_status check_logits(const char *dir, const struct config *config, vecmill_err *err)
 {
-    const bool takes = config->model.sparse != MODEL_SPARSE_NONE;
+    const bool takes = model_takes_logits(&config->model);
     if (takes == config->gives_logits) return VECMILL_OK;
     return err_set(err, VECMILL_E_MODEL,
                    takes ? "%s: SpladePooling after a Transformer that makes no logits: neither an "
@@ -460,6 +482,7 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
                                                   : MODEL_DENSE);
     if (next.model.n_layers > 0) next.model.kinds |= 1u << MODEL_TOKENS;
     next.model.dim = ending_width(&next.model, next.model.ending.n_steps);
+    if (status == VECMILL_OK) status = head_files_read(dir, &next, err);
     if (status == VECMILL_OK) status = ending_check(&next.model, model_path_shown(dir), err);
     if (status == VECMILL_OK) status = check_logits(dir, &next, err);
     if (status == VECMILL_OK) status = check_no_adapter(dir, &next, err);
@@ -612,7 +635,7 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
     }
     if (arch_named(m->family)->bag) return check_bag(m, shown, err);
     const bool is_relative = arch_named(m->family)->bias == ATTENTION_RELATIVE;
-    const bool has_tasks = m->has & MODEL_HAS_TASKS;
+    const bool has_tasks = m->has & MODEL_HAS_TASKS, takes_logits = model_takes_logits(m);
     const struct {
         const char *what;
         uint32_t n, least, most;
@@ -639,7 +662,7 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
         {"causal", m->causal, 0, 1},
         {"include_prompt", m->skips_prompt, 0, 1},
         {"pooling_strategy", m->sparse, 0, MODEL_SPARSES - 1},
-        {"activation_function", m->sparse_logs, m->sparse ? 1 : 0, m->sparse ? 2 : 0},
+        {"activation_function", m->sparse_logs, takes_logits ? 1 : 0, takes_logits ? 2 : 0},
         {"num_buckets", m->buckets, 0, CONFIG_BUCKETS_MAX},
         {"max_trained_positions", m->rope_trained, 0, MODEL_LENGTH_MAX},
         {"span", m->span, 0, MODEL_LENGTH_MAX},
@@ -651,7 +674,7 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
     for (size_t i = 0; i < LENGTH(ranges); i++)
         VM_TRY(
             check_range(shown, ranges[i].what, ranges[i].n, ranges[i].least, ranges[i].most, err));
-    if ((m->sparse != 0) != (arch_weight(arch_named(m->family), m, 0, PART_VOCAB_DENSE) != NULL))
+    if (takes_logits != (arch_weight(arch_named(m->family), m, 0, PART_VOCAB_DENSE) != NULL))
         return err_set(err, VECMILL_E_MODEL, "%s: a vocabulary's head without weights of it",
                        shown);
     for (uint32_t kind = 0; kind < KINDS; kind++)

@@ -20,6 +20,7 @@
 #define CONFIG_DISTANCES_MAX    4096u  /* vectors that stand for distances */
 #define CONFIG_QUERIES_MAX      65536u /* width of all heads */
 #define CONFIG_PATH_BYTES       64u    /* of a module's path within the folder, with the NUL */
+#define CONFIG_SPECIALS         4u     /* special tokens that have no weight */
 
 struct arch_head;
 
@@ -57,6 +58,15 @@ struct config {
     const struct arch_head *head;
     /* of model.ending.steps: "2_Dense"; "" where there is none, or a Normalize has no file */
     char steps[MODEL_STEPS_MAX][CONFIG_PATH_BYTES];
+
+    /* By enum ending_which: the file in the transformer's folder that has the weights of an ending's
+     * one Dense; NULL: modules have them. Static. */
+    const char *head_files[3];
+    struct model_words words;
+    /* tokenizer_config.json's tokens of class, end, padding and what is unknown; "": none. One was
+     * longer than that. */
+    char specials[CONFIG_SPECIALS][MODEL_WORD_BYTES];
+    bool long_special;
 
     uint32_t max_seq_length;       /* of sentence_bert_config.json; 0: not given */
     uint32_t tokenizer_max_length; /* smallest given in tokenizer_config.json; 0: none */

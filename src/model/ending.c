@@ -7,6 +7,31 @@
 #include <stdio.h>
 #include <string.h>
 
+/* ---- which ---- */
+
+const char *ending_section(enum ending_which which)
+{
+    static const char *const names[ENDINGS] = {
+        [ENDING_VECTOR] = "model.ending",
+        [ENDING_MULTI] = "model.multi",
+        [ENDING_WEIGHT] = "model.weight",
+    };
+    return names[which];
+}
+
+void ending_view(const struct model_config *config, enum ending_which which,
+                 struct model_config *view)
+{
+    const struct model_ending none = {0};
+    *view = *config;
+    if (which != ENDING_VECTOR)
+        view->ending = which == ENDING_MULTI ? config->multi : config->weight;
+    view->multi = view->weight = none;
+    view->dim = 0; /* of a damaged pack */
+    if (view->ending.n_steps <= MODEL_STEPS_MAX)
+        view->dim = ending_width(view, view->ending.n_steps);
+}
+
 /* ---- shape ---- */
 
 static const char *const pooling_words[MODEL_POOLINGS] = {
@@ -37,7 +62,9 @@ bool model_normalizes(const struct model_config *config)
 uint32_t ending_width(const struct model_config *config, uint32_t n_steps)
 {
     const struct model_ending *e = &config->ending;
-    return n_steps ? e->steps[n_steps - 1].width : e->n_poolings * arch_size(config, 0, SIZE_STATE);
+    const uint32_t state = arch_size(config, 0, SIZE_STATE);
+    if (n_steps > 0) return e->steps[n_steps - 1].width;
+    return (e->n_poolings > 0 ? e->n_poolings : 1) * state;
 }
 
 static vecmill_status check_poolings(const struct model_ending *e, const char *shown,
@@ -59,16 +86,10 @@ static vecmill_status check_poolings(const struct model_ending *e, const char *s
     return VECMILL_OK;
 }
 
-vecmill_status ending_check(const struct model_config *config, const char *shown, vecmill_err *err)
+static vecmill_status check_steps(const struct model_config *config, const char *shown,
+                                  vecmill_err *err)
 {
     const struct model_ending *e = &config->ending;
-    VM_TRY(check_poolings(e, shown, err));
-    if (config->kinds == 0 || config->kinds >> MODEL_KINDS != 0)
-        return err_set(err, VECMILL_E_MODEL, "%s: kinds of results %#x, of %#x", shown,
-                       config->kinds, (1u << MODEL_KINDS) - 1);
-    if ((config->kinds >> MODEL_SPARSE & 1) != (config->sparse != MODEL_SPARSE_NONE))
-        return err_set(err, VECMILL_E_MODEL, "%s: kinds of results %#x, sparse weights %u", shown,
-                       config->kinds, config->sparse);
     if (e->n_steps > MODEL_STEPS_MAX) {
         return err_set(err, VECMILL_E_MODEL, "%s: %u modules after Pooling, MODEL_STEPS_MAX is %u",
                        shown, e->n_steps, MODEL_STEPS_MAX);
@@ -94,6 +115,53 @@ vecmill_status ending_check(const struct model_config *config, const char *shown
                            i + 2, s->kind, s->act, ending_width(config, i), s->width);
         }
     }
+    return VECMILL_OK;
+}
+
+static vecmill_status check_kinds(const struct model_config *config, const char *shown,
+                                  vecmill_err *err)
+{
+    if (config->kinds == 0 || config->kinds >> MODEL_KINDS != 0)
+        return err_set(err, VECMILL_E_MODEL, "%s: kinds of results %#x, of %#x", shown,
+                       config->kinds, (1u << MODEL_KINDS) - 1);
+    if ((config->kinds >> MODEL_SPARSE & 1) != (config->sparse != MODEL_SPARSE_NONE) ||
+        (config->weight.n_steps > 0) != (config->sparse == MODEL_SPARSE_OWN))
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: kinds of results %#x, sparse weights %u of %u steps", shown,
+                       config->kinds, config->sparse, config->weight.n_steps);
+    if ((config->kinds >> MODEL_MULTI & 1) != (config->multi.n_steps > 0) ||
+        config->multi_skips > (config->multi.n_steps > 0))
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: kinds of results %#x, vectors of rows from row %u on in %u steps",
+                       shown, config->kinds, config->multi_skips, config->multi.n_steps);
+    return VECMILL_OK;
+}
+
+/* Endings of rows: no poolings, and a weight is one number. */
+static vecmill_status check_rows(const struct model_config *config, const char *shown,
+                                 vecmill_err *err)
+{
+    for (int which = ENDING_MULTI; which < ENDINGS; which++) {
+        struct model_config view;
+        ending_view(config, (enum ending_which)which, &view);
+        if (view.ending.n_poolings != 0)
+            return err_set(err, VECMILL_E_MODEL, "%s: %u poolings of rows by themselves", shown,
+                           view.ending.n_poolings);
+        VM_TRY(check_steps(&view, shown, err));
+        if (which == ENDING_WEIGHT && view.ending.n_steps > 0 && view.dim != 1)
+            return err_set(err, VECMILL_E_MODEL, "%s: a token's weight of %u floats", shown,
+                           view.dim);
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status ending_check(const struct model_config *config, const char *shown, vecmill_err *err)
+{
+    const struct model_ending *e = &config->ending;
+    VM_TRY(check_poolings(e, shown, err));
+    VM_TRY(check_steps(config, shown, err));
+    VM_TRY(check_kinds(config, shown, err));
+    VM_TRY(check_rows(config, shown, err));
     if (config->dim != ending_width(config, e->n_steps)) {
         return err_set(err, VECMILL_E_MODEL, "%s: vectors of %u floats, the modules make %u", shown,
                        config->dim, ending_width(config, e->n_steps));
@@ -163,8 +231,8 @@ vecmill_status ending_layout(const struct model_config *config, const struct ker
 }
 
 vecmill_status ending_open(const struct pack *pack, const struct kern *kern,
-                           const struct model_config *config, struct ending *ending,
-                           vecmill_err *err)
+                           enum ending_which which, const struct model_config *config,
+                           struct ending *ending, vecmill_err *err)
 {
     struct ending e = {.kern = kern, .config = config};
     const char *signature = kern_signature(kern, KERN_FP32);
@@ -173,11 +241,11 @@ vecmill_status ending_open(const struct pack *pack, const struct kern *kern,
     size_t bytes;
     VM_TRY(ending_layout(config, kern, &e.layout, err));
     if (e.layout.total > 0) {
-        VM_TRY(pack_find(pack, ENDING_SECTION, &data, &bytes, err));
+        VM_TRY(pack_find(pack, ending_section(which), &data, &bytes, err));
         if (bytes != e.layout.total) {
             return err_set(err, VECMILL_E_MODEL,
                            "section \"%s\" has %zu bytes, the configuration's has %zu",
-                           ENDING_SECTION, bytes, e.layout.total);
+                           ending_section(which), bytes, e.layout.total);
         }
         memcpy(&head, data, sizeof head);
         head.kern[sizeof head.kern - 1] = '\0';
@@ -185,8 +253,8 @@ vecmill_status ending_open(const struct pack *pack, const struct kern *kern,
             return err_set(err, VECMILL_E_MODEL,
                            "section \"%s\" was made for \"%s\" and %llu bytes, this is \"%s\" and "
                            "%zu",
-                           ENDING_SECTION, head.kern, (unsigned long long)head.total, signature,
-                           bytes);
+                           ending_section(which), head.kern, (unsigned long long)head.total,
+                           signature, bytes);
         }
         e.weights = data;
     }
@@ -297,7 +365,9 @@ static void layer_norm(float *v, uint32_t n, float eps, const float *gamma, cons
         v[c] = (float)(((double)v[c] - mean) * scale * (double)gamma[c] + (double)beta[c]);
 }
 
-static void dense(const struct ending *e, uint32_t step, const float *x, void *scratch, float *y)
+/* Of n vectors. */
+static void dense(const struct ending *e, uint32_t step, const float *x, uint32_t n, void *scratch,
+                  float *y)
 {
     const struct gemm_shape shape = ending_shape(e->config, step);
     const enum model_act act = (enum model_act)e->config->ending.steps[step].act;
@@ -309,22 +379,22 @@ static void dense(const struct ending *e, uint32_t step, const float *x, void *s
         .y = y,
         .ldy = shape.n,
         .columns = shape.n,
-        .rows = 1,
+        .rows = n,
         .scratch = scratch,
     };
     gemm_run(e->kern, &call);
-    for (uint32_t c = 0; act != MODEL_ACT_IDENTITY && c < shape.n; c++)
+    for (size_t c = 0; act != MODEL_ACT_IDENTITY && c < (size_t)n * shape.n; c++)
         y[c] = (float)activate(act, (double)y[c]);
 }
 
-/* Two vectors that a Dense reads and writes in turn, and what its product takes. */
+/* Two of n vectors each, that a Dense reads and writes in turn, and what its product takes. */
 struct scratch {
     float *vectors[2];
     void *gemm;
 };
 
 static void lay_out_scratch(struct arena *a, const struct model_config *config,
-                            const struct kern *kern, struct scratch *scratch)
+                            const struct kern *kern, size_t n, struct scratch *scratch)
 {
     size_t widest = ending_width(config, 0), gemm = 0;
     bool has_dense = false;
@@ -335,49 +405,79 @@ static void lay_out_scratch(struct arena *a, const struct model_config *config,
         has_dense = true;
     }
     if (!has_dense) return;
-    scratch->vectors[0] = arena_take_array(a, widest, sizeof(float), LAYOUT_ALIGN);
-    scratch->vectors[1] = arena_take_array(a, widest, sizeof(float), LAYOUT_ALIGN);
+    scratch->vectors[0] = arena_take_array(a, n, widest * sizeof(float), LAYOUT_ALIGN);
+    scratch->vectors[1] = arena_take_array(a, n, widest * sizeof(float), LAYOUT_ALIGN);
     scratch->gemm = arena_take(a, gemm, LAYOUT_ALIGN);
 }
 
-size_t ending_scratch_bytes(const struct model_config *config, const struct kern *kern)
+size_t ending_scratch_bytes(const struct model_config *config, const struct kern *kern, size_t rows)
 {
     struct arena a;
     struct scratch scratch;
     arena_count(&a);
-    lay_out_scratch(&a, config, kern, &scratch);
+    lay_out_scratch(&a, config, kern, rows, &scratch);
     return arena_bytes(&a);
+}
+
+/* The scratch in memory, for n vectors that end in `vectors`: without a Dense, all is in place. */
+static struct scratch scratch_in(const struct ending *e, void *memory, uint32_t n, float *vectors)
+{
+    struct scratch scratch = {.vectors = {vectors, vectors}};
+    struct arena a;
+    const size_t bytes = ending_scratch_bytes(e->config, e->kern, n);
+    if (bytes > 0) {
+        arena_init(&a, memory, bytes);
+        lay_out_scratch(&a, e->config, e->kern, n, &scratch);
+    }
+    return scratch;
+}
+
+/* The steps of n vectors, which are in the first of the scratch's, and then in `vectors`. */
+static void run_steps(const struct ending *e, uint32_t n, const struct scratch *scratch,
+                      float *vectors)
+{
+    const struct model_config *c = e->config;
+    float *v = scratch->vectors[0], *other = scratch->vectors[1];
+    for (uint32_t i = 0; i < c->ending.n_steps; i++) {
+        const struct model_step *s = &c->ending.steps[i];
+        if (s->kind == MODEL_STEP_DENSE) {
+            dense(e, i, v, n, scratch->gemm, other);
+            float *const swap = v;
+            v = other;
+            other = swap;
+            continue;
+        }
+        for (uint32_t r = 0; r < n; r++) {
+            float *const row = v + (size_t)r * s->width;
+            if (s->kind == MODEL_STEP_LAYER_NORM)
+                layer_norm(row, s->width, s->eps,
+                           (const float *)(const void *)(e->weights + e->layout.at[i][0]),
+                           (const float *)(const void *)(e->weights + e->layout.at[i][1]));
+            else
+                e->kern->normalize(row, s->width);
+        }
+    }
+    if (v != vectors) memcpy(vectors, v, (size_t)n * c->dim * sizeof *vectors);
 }
 
 void ending_run(const struct ending *e, const float *rows, uint32_t n, uint32_t first, void *memory,
                 float *vector)
 {
     const struct model_config *c = e->config;
-    struct scratch scratch = {.vectors = {vector, vector}}; /* without a Dense, all is in place */
-    struct arena a;
-    const size_t bytes = ending_scratch_bytes(c, e->kern);
-    if (bytes > 0) {
-        arena_init(&a, memory, bytes);
-        lay_out_scratch(&a, c, e->kern, &scratch);
-    }
-    float *v = scratch.vectors[0], *other = scratch.vectors[1];
+    const struct scratch scratch = scratch_in(e, memory, 1, vector);
     for (uint32_t i = 0; i < c->ending.n_poolings; i++)
         pool(e, (enum model_pooling)c->ending.poolings[i], rows, n, first,
-             v + (size_t)i * arch_size(c, 0, SIZE_STATE));
-    for (uint32_t i = 0; i < c->ending.n_steps; i++) {
-        const struct model_step *s = &c->ending.steps[i];
-        if (s->kind == MODEL_STEP_DENSE) {
-            dense(e, i, v, scratch.gemm, other);
-            float *const swap = v;
-            v = other;
-            other = swap;
-        } else if (s->kind == MODEL_STEP_LAYER_NORM) {
-            layer_norm(v, s->width, s->eps,
-                       (const float *)(const void *)(e->weights + e->layout.at[i][0]),
-                       (const float *)(const void *)(e->weights + e->layout.at[i][1]));
-        } else {
-            e->kern->normalize(v, s->width);
-        }
-    }
-    if (v != vector) memcpy(vector, v, c->dim * sizeof *vector);
+             scratch.vectors[0] + (size_t)i * arch_size(c, 0, SIZE_STATE));
+    run_steps(e, 1, &scratch, vector);
+}
+
+void ending_run_rows(const struct ending *e, const float *states, const uint32_t *which, uint32_t n,
+                     void *memory, float *vectors)
+{
+    const size_t state = arch_size(e->config, 0, SIZE_STATE);
+    const struct scratch scratch = scratch_in(e, memory, n, vectors);
+    for (uint32_t r = 0; r < n; r++)
+        memcpy(scratch.vectors[0] + r * state, states + (which ? which[r] : r) * state,
+               state * sizeof *states);
+    run_steps(e, n, &scratch, vectors);
 }

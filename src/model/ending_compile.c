@@ -22,6 +22,10 @@ static void parts_of(const struct config *config, uint32_t step, struct part par
     const bool is_dense = s->kind == MODEL_STEP_DENSE;
     const char *weight = is_dense ? "linear.weight" : "norm.weight";
     const char *bias = is_dense ? "linear.bias" : "norm.bias";
+    if (config->head_files[ENDING_VECTOR]) {
+        weight = "weight";
+        bias = "bias";
+    }
     if (config->head) weight = config->head->steps[step].weight;
     if (config->head) bias = config->head->steps[step].bias;
     parts[0] =
@@ -51,24 +55,36 @@ static struct tensor *find_under_prefix(const struct weights *w, const char *nam
 }
 
 static vecmill_status find_tensor(const struct weights *w, const struct part *part, bool of_head,
-                                  struct tensor **tensor, vecmill_err *err)
+                                  const char *asks, struct tensor **tensor, vecmill_err *err)
 {
     struct tensor *t = weights_find(w, part->name);
     if (!t && of_head) t = find_under_prefix(w, part->name);
     if (!t)
         return err_set(err, VECMILL_E_MODEL, "%s: tensor \"%s\" is missing", w->shown, part->name);
-    VM_TRY(tensor_take(t, part->name, part->rows, part->columns, TENSOR_FLOATS,
-                       of_head ? "config.json" : "the module's config.json", err));
+    VM_TRY(tensor_take(t, part->name, part->rows, part->columns, TENSOR_FLOATS, asks, err));
     *tensor = t;
     return VECMILL_OK;
 }
 
-/* A head's weights are the transformer's. */
-static vecmill_status module_folder(const char *dir, const struct config *config, uint32_t step,
-                                    char *path, vecmill_err *err)
+/* The configuration of one ending, as if it were the only one. */
+static void view_of(const struct config *config, enum ending_which which, struct config *view)
 {
-    if (config->head) return config_folder(dir, config, path, err);
-    return io_join(dir, config->steps[step], path, err);
+    *view = *config;
+    ending_view(&config->model, which, &view->model);
+    view->head_files[ENDING_VECTOR] = config->head_files[which];
+    if (which != ENDING_VECTOR) view->head = NULL;
+}
+
+/* The file, or the folder, of a module's weights; those of a classifier's head are the
+ * transformer's. */
+static vecmill_status module_path(const char *dir, const struct config *config, uint32_t step,
+                                  char *path, vecmill_err *err)
+{
+    char folder[IO_PATH_MAX];
+    const char *file = config->head_files[ENDING_VECTOR];
+    if (!file && !config->head) return io_join(dir, config->steps[step], path, err);
+    VM_TRY(config_folder(dir, config, file ? folder : path, err));
+    return file ? io_join(folder, file, path, err) : VECMILL_OK;
 }
 
 /* Opens a module's weights; finds its tensors, and no others. A missing part's tensor is NULL. Pair:
@@ -78,14 +94,17 @@ static vecmill_status open_module(const char *dir, const struct config *config, 
 {
     char path[IO_PATH_MAX];
     struct part parts[2];
+    const bool is_module = !config->head && !config->head_files[ENDING_VECTOR];
+    const char *asks = is_module ? "the module's config.json" : "config.json";
     *w = (struct weights){0};
-    VM_TRY(module_folder(dir, config, step, path, err));
-    VM_TRY(weights_open(path, w, err));
+    VM_TRY(module_path(dir, config, step, path, err));
+    VM_TRY(config->head_files[ENDING_VECTOR] ? weights_open_file(path, w, err)
+                                             : weights_open(path, w, err));
     parts_of(config, step, parts);
     for (int i = 0; i < 2; i++) {
         tensors[i] = NULL;
         if (parts[i].is_there)
-            VM_TRY(find_tensor(w, &parts[i], config->head != NULL, &tensors[i], err));
+            VM_TRY(find_tensor(w, &parts[i], config->head != NULL, asks, &tensors[i], err));
     }
     if (config->head) return VECMILL_OK; /* the others are the body's */
     for (uint32_t f = 0; f < w->n_files; f++) {
@@ -99,7 +118,7 @@ static vecmill_status open_module(const char *dir, const struct config *config, 
     return VECMILL_OK;
 }
 
-vecmill_status ending_check_files(const char *dir, const struct config *config, vecmill_err *err)
+static vecmill_status check_files(const char *dir, const struct config *config, vecmill_err *err)
 {
     for (uint32_t i = 0; i < config->model.ending.n_steps; i++) {
         struct weights w;
@@ -108,6 +127,16 @@ vecmill_status ending_check_files(const char *dir, const struct config *config, 
         const vecmill_status status = open_module(dir, config, i, &w, tensors, err);
         weights_close(&w);
         VM_TRY(status);
+    }
+    return VECMILL_OK;
+}
+
+vecmill_status ending_check_files(const char *dir, const struct config *config, vecmill_err *err)
+{
+    for (int which = 0; which < ENDINGS; which++) {
+        struct config view;
+        view_of(config, (enum ending_which)which, &view);
+        VM_TRY(check_files(dir, &view, err));
     }
     return VECMILL_OK;
 }
@@ -193,8 +222,9 @@ static vecmill_status write_module(const char *dir, struct writer *w, uint32_t s
     return status;
 }
 
-vecmill_status ending_write(const char *dir, const struct config *config, const struct kern *kern,
-                            struct pack_writer *out, vecmill_err *err)
+static vecmill_status write_ending(const char *dir, enum ending_which which,
+                                   const struct config *config, const struct kern *kern,
+                                   struct pack_writer *out, vecmill_err *err)
 {
     struct writer w = {.config = config, .kern = kern, .out = out};
     struct ending_head head = {.zero = 0};
@@ -202,7 +232,7 @@ vecmill_status ending_write(const char *dir, const struct config *config, const 
     if (w.layout.total == 0) return VECMILL_OK;
     head.total = w.layout.total;
     snprintf(head.kern, sizeof head.kern, "%s", kern_signature(kern, KERN_FP32));
-    VM_TRY(pack_begin(out, ENDING_SECTION, err));
+    VM_TRY(pack_begin(out, ending_section(which), err));
     VM_TRY(pack_write(out, &head, sizeof head, err));
     for (uint32_t i = 0; i < config->model.ending.n_steps; i++) {
         if (has_weights(&config->model, i)) VM_TRY(write_module(dir, &w, i, err));
@@ -210,20 +240,42 @@ vecmill_status ending_write(const char *dir, const struct config *config, const 
     return pack_end(out, err);
 }
 
-vecmill_status ending_most(const char *dir, const struct config *config, size_t *bytes,
-                           vecmill_err *err)
+vecmill_status ending_write(const char *dir, const struct config *config, const struct kern *kern,
+                            struct pack_writer *out, vecmill_err *err)
 {
-    size_t most = 0;
+    for (int which = 0; which < ENDINGS; which++) {
+        struct config view;
+        view_of(config, (enum ending_which)which, &view);
+        VM_TRY(write_ending(dir, (enum ending_which)which, &view, kern, out, err));
+    }
+    return VECMILL_OK;
+}
+
+static vecmill_status most_of(const char *dir, const struct config *config, size_t *most,
+                              vecmill_err *err)
+{
     for (uint32_t i = 0; i < config->model.ending.n_steps; i++) {
         char path[IO_PATH_MAX];
         size_t kept = 0, opening = 0;
         if (!has_weights(&config->model, i)) continue;
-        VM_TRY(module_folder(dir, config, i, path, err));
-        VM_TRY(weights_most(path, &kept, &opening, err));
+        VM_TRY(module_path(dir, config, i, path, err));
+        VM_TRY(config->head_files[ENDING_VECTOR] ? weights_file_most(path, &kept, &opening, err)
+                                                 : weights_most(path, &kept, &opening, err));
         const size_t buffers =
             floats_of(&config->model, i) * sizeof(float) + packed_most(&config->model, i);
-        most = num_max(most, num_max(opening, kept + buffers));
+        *most = num_max(*most, num_max(opening, kept + buffers));
     }
-    *bytes = most;
+    return VECMILL_OK;
+}
+
+vecmill_status ending_most(const char *dir, const struct config *config, size_t *bytes,
+                           vecmill_err *err)
+{
+    *bytes = 0;
+    for (int which = 0; which < ENDINGS; which++) {
+        struct config view;
+        view_of(config, (enum ending_which)which, &view);
+        VM_TRY(most_of(dir, &view, bytes, err));
+    }
     return VECMILL_OK;
 }

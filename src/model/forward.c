@@ -11,12 +11,14 @@
  *               layer the final steps
  *   pool        a document: its vector
  *   vocab.h     a block of rows, then a slice of the vocabulary: weights of its tokens
+ *   token_heads.h  a block of rows: each token's own results
  * A bag has one phase, whose items are documents.
  * A model pooled by its first or last token needs one row of each document from the last layer:
  * there, keys and values are computed for all rows, and everything else for that row only. */
 #include "experts.h"
 #include "pass.h"
 #include "relative.h"
+#include "token_heads.h"
 #include "vocab.h"
 
 #include <assert.h>
@@ -72,6 +74,36 @@ vecmill_status model_read_config(const struct pack *pack, const struct kern *ker
     return VECMILL_OK;
 }
 
+static bool is_word(const struct model_word *word)
+{
+    return word->use < MODEL_WORD_USES && word->text[0] != '\0' &&
+           memchr(word->text, '\0', sizeof word->text);
+}
+
+vecmill_status model_read_words(const struct pack *pack, struct model_words *words,
+                                vecmill_err *err)
+{
+    const void *data;
+    size_t bytes;
+    *words = (struct model_words){0};
+    bool has = false;
+    for (uint32_t i = 0; i < pack->n_sections; i++)
+        has = has || strcmp(pack->sections[i].name, LAYOUT_WORDS_SECTION) == 0;
+    if (!has) return VECMILL_OK;
+    VM_TRY(pack_find(pack, LAYOUT_WORDS_SECTION, &data, &bytes, err));
+    if (bytes != sizeof *words)
+        return err_set(err, VECMILL_E_MODEL, "section \"%s\" has %zu bytes, %zu expected",
+                       LAYOUT_WORDS_SECTION, bytes, sizeof *words);
+    VM_TRY(pack_verify(pack, LAYOUT_WORDS_SECTION, err));
+    memcpy(words, data, sizeof *words);
+    for (uint32_t i = 0; i < words->n; i++) {
+        if (words->n <= MODEL_WORDS_MAX && is_word(&words->at[i])) continue;
+        return err_set(err, VECMILL_E_MODEL, "section \"%s\": word %u of %u, at most %u, is none",
+                       LAYOUT_WORDS_SECTION, i, words->n, MODEL_WORDS_MAX);
+    }
+    return VECMILL_OK;
+}
+
 static vecmill_status open_weights(struct model *model, const struct pack *pack, uint64_t total,
                                    vecmill_err *err)
 {
@@ -93,6 +125,15 @@ static vecmill_status open_weights(struct model *model, const struct pack *pack,
     return VECMILL_OK;
 }
 
+static vecmill_status open_endings(struct model *m, const struct pack *pack, vecmill_err *err)
+{
+    ending_view(&m->config, ENDING_MULTI, &m->views[0]);
+    ending_view(&m->config, ENDING_WEIGHT, &m->views[1]);
+    VM_TRY(ending_open(pack, m->kern, ENDING_VECTOR, &m->config, &m->ending, err));
+    VM_TRY(ending_open(pack, m->kern, ENDING_MULTI, &m->views[0], &m->multi, err));
+    return ending_open(pack, m->kern, ENDING_WEIGHT, &m->views[1], &m->weight, err);
+}
+
 vecmill_status model_open(const struct pack *pack, const struct kern *kern,
                           enum kern_precision precision, struct model **model, vecmill_err *err)
 {
@@ -104,7 +145,7 @@ vecmill_status model_open(const struct pack *pack, const struct kern *kern,
     m->config = head.model;
     m->arch = arch_named(m->config.family);
     vecmill_status status = open_weights(m, pack, head.total, err);
-    if (status == VECMILL_OK) status = ending_open(pack, kern, &m->config, &m->ending, err);
+    if (status == VECMILL_OK) status = open_endings(m, pack, err);
     if (status != VECMILL_OK) {
         model_close(m);
         return status;
@@ -145,6 +186,8 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
     if ((kinds & ~made) != 0)
         return err_set(err, VECMILL_E_INTERNAL, "kinds %#x of a pass, the model has %#x", kinds,
                        m->config.kinds);
+    if (kinds >> MODEL_MULTI & 1 && kinds >> MODEL_TOKENS & 1)
+        return err_set(err, VECMILL_E_INTERNAL, "a pass of two kinds of rows");
     if (kinds >> MODEL_SPARSE & 1 && !out->sparse)
         return err_set(err, VECMILL_E_INTERNAL, "a pass has nobody to give its sparse weights to");
     if (extent->task > m->config.n_tasks) {
@@ -578,12 +621,18 @@ vecmill_status model_forward(const struct model *model, void *memory,
     if (p.kinds & POOLED) team_run(team, pool, &p, n_docs);
     VM_TRY(check_vectors(&p, err));
     if (p.kinds >> MODEL_TOKENS & 1) VM_TRY(give_tokens(&p, err));
-    return p.kinds >> MODEL_SPARSE & 1 ? vocab_run(&p, err) : VECMILL_OK;
+    if (p.kinds >> MODEL_MULTI & 1) {
+        token_heads_multi(&p);
+        VM_TRY(check_rows(&p, model_row_floats(c, MODEL_MULTI), err));
+    }
+    if ((p.kinds >> MODEL_SPARSE & 1) == 0) return VECMILL_OK;
+    return c->sparse == MODEL_SPARSE_OWN ? token_heads_sparse(&p, err) : vocab_run(&p, err);
 }
 
 uint32_t model_row_floats(const struct model_config *config, enum model_kind kind)
 {
-    (void)kind;
+    const struct model_ending *e = &config->multi;
+    if (kind == MODEL_MULTI && e->n_steps > 0) return e->steps[e->n_steps - 1].width;
     return arch_size(config, 0, SIZE_STATE);
 }
 
@@ -654,7 +703,9 @@ double model_flops(const struct model_config *config, uint32_t kinds, uint32_t n
     const enum ending_rows kept = kept_rows(config, kinds);
     double flops = (kinds & POOLED ? ending_flops(config) : 0) +
                    (kept == ENDING_ROWS_ALL ? n : 1) * final_flops_of_row(arch, config);
-    if (kinds >> MODEL_SPARSE & 1) flops += vocab_flops(arch, config, n);
+    if (kinds >> MODEL_SPARSE & 1 && config->sparse != MODEL_SPARSE_OWN)
+        flops += vocab_flops(arch, config, n);
+    flops += token_heads_flops(config, kinds, n);
     for (uint32_t layer = 0; layer < config->n_layers; layer++) {
         const uint32_t kind = arch_kind(config, layer);
         const struct attention_shape shape = arch_attention(arch, config, kind);

@@ -125,9 +125,14 @@ uint64_t model_weight_bytes(const struct model_config *config, const struct kern
 {
     const struct arch *arch = arch_named(config->family);
     struct layout layout;
-    struct ending_layout ending;
-    if (!arch || layout_make(arch, config, kern, &layout, NULL) != VECMILL_OK ||
-        ending_layout(config, kern, &ending, NULL) != VECMILL_OK)
-        return UINT64_MAX;
-    return (uint64_t)layout.total + ending.total;
+    if (!arch || layout_make(arch, config, kern, &layout, NULL) != VECMILL_OK) return UINT64_MAX;
+    uint64_t bytes = layout.total;
+    for (int which = 0; which < ENDINGS; which++) {
+        struct ending_layout ending;
+        struct model_config view;
+        ending_view(config, (enum ending_which)which, &view);
+        if (ending_layout(&view, kern, &ending, NULL) != VECMILL_OK) return UINT64_MAX;
+        bytes += ending.total;
+    }
+    return bytes;
 }

@@ -35,6 +35,8 @@
 #define MODEL_STEPS_MAX   14u    /* modules after Pooling */
 #define MODEL_LABELS_MAX  64u    /* scores of a pair */
 #define MODEL_LABEL_BYTES 64u    /* of a label's name, with the NUL */
+#define MODEL_WORDS_MAX   128u   /* tokens that a model treats apart */
+#define MODEL_WORD_BYTES  64u    /* of such a token, with the NUL */
 
 /* What a model makes of a document. Numbers are those of vecmill_kind. */
 enum model_kind {
@@ -74,8 +76,8 @@ enum model_act {
     MODEL_ACTS
 };
 
-/* What follows the body: poolings, whose results are concatenated in this order, then steps.
- * Unused elements are zero. */
+/* What follows the body: poolings, whose results are concatenated in this order, then steps. Without a
+ * pooling the steps are of each row. Unused elements are zero. */
 struct model_ending {
     uint32_t n_poolings, poolings[MODEL_POOLINGS]; /* enum model_pooling, each once */
     uint32_t n_steps;
@@ -93,6 +95,7 @@ enum model_sparse {
     MODEL_SPARSE_NONE,
     MODEL_SPARSE_MAX, /* logits of the vocabulary: the largest of all tokens */
     MODEL_SPARSE_SUM, /* their sum over tokens */
+    MODEL_SPARSE_OWN, /* a weight of each of the document's own tokens */
     MODEL_SPARSES
 };
 
@@ -183,6 +186,10 @@ struct model_config {
     uint32_t sparse;       /* enum model_sparse */
     uint32_t sparse_logs;  /* times that log(1 + x) is taken of a logit: 1 or 2 */
     struct model_ending ending;
+    /* Of each row: to a vector of MODEL_MULTI, and to the weight of MODEL_SPARSE_OWN. Without steps:
+     * there is none. The first multi_skips rows of a document make no vector. */
+    struct model_ending multi, weight;
+    uint32_t multi_skips;
 
     /* Of a model that scores pairs, else 0: the names of its scores, as many as `dim`, and its own
      * activation (enum model_act), which a pass does not apply. */
@@ -190,11 +197,29 @@ struct model_config {
     char labels[MODEL_LABELS_MAX][MODEL_LABEL_BYTES]; /* zero-filled */
 };
 
+/* Tokens that the model treats apart, as they are written in the tokenizer's vocabulary. Fixed-width,
+ * stored as it is in the pack's section "model.words", where there are any. */
+enum model_word_use {
+    MODEL_WORD_NO_WEIGHT, /* has no weight of MODEL_SPARSE_OWN */
+    MODEL_WORD_USES
+};
+
+struct model_words {
+    uint32_t n;
+    struct model_word {
+        uint32_t use;                /* enum model_word_use */
+        char text[MODEL_WORD_BYTES]; /* zero-filled */
+    } at[MODEL_WORDS_MAX];
+};
+
 /* v[n] = the model's own activation of each: what a score is beyond the logit. */
 void model_activate(const struct model_config *config, float *v, uint32_t n);
 
 /* Whether a document's tokens are only added up: then its length takes no working memory. */
 bool model_is_bag(const struct model_config *config);
+
+/* Whether sparse weights are of logits of the whole vocabulary. */
+bool model_takes_logits(const struct model_config *config);
 
 /* Whether vectors have length 1: the last step is Normalize. */
 bool model_normalizes(const struct model_config *config);
@@ -240,8 +265,9 @@ vecmill_status model_task_prompt(const char *dir, const char *task, char text[MO
                                  vecmill_err *err);
 
 /* Reads configuration and weights of a folder and writes the sections "model.config",
- * "model.weights" and, where a module after Pooling has weights, "model.ending" into an open pack
- * writer, for this level and precision. Reads one tensor at a
+ * "model.weights" and, where there are such, "model.ending", "model.multi" and "model.weight" (weights
+ * of what follows the body, ending.h) and "model.words" into an open pack writer, for this level and
+ * precision. Reads one tensor at a
  * time through a fixed buffer. */
 vecmill_status model_compile(const char *dir, const struct kern *kern,
                              enum kern_precision precision, struct pack_writer *w,
@@ -263,6 +289,10 @@ vecmill_status model_read_config(const struct pack *pack, const struct kern *ker
                                  enum kern_precision precision, struct model_config *config,
                                  vecmill_err *err);
 
+/* The words in a pack, checked; none where it has no such section. E_MODEL: they are damaged. */
+vecmill_status model_read_words(const struct pack *pack, struct model_words *words,
+                                vecmill_err *err);
+
 /* Bytes of a pack's sections of weights at this level. UINT64_MAX: more than there can be. */
 uint64_t model_weight_bytes(const struct model_config *config, const struct kern *kern);
 
@@ -282,8 +312,10 @@ struct model_extent {
     uint32_t threads; /* that compute a pass together, at least 1 */
     /* First rows of each document that poolings leave out, but never its last row. */
     uint32_t skip;
-    uint32_t task;  /* model_task's; 0: none, which leaves the plain weights */
-    uint32_t kinds; /* bits 1u << enum model_kind of what is computed; 0: MODEL_DENSE alone */
+    uint32_t task; /* model_task's; 0: none, which leaves the plain weights */
+    /* bits 1u << enum model_kind of what is computed, not both MODEL_MULTI and MODEL_TOKENS, which are
+     * both rows; 0: MODEL_DENSE alone */
+    uint32_t kinds;
 };
 
 /* Working memory for such passes, planned and carved by one function. Needs no open model, so it is
@@ -303,13 +335,16 @@ struct model_input {
     uint32_t n_docs;
     /* [starts[n_docs]]: token types, each below config's `types` (checked: E_INTERNAL); NULL: all 0 */
     const uint8_t *types;
+    /* [n_no_weight], ascending: ids that have no weight of MODEL_SPARSE_OWN; not read for others */
+    const int32_t *no_weight;
+    uint32_t n_no_weight;
 };
 
 /* Where a pass's results go: of the kinds in its extent; the others are not read. */
 struct model_output {
     float *vectors; /* MODEL_DENSE: [n_docs, dim] */
-    /* MODEL_TOKENS: documents end to end, document d's rows are row_starts[d] .. row_starts[d + 1].
-     * Room for a row of model_row_floats for each token of the pass. */
+    /* MODEL_TOKENS, MODEL_MULTI: documents end to end, document d's rows are row_starts[d] ..
+     * row_starts[d + 1]. Room for a row of model_row_floats for each token of the pass. */
     float *rows;
     uint32_t *row_starts; /* [n_docs + 1] */
     /* MODEL_SPARSE: called by the calling thread for each document in order, with the n tokens of the

@@ -524,6 +524,14 @@ static vecmill_status write_part(struct compiler *c, enum arch_part part, uint32
     return pack_pad(c->out, LAYOUT_ALIGN, err);
 }
 
+static vecmill_status write_words(struct compiler *c, vecmill_err *err)
+{
+    if (c->config.words.n == 0) return VECMILL_OK;
+    VM_TRY(pack_begin(c->out, LAYOUT_WORDS_SECTION, err));
+    VM_TRY(pack_write(c->out, &c->config.words, sizeof c->config.words, err));
+    return pack_end(c->out, err);
+}
+
 static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
 {
     struct layout_config head;
@@ -539,6 +547,7 @@ static vecmill_status write_sections(struct compiler *c, vecmill_err *err)
     VM_TRY(pack_write(c->out, &head, sizeof head, err));
     VM_TRY(pack_end(c->out, err));
 
+    VM_TRY(write_words(c, err));
     VM_TRY(pack_begin(c->out, LAYOUT_WEIGHTS_SECTION, err));
     for (int part = 0; part < PARTS_ONCE; part++) {
         VM_TRY(write_part(c, (enum arch_part)part, 0, err));

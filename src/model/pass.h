@@ -13,8 +13,9 @@ struct model {
     struct model_config config;
     struct layout layout;
     const char *weights; /* the pack's section, borrowed */
-    struct ending ending;
-    size_t slice_bytes; /* from one slice of PART_VOCAB to the next; 0: there is none */
+    struct ending ending, multi, weight;
+    struct model_config views[2]; /* of the latter two, which a model may lack */
+    size_t slice_bytes;           /* from one slice of PART_VOCAB to the next; 0: there is none */
 };
 
 /* A part that the model has; NULL: it has none, in this layer. */

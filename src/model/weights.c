@@ -248,6 +248,17 @@ vecmill_status weights_open(const char *dir, struct weights *w, vecmill_err *err
     return status;
 }
 
+vecmill_status weights_open_file(const char *path, struct weights *w, vecmill_err *err)
+{
+    *w = (struct weights){.shown = ""};
+    VM_TRY(mem_new(sizeof *w->files, "the files of weights", (void **)&w->files, err));
+    VM_TRY(tensor_file_open(path, &w->files[0], err));
+    w->shown = w->files[0].shown;
+    w->n_files = 1;
+    w->n_tensors = w->files[0].n_tensors;
+    return VECMILL_OK;
+}
+
 void weights_close(struct weights *w)
 {
     for (uint32_t i = 0; i < w->n_files; i++)
@@ -310,4 +321,13 @@ vecmill_status weights_most(const char *dir, size_t *kept, size_t *most, vecmill
     weights_list_done(&list);
     *most = *kept + index + opening;
     return status;
+}
+
+vecmill_status weights_file_most(const char *path, size_t *kept, size_t *most, vecmill_err *err)
+{
+    size_t opening = 0;
+    VM_TRY(tensor_file_most(path, kept, &opening, err));
+    *kept += sizeof(struct tensor_file);
+    *most = *kept + opening;
+    return VECMILL_OK;
 }

@@ -43,6 +43,8 @@ struct weights {
 /* Opens all files and checks their headers, and the index against them. E_MODEL. The caller
  * provides *w. Pair: weights_close, also after a failure. */
 vecmill_status weights_open(const char *dir, struct weights *w, vecmill_err *err);
+/* The same of one file, whatever its name. */
+vecmill_status weights_open_file(const char *path, struct weights *w, vecmill_err *err);
 void weights_close(struct weights *w);
 
 /* The tensor of this name, or NULL. Checkpoints of before 2019 call LayerNorm's weight and bias
@@ -52,5 +54,7 @@ struct tensor *weights_find(const struct weights *w, const char *name);
 /* The most memory that weights_open holds when it is done, *kept, and while it runs, *most. Reads
  * the index, and of each file what tensor_file_most does. E_MODEL as for weights_open. */
 vecmill_status weights_most(const char *dir, size_t *kept, size_t *most, vecmill_err *err);
+/* The same for weights_open_file. */
+vecmill_status weights_file_most(const char *path, size_t *kept, size_t *most, vecmill_err *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "work.h"
 
 #include "ending.h"
+#include "token_heads.h"
 #include "vocab.h"
 
 static size_t gemm_scratch(const struct arch *arch, const struct model_config *c,
@@ -48,7 +49,7 @@ static void lay_out_bag(struct work *w, struct arena *a, const struct model_conf
         const struct work_own own = {
             .y = arena_take_array(a, c->hidden, sizeof(float), 64),
             .sum = arena_take_array(a, c->hidden, sizeof(double), 64),
-            .attention_scratch = arena_take(a, ending_scratch_bytes(c, kern), 64),
+            .attention_scratch = arena_take(a, ending_scratch_bytes(c, kern, 1), 64),
         };
         if (w->own) w->own[i] = own;
     }
@@ -93,12 +94,16 @@ void work_layout(struct work *w, struct arena *a, const struct arch *arch,
     size_t products, attention;
     scratch_of_layers(arch, c, kern, e->longest, &products, &attention);
     /* of attention, and after the last layer of what follows it */
-    attention = num_max(attention, ending_scratch_bytes(c, kern));
+    attention = num_max(attention, ending_scratch_bytes(c, kern, 1));
+    attention = num_max(attention, token_heads_scratch(c, kern, e->kinds, block));
     const size_t position = c->rope_theta > 0 ? sizeof(uint32_t) : 0;
     const size_t z_bytes =
         arch_uses(arch, ROWS_Z) ? num_max(c->hidden, c->input) * sizeof(float) : 0;
     const bool has_states = arch_uses(arch, ROWS_STATE);
-    const bool is_sparse = e->kinds >> MODEL_SPARSE & 1;
+    const bool makes_sparse = e->kinds >> MODEL_SPARSE & 1;
+    const bool is_own = makes_sparse && c->sparse == MODEL_SPARSE_OWN;
+    const bool is_sparse = makes_sparse && !is_own; /* of the vocabulary */
+    const size_t n_own = is_own ? num_max(e->longest, 1) : 0;
     w->vocab_docs = vocab_documents(c, (uint32_t)num_min(rows, UINT32_MAX));
     w->x = arena_take_array(a, rows, row_bytes, 64);
     w->qkv = arena_take_array(a, rows, num_max(qkv, is_sparse ? c->hidden : 0) * sizeof(float), 64);
@@ -106,6 +111,11 @@ void work_layout(struct work *w, struct arena *a, const struct arch *arch,
     w->vocab_best =
         arena_take_array(a, is_sparse ? w->vocab_docs : 0, c->vocab * sizeof(float), 64);
     w->vocab_found = arena_take_array(a, is_sparse ? c->vocab : 0, sizeof(uint32_t), 64);
+    w->taken = arena_take_array(a, e->kinds >> MODEL_MULTI & 1 ? rows : 0, sizeof(uint32_t), 64);
+    w->weights = arena_take_array(a, is_own ? rows : 0, sizeof(float), 64);
+    w->pairs = arena_take_array(a, n_own, sizeof(uint64_t), 64);
+    w->found = arena_take_array(a, n_own, sizeof(uint32_t), 64);
+    w->best = arena_take_array(a, n_own, sizeof(float), 64);
     w->context = arena_take_array(a, rows, queries * sizeof(float), 64);
     w->positions = arena_take_array(a, rows, position, 64);
     w->rope = arena_take_array(a, c->rope_trained > 0 ? rows : 0, c->head_dim * sizeof(float), 64);

@@ -24,7 +24,13 @@ struct work {
     float *vocab_best;     /* [vocab_docs, vocab] */
     uint32_t *vocab_found; /* [vocab]: tokens that have a weight */
     uint32_t vocab_docs;
-    float *rope; /* [rows, head_dim]: the table, where it depends on the document's length */
+    /* Of each token's own results (token_heads.h); likewise. */
+    uint32_t *taken; /* [rows]: tokens that have a vector */
+    float *weights;  /* [rows] */
+    uint64_t *pairs; /* [longest]: tokens of a document with their weights */
+    uint32_t *found; /* [longest] */
+    float *best;     /* [longest] */
+    float *rope;     /* [rows, head_dim]: the table, where it depends on the document's length */
     struct work_own {
         float *y;      /* [block, hidden]: what is added to x */
         float *z;      /* [block, hidden]: x normalised; empty where x itself is */

@@ -7,12 +7,14 @@
 #include <math.h>
 
 #define DIM       32u
+#define ROW       24u /* of a vector of a token */
 #define DOCS      600u
 #define TEXT_MOST 400u
 
 enum {
     DENSE = 1u << VECMILL_KIND_DENSE,
     SPARSE = 1u << VECMILL_KIND_SPARSE,
+    MULTI = 1u << VECMILL_KIND_MULTI,
     TOKENS = 1u << VECMILL_KIND_TOKENS
 };
 
@@ -42,8 +44,8 @@ struct taken {
     uint32_t kinds, n;
     struct {
         vecmill_result result;
-        uint64_t rows; /* of tokens, or entries */
-        float *dense, *tokens;
+        uint64_t rows, entries; /* of tokens; of sparse weights */
+        float *dense, *tokens, *multi;
         uint32_t *sparse;
     } docs[DOCS];
 };
@@ -68,17 +70,22 @@ static vecmill_status keep(void *context, size_t d, const vecmill_result *result
     for (uint32_t i = 0; i < n_parts; i++) {
         const vecmill_part *part = &parts[i];
         const bool is_sparse = part->kind == VECMILL_KIND_SPARSE;
-        assert_true(part->kind == VECMILL_KIND_DENSE || part->kind == VECMILL_KIND_TOKENS ||
-                    is_sparse);
-        assert_int_equal(part->dim, is_sparse ? 0 : DIM);
-        assert_int_equal(part->bytes, part->n * (is_sparse ? 8 : DIM * sizeof(float)));
+        const bool is_multi = part->kind == VECMILL_KIND_MULTI;
+        const uint32_t dim = is_sparse ? 0 : is_multi ? ROW : DIM;
+        assert_true(t->kinds >> part->kind & 1);
+        assert_int_equal(part->dim, dim);
+        assert_int_equal(part->bytes, part->n * (is_sparse ? 8 : dim * sizeof(float)));
         assert_true(kinds >> part->kind == 0); /* in the order of kinds */
         kinds |= 1u << part->kind;
         bytes += part->bytes;
         if (part->kind == VECMILL_KIND_DENSE) t->docs[t->n].dense = copy_of(part);
         if (part->kind == VECMILL_KIND_TOKENS) t->docs[t->n].tokens = copy_of(part);
         if (is_sparse) t->docs[t->n].sparse = (uint32_t *)(void *)copy_of(part);
-        if (part->kind != VECMILL_KIND_DENSE) t->docs[t->n].rows = part->n;
+        if (is_multi) t->docs[t->n].multi = copy_of(part);
+        if (is_sparse)
+            t->docs[t->n].entries = part->n;
+        else if (part->kind != VECMILL_KIND_DENSE)
+            t->docs[t->n].rows = part->n;
     }
     if (result->status == VECMILL_OK) {
         assert_int_equal(kinds, t->kinds);
@@ -95,6 +102,7 @@ static void forget(struct taken *t)
     for (uint32_t i = 0; i < t->n; i++) {
         free(t->docs[i].dense);
         free(t->docs[i].tokens);
+        free(t->docs[i].multi);
         free(t->docs[i].sparse);
     }
     free(t);
@@ -128,8 +136,12 @@ static void compare(const struct taken *a, const struct taken *b)
         assert_int_equal(a->docs[i].result.n_tokens, b->docs[i].result.n_tokens);
         if (a->docs[i].tokens && b->docs[i].tokens) assert_int_equal(rows, b->docs[i].rows);
         if (a->docs[i].sparse && b->docs[i].sparse) {
+            assert_int_equal(a->docs[i].entries, b->docs[i].entries);
+            assert_memory_equal(a->docs[i].sparse, b->docs[i].sparse, a->docs[i].entries * 8);
+        }
+        if (a->docs[i].multi && b->docs[i].multi) {
             assert_int_equal(rows, b->docs[i].rows);
-            assert_memory_equal(a->docs[i].sparse, b->docs[i].sparse, rows * 8);
+            assert_memory_equal(a->docs[i].multi, b->docs[i].multi, rows * ROW * sizeof(float));
         }
         if (a->docs[i].dense && b->docs[i].dense)
             assert_memory_equal(a->docs[i].dense, b->docs[i].dense, DIM * sizeof(float));
@@ -178,24 +190,52 @@ static void sparse_weights_are_in_order(void **state)
     bool differ = false;
     for (uint32_t i = 0; i < DOCS; i++) {
         const uint32_t *indices = t->docs[i].sparse;
-        const uint64_t n = t->docs[i].rows;
+        const uint64_t n = t->docs[i].entries;
         for (uint64_t k = 0; k < n; k++) {
             float weight;
             memcpy(&weight, &indices[n + k], sizeof weight);
             assert_true(indices[k] < 160 && weight > 0 && (k == 0 || indices[k] > indices[k - 1]));
         }
-        differ = differ || n != t->docs[0].rows;
+        differ = differ || n != t->docs[0].entries;
     }
     assert_true(differ);
+    forget(t);
+}
+
+/* What a model makes of three kinds in one pass is what it makes of each by itself. That it is right is
+ * shown in tests/model/test_model_rows.c. */
+static void one_pass_makes_all(void **state)
+{
+    (void)state;
+    const vecmill_options all = options_for("m3", DENSE | SPARSE | MULTI);
+    struct taken *t = compute_all(&all);
+    uint64_t entries = 0;
+    for (uint32_t kinds = 1; kinds < all.kinds; kinds++) {
+        if ((kinds & all.kinds) != kinds) continue;
+        const vecmill_options some = options_for("m3", kinds);
+        struct taken *one = compute_all(&some);
+        compare(t, one);
+        forget(one);
+    }
+    for (uint32_t i = 0; i < DOCS; i++) {
+        assert_int_equal(t->docs[i].rows, t->docs[i].result.n_tokens - 1);
+        /* of an empty text [CLS] has none; [SEP] may have, which is not the end of BERT's texts */
+        if (t->docs[i].result.n_tokens == 2) assert_true(t->docs[i].entries <= 1);
+        for (uint64_t k = 0; k < t->docs[i].entries; k++)
+            assert_true(t->docs[i].sparse[k] != 2); /* [CLS] */
+        entries += t->docs[i].entries;
+    }
+    assert_true(entries > DOCS);
     forget(t);
 }
 
 static void no_row_depends_on_the_pass(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        vecmill_options o = i == 0 ? options_for("toy", DENSE | TOKENS)
-                                   : options_for("splade", SPARSE),
+    for (int i = 0; i < 3; i++) {
+        vecmill_options o = i == 0   ? options_for("toy", DENSE | TOKENS)
+                            : i == 1 ? options_for("splade", SPARSE)
+                                     : options_for("m3", DENSE | SPARSE | MULTI),
                         small = o;
         small.batch_tokens = 1;
         struct taken *a = compute_all(&o), *b = compute_all(&small);
@@ -248,6 +288,12 @@ static void what_does_not_fit_is_refused(void **state)
     assert_int_equal(vecmill_session_open(&o, &s, &err), VECMILL_E_USAGE);
     assert_non_null(strstr(err.message, "sparse is asked for, and"));
     assert_non_null(strstr(err.message, "makes dense, tokens"));
+    o = options_for("m3", MULTI | TOKENS);
+    assert_int_equal(vecmill_session_open(&o, &s, &err), VECMILL_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "multi and tokens are asked for together"));
+    o = options_for("splade", SPARSE | TOKENS);
+    assert_int_equal(vecmill_session_open(&o, &s, &err), VECMILL_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "sparse weights of a vocabulary"));
 }
 
 static vecmill_status stop_at_ten(void *context, size_t d, const vecmill_result *result,
@@ -331,7 +377,7 @@ static struct taken *take_all(const vecmill_options *o, uint32_t workers)
     vecmill_pool_count(pool, &counts);
     assert_int_equal(counts.accepted, DOCS);
     assert_int_equal(counts.returned, DOCS);
-    if (o->kinds & (TOKENS | SPARSE))
+    if (o->kinds & (TOKENS | SPARSE | MULTI))
         assert_int_equal(counts.duplicates, 0); /* none is kept for copies */
     vecmill_pool_close(pool);
     free(memory);
@@ -358,6 +404,15 @@ static void a_pool_gives_the_same(void **state)
     compare(session, pool);
     forget(session);
     forget(pool);
+    for (uint32_t kinds = SPARSE; kinds <= (DENSE | SPARSE | MULTI); kinds++) {
+        if ((kinds & (DENSE | SPARSE | MULTI)) != kinds) continue;
+        const vecmill_options o = options_for("m3", kinds);
+        session = compute_all(&o);
+        pool = take_all(&o, 2);
+        compare(session, pool);
+        forget(session);
+        forget(pool);
+    }
 }
 
 /* Once, at each point of a batch: the file makes sure that it is once. One worker, so that the one that
@@ -367,9 +422,10 @@ static void kills_cost_nothing(void **state)
     (void)state;
     static const char *const points[] = {"W2:1:kill", "W3:1:kill", "W4:1:segv",
                                          "W7:1:half", "W7:1:kill", "W9:1:kill"};
-    for (int k = 0; k < 2; k++) {
-        vecmill_options o =
-            k == 0 ? options_for("toy", DENSE | TOKENS) : options_for("splade", SPARSE);
+    for (int k = 0; k < 3; k++) {
+        vecmill_options o = k == 0   ? options_for("toy", DENSE | TOKENS)
+                            : k == 1 ? options_for("splade", SPARSE)
+                                     : options_for("m3", DENSE | SPARSE | MULTI);
         struct taken *const session = compute_all(&o);
         o.worker_path = hooked;
         for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
@@ -383,7 +439,7 @@ static void kills_cost_nothing(void **state)
         }
         setenv("VECMILL_TEST_FAULTS",
                "seed=20261201;rate=0.2;kinds=kill*6,exit77,segv,half,kill-in-compute", 1);
-        struct taken *const pool = take_all(&o, 3);
+        struct taken *const pool = take_all(&o, k == 2 ? 2 : 3);
         unsetenv("VECMILL_TEST_FAULTS");
         compare(session, pool);
         forget(pool);
@@ -413,6 +469,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_make_the_vector),
         cmocka_unit_test(sparse_weights_are_in_order),
+        cmocka_unit_test(one_pass_makes_all),
         cmocka_unit_test(no_row_depends_on_the_pass),
         cmocka_unit_test(one_that_fails_has_no_part),
         cmocka_unit_test(what_does_not_fit_is_refused),
@@ -425,6 +482,7 @@ int main(int argc, char **argv)
     hooked = argv[3];
     kit_model("toy", "");
     kit_model("splade", "--splade --prefix");
+    kit_model("m3", "--pooling cls --m3 24");
     return kit_end("engine-output", sizeof tests / sizeof *tests,
                    cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -117,6 +117,8 @@ static void wanted_files(void **state)
                                       "model.safetensors.index.json",
                                       "config_sentence_transformers.json",
                                       "0_Transformer/vocab.txt",
+                                      "colbert_linear.pt",
+                                      "sparse_linear.safetensors",
                                       "model.safetensors",
                                       "model-00001-of-00002.safetensors",
                                       "pytorch_model.bin",

@@ -174,9 +174,9 @@ static double compare(const struct json_value *one, const struct config *read,
         config.model.precision = (uint32_t)precision;
         if (write_pack(&config, kern, &err) != VECMILL_OK ||
             pack_open(toy.pack, &pack, &err) != VECMILL_OK ||
-            ending_open(&pack, kern, &config.model, &ending, &err) != VECMILL_OK)
+            ending_open(&pack, kern, ENDING_VECTOR, &config.model, &ending, &err) != VECMILL_OK)
             fail_msg("%s", err.message);
-        const size_t bytes = num_up(ending_scratch_bytes(&config.model, kern) + 64, 64);
+        const size_t bytes = num_up(ending_scratch_bytes(&config.model, kern, 1) + 64, 64);
         unsigned char *scratch = aligned_alloc(64, bytes);
         assert_non_null(scratch);
         memset(scratch, 0xA5, bytes);
@@ -373,22 +373,26 @@ static void sections_that_disagree(void **state)
     assert_int_equal(config_read(toy.model, &config, &err), VECMILL_OK);
     assert_int_equal(write_pack(&config, kern, &err), VECMILL_OK);
     assert_int_equal(pack_open(toy.pack, &pack, &err), VECMILL_OK);
-    assert_int_equal(ending_open(&pack, kern, &config.model, &ending, &err), VECMILL_OK);
+    assert_int_equal(ending_open(&pack, kern, ENDING_VECTOR, &config.model, &ending, &err),
+                     VECMILL_OK);
     struct model_config other = config.model;
     other.ending.steps[0].width = other.ending.steps[1].width = other.dim = 300;
-    assert_int_equal(ending_open(&pack, kern, &other, &ending, &err), VECMILL_E_MODEL);
-    assert_non_null(strstr(err.message, ENDING_SECTION));
+    assert_int_equal(ending_open(&pack, kern, ENDING_VECTOR, &other, &ending, &err),
+                     VECMILL_E_MODEL);
+    assert_non_null(strstr(err.message, ending_section(ENDING_VECTOR)));
     const struct kern *avx2 = kern_table(KERN_AVX2);
     if (avx2)
-        assert_int_equal(ending_open(&pack, avx2, &config.model, &ending, &err), VECMILL_E_MODEL);
+        assert_int_equal(ending_open(&pack, avx2, ENDING_VECTOR, &config.model, &ending, &err),
+                         VECMILL_E_MODEL);
     pack_close(&pack);
     remove_all();
     /* without weights there is no section, and none is needed */
     struct model_config plain = {.hidden = 4, .dim = 4, .ending = {.n_poolings = 1}};
     const struct pack empty = {0};
-    assert_int_equal(ending_open(&empty, kern, &plain, &ending, &err), VECMILL_OK);
-    assert_int_equal(ending_scratch_bytes(&plain, kern), 0);
-    assert_int_equal(ending_open(&empty, kern, &config.model, &ending, &err), VECMILL_E_MODEL);
+    assert_int_equal(ending_open(&empty, kern, ENDING_VECTOR, &plain, &ending, &err), VECMILL_OK);
+    assert_int_equal(ending_scratch_bytes(&plain, kern, 1), 0);
+    assert_int_equal(ending_open(&empty, kern, ENDING_VECTOR, &config.model, &ending, &err),
+                     VECMILL_E_MODEL);
 }
 
 int main(void)
