@@ -4,61 +4,52 @@
  * fixed size. A row that is zero or not finite has no direction and is never shown. Of equal scores
  * the lower row comes first. */
 #include "hits.h"
+#include "stored.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define SEARCH_LANES 16u
+/* Rows of bits that --rescore looks at for each that is shown: sentence-transformers' rescore_multiplier. */
+#define SEARCH_RESCORED 4u
 
 struct search {
     struct app *app;
     vecmill_session *session;
-    struct job_vectors vectors;
+    struct stored stored;
     float *query; /* [dim] */
     struct hits hits;
+    struct hit *memory, *spare; /* [SEARCH_RESCORED * top], [top] */
     bool is_first;
 };
 
-/* Sums in a fixed number of lanes, so that the compiler can vectorize without changing the order of
- * additions. */
-static void dot_and_square(const float *a, const float *b, size_t n, double *dot, double *square)
+/* Into s->hits those of the rows that are the best, by bits or not. */
+static void score_rows(struct search *s, bool by_bits)
 {
-    float d[SEARCH_LANES] = {0}, q[SEARCH_LANES] = {0};
-    size_t i = 0;
-    for (; i + SEARCH_LANES <= n; i += SEARCH_LANES) {
-        for (size_t j = 0; j < SEARCH_LANES; j++) {
-            d[j] += a[i + j] * b[i + j];
-            q[j] += b[i + j] * b[i + j];
-        }
-    }
-    double dots = 0, squares = 0;
-    for (size_t j = 0; j < SEARCH_LANES; j++) {
-        dots += (double)d[j];
-        squares += (double)q[j];
-    }
-    for (; i < n; i++) {
-        dots += (double)a[i] * (double)b[i];
-        squares += (double)b[i] * (double)b[i];
-    }
-    *dot = dots;
-    *square = squares;
+    double score;
+    hits_clear(&s->hits);
+    if (!stored_ask(&s->stored, s->query)) return;
+    for (uint64_t row = 0; row < s->stored.vectors.n; row++)
+        if (by_bits ? stored_score_bits(&s->stored, row, &score)
+                    : stored_score(&s->stored, row, &score))
+            hits_keep(&s->hits, (struct hit){.score = score, .row = row});
 }
 
-static void score_rows(struct search *s)
+/* Of SEARCH_RESCORED times as many rows, those that are the best by the query's own numbers. */
+static void score_again(struct search *s)
 {
-    const size_t dim = s->vectors.dim;
-    const float *rows = s->vectors.rows;
-    double unused, query_square;
-    dot_and_square(s->query, s->query, dim, &unused, &query_square);
-    hits_clear(&s->hits);
-    if (!(query_square > 0) || !isfinite(query_square)) return;
-    for (uint64_t row = 0; row < s->vectors.n; row++) {
-        double dot, square;
-        dot_and_square(s->query, rows + row * dim, dim, &dot, &square);
-        if (!(square > 0) || !isfinite(square) || !isfinite(dot)) continue;
-        hits_keep(&s->hits, (struct hit){.score = dot / sqrt(query_square * square), .row = row});
+    const struct hits found = s->hits;
+    s->hits = (struct hits){.at = s->spare, .top = s->app->options->top};
+    for (size_t i = 0; i < found.n; i++) {
+        struct hit hit = found.at[i];
+        if (stored_score(&s->stored, hit.row, &hit.score)) hits_keep(&s->hits, hit);
     }
+}
+
+static void find_rows(struct search *s)
+{
+    const struct options *o = s->app->options;
+    s->hits = (struct hits){.at = s->memory, .top = o->top * (o->rescore ? SEARCH_RESCORED : 1)};
+    score_rows(s, stored_is_bits(&s->stored));
+    if (o->rescore) score_again(s);
     hits_sort(&s->hits);
 }
 
@@ -108,7 +99,7 @@ static vecmill_status find_texts(struct search *s, vecmill_err *err)
 static vecmill_status answer(struct search *s, vecmill_doc query, vecmill_err *err)
 {
     VM_TRY(vecmill_embed(s->session, &query, 1, s->query, NULL, err));
-    score_rows(s);
+    find_rows(s);
     vecmill_status status = find_ids(s, err);
     if (status == VECMILL_OK && s->app->options->texts) status = find_texts(s, err);
     if (status == VECMILL_OK) {
@@ -148,47 +139,48 @@ static vecmill_status answer_all(struct search *s, vecmill_err *err)
     return VECMILL_OK;
 }
 
+/* What can be seen without a model. */
+static vecmill_status check_search(struct search *s, vecmill_err *err)
+{
+    const struct options *o = s->app->options;
+    VM_TRY(stored_open(o->input, o->ranges, &s->stored, err));
+    if (!o->texts) return VECMILL_OK;
+    struct job_options job = app_job_options(o);
+    job.input = o->texts;
+    job.ranges = NULL; /* of the rows */
+    return app_input_check(&job, err);
+}
+
+static vecmill_status open_search(struct search *s, vecmill_err *err)
+{
+    const struct options *o = s->app->options;
+    void *memory = NULL;
+    VM_TRY(app_session_open(o, &s->session, err));
+    const uint32_t dim = app_facts(s->session).dim;
+    VM_TRY(stored_settle(&s->stored, o->input, o->ranges, o->model, dim, err));
+    if (o->rescore && !stored_is_bits(&s->stored))
+        return err_set(err, VECMILL_E_USAGE, "--rescore says nothing of the %s that %s holds",
+                       quantize_word(s->stored.dtype), o->input);
+    VM_TRY(mem_new_array(dim, sizeof(float), "a query's vector", &memory, err));
+    s->query = memory;
+    VM_TRY(mem_new_array(SEARCH_RESCORED * (size_t)o->top, sizeof(struct hit), "the best rows",
+                         &memory, err));
+    s->memory = memory;
+    VM_TRY(mem_new_array(o->top, sizeof(struct hit), "the best rows", &memory, err));
+    s->spare = memory;
+    return VECMILL_OK;
+}
+
 vecmill_status cmd_search(struct app *app, vecmill_err *err)
 {
-    const struct options *o = app->options;
-    struct search s = {.app = app, .hits.top = o->top, .is_first = true};
-    void *query = NULL, *hits = NULL;
-    VM_TRY(job_vectors_open(o->input, &s.vectors, err));
-
-    vecmill_status status = VECMILL_OK;
-    if (s.vectors.dtype != VECMILL_DTYPE_FLOAT32)
-        status =
-            err_set(err, VECMILL_E_INPUT, "%s: holds rows of %s, those of float32 are searched",
-                    o->input, quantize_word((enum quantize_dtype)s.vectors.dtype));
-    if (status == VECMILL_OK && o->texts) {
-        struct job_options job = app_job_options(o);
-        job.input = o->texts;
-        status = app_input_check(&job, err);
-    }
-    if (status == VECMILL_OK) status = app_session_open(o, &s.session, err);
-    if (status != VECMILL_OK) goto done;
-
-    const uint32_t dim = app_facts(s.session).dim;
-    if (dim != s.vectors.dim) {
-        status =
-            err_set(err, VECMILL_E_INPUT,
-                    "%s holds rows of %u floats, the model %s makes %u; was it made by another "
-                    "model, or with --dimensions %u?",
-                    o->input, s.vectors.dim, o->model, dim, s.vectors.dim);
-        goto done;
-    }
-    status = mem_new_array(dim, sizeof(float), "a query's vector", &query, err);
-    if (status == VECMILL_OK)
-        status = mem_new_array(s.hits.top, sizeof(struct hit), "the best rows", &hits, err);
-    if (status != VECMILL_OK) goto done;
-    s.query = query;
-    s.hits.at = hits;
-    status = answer_all(&s, err);
-
-done:
-    mem_free(hits);
-    mem_free(query);
+    struct search s = {.app = app, .is_first = true};
+    vecmill_status status = check_search(&s, err);
+    if (status == VECMILL_OK) status = open_search(&s, err);
+    if (status == VECMILL_OK) status = answer_all(&s, err);
+    mem_free(s.spare);
+    mem_free(s.memory);
+    mem_free(s.query);
     vecmill_session_close(s.session);
-    job_vectors_close(&s.vectors);
+    stored_close(&s.stored);
     return status;
 }

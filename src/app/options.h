@@ -52,7 +52,7 @@ struct options {
         *stsb, *query_field, *prompt, *prompt_name, *task, *ranges;
     const char *queries[OPTIONS_QUERIES_MAX];
     uint32_t n_queries;
-    bool json, verify, resume, force, try_out, explain, pairs, raw_scores;
+    bool json, verify, resume, force, try_out, explain, pairs, raw_scores, rescore;
     bool in_process, latency, accuracy; /* modes of bench; one at most */
     uint32_t precision;                 /* enum precision_word */
     uint32_t long_policy;               /* enum vecmill_long */

@@ -88,6 +88,70 @@ class Search(harness.Case):
         answer, = self.search("-q", "two", "--json", "-k", "1").objects()
         self.assertEqual((answer["hits"][0]["row"], answer["hits"][0]["id"]), (1, None))
 
+    def test_rows_of_every_dtype(self):
+        """Scores by their definition, in Python, from the bytes of the file."""
+        texts = [f"{word} number {i}" for i in range(50) for word in ("cat", "river", "mail")]
+        self.file("in.jsonl", [{"text": text} for text in texts] + [{"id": "bad"}])
+        self.file("q.txt", "a cat and a river")
+        self.embed("-i", "q.txt", "-o", "q.npy")
+        query = list(harness.Npy(self.path("q.npy")).row(0))
+        length = math.sqrt(math.fsum(x * x for x in query))
+
+        def cosine(row):
+            dot = math.fsum(x * y for x, y in zip(query, row))
+            return dot / length / math.sqrt(math.fsum(x * x for x in row))
+
+        def signs(raw, flip):
+            bits = "".join(format(byte ^ flip, "08b") for byte in raw)[:len(query)]
+            return [1 if bit == "1" else -1 for bit in bits]
+
+        def hits(*args):
+            answer, = self.search("-q", "a cat and a river", "--json", *args).objects()
+            return [(hit["row"], hit["score"]) for hit in answer["hits"]]
+
+        def check(found, scores, top):
+            want = sorted(scores, key=lambda row: (-scores[row], row))[:top]
+            self.assertEqual(len(found), len(want))
+            for (row, score), best in zip(found, want):
+                self.assertAlmostEqual(score, scores[row], places=5)
+                self.assertAlmostEqual(score, scores[best], places=5)
+            self.assertEqual(found, sorted(found, key=lambda hit: (-hit[1], hit[0])))
+
+        for dtype in "float16", "int8", "uint8", "binary", "ubinary":
+            self.embed("-i", "in.jsonl", "-o", "v.npy", "--dtype", dtype, code=3)
+            npy = harness.Npy(self.path("v.npy"))
+            raw = [npy.raw(i) for i in range(len(texts))]
+            self.assertTrue(npy.is_zero(len(texts)), "the last, which failed, is never shown")
+            if dtype == "float16":
+                check(hits("-k", "20"), dict(enumerate(cosine(struct.unpack(f"<{npy.dim}e", row)) for row in raw)), 20)
+            elif dtype.endswith("int8"):
+                ranges = harness.Npy(self.path("v.npy.ranges.npy"))
+                lo, hi = list(ranges.row(0)), list(ranges.row(1))
+                flip = 128 if dtype == "int8" else 0
+                rows = [[a + ((byte ^ flip) + 0.5) * ((b - a) / 255 or 1) for byte, a, b in zip(row, lo, hi)]
+                        for row in raw]
+                scores = dict(enumerate(map(cosine, rows)))
+                check(hits("-k", "20"), scores, 20)
+                os.rename(self.path("v.npy.ranges.npy"), self.path("r.npy"))
+                self.refused(["v.npy holds " + dtype, "no v.npy.ranges.npy"], "search", "-m", harness.toy_model(),
+                             "-i", "v.npy", "-q", "x", code=8)
+                check(hits("-k", "20", "--ranges", "r.npy"), scores, 20)
+                self.refused(["--rescore says nothing of the " + dtype], "search", "-m", harness.toy_model(), "-i",
+                             "v.npy", "-q", "x", "--ranges", "r.npy", "--rescore", code=2)
+            else:
+                flip = 128 if dtype == "binary" else 0
+                own = [1 if x > 0 else -1 for x in query]
+                rows = [signs(row, flip) for row in raw]
+                near = {i: sum(x * y for x, y in zip(own, row)) / len(own) for i, row in enumerate(rows)}
+                check(hits("-k", "20"), near, 20)
+                best = sorted(near, key=lambda row: (-near[row], row))[:4 * 5]
+                check(hits("-k", "5", "--rescore"), {i: cosine(rows[i]) for i in best}, 5)
+                self.refused(["--ranges says nothing of the " + dtype], "search", "-m", harness.toy_model(), "-i",
+                             "v.npy", "-q", "x", "--ranges", "r.npy", code=2)
+        self.embed("-i", "in.jsonl", "-o", "v.npy", "--dtype", "int8", "--dimensions", "12", code=3)
+        self.refused(["rows of 12 bytes", "makes 32 floats", "or 4 of bits"], "search", "-m", harness.toy_model(), "-i",
+                     "v.npy", "-q", "x", code=8)
+
     def test_many_rows_through_the_heap(self):
         dim = len(self.make()[0])
         query = harness.Npy(self.path("v.npy")).row(1)
