@@ -1,8 +1,9 @@
 /* core: the extension module vecmill._core, vecmill.h in Python's words.
  *
  * What is computed, planned and supervised is the library's; here are only arguments, buffers, the
- * interpreter's lock, and errors. Python code gives texts as str, and a writable float32 buffer for the
- * vectors, which the library fills in place.
+ * interpreter's lock, and errors. Python code gives documents (texts as str, pairs of texts as tuples of
+ * two), and for vectors and scores a writable float32 buffer, which the library fills in place. Results of
+ * other sizes come as bytes.
  *
  * Promises: the interpreter's lock is released wherever something is computed or waited for; waits look
  * for signals at least every CORE_SLICE_MS; every failure is an exception made by vecmill._errors, or one of
@@ -28,6 +29,10 @@ PyObject *core_raise(const vecmill_err *err);
 /* Raises if `owner`, where an object was opened, is not this process. */
 bool core_is_ours(pid_t owner, const char *what);
 
+/* Words of vecmill_kind, in its order, as far as a model computes them. */
+#define CORE_KINDS 5
+extern const char *const core_kinds[CORE_KINDS];
+
 /* ---- arguments ---- */
 
 /* What the caller will hold beside a pool, for its plan: bytes, and rows of the model's dim floats. */
@@ -36,8 +41,9 @@ struct core_beside {
 };
 
 /* Options of sessions and pools, by keyword: model_dir (required), cache_dir, worker_path, isa, precision,
- * long, batch_tokens, max_length, dimensions, normalize, prompt, prompt_name, role, task; of sessions also
- * threads, of pools workers, memory_bytes, max_document, beside_bytes, beside_rows. Paths are str or bytes.
+ * long, batch_tokens, max_length, dimensions, normalize, prompt, prompt_name, role, task, kind, raw_scores;
+ * of sessions also threads, of pools workers, memory_bytes, max_document, beside_bytes, beside_rows. Paths
+ * are str or bytes.
  * Strings are borrowed from the arguments, and *held by *pool_options; both of those are NULL for a session.
  * False with an exception set. */
 bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
@@ -47,12 +53,13 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
 #define CORE_PRECISIONS 3
 extern const char *const core_precisions[CORE_PRECISIONS];
 
-/* The UTF-8 of a str, in a bytes object that is the caller's and that doc points into; NULL with an exception
- * set: what is no str is a TypeError that names its place. Half of a surrogate pair, which has no UTF-8, is
+/* The UTF-8 of a str, in a bytes object that is the caller's and that doc points into, or of the two of a
+ * tuple, a pair, in a tuple of bytes; NULL with an exception set: what is neither is a TypeError that names
+ * its place. Half of a surrogate pair, which has no UTF-8, is
  * U+FFFD, and two halves are the character they make, as in a file of JSON. What Python would keep in the
  * str itself would live as long as that. bytes are taken for UTF-8 as they are, and read by the library as
  * a file's are: what of them is none, as U+FFFD. */
-PyObject *core_text_get(PyObject *text, Py_ssize_t place, vecmill_doc *doc);
+PyObject *core_text_get(PyObject *given, Py_ssize_t place, vecmill_doc *doc);
 
 /* Texts of one call, n of them. */
 struct core_texts {
@@ -61,7 +68,7 @@ struct core_texts {
     size_t n;
 };
 
-/* texts: a sequence of str. False with an exception set: nothing is held. */
+/* texts: a sequence of str or pairs. False with an exception set: nothing is held. */
 bool core_texts_get(PyObject *texts, struct core_texts *t);
 void core_texts_free(struct core_texts *t);
 
@@ -78,6 +85,11 @@ PyObject *core_facts(const vecmill_facts *facts);
  * are errors. */
 bool core_warn(const vecmill_facts *facts);
 PyObject *core_plan(const vecmill_plan *plan);
+
+/* Of a result that may have any size, where one kind is computed: (n, dim, data), n and dim as of
+ * vecmill_part and its data copied into a bytearray; or (status, tokens, why), why "" or a sentence, of a
+ * document that failed. NULL with an exception set. */
+PyObject *core_made(const vecmill_result *result, const vecmill_part *part, const char *why);
 
 /* ---- functions that need no model (core_late.c) ---- */
 

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *const core_kinds[CORE_KINDS] = {"dense", "score", "sparse", "multi", "tokens"};
+
 PyObject *core_words(const char *text)
 {
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
@@ -69,6 +71,37 @@ static PyObject *whole(PyObject *dict, bool ok)
     return NULL;
 }
 
+static PyObject *kinds(uint32_t bits)
+{
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list && i < CORE_KINDS; i++) {
+        PyObject *word = bits >> i & 1 ? core_words(core_kinds[i]) : Py_NewRef(Py_None);
+        if (!word || (word != Py_None && PyList_Append(list, word) < 0)) Py_CLEAR(list);
+        Py_XDECREF(word);
+    }
+    return list;
+}
+
+static PyObject *labels(const vecmill_facts *f)
+{
+    if (!f->labels) return Py_NewRef(Py_None);
+    PyObject *list = PyList_New(f->dim);
+    for (uint32_t i = 0; list && i < f->dim; i++) {
+        PyObject *label = core_words(f->labels + (size_t)i * VECMILL_LABEL_BYTES);
+        if (!label || PyList_SetItem(list, i, label) < 0) Py_CLEAR(list);
+    }
+    return list;
+}
+
+PyObject *core_made(const vecmill_result *result, const vecmill_part *part, const char *why)
+{
+    if (result->status != VECMILL_OK)
+        return Py_BuildValue("ikN", (int)result->status, (unsigned long)result->n_tokens,
+                             core_words(why));
+    return Py_BuildValue("KkN", (unsigned long long)part->n, (unsigned long)part->dim,
+                         PyByteArray_FromStringAndSize(part->data, (Py_ssize_t)part->bytes));
+}
+
 PyObject *core_facts(const vecmill_facts *f)
 {
     PyObject *d = PyDict_New();
@@ -85,6 +118,8 @@ PyObject *core_facts(const vecmill_facts *f)
                put_u64(d, "pack_bytes", f->pack_bytes) &&
                put_u64(d, "arena_bytes", f->arena_bytes) && put_text(d, "identity", f->identity) &&
                put_u64(d, "threads", f->threads) && put_text(d, "prompt", f->prompt) &&
+               put(d, "kinds", kinds(f->kinds)) && put(d, "labels", labels(f)) &&
+               put_u64(d, "result_bytes", f->result_bytes) &&
                put(d, "warning", PyUnicode_DecodeFSDefault(f->warning)));
 }
 

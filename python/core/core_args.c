@@ -9,6 +9,7 @@ const char *const core_precisions[CORE_PRECISIONS] = {"fp32", "bf16", "int8"};
 #define PICK_LONG      "long is 'truncate', 'error' or 'split', not '%.40s'"
 #define PICK_NORMALIZE "normalize is 'auto', 'yes' or 'no', not '%.40s'"
 #define PICK_ROLE      "role is 'auto', 'document' or 'query', not '%.40s'"
+#define PICK_KIND      "kind is 'dense', 'score', 'sparse', 'multi' or 'tokens', not '%.40s'"
 
 static bool pick(const char *word, const char *const *words, int n, const char *format, int *picked)
 {
@@ -49,32 +50,33 @@ static int path_of(PyObject *given, void *out)
 bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
                   vecmill_pool_options *pool_options, struct core_beside *held)
 {
-    static char *of_session[] = {"model_dir",   "cache_dir",  "worker_path", "isa",
-                                 "precision",   "long",       "normalize",   "prompt",
-                                 "prompt_name", "role",       "task",        "batch_tokens",
-                                 "max_length",  "dimensions", "threads",     NULL};
-    static char *of_pool[] = {"model_dir",    "cache_dir",    "worker_path", "isa",
-                              "precision",    "long",         "normalize",   "prompt",
-                              "prompt_name",  "role",         "task",        "batch_tokens",
-                              "max_length",   "dimensions",   "workers",     "memory_bytes",
-                              "max_document", "beside_bytes", "beside_rows", NULL};
+    static char *of_session[] = {
+        "model_dir",  "cache_dir",    "worker_path", "isa",        "precision", "long",
+        "normalize",  "prompt",       "prompt_name", "role",       "task",      "kind",
+        "raw_scores", "batch_tokens", "max_length",  "dimensions", "threads",   NULL};
+    static char *of_pool[] = {
+        "model_dir",    "cache_dir",    "worker_path", "isa",        "precision", "long",
+        "normalize",    "prompt",       "prompt_name", "role",       "task",      "kind",
+        "raw_scores",   "batch_tokens", "max_length",  "dimensions", "workers",   "memory_bytes",
+        "max_document", "beside_bytes", "beside_rows", NULL};
     static const char *const policies[] = {"truncate", "error", "split"};
     static const char *const whens[] = {"auto", "yes", "no"};
     static const char *const roles[] = {"auto", "document", "query"};
-    const char *precision = NULL, *policy = NULL, *when = NULL, *role = NULL;
+    const char *precision = NULL, *policy = NULL, *when = NULL, *role = NULL, *kind = NULL;
     unsigned long long memory = 0, document = 0, bytes = 0;
     unsigned int rows = 0, workers = 0;
     int picked_precision = VECMILL_FP32, picked_policy = VECMILL_LONG_TRUNCATE;
     int picked_when = VECMILL_NORMALIZE_AUTO, picked_role = VECMILL_ROLE_DEFAULT;
+    int picked_kind = VECMILL_KIND_DENSE, is_raw = 0;
     vecmill_options_init(options);
     if (pool_options) {
         vecmill_pool_options_init(pool_options);
         if (!PyArg_ParseTupleAndKeywords(
-                args, kwargs, "O&|$O&O&zzzzzzzzIIIIKKKI", of_pool, path_of, &options->model_dir,
+                args, kwargs, "O&|$O&O&zzzzzzzzzpIIIIKKKI", of_pool, path_of, &options->model_dir,
                 path_of, &options->cache_dir, path_of, &options->worker_path, &options->isa,
                 &precision, &policy, &when, &options->prompt, &options->prompt_name, &role,
-                &options->task, &options->batch_tokens, &options->max_length, &options->dimensions,
-                &workers, &memory, &document, &bytes, &rows))
+                &options->task, &kind, &is_raw, &options->batch_tokens, &options->max_length,
+                &options->dimensions, &workers, &memory, &document, &bytes, &rows))
             return false;
         pool_options->workers = workers;
         pool_options->memory_bytes = memory;
@@ -83,10 +85,10 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
         pool_options->caller_bytes = bytes || rows ? beside_bytes : NULL;
         pool_options->caller_context = held;
     } else if (!PyArg_ParseTupleAndKeywords(
-                   args, kwargs, "O&|$O&O&zzzzzzzzIIII", of_session, path_of, &options->model_dir,
+                   args, kwargs, "O&|$O&O&zzzzzzzzzpIIII", of_session, path_of, &options->model_dir,
                    path_of, &options->cache_dir, path_of, &options->worker_path, &options->isa,
                    &precision, &policy, &when, &options->prompt, &options->prompt_name, &role,
-                   &options->task, &options->batch_tokens, &options->max_length,
+                   &options->task, &kind, &is_raw, &options->batch_tokens, &options->max_length,
                    &options->dimensions, &options->threads)) {
         return false;
     }
@@ -96,7 +98,10 @@ bool core_options(PyObject *args, PyObject *kwargs, vecmill_options *options,
     options->precision = (vecmill_precision)picked_precision;
     if (!pick(when, whens, 3, PICK_NORMALIZE, &picked_when)) return false;
     if (!pick(role, roles, 3, PICK_ROLE, &picked_role)) return false;
+    if (!pick(kind, core_kinds, CORE_KINDS, PICK_KIND, &picked_kind)) return false;
     options->role = (vecmill_role)picked_role;
+    options->kinds = kind ? 1u << picked_kind : 0;
+    options->raw_scores = (uint64_t)is_raw;
     options->long_policy = (vecmill_long)picked_policy;
     options->normalize = (vecmill_normalize)picked_when;
     return true;
@@ -122,7 +127,8 @@ static PyObject *mended(PyObject *text)
     return bytes;
 }
 
-PyObject *core_text_get(PyObject *text, Py_ssize_t place, vecmill_doc *doc)
+/* The UTF-8 of one text. */
+static PyObject *utf8_of(PyObject *text, Py_ssize_t place, const char **at, size_t *n_bytes)
 {
     char *data;
     Py_ssize_t n;
@@ -137,8 +143,30 @@ PyObject *core_text_get(PyObject *text, Py_ssize_t place, vecmill_doc *doc)
         Py_XDECREF(bytes);
         return NULL;
     }
-    *doc = (vecmill_doc){.text = data, .bytes = (size_t)n};
+    *at = data;
+    *n_bytes = (size_t)n;
     return bytes;
+}
+
+PyObject *core_text_get(PyObject *given, Py_ssize_t place, vecmill_doc *doc)
+{
+    vecmill_doc got = {.kind = VECMILL_DOC_TEXT};
+    PyObject *held = NULL;
+    if (!PyTuple_Check(given)) {
+        held = utf8_of(given, place, &got.text, &got.bytes);
+    } else if (PyTuple_Size(given) != 2) {
+        PyErr_Format(PyExc_TypeError, "pair %zd has %zd texts, not 2", place, PyTuple_Size(given));
+    } else {
+        got.kind = VECMILL_DOC_PAIR;
+        PyObject *first = utf8_of(PyTuple_GetItem(given, 0), place, &got.text, &got.bytes);
+        PyObject *second =
+            first ? utf8_of(PyTuple_GetItem(given, 1), place, &got.pair, &got.pair_bytes) : NULL;
+        held = second ? PyTuple_Pack(2, first, second) : NULL;
+        Py_XDECREF(first);
+        Py_XDECREF(second);
+    }
+    if (held) *doc = got;
+    return held;
 }
 
 bool core_texts_get(PyObject *texts, struct core_texts *t)

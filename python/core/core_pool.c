@@ -9,6 +9,7 @@
 struct pool {
     PyObject_HEAD vecmill_pool *pool; /* NULL: closed */
     uint32_t dim;
+    void *memory; /* of one result, where they have no one size; else NULL */
     pid_t owner;
     /* guarded by the interpreter's lock */
     bool submitting, taking, closing;
@@ -38,6 +39,13 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->pool = opened;
     self->dim = facts.dim;
     self->owner = getpid();
+    if (facts.result_bytes != facts.dim * sizeof(float)) {
+        self->memory = PyMem_Malloc(facts.result_bytes);
+        if (!self->memory) {
+            Py_DECREF((PyObject *)self);
+            return PyErr_NoMemory();
+        }
+    }
     if (!core_warn(&facts)) {
         Py_DECREF((PyObject *)self);
         return NULL;
@@ -62,6 +70,7 @@ static void pool_dealloc(struct pool *self)
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     self->closing = true;
     close_if_idle(self);
+    PyMem_Free(self->memory);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
@@ -95,7 +104,8 @@ static void leave(struct pool *self, bool *inside)
 
 PyDoc_STRVAR(submit_doc,
              "submit(texts, start=0)\n--\n\n"
-             "Give texts[start:] to the pool, which copies them, as far as it has room; never\n"
+             "Give texts[start:], str or pairs, to the pool, which copies them, as far as it has "
+             "room; never\n"
              "waits. Returns how many it took. What is wrong with a text (over max_document: a\n"
              "LimitError) is raised when it is the first of a call.");
 
@@ -141,60 +151,84 @@ static PyObject *pool_submit(struct pool *self, PyObject *args)
     return PyLong_FromSsize_t(i - start);
 }
 
-/* Waits for one document as long as it may, looking for signals and for close() in between. */
-static vecmill_status take_one(struct pool *self, uint32_t wait_ms, float *row,
-                               vecmill_result *result, vecmill_err *why, int *taken,
+/* One document as it was taken. */
+struct taken {
+    vecmill_result result;
+    vecmill_err why;
+    vecmill_part parts[VECMILL_PARTS_MAX];
+    int is_there;
+};
+
+/* Waits for one document as long as it may, looking for signals and for close() in between. row: of a
+ * vector; NULL: its parts are wanted. */
+static vecmill_status take_one(struct pool *self, uint32_t wait_ms, float *row, struct taken *one,
                                vecmill_err *err, bool *interrupted)
 {
+    uint32_t n_parts;
+    one->is_there = 0;
     for (;;) {
         const uint32_t slice = wait_ms < CORE_SLICE_MS ? wait_ms : CORE_SLICE_MS;
         vecmill_status status;
         PyThreadState *const unlocked = PyEval_SaveThread();
-        status = vecmill_pool_take(self->pool, slice, row, result, why, taken, err);
+        status =
+            row ? vecmill_pool_take(self->pool, slice, row, &one->result, &one->why, &one->is_there,
+                                    err)
+                : vecmill_pool_take_parts(self->pool, slice, self->memory, one->parts, &n_parts,
+                                          &one->result, &one->why, &one->is_there, err);
         PyEval_RestoreThread(unlocked);
         wait_ms -= slice;
-        if (status != VECMILL_OK || *taken || wait_ms == 0 || self->closing) return status;
+        if (status != VECMILL_OK || one->is_there || wait_ms == 0 || self->closing) return status;
         *interrupted = PyErr_CheckSignals() < 0;
         if (*interrupted) return VECMILL_OK;
     }
 }
 
 /* (index, status's number, tokens, why) */
-static bool note_failure(PyObject *failures, size_t i, const vecmill_result *result,
-                         const vecmill_err *why)
+static bool note_failure(PyObject *failures, size_t i, const struct taken *one)
 {
-    PyObject *item = Py_BuildValue("nikN", (Py_ssize_t)i, (int)result->status,
-                                   (unsigned long)result->n_tokens, core_words(why->message));
+    PyObject *item =
+        Py_BuildValue("nikN", (Py_ssize_t)i, (int)one->result.status,
+                      (unsigned long)one->result.n_tokens, core_words(one->why.message));
     const bool ok = item && PyList_Append(failures, item) == 0;
     Py_XDECREF(item);
     return ok;
 }
 
-/* As many rows as are ready; waits for the first alone, so that nothing has been taken yet when a signal's
- * handler raises. An error of the pool that comes behind rows is left for the next call: it comes again. */
-static PyObject *take_rows(struct pool *self, float *rows, size_t most, uint32_t wait_ms)
+/* A document that was computed needs no note where it has a row. */
+static bool keep(PyObject *list, const float *row, size_t i, const struct taken *one)
 {
-    PyObject *failures = PyList_New(0);
-    size_t n = 0;
-    bool ok = failures != NULL, interrupted = false;
-    while (ok && n < most) {
-        vecmill_result result;
-        vecmill_err why, err;
-        int taken = 0;
-        const vecmill_status status = take_one(self, n == 0 ? wait_ms : 0, rows + n * self->dim,
-                                               &result, &why, &taken, &err, &interrupted);
+    if (row) return one->result.status == VECMILL_OK || note_failure(list, i, one);
+    PyObject *made = core_made(&one->result, one->parts, one->why.message);
+    const bool ok = made && PyList_Append(list, made) == 0;
+    Py_XDECREF(made);
+    return ok;
+}
+
+/* As many documents as are ready; waits for the first alone, so that nothing has been taken yet when a
+ * signal's handler raises. An error of the pool that comes behind some is left for the next call: it comes
+ * again. The list is of failures, or, without rows, of all; *n: how many were taken. */
+static PyObject *take_some(struct pool *self, float *rows, size_t most, uint32_t wait_ms, size_t *n)
+{
+    PyObject *list = PyList_New(0);
+    bool ok = list != NULL, interrupted = false;
+    *n = 0;
+    while (ok && *n < most) {
+        struct taken one;
+        vecmill_err err;
+        float *row = rows ? rows + *n * self->dim : NULL;
+        const vecmill_status status =
+            take_one(self, *n == 0 ? wait_ms : 0, row, &one, &err, &interrupted);
         if (interrupted) ok = false;
-        if (status != VECMILL_OK && n == 0) {
+        if (status != VECMILL_OK && *n == 0) {
             core_raise(&err);
             ok = false;
         }
-        if (!taken) break;
-        if (result.status != VECMILL_OK) ok = note_failure(failures, n, &result, &why) && ok;
-        n++;
+        if (!one.is_there) break;
+        ok = keep(list, row, *n, &one) && ok;
+        ++*n;
     }
-    PyObject *answer = ok ? Py_BuildValue("nO", (Py_ssize_t)n, failures) : NULL;
-    Py_XDECREF(failures);
-    return answer;
+    if (!ok) Py_CLEAR(list);
+    return list;
 }
 
 PyDoc_STRVAR(take_doc,
@@ -217,12 +251,34 @@ static PyObject *pool_take(struct pool *self, PyObject *args)
         PyErr_Format(PyExc_ValueError, "offset is %zd, the buffer has room for %zu rows", offset,
                      rows);
     } else if (enter(self, &self->taking, "taking from")) {
-        answer = take_rows(self, (float *)view.buf + (size_t)offset * self->dim,
-                           rows - (size_t)offset, wait_ms);
+        size_t n;
+        PyObject *failures = take_some(self, (float *)view.buf + (size_t)offset * self->dim,
+                                       rows - (size_t)offset, wait_ms, &n);
+        if (failures) answer = Py_BuildValue("nN", (Py_ssize_t)n, failures);
         leave(self, &self->taking);
     }
     PyBuffer_Release(&view);
     return answer;
+}
+
+PyDoc_STRVAR(take_made_doc,
+             "take_made(most, wait_ms)\n--\n\n"
+             "Take the next results, whatever their size, of a model of one kind of them, in the\n"
+             "order of submission: a list of at most `most`, each as of Session.compute; waits up\n"
+             "to wait_ms for the first, takes what else is ready.");
+
+static PyObject *pool_take_made(struct pool *self, PyObject *args)
+{
+    Py_ssize_t most;
+    unsigned int wait_ms;
+    size_t n;
+    if (!PyArg_ParseTuple(args, "nI", &most, &wait_ms)) return NULL;
+    if (!self->memory)
+        return PyErr_Format(PyExc_ValueError, "the results of this pool are rows: take has them");
+    if (!enter(self, &self->taking, "taking from")) return NULL;
+    PyObject *list = take_some(self, NULL, most < 0 ? 0 : (size_t)most, wait_ms, &n);
+    leave(self, &self->taking);
+    return list;
 }
 
 PyDoc_STRVAR(close_doc,
@@ -311,6 +367,7 @@ static PyObject *pool_counts(struct pool *self, PyObject *unused)
 static PyMethodDef methods[] = {
     {"submit", (PyCFunction)pool_submit, METH_VARARGS, submit_doc},
     {"take", (PyCFunction)pool_take, METH_VARARGS, take_doc},
+    {"take_made", (PyCFunction)pool_take_made, METH_VARARGS, take_made_doc},
     {"verify", (PyCFunction)pool_verify, METH_NOARGS, verify_doc},
     {"close", (PyCFunction)pool_close, METH_NOARGS, close_doc},
     {"describe", (PyCFunction)pool_describe, METH_NOARGS, describe_doc},

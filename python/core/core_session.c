@@ -97,7 +97,8 @@ static PyObject *embed_texts(struct session *self, const struct core_texts *t, f
 }
 
 PyDoc_STRVAR(embed_doc, "embed(texts, rows)\n--\n\n"
-                        "Embed a sequence of str into rows, a writable float32 buffer of at least\n"
+                        "Embed a sequence of str, or score one of pairs, into rows, a writable "
+                        "float32 buffer of at least\n"
                         "len(texts) * dim elements; a failed text's row is zero.\n\n"
                         "Returns a list of (index, status, tokens) for the texts that failed.");
 
@@ -121,6 +122,56 @@ static PyObject *session_embed(struct session *self, PyObject *args)
     }
     core_texts_free(&t);
     return answer;
+}
+
+/* What a session hands its results to. */
+struct answers {
+    PyObject *list; /* NULL: an exception is set */
+    PyThreadState *unlocked;
+};
+
+static vecmill_status take_answer(void *context, size_t d, const vecmill_result *result,
+                                  const vecmill_part *parts, uint32_t n_parts, vecmill_err *err)
+{
+    struct answers *to = context;
+    (void)d, (void)n_parts, (void)err;
+    PyEval_RestoreThread(to->unlocked);
+    PyObject *made = core_made(result, parts, "");
+    if (!made || PyList_Append(to->list, made) < 0) Py_CLEAR(to->list);
+    Py_XDECREF(made);
+    const bool ok = to->list != NULL;
+    to->unlocked = PyEval_SaveThread();
+    return ok ? VECMILL_OK : VECMILL_E_MEMORY;
+}
+
+PyDoc_STRVAR(compute_doc,
+             "compute(texts)\n--\n\n"
+             "What a model of one kind of results makes of a sequence of str, whatever its size:\n"
+             "a list of (n, dim, data), data a bytearray (vecmill.h: vecmill_part), or of\n"
+             "(status, tokens, '') where a text failed.");
+
+static PyObject *session_compute(struct session *self, PyObject *texts)
+{
+    struct core_texts t;
+    vecmill_err err;
+    vecmill_status status;
+    if (!core_texts_get(texts, &t)) return NULL;
+    struct answers to = {.list = NULL};
+    if (begin(self)) {
+        to.list = PyList_New(0);
+        if (to.list) {
+            to.unlocked = PyEval_SaveThread();
+            status = vecmill_compute(self->session, t.docs, t.n, take_answer, &to, &err);
+            PyEval_RestoreThread(to.unlocked);
+            if (status != VECMILL_OK && to.list) {
+                Py_CLEAR(to.list);
+                core_raise(&err);
+            }
+        }
+        self->busy = false;
+    }
+    core_texts_free(&t);
+    return to.list;
 }
 
 PyDoc_STRVAR(tokenize_doc,
@@ -235,7 +286,8 @@ static PyObject *session_vocab(struct session *self, PyObject *unused)
 }
 
 PyDoc_STRVAR(count_doc, "count_tokens(texts)\n--\n\n"
-                        "How many tokens embed would compute for a sequence of str, all together.");
+                        "How many tokens embed would compute for a sequence of str or pairs, all\n"
+                        "together.");
 
 static vecmill_status count(struct session *self, const struct core_texts *t, int32_t *ids,
                             uint64_t *sum, vecmill_err *err)
@@ -286,6 +338,7 @@ static PyObject *session_describe(struct session *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"embed", (PyCFunction)session_embed, METH_VARARGS, embed_doc},
+    {"compute", (PyCFunction)session_compute, METH_O, compute_doc},
     {"tokenize", (PyCFunction)session_tokenize, METH_O, tokenize_doc},
     {"count_tokens", (PyCFunction)session_count, METH_O, count_doc},
     {"tokens", (PyCFunction)session_tokens, METH_VARARGS, tokens_doc},

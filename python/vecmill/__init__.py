@@ -6,6 +6,9 @@
     from vecmill import Embedder               # vecmill's own
     rows = Embedder().embed(["hello", "world"])   # float32 [2, 384]
 
+    from vecmill import CrossEncoder           # scores of pairs, as sentence-transformers' class
+    hits = CrossEncoder("cross-encoder/ms-marco-MiniLM-L6-v2").rank("a query", ["hello", "world"])
+
     from vecmill import maxsim                 # late interaction: scores of documents that are rows of vectors
     scores = maxsim(query, rows, offsets)
 
@@ -13,6 +16,7 @@ Also here: the exceptions (see _errors; VecmillError is the base class of all), 
 """
 
 from vecmill._core import version
+from vecmill._cross import CrossEncoder
 from vecmill._embedder import Embedder
 from vecmill._errors import *  # noqa: F403
 from vecmill._errors import __all__ as _exceptions
@@ -20,5 +24,5 @@ from vecmill._late import maxsim
 from vecmill.text_embedding import Device, ModelSource, PoolingType, TextEmbedding
 
 __version__ = version
-__all__ = ["Device", "Embedder", "ModelSource", "PoolingType", "TextEmbedding", "maxsim", "version",
-           *_exceptions]
+__all__ = ["CrossEncoder", "Device", "Embedder", "ModelSource", "PoolingType", "TextEmbedding", "maxsim",
+           "version", *_exceptions]

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
 from vecmill import _core, _programs, _share
-from vecmill._embedder import count_of, dimensions_of
+from vecmill._model import count_of, dimensions_of
 from vecmill._errors import DocumentError, DoesNotFitError, UsageError
 from vecmill._stream import PIECE_CHARS, PIECE_TEXTS, Feed
 

@@ -99,3 +99,35 @@ def refusal(index: int, given: Any) -> TypeError:
     else:
         advice = "pass str(document), if that is its text"
     return TypeError(f"document {index} is {_kind(given)}, not str: {advice}")
+
+
+def text_of(cut: int | None, index: int, given: Any) -> tuple[str, int]:
+    """A document that is a text: cut after this many characters, and how many it has."""
+    if not isinstance(given, str):
+        raise refusal(index, given)
+    text = given if cut is None or len(given) <= cut else given[:cut]
+    return text, len(text)
+
+
+def pairs_of(given: Any) -> Iterable[Any]:
+    """The pairs as an iterable. TypeError: it contains no pairs."""
+    if isinstance(given, str):
+        raise TypeError("pairs is str, not an iterable of pairs of str: pass [(query, document)]")
+    advice = None if isinstance(given, (list, tuple)) or getattr(given, "ndim", 1) == 2 else _advice(given)
+    if advice is not None:
+        raise TypeError(f"pairs is {_kind(given)}, not an iterable of pairs of str: pass [(query, document), ...]")
+    return given  # type: ignore[no-any-return]
+
+
+def pair_of(cut: int | None, index: int, given: Any) -> tuple[tuple[str, str], int]:
+    """A document that is a pair of texts: each cut after this many characters, and how many they have."""
+    pair = given.tolist() if hasattr(given, "tolist") else given
+    if not isinstance(pair, (tuple, list)):
+        raise TypeError(f"pair {index} is {_kind(given)}, not two str: pass (query, document)")
+    if len(pair) != 2:
+        raise TypeError(f"pair {index} has {len(pair)} texts, not 2: pass (query, document)")
+    for name, text in zip(("query", "document"), pair, strict=True):
+        if not isinstance(text, str):
+            raise TypeError(f"the {name} of pair {index} is {_kind(text)}, not str")
+    query, document = (text if cut is None or len(text) <= cut else text[:cut] for text in pair)
+    return (query, document), len(query) + len(document)

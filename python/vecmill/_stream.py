@@ -1,12 +1,12 @@
-"""Documents in, rows out, in order: splits a stream of texts into calls of the library.
+"""Documents in, results out, in order: splits a stream of documents into calls of the library.
 
 Each generator here yields lists of results as they become ready, and an empty list after a second without one, so
 that its caller keeps control. It reads ahead only what the library holds (for a pool its queue, a number in the
-memory plan) and one piece of at most PIECE_TEXTS texts or PIECE_CHARS characters. While the consumer is slow, the
+memory plan) and one piece of at most PIECE_TEXTS documents or PIECE_CHARS characters. While the consumer is slow, the
 source is not read.
 
-A result is a float32 row of shape (dim,), or a Failure at the position of a document that failed. Rows are views of
-the array into which the library writes: nothing is copied.
+A result is a float32 row of shape (dim,), or what a model of other results makes, or a Failure at the position of a
+document that failed. Rows are views of the array into which the library writes: nothing is copied.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vecmill import _core, _documents
+from vecmill import _core
 from vecmill._errors import LimitError
 
 PIECE_TEXTS = 64
 PIECE_CHARS = 1 << 16
 ROWS = 64  # this many are allocated together; a row that is kept keeps its neighbours alive
+MADE = 4  # this many results without a fixed size are taken together
 WAIT_MS = 1000
 
 
-def held_bytes(cut: int | None) -> int:
-    """Bytes that a stream holds in addition to its pool and its ROWS: a piece, and a text that was cut, which of_pool
-    passes on in UTF-8. A character takes at most 4 bytes in either form. Texts that are not cut are the caller's."""
-    return 4 * (PIECE_CHARS + 2 * (cut or 0))
+def held_bytes(cut: int | None, texts: int = 1) -> int:
+    """Bytes that a stream holds in addition to its pool and its results: a piece, and the texts of a document that were
+    cut, which of_pool passes on in UTF-8. A character takes at most 4 bytes in either form. Texts that are not cut are
+    the caller's."""
+    return 4 * (PIECE_CHARS + 2 * texts * (cut or 0))
 
 
 class Failure(NamedTuple):
@@ -38,20 +40,19 @@ class Failure(NamedTuple):
     reason: str
 
 
-Result = np.ndarray | Failure
+Result = Any  # or a Failure
+Made = tuple[int, int, bytearray | str]  # as of _core.Session.compute
 
 
-def pieces(texts: Iterable[str], most_texts: int, most_chars: int, cut: int | None) -> Iterator[list[str]]:
-    """Lists of texts, each as long as its bounds allow. cut: texts are cut after this many characters, or None."""
-    piece: list[str] = []
+def pieces(documents: Iterable[Any], most_texts: int, most_chars: int,
+           read: Callable[[int, Any], tuple[Any, int]]) -> Iterator[list[Any]]:
+    """Lists of documents, each as long as its bounds allow. read: checks and cuts one; returns it and its characters."""
+    piece: list[Any] = []
     chars = 0
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise _documents.refusal(i, text)
-        if cut is not None and len(text) > cut:
-            text = text[:cut]
-        piece.append(text)
-        chars += len(text)
+    for i, given in enumerate(documents):
+        document, length = read(i, given)
+        piece.append(document)
+        chars += length
         if len(piece) == most_texts or chars >= most_chars:
             yield piece
             piece, chars = [], 0
@@ -66,22 +67,11 @@ def words(status: int, tokens: int, max_length: int) -> str:
     return _core.STATUSES[status][0]
 
 
-def of_session(embed: Callable[[list[str], np.ndarray], list[tuple[int, int, int]]], dim: int, max_length: int,
-               source: Iterable[list[str]]) -> Iterator[list[Result]]:
-    """Computes piece by piece in this process. embed: a session's method, for one caller at a time."""
-    for piece in source:
-        rows = np.empty((len(piece), dim), np.float32)
-        results: list[Result] = list(rows)
-        for index, status, tokens in embed(piece, rows):
-            results[index] = Failure(words(status, tokens, max_length))
-        yield results
-
-
 class Feed:
-    """Submits texts to a pool while it has room, and takes results in order. A text that is too large for the pool
+    """Submits documents to a pool while it has room, and takes results in order. One that is too large for the pool
     (LimitError) is a failure at its position.
 
-    source: lists of texts; an empty list is not the end
+    source: lists of documents; an empty list is not the end
     """
 
     def __init__(self, pool: _core.Pool, source: Iterator[list[Any]]):
@@ -120,33 +110,63 @@ class Feed:
     def take(self, rows: np.ndarray, filled: int) -> tuple[int, list[tuple[int, str]]]:
         """Writes results that are ready to rows[filled:]; when idle, waits for one. Returns their number, and for each
         that failed its index among them and the reason. Its row is zero."""
-        if self._refused and self._refused[0][0] == self._taken:
+        refused = self._pop_refused()
+        if refused is not None:
             rows[filled] = 0
-            self._taken += 1
-            return 1, [(0, self._refused.popleft()[1])]
-        if self._refused:
-            rows = rows[:filled + self._refused[0][0] - self._taken]
-        waits = self.idle and self._taken < self._given
-        n, failures = self._pool.take(rows, filled, WAIT_MS if waits else 0)
+            return 1, [(0, refused)]
+        n, failures = self._pool.take(rows[:filled + self._room(len(rows) - filled)], filled, self._wait_ms())
         self._taken += n
         return n, [(index, reason) for index, _, _, reason in failures]
 
+    def take_made(self) -> list[Made]:
+        """As take(), at most MADE results of a pool whose results have no fixed size."""
+        refused = self._pop_refused()
+        if refused is not None:
+            return [(_core.E_LIMIT, 0, refused)]
+        made = self._pool.take_made(self._room(MADE), self._wait_ms())
+        self._taken += len(made)
+        return made
 
-def of_pool(pool: _core.Pool, dim: int, source: Iterator[list[str]]) -> Iterator[list[Result]]:
-    """Submits to a pool and takes from it; closes it at the end, also after an exception. A ModelError after the last
-    row means that the model's pack was damaged during the run (vecmill_pool_verify)."""
-    feed = Feed(pool, source)
+    def _pop_refused(self) -> str | None:
+        """Why the next document in order was refused, if it was."""
+        if not self._refused or self._refused[0][0] != self._taken:
+            return None
+        self._taken += 1
+        return self._refused.popleft()[1]
+
+    def _room(self, most: int) -> int:
+        """How many may be taken: none beyond the next document that was refused."""
+        return min(most, self._refused[0][0] - self._taken) if self._refused else most
+
+    def _wait_ms(self) -> int:
+        return WAIT_MS if self.idle and self._taken < self._given else 0
+
+
+def rows_of_pool(dim: int) -> Callable[[Feed], list[Result]]:
+    """Takes rows, of of_pool."""
     rows, filled = np.empty((ROWS, dim), np.float32), 0
+
+    def take(feed: Feed) -> list[Result]:
+        nonlocal rows, filled
+        if filled == ROWS:
+            rows, filled = np.empty((ROWS, dim), np.float32), 0
+        n, failures = feed.take(rows, filled)
+        results: list[Result] = list(rows[filled:filled + n])
+        for index, reason in failures:
+            results[index] = Failure(reason)
+        filled += n
+        return results
+    return take
+
+
+def of_pool(pool: _core.Pool, take: Callable[[Feed], list[Result]], source: Iterator[list[Any]]) -> Iterator[list[Result]]:
+    """Submits to a pool and takes from it; closes it at the end, also after an exception. A ModelError after the last
+    result means that the model's pack was damaged during the run (vecmill_pool_verify)."""
+    feed = Feed(pool, source)
     try:
         while True:
             feed.fill()
-            if filled == ROWS:
-                rows, filled = np.empty((ROWS, dim), np.float32), 0
-            n, failures = feed.take(rows, filled)
-            results: list[Result] = list(rows[filled:filled + n])
-            for index, reason in failures:
-                results[index] = Failure(reason)
-            filled += n
+            results = take(feed)
             if results or feed.idle:
                 yield results
             if feed.ended:

@@ -31,7 +31,7 @@ import ray.data
 from ray.data.dataset import MaterializedDataset
 
 from vecmill import _arrow, _core, _share
-from vecmill._embedder import bytes_of, count_of
+from vecmill._model import bytes_of, count_of
 from vecmill._errors import UsageError
 from vecmill._share import MIB, Share
 

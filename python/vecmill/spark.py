@@ -24,7 +24,7 @@ from pyspark import TaskContext
 from pyspark.sql.types import ArrayType, CharType, FloatType, StringType, StructField, StructType, VarcharType
 
 from vecmill import _arrow, _core, _share
-from vecmill._embedder import bytes_of
+from vecmill._model import bytes_of
 from vecmill._errors import DoesNotFitError, UsageError
 from vecmill._share import MIB, Share, mib
 

@@ -9,10 +9,8 @@ their order, one float32 array a document, and the errors for the same mistakes.
 
 from __future__ import annotations
 
-import enum
 import json
 import os
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -20,41 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from vecmill import _custom, _documents, _programs
-from vecmill._embedder import Embedder, count_of, dimensions_of
+from vecmill import _custom, _programs
+from vecmill._embedder import Embedder
 from vecmill._errors import NotFoundError, UnsupportedError, UsageError
+from vecmill._fastembed import (Device, ModelSource, PoolingType, check_device, check_kwargs, max_context, positive,
+                                where)
+from vecmill._model import count_of, dimensions_of
 
-_CPU = "CPUExecutionProvider"
-
-
-class Device(str, enum.Enum):
-    """Where to compute. This is a CPU engine: AUTO is CPU, and CUDA is refused."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    AUTO = "auto"
-
-
-class PoolingType(str, enum.Enum):
-    """How a document's token vectors become one. CLS and MEAN are supported, the others are refused."""
-
-    CLS = "CLS"
-    MEAN = "MEAN"
-    LAST_TOKEN = "LAST_TOKEN"
-    DISABLED = "DISABLED"
-
-
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model's files are: hf, an `org/name` of the hub. A url, FastEmbed's archive of ONNX files, is not
-    read."""
-
-    hf: str | None = None
-    url: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.hf is None and self.url is None:
-            raise ValueError(f"At least one source should be set, current sources: hf={self.hf}, url={self.url}")
+__all__ = ["Device", "ModelSource", "PoolingType", "TextEmbedding", "max_context"]
 
 
 @dataclass(frozen=True)
@@ -113,84 +84,13 @@ def _of_entry(entry: dict[str, Any]) -> _Description:
                         size_in_GB=round((entry["bytes"] or 0) / 1e9, 3), dim=entry["dim"])
 
 
-def _positive(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 30 else None
-
-
-_POSITIONS_AFTER_PAD = ("roberta", "xlm-roberta", "camembert", "mpnet")
-
-
-def max_context(model_dir: str) -> int:
-    """FastEmbed's rule for the length in tokens: the smaller of model_max_length and max_length in
-    tokenizer_config.json, of those that are positive integers. Here it is never more than the position table has; with
-    FastEmbed that fails in the middle of a job. UsageError (a ValueError) if neither is set."""
-    if _custom.is_table(model_dir):
-        return 512  # of FastEmbed's static embeddings, whatever their files say
-    files = {}
-    for name in ("config.json", "tokenizer_config.json"):
-        try:
-            with open(os.path.join(model_dir, _custom.encoder_folder(model_dir), name), encoding="utf-8") as file:
-                files[name] = json.load(file)
-            if not isinstance(files[name], dict):
-                raise ValueError("it is not a JSON object")
-        except (OSError, ValueError) as why:
-            reason = why.strerror if isinstance(why, OSError) else why
-            raise NotFoundError(f"Could not read {name} in {model_dir}: {reason}") from why
-    said = files["tokenizer_config.json"]
-    lengths = [n for n in (_positive(said.get("model_max_length")), _positive(said.get("max_length"))) if n]
-    if not lengths:
-        raise UsageError(f"Could not determine the maximum context length for {model_dir}. Set a positive "
-                         "`model_max_length` or `max_length` in tokenizer_config.json.")
-    table = _positive(files["config.json"].get("max_position_embeddings"))
-    if table and files["config.json"].get("model_type") in _POSITIONS_AFTER_PAD:
-        table -= 2  # the padding's id, which is 1, and one more (docs/MODEL.md)
-    return min([*lengths, table] if table else lengths)
-
-
 def _truncate_dim(model_dir: str) -> int:
     """Floats to keep of a vector by the model's files; 0: the files do not say."""
     try:
         with open(os.path.join(model_dir, "config_sentence_transformers.json"), encoding="utf-8") as file:
-            return _positive(json.load(file).get("truncate_dim")) or 0
+            return positive(json.load(file).get("truncate_dim")) or 0
     except (OSError, ValueError, AttributeError):  # the library reports the fault
         return 0
-
-
-def _check_device(providers: Sequence[Any] | None, cuda: bool | Device | str, device_ids: list[int] | None) -> None:
-    asked = cuda is True or cuda == Device.CUDA
-    if asked and providers is not None:
-        warnings.warn(f"`cuda` and `providers` are mutually exclusive parameters, cuda: {cuda}, providers: "
-                      f"{providers}; `providers` is used", UserWarning, stacklevel=3)
-    names = [p if isinstance(p, str) else p[0] for p in providers or ()]
-    if providers is None and asked:
-        names = ["CUDAExecutionProvider"]
-    for name in names:
-        if name != _CPU:
-            raise UnsupportedError(f"Provider {name} is not available. Available providers: ['{_CPU}']")
-    if device_ids is not None:
-        warnings.warn(f"`device_ids` ({device_ids}) has no effect: vecmill computes on the CPU", UserWarning,
-                      stacklevel=3)
-
-
-def _check_kwargs(kwargs: dict[str, Any]) -> None:
-    for name in ("enable_cpu_mem_arena", "mmap"):
-        if kwargs.pop(name, None) is not None:
-            warnings.warn(f"`{name}` has no effect: weights are always mapped, and working memory is allocated "
-                          "once", UserWarning, stacklevel=3)
-    if kwargs:
-        raise TypeError(f"TextEmbedding has no argument {', '.join(map(repr, kwargs))}")
-
-
-def _where(documents: str | Iterable[str], batch_size: int,
-           parallel: int | None) -> tuple[Iterable[str], int | None]:
-    """(documents as an iterable, workers). Few documents are computed in this process, as with FastEmbed."""
-    if batch_size < 1:
-        raise UsageError(f"batch_size must be >= 1, got {batch_size}")
-    if isinstance(documents, str):
-        return [documents], None
-    documents = _documents.texts_of(documents)
-    few = isinstance(documents, list) and len(documents) < batch_size
-    return documents, None if few else parallel
 
 
 class _Model(Embedder):
@@ -248,8 +148,8 @@ class TextEmbedding:
                  specific_model_path: str | None = None, precision: str = "auto",
                  memory: int | str | None = None, max_length: int | None = None, dimensions: int | None = None,
                  normalize: str = "auto", **kwargs: Any):
-        _check_kwargs(kwargs)
-        _check_device(providers, cuda, device_ids)
+        check_kwargs("TextEmbedding", kwargs)
+        check_device(providers, cuda, device_ids)
         self.model_name = model_name
         weights, own = _weights_of(model_name)
         if precision == "auto":
@@ -395,14 +295,14 @@ class TextEmbedding:
         A worker may be killed at any moment: nothing is lost, doubled or changed. No `if __name__ == "__main__"` is
         needed. A slow consumer costs no memory beyond plan().
         """
-        texts, workers = _where(documents, batch_size, parallel)
+        texts, workers = where(documents, batch_size, parallel)
         yield from self._for_task(task_id).stream(texts, workers=workers, batch_size=batch_size, on_error=on_error,
                                                   progress=progress)
 
     async def aembed(self, documents: str | Iterable[str], batch_size: int = 256, parallel: int | None = None, *,
                      on_error: str = "raise", task_id: int | None = None) -> AsyncIterator[np.ndarray]:
         """As embed(), for asyncio: `async for vector in model.aembed(texts)`."""
-        texts, workers = _where(documents, batch_size, parallel)
+        texts, workers = where(documents, batch_size, parallel)
         async for row in self._for_task(task_id).astream(texts, workers=workers, batch_size=batch_size,
                                                          on_error=on_error):
             yield row
@@ -421,7 +321,7 @@ class TextEmbedding:
 
     def token_count(self, texts: str | Iterable[str], batch_size: int = 1024) -> int:
         """Tokens of the texts, special ones included, after the cut at the maximum length."""
-        return self.model.count_tokens(_where(texts, batch_size, None)[0])
+        return self.model.count_tokens(where(texts, batch_size, None)[0])
 
     def plan(self, parallel: int = 0) -> dict[str, Any]:
         """The memory of embed(parallel=...), before the run: see Embedder.plan()."""

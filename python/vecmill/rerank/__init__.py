@@ -1,0 +1,1 @@
+"""Rerankers: see cross_encoder."""
