@@ -712,6 +712,53 @@ VECMILL_API vecmill_status vecmill_muvera(const vecmill_muvera_shape *shape, con
                                           const double *rows, uint64_t n_rows, vecmill_role role,
                                           double *out, vecmill_err *err);
 
+/* ---- words without a model ----
+ *
+ * BM25 (Robertson and Zaragoza 2009) as FastEmbed's Qdrant/bm25 computes it: of each document the part that
+ * depends on it alone, as sparse weights; how rare a word is, is for the index to know (Qdrant's modifier
+ * idf). A word is a run of letters, digits and "_" in lower case. Words of a list and long ones are left
+ * out, the others stemmed by libstemmer. index = |MurmurHash3_x86_32(stem)|, of seed 0, as a signed
+ * number; weight = f (k + 1) / (f + k (1 - b + b n / avg_len)), for a stem that occurs f times among n;
+ * in a query 1. */
+typedef struct vecmill_bm25 vecmill_bm25;
+
+typedef struct vecmill_bm25_options {
+    size_t struct_bytes; /* sizeof(vecmill_bm25_options) */
+    /* Of stemmer and list, default "english": one of libstemmer's, by its English name. Borrowed for the
+     * call, as are all strings here. */
+    const char *language;
+    double k, b, avg_len;      /* default 1.2, 0.75, 256; k >= 0, b from 0 to 1, avg_len > 0 */
+    uint32_t token_max_length; /* characters; longer words are left out; at least 1, default 40 */
+    int disable_stemmer; /* 1: words are hashed as they are, and none is left out by default */
+    /* [n_stopwords] words to leave out, in any case; NULL: the language's, which there are for danish dutch
+     * english finnish french german hungarian italian norwegian portuguese russian spanish swedish and
+     * turkish. None: not NULL, and n_stopwords 0. */
+    const char *const *stopwords;
+    size_t n_stopwords;
+} vecmill_bm25_options;
+
+/* Fills *options with the defaults above, struct_bytes included. */
+#define vecmill_bm25_options_init(options)                                                         \
+    vecmill_bm25_options_init_sized((options), sizeof *(options))
+VECMILL_API void vecmill_bm25_options_init_sized(vecmill_bm25_options *options,
+                                                 size_t struct_bytes);
+
+/* Errors: E_USAGE (an option out of range, an unknown language), E_UNSUPPORTED, E_MEMORY. Takes a few
+ * hundred kilobytes. One thread at a time. Pair: vecmill_bm25_close, which accepts NULL. */
+VECMILL_API vecmill_status vecmill_bm25_open(const vecmill_bm25_options *options,
+                                             vecmill_bm25 **bm25, vecmill_err *err);
+VECMILL_API void vecmill_bm25_close(vecmill_bm25 *bm25);
+
+/* As vecmill_compute: the sparse weights of each document, indices ascending, as its one part. role:
+ * VECMILL_ROLE_QUERY, or a document's; a document may have one of its own. result->n_tokens: words read,
+ * those left out among them. Keeps memory for the longest text so far, at most 8 times its bytes and
+ * those of its words, 32 each. Errors: E_USAGE and E_UNSUPPORTED (a document that is no text), E_MEMORY;
+ * E_LIMIT, over VECMILL_MAX_DOCUMENT, is the document's. */
+VECMILL_API vecmill_status vecmill_bm25_compute(vecmill_bm25 *bm25, const vecmill_doc *docs,
+                                                size_t n_docs, vecmill_role role,
+                                                vecmill_take_fn take, void *context,
+                                                vecmill_err *err);
+
 /* What this machine and this cgroup allow, and what this library was built on. */
 typedef struct vecmill_machine {
     size_t struct_bytes; /* in: sizeof(vecmill_machine) */

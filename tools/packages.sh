@@ -10,7 +10,7 @@
 # what a test can be skipped without: where it fails it says so, and that is all.
 
 packages_build='gcc libc6-dev make meson ninja-build pkg-config python3 python3-pip ca-certificates
-  libutf8proc-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libzip-dev
+  libutf8proc-dev libstemmer-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libzip-dev
   zlib1g-dev libcmocka-dev'
 # ccache: a clone, a rebuild and the wheel compile only what nobody compiled before. Debian's; 5 GB at most in its folder.
 packages_check='clang libclang-rt-14-dev clang-format clang-tidy ccache python3-venv python3-dev binutils

@@ -101,5 +101,6 @@ extern const char core_maxsim_doc[], core_muvera_doc[];
 
 PyObject *core_session_type(void);
 PyObject *core_pool_type(void);
+PyObject *core_bm25_type(void);
 
 #endif

@@ -98,6 +98,7 @@ static int fill(PyObject *module)
 {
     if (add(module, "Session", core_session_type()) < 0) return -1;
     if (add(module, "Pool", core_pool_type()) < 0) return -1;
+    if (add(module, "Bm25", core_bm25_type()) < 0) return -1;
     if (add(module, "version", PyUnicode_FromString(vecmill_version())) < 0) return -1;
     if (add(module, "STATUSES", statuses()) < 0) return -1;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
