@@ -91,11 +91,15 @@ PyObject *core_plan(const vecmill_plan *plan);
  * document that failed. NULL with an exception set. */
 PyObject *core_made(const vecmill_result *result, const vecmill_part *part, const char *why);
 
-/* ---- functions that need no model (core_late.c) ---- */
+/* ---- functions that need no model (core_late.c, core_quantize.c) ---- */
 
 PyObject *core_maxsim(PyObject *module, PyObject *args);
 PyObject *core_muvera(PyObject *module, PyObject *args);
+PyObject *core_ranges(PyObject *module, PyObject *args);
+PyObject *core_quantize(PyObject *module, PyObject *args);
+PyObject *core_dequantize(PyObject *module, PyObject *args);
 extern const char core_maxsim_doc[], core_muvera_doc[];
+extern const char core_ranges_doc[], core_quantize_doc[], core_dequantize_doc[];
 
 /* ---- types: created once, owned by the module ---- */
 

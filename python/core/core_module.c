@@ -55,6 +55,9 @@ static PyMethodDef functions[] = {
     {"limit", module_limit, METH_NOARGS, limit_doc},
     {"maxsim", core_maxsim, METH_VARARGS, core_maxsim_doc},
     {"muvera", core_muvera, METH_VARARGS, core_muvera_doc},
+    {"ranges", core_ranges, METH_VARARGS, core_ranges_doc},
+    {"quantize", core_quantize, METH_VARARGS, core_quantize_doc},
+    {"dequantize", core_dequantize, METH_VARARGS, core_dequantize_doc},
     {0},
 };
 

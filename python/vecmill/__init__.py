@@ -12,6 +12,9 @@
     from vecmill import maxsim                 # late interaction: scores of documents that are rows of vectors
     scores = maxsim(query, rows, offsets)
 
+    from vecmill import quantize_embeddings    # as databases store them: float16, int8, bits
+    bits = quantize_embeddings(rows, "ubinary")   # uint8 [n, dim / 8]
+
 Also here: the exceptions (see _errors; VecmillError is the base class of all), and `version`.
 """
 
@@ -21,8 +24,9 @@ from vecmill._embedder import Embedder
 from vecmill._errors import *  # noqa: F403
 from vecmill._errors import __all__ as _exceptions
 from vecmill._late import maxsim
+from vecmill._quantize import dequantize_embeddings, quantization_ranges, quantize_embeddings
 from vecmill.text_embedding import Device, ModelSource, PoolingType, TextEmbedding
 
 __version__ = version
-__all__ = ["CrossEncoder", "Device", "Embedder", "ModelSource", "PoolingType", "TextEmbedding", "maxsim",
-           "version", *_exceptions]
+__all__ = ["CrossEncoder", "Device", "Embedder", "ModelSource", "PoolingType", "TextEmbedding",
+           "dequantize_embeddings", "maxsim", "quantization_ranges", "quantize_embeddings", "version", *_exceptions]
