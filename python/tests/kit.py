@@ -6,6 +6,7 @@ All files are in a temporary folder with an empty cache. Nothing uses the networ
 """
 
 import atexit
+import json
 import os
 import random
 import shutil
@@ -48,6 +49,45 @@ def home():
 def model(name):
     folder = os.path.join(_home, "model-" + name)
     return folder if os.path.isdir(folder) else toy(folder, *crew_kit.options(name))
+
+
+def words_of(ids):
+    """The text of token ids, for a model of words_model()."""
+    return " ".join(f"t{token}" for token in ids if token > 3)
+
+
+def words_model(name):
+    """A model of BERT's special tokens out of tests/data: (its folder, its cases). Token N is the word tN, and a pair
+    has no separator between its texts, as the cases' ids have none."""
+    source = os.path.join(ROOT, "tests", "data", name)
+    folder = os.path.join(_home, os.path.basename(name).removesuffix(".json"))
+    with open(source, encoding="utf-8") as file:
+        family = json.load(file)
+    if os.path.isdir(folder):
+        return folder, family["cases"]
+    subprocess.run([sys.executable, os.path.join(ROOT, "tools", "write_family.py"), source, folder], check=True)
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    vocab = special + [f"t{i}" for i in range(4, family["files"]["config.json"]["vocab_size"])]
+    first, end, last = ({"SpecialToken": {"id": name, "type_id": kind}}
+                        for name, kind in (("[CLS]", 0), ("[SEP]", 0), ("[SEP]", 1)))
+    both = [{"Sequence": {"id": name, "type_id": kind}} for name, kind in (("A", 0), ("B", 1))]
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "decoder": None,
+        "added_tokens": [{"id": i, "content": name, "single_word": False, "lstrip": False, "rstrip": False,
+                          "normalized": False, "special": True} for i, name in enumerate(special)],
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+                       "strip_accents": None, "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {
+            "type": "TemplateProcessing", "single": [first, both[0], end], "pair": [first, *both, last],
+            "special_tokens": {name: {"id": name, "ids": [i], "tokens": [name]}
+                               for i, name in ((2, "[CLS]"), (3, "[SEP]"))}},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 100, "vocab": {word: i for i, word in enumerate(vocab)}}}
+    for made, content in (("tokenizer.json", tokenizer), ("tokenizer_config.json", {"model_max_length": 64})):
+        with open(os.path.join(folder, made), "w", encoding="utf-8") as file:
+            json.dump(content, file)
+    return folder, family["cases"]
 
 
 def texts(n, words=20, seed=1):

@@ -6,6 +6,8 @@
     from vecmill import Embedder               # vecmill's own
     rows = Embedder().embed(["hello", "world"])   # float32 [2, 384]
 
+    from vecmill import SparseTextEmbedding    # FastEmbed's: SparseEmbedding(values, indices) of each text
+
     from vecmill import CrossEncoder           # scores of pairs, as sentence-transformers' class
     hits = CrossEncoder("cross-encoder/ms-marco-MiniLM-L6-v2").rank("a query", ["hello", "world"])
 
@@ -25,8 +27,10 @@ from vecmill._errors import *  # noqa: F403
 from vecmill._errors import __all__ as _exceptions
 from vecmill._late import maxsim
 from vecmill._quantize import dequantize_embeddings, quantization_ranges, quantize_embeddings
+from vecmill.sparse_text_embedding import SparseEmbedding, SparseTextEmbedding
 from vecmill.text_embedding import Device, ModelSource, PoolingType, TextEmbedding
 
 __version__ = version
-__all__ = ["CrossEncoder", "Device", "Embedder", "ModelSource", "PoolingType", "TextEmbedding",
-           "dequantize_embeddings", "maxsim", "quantization_ranges", "quantize_embeddings", "version", *_exceptions]
+__all__ = ["CrossEncoder", "Device", "Embedder", "ModelSource", "PoolingType", "SparseEmbedding",
+           "SparseTextEmbedding", "TextEmbedding", "dequantize_embeddings", "maxsim", "quantization_ranges",
+           "quantize_embeddings", "version", *_exceptions]

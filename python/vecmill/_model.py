@@ -65,7 +65,77 @@ def dimensions_of(value: int | None) -> int:
     return count_of("dimensions", value, 1 << 30)
 
 
-class Model:
+class Stream:
+    """Documents in, results out, for subclasses."""
+
+    _cut: int | None  # characters of a text that are read
+
+    def chunks(self, texts: Iterable[Any], workers: int | None = None,
+               batch_size: int = 256) -> Iterator[list[_stream.Result]]:
+        """Lists of results in order (see _stream)."""
+        raise NotImplementedError
+
+    def _iterable(self, documents: Any) -> Iterable[Any]:
+        """The documents of a caller, or a TypeError."""
+        return _documents.texts_of(documents)
+
+    def _read(self, index: int, given: Any) -> tuple[Any, int]:
+        """One document, cut, and its characters; or a TypeError."""
+        return _documents.text_of(self._cut, index, given)
+
+    def _skipped(self) -> Any:
+        """The result of a document that failed, where failures are skipped."""
+        raise NotImplementedError
+
+    def _each(self, texts: Iterable[Any], workers: int | None, batch_size: int, on_error: str,
+                progress: bool) -> Iterator[Any]:
+        if on_error not in ("raise", "skip"):
+            raise UsageError(f"on_error is {on_error!r}; it is 'raise' or 'skip'")
+        texts = self._iterable(texts)
+        bar = _bar(texts) if progress else None
+        chunks = self.chunks(texts, workers, batch_size)
+        try:
+            for i, result in enumerate(result for results in chunks for result in results):
+                yield self._kept(i, result, on_error)
+                if bar is not None:
+                    bar.update()
+        finally:
+            chunks.close()  # type: ignore[attr-defined] # a generator
+            if bar is not None:
+                bar.close()
+
+    def _kept(self, index: int, result: _stream.Result, on_error: str) -> Any:
+        if not isinstance(result, _stream.Failure):
+            return result
+        if on_error == "raise":
+            raise DocumentError(index, result.reason)
+        return self._skipped()
+
+    async def _aeach(self, texts: Iterable[Any], workers: int | None, batch_size: int,
+                       on_error: str) -> AsyncIterator[Any]:
+        import asyncio  # takes longer to import than the rest of this package
+
+        chunks = self.chunks(texts, workers, batch_size)
+        loop = asyncio.get_running_loop()
+        index = 0
+        try:
+            while True:
+                step = loop.run_in_executor(None, next, chunks, None)
+                try:
+                    results = await asyncio.shield(step)
+                except asyncio.CancelledError:
+                    await asyncio.wait([step])
+                    raise
+                if results is None:
+                    return
+                for result in results:
+                    yield self._kept(index, result, on_error)
+                    index += 1
+        finally:
+            chunks.close()  # type: ignore[attr-defined]
+
+
+class Model(Stream):
     """A model, for subclasses. Documents are texts, and a result is a row of floats.
 
     Working memory is allocated when something is computed in this process, not before. Several threads may use a
@@ -159,14 +229,6 @@ class Model:
         """Bytes and rows that a stream holds."""
         return {"beside_bytes": _stream.held_bytes(self._cut), "beside_rows": _stream.ROWS}
 
-    def _iterable(self, documents: Any) -> Iterable[Any]:
-        """The documents of a caller, or a TypeError."""
-        return _documents.texts_of(documents)
-
-    def _read(self, index: int, given: Any) -> tuple[Any, int]:
-        """One document, cut, and its characters; or a TypeError."""
-        return _documents.text_of(self._cut, index, given)
-
     def _compute(self, piece: list[Any]) -> list[_stream.Result]:
         """Results in this process."""
         rows = np.empty((len(piece), self._width), np.float32)
@@ -255,53 +317,6 @@ class Model:
             pool.close()
             raise
         yield from _stream.of_pool(pool, self._taker(), source)
-
-    def _each(self, texts: Iterable[Any], workers: int | None, batch_size: int, on_error: str,
-                progress: bool) -> Iterator[Any]:
-        if on_error not in ("raise", "skip"):
-            raise UsageError(f"on_error is {on_error!r}; it is 'raise' or 'skip'")
-        texts = self._iterable(texts)
-        bar = _bar(texts) if progress else None
-        chunks = self.chunks(texts, workers, batch_size)
-        try:
-            for i, result in enumerate(result for results in chunks for result in results):
-                yield self._kept(i, result, on_error)
-                if bar is not None:
-                    bar.update()
-        finally:
-            chunks.close()  # type: ignore[attr-defined] # a generator
-            if bar is not None:
-                bar.close()
-
-    def _kept(self, index: int, result: _stream.Result, on_error: str) -> Any:
-        if not isinstance(result, _stream.Failure):
-            return result
-        if on_error == "raise":
-            raise DocumentError(index, result.reason)
-        return self._skipped()
-
-    async def _aeach(self, texts: Iterable[Any], workers: int | None, batch_size: int,
-                       on_error: str) -> AsyncIterator[Any]:
-        import asyncio  # takes longer to import than the rest of this package
-
-        chunks = self.chunks(texts, workers, batch_size)
-        loop = asyncio.get_running_loop()
-        index = 0
-        try:
-            while True:
-                step = loop.run_in_executor(None, next, chunks, None)
-                try:
-                    results = await asyncio.shield(step)
-                except asyncio.CancelledError:
-                    await asyncio.wait([step])
-                    raise
-                if results is None:
-                    return
-                for result in results:
-                    yield self._kept(index, result, on_error)
-                    index += 1
-        finally:
-            chunks.close()  # type: ignore[attr-defined]
 
     def plan(self, workers: int = 0) -> dict[str, Any]:
         """The memory of a run in workers, before it (docs/MEMORY.md): total_bytes, limit_bytes (None: no

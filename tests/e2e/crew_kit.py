@@ -94,6 +94,7 @@ MODELS = {
     "toy": lambda: (),
     "cross": lambda: ("--cross", "1"),
     "cross3": lambda: ("--cross", "3"),
+    "splade": lambda: ("--splade",),
     "slow": lambda: deep(layers(), 128),
     "slower": lambda: deep(layers(), 512),
 }
