@@ -6,6 +6,8 @@
     OUT_FOLDER/hidden.onnx   input_ids, attention_mask, token_type_ids [batch, length] ->
                              last_hidden_state [batch, length, width]: what is commonly exported
     OUT_FOLDER/pooled.onnx   the same, on to sentence_embedding [batch, width]: mean over the mask, L2
+    OUT_FOLDER/scores.onnx   instead, of BertForSequenceClassification: on to logits [batch, labels]
+    OUT_FOLDER/tokens.onnx   instead, of BertForMaskedLM: on to logits [batch, length, vocabulary]
     OUT_FOLDER/int8.onnx     pooled.onnx after onnxruntime's dynamic quantization: int8 products,
                              weights per channel
 
@@ -153,7 +155,25 @@ def add_pooling(graph, x):
     return graph.add('Div', 'pool.unit', mean, norm)
 
 
-def build(tensors, config, pooled):
+def add_scores(graph, x, tensors):
+    first = graph.add('Gather', 'first.rows', x, graph.constant('at0', numpy.array([0])), axis=1)
+    first = graph.add('Squeeze', 'first', first, graph.constant('axis1', numpy.array([1])))
+    y = graph.dense('pooler', first, tensors['pooler.dense.weight'], tensors['pooler.dense.bias'])
+    y = graph.add('Tanh', 'pooler.tanh', y)
+    return graph.dense('scores', y, tensors['classifier.weight'], tensors['classifier.bias'])
+
+
+def add_tokens(graph, x, tensors, epsilon):
+    """The head that predicts masked tokens, whose last matrix is the word table unless it has its own."""
+    source = 'cls.predictions.transform'
+    y = graph.dense('head', x, tensors[f'{source}.dense.weight'], tensors[f'{source}.dense.bias'])
+    y = graph.norm('head.norm', add_gelu(graph, 'head.gelu', y), tensors, f'{source}.LayerNorm', epsilon)
+    words = tensors.get('cls.predictions.decoder.weight', tensors['embeddings.word_embeddings.weight'])
+    return graph.dense('tokens', y, words, tensors['cls.predictions.bias'])
+
+
+def build(tensors, config, ending):
+    """ending: the name of the file."""
     graph = Graph()
     x = add_embeddings(graph, tensors, config['layer_norm_eps'])
     mask = add_mask(graph)
@@ -161,8 +181,15 @@ def build(tensors, config, pooled):
         x = add_layer(graph, i, x, tensors, config, mask)
     width = config['hidden_size']
     name, shape = 'last_hidden_state', ['batch', 'length', width]
-    if pooled:
+    if ending == 'pooled':
         x, name, shape = add_pooling(graph, x), 'sentence_embedding', ['batch', width]
+    elif ending == 'scores':
+        labels = len(tensors['classifier.bias'])
+        x, name, shape = add_scores(graph, x, tensors), 'logits', ['batch', labels]
+    elif ending == 'tokens':
+        vocabulary = len(tensors['cls.predictions.bias'])
+        x, name = add_tokens(graph, x, tensors, config['layer_norm_eps']), 'logits'
+        shape = ['batch', 'length', vocabulary]
     graph.nodes[-1].output[0] = name
     inputs = [helper.make_tensor_value_info(key, TensorProto.INT64, ['batch', 'length'])
               for key in ('input_ids', 'attention_mask', 'token_type_ids')]
@@ -188,8 +215,12 @@ def main():
         sys.exit('make_onnx.py: only BERT with erf-GELU')
     tensors = read_safetensors(folder / 'model.safetensors')
     out.mkdir(parents=True, exist_ok=True)
-    for name, pooled in (('hidden', False), ('pooled', True)):
-        onnx.save(build(tensors, config, pooled), str(out / f'{name}.onnx'))
+    heads = [('scores', 'classifier.weight'), ('tokens', 'cls.predictions.bias')]
+    endings = [name for name, tensor in heads if tensor in tensors]
+    for name in endings or ['hidden', 'pooled']:
+        onnx.save(build(tensors, config, name), str(out / f'{name}.onnx'))
+    if endings:
+        return
     quantize(out / 'pooled.onnx', out / 'int8.onnx')
 
 

@@ -5,6 +5,7 @@ fastembed, onnx or the real model is missing.
 """
 
 import inspect
+import json
 import os
 import shutil
 import subprocess
@@ -16,26 +17,46 @@ import numpy as np
 import reference
 
 import vecmill
+from vecmill.rerank.cross_encoder import TextCrossEncoder
 
 try:
     import fastembed
     import onnx  # noqa: F401
+    from fastembed.rerank.cross_encoder import TextCrossEncoder as TheirCrossEncoder
+    ABSENT = None
     MISSING = None if kit.REAL_MODEL else "VECMILL_TEST_MODEL does not name a model"
 except ImportError as why:
-    MISSING = f"{why}"
+    ABSENT = MISSING = f"{why}"
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
 
 
-def onnx_folder():
-    folder = os.path.join(kit.home(), "onnx")
+def onnx_folder(model=kit.REAL_MODEL, made="hidden.onnx"):
+    folder = os.path.join(kit.home(), "onnx-" + made)
     if not os.path.isdir(folder):
         tool = os.path.join(kit.ROOT, "bench", "compare", "make_onnx.py")
-        subprocess.run([sys.executable, tool, kit.REAL_MODEL, folder], check=True, stdout=subprocess.DEVNULL)
-        shutil.copy(os.path.join(folder, "hidden.onnx"), os.path.join(folder, "model.onnx"))
+        subprocess.run([sys.executable, tool, model, folder], check=True, stdout=subprocess.DEVNULL)
+        shutil.copy(os.path.join(folder, made), os.path.join(folder, "model.onnx"))
         for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-            if os.path.exists(os.path.join(kit.REAL_MODEL, name)):
-                shutil.copy(os.path.join(kit.REAL_MODEL, name), folder)
+            if os.path.exists(os.path.join(model, name)):
+                shutil.copy(os.path.join(model, name), folder)
+        told = os.path.join(folder, "tokenizer_config.json")
+        with open(told, encoding="utf-8") as file:
+            settings = {"pad_token": "[PAD]", **json.load(file)}  # FastEmbed wants its name, a toy's file has none
+        with open(told, "w", encoding="utf-8") as file:
+            json.dump(settings, file)
     return folder
+
+
+def raised(call):
+    try:
+        call()
+    except Exception as why:
+        return why
+    return None
+
+
+def awkward_texts():
+    return [*kit.texts(150, 12), "", " ", "a", "b " * 200, *kit.texts(20, 90, 3)]
 
 
 @unittest.skipIf(MISSING, MISSING)
@@ -148,6 +169,111 @@ class Same(kit.Case):
         ours = vecmill.TextEmbedding("test/mini", specific_model_path=kit.REAL_MODEL,
                                      cuda=fastembed.common.types.Device.CPU)
         self.assertEqual(next(ours.embed("x")).tobytes(), next(self.ours.embed("x")).tobytes())
+
+
+@unittest.skipIf(ABSENT, ABSENT)
+class SamePairs(kit.Case):
+    """TextCrossEncoder on the weights of a toy."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = onnx_folder(kit.model("cross"), "scores.onnx")
+        TheirCrossEncoder.add_custom_model("test/cross", fastembed.common.model_description.ModelSource(hf="test/cross"),
+                                           model_file="model.onnx")
+        cls.theirs = TheirCrossEncoder("test/cross", specific_model_path=folder, cache_dir=kit.home())
+        cls.ours = TextCrossEncoder(kit.model("cross"))
+        texts = awkward_texts()
+        cls.pairs = list(zip(texts, reversed(texts), strict=True))
+
+    def test_scores(self):
+        theirs = list(self.theirs.rerank_pairs(self.pairs, batch_size=8))
+        most = max(map(abs, theirs))
+        for ours in (list(self.ours.rerank_pairs(self.pairs)), list(self.ours.rerank_pairs(self.pairs, 8, 2))):
+            self.assertEqual([type(score) for score in ours], [type(score) for score in theirs])
+            worst = max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) / most
+            print(f"{len(ours)} pairs, largest difference {worst:.2e} of the largest logit")
+            self.assertLess(worst, 1e-4)
+        query, documents = self.pairs[0][0], [text for _, text in self.pairs]
+        np.testing.assert_allclose(list(self.ours.rerank(query, documents)),
+                                   list(self.theirs.rerank(query, documents)), atol=1e-4 * most)
+        np.testing.assert_allclose(list(self.ours.rerank_pairs(self.pairs[3])),
+                                   list(self.theirs.rerank_pairs(self.pairs[3])), atol=1e-4 * most)
+        self.assertEqual(self.ours.token_count(self.pairs), self.theirs.token_count(self.pairs))
+
+    def test_models(self):
+        theirs = {m["model"]: m for m in TheirCrossEncoder.list_supported_models()}
+        ours = {m["model"]: m for m in TextCrossEncoder.list_supported_models()}
+        self.assertEqual(set(theirs) - set(ours) - {"test/cross"},
+                         {"jinaai/jina-reranker-v1-tiny-en", "jinaai/jina-reranker-v1-turbo-en"})
+        for name in set(theirs) & set(ours):
+            self.assertEqual((set(ours[name]), ours[name]["license"]), (set(theirs[name]), theirs[name]["license"]))
+
+    def test_mistakes(self):
+        for mistake in (lambda cls, model: cls("no/such"),
+                        lambda cls, model: next(iter(model.rerank("a", ["b"], batch_size=0))),
+                        lambda cls, model: next(iter(model.rerank_pairs([("a", "b")], batch_size=0))),
+                        lambda cls, model: list(model.rerank("a", [3])),
+                        lambda cls, model: list(model.rerank_pairs([("a", 3)])),
+                        lambda cls, model: list(model.rerank_pairs([("a", "b", "c")])),
+                        lambda cls, model: cls("BAAI/bge-reranker-base", local_files_only=True, cache_dir=kit.home()),
+                        lambda cls, model: cls.add_custom_model("BAAI/bge-reranker-base", vecmill.ModelSource(hf="a/b"))):
+            theirs = raised(lambda m=mistake: m(TheirCrossEncoder, self.theirs))
+            ours = raised(lambda m=mistake: m(TextCrossEncoder, self.ours))
+            self.assertIsNotNone(theirs)
+            self.assertIsInstance(ours, type(theirs))
+
+    def test_its_objects(self):
+        self.assertLessEqual({n for n in dir(self.theirs) if not n.startswith("_")} - set(dir(self.ours)), {
+            "CROSS_ENCODER_REGISTRY", "METADATA_FILE", "decompress_to_cache", "download_file_from_gcs",
+            "download_files_from_huggingface", "download_model", "retrieve_model_gcs"})
+
+
+@unittest.skipIf(ABSENT, ABSENT)
+class SameWeights(kit.Case):
+    """SparseTextEmbedding on the weights of a toy, and BM25."""
+
+    def close(self, ours, theirs, least):
+        self.assertEqual(len(ours), len(theirs))
+        largest, worst = max(float(max(row.values, default=0)) for row in theirs), 0.0
+        for a, b in zip(ours, theirs, strict=True):
+            if len(b.values):
+                self.assertEqual((a.values.dtype, a.indices.dtype), (b.values.dtype, b.indices.dtype))
+            a, b = a.as_dict(), b.as_dict()
+            worst = max([worst, *(abs(a.get(i, 0) - b.get(i, 0)) for i in {*a, *b})])
+        print(f"{len(ours)} texts, largest difference {worst / largest:.2e} of the largest weight")
+        self.assertLess(worst / largest, least)
+
+    def test_splade(self):
+        name, texts = "prithivida/Splade_PP_en_v1", awkward_texts()
+        theirs = fastembed.SparseTextEmbedding(name, cache_dir=kit.home(),
+                                               specific_model_path=onnx_folder(kit.model("splade"), "tokens.onnx"))
+        ours = vecmill.SparseTextEmbedding(name, specific_model_path=kit.model("splade"))
+        self.close(list(ours.embed(texts)), list(theirs.embed(texts, batch_size=8)), 1e-4)
+        self.close(list(ours.query_embed(texts, parallel=2, batch_size=8)), list(theirs.query_embed(texts)), 1e-4)
+        self.assertEqual(ours.token_count(texts), theirs.token_count(texts))
+
+    def test_names(self):
+        for cls in "SparseTextEmbedding", "SparseEmbedding":
+            theirs, ours = getattr(fastembed, cls), getattr(vecmill, cls)
+            self.assertLessEqual({n for n in dir(theirs) if not n.startswith("_")} - set(dir(ours)), {
+                "EMBEDDINGS_REGISTRY", "METADATA_FILE", "decompress_to_cache", "download_file_from_gcs",
+                "download_files_from_huggingface", "download_model", "retrieve_model_gcs",
+                "add_custom_model"})  # which raises NotImplementedError there
+        theirs = {m["model"]: m for m in fastembed.SparseTextEmbedding.list_supported_models()}
+        for m in vecmill.SparseTextEmbedding.list_supported_models():
+            self.assertEqual(set(m), set(theirs[m["model"]]))
+            self.assertEqual((m["vocab_size"], m["requires_idf"]),
+                             (theirs[m["model"]]["vocab_size"], theirs[m["model"]]["requires_idf"]))
+
+    def test_bm25(self):
+        stop = {"the", "of", "a"}
+        folder = os.path.join(kit.home(), "bm25")
+        os.makedirs(folder, exist_ok=True)
+        theirs = fastembed.SparseTextEmbedding("Qdrant/bm25", specific_model_path=folder, stopwords=stop)
+        ours = vecmill.SparseTextEmbedding("Qdrant/bm25", stopwords=stop)
+        texts = awkward_texts()
+        self.close(list(ours.embed(texts)), list(theirs.embed(texts)), 1e-6)
+        self.close(list(ours.query_embed(texts)), list(theirs.query_embed(texts)), 1e-6)
 
 
 if __name__ == "__main__":

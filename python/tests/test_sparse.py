@@ -34,7 +34,7 @@ class Weights(kit.Case):
         self.assertEqual(len(ours), len(theirs))
         largest = max(max(want["values"], default=0) for want in theirs)
         for row, want in zip(ours, theirs, strict=True):
-            self.assertEqual((row.values.dtype, row.indices.dtype), (np.float32, np.int64))
+            self.assertEqual((row.values.dtype, row.indices.dtype), (np.float64, np.int64))
             self.assertTrue((np.diff(row.indices) > 0).all() and (row.values > 0).all())
             want, got = dict(zip(want["indices"], want["values"], strict=True)), row.as_dict()
             self.assertEqual(list(got), row.indices.tolist())
@@ -108,7 +108,7 @@ class FastEmbeds(kit.Case):
         self.assertEqual(set(row.as_object()), {"values", "indices"})
         again = SparseEmbedding.from_dict(row.as_dict())
         self.assertEqual((again.indices.dtype, again.values.dtype), (np.int64, np.float64))
-        self.assertEqual((again.indices.tolist(), again.values.astype(np.float32).tolist()),
+        self.assertEqual((again.indices.tolist(), again.values.tolist()),
                          (row.indices.tolist(), row.values.tolist()))
         self.assertEqual(len(SparseEmbedding.from_dict({}).indices), 0)
         self.assertEqual({type(x) for item in row.as_dict().items() for x in item}, {int, float})

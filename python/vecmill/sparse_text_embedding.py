@@ -31,7 +31,7 @@ __all__ = ["SparseEmbedding", "SparseTextEmbedding"]
 class SparseEmbedding:
     """The weights that a text has, and what they are of.
 
-    values:  float32 [n]; as FastEmbed has them, of BM25's documents float64, and of its queries int64
+    values:  float64 [n], as FastEmbed has them (of BM25's queries int64); they are computed in float32
     indices: int64 [n], ascending: ids of tokens, or hashes of words
     """
 
@@ -48,7 +48,7 @@ class SparseEmbedding:
 
     @classmethod
     def from_dict(cls, data: dict[int, float]) -> Self:
-        """The opposite of as_dict(); values are float64, as FastEmbed's are then."""
+        """The opposite of as_dict()."""
         return cls(values=np.array(list(data.values()), np.float64), indices=np.array(list(data), np.int64))
 
 
@@ -57,13 +57,13 @@ class SparseModel(Model):
 
     def _held(self) -> dict[str, int]:
         # A row here is as many floats as there can be weights. In a pool one result has two; and of those that are
-        # taken together each has two as bytes, and two again in indices of 64 bits.
-        return {"beside_bytes": _stream.held_bytes(self._cut), "beside_rows": 2 + 4 * _stream.MADE}
+        # taken together each has two as bytes, and four in indices and values of 64 bits.
+        return {"beside_bytes": _stream.held_bytes(self._cut), "beside_rows": 2 + 6 * _stream.MADE}
 
     def _result(self, made: _stream.Made) -> _stream.Result:
         first, second, data = made
         if isinstance(data, bytearray):
-            return SparseEmbedding(values=np.frombuffer(data, np.float32, first, 4 * first),
+            return SparseEmbedding(values=np.frombuffer(data, np.float32, first, 4 * first).astype(np.float64),
                                    indices=np.frombuffer(data, np.uint32, first).astype(np.int64))
         return _stream.Failure(data) if data else self._failure(first, second)
 
@@ -77,7 +77,7 @@ class SparseModel(Model):
         return lambda feed: [self._result(one) for one in feed.take_made()]
 
     def _skipped(self) -> Any:
-        return SparseEmbedding(values=np.empty(0, np.float32), indices=np.empty(0, np.int64))
+        return SparseEmbedding(values=np.empty(0), indices=np.empty(0, np.int64))
 
 
 class WordModel(Stream):
