@@ -1,12 +1,13 @@
 /* needs: dep_model */
-/* Any bytes as one of a model folder's small JSON files: the first byte, '0' to '9', says which (enum
+/* Any bytes as one of a model folder's small JSON files: the first byte, '0' to ';', says which (enum
  * config_file; '6' to '8' are of a Dense, a LayerNorm and a Normalize after Pooling, '9' is of
- * SpladePooling). Checks
- * that a refusal leaves the configuration as it was, and that an accepted one keeps the ranges that
+ * SpladePooling, ':' of a MultiVectorMask, ';' is config_sentence_transformers.json of late interaction).
+ * Checks that a refusal leaves the configuration as it was, and that an accepted one keeps the ranges that
  * config.h states. */
 #include "model/arch.h"
 #include "model/config.h"
 #include "model/ending.h"
+#include "model/late.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -74,6 +75,29 @@ static void check_family(const struct model_config *config)
     }
 }
 
+static void check_words(const struct model_words *words)
+{
+    check(words->n <= MODEL_WORDS_MAX);
+    for (uint32_t i = 0; i < words->n; i++)
+        check(words->at[i].use < MODEL_WORD_USES && words->at[i].text[0] != '\0' &&
+              memchr(words->at[i].text, 0, MODEL_WORD_BYTES));
+}
+
+/* What is settled of a file's keys has the ranges of a pack. */
+static void check_late(struct config *config)
+{
+    struct model_config *m = &config->model;
+    snprintf(m->family, sizeof m->family, "bert");
+    m->n_layers = m->n_heads = m->n_kv_heads = 1;
+    m->head_dim = 32;
+    m->divisor = 1;
+    m->max_positions = 512;
+    if (late_settle(config, "fuzz", NULL) != VECMILL_OK) return;
+    check(late_check(m, "fuzz", NULL) == VECMILL_OK && m->multi.n_steps > 0);
+    check(m->expands_to <= 512 && m->query_length <= 512 && m->document_length <= 512);
+    check_words(&config->words);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     if (bytes < 1) return 0;
@@ -82,7 +106,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     uint32_t length = 0;
     config_init(&config);
     config.model.hidden = 32;
-    enum config_file file = (enum config_file)((unsigned)(data[0] - '0') % (CONFIG_STEPS + 4));
+    enum config_file file = (enum config_file)((unsigned)(data[0] - '0') % (CONFIG_STEPS + 6));
+    const bool is_late = file >= CONFIG_STEPS + 4;
+    if (is_late) {
+        file = file == CONFIG_STEPS + 4 ? CONFIG_POOLING : CONFIG_PROMPTS;
+        config.is_multi = true;
+        memcpy(config.specials[CONFIG_MASK], "[MASK]", 6);
+    }
     if (file == CONFIG_STEPS + 3) {
         file = CONFIG_POOLING;
         config.model.sparse = MODEL_SPARSE_MAX;
@@ -102,7 +132,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (is_bag) config.model.rows = config.model.vocab = 100; /* the tensors say it */
     if (file == CONFIG_MODEL) check_family(&config.model);
     check(stays_inside(config.transformer) && stays_inside(config.pooling));
-    check(check_ending(&config, file));
+    check(is_late || check_ending(&config, file));
+    check_words(&config.words);
+    if (is_late) check_late(&config);
     for (size_t i = 0; i < CONFIG_SPECIALS; i++)
         check(memchr(config.specials[i], 0, MODEL_WORD_BYTES) != NULL);
     const uint32_t most = is_bag ? config.model.max_positions : 512;

@@ -146,7 +146,7 @@ def check_families(root, path, faults):
     found = [(1, path.stem)] + [(code.count('\n', 0, match.start()) + 1, match.group(0))
                                 for match in NAME.finditer(code)]
     for line, name in found:
-        family = family_in(name, is_tokenizer)
+        family = family_in(name.replace('ColBERT', ''), is_tokenizer)  # a way to use any family
         if family:
             faults.add(f'{place}:{line}', f'{name} names the family {family}, which only '
                        'src/model/arch_*.c may')

@@ -10,7 +10,10 @@ each token that counts, and "others" has the tensors of files next to the weight
 m3-*: torch's Linear over the last hidden state of transformers' model, in float64 with eager attention, one
 document at a time, as FlagEmbedding's EncoderOnlyEmbedderM3ModelForInference has it: relu of the one number of a
 token, of a token of the vocabulary the largest, the ids of "no_weight" left out; the vectors of all tokens but the
-first, scaled to length 1."""
+first, scaled to length 1.
+
+colbert-*: torch's Linear over the same, scaled to length 1; without the tokens of "no_row". "attended" is the number
+of first tokens that the attention mask of transformers lets others see: the rest are those of expansion."""
 import argparse
 import os
 import shutil
@@ -22,7 +25,7 @@ import torch
 import transformers
 
 from family_list import Family, sizes
-from make_families import documents, loaded_model, new_model, rows_of, write_file
+from make_families import documents, in_double, loaded_model, new_model, rows_of, write_file
 from write_family import write_family
 
 NO_WEIGHT = [0, 1, 2, 3]
@@ -43,6 +46,22 @@ M3 = [
      Family('m3-bert-sparse', 'Bert', sizes(40, 33, 2, 3, 52, max_position_embeddings=130, type_vocab_size=2),
             'weights alone, a width that is no multiple of eight', special=(0, 2), at=PLACES,
             lengths=(2, 1, 7, 19, 130))),
+]
+
+NO_ROW = [7, 9, 11, 12]
+COLBERT = [
+    ({'query_prefix': '[Q] ', 'document_prefix': '[D] ', 'query_length': 24, 'document_length': 60,
+      'attend_to_expansion_tokens': False}, 20, (24, 5, 23),
+     Family('colbert-bert', 'Bert', sizes(60, 40, 2, 2, 44, max_position_embeddings=66, type_vocab_size=2),
+            'expansion that is not attended, tokens left out', special=(2, 3), lengths=(24, 24, 24, 2, 19, 60))),
+    ({'query_prefix': '[Q] ', 'document_prefix': '[D] ', 'query_length': 20, 'document_length': 60,
+      'attend_to_expansion_tokens': False}, 52, (3, 11),
+     Family('colbert-modernbert', 'ModernBert',
+            dict(vocab_size=60, hidden_size=40, num_hidden_layers=4, num_attention_heads=2, intermediate_size=44,
+                 max_position_embeddings=90, local_attention=42, global_attn_every_n_layers=3, pad_token_id=1,
+                 bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3),
+            'the same with a window and rotary positions, more floats than columns', special=(2, 3),
+            lengths=(20, 20, 2, 19, 80))),
 ]
 
 
@@ -88,6 +107,57 @@ def m3_case(ids, hidden, multi, sparse):
     return case
 
 
+def masked_hidden(family, folder):
+    with in_double():
+        model = getattr(transformers, family.made_by + 'Model').from_pretrained(
+            folder, dtype=torch.float64, attn_implementation='eager')
+
+    def hidden(ids, attended):
+        mask = torch.tensor([[1] * attended + [0] * (len(ids) - attended)])
+        with torch.no_grad(), in_double():
+            x = model.eval()(input_ids=torch.tensor([ids]), attention_mask=mask).last_hidden_state[0]
+        assert x.dtype is torch.float64
+        return x
+
+    return hidden
+
+
+def make_colbert(family, keys, width, attended, root, scratch):
+    path, written = os.path.join(root, family.name + '.json'), os.path.join(scratch, family.name)
+    shapes, config = new_model(family, os.path.join(scratch, 'new'))
+    hidden_size = config['hidden_size']
+    dense = {'in_features': hidden_size, 'out_features': width, 'bias': False,
+             'activation_function': 'torch.nn.modules.linear.Identity'}
+    modules = [{'idx': i, 'name': str(i), 'path': p, 'type': kind} for i, (kind, p) in enumerate(
+        (('sentence_transformers.models.Transformer', ''), ('pylate.models.Dense.Dense', '1_Dense')))]
+    members = {'files': {'config.json': config, 'modules.json': modules, '1_Dense/config.json': dense,
+                         'tokenizer_config.json': {'mask_token': '[MASK]'},
+                         'config_sentence_transformers.json': {'model_type': 'ColBERT', **keys}},
+               'seed': family.seed, 'prefix': '', 'tensors': rows_of(shapes, family),
+               'others': {'1_Dense/model.safetensors': [['linear.weight', [width, hidden_size], 9]]}, 'no_row': NO_ROW}
+    draft = os.path.join(scratch, 'draft.json')
+    write_file(draft, **members)
+    write_family(draft, written, prefix='')
+    hidden = masked_hidden(family, written)
+    linear = torch.nn.Linear(hidden_size, width, bias=False)
+    linear.load_state_dict({'weight': load_safetensors(os.path.join(written, '1_Dense/model.safetensors'))['linear.weight']})
+    linear = linear.double()
+    cases = []
+    for i, ids in enumerate(documents(family, config['vocab_size'])):
+        n = attended[i] if i < len(attended) else len(ids)
+        ids = ids[:n - 1] + [3] + [4] * (len(ids) - n) if n < len(ids) else ids
+        with torch.no_grad():
+            rows = torch.nn.functional.normalize(linear(hidden(ids, n)), dim=-1).tolist()
+        rows = [row for token, row in zip(ids, rows) if token not in NO_ROW]
+        cases.append({'ids': ids, 'attended': n, 'rows': [[float(f'{v:.7g}') for v in row] for row in rows]})
+    source = {'guards': family.guards, 'command': f'tools/make_rows.py tests/data/rows {family.name}',
+              'expected': f'torch.nn.Linear of transformers.{family.made_by}Model with an attention mask: float64, eager '
+                          'attention, one document at a time', 'versions': versions()}
+    write_file(path, source=source, **members, cases=cases)
+    print(f'{family.name}: {os.path.getsize(path)} bytes; {sum(len(c["rows"]) for c in cases)} rows', flush=True)
+    shutil.rmtree(os.path.join(scratch, 'new'), ignore_errors=True)
+
+
 def versions():
     import sentence_transformers
     found = {'python': sys.version.split()[0], 'numpy': np.__version__, 'torch': torch.__version__,
@@ -131,6 +201,9 @@ def main():
         for others, family in M3:
             if not a.names or family.name in a.names:
                 make_m3(family, others, a.root, scratch)
+        for keys, width, attended, family in COLBERT:
+            if not a.names or family.name in a.names:
+                make_colbert(family, keys, width, attended, a.root, scratch)
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@
         [--vocab 160] [--positions 64] [--dtype F32|F16|BF16] [--pooling none|MODE[+MODE...]]
         [--after MODULE[,MODULE...]] [--no-normalize] [--prefix[=TEXT]] [--extras] [--old-names] [--shards N] [--torch] [--pad-vocab N]
         [--transformer PATH] [--pooling-path PATH] [--max-length N] [--seed 1] [--golden FILE]
-        [--skip N] [--table model2vec|module] [--splade] [--cross N] [--m3 N]
+        [--skip N] [--table model2vec|module] [--splade] [--cross N] [--m3 N] [--late N]
 
 DIR gets config.json, model.safetensors, vocab.txt, tokenizer.json, tokenizer_config.json and, unless
 --pooling none, modules.json, 1_Pooling/config.json and sentence_bert_config.json. The same arguments
@@ -21,6 +21,8 @@ Dense:WIDTH:ACTIVATION, LayerNorm, Normalize; the Dense's activation is Identity
 --no-normalize, or a StaticEmbedding, a module of modules.json in the folder --transformer, with the modules of
 --after.
 
+--late makes a model of late interaction, as pylate saves it, with vectors of N floats: queries of 24 tokens after q,
+documents after d.
 --m3 adds the heads of BGE-M3: vectors of N floats for tokens, and their weights.
 --splade makes a model of sparse weights instead: with the head that predicts masked tokens, and SpladePooling.
 
@@ -361,6 +363,23 @@ def write_token_heads(home, a):
         torch_file.write(os.path.join(home, name + '_linear.pt'), tensors)
 
 
+def write_late(a):
+    rng, h = random.Random(a.seed + 5), a.hidden
+    write_json(os.path.join(a.dir, 'modules.json'), [
+        {'idx': i, 'name': str(i), 'path': path, 'type': kind}
+        for i, (path, kind) in enumerate((('', 'sentence_transformers.models.Transformer'),
+                                          ('1_Dense', 'pylate.models.Dense.Dense')))])
+    write_json(os.path.join(a.dir, '1_Dense', 'config.json'), {
+        'in_features': h, 'out_features': a.late, 'bias': False,
+        'activation_function': 'torch.nn.modules.linear.Identity'})
+    write_safetensors(os.path.join(a.dir, '1_Dense', 'model.safetensors'), {
+        'linear.weight': ('F32', [a.late, h], struct.pack('<%df' % (a.late * h),
+                                                          *(rng.gauss(0, 1 / math.sqrt(h)) for _ in range(a.late * h))))})
+    write_json(os.path.join(a.dir, 'config_sentence_transformers.json'), {
+        'model_type': 'ColBERT', 'query_prefix': 'q ', 'document_prefix': 'd', 'query_length': 24,
+        'document_length': a.positions - 2, 'attend_to_expansion_tokens': False})
+
+
 def write_json(path, value):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, 'w', encoding='utf-8') as f:
@@ -412,7 +431,7 @@ def write_model(a):
     write_json(os.path.join(home, 'tokenizer_config.json'), {
         'do_lower_case': True, 'tokenize_chinese_chars': True, 'strip_accents': None,
         'model_max_length': a.positions, 'tokenizer_class': 'BertTokenizer',
-        **({k + '_token': '[%s]' % k.upper() for k in ('cls', 'sep', 'pad', 'unk')} if a.m3 else {})})
+        **({k + '_token': '[%s]' % k.upper() for k in ('cls', 'sep', 'pad', 'unk', 'mask')} if a.m3 or a.late else {})})
     write_json(os.path.join(home, 'tokenizer.json'), tokenizer_json(tokens))
     with open(os.path.join(home, 'vocab.txt'), 'w', encoding='utf-8') as f:
         f.write(''.join(t + '\n' for t in tokens))
@@ -425,6 +444,8 @@ def write_model(a):
             for i, (path, kind) in enumerate((('', 'MLMTransformer'), ('1_SpladePooling', 'SpladePooling')))])
         write_json(os.path.join(a.dir, '1_SpladePooling', 'config.json'),
                    {'pooling_strategy': 'max', 'activation_function': 'relu', 'word_embedding_dimension': None})
+    elif a.late:
+        write_late(a)
     elif a.pooling != 'none':
         after = modules_after(a)
         kinds = ['Transformer', 'Pooling'] + [m.kind for m in after]
@@ -453,7 +474,7 @@ def main():
     p.add_argument('dir')
     for name, default in (('layers', 2), ('hidden', 32), ('heads', 4), ('intermediate', 64),
                           ('vocab', 160), ('positions', 64), ('max-length', 0), ('seed', 1),
-                          ('shards', 0), ('pad-vocab', 0), ('skip', 0), ('cross', 0), ('m3', 0)):
+                          ('shards', 0), ('pad-vocab', 0), ('skip', 0), ('cross', 0), ('m3', 0), ('late', 0)):
         p.add_argument('--' + name, type=int, default=default)
     p.add_argument('--dtype', choices=('F32', 'F16', 'BF16'), default='F32')
     p.add_argument('--pooling', default='mean')

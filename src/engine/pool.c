@@ -252,6 +252,7 @@ static void write_arguments(vecmill_pool *pool, vecmill_normalize normalize)
         .kinds = r->kinds,
         .max_document = item_most(r, pool->max_document),
         .raw_scores = r->is_raw,
+        .role = r->role,
         .prompt = r->prompt,
         .task = r->extent.task > 0 ? r->config.tasks[r->extent.task - 1] : NULL,
     };

@@ -2,6 +2,7 @@
 
 #include "engine/api.h"
 #include "engine/output.h"
+#include "engine/words.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,6 +61,7 @@ static vecmill_status begin_resolve(const vecmill_options *o, struct resolved *r
     memset(r, 0, sizeof *r);
     r->precision = resolve_precision(o->precision);
     r->threads = o->threads ? o->threads : 1;
+    r->role = o->role;
     return kern_select(o->isa, &r->kern, err);
 }
 
@@ -178,6 +180,8 @@ static void identify(const struct pack *pack, struct resolved *s)
         char signature[64];
         struct pack_section sections[PACK_SECTIONS_MAX];
         uint32_t n_sections, precision, max_length, long_policy, dim, scales, task, kinds, is_raw;
+        int32_t marker, expansion, no_row[MODEL_WORDS_MAX];
+        uint32_t expands_to;
         uint64_t prompt;
     } what;
     memset(&what, 0, sizeof what);
@@ -196,6 +200,10 @@ static void identify(const struct pack *pack, struct resolved *s)
     what.task = s->extent.task;
     what.kinds = s->kinds;
     what.is_raw = s->is_raw;
+    what.marker = s->marker;
+    what.expansion = s->expansion;
+    what.expands_to = s->expands_to;
+    memcpy(what.no_row, s->no_row, sizeof what.no_row);
     what.prompt = XXH3_64bits(s->prompt, s->prompt_bytes);
     const XXH128_hash_t hash = XXH3_128bits(&what, sizeof what);
     snprintf(s->identity, sizeof s->identity, "%016llx%016llx", (unsigned long long)hash.high64,
@@ -295,13 +303,25 @@ static vecmill_status settle_kinds(const vecmill_options *o, struct resolved *s,
                    made);
 }
 
+/* Tokens of a text at most, where the caller does not say. */
+static uint32_t default_length(const struct resolved *r)
+{
+    const struct model_config *c = &r->config;
+    const uint32_t whole = c->max_length;
+    if (r->role != VECMILL_ROLE_QUERY) return c->document_length ? c->document_length : whole;
+    if (c->expands_to == 0) return c->query_length ? c->query_length : whole;
+    if ((c->expands & MODEL_EXPAND_LONGER) == 0) return c->expands_to;
+    return (uint32_t)num_max(c->query_length ? c->query_length : whole, c->expands_to);
+}
+
 static vecmill_status settle_lengths(const vecmill_options *o, uint32_t specials,
                                      struct resolved *s, vecmill_err *err)
 {
     const uint32_t least = specials + 1;
     s->n_specials = specials;
     s->long_policy = o->long_policy;
-    s->max_length = o->max_length ? o->max_length : s->config.max_length;
+    s->max_length = o->max_length ? o->max_length : default_length(s);
+    s->expands_to = (uint32_t)num_min(s->expands_to, s->max_length);
     if (s->max_length < least || s->max_length > s->config.max_positions) {
         return err_set(err, VECMILL_E_USAGE, "a maximum length of %u tokens, outside %u to %u",
                        s->max_length, least, s->config.max_positions);
@@ -399,27 +419,6 @@ static vecmill_status settle_prompt(const struct text *text, struct resolved *r,
     return VECMILL_OK;
 }
 
-/* The ids of the words that the model treats apart; one that the vocabulary does not have cannot come. */
-static vecmill_status settle_words(const struct pack *pack, const struct text *text,
-                                   struct resolved *r, vecmill_err *err)
-{
-    struct model_words words;
-    VM_TRY(model_read_words(pack, &words, err));
-    for (uint32_t id = 0; words.n > 0 && id < text->vocab_size; id++) {
-        size_t bytes = 0;
-        const char *token = text_token(text, (int32_t)id, &bytes);
-        if (!token || bytes >= MODEL_WORD_BYTES) continue;
-        for (uint32_t i = 0; i < words.n; i++) {
-            const char *word = words.at[i].text;
-            if (strlen(word) != bytes || memcmp(word, token, bytes) != 0) continue;
-            r->no_weight[r->n_no_weight++] = (int32_t)id;
-            break;
-        }
-        if (r->n_no_weight == words.n) break;
-    }
-    return VECMILL_OK;
-}
-
 /* Settles all that pack and options say. */
 static vecmill_status settle_pack(const vecmill_options *o, const struct pack *pack,
                                   struct resolved *r, struct text *text, vecmill_err *err)
@@ -443,14 +442,15 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
                        r->ref.dir, text->vocab_size, r->config.vocab);
     }
     VM_TRY(baseline_read(pack, &r->baseline, err));
-    VM_TRY(settle_words(pack, text, r, err));
+    VM_TRY(words_settle(pack, text, r, err));
     VM_TRY(settle_task(o, r, err));
     VM_TRY(settle_kinds(o, r, err));
     if (resolved_scores(r) && !text->takes_pairs)
         return err_set(err, VECMILL_E_MODEL,
                        "%s: the tokenizer has no template for pairs that is understood",
                        r->ref.dir);
-    const uint32_t specials = resolved_scores(r) ? text->n_pair_specials : text->n_specials;
+    const uint32_t specials =
+        (resolved_scores(r) ? text->n_pair_specials : text->n_specials) + (r->marker >= 0 ? 1 : 0);
     VM_TRY(settle_lengths(o, encloses ? specials : 0, r, err));
     if (r->config.text & MODEL_TEXT_CHARACTERS)
         r->characters = num_max(1, (uint64_t)r->max_length * median_characters(text));
@@ -481,6 +481,7 @@ static vecmill_status settle_folder(const vecmill_options *o, struct resolved *r
     }
     VM_TRY(settle_task(o, r, err));
     VM_TRY(settle_kinds(o, r, err));
+    words_begin(r);
     VM_TRY(settle_lengths(o, resolved_encloses(r) ? SPECIALS_ASSUMED : 0, r, err));
     VM_TRY(settle_vector(o, r, err));
     VM_TRY(build_bytes(r->ref.dir, &bytes, err));

@@ -38,9 +38,14 @@ struct resolved {
     char prompt[MODEL_PROMPT_MAX];
     uint32_t prompt_bytes, prompt_tokens;
     bool prepends;
-    /* Of a pass's input: ids, ascending, that have no weight. */
-    int32_t no_weight[MODEL_WORDS_MAX];
-    uint32_t n_no_weight;
+    /* Of a pass's input: ids, ascending, that have no weight, and whose tokens make no vector. */
+    int32_t no_weight[MODEL_WORDS_MAX], no_row[MODEL_WORDS_MAX];
+    uint32_t n_no_weight, n_no_row;
+    /* Of late interaction: what texts are; the token after the first special ones, -1: none; and what
+     * queries are expanded with, to so many tokens, 0: they are not. */
+    vecmill_role role;
+    int32_t marker, expansion;
+    uint32_t expands_to;
     struct model_extent extent; /* of passes: see resolved_batch */
     vecmill_long long_policy;
     char identity[33]; /* of vecmill_facts */
@@ -94,6 +99,12 @@ enum kern_precision resolve_precision(vecmill_precision precision);
 
 /* Passes of this many tokens (0: chosen by speed alone) from here on. */
 void resolved_batch(struct resolved *resolved, uint32_t batch_tokens);
+
+/* Whether tokens that queries are expanded with are not attended. */
+static inline bool resolved_leaves_keys(const struct resolved *resolved)
+{
+    return resolved->expands_to > 0 && (resolved->config.expands & MODEL_EXPAND_ATTENDED) == 0;
+}
 
 /* Whether documents are pairs, and results their scores. */
 static inline bool resolved_scores(const struct resolved *resolved)

@@ -33,7 +33,10 @@ struct vecmill_session {
     int32_t *ids;
     uint8_t *types;   /* [extent.tokens + longest] of pairs; NULL: of texts */
     uint32_t *starts; /* [extent.tokens + 1]; of resolved_docs at most */
-    char *buffer;     /* of a text and its prompt; NULL: there is none to be put before it */
+    /* [documents of a pass], of queries whose expansion is not attended; NULL: of others */
+    uint32_t *attended;
+    uint32_t last_attended; /* of the document that was encoded last */
+    char *buffer;           /* of a text and its prompt; NULL: there is none to be put before it */
     void *workspace;
     void *text_scratch; /* of the tokenizer */
     /* [documents of a pass, config.dim], where vectors are cut or are parts of results of several
@@ -55,6 +58,8 @@ static void lay_out_session(struct arena *a, vecmill_session *s)
     s->ids = arena_take_array(a, pass + (size_t)longest * (scores ? 3 : 1), sizeof(int32_t), 64);
     if (scores) s->types = arena_take(a, (size_t)pass + longest, 64);
     s->starts = arena_take_array(a, (size_t)pass + 1, sizeof(uint32_t), 64);
+    if (resolved_leaves_keys(&s->resolved))
+        s->attended = arena_take_array(a, resolved_docs(&s->resolved), sizeof(uint32_t), 64);
     if (resolved_buffer_bytes(&s->resolved) > 0)
         s->buffer = arena_take(a, resolved_buffer_bytes(&s->resolved), 64);
     s->workspace = arena_take(
@@ -265,7 +270,10 @@ static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct 
                                       .n_docs = p->n_docs,
                                       .types = s->resolved.config.types > 1 ? s->types : NULL,
                                       .no_weight = s->resolved.no_weight,
-                                      .n_no_weight = s->resolved.n_no_weight};
+                                      .n_no_weight = s->resolved.n_no_weight,
+                                      .no_row = s->resolved.no_row,
+                                      .n_no_row = s->resolved.n_no_row,
+                                      .attended = s->attended};
     const bool is_sparse = s->output.kinds >> VECMILL_KIND_SPARSE & 1;
     struct giving giving = {s, p->first, NULL, to->sink, VECMILL_OK, err};
     struct model_output output = {.vectors = rows,
@@ -310,6 +318,22 @@ static vecmill_result encode_pair(vecmill_session *s, const vecmill_doc *doc, in
     };
 }
 
+/* What late interaction adds to a text: a marker after the first special tokens, and what fills a
+ * query. */
+static void mark_and_expand(vecmill_session *s, int32_t *ids, struct text_result *t)
+{
+    const struct resolved *r = &s->resolved;
+    const uint32_t at = s->text.n_before;
+    if (r->marker >= 0) {
+        memmove(ids + at + 1, ids + at, (t->n_ids - at) * sizeof *ids);
+        ids[at] = r->marker;
+        t->n_ids++;
+    }
+    s->last_attended = t->n_ids;
+    while (t->n_ids < r->expands_to)
+        ids[t->n_ids++] = r->expansion;
+}
+
 static vecmill_result encode_document(vecmill_session *s, vecmill_doc doc, int32_t *ids)
 {
     struct text_result t;
@@ -317,8 +341,10 @@ static vecmill_result encode_document(vecmill_session *s, vecmill_doc doc, int32
     doc = resolved_prepend(&s->resolved, s->buffer, doc);
     const bool cut = resolved_cut(&s->resolved, &doc);
     if (resolved_encloses(&s->resolved)) {
-        text_encode(&s->text, s->text_scratch, doc.text, doc.bytes, s->resolved.max_length, ids,
-                    &t);
+        const uint32_t marks = s->resolved.marker >= 0 ? 1 : 0;
+        text_encode(&s->text, s->text_scratch, doc.text, doc.bytes, s->resolved.max_length - marks,
+                    ids, &t);
+        mark_and_expand(s, ids, &t);
     } else {
         text_encode_bare(&s->text, s->text_scratch, doc.text, doc.bytes, s->resolved.max_length,
                          ids, &t);
@@ -366,6 +392,7 @@ static vecmill_status compute(vecmill_session *s, const vecmill_doc *docs, size_
             VM_TRY(give_failed(s, i, &r, to, err));
         } else {
             p.n_tokens += r.n_tokens;
+            if (s->attended) s->attended[p.n_docs] = s->last_attended;
             s->starts[++p.n_docs] = p.n_tokens;
             if (to->sink)
                 s->results[p.n_docs - 1] = r;

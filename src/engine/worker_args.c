@@ -23,6 +23,7 @@ enum {
     AT_NORMALIZE,
     AT_KINDS,
     AT_RAW,
+    AT_ROLE,
     AT_IDENTITY,
     AT_PROMPT,
     AT_TASK,
@@ -55,6 +56,7 @@ void worker_args_encode(const struct worker_args *args, struct worker_argv *argv
         {AT_NORMALIZE, (uint64_t)args->normalize},
         {AT_KINDS, args->kinds},
         {AT_RAW, args->raw_scores != 0},
+        {AT_ROLE, (uint64_t)args->role},
     };
     const struct model_ref *ref = args->ref;
     const char *words[WORKER_WORDS] = {
@@ -129,7 +131,7 @@ bool worker_args_decode(int argc, char *const argv[], struct worker_args *args,
                         struct model_ref *ref)
 {
     struct worker_args a = {.ref = ref};
-    uint32_t parent, policy, normalize, raw;
+    uint32_t parent, policy, normalize, raw, role;
     if (!read_mode(argc, argv, &a.mode)) return false;
     if (!read_u32(argv[AT_PARENT], INT32_MAX, &parent)) return false;
     a.parent = (pid_t)parent;
@@ -151,8 +153,9 @@ bool worker_args_decode(int argc, char *const argv[], struct worker_args *args,
             !read_u32(argv[AT_DIMENSIONS], UINT32_MAX, &a.dimensions) ||
             !read_u32(argv[AT_NORMALIZE], VECMILL_NORMALIZE_NO, &normalize) ||
             !read_u32(argv[AT_KINDS], (1u << MODEL_KINDS) - 1, &a.kinds) ||
-            !read_u32(argv[AT_RAW], 1, &raw) || !read_identity(argv[AT_IDENTITY], ref) ||
-            strlen(argv[AT_PROMPT]) >= MODEL_PROMPT_MAX ||
+            !read_u32(argv[AT_RAW], 1, &raw) ||
+            !read_u32(argv[AT_ROLE], VECMILL_ROLE_QUERY, &role) ||
+            !read_identity(argv[AT_IDENTITY], ref) || strlen(argv[AT_PROMPT]) >= MODEL_PROMPT_MAX ||
             strlen(argv[AT_TASK]) >= MODEL_TASK_BYTES)
             return false;
         a.prompt = argv[AT_PROMPT];
@@ -160,6 +163,7 @@ bool worker_args_decode(int argc, char *const argv[], struct worker_args *args,
         a.long_policy = (vecmill_long)policy;
         a.normalize = (vecmill_normalize)normalize;
         a.raw_scores = (int)raw;
+        a.role = (vecmill_role)role;
     }
     *args = a;
     return true;

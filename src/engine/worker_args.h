@@ -3,7 +3,7 @@
  *     vecmill-worker pack PARENT ISA PRECISION MODEL_DIR PACK KEY
  *     vecmill-worker baseline PARENT
  *     vecmill-worker serve PARENT ISA PRECISION MODEL_DIR PACK KEY BATCH_TOKENS MAX_LENGTH LONG
- *         MAX_DOCUMENT DIMENSIONS NORMALIZE KINDS RAW_SCORES IDENTITY PROMPT TASK
+ *         MAX_DOCUMENT DIMENSIONS NORMALIZE KINDS RAW_SCORES ROLE IDENTITY PROMPT TASK
  *
  * Reading believes nothing: the number of words, ranges, lengths and digits are checked.
  * Private to engine. */
@@ -34,14 +34,15 @@ struct worker_args {
     vecmill_long long_policy;
     vecmill_normalize normalize;
     int raw_scores;
+    vecmill_role role;
     uint64_t
         max_document;   /* bytes that the worker is given of a document with its prompt, at most */
     const char *prompt; /* the prompt at the start of each document it is given; "": none */
     const char *task;   /* NULL: none */
 };
 
-#define WORKER_WORDS   19
-#define WORKER_NUMBERS 9
+#define WORKER_WORDS   20
+#define WORKER_NUMBERS 10
 
 /* What exec takes; words point into it and into what the arguments borrow. */
 struct worker_argv {

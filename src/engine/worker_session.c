@@ -207,6 +207,7 @@ vecmill_status worker_session_serve(const struct worker_args *args)
     options.normalize = args->normalize;
     options.kinds = args->kinds;
     options.raw_scores = args->raw_scores;
+    options.role = args->role;
     options.prompt = args->prompt;
     options.task = args->task;
     vecmill_status status = engine_session_open(args->ref, &options, &s.session, &err);

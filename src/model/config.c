@@ -3,6 +3,7 @@
 #include "classifier.h"
 #include "ending.h"
 #include "head_files.h"
+#include "late.h"
 #include "modules.h"
 #include "prompts.h"
 #include "tensor.h"
@@ -277,6 +278,10 @@ static vecmill_status parse_sentence(const struct json_value *o, const char *sho
         JSON_MAY("module_output_name", OWN, 0, .own = read_output_name),
         JSON_MAY("max_seq_length", U32, ARCH_AT(max_seq_length), .least = 3, .most = UINT32_MAX),
         JSON_MAY("do_lower_case", BOOL, ARCH_AT(lower_case)),
+        JSON_MAY("query_length", U32, ARCH_AT(late.query_length), .least = 1, .most = UINT32_MAX),
+        JSON_MAY("document_length", U32, ARCH_AT(late.document_length), .least = 1,
+                 .most = UINT32_MAX),
+        JSON_MAY("query_expansion", OWN, 0, .own = late_read_expansion, .takes_null = true),
         /* how sentence-transformers 5.4 and later call the module, not what it does */
         JSON_MAY("modality_config", UNREAD, 0),
     };
@@ -316,6 +321,7 @@ static vecmill_status parse_tokenizer(const struct json_value *o, const char *sh
         JSON_MAY("eos_token", ANY, offsetof(struct tokenizer_file, specials[1])),
         JSON_MAY("pad_token", ANY, offsetof(struct tokenizer_file, specials[2])),
         JSON_MAY("unk_token", ANY, offsetof(struct tokenizer_file, specials[3])),
+        JSON_MAY("mask_token", ANY, offsetof(struct tokenizer_file, specials[4])),
     };
     struct tokenizer_file file = {.lower = true};
     VM_TRY(config_fields(o, fields, LENGTH(fields), NULL, shown, &file, err));
@@ -353,7 +359,7 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
     } else {
         VM_TRY(modules_parse_step(&root, (uint32_t)(file - CONFIG_STEPS), shown, &next, err));
     }
-    if (file == CONFIG_MODEL && !next.has_pooling_file && !next.is_bag) {
+    if (file == CONFIG_MODEL && !next.has_pooling_file && !next.is_bag && !next.is_multi) {
         modules_default(&root, &next);
         if (classifier_is(&root)) VM_TRY(classifier_parse(&root, shown, &next, err));
     }
@@ -477,7 +483,9 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
             next.model.max_positions,
             num_min(num_max(next.max_seq_length, next.head ? next.tokenizer_max_length : 0),
                     MODEL_LENGTH_MAX));
+    if (status == VECMILL_OK) status = late_settle(&next, model_path_shown(dir), err);
     next.model.kinds = 1u << (next.head           ? MODEL_SCORE
+                              : next.is_multi     ? MODEL_MULTI
                               : next.model.sparse ? MODEL_SPARSE
                                                   : MODEL_DENSE);
     if (next.model.n_layers > 0) next.model.kinds |= 1u << MODEL_TOKENS;
@@ -687,6 +695,7 @@ vecmill_status config_check(const struct model_config *m, const char *shown, vec
                        "%s: %u positions of which %u are left from position %u", shown,
                        m->positions, m->max_positions, m->first_position);
     }
+    VM_TRY(late_check(m, shown, err));
     VM_TRY(check_float(shown, "layer_norm_eps", m->eps, 9e-21f, 1, err));
     for (uint32_t i = 0; i < m->n_tasks; i++) {
         if (m->tasks[i][0] == '\0' || !memchr(m->tasks[i], '\0', MODEL_TASK_BYTES))

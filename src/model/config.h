@@ -20,9 +20,12 @@
 #define CONFIG_DISTANCES_MAX    4096u  /* vectors that stand for distances */
 #define CONFIG_QUERIES_MAX      65536u /* width of all heads */
 #define CONFIG_PATH_BYTES       64u    /* of a module's path within the folder, with the NUL */
-#define CONFIG_SPECIALS         4u     /* special tokens that have no weight */
+#define CONFIG_SPECIALS         5u     /* special tokens of tokenizer_config.json */
 
 struct arch_head;
+
+/* Those before CONFIG_MASK have no weight. */
+enum config_special { CONFIG_CLS, CONFIG_EOS, CONFIG_PAD, CONFIG_UNK, CONFIG_MASK };
 
 struct config {
     /* Vocab, max_positions: as config.json says; max_length: 0 until the weights are known
@@ -62,9 +65,18 @@ struct config {
     /* By enum ending_which: the file in the transformer's folder that has the weights of an ending's
      * one Dense; NULL: modules have them. Static. */
     const char *head_files[3];
+    /* modules.json has no Pooling: a vector for each token (late.h). While it is read, its modules are
+     * model.ending's; `pooling` is the folder of the MultiVectorMask. */
+    bool is_multi;
+    struct config_late {
+        bool is_pylate;     /* "model_type" is "ColBERT" */
+        bool has_skip_list; /* one is given */
+        bool is_given;      /* "query_expansion" is */
+        bool has_token;     /* and has a token of its own */
+        uint32_t query_length, document_length, expands_to, expands;
+    } late;
     struct model_words words;
-    /* tokenizer_config.json's tokens of class, end, padding and what is unknown; "": none. One was
-     * longer than that. */
+    /* tokenizer_config.json's tokens, by enum config_special; "": none. One was longer than that. */
     char specials[CONFIG_SPECIALS][MODEL_WORD_BYTES];
     bool long_special;
 

@@ -176,6 +176,23 @@ const void *model_part(const struct model *m, uint32_t layer, enum arch_part par
     return m->weights + m->layout.layers[layer] + at;
 }
 
+/* Tokens that are no keys: of a model that was made for them. */
+static vecmill_status check_attended(const struct model *m, const struct model_input *in,
+                                     vecmill_err *err)
+{
+    const struct model_config *c = &m->config;
+    if (!in->attended) return VECMILL_OK;
+    if (c->expands_to == 0 || c->expands & MODEL_EXPAND_ATTENDED)
+        return err_set(err, VECMILL_E_INTERNAL, "all tokens of this model are attended");
+    for (uint32_t d = 0; d < in->n_docs; d++) {
+        const uint32_t n = in->starts[d + 1] - in->starts[d], k = in->attended[d];
+        if (k >= 1 && k <= n && (k == n || n <= c->expands_to)) continue;
+        return err_set(err, VECMILL_E_INTERNAL,
+                       "document %u of a pass has %u tokens, of which %u are attended", d, n, k);
+    }
+    return VECMILL_OK;
+}
+
 static vecmill_status check_pass(const struct model *m, const struct model_extent *extent,
                                  uint32_t kinds, const struct model_input *in,
                                  const struct model_output *out, vecmill_err *err)
@@ -199,6 +216,7 @@ static vecmill_status check_pass(const struct model *m, const struct model_exten
                        "documents of %u tokens, the model has %u positions", longest,
                        m->config.max_positions);
     }
+    VM_TRY(check_attended(m, in, err));
     const uint32_t least = m->arch->bag ? 0 : 1;
     uint32_t most = extent->tokens > longest ? extent->tokens : longest;
     for (uint32_t d = 0; d < in->n_docs; d++) {
@@ -414,6 +432,22 @@ static void query(void *context, uint32_t item, uint32_t thread)
 }
 
 /* context = attention of a document, or of a part of its heads; of kept rows in rows 0 .. n_docs. */
+/* The first n tokens alone are keys. The others are queries as if they stood among these: no score
+ * depends on where a query is (late.h). */
+static void attend_to_some(const struct model *m, uint32_t n, struct attention_call call)
+{
+    const uint32_t len = call.len;
+    const float *q = call.q;
+    float *ctx = call.ctx;
+    call.len = n;
+    for (uint32_t first = 0; first < len; first += n) {
+        call.q = q + (size_t)first * call.ld_q;
+        call.ctx = ctx + (size_t)first * call.ld_ctx;
+        call.n_queries = (uint32_t)num_min(n, len - first);
+        attention_run(m->kern, (enum kern_precision)m->config.precision, &call);
+    }
+}
+
 static void attend(void *context, uint32_t item, uint32_t thread)
 {
     const struct pass *p = context;
@@ -449,6 +483,8 @@ static void attend(void *context, uint32_t item, uint32_t thread)
     };
     if (shape.bias == ATTENTION_RELATIVE)
         relative_run(p, thread, &call);
+    else if (p->in.attended && p->in.attended[d] < len)
+        attend_to_some(m, p->in.attended[d], call);
     else
         attention_run(m->kern, (enum kern_precision)c->precision, &call);
 }

@@ -70,7 +70,7 @@ static vecmill_status add_words(struct config *config, vecmill_err *err)
         return err_set(err, VECMILL_E_MODEL,
                        "tokenizer_config.json: a special token of more than %u bytes",
                        MODEL_WORD_BYTES - 1);
-    for (size_t i = 0; i < CONFIG_SPECIALS; i++) {
+    for (size_t i = 0; i < CONFIG_MASK; i++) {
         if (config->specials[i][0] == '\0') continue;
         struct model_word *word = &words->at[words->n++];
         word->use = MODEL_WORD_NO_WEIGHT;
@@ -83,7 +83,7 @@ vecmill_status head_files_read(const char *dir, struct config *config, vecmill_e
 {
     struct model_config *m = &config->model;
     char folder[IO_PATH_MAX];
-    if (config->is_bag || config->head || m->sparse) return VECMILL_OK;
+    if (config->is_bag || config->is_multi || config->head || m->sparse) return VECMILL_OK;
     VM_TRY(config_folder(dir, config, folder, err));
     VM_TRY(find_head(folder, ENDING_MULTI, MODEL_ACT_IDENTITY, config, &m->multi, err));
     VM_TRY(find_head(folder, ENDING_WEIGHT, MODEL_ACT_RELU, config, &m->weight, err));

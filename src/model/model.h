@@ -190,6 +190,10 @@ struct model_config {
      * there is none. The first multi_skips rows of a document make no vector. */
     struct model_ending multi, weight;
     uint32_t multi_skips;
+    /* Of late interaction, else 0: tokens of a query and of a document at most (0: max_length), tokens
+     * that a query is expanded to, MODEL_EXPAND_* of it, and MODEL_ROLE_* of texts whose tokens may make
+     * no vector (MODEL_WORD_NO_ROW). */
+    uint32_t query_length, document_length, expands_to, expands, skip_roles;
 
     /* Of a model that scores pairs, else 0: the names of its scores, as many as `dim`, and its own
      * activation (enum model_act), which a pass does not apply. */
@@ -197,10 +201,24 @@ struct model_config {
     char labels[MODEL_LABELS_MAX][MODEL_LABEL_BYTES]; /* zero-filled */
 };
 
+enum {
+    MODEL_ROLE_DOCUMENT = 1,
+    MODEL_ROLE_QUERY = 2,
+};
+
+enum {
+    MODEL_EXPAND_ATTENDED = 1, /* the tokens of expansion are keys of attention */
+    MODEL_EXPAND_LONGER = 2,   /* longer queries are not cut to expands_to */
+};
+
 /* Tokens that the model treats apart, as they are written in the tokenizer's vocabulary. Fixed-width,
  * stored as it is in the pack's section "model.words", where there are any. */
 enum model_word_use {
     MODEL_WORD_NO_WEIGHT, /* has no weight of MODEL_SPARSE_OWN */
+    MODEL_WORD_NO_ROW,    /* makes no vector of MODEL_MULTI */
+    MODEL_WORD_QUERY,     /* follows the first special tokens of a query, of a document */
+    MODEL_WORD_DOCUMENT,
+    MODEL_WORD_EXPANSION, /* what queries are expanded with */
     MODEL_WORD_USES
 };
 
@@ -338,6 +356,12 @@ struct model_input {
     /* [n_no_weight], ascending: ids that have no weight of MODEL_SPARSE_OWN; not read for others */
     const int32_t *no_weight;
     uint32_t n_no_weight;
+    /* Likewise: ids whose tokens make no vector of MODEL_MULTI. */
+    const int32_t *no_row;
+    uint32_t n_no_row;
+    /* [n_docs]: first tokens of each document, 1 to all of them, that are keys of attention; the others
+     * see these and not each other. NULL: all. Where expands_to is, and MODEL_EXPAND_ATTENDED is not. */
+    const uint32_t *attended;
 };
 
 /* Where a pass's results go: of the kinds in its extent; the others are not read. */

@@ -2,6 +2,7 @@
 
 #include "arch.h"
 #include "ending.h"
+#include "late.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 
 #define CLASSES                                                                                    \
     "Transformer, MLMTransformer, StaticEmbedding, Pooling, SpladePooling, Dense, LayerNorm and "  \
-    "Normalize"
+    "Normalize, and of late interaction MultiVectorMask,"
 
 /* A module's class, by the last word of its type. */
 static const struct class
@@ -24,16 +25,18 @@ static const struct class
     bool has_folder; /* its path must lead to one */
     enum model_sparse sparse;
     bool gives_logits; /* as in struct config */
+    bool is_mask;
 } classes[] = {
-    {"Transformer", 0, 0, false, 0, false},
-    {"MLMTransformer", 0, 0, false, 0, true},
-    {"StaticEmbedding", 0, 0, false, 0,
-     false}, /* a family of its own (arch.h): Transformer and Pooling in one */
-    {"Pooling", 1, 0, true, 0, false},
-    {"SpladePooling", 1, 0, true, MODEL_SPARSE_MAX, false},
-    {"Dense", 2, MODEL_STEP_DENSE, true, 0, false},
-    {"LayerNorm", 2, MODEL_STEP_LAYER_NORM, true, 0, false},
-    {"Normalize", 2, MODEL_STEP_NORMALIZE, false, 0, false},
+    {.word = "Transformer", .place = 0},
+    {.word = "MLMTransformer", .place = 0, .gives_logits = true},
+    /* a family of its own (arch.h): Transformer and Pooling in one */
+    {.word = "StaticEmbedding", .place = 0},
+    {.word = "Pooling", .place = 1, .has_folder = true},
+    {.word = "SpladePooling", .place = 1, .has_folder = true, .sparse = MODEL_SPARSE_MAX},
+    {.word = "Dense", .place = 2, .step = MODEL_STEP_DENSE, .has_folder = true},
+    {.word = "LayerNorm", .place = 2, .step = MODEL_STEP_LAYER_NORM, .has_folder = true},
+    {.word = "Normalize", .place = 2, .step = MODEL_STEP_NORMALIZE},
+    {.word = "MultiVectorMask", .place = 2, .has_folder = true, .is_mask = true},
 };
 
 /* A path within the folder: relative, no empty part, none of dots only, no control character.
@@ -68,7 +71,7 @@ struct module {
 
 /* The packages whose classes of these names compute the same: sentence-transformers, pylate, and a
  * model's own module custom_st, whose Transformer only takes other arguments. */
-static vecmill_status find_class(const struct json_value *type, size_t place, bool is_bag,
+static vecmill_status find_class(const struct json_value *type, size_t place, bool no_pooling,
                                  const char *shown, const struct class **found, vecmill_err *err)
 {
     static const char *const packages[] = {"sentence_transformers.", "pylate.", "custom_st."};
@@ -88,7 +91,7 @@ static vecmill_status find_class(const struct json_value *type, size_t place, bo
                        "%s: module %zu is a \"%.48s\"; " CLASSES " are computed here", shown, place,
                        dot + 1);
     }
-    const size_t expects = num_min(is_bag ? place + 1 : place, 2);
+    const size_t expects = num_min(no_pooling ? place + 1 : place, 2);
     if (c->place != expects) {
         static const char *const expected[] = {"Transformer or StaticEmbedding",
                                                "Pooling or SpladePooling",
@@ -140,7 +143,8 @@ static vecmill_status parse_module(const struct json_value *value, size_t place,
         return err_set(err, VECMILL_E_MODEL, "%s: module %zu is not an object", shown, place);
     }
     VM_TRY(config_fields(value, fields, LENGTH(fields), NULL, shown, &module, err));
-    VM_TRY(find_class(&module.type, place, config->is_bag, shown, &class, err));
+    const bool no_pooling = config->is_bag || (config->is_multi && place > 0);
+    VM_TRY(find_class(&module.type, place, no_pooling, shown, &class, err));
     if (module.idx != place) {
         return err_set(err, VECMILL_E_MODEL, "%s: module %zu has \"idx\" %u", shown, place,
                        module.idx);
@@ -156,10 +160,14 @@ static vecmill_status parse_module(const struct json_value *value, size_t place,
     if (class->sparse) config->model.sparse = class->sparse;
     if (class->gives_logits) config->gives_logits = true;
     struct model_ending *e = &config->model.ending;
-    char *path = class->place == 0   ? config->transformer
-                 : class->place == 1 ? config->pooling
-                                     : config->steps[e->n_steps];
-    if (class->place == 2) e->steps[e->n_steps++] = (struct model_step){.kind = class->step};
+    if (class->is_mask && (!config->is_multi || config->pooling[0]))
+        return err_set(err, VECMILL_E_MODEL, "%s: module %zu is a second MultiVectorMask", shown,
+                       place);
+    char *path = class->place == 0                     ? config->transformer
+                 : class->place == 1 || class->is_mask ? config->pooling
+                                                       : config->steps[e->n_steps];
+    if (class->place == 2 && !class->is_mask)
+        e->steps[e->n_steps++] = (struct model_step){.kind = class->step};
     if (place == 0) take_family(arch_of_module(class->word), config);
     return read_path(&module, place, class->has_folder, shown, path, err);
 }
@@ -180,6 +188,7 @@ vecmill_status modules_parse(const struct json_value *list, const char *shown,
     config->model.ending = (struct model_ending){0};
     config->model.sparse = MODEL_SPARSE_NONE;
     config->gives_logits = false;
+    config->is_multi = late_is(list);
     for (size_t i = 0; json_each(&each, &none, &module); i++) {
         if (config->model.ending.n_steps == MODEL_STEPS_MAX)
             return err_set(err, VECMILL_E_MODEL,
@@ -195,7 +204,7 @@ vecmill_status modules_parse(const struct json_value *list, const char *shown,
         return err_set(err, VECMILL_E_MODEL,
                        "%s: an MLMTransformer makes logits, and no SpladePooling takes them",
                        shown);
-    config->has_pooling_file = !config->is_bag;
+    config->has_pooling_file = config->is_multi ? config->pooling[0] != '\0' : !config->is_bag;
     if (config->model.sparse) {
         config->model.sparse_logs = 1;
         config->model.ending.n_poolings = 1; /* of no vector, but one that could be */
@@ -363,6 +372,7 @@ vecmill_status modules_parse_pooling(const struct json_value *o, const char *sho
     struct pooling_file file = {.includes_prompt = true};
     struct model_ending *e = &config->model.ending;
     bool has_flags = false;
+    if (config->is_multi) return late_parse_mask(o, shown, config, err);
     if (config->model.sparse) return parse_splade(o, shown, config, err);
     memcpy(fields, common, sizeof common);
     for (size_t i = 0; i < MODEL_POOLINGS; i++) {
@@ -384,6 +394,7 @@ vecmill_status modules_parse_pooling(const struct json_value *o, const char *sho
 /* ---- the config.json of a module after Pooling ---- */
 
 struct step_file {
+    bool is_multi;    /* of rows of tokens */
     uint32_t in, out; /* of a Dense; of a LayerNorm only out */
     bool has_bias;
     enum model_act act;
@@ -411,12 +422,22 @@ static vecmill_status read_act(const struct json_reading *reading, const struct 
                          "torch.nn's Identity, Tanh, ReLU, GELU, SiLU or Sigmoid", err);
 }
 
+/* What a module reads and writes. */
+static vecmill_status read_vector_name(const struct json_reading *reading,
+                                       const struct json_field *field,
+                                       const struct json_value *value, vecmill_err *err)
+{
+    const struct step_file *file = reading->target;
+    const char *only = file->is_multi ? "token_embeddings" : "sentence_embedding";
+    VM_TRY(json_field_string(reading, field, value, err));
+    return json_is(value, only) ? VECMILL_OK
+                                : config_refuse(reading->name, field->key, value, only, err);
+}
+
 #define STEP_AT(member) offsetof(struct step_file, member)
 #define VECTOR_NAMES                                                                               \
-    JSON_MAY("module_input_name", OWN, 0, .own = config_read_only,                                 \
-             .detail = "sentence_embedding"),                                                      \
-        JSON_MAY("module_output_name", OWN, 0, .own = config_read_only,                            \
-                 .detail = "sentence_embedding")
+    JSON_MAY("module_input_name", OWN, 0, .own = read_vector_name),                                \
+        JSON_MAY("module_output_name", OWN, 0, .own = read_vector_name)
 #define WIDTH(word, member)                                                                        \
     JSON_MUST(word, U32, STEP_AT(member), .least = 1, .most = MODEL_DIM_MAX,                       \
               .most_name = "MODEL_DIM_MAX")
@@ -458,7 +479,8 @@ vecmill_status modules_parse_step(const struct json_value *o, uint32_t step, con
 {
     struct model_step *s = &config->model.ending.steps[step];
     const uint32_t before = ending_width(&config->model, step);
-    struct step_file file = {.out = before, .has_bias = true, .act = MODEL_ACT_TANH};
+    struct step_file file = {
+        .is_multi = config->is_multi, .out = before, .has_bias = true, .act = MODEL_ACT_TANH};
     const bool is_dense = s->kind == MODEL_STEP_DENSE;
     VM_TRY(read_step(o, (enum model_step_kind)s->kind, shown, &file, err));
     const uint32_t in = is_dense ? file.in : file.out;

@@ -1,6 +1,7 @@
 #include "prompts.h"
 
 #include "arch.h"
+#include "late.h"
 #include "tensor.h"
 
 #include <errno.h>
@@ -15,19 +16,27 @@
 static const char *const always[] = {"query", "document"};
 
 struct prompts_file {
-    struct json_value name, prompts;
+    struct json_value name, prompts, type;
     uint32_t truncate_dim;
 };
+
+static bool is_late(const struct json_value *type)
+{
+    return json_is(type, "MultiVectorEncoder") || json_is(type, "ColBERT");
+}
 
 /* The class that loads the folder; its modules say what it makes. */
 static vecmill_status read_model_type(const struct json_reading *reading,
                                       const struct json_field *field,
                                       const struct json_value *value, vecmill_err *err)
 {
+    struct prompts_file *file = reading->target;
     VM_TRY(json_field_string(reading, field, value, err));
-    if (json_is(value, "SentenceTransformer") || json_is(value, "SparseEncoder")) return VECMILL_OK;
-    return config_refuse(reading->name, field->key, value, "SentenceTransformer or SparseEncoder",
-                         err);
+    file->type = *value;
+    if (json_is(value, "SentenceTransformer") || json_is(value, "SparseEncoder") || is_late(value))
+        return VECMILL_OK;
+    return config_refuse(reading->name, field->key, value,
+                         "SentenceTransformer, SparseEncoder, MultiVectorEncoder or ColBERT", err);
 }
 
 static vecmill_status read_members(const struct json_value *o, const char *shown,
@@ -85,6 +94,12 @@ vecmill_status prompts_parse(const struct json_value *o, const char *shown, stru
     char text[MODEL_PROMPT_MAX];
     VM_TRY(read_members(o, shown, &file, err));
     config->model.truncate_dim = file.truncate_dim;
+    VM_TRY(late_parse_prompts(o, shown, config, err));
+    if (is_late(&file.type) && !config->is_multi)
+        return err_set(err, VECMILL_E_MODEL,
+                       "%s: \"model_type\" is of late interaction, and modules.json has neither a "
+                       "MultiVectorMask nor a module of pylate's",
+                       shown);
     return take_default(&file, shown, text, err);
 }
 
@@ -113,6 +128,8 @@ static vecmill_status find_prompt(const struct prompts_file *file, const char *n
                                   const char *shown, char text[MODEL_PROMPT_MAX], vecmill_err *err)
 {
     char names[NAMES_BYTES];
+    /* of late interaction a text is a document, unless it is called a query */
+    if (!name && is_late(&file->type)) name = always[1];
     if (!name) return take_default(file, shown, text, err);
     const struct json_value prompt = json_get(&file->prompts, name);
     if (prompt.kind != JSON_KIND_ABSENT || is_always(name))

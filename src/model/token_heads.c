@@ -8,6 +8,23 @@ static bool has_weights(const struct model_config *c, uint32_t kinds)
     return kinds >> MODEL_SPARSE & 1 && c->sparse == MODEL_SPARSE_OWN;
 }
 
+/* One of ascending ids. */
+static bool is_among(int32_t id, const int32_t *ids, uint32_t n)
+{
+    uint32_t low = 0;
+    while (n > 0) { /* it is one of ids[low .. low + n), if any */
+        const uint32_t half = n / 2;
+        if (ids[low + half] == id) return true;
+        if (ids[low + half] < id) {
+            low += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return false;
+}
+
 size_t token_heads_scratch(const struct model_config *config, const struct kern *kern,
                            uint32_t kinds, size_t rows)
 {
@@ -56,9 +73,9 @@ void token_heads_multi(struct pass *p)
     uint32_t n = 0;
     for (uint32_t d = 0; d < p->in.n_docs; d++) {
         p->out.row_starts[d] = n;
-        for (uint32_t i = p->in.starts[d] + p->model->config.multi_skips; i < p->in.starts[d + 1];
-             i++)
-            p->work.taken[n++] = i;
+        const uint32_t first = p->in.starts[d] + p->model->config.multi_skips;
+        for (uint32_t i = first; i < p->in.starts[d + 1]; i++)
+            if (!is_among(p->in.ids[i], p->in.no_row, p->in.n_no_row)) p->work.taken[n++] = i;
     }
     p->out.row_starts[p->in.n_docs] = n;
     team_run(p->team, run_vectors, p, (n + WORK_BLOCK_ROWS - 1) / WORK_BLOCK_ROWS);
@@ -107,22 +124,6 @@ static void heap_sort(uint64_t *v, uint32_t n)
         v[i] = swap;
         sift(v, 0, i);
     }
-}
-
-static bool is_among(int32_t id, const int32_t *ids, uint32_t n)
-{
-    uint32_t low = 0;
-    while (n > 0) { /* it is one of ids[low .. low + n), if any */
-        const uint32_t half = n / 2;
-        if (ids[low + half] == id) return true;
-        if (ids[low + half] < id) {
-            low += half + 1;
-            n -= half + 1;
-        } else {
-            n = half;
-        }
-    }
-    return false;
 }
 
 static vecmill_status give(const struct pass *p, uint32_t doc, vecmill_err *err)

@@ -150,6 +150,8 @@ static void compare(const struct taken *a, const struct taken *b)
     }
 }
 
+static struct taken *take_all(const vecmill_options *o, uint32_t workers);
+
 /* ---- a session ---- */
 
 /* A vector is the mean of its tokens' rows (the toy's pooling), of length 1. */
@@ -229,14 +231,74 @@ static void one_pass_makes_all(void **state)
     forget(t);
 }
 
+/* Ids of a text as a session sees it. */
+static size_t ids_of(const vecmill_options *o, const char *text, int32_t ids[64])
+{
+    vecmill_session *s = kit_open(o);
+    vecmill_err err;
+    size_t n = 0;
+    const vecmill_doc doc = {.text = text, .bytes = strlen(text)};
+    if (vecmill_tokenize(s, doc, ids, 64, &n, NULL, &err) != VECMILL_OK)
+        fail_msg("%s", err.message);
+    vecmill_session_close(s);
+    return n;
+}
+
+/* The toy's tokens: [CLS] 2, [SEP] 3, [MASK] 4; letters from 5 on. */
+static void queries_are_marked_and_expanded(void **state)
+{
+    enum { D = 'd' - 'a' + 5, Q = 'q' - 'a' + 5, X = 'x' - 'a' + 5 };
+    (void)state;
+    vecmill_options o = options_for("late", 0);
+    int32_t ids[64];
+    assert_int_equal(ids_of(&o, "x", ids), 4);
+    const int32_t document[] = {2, D, X, 3};
+    assert_memory_equal(ids, document, sizeof document);
+    o.role = VECMILL_ROLE_QUERY;
+    assert_int_equal(ids_of(&o, "x", ids), 24);
+    const int32_t query[] = {2, Q, X, 3, 4};
+    assert_memory_equal(ids, query, sizeof query);
+    assert_int_equal(ids[23], 4);
+    /* of a longer one, the first 24 */
+    assert_int_equal(ids_of(&o, "x x x x x x x x x x x x x x x x x x x x x x x x x x", ids), 24);
+    assert_int_equal(ids[22], X);
+    assert_int_equal(ids[23], 3);
+    o.max_length = 10;
+    assert_int_equal(ids_of(&o, "x", ids), 10);
+}
+
+/* A query has a vector for each of its 24 tokens, a document for each that is no punctuation. */
+static void late_rows_are_counted(void **state)
+{
+    (void)state;
+    vecmill_options o = options_for("late", MULTI);
+    struct taken *documents = compute_all(&o);
+    o.role = VECMILL_ROLE_QUERY;
+    struct taken *queries = compute_all(&o), *pool = take_all(&o, 2);
+    uint32_t n_fewer = 0;
+    compare(queries, pool);
+    for (uint32_t i = 0; i < DOCS; i++) {
+        assert_int_equal(queries->docs[i].rows, 24);
+        assert_true(documents->docs[i].rows <= documents->docs[i].result.n_tokens);
+        n_fewer += documents->docs[i].rows < documents->docs[i].result.n_tokens;
+    }
+    assert_true(n_fewer > DOCS / 2 && n_fewer < DOCS);
+    forget(documents);
+    forget(queries);
+    forget(pool);
+}
+
 static void no_row_depends_on_the_pass(void **state)
 {
     (void)state;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         vecmill_options o = i == 0   ? options_for("toy", DENSE | TOKENS)
                             : i == 1 ? options_for("splade", SPARSE)
-                                     : options_for("m3", DENSE | SPARSE | MULTI),
-                        small = o;
+                            : i == 2 ? options_for("m3", DENSE | SPARSE | MULTI)
+                                     : options_for("late", MULTI),
+                        small;
+        if (i == 3) o.role = VECMILL_ROLE_QUERY;
+        small = o;
         small.batch_tokens = 1;
         struct taken *a = compute_all(&o), *b = compute_all(&small);
         compare(a, b);
@@ -470,6 +532,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(tokens_make_the_vector),
         cmocka_unit_test(sparse_weights_are_in_order),
         cmocka_unit_test(one_pass_makes_all),
+        cmocka_unit_test(queries_are_marked_and_expanded),
+        cmocka_unit_test(late_rows_are_counted),
         cmocka_unit_test(no_row_depends_on_the_pass),
         cmocka_unit_test(one_that_fails_has_no_part),
         cmocka_unit_test(what_does_not_fit_is_refused),
@@ -483,6 +547,7 @@ int main(int argc, char **argv)
     kit_model("toy", "");
     kit_model("splade", "--splade --prefix");
     kit_model("m3", "--pooling cls --m3 24");
+    kit_model("late", "--late 24");
     return kit_end("engine-output", sizeof tests / sizeof *tests,
                    cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -27,6 +27,7 @@ static const struct worker_args serve = {
     .dimensions = UINT32_MAX,
     .long_policy = VECMILL_LONG_SPLIT,
     .normalize = VECMILL_NORMALIZE_NO,
+    .role = VECMILL_ROLE_QUERY,
     .kinds = 1u << VECMILL_KIND_SPARSE | 1u << VECMILL_KIND_MULTI,
     .max_document = VECMILL_MAX_DOCUMENT + VECMILL_MAX_PROMPT,
     .prompt = "query: ",
@@ -57,6 +58,7 @@ static void check_same(const struct worker_args *a, const struct worker_args *b)
     assert_int_equal(a->dimensions, b->dimensions);
     assert_int_equal(a->long_policy, b->long_policy);
     assert_int_equal(a->normalize, b->normalize);
+    assert_int_equal(a->role, b->role);
     assert_int_equal(a->kinds, b->kinds);
     assert_int_equal(a->max_document, b->max_document);
     assert_string_equal(a->prompt, b->prompt ? b->prompt : "");

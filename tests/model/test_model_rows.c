@@ -44,8 +44,10 @@ struct cases {
     double *weights; /* [n, vocab] */
     double bound;    /* of differences in fp32 */
     bool has_rows, has_weights;
-    uint32_t vocab, n_no_weight;
-    int32_t no_weight[WORDS_MOST];
+    uint32_t vocab, n_no_weight, n_no_row;
+    int32_t no_weight[WORDS_MOST], no_row[WORDS_MOST];
+    bool has_attended;
+    uint32_t attended[DOCS_MOST];
 };
 
 static void *take(size_t n, size_t each)
@@ -90,6 +92,7 @@ static void add_ids(struct cases *c, const struct json_value *ids)
     const uint32_t n = numbers(ids, c->ids + at, TOKENS_MOST - at);
     assert_true(n > 0);
     c->longest = n > c->longest ? n : c->longest;
+    c->attended[c->n] = n;
     c->starts[++c->n] = at + n;
 }
 
@@ -129,12 +132,19 @@ static void read_tree(const char *path, struct cases *c)
     const struct json_value root = parse(text, bytes, path), all = json_get(&root, "cases");
     const struct json_value no_weight = json_get(&root, "no_weight");
     struct json_each each = json_begin(&all);
+    const struct json_value no_row = json_get(&root, "no_row");
     c->n_no_weight = numbers(&no_weight, c->no_weight, WORDS_MOST);
+    c->n_no_row = numbers(&no_row, c->no_row, WORDS_MOST);
     assert_true(json_count(&all) >= 5);
     while (json_each(&each, &none, &one)) {
         const struct json_value ids = json_get(&one, "ids"), rows = json_get(&one, "rows");
+        const struct json_value attended = json_get(&one, "attended");
         const uint32_t doc = c->n;
         add_ids(c, &ids);
+        if (attended.kind != JSON_KIND_ABSENT) {
+            c->has_attended = true;
+            c->attended[doc] = (uint32_t)number(&attended);
+        }
         add_weights(c, doc, &one);
         add_rows(c, doc, &rows);
         c->has_rows = c->has_rows || rows.kind == JSON_KIND_ARRAY;
@@ -199,53 +209,101 @@ static void read_npy(const char *folder, const char *file, struct cases *c)
     free(data);
 }
 
-/* Ids of a pack's words, in the folder's tokenizer: all of them are added tokens. */
-static void find_words(const char *folder, const struct toy *toy, struct cases *c)
+/* A word's id in a tokenizer.json; -1: it has none. */
+static int32_t id_of(const struct json_value *tokenizer, const char *word)
+{
+    const struct json_value added = json_get(tokenizer, "added_tokens");
+    const struct json_value model = json_get(tokenizer, "model");
+    const struct json_value vocab = json_get(&model, "vocab");
+    struct json_each each = json_begin(&added);
+    struct json_value none, token;
+    while (json_each(&each, &none, &token)) {
+        const struct json_value content = json_get(&token, "content"), id = json_get(&token, "id");
+        if (json_is(&content, word)) return number(&id);
+    }
+    if (vocab.kind != JSON_KIND_OBJECT) return -1;
+    const struct json_value id = json_get(&vocab, word);
+    return id.kind == JSON_KIND_ABSENT ? -1 : number(&id);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return *(const int32_t *)a - *(const int32_t *)b;
+}
+
+/* Ids of a pack's words, in the folder's tokenizer; the token that queries are expanded with. */
+static int32_t find_words(const char *folder, const struct toy *toy, bool of_query, struct cases *c)
 {
     struct model_words words;
     struct pack pack;
     vecmill_err err;
     size_t bytes;
-    struct json_value none, token;
+    int32_t expansion = -1;
     assert_int_equal(pack_open(toy->pack, &pack, &err), VECMILL_OK);
     if (model_read_words(&pack, &words, &err) != VECMILL_OK) fail_msg("%s", err.message);
     pack_close(&pack);
     char *text = read_in(folder, "tokenizer.json", &bytes);
-    const struct json_value root = parse(text, bytes, folder),
-                            all = json_get(&root, "added_tokens");
-    struct json_each each = json_begin(&all);
-    while (json_each(&each, &none, &token)) {
-        const struct json_value content = json_get(&token, "content"), id = json_get(&token, "id");
-        for (uint32_t i = 0; i < words.n; i++) {
-            if (!json_is(&content, words.at[i].text)) continue;
-            c->no_weight[c->n_no_weight++] = number(&id);
-            break;
-        }
+    const struct json_value root = parse(text, bytes, folder);
+    assert_true(words.n > 0);
+    for (uint32_t i = 0; i < words.n; i++) {
+        const int32_t id = id_of(&root, words.at[i].text);
+        if (id < 0) continue;
+        if (words.at[i].use == MODEL_WORD_NO_WEIGHT) c->no_weight[c->n_no_weight++] = id;
+        if (words.at[i].use == MODEL_WORD_NO_ROW && !of_query) c->no_row[c->n_no_row++] = id;
+        if (words.at[i].use == MODEL_WORD_EXPANSION) expansion = id;
     }
-    assert_int_equal(c->n_no_weight, words.n);
+    qsort(c->no_weight, c->n_no_weight, sizeof *c->no_weight, by_id);
+    qsort(c->no_row, c->n_no_row, sizeof *c->no_row, by_id);
     free(text);
+    return expansion;
 }
 
-static void read_shared(const char *folder, const struct toy *toy, struct cases *c)
+/* The texts of this role, of a folder of late interaction; NULL: BGE-M3's. */
+static void read_shared(const char *folder, const struct toy *toy, const char *role,
+                        struct cases *c)
 {
-    c->has_rows = c->has_weights = true;
+    char ids[64] = "ids.jsonl", rows[64] = "rows_multi.jsonl", values[64] = "expected_multi.npy";
+    const bool of_query = role && strcmp(role, "query") == 0;
+    c->has_rows = true;
+    c->has_weights = !role;
     c->bound = bounds[toy_precision()].difference;
-    /* the folders' tokens are in the order of their ids */
-    find_words(folder, toy, c);
-    each_line(folder, "ids.jsonl", c, add_line_ids);
-    each_line(folder, "expected_sparse.jsonl", c, add_weights);
-    each_line(folder, "rows_multi.jsonl", c, add_line_count);
-    read_npy(folder, "expected_multi.npy", c);
+    if (role) {
+        snprintf(ids, sizeof ids, "ids_%s.jsonl", role);
+        snprintf(rows, sizeof rows, "ids_%s.jsonl", role);
+        snprintf(values, sizeof values, "expected_%s.npy", role);
+    }
+    const int32_t expansion = find_words(folder, toy, of_query, c);
+    each_line(folder, ids, c, add_line_ids);
+    if (!role) each_line(folder, "expected_sparse.jsonl", c, add_weights);
+    each_line(folder, rows, c, add_line_count);
+    read_npy(folder, values, c);
+    c->has_attended = of_query && expansion >= 0;
+    for (uint32_t d = 0; c->has_attended && d < c->n; d++)
+        while (c->ids[c->starts[d] + c->attended[d] - 1] == expansion)
+            c->attended[d]--;
 }
 
 /* ---- a model ---- */
 
-static void write_model(const struct toy *toy, const char *path)
+/* Where all models of the tree are written, each once: to start Python takes longer than that. */
+static struct toy all_written;
+
+static void write_all(const char *root)
 {
     char command[3 * TOY_PATH];
     const char *source = getenv("VECMILL_SOURCE");
+    toy_open(&all_written);
     snprintf(command, sizeof command, "python3 '%.300s/tools/write_family.py' '%s' '%s'",
-             source ? source : ".", path, toy->model);
+             source ? source : ".", root, all_written.model);
+    if (system(command) != 0) fail_msg("failed: %s", command);
+}
+
+/* A folder of its own; name: with or without .json. */
+static void copy_model(const struct toy *toy, const char *name)
+{
+    char command[3 * TOY_PATH];
+    snprintf(command, sizeof command, "cp -r '%s/%.*s' '%s'", all_written.model,
+             (int)strcspn(name, "."), name, toy->model);
     if (system(command) != 0) fail_msg("failed: %s", command);
 }
 
@@ -313,13 +371,17 @@ static void plan(struct passes *l, uint32_t tokens, uint32_t longest, uint32_t k
 static void run(struct passes *l, const struct cases *c, const int32_t *ids, const uint32_t *starts,
                 uint32_t n, struct made *m)
 {
+    const uint32_t *attended = c->has_attended ? c->attended + m->n : NULL;
     const uint32_t at = m->row_starts[m->n];
     uint32_t row_starts[DOCS_MOST + 1];
     const struct model_input input = {.ids = ids,
                                       .starts = starts,
                                       .n_docs = n,
                                       .no_weight = c->no_weight,
-                                      .n_no_weight = c->n_no_weight};
+                                      .n_no_weight = c->n_no_weight,
+                                      .no_row = c->no_row,
+                                      .n_no_row = c->n_no_row,
+                                      .attended = attended};
     const struct model_output output = {.vectors = m->vectors + (size_t)m->n * m->dim,
                                         .rows = m->rows + (size_t)at * m->width,
                                         .row_starts = row_starts,
@@ -427,20 +489,12 @@ static void compare(const char *name, const struct made *m, const struct cases *
 
 /* ---- the tests ---- */
 
-static void a_model(const char *path, bool of_tree)
+/* role: of a shared folder's texts; NULL: it has no roles. */
+static void of_role(const char *path, const struct toy *toy, struct passes *l, bool of_tree,
+                    const char *role)
 {
-    struct toy toy;
-    struct passes l = {.extent = {0}};
     struct cases *c = take(1, sizeof *c);
-    vecmill_err err = {0};
-    toy_open(&toy);
-    if (of_tree)
-        write_model(&toy, path);
-    else
-        snprintf(toy.model, sizeof toy.model, "%s", path);
-    if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s: %s", path, err.message);
-    toy_load(&toy, kern, &l.toy);
-    const struct model_config *config = model_describe(l.toy.model);
+    const struct model_config *config = model_describe(l->toy.model);
     c->vocab = config->vocab;
     c->width = model_row_floats(config, MODEL_MULTI);
     c->rows = take((size_t)TOKENS_MOST * c->width, sizeof *c->rows);
@@ -448,15 +502,36 @@ static void a_model(const char *path, bool of_tree)
     if (of_tree)
         read_tree(path, c);
     else
-        read_shared(path, &toy, c);
-    const uint32_t kinds = DENSE | (c->has_rows ? MULTI : 0) | (c->has_weights ? SPARSE : 0);
+        read_shared(path, toy, role, c);
+    const uint32_t dense = config->kinds & DENSE;
+    const uint32_t kinds = dense | (c->has_rows ? MULTI : 0) | (c->has_weights ? SPARSE : 0);
     assert_int_equal(config->kinds, kinds | 1u << MODEL_TOKENS);
-    struct made *made = compute(&l, c, kinds);
+    struct made *made = compute(l, c, kinds);
     compare(strrchr(path, '/') + 1, made, c);
     free_made(made);
     free(c->rows);
     free(c->weights);
     free(c);
+}
+
+static void a_model(const char *path, bool of_tree)
+{
+    struct toy toy;
+    struct passes l = {.extent = {0}};
+    vecmill_err err = {0};
+    toy_open(&toy);
+    if (of_tree)
+        copy_model(&toy, strrchr(path, '/') + 1);
+    else
+        snprintf(toy.model, sizeof toy.model, "%s", path);
+    if (toy_compile(&toy, kern, &err) != VECMILL_OK) fail_msg("%s: %s", path, err.message);
+    toy_load(&toy, kern, &l.toy);
+    if (of_tree || model_describe(l.toy.model)->kinds & DENSE) {
+        of_role(path, &toy, &l, of_tree, NULL);
+    } else {
+        of_role(path, &toy, &l, false, "document");
+        of_role(path, &toy, &l, false, "query");
+    }
     free(l.memory);
     toy_unload(&l.toy);
     toy_remove(&toy);
@@ -531,21 +606,53 @@ static const struct {
      "\"bias\"",
      "\"bia2\"",
      {"sparse_linear.safetensors", "bia2", "no part"}},
+    {"colbert-bert",
+     "config_sentence_transformers.json",
+     "\"query_length\": 24",
+     "\"query_length\": 67",
+     {"length of queries", "67", "66 tokens"}},
+    {"colbert-bert",
+     "config_sentence_transformers.json",
+     "\"document_length\": 60",
+     "\"document_length\": 99",
+     {"document_length", "99", "66 tokens"}},
+    {"colbert-bert",
+     "config_sentence_transformers.json",
+     "\"[Q] \"",
+     "17",
+     {"config_sentence_transformers.json", "query_prefix", "no token"}},
+    {"colbert-bert",
+     "config_sentence_transformers.json",
+     "\"ColBERT\"",
+     "\"CrossEncoder\"",
+     {"config_sentence_transformers.json", "model_type", "CrossEncoder", "MultiVectorEncoder"}},
+    {"colbert-bert", "tokenizer_config.json", "mask_token", "mast_token", {"mask_token"}},
+    {"colbert-bert",
+     "modules.json",
+     "pylate.models.Dense.Dense",
+     "sentence_transformers.models.Dense",
+     {"modules.json", "module 1", "Dense where Pooling"}},
+    {"colbert-bert",
+     "1_Dense/config.json",
+     "\"in_features\": 40",
+     "\"in_features\": 41",
+     {"41", "40"}},
+    {"colbert-modernbert",
+     "config_sentence_transformers.json",
+     "\"query_length\": 20",
+     "\"query_length\": 23",
+     {"not attended", "ModernBERT"}},
 };
 
 static void folders_that_must_be_refused(void **state)
 {
-    const char *source = getenv("VECMILL_SOURCE");
     unsigned wrong = 0;
     (void)state;
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        char path[TOY_PATH];
         struct toy toy;
         vecmill_err err = {0};
         toy_open(&toy);
-        snprintf(path, sizeof path, "%.300s/" TREE "/%s.json", source ? source : ".",
-                 refused[i].model);
-        write_model(&toy, path);
+        copy_model(&toy, refused[i].model);
         toy_edit(&toy, refused[i].file, refused[i].from, refused[i].to);
         const vecmill_status status = toy_compile(&toy, kern, &err);
         bool is_right = status == VECMILL_E_MODEL && !io_exists(toy.pack);
@@ -581,7 +688,9 @@ static unsigned list(const char *root, bool of_tree, char *found[MODELS_MOST])
     for (const struct dirent *entry; dir && (entry = readdir(dir)) != NULL;) {
         const char *name = entry->d_name, *ending = strrchr(name, '.');
         const bool counts = of_tree ? ending && strcmp(ending, ".json") == 0
-                                    : has(root, name, "expected_multi.npy");
+                                    : has(root, name, "expected_multi.npy") ||
+                                          (has(root, name, "expected_document.npy") &&
+                                           has(root, name, "queries.jsonl"));
         if (!counts) continue;
         if (n == MODELS_MOST || asprintf(&found[n], "%s/%s", root, name) < 0) abort();
         n++;
@@ -604,6 +713,7 @@ int main(void)
     kern = toy_kern();
     snprintf(root, sizeof root, "%.300s/" TREE, source);
     const unsigned n_tree = list(root, true, paths);
+    write_all(root);
     if (shared && *shared)
         snprintf(root, sizeof root, "%.300s/data/families", shared);
     else
@@ -624,6 +734,7 @@ int main(void)
     const int failed = n_tree ? _cmocka_run_group_tests("model-rows", tests, n, NULL, NULL) : 1;
     for (unsigned i = 0; i < n_tree + n_others; i++)
         free(paths[i]);
+    toy_remove(&all_written);
     printf("model-rows: %zu passed, %d failed\n", n - (size_t)failed, failed);
     return failed;
 }
