@@ -131,5 +131,52 @@ class Qdrant(Case):
             self.assertEqual((found[0].id, found[0].payload["text"]), (i, self.texts[i]))
 
 
+class Rerank(kit.Case):
+    def setUp(self):
+        self.texts, self.query = kit.texts(40), "which one"
+        self.hits = vecmill.CrossEncoder(kit.model("cross")).rank(self.query, self.texts)
+
+    @unittest.skipIf(missing("langchain_core"), "langchain-core is not installed")
+    def test_langchain(self):
+        import asyncio
+
+        from langchain_core.documents import BaseDocumentCompressor, Document
+
+        from vecmill.langchain import VecmillRerank
+        documents = [Document(page_content=text, metadata={"i": i}) for i, text in enumerate(self.texts)]
+        made = VecmillRerank(kit.model("cross"))
+        self.assertIsInstance(made, BaseDocumentCompressor)
+        want = [(self.texts[hit["corpus_id"]], {"i": hit["corpus_id"], "relevance_score": hit["score"]})
+                for hit in self.hits]
+        for n, rerank in ((3, made), (40, VecmillRerank(kit.model("cross"), top_n=None, parallel=2, lazy_load=True)),
+                          (3, pickle.loads(pickle.dumps(made))), (3, copy.deepcopy(made))):
+            for found in (rerank.compress_documents(documents, self.query),
+                          asyncio.run(rerank.acompress_documents(documents, self.query))):
+                self.assertEqual([(d.page_content, d.metadata) for d in found], want[:n])
+        self.assertEqual([d.metadata for d in documents], [{"i": i} for i in range(40)])
+        self.assertEqual(made.compress_documents([], self.query), [])
+
+    @unittest.skipIf(missing("llama_index"), "llama-index-core is not installed")
+    def test_llama_index(self):
+        import asyncio
+
+        from llama_index.core.postprocessor.types import BaseNodePostprocessor
+        from llama_index.core.schema import NodeWithScore, TextNode
+
+        from vecmill.llama_index import VecmillRerank
+        nodes = [NodeWithScore(node=TextNode(text=text, id_=str(i)), score=0.5) for i, text in enumerate(self.texts)]
+        made = VecmillRerank(kit.model("cross"))
+        self.assertIsInstance(made, BaseNodePostprocessor)
+        want = [(str(hit["corpus_id"]), hit["score"]) for hit in self.hits]
+        for n, rerank in ((2, made), (7, VecmillRerank(kit.model("cross"), 7, parallel=1)),
+                          (2, pickle.loads(pickle.dumps(made))), (2, copy.deepcopy(made))):
+            for found in (rerank.postprocess_nodes(nodes, query_str=self.query),
+                          asyncio.run(rerank.apostprocess_nodes(nodes, query_str=self.query))):
+                self.assertEqual([(hit.node.node_id, hit.score) for hit in found], want[:n])
+        self.assertEqual({node.score for node in nodes}, {0.5})
+        with self.assertRaisesRegex(ValueError, "for a query"):
+            made.postprocess_nodes(nodes)
+
+
 if __name__ == "__main__":
     kit.main()
