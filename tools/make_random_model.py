@@ -10,7 +10,7 @@ The shapes of models that are too large to be fetched for a test: bge-small-en-v
 --intermediate 4096). Speed and memory are those of the real model, the vectors mean nothing.
 
 --family NAME has the shape of a published model of another family (random_shapes.py lists them); of the
-other options only --layers, --max-length, --pooling and --no-normalize count then.
+other options only --layers, --vocab, --max-length, --pooling and --no-normalize count then.
 
 --tokenizer-from copies the tokenizer of a model folder, and its vocabulary's size is the model's; without
 it, the toy model's words, filled up to --vocab. Weights are written as they are drawn, a piece at a time,
@@ -111,7 +111,7 @@ def write_weights(path, tensors, seed):
 def write_tokenizer(a):
     """Returns the size of the vocabulary."""
     if a.tokenizer_from is None:
-        tokens = make_toy_model.vocabulary(a.vocab)
+        tokens = make_toy_model.vocabulary(a.vocab or 30522)
         make_toy_model.write_json(os.path.join(a.out, 'tokenizer.json'),
                                   make_toy_model.tokenizer_json(tokens))
         return len(tokens)
@@ -140,6 +140,8 @@ def write_model(a):
         config = dict(random_shapes.CONFIGS[a.family])
         if a.layers:
             config['n_layer' if 'n_layer' in config else 'num_hidden_layers'] = a.layers
+        if a.vocab:
+            config['vocab_size'] = vocab
         hidden = random_shapes.size_of(config, 'hidden_size', 'n_embd')
         length = 512
     write_json(os.path.join(a.out, 'config.json'), config)
@@ -161,7 +163,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
     p.add_argument('out')
     for name, default in (('layers', 0), ('hidden', 384), ('heads', 12), ('intermediate', 1536),
-                          ('positions', 512), ('max-length', 0), ('vocab', 30522), ('seed', 1)):
+                          ('positions', 512), ('max-length', 0), ('vocab', 0), ('seed', 1)):
         p.add_argument('--' + name, type=int, default=default)
     p.add_argument('--pooling', choices=('mean', 'cls'), default='mean')
     p.add_argument('--no-normalize', action='store_true')

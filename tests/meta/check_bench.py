@@ -28,6 +28,7 @@ import linear
 import measure
 import peers
 import runner
+import shapes
 import stats
 import svg
 import table
@@ -50,6 +51,37 @@ def results(*rows):
             'python': '3.11', 'versions': {'fastembed': '1'}, 'rows': list(rows),
             'corpora': {name: {'documents': 1400, 'tokens': 260000, 'mean': 186.0, 'longest': 256}
                         for name in dict.fromkeys(r['corpus'] for r in rows)}}
+
+
+class Shapes(unittest.TestCase):
+    def test_documents_have_their_length(self):
+        import make_toy_model
+        known = set(make_toy_model.vocabulary(1000))
+        texts = shapes.documents(128, 3)
+        self.assertEqual(texts, shapes.documents(128, 3))
+        self.assertEqual(len(set(texts)), 3)
+        for words in map(str.split, texts):
+            self.assertEqual(len(words) + shapes.SPECIAL, 128)
+            self.assertLessEqual(set(words), known)     # so each is one token
+
+    def test_converted_model_is_the_same_model(self):
+        """A tiny Qwen3 and Gemma: llama.cpp's vectors of the GGUF file against vecmill's of the folder."""
+        python, vecmill = os.environ.get('VECMILL_BENCH_PYTHON'), HERE.parent.parent / 'build' / 'vecmill'
+        if not python or not vecmill.exists() or subprocess.run(
+                [python, '-c', 'import gguf, xllamacpp'], capture_output=True).returncode:
+            reason = f'VECMILL_BENCH_PYTHON, with gguf and xllamacpp, and {vecmill} are wanted'
+            print(f'{self.id()}: skipped: {reason}', flush=True)
+            self.skipTest(reason)
+        for family in shapes.FAMILIES:
+            with tempfile.TemporaryDirectory(prefix='vecmill-bench-') as folder:
+                run = subprocess.run(
+                    [sys.executable, str(HERE / 'shapes.py'), '--python', python, '--vecmill', str(vecmill),
+                     '--work', folder, '--family', family, '--layers', '1', '--lengths', '16x4', '--passes',
+                     '64', '--rounds', '1', '--json', f'{folder}/found.json'], capture_output=True, text=True)
+                self.assertEqual(run.returncode, 0, run.stderr)
+                agreement = json.loads(Path(f'{folder}/found.json').read_text())[0]['agreement']
+                # llama.cpp keeps keys and values as F16.
+                self.assertGreater(agreement['least'], 0.99999, family)
 
 
 class Statistics(unittest.TestCase):
