@@ -121,7 +121,7 @@ static const struct option_line lines[] = {
     {"task", 0, KIND_TEXT, "NAME", .commands = TEXTS, AT(task),
      .help = "of one of the model's tasks: its adapter, and its instruction before each document"},
     {"kinds", 0, KIND_CHOICE, "KIND", .choices = "auto dense sparse multi tokens",
-     .commands = EMBEDS, AT(kinds),
+     .commands = EMBEDS | COMMAND_SEARCH, AT(kinds),
      .help = "what is computed: auto is dense, or what the model makes; tokens: a row for each"},
     {"dtype", 0, KIND_CHOICE, "TYPE", .choices = DTYPES, .commands = EMBEDS, AT(dtype),
      .help = "of the numbers that are written, of dense vectors (default float32)"},

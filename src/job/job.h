@@ -173,6 +173,18 @@ vecmill_status job_vectors_open(const char *path, struct job_vectors *v, vecmill
 vecmill_status job_ranges_open(const char *path, struct job_vectors *v, vecmill_err *err);
 void job_vectors_close(struct job_vectors *v);
 
+/* `path` + ".offsets.npy" of a file of n_rows rows, mapped: document d has the rows from starts[d] to before
+ * starts[d + 1]. Where there is no such file, a document has one row, and starts is NULL. E_INPUT names what
+ * does not fit. Pair: job_offsets_close. */
+struct job_offsets {
+    const uint64_t *starts; /* [n + 1], ascending from 0 to n_rows */
+    uint64_t n;
+    struct io_map map;
+};
+vecmill_status job_offsets_open(const char *path, uint64_t n_rows, struct job_offsets *o,
+                                vecmill_err *err);
+void job_offsets_close(struct job_offsets *o);
+
 /* Line i (from 0) of `path` + ".ids.jsonl" for each of n wanted rows, streamed in one reading: out[k]
  * is a heap string (mem_free), one JSON scalar, or NULL where the file or the line is missing. E_INPUT
  * names a wanted line that is anything else. */

@@ -343,8 +343,9 @@ static vecmill_status npy_check(const struct dict *d, size_t offset, size_t file
     return VECMILL_OK;
 }
 
-vecmill_status npy_read(const void *data, size_t bytes, const char *name, struct npy *npy,
-                        vecmill_err *err)
+/* The dictionary; *offset: where the data begins. */
+static vecmill_status read_header(const void *data, size_t bytes, const char *name, struct dict *d,
+                                  size_t *offset, vecmill_err *err)
 {
     struct cur c;
     cur_init(&c, data, bytes);
@@ -365,10 +366,44 @@ vecmill_status npy_read(const void *data, size_t bytes, const char *name, struct
     if (c.failed)
         return err_set(err, VECMILL_E_INPUT, "%s: has %zu bytes and ends inside its NPY header",
                        name, bytes);
-    struct dict d = {.name = name};
-    cur_init(&d.cur, text, header_bytes);
-    VM_TRY(dict_read(&d, err));
-    return npy_check(&d, c.pos, bytes, npy, err);
+    *d = (struct dict){.name = name};
+    cur_init(&d->cur, text, header_bytes);
+    VM_TRY(dict_read(d, err));
+    *offset = c.pos;
+    return VECMILL_OK;
+}
+
+vecmill_status npy_read(const void *data, size_t bytes, const char *name, struct npy *npy,
+                        vecmill_err *err)
+{
+    struct dict d;
+    size_t offset = 0;
+    VM_TRY(read_header(data, bytes, name, &d, &offset, err));
+    return npy_check(&d, offset, bytes, npy, err);
+}
+
+vecmill_status npy_read_offsets(const void *data, size_t bytes, const char *name, uint64_t *n,
+                                size_t *offset, vecmill_err *err)
+{
+    struct dict d;
+    size_t at = 0, left;
+    VM_TRY(read_header(data, bytes, name, &d, &at, err));
+    if (strcmp(d.descr, "<i8") != 0)
+        return err_set(err, VECMILL_E_INPUT, "%s: holds numbers of type '%s', '<i8' is needed",
+                       name, d.descr);
+    if (d.n_axes != 1)
+        return err_set(err, VECMILL_E_INPUT, "%s: has %u axes, 1 is needed", name, d.n_axes);
+    if (at % sizeof(uint64_t) != 0)
+        return err_set(err, VECMILL_E_INPUT, "%s: its numbers begin at byte %zu, no multiple of 8",
+                       name, at);
+    left = (bytes - at) / sizeof(uint64_t);
+    if ((bytes - at) % sizeof(uint64_t) != 0 || d.shape[0] != left)
+        return err_set(err, VECMILL_E_INPUT,
+                       "%s: its shape is (%" PRIu64 ",), the file has %zu bytes after its header",
+                       name, d.shape[0], bytes - at);
+    *n = d.shape[0];
+    *offset = at;
+    return VECMILL_OK;
 }
 
 /* ---- reading files ---- */
@@ -413,6 +448,54 @@ void job_vectors_close(struct job_vectors *v)
 {
     if (v->map.data != NULL) io_unmap(&v->map);
     *v = (struct job_vectors){0};
+}
+
+static vecmill_status check_offsets(const char *path, const uint64_t *starts, uint64_t n,
+                                    uint64_t n_rows, vecmill_err *err)
+{
+    if (n == 0 || starts[0] != 0)
+        return err_set(err, VECMILL_E_INPUT, "%s: does not begin with 0", path);
+    for (uint64_t i = 1; i < n; i++)
+        if (starts[i] < starts[i - 1])
+            return err_set(err, VECMILL_E_INPUT,
+                           "%s: document %" PRIu64 " begins at row %" PRIu64
+                           " and ends before row %" PRIu64,
+                           path, i - 1, starts[i - 1], starts[i]);
+    if (starts[n - 1] != n_rows)
+        return err_set(err, VECMILL_E_INPUT,
+                       "%s: ends at row %" PRIu64 ", the vectors beside it are %" PRIu64, path,
+                       starts[n - 1], n_rows);
+    return VECMILL_OK;
+}
+
+vecmill_status job_offsets_open(const char *path, uint64_t n_rows, struct job_offsets *o,
+                                vecmill_err *err)
+{
+    char name[IO_PATH_MAX];
+    struct io_map map;
+    uint64_t n = 0;
+    size_t offset = 0;
+    *o = (struct job_offsets){0};
+    if ((size_t)snprintf(name, sizeof name, "%s.offsets.npy", path) >= sizeof name ||
+        !io_exists(name))
+        return VECMILL_OK;
+    VM_TRY(io_map_file(name, &map, VECMILL_E_INPUT, VECMILL_E_INPUT, err));
+    vecmill_status status = npy_read_offsets(map.data, map.bytes, name, &n, &offset, err);
+    /* Aligned: a mapping starts at a page, and the offset is a multiple of 8. */
+    const uint64_t *starts = (const uint64_t *)(const void *)(map.data + offset);
+    if (status == VECMILL_OK) status = check_offsets(name, starts, n, n_rows, err);
+    if (status != VECMILL_OK) {
+        io_unmap(&map);
+        return status;
+    }
+    *o = (struct job_offsets){.starts = starts, .n = n - 1, .map = map};
+    return VECMILL_OK;
+}
+
+void job_offsets_close(struct job_offsets *o)
+{
+    if (o->map.data != NULL) io_unmap(&o->map);
+    *o = (struct job_offsets){0};
 }
 
 /* ---- ids of rows ---- */

@@ -36,4 +36,8 @@ struct npy {
 vecmill_status npy_read(const void *data, size_t bytes, const char *name, struct npy *npy,
                         vecmill_err *err);
 
+/* The same of [n] '<i8': the first is *offset bytes into the file, a multiple of 8. */
+vecmill_status npy_read_offsets(const void *data, size_t bytes, const char *name, uint64_t *n,
+                                size_t *offset, vecmill_err *err);
+
 #endif

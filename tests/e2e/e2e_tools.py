@@ -195,6 +195,77 @@ class Search(harness.Case):
         self.assertEqual(answer["hits"], [])
 
 
+class LateSearch(harness.Case):
+    """Documents of several rows: vectors of all tokens."""
+
+    TEXTS = ["a cat sits on the mat", "rivers run to the sea", "mail", "", "a cat sits on the mat", "bad"]
+
+    def rows_of(self, name):
+        npy = harness.Npy(self.path(name))
+        with open(self.path(name + ".offsets.npy"), "rb") as file:
+            data = file.read()
+        starts = struct.unpack(f"<{(len(data) - 128) // 8}q", data[128:])
+        return [[npy.row(i) for i in range(a, b)] for a, b in zip(starts, starts[1:])]
+
+    def make(self):
+        lines = [{"id": f"d{i}", "text": text} for i, text in enumerate(self.TEXTS)]
+        del lines[5]["text"]
+        self.file("in.jsonl", lines)
+        self.embed("-i", "in.jsonl", "-o", "v.npy", "--kinds", "tokens", code=3)
+        return self.rows_of("v.npy")
+
+    def search(self, *args, **more):
+        return self.run_vecmill("search", "-m", harness.toy_model(), "-i", "v.npy", *args, **more)
+
+    def test_the_best_first_by_maxsim(self):
+        documents = self.make()
+        self.assertEqual(documents[5], [])
+        self.file("q.jsonl", [{"text": text} for text in self.TEXTS[:5]])
+        self.embed("-i", "q.jsonl", "-o", "q.npy", "--kinds", "tokens")
+        for text, query in zip(self.TEXTS, self.rows_of("q.npy")):
+            answer, = self.search("-q", text, "--json").objects()
+            hits = answer["hits"]
+            self.assertEqual([hit["rank"] for hit in hits], [1, 2, 3, 4, 5], "what has no rows is never shown")
+            for hit in hits:
+                want = sum(max(math.fsum(x * y for x, y in zip(q, row)) for row in documents[hit["row"]]) for q in query)
+                self.assertAlmostEqual(hit["score"], want, delta=1e-5 * (1 + abs(want)))
+                self.assertEqual(hit["id"], f"d{hit['row']}")
+            self.assertEqual(hits, sorted(hits, key=lambda hit: (-hit["score"], hit["row"])))
+            again, = self.search("-q", text, "--json", "--kinds", "tokens", "--threads", "2").objects()
+            self.assertEqual(again["hits"], hits)
+        equal, = self.search("-q", self.TEXTS[0], "-k", "3", "--json", "--texts", "in.jsonl").objects()
+        both = [hit["row"] for hit in equal["hits"] if hit["text"] == self.TEXTS[0]]
+        self.assertEqual(both, [0, 4])
+
+    def test_what_does_not_fit(self):
+        self.make()
+        refused = ["search", "-m", harness.toy_model(), "-i", "v.npy", "-q", "a"]
+        self.refused(["v.npy has several rows", "--kinds multi or tokens"], *refused, "--kinds", "dense", code=2)
+        with open(self.path("v.npy.offsets.npy"), "rb") as file:
+            good = file.read()
+        head, starts = good[:128], list(struct.unpack(f"<{(len(good) - 128) // 8}q", good[128:]))
+        n = starts[-1]
+        for words, changed in [
+            (f"ends at row {n + 1}, the vectors beside it are {n}", [*starts[:-1], n + 1]),
+            ("does not begin with 0", [1, *starts[1:]]),
+            (f"document 1 begins at row {n} and ends before row 2", [0, n, 2, *starts[3:]]),
+            ("document 1 begins at row 18446744073709551615 and ends before row", [0, -1, *starts[2:]]),
+        ]:
+            with self.subTest(words):
+                self.file("v.npy.offsets.npy", head + struct.pack(f"<{len(changed)}q", *changed))
+                self.refused(["v.npy.offsets.npy", words], *refused, code=8)
+        for words, data in [("'<i8' is needed", good.replace(b"<i8", b"<i4")), ("1 is needed", good.replace(b"(7,)", b"(7,1)")),
+                            ("after its header", good + b"12345678"), ("no NPY file", b"x" * 200)]:
+            with self.subTest(words):
+                self.file("v.npy.offsets.npy", data)
+                self.refused(["v.npy.offsets.npy", words], *refused, code=8)
+        self.file("v.npy.offsets.npy", good)
+        write_npy(self.path("v.npy"), [[1] * 31] * n, 31)
+        self.refused(["rows of 31 floats", "makes 32"], *refused, code=8)
+        os.remove(self.path("v.npy.offsets.npy"))
+        self.refused(["one row a document", "no v.npy.offsets.npy"], *refused, "--kinds", "tokens", code=2)
+
+
 class Tokenize(harness.Case):
     def tokenize(self, *args, **more):
         return self.run_vecmill("tokenize", "-m", harness.toy_model(), *args, **more)
