@@ -55,7 +55,7 @@ class VecmillRerank(BaseDocumentCompressor):
     _encoder: CrossEncoder = PrivateAttr()
 
     def __init__(self, model: str, *, top_n: int | None = 3, parallel: int | None = None, **options: Any):
-        super().__init__(model=model, top_n=top_n, parallel=parallel)
+        super().__init__(model=model, top_n=top_n, parallel=parallel)  # type: ignore[call-arg] # pydantic makes it
         self._encoder = CrossEncoder(model, **options)
 
     def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> list[Document]:

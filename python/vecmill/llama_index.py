@@ -67,7 +67,7 @@ class VecmillRerank(BaseNodePostprocessor):
     _encoder: CrossEncoder = PrivateAttr()
 
     def __init__(self, model: str, top_n: int = 2, *, parallel: int | None = None, **options: Any):
-        super().__init__(model=model, top_n=top_n, parallel=parallel)
+        super().__init__(model=model, top_n=top_n, parallel=parallel)  # type: ignore[call-arg] # pydantic makes it
         self._encoder = CrossEncoder(model, **options)
 
     @classmethod
