@@ -63,6 +63,12 @@ COLBERT = [
             'the same with a window and rotary positions, more floats than columns', special=(2, 3),
             lengths=(20, 20, 2, 19, 80))),
 ]
+STANFORD = [
+    ({'query_maxlen': 24, 'doc_maxlen': 60, 'dim': 12, 'attend_to_mask_tokens': False, 'mask_punctuation': True}, 12,
+     (24, 5), Family('colbert-stanford', 'Bert',
+                     sizes(50, 28, 2, 2, 36, max_position_embeddings=66, type_vocab_size=2),
+                     'a projection among the weights', special=(2, 3), lengths=(24, 24, 2, 19, 60))),
+]
 
 
 def modules_of(family):
@@ -122,7 +128,7 @@ def masked_hidden(family, folder):
     return hidden
 
 
-def make_colbert(family, keys, width, attended, root, scratch):
+def make_colbert(family, keys, width, attended, root, scratch, inline=False):
     path, written = os.path.join(root, family.name + '.json'), os.path.join(scratch, family.name)
     shapes, config = new_model(family, os.path.join(scratch, 'new'))
     hidden_size = config['hidden_size']
@@ -135,12 +141,21 @@ def make_colbert(family, keys, width, attended, root, scratch):
                          'config_sentence_transformers.json': {'model_type': 'ColBERT', **keys}},
                'seed': family.seed, 'prefix': '', 'tensors': rows_of(shapes, family),
                'others': {'1_Dense/model.safetensors': [['linear.weight', [width, hidden_size], 9]]}, 'no_row': NO_ROW}
+    weight_file = '1_Dense/model.safetensors'
+    if inline:  # as Stanford's code saves it
+        config['architectures'] = ['HF_ColBERT']
+        members['tensors'] = [['bert.' + row[0], *row[1:]] for row in members['tensors']]
+        members['tensors'].append(['linear.weight', [width, hidden_size], 9])
+        members['files'] = {'config.json': config, 'tokenizer_config.json': {'mask_token': '[MASK]'},
+                            'artifact.metadata': keys}
+        weight_file = 'model.safetensors'
+        del members['others']
     draft = os.path.join(scratch, 'draft.json')
     write_file(draft, **members)
     write_family(draft, written, prefix='')
     hidden = masked_hidden(family, written)
     linear = torch.nn.Linear(hidden_size, width, bias=False)
-    linear.load_state_dict({'weight': load_safetensors(os.path.join(written, '1_Dense/model.safetensors'))['linear.weight']})
+    linear.load_state_dict({'weight': load_safetensors(os.path.join(written, weight_file))['linear.weight']})
     linear = linear.double()
     cases = []
     for i, ids in enumerate(documents(family, config['vocab_size'])):
@@ -201,6 +216,9 @@ def main():
         for others, family in M3:
             if not a.names or family.name in a.names:
                 make_m3(family, others, a.root, scratch)
+        for keys, width, attended, family in STANFORD:
+            if not a.names or family.name in a.names:
+                make_colbert(family, keys, width, attended, a.root, scratch, inline=True)
         for keys, width, attended, family in COLBERT:
             if not a.names or family.name in a.names:
                 make_colbert(family, keys, width, attended, a.root, scratch)

@@ -17,7 +17,7 @@
 #include <xxhash.h>
 
 /* Of the sections taken together: changes with any of their layouts, within a version too. */
-#define FORMAT 24
+#define FORMAT 25
 
 /* Sections up to this size are read and checked at each start, in well under a millisecond: the
  * tokenizer's and the configuration's, not the weights'. */

@@ -234,6 +234,7 @@ bool hub_file_wanted(const char *name, size_t bytes, uint64_t *most)
         "modules.json",
         "sentence_bert_config.json",
         "config_sentence_transformers.json",
+        "artifact.metadata",
         "colbert_linear.pt",
         "colbert_linear.safetensors",
         "sparse_linear.pt",

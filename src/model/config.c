@@ -361,6 +361,7 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
     }
     if (file == CONFIG_MODEL && !next.has_pooling_file && !next.is_bag && !next.is_multi) {
         modules_default(&root, &next);
+        next.is_inline = next.is_multi = late_is_inline(&root);
         if (classifier_is(&root)) VM_TRY(classifier_parse(&root, shown, &next, err));
     }
     *config = next;
@@ -483,6 +484,9 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
             next.model.max_positions,
             num_min(num_max(next.max_seq_length, next.head ? next.tokenizer_max_length : 0),
                     MODEL_LENGTH_MAX));
+    char folder[IO_PATH_MAX];
+    if (status == VECMILL_OK) status = config_folder(dir, &next, folder, err);
+    if (status == VECMILL_OK) status = late_read_inline(folder, &next, err);
     if (status == VECMILL_OK) status = late_settle(&next, model_path_shown(dir), err);
     next.model.kinds = 1u << (next.head           ? MODEL_SCORE
                               : next.is_multi     ? MODEL_MULTI

@@ -68,6 +68,8 @@ struct config {
     /* modules.json has no Pooling: a vector for each token (late.h). While it is read, its modules are
      * model.ending's; `pooling` is the folder of the MultiVectorMask. */
     bool is_multi;
+    /* Without modules.json: HF_ColBERT, whose projection is among the transformer's weights. */
+    bool is_inline;
     struct config_late {
         bool is_pylate;     /* "model_type" is "ColBERT" */
         bool has_skip_list; /* one is given */

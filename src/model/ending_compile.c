@@ -82,7 +82,8 @@ static vecmill_status module_path(const char *dir, const struct config *config, 
 {
     char folder[IO_PATH_MAX];
     const char *file = config->head_files[ENDING_VECTOR];
-    if (!file && !config->head) return io_join(dir, config->steps[step], path, err);
+    if (!file && !config->head && !config->is_inline)
+        return io_join(dir, config->steps[step], path, err);
     VM_TRY(config_folder(dir, config, file ? folder : path, err));
     return file ? io_join(folder, file, path, err) : VECMILL_OK;
 }
@@ -94,7 +95,8 @@ static vecmill_status open_module(const char *dir, const struct config *config, 
 {
     char path[IO_PATH_MAX];
     struct part parts[2];
-    const bool is_module = !config->head && !config->head_files[ENDING_VECTOR];
+    const bool is_inline = config->head != NULL || config->is_inline;
+    const bool is_module = !is_inline && !config->head_files[ENDING_VECTOR];
     const char *asks = is_module ? "the module's config.json" : "config.json";
     *w = (struct weights){0};
     VM_TRY(module_path(dir, config, step, path, err));
@@ -103,10 +105,9 @@ static vecmill_status open_module(const char *dir, const struct config *config, 
     parts_of(config, step, parts);
     for (int i = 0; i < 2; i++) {
         tensors[i] = NULL;
-        if (parts[i].is_there)
-            VM_TRY(find_tensor(w, &parts[i], config->head != NULL, asks, &tensors[i], err));
+        if (parts[i].is_there) VM_TRY(find_tensor(w, &parts[i], is_inline, asks, &tensors[i], err));
     }
-    if (config->head) return VECMILL_OK; /* the others are the body's */
+    if (is_inline) return VECMILL_OK; /* the others are the body's */
     for (uint32_t f = 0; f < w->n_files; f++) {
         for (uint32_t i = 0; i < w->files[f].n_tensors; i++) {
             const struct tensor *t = &w->files[f].tensors[i];

@@ -2,6 +2,7 @@
  * reads only as much of the weights as a start has time for. */
 #include "config.h"
 #include "head_files.h"
+#include "late.h"
 #include "model.h"
 #include "weights.h"
 
@@ -138,6 +139,7 @@ static vecmill_status add_identities(const char *dir, const char *const *names, 
     VM_TRY(add_folder_weights(folder, id, err));
     for (size_t i = 0; head_file_names[i]; i++)
         VM_TRY(add_identity(folder, head_file_names[i], false, id, err));
+    VM_TRY(add_identity(folder, LATE_METADATA, false, id, err));
     for (size_t i = 0; i < n_names; i++)
         VM_TRY(add_identity(folder, names[i], false, id, err));
     return VECMILL_OK;

@@ -2,6 +2,7 @@
 
 #include "arch.h"
 #include "ending.h"
+#include "weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -228,6 +229,109 @@ vecmill_status late_parse_prompts(const struct json_value *o, const char *shown,
         late->query_length = file.query_length;
     }
     return VECMILL_OK;
+}
+
+/* ---- Stanford's folders ---- */
+
+bool late_is_inline(const struct json_value *transformer)
+{
+    const struct json_value names = json_get(transformer, "architectures");
+    struct json_each each = json_begin(&names);
+    struct json_value none, name;
+    while (names.kind == JSON_KIND_ARRAY && json_each(&each, &none, &name))
+        if (json_is(&name, "HF_ColBERT")) return true;
+    return false;
+}
+
+struct metadata_file {
+    struct json_value markers[2];
+    uint32_t query_length, document_length;
+    bool attends, masks_punctuation;
+};
+
+static vecmill_status parse_metadata(const struct json_value *o, const char *shown,
+                                     struct config *config, vecmill_err *err)
+{
+    static const struct json_field fields[] = {
+        JSON_MAY("query_token_id", ANY, offsetof(struct metadata_file, markers[0])),
+        JSON_MAY("doc_token_id", ANY, offsetof(struct metadata_file, markers[1])),
+        JSON_MAY("query_maxlen", U32, offsetof(struct metadata_file, query_length), .least = 1,
+                 .most = UINT32_MAX),
+        JSON_MAY("doc_maxlen", U32, offsetof(struct metadata_file, document_length), .least = 1,
+                 .most = UINT32_MAX),
+        JSON_MAY("attend_to_mask_tokens", BOOL, offsetof(struct metadata_file, attends)),
+        JSON_MAY("mask_punctuation", BOOL, offsetof(struct metadata_file, masks_punctuation)),
+    };
+    static const char *const keys[] = {"query_token_id", "doc_token_id"};
+    static const char *const usual[] = {"[unused0]", "[unused1]"};
+    struct metadata_file file = {.query_length = EXPANDS_TO, .masks_punctuation = true};
+    struct config_late *late = &config->late;
+    VM_TRY(config_fields(o, fields, ARCH_LENGTH(fields), NULL, shown, &file, err));
+    for (int i = 0; i < 2; i++) {
+        const enum model_word_use use = i == 0 ? MODEL_WORD_QUERY : MODEL_WORD_DOCUMENT;
+        if (file.markers[i].kind > JSON_KIND_NULL && !json_is(&file.markers[i], "")) {
+            VM_TRY(add_word(config, &file.markers[i], use, keys[i], shown, err));
+            continue;
+        }
+        struct model_word *word = &config->words.at[config->words.n++];
+        *word = (struct model_word){.use = use};
+        snprintf(word->text, sizeof word->text, "%s", usual[i]);
+    }
+    late->document_length = file.document_length;
+    late->expands_to = file.query_length;
+    late->expands = file.attends ? MODEL_EXPAND_ATTENDED : 0;
+    late->is_given = true;
+    late->has_skip_list = !file.masks_punctuation;
+    return VECMILL_OK;
+}
+
+static vecmill_status read_metadata(const char *folder, struct config *config, vecmill_err *err)
+{
+    static const char empty[] = "{}";
+    char path[IO_PATH_MAX];
+    struct json_value root;
+    struct buf b;
+    VM_TRY(io_join(folder, LATE_METADATA, path, err));
+    const char *shown = model_path_shown(path);
+    const bool is_there = io_exists(path);
+    buf_init(&b, MODEL_CONFIG_MAX, "MODEL_CONFIG_MAX");
+    vecmill_status status = VECMILL_OK;
+    if (is_there) status = io_read_file(path, &b, VECMILL_E_MODEL, VECMILL_E_MODEL, err);
+    if (status == VECMILL_OK)
+        status = json_check(is_there ? b.data : empty, is_there ? b.bytes : sizeof empty - 1, shown,
+                            VECMILL_E_MODEL, &root, err);
+    if (status == VECMILL_OK && root.kind != JSON_KIND_OBJECT)
+        status = err_set(err, VECMILL_E_MODEL, "%s: not a JSON object", shown);
+    if (status == VECMILL_OK) status = parse_metadata(&root, shown, config, err);
+    buf_done(&b);
+    return status;
+}
+
+static vecmill_status measure_projection(const char *folder, struct config *config,
+                                         vecmill_err *err)
+{
+    struct weights weights;
+    VM_TRY(weights_open(folder, &weights, err));
+    const struct tensor *t = weights_find(&weights, "linear.weight");
+    vecmill_status status = VECMILL_OK;
+    if (!t || t->rank != 2 || t->shape[0] < 1 || t->shape[0] > MODEL_DIM_MAX)
+        status = err_set(err, VECMILL_E_MODEL,
+                         "%s: tensor \"linear.weight\" of HF_ColBERT is missing, or no matrix of 1 "
+                         "to %u rows",
+                         weights.shown, MODEL_DIM_MAX);
+    else
+        config->model.ending.steps[0].width = (uint32_t)t->shape[0];
+    weights_close(&weights);
+    return status;
+}
+
+vecmill_status late_read_inline(const char *folder, struct config *config, vecmill_err *err)
+{
+    if (!config->is_inline) return VECMILL_OK;
+    config->model.ending =
+        (struct model_ending){.n_steps = 1, .steps = {{.kind = MODEL_STEP_DENSE}}};
+    VM_TRY(measure_projection(folder, config, err));
+    return read_metadata(folder, config, err);
 }
 
 /* ---- all of it ---- */

@@ -22,6 +22,15 @@ json_field_own late_read_expansion;
 vecmill_status late_parse_prompts(const struct json_value *o, const char *shown,
                                   struct config *config, vecmill_err *err);
 
+/* Whether config.json, of a folder without modules.json, is of such a model as Stanford's code saves it
+ * (the architecture HF_ColBERT). */
+bool late_is_inline(const struct json_value *transformer);
+
+/* Of such a model: artifact.metadata, if it is there, and how wide its projection is ("linear.weight",
+ * among the transformer's weights in `folder`). E_MODEL. */
+#define LATE_METADATA "artifact.metadata"
+vecmill_status late_read_inline(const char *folder, struct config *config, vecmill_err *err);
+
 /* After all files: what they said becomes the model's, and the modules its ending of rows. */
 vecmill_status late_settle(struct config *config, const char *shown, vecmill_err *err);
 

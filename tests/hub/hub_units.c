@@ -117,6 +117,7 @@ static void wanted_files(void **state)
                                       "model.safetensors.index.json",
                                       "config_sentence_transformers.json",
                                       "0_Transformer/vocab.txt",
+                                      "artifact.metadata",
                                       "colbert_linear.pt",
                                       "sparse_linear.safetensors",
                                       "model.safetensors",

@@ -126,7 +126,7 @@ class Layers(Tree):
                            'alone with -std=c99', 'alone with -std=c++11')
 
     def test_a_family_is_named_in_its_file(self):
-        for name in ('bert_rows', 'XLMRoberta', 'MPNet', 'is_qwen3', 'GTE_BASE', 'HF_ColBERT'):
+        for name in ('bert_rows', 'XLMRoberta', 'MPNet', 'is_qwen3', 'GTE_BASE', 'HF_DistilBERT'):
             self.expect_layers({'src/text/trie.c': f'/* t */\n#include "text.h"\nint {name};\n'},
                                f'src/text/trie.c:3: {name} names the family')
         self.expect_layers({'src/app/main.c': '/* m */\nconst char *type = "gemma3_text";\n'},
@@ -141,7 +141,7 @@ class Layers(Tree):
                             'src/model/arch_nomic.c': '/* n */\nconst char *type = "nomic_bert";\n',
                             'src/hub/registry.def': 'X("BAAI/gte-base")\n'})
         self.expect_layers({'src/text/trie.c': '/* BERT */\nconst char *type = "BertNormalizer",\n'
-                            '    *file = "sentence_bert_config.json";\nint SIGTERM, modern, eurobertx;\n'})
+                            '    *file = "sentence_bert_config.json";\nint SIGTERM, modern, eurobertx, HF_ColBERT;\n'})
         self.expect_layers({'src/app/main.c': '/* m */\nconst char *type = "BertNormalizer";\n'},
                            'BertNormalizer names the family bert')
 
