@@ -64,7 +64,7 @@ static const struct option_line lines[] = {
      .spared = "latency accuracy",
      .help = ".txt, .jsonl, .json, .csv, .tsv, also packed by gzip; - is stdin; search: a .npy"},
     {"output", 'o', KIND_TEXT, "FILE", .commands = RUNS, .required = COMMAND_EMBED, AT(output),
-     .help = ".npy (rows of --dtype), .jsonl, or - for JSONL on stdout"},
+     .help = ".npy (rows of --dtype), .jsonl, .npz (sparse), or - for JSONL on stdout"},
     {"output", 'o', KIND_TEXT, "FILE", .commands = COMMAND_MERGE, .required = COMMAND_MERGE,
      AT(output), .help = ".npy or .jsonl, as the shards are"},
     {"shard", 0, KIND_SHARD, "I/N", .commands = RUNS, AT(shard),
@@ -210,7 +210,10 @@ uint32_t options_kinds(const struct options *o)
 {
     static const uint32_t kinds[] = {0, 1u << VECMILL_KIND_DENSE, 1u << VECMILL_KIND_SPARSE,
                                      1u << VECMILL_KIND_MULTI, 1u << VECMILL_KIND_TOKENS};
+    const char *ending = o->output ? strrchr(o->output, '.') : NULL;
     if (o->command == COMMAND_RERANK) return 1u << VECMILL_KIND_SCORE;
+    if (o->kinds == 0 && ending && strcasecmp(ending, ".npz") == 0)
+        return 1u << VECMILL_KIND_SPARSE; /* it holds nothing else */
     return kinds[o->kinds];
 }
 

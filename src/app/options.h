@@ -80,7 +80,8 @@ vecmill_status options_help(enum command command, struct buf *text, vecmill_err 
 vecmill_precision options_precision(const struct options *o);
 const char *options_precision_word(vecmill_precision precision);
 
-/* The kind that --kinds asks for as bits of vecmill_options; 0: the model's own. */
+/* The kind that --kinds asks for, or else an output's ending, as bits of vecmill_options; 0: the model's
+ * own. */
 uint32_t options_kinds(const struct options *o);
 
 /* The prompt in force is the model's default one, which no option has asked for: a sentence that says so;

@@ -38,7 +38,7 @@ struct job_options {
     const char *encoding;     /* NULL: UTF-8, or what a mark or the look of the first bytes says */
     const char *delimiter;    /* of CSV: one character, or "tab"; NULL: a comma, for .tsv a tab */
     /* A path ending in .npy or .jsonl, or "-" for JSONL on stdout. Results of several rows a document
-     * come with OUTPUT.offsets.npy in .npy; sparse ones go to JSONL alone. */
+     * come with OUTPUT.offsets.npy in .npy; sparse ones go to JSONL, or to .npz. */
     const char *output;
     /* Of what is written, dense vectors alone: FLOAT32 to UBINARY, by the rules of vecmill_quantize. */
     vecmill_dtype dtype;

@@ -62,10 +62,12 @@ vecmill_status sink_kind_choose(const char *output, const struct sink_wanted *wa
                        "dense vectors)",
                        output, word);
     if (ending)
-        return err_set(err, VECMILL_E_USAGE,
-                       "%s: results of this model are not written to %s (sparse ones to .jsonl)",
-                       output, ending);
-    return err_set(err, VECMILL_E_USAGE, "%s: ends in neither .npy nor .jsonl", output);
+        return err_set(
+            err, VECMILL_E_USAGE,
+            "%s: results of this model are not written to %s (sparse ones to .jsonl or .npz)",
+            output, ending);
+    return err_set(err, VECMILL_E_USAGE,
+                   "%s: ends in neither .npy nor .jsonl (nor .npz, of sparse weights)", output);
 }
 
 bool sink_kind_fits(enum sink_format format, uint64_t rows, uint32_t dim, vecmill_dtype dtype,

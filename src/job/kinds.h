@@ -75,7 +75,8 @@ extern const struct reader_kind *const reader_kinds[READER_FORMATS];
     X(SPARSE_JSONL, sparse_jsonl) /* of indices and weights */                                     \
     X(SCORES_JSONL, scores_jsonl) /* of pairs */                                                   \
     X(SCORES_NPY, scores_npy)     /* [n] of one label, else [n, labels] */                         \
-    X(RANGED_NPY, ranged_npy)     /* stage.c: bytes by the ranges of the run's own vectors */
+    X(RANGED_NPY, ranged_npy)     /* stage.c: bytes by the ranges of the run's own vectors */      \
+    X(SPARSE_NPZ, sparse_npz)     /* sink_npz.c: a CSR matrix */
 
 enum sink_format {
 #define SINK_FORMAT(NAME, name) SINK_##NAME,

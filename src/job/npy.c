@@ -73,13 +73,19 @@ void npy_header(uint64_t n, uint32_t dim, vecmill_dtype dtype, char out[NPY_HEAD
     pad_header(text, bytes, out);
 }
 
-void npy_offsets_header(uint64_t n, char out[NPY_HEADER_BYTES])
+void npy_array_header(const char *descr, const char *shape, char out[NPY_HEADER_BYTES])
 {
     char text[NPY_HEADER_BYTES - NPY_PREFIX + 1];
-    const int bytes =
-        snprintf(text, sizeof text,
-                 "{'descr': '<i8', 'fortran_order': False, 'shape': (%" PRIu64 ",), }", n);
+    const int bytes = snprintf(
+        text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
     pad_header(text, bytes, out);
+}
+
+void npy_offsets_header(uint64_t n, char out[NPY_HEADER_BYTES])
+{
+    char shape[24];
+    snprintf(shape, sizeof shape, "(%" PRIu64 ",)", n);
+    npy_array_header("<i8", shape, out);
 }
 
 static size_t put_header(uint64_t n, uint32_t dim, vecmill_dtype dtype, char *out)
@@ -91,12 +97,10 @@ static size_t put_header(uint64_t n, uint32_t dim, vecmill_dtype dtype, char *ou
 /* Of one score a pair, an array of one axis. */
 static size_t put_scores_header(uint64_t n, uint32_t dim, vecmill_dtype dtype, char *out)
 {
-    char text[NPY_HEADER_BYTES - NPY_PREFIX + 1];
     if (dim != 1) return put_header(n, dim, dtype, out);
-    const int bytes =
-        snprintf(text, sizeof text,
-                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ",), }", n);
-    pad_header(text, bytes, out);
+    char shape[24];
+    snprintf(shape, sizeof shape, "(%" PRIu64 ",)", n);
+    npy_array_header("<f4", shape, out);
     return NPY_HEADER_BYTES;
 }
 

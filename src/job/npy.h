@@ -24,6 +24,9 @@ void npy_header(uint64_t n, uint32_t dim, vecmill_dtype dtype, char out[NPY_HEAD
 /* The header of [n] '<i8', likewise. */
 void npy_offsets_header(uint64_t n, char out[NPY_HEADER_BYTES]);
 
+/* Of any array: NumPy's word for the elements, and its shape as Python writes it, "(3,)"; 48 bytes in all. */
+void npy_array_header(const char *descr, const char *shape, char out[NPY_HEADER_BYTES]);
+
 struct npy {
     uint64_t n;
     uint32_t dim; /* the second axis */

@@ -368,12 +368,11 @@ vecmill_status sink_sync(struct sink *s, struct journal_point *point, vecmill_er
     return VECMILL_OK;
 }
 
-/* Over the one that was written first, now that the number of rows is known. */
-static vecmill_status write_header(struct sink_file *f, const char *header, size_t bytes,
-                                   vecmill_err *err)
+vecmill_status sink_write_over(struct sink_file *f, const void *data, size_t bytes, uint64_t at,
+                               vecmill_err *err)
 {
     VM_TRY(write_out(f, err));
-    VM_TRY(io_out_write_at(&f->out, header, bytes, 0, err));
+    VM_TRY(io_out_write_at(&f->out, data, bytes, at, err));
     f->synced = 0;
     return VECMILL_OK;
 }
@@ -431,10 +430,11 @@ vecmill_status sink_finish(struct sink *s, struct journal_point *point, vecmill_
         const bool has_offsets = s->kind->has_offsets;
         const size_t bytes =
             s->kind->header(has_offsets ? s->n_vectors : s->n_rows, s->dim, s->dtype, header);
-        VM_TRY(write_header(output, header, bytes, err));
+        /* Over the one that was written first, now that the number of rows is known. */
+        VM_TRY(sink_write_over(output, header, bytes, 0, err));
         if (has_offsets) {
             npy_offsets_header(s->n_rows + 1, header);
-            VM_TRY(write_header(&s->files[PATHS_OFFSETS], header, NPY_HEADER_BYTES, err));
+            VM_TRY(sink_write_over(&s->files[PATHS_OFFSETS], header, NPY_HEADER_BYTES, 0, err));
         }
     }
     return sink_sync(s, point, err);

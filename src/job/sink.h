@@ -129,6 +129,9 @@ void sink_drop(struct sink *s, bool mark);
 vecmill_status sink_write(struct sink_file *f, const void *data, size_t bytes, vecmill_err *err);
 vecmill_status sink_write_text(struct sink_file *f, const char *text, vecmill_err *err);
 vecmill_status sink_write_u64(struct sink_file *f, uint64_t value, vecmill_err *err);
+/* Over bytes that were written before. E_OUTPUT. */
+vecmill_status sink_write_over(struct sink_file *f, const void *data, size_t bytes, uint64_t at,
+                               vecmill_err *err);
 /* A reason as a JSON string. */
 vecmill_status sink_write_reason(struct sink *s, struct sink_file *f, const char *reason,
                                  vecmill_err *err);

@@ -75,6 +75,7 @@ static void every_option_of_embed(void **state)
         "--id-field=key --input-format csv --max-document 1G --progress json --events=e.jsonl "
         "--dtype ubinary --ranges r.npy");
     assert_int_equal(o.dtype, VECMILL_DTYPE_UBINARY);
+    assert_int_equal(options_kinds(&o), 0);
     assert_string_equal(o.ranges, "r.npy");
     assert_string_equal(o.model, "org/m");
     assert_string_equal(o.input, "in.csv");
@@ -91,6 +92,8 @@ static void every_option_of_embed(void **state)
     assert_int_equal(o.max_document, 1u << 30);
     assert_int_equal(o.progress, PROGRESS_JSON);
     assert_string_equal(o.events, "e.jsonl");
+    const struct options sparse = accepted("embed -i a -o b.NPZ");
+    assert_int_equal(options_kinds(&sparse), 1u << VECMILL_KIND_SPARSE);
 }
 
 static void prompts(void **state)

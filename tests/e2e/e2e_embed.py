@@ -14,6 +14,7 @@ import pty
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 
 import harness
@@ -89,6 +90,27 @@ class Formats(harness.Case):
         self.assertIn("int8 of 1 vector needs --ranges FILE, 2 vectors are the least",
                       self.embed("-i", "one.txt", "-o", "x.npy", "--dtype", "int8", code=2).err)
         self.assertEqual([name for name in os.listdir(self.path(".")) if name.startswith("x.npy")], [])
+
+    def test_sparse_weights_as_a_matrix(self):
+        """The .npz has what the JSON lines have; what its bytes are: job-npz."""
+        model = harness.toy(self.path("splade"), "--splade")
+        self.file("in.txt", "\n".join(f"cat {i} and a river" for i in range(30)))
+        self.run_vecmill("embed", "-m", model, "-i", "in.txt", "-o", "out.npz")
+        self.run_vecmill("embed", "-m", model, "-i", "in.txt", "-o", "out.jsonl")
+        with zipfile.ZipFile(self.path("out.npz")) as archive:
+            self.assertIsNone(archive.testzip())
+            indices, data, indptr, shape = [array.array(code, archive.read(name)[128:]) for name, code in (
+                ("indices.npy", "i"), ("data.npy", "f"), ("indptr.npy", "q"), ("shape.npy", "q"))]
+        want = self.lines("out.jsonl")
+        self.assertEqual(shape[0], len(want))
+        for line, a, b in zip(want, indptr, indptr[1:]):
+            self.assertGreater(b, a)
+            self.assertEqual(line["indices"], list(indices[a:b]))
+            self.assertEqual(array.array("f", line["values"]), data[a:b])
+            self.assertLess(max(indices[a:b]), shape[1])
+        self.refused(["sparse is asked for", "makes dense"], "embed", "-m", harness.toy_model(), "-i", "in.txt", "-o", "out.npz", "--force", code=2)
+        self.refused(["not written to .npz"], "embed", "-m", harness.toy_model(), "-i", "in.txt", "-o", "x.npz",
+                     "--kinds", "dense", code=2)
 
     def test_stdin(self):
         self.embed("-i", "-", "-o", "a.npy", stdin=b"one\ntwo")

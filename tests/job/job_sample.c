@@ -1,4 +1,4 @@
-/* job_sample [resume|force|stop=N|shard=I/N|dtype=N|ranges=FILE]... OUTPUT INPUT: one run with the
+/* job_sample [resume|force|stop=N|shard=I/N|dtype=N|ranges=FILE|sparse]... OUTPUT INPUT: one run with the
  * fake engine, for the tests in Python.
  *
  * Checkpoints are due every eight documents. stop=N asks for a stop when document N is submitted, stop=0 at
@@ -29,6 +29,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], "force") == 0) options.force = true;
         if (strncmp(argv[1], "stop=", 5) == 0) pool.stop_at = strtoull(argv[1] + 5, NULL, 10);
         if (strcmp(argv[1], "stop=0") == 0) atomic_store(&stop, 1);
+        if (strcmp(argv[1], "sparse") == 0) pool.kind = options.kind = VECMILL_KIND_SPARSE;
         if (strncmp(argv[1], "dtype=", 6) == 0) options.dtype = (vecmill_dtype)atoi(argv[1] + 6);
         if (strncmp(argv[1], "ranges=", 7) == 0) options.ranges = argv[1] + 7;
         if (strncmp(argv[1], "shard=", 6) == 0) {
