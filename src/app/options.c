@@ -112,15 +112,15 @@ static const struct option_line lines[] = {
     {"normalize", 0, KIND_CHOICE, "WHEN", .choices = "auto yes no",
      .commands = EMBEDS | COMMAND_SEARCH | COMMAND_BENCH, AT(normalize),
      .help = "to length 1: auto is when --dimensions cuts; no leaves what the model does"},
-    {"prompt", 0, KIND_TEXT, "TEXT", .takes_empty = true, .commands = TEXTS, AT(prompt),
+    {"prompt", 0, KIND_TEXT, "TEXT", .takes_empty = true, .commands = MODEL, AT(prompt),
      .help = "put before each document; '' is none (default: the model's, if it has one)"},
-    {"prompt-name", 0, KIND_TEXT, "NAME", .commands = TEXTS, AT(prompt_name),
+    {"prompt-name", 0, KIND_TEXT, "NAME", .commands = MODEL, AT(prompt_name),
      .help = "of one of the model's prompts; query and document are there in every model"},
     {"role", 0, KIND_CHOICE, "ROLE", .choices = "auto document query", .commands = TEXTS, AT(role),
      .help = "what the texts are to a search: the model's prompt of that name; auto is neither"},
     {"task", 0, KIND_TEXT, "NAME", .commands = TEXTS, AT(task),
      .help = "of one of the model's tasks: its adapter, and its instruction before each document"},
-    {"kinds", 0, KIND_CHOICE, "KIND", .choices = "auto dense sparse multi tokens",
+    {"kinds", 0, KIND_CHOICE, "KIND", .choices = "auto dense sparse multi tokens score",
      .commands = EMBEDS | COMMAND_SEARCH, AT(kinds),
      .help = "what is computed: auto is dense, or what the model makes; tokens: a row for each"},
     {"dtype", 0, KIND_CHOICE, "TYPE", .choices = DTYPES, .commands = EMBEDS, AT(dtype),
@@ -208,8 +208,12 @@ const char *options_precision_word(vecmill_precision precision)
 
 uint32_t options_kinds(const struct options *o)
 {
-    static const uint32_t kinds[] = {0, 1u << VECMILL_KIND_DENSE, 1u << VECMILL_KIND_SPARSE,
-                                     1u << VECMILL_KIND_MULTI, 1u << VECMILL_KIND_TOKENS};
+    static const uint32_t kinds[] = {0,
+                                     1u << VECMILL_KIND_DENSE,
+                                     1u << VECMILL_KIND_SPARSE,
+                                     1u << VECMILL_KIND_MULTI,
+                                     1u << VECMILL_KIND_TOKENS,
+                                     1u << VECMILL_KIND_SCORE};
     const char *ending = o->output ? strrchr(o->output, '.') : NULL;
     if (o->command == COMMAND_RERANK) return 1u << VECMILL_KIND_SCORE;
     if (o->kinds == 0 && ending && strcasecmp(ending, ".npz") == 0)

@@ -213,7 +213,33 @@ static vecmill_status check_unchanged(const struct model_ref *ref, const struct 
                    ref->dir);
 }
 
-static vecmill_status add_text(const struct model_ref *ref, struct pack_writer *w, vecmill_err *err)
+/* The first tokens of both answers, each by itself; false: one has none. */
+static bool find_words(const struct text *text, void *scratch, const struct model_question *q,
+                       int32_t words[2])
+{
+    struct text_result yes, no;
+    text_encode_bare(text, scratch, q->yes, strlen(q->yes), 1, &words[0], &yes);
+    text_encode_bare(text, scratch, q->no, strlen(q->no), 1, &words[1], &no);
+    return yes.n_ids == 1 && no.n_ids == 1;
+}
+
+static vecmill_status read_words(const struct buf *section, const struct model_question *q,
+                                 int32_t words[2], bool *found, vecmill_err *err)
+{
+    struct text text;
+    void *scratch = NULL;
+    VM_TRY(text_open(section->data, section->bytes, &text, err));
+    const size_t bytes = num_max(text_scratch_bytes(&text), 64);
+    VM_TRY(mem_map(bytes, "a tokenizer's scratch", &scratch, err));
+    *found = find_words(&text, scratch, q, words);
+    mem_unmap(scratch, bytes);
+    return VECMILL_OK;
+}
+
+/* q: of a model that is asked, else NULL. *found: whether words are the tokens of its answers. */
+static vecmill_status add_text(const struct model_ref *ref, const struct model_question *q,
+                               struct pack_writer *w, int32_t words[2], bool *found,
+                               vecmill_err *err)
 {
     struct buf section;
     char folder[IO_PATH_MAX];
@@ -223,8 +249,26 @@ static vecmill_status add_text(const struct model_ref *ref, struct pack_writer *
     if (status == VECMILL_OK) status = pack_begin(w, ENGINE_TEXT_SECTION, err);
     if (status == VECMILL_OK) status = pack_write(w, section.data, section.bytes, err);
     if (status == VECMILL_OK) status = pack_end(w, err);
+    if (status == VECMILL_OK && q) status = read_words(&section, q, words, found, err);
     buf_done(&section);
     return status;
+}
+
+static vecmill_status add_model(const struct model_ref *ref, const struct kern *kern,
+                                enum kern_precision precision, struct pack_writer *w,
+                                vecmill_err *err)
+{
+    void *memory = NULL;
+    int32_t words[2];
+    bool found = false;
+    VM_TRY(mem_new(sizeof(struct model_config), "a model's configuration", &memory, err));
+    struct model_config *config = memory;
+    vecmill_status status = model_config_of_folder(ref->dir, precision, config, err);
+    const struct model_question *q = status == VECMILL_OK ? model_question(config) : NULL;
+    mem_free(memory);
+    if (status == VECMILL_OK) status = add_text(ref, q, w, words, &found, err);
+    if (status != VECMILL_OK) return status;
+    return model_compile(ref->dir, kern, precision, found ? words : NULL, w, err);
 }
 
 static vecmill_status add_baseline(struct pack_writer *w, vecmill_err *err)
@@ -254,8 +298,7 @@ vecmill_status build_run(const struct model_ref *ref, const char *isa, vecmill_p
         return VECMILL_OK;
     }
     vecmill_status status = model_ref_stamp(ref->dir, stamp, err);
-    if (status == VECMILL_OK) status = add_text(ref, &w, err);
-    if (status == VECMILL_OK) status = model_compile(ref->dir, kern, precision, &w, err);
+    if (status == VECMILL_OK) status = add_model(ref, kern, precision, &w, err);
     if (status == VECMILL_OK) status = add_baseline(&w, err);
     if (status == VECMILL_OK) status = check_unchanged(ref, kern, precision, stamp, err);
     if (status == VECMILL_OK) {

@@ -28,8 +28,8 @@ void item_of(const struct resolved *r, const vecmill_doc *doc, struct item *item
 uint64_t item_most(const struct resolved *r, uint64_t max_document)
 {
     const size_t one = looked_at(r, max_document);
-    if (!resolved_scores(r)) return r->prompt_bytes + one;
-    return r->prompt_bytes + sizeof(uint64_t) + num_min(max_document, 2 * (uint64_t)one);
+    if (!resolved_scores(r)) return resolved_prefix(r) + one;
+    return sizeof(uint64_t) + num_min(max_document, 2 * (uint64_t)one);
 }
 
 uint64_t item_hash(const struct item *item)

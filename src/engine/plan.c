@@ -157,7 +157,7 @@ void plan_crew(const struct resolved *resolved, uint32_t workers, uint64_t max_d
         .workers = workers,
         .items_max = QUEUE_DOCS(workers),
         .prefix = resolved->prompt,
-        .prefix_bytes = resolved->prompt_bytes,
+        .prefix_bytes = resolved_prefix(resolved),
         .item_bytes_max = item_most(resolved, max_document),
         .queue_bytes = QUEUE_BYTES(workers),
         .batch_items_max = ENGINE_BATCH_DOCS,

@@ -535,7 +535,7 @@ struct sought {
 static bool has_bytes(const void *context, uint64_t work)
 {
     const struct sought *sought = context;
-    const size_t prefix = sought->pool->resolved.prompt_bytes;
+    const size_t prefix = resolved_prefix(&sought->pool->resolved);
     size_t bytes;
     const char *data = crew_item(sought->pool->crew, work, &bytes);
     return item_is(sought->item, data + prefix, bytes - prefix);

@@ -1,6 +1,7 @@
 #include "engine/resolve.h"
 
 #include "engine/api.h"
+#include "engine/asking.h"
 #include "engine/output.h"
 #include "engine/words.h"
 
@@ -220,7 +221,7 @@ void resolved_batch(struct resolved *s, uint32_t batch_tokens)
         .threads = s->threads,
         .skip = s->extent.skip,
         .task = s->extent.task,
-        .kinds = s->kinds};
+        .kinds = s->question ? 1u << MODEL_DENSE : s->kinds};
 }
 
 static vecmill_status settle_task(const vecmill_options *o, struct resolved *s, vecmill_err *err)
@@ -296,6 +297,7 @@ static vecmill_status settle_kinds(const vecmill_options *o, struct resolved *s,
     char asked[64], made[64];
     s->kinds = o->kinds ? o->kinds : has & dense ? dense : has & ~(1u << MODEL_TOKENS);
     if ((s->kinds & ~has) == 0) VM_TRY(check_together(s, err));
+    if (resolved_scores(s)) s->question = model_question(&s->config);
     if ((s->kinds & ~has) == 0) return settle_policy(o, s, err);
     list_kinds(s->kinds & ~has, asked, sizeof asked);
     list_kinds(has, made, sizeof made);
@@ -308,6 +310,7 @@ static uint32_t default_length(const struct resolved *r)
 {
     const struct model_config *c = &r->config;
     const uint32_t whole = c->max_length;
+    if (r->question) return (uint32_t)num_min(r->question->max_length, c->max_positions);
     if (r->role != VECMILL_ROLE_QUERY) return c->document_length ? c->document_length : whole;
     if (c->expands_to == 0) return c->query_length ? c->query_length : whole;
     if ((c->expands & MODEL_EXPAND_LONGER) == 0) return c->expands_to;
@@ -340,9 +343,9 @@ static vecmill_status settle_vector(const vecmill_options *o, struct resolved *s
                        o->dimensions, s->ref.dir, c->dim);
     }
     if (resolved_scores(s) &&
-        ((o->dimensions && o->dimensions < c->dim) || o->normalize == VECMILL_NORMALIZE_YES))
+        ((o->dimensions && o->dimensions < c->n_labels) || o->normalize == VECMILL_NORMALIZE_YES))
         return err_set(err, VECMILL_E_USAGE, "scores of pairs are neither cut nor normalised");
-    if (resolved_scores(s) && s->prompt_bytes > 0)
+    if (resolved_scores(s) && s->prompt_bytes > 0 && !s->question)
         return err_set(err, VECMILL_E_USAGE, "there is a prompt, and %s scores pairs without one",
                        s->ref.dir);
     if (o->raw_scores && !resolved_scores(s))
@@ -350,8 +353,8 @@ static vecmill_status settle_vector(const vecmill_options *o, struct resolved *s
                        s->ref.dir);
     s->is_raw = o->raw_scores != 0;
     model_pooling_text(c, s->pooling);
-    s->dim = o->dimensions ? o->dimensions : given;
-    const bool cut = s->dim < c->dim;
+    s->dim = s->question ? c->n_labels : o->dimensions ? o->dimensions : given;
+    const bool cut = s->dim < c->dim && !s->question;
     s->scales = (o->normalize == VECMILL_NORMALIZE_AUTO && cut) ||
                 (o->normalize == VECMILL_NORMALIZE_YES && (cut || !model_normalizes(c)));
     return VECMILL_OK;
@@ -359,7 +362,10 @@ static vecmill_status settle_vector(const vecmill_options *o, struct resolved *s
 
 void resolved_finish(const struct resolved *s, const float *row, float *vector)
 {
-    if (vector != row) memcpy(vector, row, s->dim * sizeof(*row));
+    if (s->question)
+        vector[0] = model_answer(s->model, row);
+    else if (vector != row)
+        memcpy(vector, row, s->dim * sizeof(*row));
     if (resolved_activates(s)) model_activate(&s->config, vector, s->dim);
     if (s->scales) s->kern->normalize(vector, s->dim);
 }
@@ -419,6 +425,20 @@ static vecmill_status settle_prompt(const struct text *text, struct resolved *r,
     return VECMILL_OK;
 }
 
+/* Tokens around a pair that the model is asked about. */
+static vecmill_status count_asking(const struct text *text, const struct model_question *q,
+                                   uint32_t *n, vecmill_err *err)
+{
+    struct asking asking;
+    void *scratch = NULL;
+    const size_t bytes = num_max(text_scratch_bytes(text), 64);
+    VM_TRY(mem_map(bytes, "a tokenizer's scratch", &scratch, err));
+    asking_open(text, scratch, q, &asking);
+    mem_unmap(scratch, bytes);
+    *n = asking.n_head + asking.n_tail;
+    return VECMILL_OK;
+}
+
 /* Settles all that pack and options say. */
 static vecmill_status settle_pack(const vecmill_options *o, const struct pack *pack,
                                   struct resolved *r, struct text *text, vecmill_err *err)
@@ -429,12 +449,6 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
     VM_TRY(text_open(section, bytes, text, err));
     VM_TRY(model_read_config(pack, r->kern, r->precision, &r->config, err));
     const bool encloses = resolved_encloses(r);
-    if (encloses && text->n_specials == 0) {
-        return err_set(
-            err, VECMILL_E_MODEL,
-            "%s: the tokenizer adds no special token, so an empty document would have none",
-            r->ref.dir);
-    }
     /* Rows beyond the tokens fill a table up to a round number: no id leads there. */
     if (text->vocab_size > r->config.vocab) {
         return err_set(err, VECMILL_E_MODEL,
@@ -445,12 +459,19 @@ static vecmill_status settle_pack(const vecmill_options *o, const struct pack *p
     VM_TRY(words_settle(pack, text, r, err));
     VM_TRY(settle_task(o, r, err));
     VM_TRY(settle_kinds(o, r, err));
-    if (resolved_scores(r) && !text->takes_pairs)
+    if (encloses && !r->question && text->n_specials == 0) {
+        return err_set(
+            err, VECMILL_E_MODEL,
+            "%s: the tokenizer adds no special token, so an empty document would have none",
+            r->ref.dir);
+    }
+    if (resolved_scores(r) && !r->question && !text->takes_pairs)
         return err_set(err, VECMILL_E_MODEL,
                        "%s: the tokenizer has no template for pairs that is understood",
                        r->ref.dir);
-    const uint32_t specials =
+    uint32_t specials =
         (resolved_scores(r) ? text->n_pair_specials : text->n_specials) + (r->marker >= 0 ? 1 : 0);
+    if (r->question) VM_TRY(count_asking(text, r->question, &specials, err));
     VM_TRY(settle_lengths(o, encloses ? specials : 0, r, err));
     if (r->config.text & MODEL_TEXT_CHARACTERS)
         r->characters = num_max(1, (uint64_t)r->max_length * median_characters(text));
@@ -572,6 +593,7 @@ vecmill_status resolve_plan(const vecmill_options *o, const struct model_ref *kn
 
 size_t resolved_buffer_bytes(const struct resolved *s)
 {
+    if (s->question) return asking_bytes(s, s->question);
     return s->prepends && s->prompt_bytes > 0 ? s->prompt_bytes + VECMILL_TEXT_BYTES + 1 : 0;
 }
 
@@ -612,7 +634,7 @@ static bool cut_characters(uint64_t most, vecmill_doc *doc)
 
 bool resolved_cut(const struct resolved *s, vecmill_doc *doc)
 {
-    const size_t most = s->prompt_bytes + VECMILL_TEXT_BYTES;
+    const size_t most = (resolved_scores(s) ? 0 : s->prompt_bytes) + VECMILL_TEXT_BYTES;
     if (s->long_policy == VECMILL_LONG_SPLIT) return false;
     const bool cut = cut_characters(s->characters, doc);
     if (doc->bytes <= most) return cut;

@@ -28,6 +28,10 @@ struct resolved {
     uint32_t kinds; /* bits 1u << vecmill_kind: what is computed */
     uint32_t dim;   /* floats of a vector, of config.dim */
     char pooling[MODEL_POOLING_TEXT];
+    /* Of pairs that a language model is asked about, else NULL: how, and the model that resolved_finish
+     * asks, which a session sets. */
+    const struct model_question *question;
+    const struct model *model;
     bool is_raw;         /* scores are logits: the model's activation is left out */
     bool scales;         /* a vector is scaled to length 1 after the model's modules */
     uint32_t n_specials; /* tokens that are added to a document */
@@ -110,6 +114,13 @@ static inline bool resolved_leaves_keys(const struct resolved *resolved)
 static inline bool resolved_scores(const struct resolved *resolved)
 {
     return resolved->kinds == 1u << VECMILL_KIND_SCORE;
+}
+
+/* Bytes of the prompt that a document comes to a worker with. That of a pair is an instruction, which the
+ * worker knows. */
+static inline uint32_t resolved_prefix(const struct resolved *resolved)
+{
+    return resolved_scores(resolved) ? 0 : resolved->prompt_bytes;
 }
 
 /* Whether this model takes such a document. E_USAGE; else as api_check_doc. */

@@ -7,6 +7,7 @@
 #include "vecmill_bench.h"
 
 #include "engine/api.h"
+#include "engine/asking.h"
 #include "engine/explain.h"
 #include "engine/output.h"
 #include "engine/split.h"
@@ -31,8 +32,9 @@ struct vecmill_session {
     /* [extent.tokens + longest]: the pass, and the document that may not fit; of pairs
      * [extent.tokens + 3 * longest], as text_encode_pair needs */
     int32_t *ids;
-    uint8_t *types;   /* [extent.tokens + longest] of pairs; NULL: of texts */
-    uint32_t *starts; /* [extent.tokens + 1]; of resolved_docs at most */
+    uint8_t *types;        /* [extent.tokens + longest] of pairs; NULL: of texts */
+    uint32_t *starts;      /* [extent.tokens + 1]; of resolved_docs at most */
+    struct asking *asking; /* NULL: the model is not asked */
     /* [documents of a pass], of queries whose expansion is not attended; NULL: of others */
     uint32_t *attended;
     uint32_t last_attended; /* of the document that was encoded last */
@@ -56,6 +58,7 @@ static void lay_out_session(struct arena *a, vecmill_session *s)
     const uint32_t pass = s->resolved.extent.tokens, longest = s->resolved.extent.longest;
     const bool scores = resolved_scores(&s->resolved);
     s->ids = arena_take_array(a, pass + (size_t)longest * (scores ? 3 : 1), sizeof(int32_t), 64);
+    if (s->resolved.question) s->asking = arena_take(a, sizeof *s->asking, 64);
     if (scores) s->types = arena_take(a, (size_t)pass + longest, 64);
     s->starts = arena_take_array(a, (size_t)pass + 1, sizeof(uint32_t), 64);
     if (resolved_leaves_keys(&s->resolved))
@@ -116,6 +119,8 @@ static vecmill_status take_arena(vecmill_session *s, vecmill_err *err)
     output_of(&s->resolved, &s->output);
     lay_out_session(&a, s);
     if (s->resolved.long_policy == VECMILL_LONG_SPLIT) split_begin(&s->split);
+    if (s->asking) asking_open(&s->text, s->text_scratch, s->resolved.question, s->asking);
+    s->resolved.model = s->model;
     return VECMILL_OK;
 }
 
@@ -297,6 +302,20 @@ static vecmill_status run_pass(vecmill_session *s, struct pass *p, const struct 
     return VECMILL_OK;
 }
 
+/* Head, what is between, cut at the right, and tail. */
+static void encode_asking(vecmill_session *s, const struct text_part parts[2], int32_t *ids,
+                          struct text_result *t)
+{
+    const struct asking *a = s->asking;
+    const size_t bytes = asking_write(&s->resolved, s->resolved.question, parts, s->buffer);
+    memcpy(ids, a->ids, a->n_head * sizeof *ids);
+    text_encode_bare(&s->text, s->text_scratch, s->buffer, bytes,
+                     s->resolved.max_length - a->n_head - a->n_tail, ids + a->n_head, t);
+    t->n_ids += a->n_head;
+    memcpy(ids + t->n_ids, a->ids + a->n_head, a->n_tail * sizeof *ids);
+    t->n_ids += a->n_tail;
+}
+
 static vecmill_result encode_pair(vecmill_session *s, const vecmill_doc *doc, int32_t *ids)
 {
     vecmill_doc texts[2] = {{.text = doc->text, .bytes = doc->bytes},
@@ -306,8 +325,11 @@ static vecmill_result encode_pair(vecmill_session *s, const vecmill_doc *doc, in
     cut = resolved_cut(&s->resolved, &texts[1]) || cut;
     const struct text_part parts[2] = {{texts[0].text, texts[0].bytes},
                                        {texts[1].text, texts[1].bytes}};
-    text_encode_pair(&s->text, s->text_scratch, parts, s->resolved.max_length, ids,
-                     s->types + (ids - s->ids), &t);
+    if (s->asking)
+        encode_asking(s, parts, ids, &t);
+    else
+        text_encode_pair(&s->text, s->text_scratch, parts, s->resolved.max_length, ids,
+                         s->types + (ids - s->ids), &t);
     t.truncated = t.truncated || cut;
     const bool failed = t.truncated && s->resolved.long_policy == VECMILL_LONG_ERROR;
     return (vecmill_result){

@@ -360,7 +360,8 @@ struct arch {
     enum norm_kind norm;
     bool gated;
     enum attention_bias bias;
-    const struct arch_head *head; /* of models that score pairs; NULL: none is known */
+    const struct arch_head *head;          /* of models that score pairs; NULL: none is known */
+    const struct model_question *question; /* of language models; NULL: they are not asked */
 };
 
 /* The family of this name; NULL: there is none. And by what config.json says. */

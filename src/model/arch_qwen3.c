@@ -96,6 +96,22 @@ static const struct arch_head qwen3_head = {
     .steps = {{.kind = MODEL_STEP_DENSE, .weight = "score.weight", .is_last = true}},
 };
 
+/* Qwen3-Reranker's card: Zhang et al. 2025 (2506.05176), section 2. */
+static const struct model_question qwen3_question = {
+    .yes = "yes",
+    .no = "no",
+    .head =
+        "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query "
+        "and the Instruct provided. Note that the answer can only be \"yes\" or "
+        "\"no\".<|im_end|>\n<|im_start|>user\n",
+    .before_instruction = "<Instruct>: ",
+    .instruction = "Given a web search query, retrieve relevant passages that answer the query",
+    .before_query = "\n<Query>: ",
+    .before_text = "\n<Document>: ",
+    .tail = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
+    .max_length = 8192,
+};
+
 const struct arch arch_qwen3 = {
     .name = "qwen3",
     .title = "Qwen3",
@@ -115,6 +131,7 @@ const struct arch arch_qwen3 = {
     .norm = NORM_RMS,
     .gated = true,
     .head = &qwen3_head,
+    .question = &qwen3_question,
 };
 
 /* ---- EuroBERT ---- */

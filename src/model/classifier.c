@@ -207,7 +207,9 @@ vecmill_status classifier_parse(const struct json_value *o, const char *shown,
 vecmill_status classifier_check(const struct model_config *m, const char *shown, vecmill_err *err)
 {
     const bool scores = (m->kinds & 1u << MODEL_SCORE) != 0;
-    if (m->n_labels > MODEL_LABELS_MAX || m->n_labels != (scores ? m->dim : 0) ||
+    if (m->n_labels > MODEL_LABELS_MAX || m->n_labels != (scores ? (m->asks ? 1 : m->dim) : 0) ||
+        m->asks > 1 ||
+        (m->asks && (!scores || !arch_named(m->family)->question || m->dim != m->hidden)) ||
         m->score_act >= MODEL_ACTS) {
         return err_set(err, VECMILL_E_MODEL,
                        "%s: %u labels of %u scores with activation %u, at most %u labels", shown,

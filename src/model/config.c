@@ -6,6 +6,7 @@
 #include "late.h"
 #include "modules.h"
 #include "prompts.h"
+#include "question.h"
 #include "tensor.h"
 #include "weights.h"
 
@@ -363,6 +364,7 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
         modules_default(&root, &next);
         next.is_inline = next.is_multi = late_is_inline(&root);
         if (classifier_is(&root)) VM_TRY(classifier_parse(&root, shown, &next, err));
+        next.is_asked = question_is(&root, &next);
     }
     *config = next;
     return VECMILL_OK;
@@ -493,6 +495,7 @@ vecmill_status config_read(const char *dir, struct config *config, vecmill_err *
                               : next.model.sparse ? MODEL_SPARSE
                                                   : MODEL_DENSE);
     if (next.model.n_layers > 0) next.model.kinds |= 1u << MODEL_TOKENS;
+    if (status == VECMILL_OK && next.is_asked) question_take(&next.model);
     next.model.dim = ending_width(&next.model, next.model.ending.n_steps);
     if (status == VECMILL_OK) status = head_files_read(dir, &next, err);
     if (status == VECMILL_OK) status = ending_check(&next.model, model_path_shown(dir), err);

@@ -57,6 +57,7 @@ struct config {
     bool is_bag;
     char transformer[CONFIG_PATH_BYTES]; /* "": the folder itself; "0_Transformer" */
     char pooling[CONFIG_PATH_BYTES];     /* "1_Pooling" */
+    bool is_asked; /* a language model that can be asked for scores (question.h) */
     /* What follows the body is a head with weights among the transformer's; NULL: modules. */
     const struct arch_head *head;
     /* of model.ending.steps: "2_Dense"; "" where there is none, or a Normalize has no file */

@@ -17,6 +17,7 @@
  * there, keys and values are computed for all rows, and everything else for that row only. */
 #include "experts.h"
 #include "pass.h"
+#include "question.h"
 #include "relative.h"
 #include "token_heads.h"
 #include "vocab.h"
@@ -146,6 +147,7 @@ vecmill_status model_open(const struct pack *pack, const struct kern *kern,
     m->arch = arch_named(m->config.family);
     vecmill_status status = open_weights(m, pack, head.total, err);
     if (status == VECMILL_OK) status = open_endings(m, pack, err);
+    if (status == VECMILL_OK) status = question_open(pack, &m->config, &m->question, err);
     if (status != VECMILL_OK) {
         model_close(m);
         return status;

@@ -29,7 +29,7 @@ vecmill_status layout_make(const struct arch *arch, const struct model_config *c
                            const struct kern *kern, struct layout *layout, vecmill_err *err);
 
 /* The pack's section "model.config". */
-#define LAYOUT_CONFIG_VERSION 14u
+#define LAYOUT_CONFIG_VERSION 15u
 struct layout_config {
     uint32_t version;
     uint32_t bytes; /* sizeof(struct layout_config) */

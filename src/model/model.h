@@ -196,8 +196,9 @@ struct model_config {
     uint32_t query_length, document_length, expands_to, expands, skip_roles;
 
     /* Of a model that scores pairs, else 0: the names of its scores, as many as `dim`, and its own
-     * activation (enum model_act), which a pass does not apply. */
-    uint32_t n_labels, score_act;
+     * activation (enum model_act), which a pass does not apply. asks 1: it makes vectors, and its one
+     * score is model_answer of a vector. */
+    uint32_t n_labels, score_act, asks;
     char labels[MODEL_LABELS_MAX][MODEL_LABEL_BYTES]; /* zero-filled */
 };
 
@@ -229,6 +230,17 @@ struct model_words {
         char text[MODEL_WORD_BYTES]; /* zero-filled */
     } at[MODEL_WORDS_MAX];
 };
+
+/* How a language model is asked for the score of a pair: one text, end to end head, then query, text and
+ * instruction each after its own words, then tail. head, the middle and tail are tokenized apart, as the
+ * model's card does. The score is the logit of `yes` less that of `no` as the next token. Static. */
+struct model_question {
+    const char *yes, *no;
+    const char *head, *before_instruction, *instruction, *before_query, *before_text, *tail;
+    uint32_t max_length; /* tokens, head and tail included, unless another length is asked for */
+};
+/* NULL: the model is not asked. */
+const struct model_question *model_question(const struct model_config *config);
 
 /* v[n] = the model's own activation of each: what a score is beyond the logit. */
 void model_activate(const struct model_config *config, float *v, uint32_t n);
@@ -285,11 +297,11 @@ vecmill_status model_task_prompt(const char *dir, const char *task, char text[MO
 /* Reads configuration and weights of a folder and writes the sections "model.config",
  * "model.weights" and, where there are such, "model.ending", "model.multi" and "model.weight" (weights
  * of what follows the body, ending.h) and "model.words" into an open pack writer, for this level and
- * precision. Reads one tensor at a
- * time through a fixed buffer. */
+ * precision. Reads one tensor at a time through a fixed buffer. words: of a model that is asked
+ * (model_question), the ids of yes and no; with NULL it makes vectors alone. */
 vecmill_status model_compile(const char *dir, const struct kern *kern,
-                             enum kern_precision precision, struct pack_writer *w,
-                             vecmill_err *err);
+                             enum kern_precision precision, const int32_t *words,
+                             struct pack_writer *w, vecmill_err *err);
 
 /* The most memory that model_compile holds at one time, in a program that has called
  * mem_map_large: from the small files, their sizes and the first bytes of the weights.
@@ -321,6 +333,9 @@ vecmill_status model_open(const struct pack *pack, const struct kern *kern,
                           enum kern_precision precision, struct model **model, vecmill_err *err);
 void model_close(struct model *model);
 const struct model_config *model_describe(const struct model *model);
+
+/* Of a model that is asked: the logit of a pair, from the vector [hidden] of its text. */
+float model_answer(const struct model *model, const float *row);
 
 /* What a pass is like; its working memory depends on the first three, `kinds` and the configuration. */
 struct model_extent {

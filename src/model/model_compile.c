@@ -10,6 +10,7 @@
 #include "config.h"
 #include "ending.h"
 #include "layout.h"
+#include "question.h"
 #include "weights.h"
 
 #include <assert.h>
@@ -657,10 +658,12 @@ static vecmill_status open_folder(const char *dir, enum kern_precision precision
 }
 
 vecmill_status model_compile(const char *dir, const struct kern *kern,
-                             enum kern_precision precision, struct pack_writer *w, vecmill_err *err)
+                             enum kern_precision precision, const int32_t *words,
+                             struct pack_writer *w, vecmill_err *err)
 {
     struct compiler c = {.kern = kern, .out = w};
     vecmill_status status = open_folder(dir, precision, &c, err);
+    if (!words) question_drop(&c.config.model);
     if (status == VECMILL_OK) status = layout_make(c.arch, &c.config.model, kern, &c.layout, err);
     if (status == VECMILL_OK) status = take_buffers(&c, err);
     if (status == VECMILL_OK) status = write_sections(&c, err);
@@ -668,6 +671,8 @@ vecmill_status model_compile(const char *dir, const struct kern *kern,
     mem_free(c.floats);
     weights_close(&c.weights);
     if (status == VECMILL_OK) status = ending_write(dir, &c.config, kern, w, err);
+    if (status == VECMILL_OK && c.config.model.asks)
+        status = question_write(dir, &c.config, words, w, err);
     return status;
 }
 
@@ -688,12 +693,14 @@ vecmill_status model_compile_most(const char *dir, size_t *bytes, vecmill_err *e
 {
     struct config config;
     char transformer[IO_PATH_MAX];
-    size_t reading, kept, opening, ending;
+    size_t reading, kept, opening, ending, question;
     VM_TRY(config_read(dir, &config, err));
     VM_TRY(config_read_most(dir, &config, &reading, err));
     VM_TRY(config_folder(dir, &config, transformer, err));
     VM_TRY(weights_most(transformer, &kept, &opening, err));
     VM_TRY(ending_most(dir, &config, &ending, err));
+    VM_TRY(question_most(dir, &config, &question, err));
+    ending = num_max(ending, question);
     const struct buffers b = buffers_of(arch_named(config.model.family), &config.model, NULL);
     const size_t buffers = b.floats_n * sizeof(float) + b.packed_most;
     *bytes = BESIDE_BYTES + num_max(num_max(reading, ending), num_max(opening, kept + buffers));

@@ -15,6 +15,7 @@ struct model {
     const char *weights; /* the pack's section, borrowed */
     struct ending ending, multi, weight;
     struct model_config views[2]; /* of the latter two, which a model may lack */
+    const float *question;        /* [hidden], borrowed; NULL: the model is not asked */
     size_t slice_bytes;           /* from one slice of PART_VOCAB to the next; 0: there is none */
 };
 

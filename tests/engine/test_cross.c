@@ -367,6 +367,116 @@ static void a_pool_bounds_both_texts(void **state)
     vecmill_session_close(s);
 }
 
+/* ---- a language model that is asked (tests/data/question, whose file says its source) ---- */
+
+#define ASKED_MOST 16u
+
+static char *asked_file; /* the file's text */
+
+/* Writes the model, and reads its file, which is found from the maker's place. */
+static void write_asked(void)
+{
+    char command[4 * IO_PATH_MAX], path[2 * IO_PATH_MAX];
+    const int root = (int)(strstr(kit_maker, "tools/make_toy_model.py") - kit_maker);
+    snprintf(path, sizeof path, "%.*stests/data/question/asked-qwen3.json", root, kit_maker);
+    snprintf(command, sizeof command, "python3 '%.*stools/write_family.py' '%s' '%s/asked'", root,
+             kit_maker, path, kit_folder);
+    assert_int_equal(system(command), 0);
+    struct io_map map;
+    vecmill_err err;
+    assert_int_equal(io_map_file(path, &map, VECMILL_E_IO, VECMILL_E_IO, &err), VECMILL_OK);
+    asked_file = calloc(map.bytes + 1, 1);
+    assert_non_null(asked_file);
+    memcpy(asked_file, map.data, map.bytes);
+    io_unmap(&map);
+}
+
+static size_t text_of(const struct json_value *one, const char *key, char *out, size_t room)
+{
+    const struct json_value value = json_get(one, key);
+    out[0] = '\0';
+    if (value.kind != JSON_KIND_STRING) return 0;
+    assert_true(json_string_into(&value, out, room));
+    return strlen(out);
+}
+
+static double number_of(const struct json_value *one, const char *key)
+{
+    const struct json_value value = json_get(one, key);
+    double number = 0;
+    assert_true(json_double(&value, &number));
+    return number;
+}
+
+/* Ids and scores of the file's pairs, each with its instruction and length; a pool's are the same bits. */
+static void a_language_model_is_asked(void **state)
+{
+    (void)state;
+    struct json_value root, none, one;
+    vecmill_err err;
+    uint32_t n = 0;
+    double worst = 0, largest = 0;
+    write_asked();
+    assert_int_equal(
+        json_check(asked_file, strlen(asked_file), "qwen3.json", VECMILL_E_IO, &root, &err),
+        VECMILL_OK);
+    const struct json_value cases = json_get(&root, "cases");
+    struct json_each each = json_begin(&cases);
+    for (; json_each(&each, &none, &one); n++) {
+        static char query[1024], text[4096], instruction[256];
+        vecmill_options o = kit_options("asked");
+        vecmill_doc doc = {.kind = VECMILL_DOC_PAIR, .text = query, .pair = text};
+        doc.bytes = text_of(&one, "query", query, sizeof query);
+        doc.pair_bytes = text_of(&one, "text", text, sizeof text);
+        o.kinds = 1u << VECMILL_KIND_SCORE;
+        o.raw_scores = 1;
+        if (text_of(&one, "instruction", instruction, sizeof instruction)) o.prompt = instruction;
+        const uint32_t most = (uint32_t)number_of(&one, "max_length");
+        o.max_length = most < 1024 ? most : 0; /* of 1,024 positions */
+        vecmill_session *s = kit_open(&o);
+        int32_t ids[1024];
+        size_t n_ids = 0, k = 0;
+        vecmill_result r;
+        float score = 0, again = 0;
+        if (vecmill_tokenize(s, doc, ids, 1024, &n_ids, &r, &err) != VECMILL_OK)
+            fail_msg("%s", err.message);
+        const struct json_value wanted = json_get(&one, "ids");
+        struct json_value id;
+        for (struct json_each all = json_begin(&wanted); json_each(&all, &none, &id); k++) {
+            double number = -1;
+            assert_true(k < n_ids && json_double(&id, &number));
+            if (ids[k] != (int32_t)number)
+                fail_msg("pair %u, token %zu: %d, not %g", n, k, ids[k], number);
+        }
+        assert_int_equal(k, n_ids);
+        assert_int_equal(vecmill_embed(s, &doc, 1, &score, &r, &err), VECMILL_OK);
+        assert_int_equal(r.truncated, n_ids == most);
+        const double want = number_of(&one, "logit");
+        worst = fmax(worst, fabs((double)score - want));
+        largest = fmax(largest, fabs(want));
+        vecmill_session_close(s);
+        vecmill_pool_options p;
+        vecmill_pool *pool = NULL;
+        int accepted = 0, taken = 0;
+        vecmill_pool_options_init(&p);
+        p.workers = 1;
+        assert_int_equal(vecmill_pool_open(&o, &p, &pool, &err), VECMILL_OK);
+        assert_int_equal(vecmill_pool_submit(pool, doc, &accepted, &err), VECMILL_OK);
+        assert_int_equal(vecmill_pool_take(pool, KIT_WAIT, &again, &r, NULL, &taken, &err),
+                         VECMILL_OK);
+        assert_true(taken && memcmp(&score, &again, sizeof score) == 0);
+        vecmill_pool_close(pool);
+    }
+    free(asked_file);
+    assert_true(n >= 6 && n <= ASKED_MOST);
+    printf("asked: %u pairs, difference %.1e of the largest logit\n", n, worst / largest);
+    assert_true(worst <= 2e-5 * largest);
+    /* asked for nothing, it makes vectors; but its tokenizer adds no token to an empty text */
+    vecmill_session *s = NULL;
+    const vecmill_options o = kit_options("asked");
+    assert_int_equal(vecmill_session_open(&o, &s, &err), VECMILL_E_MODEL);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +484,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_pair_is_two_texts),          cmocka_unit_test(a_long_pair_is_cut),
         cmocka_unit_test(what_does_not_fit_is_refused), cmocka_unit_test(a_pool_gives_the_same),
         cmocka_unit_test(kills_cost_nothing),           cmocka_unit_test(a_pool_bounds_both_texts),
+        cmocka_unit_test(a_language_model_is_asked),
     };
     if (argc != 4 || !kit_begin(argv[1], argv[2])) return 2;
     hooked = argv[3];

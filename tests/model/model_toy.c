@@ -97,7 +97,7 @@ vecmill_status toy_compile(const struct toy *toy, const struct kern *kern, vecmi
     struct pack_writer *w = (struct pack_writer *)calloc(1, sizeof(*w));
     assert_non_null(w);
     assert_int_equal(pack_writer_open(toy->pack, "a toy", 0, w, err), VECMILL_OK);
-    vecmill_status status = model_compile(toy->model, kern, toy_precision(), w, err);
+    vecmill_status status = model_compile(toy->model, kern, toy_precision(), NULL, w, err);
     if (status == VECMILL_OK) {
         status = pack_commit(w, err);
     } else {
