@@ -5,7 +5,7 @@
  * fixed size. A row that is zero or not finite has no direction and is never shown, nor is a document without
  * rows. Of equal scores the lower row comes first. */
 #include "hits.h"
-#include "late.h"
+#include "multi.h"
 #include "stored.h"
 
 #include <string.h>
@@ -17,8 +17,8 @@ struct search {
     struct app *app;
     vecmill_session *session;
     struct stored stored;
-    struct late late; /* where a document has several rows; else not open */
-    float *query;     /* [dim] */
+    struct multi multi; /* where a document has several rows; else not open */
+    float *query;       /* [dim] */
     struct hits hits;
     struct hit *memory, *spare; /* [SEARCH_RESCORED * top], [top] */
     bool is_first;
@@ -101,9 +101,9 @@ static vecmill_status find_texts(struct search *s, vecmill_err *err)
 
 static vecmill_status answer(struct search *s, vecmill_doc query, vecmill_err *err)
 {
-    if (late_is_open(&s->late)) {
+    if (multi_is_open(&s->multi)) {
         s->hits = (struct hits){.at = s->memory, .top = s->app->options->top};
-        VM_TRY(late_find(&s->late, s->session, query, &s->hits, err));
+        VM_TRY(multi_find(&s->multi, s->session, query, &s->hits, err));
     } else {
         VM_TRY(vecmill_embed(s->session, &query, 1, s->query, NULL, err));
         find_rows(s);
@@ -152,7 +152,7 @@ static vecmill_status check_search(struct search *s, vecmill_err *err)
 {
     const struct options *o = s->app->options;
     VM_TRY(stored_open(o->input, o->ranges, &s->stored, err));
-    VM_TRY(late_open(&s->late, o, &s->stored.vectors, err));
+    VM_TRY(multi_open(&s->multi, o, &s->stored.vectors, err));
     if (!o->texts) return VECMILL_OK;
     struct job_options job = app_job_options(o);
     job.input = o->texts;
@@ -164,8 +164,8 @@ static vecmill_status open_search(struct search *s, vecmill_err *err)
 {
     const struct options *o = s->app->options;
     void *memory = NULL;
-    VM_TRY(late_is_open(&s->late) ? late_session_open(&s->late, &s->session, err)
-                                  : app_session_open(o, &s->session, err));
+    VM_TRY(multi_is_open(&s->multi) ? multi_session_open(&s->multi, &s->session, err)
+                                    : app_session_open(o, &s->session, err));
     const uint32_t dim = app_facts(s->session).dim;
     VM_TRY(stored_settle(&s->stored, o->input, o->ranges, o->model, dim, err));
     if (o->rescore && !stored_is_bits(&s->stored))
@@ -191,7 +191,7 @@ vecmill_status cmd_search(struct app *app, vecmill_err *err)
     mem_free(s.memory);
     mem_free(s.query);
     vecmill_session_close(s.session);
-    late_close(&s.late);
+    multi_close(&s.multi);
     stored_close(&s.stored);
     return status;
 }
