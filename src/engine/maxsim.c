@@ -155,7 +155,7 @@ vecmill_status vecmill_maxsim(const float *query, uint32_t n_query, uint32_t dim
     VM_TRY(gemm_packed_bytes(m.kern, m.shape, &packed_bytes, err));
     lay_out(&m);
     threads = (uint32_t)num_min(num_max(1, threads), n_docs);
-    m.n_shares = threads == 1 ? 1 : (uint32_t)num_min(threads * SHARES, n_docs);
+    m.n_shares = threads == 1 ? 1 : (uint32_t)num_min((uint64_t)threads * SHARES, n_docs);
 
     vecmill_status status = mem_new(packed_bytes, "a query's vectors", &m.packed, err);
     if (status == VECMILL_OK)

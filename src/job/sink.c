@@ -102,7 +102,7 @@ void sink_layout(struct sink *s, uint32_t dim, vecmill_dtype dtype, struct arena
     s->files[PATHS_STAGE].data = s->files[PATHS_RANGES].data = s->files[PATHS_OFFSETS].data;
     s->scratch = arena_take(a, (3 + 18) * REASON_BYTES + 2, 1);
     s->floats = arena_take(a, has_ranges ? dim * sizeof(float) : 0, 64);
-    s->ranges = arena_take(a, has_ranges ? 2 * dim * sizeof(float) : 0, 64);
+    s->ranges = arena_take(a, has_ranges ? 2 * sizeof(float) * dim : 0, 64);
     s->row = arena_take(a, is_narrow ? quantize_row_bytes(own, dim) : 0, 64);
 }
 
@@ -141,7 +141,7 @@ vecmill_status sink_read_ranges(struct sink *s, const char *path, uint64_t *dige
                          "%s: holds the ranges of %u components, the vectors have %u", path, v.dim,
                          s->dim);
     if (status == VECMILL_OK) {
-        const size_t bytes = 2 * s->dim * sizeof(float);
+        const size_t bytes = 2 * sizeof(float) * s->dim;
         const uint64_t sum = XXH3_64bits(v.rows, bytes);
         memcpy(s->ranges, v.rows, bytes);
         s->has_ranges = true;
@@ -416,7 +416,7 @@ static vecmill_status write_ranges(struct sink *s, vecmill_err *err)
     VM_TRY(open_side_file(s, PATHS_RANGES, err));
     npy_header(2, s->dim, VECMILL_DTYPE_FLOAT32, header);
     VM_TRY(sink_write(f, header, sizeof header, err));
-    VM_TRY(sink_write(f, s->ranges, 2 * s->dim * sizeof(float), err));
+    VM_TRY(sink_write(f, s->ranges, 2 * sizeof(float) * s->dim, err));
     return write_out(f, err);
 }
 

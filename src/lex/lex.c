@@ -107,7 +107,7 @@ vecmill_status lex_open(const struct lex_options *options, struct lex **lex, vec
     made->options = *options;
     buf_init(&made->stems, (size_t)LEX_TEXT_MOST * 2, "LEX_TEXT_MOST");
     buf_init(&made->words, LEX_WORDS_MOST * sizeof(struct word), "LEX_WORDS_MOST");
-    buf_init(&made->result, LEX_WORDS_MOST * 2 * sizeof(uint32_t), "LEX_WORDS_MOST");
+    buf_init(&made->result, 2 * sizeof(uint32_t) * LEX_WORDS_MOST, "LEX_WORDS_MOST");
     vecmill_status status = open_stemmer(made, err);
     if (status == VECMILL_OK) {
         const bool is_own = options->is_stemmed && !options->stop_words;

@@ -112,7 +112,7 @@ vecmill_status question_most(const char *dir, const struct config *config, size_
     if (!config->model.asks) return VECMILL_OK;
     VM_TRY(config_folder(dir, config, folder, err));
     VM_TRY(weights_most(folder, &kept, &opening, err));
-    *bytes = num_max(opening, kept + 2 * config->model.hidden * sizeof(float));
+    *bytes = num_max(opening, kept + 2 * sizeof(float) * config->model.hidden);
     return VECMILL_OK;
 }
 

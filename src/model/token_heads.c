@@ -47,7 +47,7 @@ double token_heads_flops(const struct model_config *config, uint32_t kinds, uint
     double flops = 0;
     if (kinds >> MODEL_MULTI & 1) {
         ending_view(config, ENDING_MULTI, &view);
-        flops += (n - num_min(n, config->multi_skips)) * ending_flops(&view);
+        flops += (double)(n - num_min(n, config->multi_skips)) * ending_flops(&view);
     }
     if (has_weights(config, kinds)) {
         ending_view(config, ENDING_WEIGHT, &view);
