@@ -341,8 +341,8 @@ static vecmill_status parse_tokenizer(const struct json_value *o, const char *sh
 
 /* ---- all of them ---- */
 
-vecmill_status config_parse(enum config_file file, const void *data, size_t bytes,
-                            const char *shown, struct config *config, vecmill_err *err)
+static vecmill_status parse_file(enum config_file file, const struct json_value *root,
+                                 const char *shown, struct config *next, vecmill_err *err)
 {
     static vecmill_status (*const parsers[CONFIG_STEPS])(const struct json_value *, const char *,
                                                          struct config *, vecmill_err *) = {
@@ -350,24 +350,34 @@ vecmill_status config_parse(enum config_file file, const void *data, size_t byte
         [CONFIG_POOLING] = modules_parse_pooling, [CONFIG_SENTENCE] = parse_sentence,
         [CONFIG_TOKENIZER] = parse_tokenizer,     [CONFIG_PROMPTS] = prompts_parse,
     };
-    struct json_value root;
-    struct config next = *config;
-    VM_TRY(json_check(data, bytes, shown, VECMILL_E_MODEL, &root, err));
-    if (file != CONFIG_MODULES && root.kind != JSON_KIND_OBJECT)
+    if (file != CONFIG_MODULES && root->kind != JSON_KIND_OBJECT)
         return err_set(err, VECMILL_E_MODEL, "%s: not a JSON object", shown);
     if (file < CONFIG_STEPS) {
-        VM_TRY(parsers[file](&root, shown, &next, err));
+        VM_TRY(parsers[file](root, shown, next, err));
     } else {
-        VM_TRY(modules_parse_step(&root, (uint32_t)(file - CONFIG_STEPS), shown, &next, err));
+        VM_TRY(modules_parse_step(root, (uint32_t)(file - CONFIG_STEPS), shown, next, err));
     }
-    if (file == CONFIG_MODEL && !next.has_pooling_file && !next.is_bag && !next.is_multi) {
-        modules_default(&root, &next);
-        next.is_inline = next.is_multi = late_is_inline(&root);
-        if (classifier_is(&root)) VM_TRY(classifier_parse(&root, shown, &next, err));
-        next.is_asked = question_is(&root, &next);
-    }
-    *config = next;
+    if (file != CONFIG_MODEL || next->has_pooling_file || next->is_bag || next->is_multi)
+        return VECMILL_OK;
+    modules_default(root, next);
+    next->is_inline = next->is_multi = late_is_inline(root);
+    if (classifier_is(root)) VM_TRY(classifier_parse(root, shown, next, err));
+    next->is_asked = question_is(root, next);
     return VECMILL_OK;
+}
+
+vecmill_status config_parse(enum config_file file, const void *data, size_t bytes,
+                            const char *shown, struct config *config, vecmill_err *err)
+{
+    struct json_value root;
+    void *memory = NULL; /* large for a small stack */
+    VM_TRY(json_check(data, bytes, shown, VECMILL_E_MODEL, &root, err));
+    VM_TRY(mem_new(sizeof *config, "a model's configuration", &memory, err));
+    memcpy(memory, config, sizeof *config);
+    const vecmill_status status = parse_file(file, &root, shown, memory, err);
+    if (status == VECMILL_OK) memcpy(config, memory, sizeof *config);
+    mem_free(memory);
+    return status;
 }
 
 /* Reads a file of dir into b and parses it; a missing one is fine unless required. */
@@ -465,48 +475,56 @@ static vecmill_status measure(const char *dir, struct config *config, vecmill_er
     return status;
 }
 
-vecmill_status config_read(const char *dir, struct config *config, vecmill_err *err)
+static vecmill_status read_all(const char *dir, struct config *next, vecmill_err *err)
 {
     struct buf b;
     buf_init(&b, MODEL_CONFIG_MAX, "MODEL_CONFIG_MAX");
-    struct config next;
-    config_init(&next);
+    config_init(next);
     vecmill_status status = VECMILL_OK;
     for (int file = 0; file < CONFIG_FILES && status == VECMILL_OK; file++) {
-        if (file >= CONFIG_STEPS && !next.head)
-            modules_begin_step((uint32_t)(file - CONFIG_STEPS), &next);
-        if (config_has(&next, (enum config_file)file))
-            status = read_one(dir, (enum config_file)file, &b, &next, err);
-        if (file == CONFIG_MODEL && status == VECMILL_OK) status = measure(dir, &next, err);
+        if (file >= CONFIG_STEPS && !next->head)
+            modules_begin_step((uint32_t)(file - CONFIG_STEPS), next);
+        if (config_has(next, (enum config_file)file))
+            status = read_one(dir, (enum config_file)file, &b, next, err);
+        if (file == CONFIG_MODEL && status == VECMILL_OK) status = measure(dir, next, err);
     }
     buf_done(&b);
     /* Without a position table, sentence-transformers takes whatever length its own file says. */
-    if (next.model.positions == 0)
-        next.model.max_positions = (uint32_t)num_max(
-            next.model.max_positions,
-            num_min(num_max(next.max_seq_length, next.head ? next.tokenizer_max_length : 0),
+    if (next->model.positions == 0)
+        next->model.max_positions = (uint32_t)num_max(
+            next->model.max_positions,
+            num_min(num_max(next->max_seq_length, next->head ? next->tokenizer_max_length : 0),
                     MODEL_LENGTH_MAX));
     char folder[IO_PATH_MAX];
-    if (status == VECMILL_OK) status = config_folder(dir, &next, folder, err);
-    if (status == VECMILL_OK) status = late_read_inline(folder, &next, err);
-    if (status == VECMILL_OK) status = late_settle(&next, model_path_shown(dir), err);
-    next.model.kinds = 1u << (next.head           ? MODEL_SCORE
-                              : next.is_multi     ? MODEL_MULTI
-                              : next.model.sparse ? MODEL_SPARSE
-                                                  : MODEL_DENSE);
-    if (next.model.n_layers > 0) next.model.kinds |= 1u << MODEL_TOKENS;
-    if (status == VECMILL_OK && next.is_asked) question_take(&next.model);
-    next.model.dim = ending_width(&next.model, next.model.ending.n_steps);
-    if (status == VECMILL_OK) status = head_files_read(dir, &next, err);
-    if (status == VECMILL_OK) status = ending_check(&next.model, model_path_shown(dir), err);
-    if (status == VECMILL_OK) status = check_logits(dir, &next, err);
-    if (status == VECMILL_OK) status = check_no_adapter(dir, &next, err);
-    if (status == VECMILL_OK && next.lower_case && next.cased) {
+    if (status == VECMILL_OK) status = config_folder(dir, next, folder, err);
+    if (status == VECMILL_OK) status = late_read_inline(folder, next, err);
+    if (status == VECMILL_OK) status = late_settle(next, model_path_shown(dir), err);
+    next->model.kinds = 1u << (next->head           ? MODEL_SCORE
+                               : next->is_multi     ? MODEL_MULTI
+                               : next->model.sparse ? MODEL_SPARSE
+                                                    : MODEL_DENSE);
+    if (next->model.n_layers > 0) next->model.kinds |= 1u << MODEL_TOKENS;
+    if (status == VECMILL_OK && next->is_asked) question_take(&next->model);
+    next->model.dim = ending_width(&next->model, next->model.ending.n_steps);
+    if (status == VECMILL_OK) status = head_files_read(dir, next, err);
+    if (status == VECMILL_OK) status = ending_check(&next->model, model_path_shown(dir), err);
+    if (status == VECMILL_OK) status = check_logits(dir, next, err);
+    if (status == VECMILL_OK) status = check_no_adapter(dir, next, err);
+    if (status == VECMILL_OK && next->lower_case && next->cased) {
         status = err_set(err, VECMILL_E_MODEL,
                          "sentence_bert_config.json asks for lower case (\"do_lower_case\": true) "
                          "and tokenizer_config.json for none");
     }
-    if (status == VECMILL_OK) *config = next;
+    return status;
+}
+
+vecmill_status config_read(const char *dir, struct config *config, vecmill_err *err)
+{
+    void *memory = NULL; /* large for a small stack */
+    VM_TRY(mem_new(sizeof *config, "a model's configuration", &memory, err));
+    const vecmill_status status = read_all(dir, memory, err);
+    if (status == VECMILL_OK) memcpy(config, memory, sizeof *config);
+    mem_free(memory);
     return status;
 }
 

@@ -679,10 +679,13 @@ vecmill_status model_compile(const char *dir, const struct kern *kern,
 vecmill_status model_config_of_folder(const char *dir, enum kern_precision precision,
                                       struct model_config *config, vecmill_err *err)
 {
-    struct compiler c = {0};
-    vecmill_status status = open_folder(dir, precision, &c, err);
-    if (status == VECMILL_OK) *config = c.config.model;
-    weights_close(&c.weights);
+    void *memory = NULL; /* large for a small stack */
+    VM_TRY(mem_new(sizeof(struct compiler), "a model's configuration", &memory, err));
+    struct compiler *c = memory;
+    const vecmill_status status = open_folder(dir, precision, c, err);
+    if (status == VECMILL_OK) *config = c->config.model;
+    weights_close(&c->weights);
+    mem_free(memory);
     return status;
 }
 

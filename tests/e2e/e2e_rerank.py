@@ -103,6 +103,7 @@ class Rerank(crew_kit.CrewCase):
                        os.path.getsize(job.output + ".part") > 2048)
         os.kill(job.named("worker_ready")[0]["pid"], signal.SIGKILL)
         job.wait_until("another worker", lambda: len(job.named("worker_ready")) == 3)
+        job.wait_until("a checkpoint", job.checkpoints)
         os.kill(job.process.pid, signal.SIGKILL)
         job.wait()
         self.gone(job)
