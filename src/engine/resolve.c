@@ -290,6 +290,20 @@ static vecmill_status check_together(const struct resolved *s, vecmill_err *err)
                    VECMILL_VERSION);
 }
 
+/* Queries of a model with a table of its own for them would be given the weights of documents. */
+static vecmill_status check_queries(const vecmill_options *o, const struct resolved *s,
+                                    vecmill_err *err)
+{
+    char path[IO_PATH_MAX];
+    if (o->role != VECMILL_ROLE_QUERY || (s->kinds >> MODEL_SPARSE & 1) == 0) return VECMILL_OK;
+    VM_TRY(io_join(s->ref.dir, "idf.json", path, err));
+    if (!io_exists(path)) return VECMILL_OK;
+    return err_set(
+        err, VECMILL_E_UNSUPPORTED,
+        "%s has a table of weights for queries (idf.json), which vecmill %s does not read",
+        s->ref.dir, VECMILL_VERSION);
+}
+
 /* Of a model that makes several kinds of results and is asked for none: dense, if that is one. */
 static vecmill_status settle_kinds(const vecmill_options *o, struct resolved *s, vecmill_err *err)
 {
@@ -298,6 +312,7 @@ static vecmill_status settle_kinds(const vecmill_options *o, struct resolved *s,
     s->kinds = o->kinds ? o->kinds : has & dense ? dense : has & ~(1u << MODEL_TOKENS);
     if ((s->kinds & ~has) == 0) VM_TRY(check_together(s, err));
     if (resolved_scores(s)) s->question = model_question(&s->config);
+    VM_TRY(check_queries(o, s, err));
     if ((s->kinds & ~has) == 0) return settle_policy(o, s, err);
     list_kinds(s->kinds & ~has, asked, sizeof asked);
     list_kinds(has, made, sizeof made);

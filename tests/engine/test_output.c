@@ -368,6 +368,28 @@ static vecmill_status stop_at_ten(void *context, size_t d, const vecmill_result 
     return d == 10 ? err_set(err, VECMILL_E_OUTPUT, "enough") : VECMILL_OK;
 }
 
+/* A table for queries lies beside the model: they are not given the weights of documents. */
+static void queries_with_a_table_are_refused(void **state)
+{
+    (void)state;
+    char command[256];
+    vecmill_session *s = NULL;
+    vecmill_err err;
+    vecmill_options o = options_for("splade", SPARSE);
+    o.role = VECMILL_ROLE_QUERY;
+    s = kit_open(&o);
+    vecmill_session_close(s);
+    snprintf(command, sizeof command, "echo '{}' > '%s/splade/idf.json'", kit_folder);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(vecmill_session_open(&o, &s, &err), VECMILL_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "idf.json"));
+    o.role = VECMILL_ROLE_DOCUMENT;
+    s = kit_open(&o);
+    vecmill_session_close(s);
+    snprintf(command, sizeof command, "rm '%s/splade/idf.json'", kit_folder);
+    assert_int_equal(system(command), 0);
+}
+
 static void a_taker_ends_the_call(void **state)
 {
     (void)state;
@@ -537,6 +559,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(no_row_depends_on_the_pass),
         cmocka_unit_test(one_that_fails_has_no_part),
         cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(queries_with_a_table_are_refused),
         cmocka_unit_test(a_taker_ends_the_call),
         cmocka_unit_test(a_pool_gives_the_same),
         cmocka_unit_test(kills_cost_nothing),
